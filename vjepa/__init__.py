@@ -1,0 +1,1 @@
+"""Video world models that predict embeddings."""

@@ -1,0 +1,1 @@
+"""One module per decoder, behind `vjepa.data.readers.base.VideoReader`."""

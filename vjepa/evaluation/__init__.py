@@ -1,0 +1,1 @@
+"""Collapse measures, frozen probes, reports."""

@@ -1,0 +1,1 @@
+"""Which tokens are context and which are targets."""

@@ -1,0 +1,1 @@
+"""The tubelet encoder and the predictor."""
