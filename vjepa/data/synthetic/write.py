@@ -1,0 +1,129 @@
+"""Write videos of the synthetic world as real files, with a manifest and every factor beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa.data.synthetic.render import render_video
+from vjepa.data.synthetic.settings import WorldSettings
+
+RATE_FACTOR = "10"  # x264's constant rate factor: small artefacts, far below the texture
+KEYFRAME_DISTANCE = "8"  # frames: a seek decodes at most so many
+
+
+def write_videos(
+    folder: str | os.PathLike[str], settings: WorldSettings, num_videos: int, seed: int, workers: int = 1
+) -> Path:
+    """Write videos 0 to ``num_videos - 1`` as ``.mp4`` under ``folder``; return its ``manifest.csv``.
+
+    The manifest's columns are ``path`` and ``factors`` (relative to it; ``factors`` is an ``.npz`` of what
+    `render_video` returns) and ``label`` (the motion's name). The frames do not depend on ``workers``,
+    the number of processes; with more than one, a script needs the usual ``if __name__ == "__main__"``.
+
+    A folder that an earlier call filled, or began to fill, with the same arguments is completed: each file
+    is either whole or absent. ValueError where the folder was written with other arguments.
+    """
+    if num_videos < 1 or workers < 1:
+        raise ValueError(f"num_videos is {num_videos} and workers {workers}: give 1 or more of each")
+    folder = Path(folder)
+    (folder / "videos").mkdir(parents=True, exist_ok=True)
+    _claim(folder / "world.json", {"seed": seed, "num_videos": num_videos, "settings": asdict(settings)})
+
+    missing = [number for number in range(num_videos) if not _written(folder, number)]
+    write = partial(_write_video, folder, settings, seed)
+    if workers == 1 or len(missing) < 2:
+        _drain(map(write, missing))
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            _drain(pool.map(write, missing, chunksize=max(1, min(32, len(missing) // workers))))
+
+    manifest = folder / "manifest.csv"
+    _replace(manifest, lambda path: _write_manifest(path, settings, num_videos))
+    return manifest
+
+
+def _claim(record: Path, wanted: dict[str, Any]) -> None:
+    """Say in the folder what it holds, or check that it is what is wanted."""
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as they will in the file
+    if not record.exists():
+        _replace(record, lambda path: path.write_text(json.dumps(wanted, indent=2) + "\n"))
+        return
+    found = json.loads(record.read_text())
+    if found == wanted:
+        return
+    before, now = _flat(found), _flat(wanted)
+    names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
+    changes = ", ".join(f"{name} {before.get(name)} (now {now.get(name)})" for name in names)
+    raise ValueError(
+        f"{record.parent} holds videos made with other settings: {changes}; "
+        "choose another folder or delete that one"
+    )
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record.get("settings", {}), **{k: v for k, v in record.items() if k != "settings"}}
+
+
+def _drain(results: Iterable[None]) -> None:
+    for _ in results:  # raises what a worker raised
+        pass
+
+
+def _name(number: int, suffix: str) -> str:
+    return f"videos/{number:06d}{suffix}"
+
+
+def _written(folder: Path, number: int) -> bool:
+    return all((folder / _name(number, suffix)).exists() for suffix in (".mp4", ".npz"))
+
+
+def _write_video(folder: Path, settings: WorldSettings, seed: int, number: int) -> None:
+    frames, factors = render_video(settings, seed, number)
+    _replace(folder / _name(number, ".mp4"), lambda path: _encode(path, frames, settings.frame_rate))
+    _replace(folder / _name(number, ".npz"), lambda path: _save_factors(path, factors))
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write beside ``path`` and then rename: nobody sees half a file, whenever the process ends."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    write(draft)
+    os.replace(draft, path)
+
+
+def _encode(path: Path, frames: NDArray[np.uint8], frame_rate: int) -> None:
+    options = {"crf": RATE_FACTOR, "g": KEYFRAME_DISTANCE, "preset": "veryfast"}
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=frame_rate, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1  # the number of threads changes what x264 writes
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _save_factors(path: Path, factors: dict[str, NDArray[Any]]) -> None:
+    with path.open("wb") as file:  # given a name, numpy would append .npz to the draft's
+        np.savez_compressed(file, allow_pickle=False, **factors)
+
+
+def _write_manifest(path: Path, settings: WorldSettings, num_videos: int) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "factors"))
+        for number in range(num_videos):
+            label = settings.motions[number % len(settings.motions)]
+            writer.writerow((_name(number, ".mp4"), label, _name(number, ".npz")))

@@ -1,0 +1,67 @@
+"""Where a token is: 3-D sin-cos and 3-D rotary tables, for any grid.
+
+Shape letters as in `vjepa.tokens`; d is the width of one attention head.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vjepa.tokens import Grid
+
+PositionKind = Literal["rotary", "sincos"]
+RotaryLayout = Literal["interleave", "tile"]
+
+_PERIOD = 10_000.0
+
+
+def grid_coordinates(grid: Grid, device: torch.device | None = None) -> Tensor:
+    """Coordinates (time, row, column) of every token: float32 ``(N, 3)`` in token order."""
+    axes = [torch.arange(length, dtype=torch.float32, device=device) for length in grid]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
+
+
+def _angles(position_N: Tensor, num_frequencies: int) -> Tensor:
+    """``position * 10000^(-i / num_frequencies)``: ``(N,) -> (N, num_frequencies)``."""
+    exponent = torch.arange(num_frequencies, dtype=torch.float32, device=position_N.device)
+    return position_N[:, None] * _PERIOD ** -(exponent / num_frequencies)
+
+
+def sincos_table(grid: Grid, width: int, device: torch.device | None = None) -> Tensor:
+    """Fixed 3-D sin-cos embedding ``(N, D)``, the width shared equally by the three axes.
+
+    The `uniform_power` form of V-JEPA (arXiv 2404.08471): each axis has ``2 * ceil(D / 6)`` values
+    (sines, then cosines), the axes follow as time, row, column, and the surplus is cut at the end.
+    """
+    num_frequencies = -(-width // 6)
+    parts = [_angles(position_N, num_frequencies) for position_N in grid_coordinates(grid, device).unbind(-1)]
+    table_ND = torch.cat([torch.cat([part.sin(), part.cos()], dim=-1) for part in parts], dim=-1)
+    return table_ND[:, :width]
+
+
+def rotary_table(
+    grid: Grid, head_width: int, layout: RotaryLayout = "interleave", device: torch.device | None = None
+) -> Tensor:
+    """3-D rotary table for `timm.layers.apply_rot_embed_cat`: ``(N, 2 d)``, sines then cosines.
+
+    Each axis turns ``2 * ((d // 3) // 2)`` values of a head; what is left over is not turned
+    (angle 0). V-JEPA 2, arXiv 2506.09985.
+
+    `layout` says which values share an angle. ``"interleave"`` gives each neighbouring pair, the pair
+    that is turned, one angle: a true rotation, so attention depends on differences of positions
+    alone. ``"tile"`` repeats the list of angles as a whole, so the two values of a pair get different
+    angles: not a rotation, but what the released V-JEPA 2 weights were trained with.
+    """
+    num_frequencies = (head_width // 3) // 2
+    if num_frequencies == 0:
+        raise ValueError(f"a head of width {head_width} is too narrow for 3-D rotary positions: give it 6 or more")
+    axes = []
+    for position_N in grid_coordinates(grid, device).unbind(-1):
+        angle = _angles(position_N, num_frequencies)
+        axes.append(angle.repeat_interleave(2, dim=-1) if layout == "interleave" else angle.repeat(1, 2))
+    unturned = torch.zeros(grid.size, head_width - 6 * num_frequencies, device=device)
+    angle_Nd = torch.cat([*axes, unturned], dim=-1)
+    return torch.cat([angle_Nd.sin(), angle_Nd.cos()], dim=-1)

@@ -1,0 +1,53 @@
+"""Masks that hide the future: the context never holds a token later than a target.
+
+Shape letters as in `vjepa.tokens`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vjepa.masks.base import MaskIndices
+from vjepa.tokens import Grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class FutureMask:
+    """Context is the beginning of a clip, targets are what follows it.
+
+    Attributes:
+        context: range of the context's share of the time steps, drawn once a step.
+        horizon: range of the share of the remaining steps that is predicted, counted from the context's
+            end, drawn once a step.
+    """
+
+    context: tuple[float, float] = (0.5, 0.5)
+    horizon: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for name in ("context", "horizon"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high <= 1:
+                raise ValueError(f"{name} is ({low}, {high}): give shares with 0 < low <= high <= 1")
+
+    def sample(
+        self, grid: Grid, sample_rngs: Sequence[np.random.Generator], step_rng: np.random.Generator
+    ) -> MaskIndices:
+        """Draw masks; see `vjepa.masks.base.Mask`."""
+        if grid.t < 2:
+            raise ValueError(f"a clip of {grid.t} time step has no future: give more frames or a shorter tubelet")
+        context_steps = _draw_steps(grid.t - 1, grid.t, self.context, step_rng)
+        rest = grid.t - context_steps
+        horizon_steps = _draw_steps(rest, rest, self.horizon, step_rng)
+        plane = grid.h * grid.w
+        index_N = np.arange(grid.size)
+        context_K = index_N[: context_steps * plane]
+        target_M = index_N[context_steps * plane : (context_steps + horizon_steps) * plane]
+        return MaskIndices(*(np.tile(index, (len(sample_rngs), 1)) for index in (context_K, target_M)))
+
+
+def _draw_steps(most: int, whole: int, share: tuple[float, float], rng: np.random.Generator) -> int:
+    return min(max(round(whole * rng.uniform(*share)), 1), most)

@@ -1,0 +1,29 @@
+"""The sizes of encoders: one table."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class Size(NamedTuple):
+    """Width D, number of blocks, attention heads, and width of the MLP over D."""
+
+    width: int
+    depth: int
+    heads: int
+    mlp_ratio: float = 4.0
+
+
+SizeName = Literal["nano", "tiny", "small", "base", "large", "huge", "giant", "gigantic"]
+
+# `giant` is V-JEPA 2's g (22 heads; V-JEPA's own giant has 16); `nano` is for CPUs.
+SIZES: dict[SizeName, Size] = {
+    "nano": Size(128, 4, 4),
+    "tiny": Size(192, 12, 3),
+    "small": Size(384, 12, 6),
+    "base": Size(768, 12, 12),
+    "large": Size(1024, 24, 16),
+    "huge": Size(1280, 32, 16),
+    "giant": Size(1408, 40, 22, 48 / 11),
+    "gigantic": Size(1664, 48, 16, 64 / 13),
+}
