@@ -1,0 +1,353 @@
+"""The configuration: one tree of dataclasses, read from YAML files and the command line.
+
+    --config configs/pretrain/quickstart.yaml --config my_changes.yaml --optim.lr 5e-4
+
+A YAML file overrides the defaults below, later files override earlier ones, and ``--section.key value``
+overrides them all. Unknown keys and wrong types are errors. ``--print_config`` shows what results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from vjepa.data.clips import ClipSampling
+from vjepa.data.synthetic import WorldSettings
+from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
+from vjepa.layers.positions import PositionKind, RotaryLayout
+from vjepa.masks.future import FutureMask
+from vjepa.masks.multiblock import MultiBlock
+from vjepa.masks.random import RandomMask, TubeMask
+from vjepa.models.sizes import SizeName
+from vjepa.schedules import Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticConfig:
+    """Render labelled videos of moving objects instead of reading a manifest.
+
+    Attributes:
+        folder: where the .mp4 files and their manifests go; made once, then reused.
+        num_train: videos to train on.
+        num_test: further videos, never trained on, for the frozen probe.
+        seed: of the world; the same seed gives the same frames.
+        world: what the videos show.
+    """
+
+    folder: str = "runs/synthetic"
+    num_train: int = 2048
+    num_test: int = 512
+    seed: int = 0
+    world: WorldSettings = field(default_factory=WorldSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Videos and the clips cut from them.
+
+    Attributes:
+        train: a manifest (CSV, JSONL, `path label` list), a folder of videos or of a folder per class; or a
+            list of them for a mixture. ``FILE.csv?split=train`` takes the rows whose column has that value.
+        weights: share of each source of a mixture; in proportion to their sizes if null.
+        synthetic: render videos instead (`train` stays null).
+        clip: frames of a clip, their spacing, clips from one decoding.
+        size: height and width of a clip in pixels, or one number for both.
+        crop_scale: range of the share of a frame's area that is cropped.
+        crop_ratio: range of the crop's width over its height.
+        flip: mirror half of the clips.
+        mean: of each channel, in [0, 1].
+        std: of each channel.
+        reader: `auto` takes what is exact and present.
+        cache_dir: keep decoded, resized videos here and decode each file once; null decodes each time.
+        cache_short_side: short side in pixels of the cached frames.
+        workers: processes that make batches; the result does not depend on it.
+        max_unreadable: share of the manifest's videos that may fail before the run stops.
+    """
+
+    train: str | list[str] | None = None
+    weights: list[float] | None = None
+    synthetic: SyntheticConfig | None = None
+    clip: ClipSampling = field(default_factory=lambda: ClipSampling(num_frames=16, stride=4))
+    size: int | tuple[int, int] = 224
+    crop_scale: tuple[float, float] = (0.3, 1.0)
+    crop_ratio: tuple[float, float] = (0.75, 1.35)
+    flip: bool = True
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    reader: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
+    cache_dir: str | None = None
+    cache_short_side: int = 256
+    workers: int = 2
+    max_unreadable: float = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasksConfig:
+    """Masks of every clip: all that are listed are drawn, each is one prediction task.
+
+    Attributes:
+        multiblock: unions of blocks (V-JEPA). The default is the published pair.
+        tube: the same places hidden at all times (VideoMAE).
+        random: single tokens hidden (MAE).
+        future: the end of the clip hidden.
+    """
+
+    multiblock: tuple[MultiBlock, ...] = (
+        MultiBlock(num_blocks=8, spatial_scale=(0.15, 0.15)),
+        MultiBlock(num_blocks=2, spatial_scale=(0.7, 0.7)),
+    )
+    tube: tuple[TubeMask, ...] = ()
+    random: tuple[RandomMask, ...] = ()
+    future: tuple[FutureMask, ...] = ()
+
+    @property
+    def all(self) -> tuple[MultiBlock | TubeMask | RandomMask | FutureMask, ...]:
+        """Every mask, in the order in which the predictor's mask tokens are numbered."""
+        return (*self.multiblock, *self.tube, *self.random, *self.future)
+
+    def __post_init__(self) -> None:
+        if not self.all:
+            raise ValueError("masks is empty: list at least one mask, e.g. masks.tube: [{ratio: 0.9}]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The tubelet ViT.
+
+    Attributes:
+        size: a row of the table of sizes.
+        width: of the tokens; null takes the size's, as for the next three.
+        depth: number of blocks.
+        heads: attention heads.
+        mlp_ratio: width of the MLP over that of the tokens.
+        tubelet: frames, rows and columns of a token.
+        positions: `rotary` or `sincos`.
+        rotary_layout: `interleave`, or `tile` as released V-JEPA 2 weights.
+        drop_path: stochastic depth of the last block.
+    """
+
+    size: SizeName = "base"
+    width: int | None = None
+    depth: int | None = None
+    heads: int | None = None
+    mlp_ratio: float | None = None
+    tubelet: tuple[int, int, int] = (2, 16, 16)
+    positions: PositionKind = "rotary"
+    rotary_layout: RotaryLayout = "interleave"
+    drop_path: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorConfig:
+    """The narrow ViT that predicts.
+
+    Attributes:
+        width: of its tokens.
+        depth: number of blocks.
+        heads: attention heads.
+    """
+
+    width: int = 384
+    depth: int = 12
+    heads: int = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """Embedding prediction with a slowly moving target encoder.
+
+    Attributes:
+        momentum: of the target encoder at the first and at the last step, linear in between.
+        loss_exponent: p of ``|difference|^p / p``.
+    """
+
+    momentum: tuple[float, float] = (0.998, 1.0)
+    loss_exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not all(0 <= momentum <= 1 for momentum in self.momentum):
+            raise ValueError(f"objective.momentum is {self.momentum}: give two shares in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """AdamW and its schedules, all counted in optimiser steps.
+
+    Attributes:
+        steps: optimiser steps of the run.
+        batch_size: videos of one optimiser step, over all processes and accumulated parts: the recipe does
+            not change with the machine.
+        lr: learning rate after the warm-up.
+        start_lr: at the first step.
+        final_lr: at the end of the schedule.
+        lr_shape: how it goes from `lr` to `final_lr`.
+        warmup_steps: linear warm-up.
+        weight_decay: at the first step; biases and norms have none.
+        final_weight_decay: at the end of the schedule, by a cosine; null keeps it constant.
+        schedule_stretch: schedules are made for so many times the steps, and cut.
+        betas: of AdamW.
+        eps: of AdamW.
+        clip_grad: largest norm of the gradient; null for no limit.
+    """
+
+    steps: int = 90_000
+    batch_size: int = 3072
+    lr: float = 6.25e-4
+    start_lr: float = 0.0
+    final_lr: float = 1e-6
+    lr_shape: Shape = "cosine"
+    warmup_steps: int = 12_000
+    weight_decay: float = 0.04
+    final_weight_decay: float | None = None
+    schedule_stretch: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    clip_grad: float | None = 10.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"optim.steps is {self.steps} and optim.batch_size {self.batch_size}: give 1 or more of each"
+            )
+        if self.warmup_steps > self.steps:
+            raise ValueError(
+                f"optim.warmup_steps {self.warmup_steps} is more than optim.steps {self.steps}: "
+                "the learning rate would never reach its peak; shorten the warm-up"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How the run is carried out; nothing here changes what is learnt, up to rounding.
+
+    Attributes:
+        micro_batch: most videos that one process takes at once; the rest is accumulated. Null takes its whole
+            share of the batch.
+        precision: of activations; null leaves it to `accelerate launch`.
+        activation_checkpointing: recompute activations in the backward pass to save memory.
+        compile: compile the transformer blocks.
+        log_every: steps between log lines.
+        checkpoint_every: steps between checkpoints.
+        keep_checkpoints: how many are kept.
+        trackers: names of experiment trackers that accelerate knows (tensorboard, wandb, trackio, ...).
+        device: `auto` takes the accelerator that is there.
+    """
+
+    micro_batch: int | None = None
+    precision: Literal["no", "fp16", "bf16"] | None = None
+    activation_checkpointing: bool = False
+    compile: bool = False
+    log_every: int = 10
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+    trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
+    device: Literal["auto", "cpu"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeConfig:
+    """A linear read-out of frozen features at the end of a run, beside the untrained encoder's.
+
+    Attributes:
+        train: labelled manifest to fit it on (`FILE.csv?split=train`); null for no probe. With synthetic
+            videos, both are theirs.
+        test: labelled manifest to report; its videos must not be among those of `train`.
+        max_videos: of each; null for all.
+    """
+
+    train: str | None = None
+    test: str | None = None
+    max_videos: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything about a pre-training run.
+
+    Attributes:
+        output_dir: folder of the run.
+        seed: of initialisation, order, crops and masks.
+        init: model folder to start from (weights only); null starts from scratch.
+    """
+
+    output_dir: str = "runs/pretrain"
+    seed: int = 0
+    init: str | None = None
+    data: DataConfig = field(default_factory=DataConfig)
+    masks: MasksConfig = field(default_factory=MasksConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be read; says which key, what was found and what to do."""
+
+
+def read_config(arguments: Sequence[str]) -> Config:
+    """The configuration that command-line arguments describe; ConfigError where they make none."""
+    parser = ArgumentParser(exit_on_error=False, default_env=False)
+    parser.add_argument("--config", action="config", help="YAML file; several may be layered")
+    parser.add_class_arguments(Config, as_group=False)
+    try:
+        tree = parser.parse_args(list(arguments))
+        return typing.cast(Config, Config(**_sections(parser, tree)))
+    except (ArgumentError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(_explain(str(error))) from error
+
+
+def _sections(parser: ArgumentParser, tree: Any) -> dict[str, Any]:
+    values = parser.instantiate(tree).as_dict()
+    values.pop("config", None)
+    return values
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write the resolved tree as YAML that `read_config` takes."""
+    path.write_text(yaml.safe_dump(config_tree(config), sort_keys=False))
+
+
+def config_tree(config: Config) -> dict[str, Any]:
+    """Nested plain dictionaries and lists."""
+    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _explain(message: str) -> str:
+    """The parser's message, with the nearest name where a key is unknown."""
+    unknown = re.search(r"(?:accept option '|arguments: --|Option ')([\w.]+)", message)
+    if unknown is None:
+        return message
+    name = unknown.group(1).rsplit(".", 1)[-1]
+    known = {key.rsplit(".", 1)[-1]: key for key in _keys(Config)}
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{known[near[0]]}'?" if near else f"there are {', '.join(_keys(Config))}"
+    return f"{message}\n'{name}' is not a key of the configuration; {hint}"
+
+
+def _keys(section: type, prefix: str = "") -> Iterator[str]:
+    """Dotted names of all keys below a dataclass."""
+    for name, annotation in typing.get_type_hints(section).items():
+        yield prefix + name
+        for kind in (annotation, *typing.get_args(annotation)):
+            if dataclasses.is_dataclass(kind):
+                yield from _keys(typing.cast(type, kind), f"{prefix}{name}.")

@@ -1,0 +1,87 @@
+"""A model folder: ``config.json`` and ``model.safetensors``, nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vjepa.models.world import WorldModel
+
+WhichEncoder = Literal["target_encoder", "encoder"]
+
+
+def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Write a model folder.
+
+    Args:
+        folder: made if it does not exist; files in it are replaced, each at once.
+        state: tensors named ``encoder.*``, ``target_encoder.*``, ``predictor.*`` (any of them).
+        config: arguments of the networks under ``encoder``, ``predictor``, ``pixels``; anything else that
+            JSON can hold is kept beside them.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    partial = folder / "model.safetensors.partial"
+    save_file(tensors, partial, metadata={"format": "pt"})
+    os.replace(partial, folder / "model.safetensors")
+    partial = folder / "config.json.partial"
+    partial.write_text(json.dumps(config, indent=2) + "\n")
+    os.replace(partial, folder / "config.json")
+
+
+def from_pretrained(source: str | Path, which: WhichEncoder = "target_encoder") -> WorldModel:
+    """Load a trained model, in evaluation mode.
+
+    Args:
+        source: a model folder, or the folder of a run that has one in ``model/``.
+        which: the slowly moving `target_encoder` (the published choice for frozen use), or the `encoder` that
+            the gradient trained. Recorded in ``config["which"]``.
+
+    Raises:
+        ValueError: where there is no model, or its tensors do not fit its configuration; every missing,
+            unexpected or reshaped name is listed.
+    """
+    folder = _model_folder(Path(source))
+    config = json.loads((folder / "config.json").read_text())
+    tensors = load_file(folder / "model.safetensors")
+    if not any(name.startswith(f"{which}.") for name in tensors):
+        kinds = sorted({name.split(".", 1)[0] for name in tensors})
+        raise ValueError(f"{folder} has no {which!r}: it holds {', '.join(kinds)}; choose with which=")
+    model = WorldModel({**config, "which": which})
+    state = {
+        "encoder" + name.removeprefix(which) if name.startswith(f"{which}.") else name: tensor
+        for name, tensor in tensors.items()
+        if name.startswith((f"{which}.", "predictor."))
+    }
+    _check(model.state_dict(), state, folder)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def _model_folder(source: Path) -> Path:
+    for folder in (source, source / "model"):
+        if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
+            return folder
+    raise ValueError(
+        f"{source} is not a model: it has no config.json with model.safetensors, nor has {source / 'model'}; "
+        "give the folder of a finished run or of a saved model"
+    )
+
+
+def _check(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: Path) -> None:
+    problems = [f"missing {name}" for name in expected.keys() - found.keys()]
+    problems += [f"unexpected {name}" for name in found.keys() - expected.keys()]
+    problems += [
+        f"reshaped {name}: {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected.keys() & found.keys()
+        if expected[name].shape != found[name].shape
+    ]
+    if problems:
+        raise ValueError(f"the weights in {folder} do not fit its config.json:\n  " + "\n  ".join(sorted(problems)))
