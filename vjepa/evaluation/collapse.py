@@ -9,7 +9,6 @@ Shape letters as in `vjepa.tokens`; here B counts the samples that are measured 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -23,14 +22,17 @@ def embedding_measures(embedding_BD: Tensor) -> dict[str, float]:
     Returns:
         ``std``: deviation across samples, mean over dimensions. ``rank``: RankMe (arXiv 2210.02885), the
         exponential of the entropy of the singular values, of the centred matrix; at most ``min(B - 1, D)``.
-        ``cosine``: mean cosine of pairs of different samples; 1 if all point the same way.
+        ``cosine``: mean cosine of pairs of different samples; 1 if all point the same way. One sample alone
+        has no measures.
     """
+    num_samples = len(embedding_BD)
+    if num_samples < 2:
+        return {}
     embedding_BD = embedding_BD.float()
     centred_BD = embedding_BD - embedding_BD.mean(dim=0)
     singular = torch.linalg.svdvals(centred_BD)
     share = singular / singular.sum().clamp_min(1e-12) + 1e-12
     unit_BD = F.normalize(embedding_BD, dim=-1)
-    num_samples = len(embedding_BD)
     pairs = num_samples * (num_samples - 1)
     return {
         "std": centred_BD.pow(2).mean(dim=0).sqrt().mean().item(),
@@ -82,7 +84,3 @@ def _message(name: str, now: float, best: float) -> str:
         "too short, or masks leave nothing to predict. The loss may fall meanwhile: it is not progress."
     )
 
-
-def relative_error(loss: float, mean_loss: float) -> float:
-    """Error over that of predicting the mean target; 1 learnt nothing. NaN where the mean has no error."""
-    return loss / mean_loss if mean_loss > 0 else math.nan

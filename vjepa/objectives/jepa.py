@@ -52,9 +52,10 @@ class JEPA(nn.Module):
         """The loss, and what tells whether it means anything.
 
         Returns:
-            ``loss``: mean over masks, targets and dimensions. ``mean_loss``: the same for predicting, at
-            each position, the mean target over the batch. ``context_BD``, ``target_BD``,
-            ``predicted_BD``: embeddings averaged over tokens, before any LayerNorm of the targets.
+            ``loss``: mean over masks, targets and dimensions. ``relative_error``: the loss over that of
+            predicting, at each position, the mean target of the batch (of two clips or more); 1 has learnt
+            nothing that differs between clips. ``context_BD``, ``target_BD``, ``predicted_BD``: embeddings averaged over tokens,
+            before any LayerNorm of the targets.
         """
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         grid = self.encoder.grid_of(video_BCTHW)
@@ -70,13 +71,16 @@ class JEPA(nn.Module):
             with torch.no_grad():
                 mean_losses.append(self._distance(mean_target_ND[mask.target_BM], target_BMD))
 
-        return {
-            "loss": torch.stack(losses).mean(),
-            "mean_loss": torch.stack(mean_losses).mean(),
+        loss = torch.stack(losses).mean()
+        outputs = {
+            "loss": loss,
             "context_BD": context_BKD.detach().mean(dim=1),
             "target_BD": embedding_BND.mean(dim=1),
             "predicted_BD": predicted_BMD.detach().mean(dim=1),
         }
+        if len(video_BCTHW) > 1:
+            outputs["relative_error"] = loss.detach() / torch.stack(mean_losses).mean()
+        return outputs
 
     @torch.no_grad()
     def forward_target(self, video_BCTHW: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ def _occluder(settings: WorldSettings, camera: Array, rng: np.random.Generator) 
     if settings.occluder == 0:
         return np.zeros((settings.frames, settings.size, settings.size), dtype=np.float32)
     distance = np.abs(_pixel_offsets(centre - camera[:, axis], settings.size))
-    cover = _coverage(distance - settings.occluder / 2 * settings.size)
+    cover = _coverage(distance - np.float32(settings.occluder / 2 * settings.size))
     shape = (settings.frames, settings.size, settings.size)
     return np.broadcast_to(cover[:, None, :] if axis == 0 else cover[:, :, None], shape)
 
@@ -144,16 +144,17 @@ def _object_cover(shape: str, centres: Array, radius: float, size: int) -> Pixel
     x = _pixel_offsets(centres[:, 0], size)[:, None, :]
     y = _pixel_offsets(centres[:, 1], size)[:, :, None]
     r = np.float32(radius * size)
+    half, slant = np.float32(0.5), np.float32(0.866)
     if shape == "disc":
         return _coverage(np.hypot(x, y) - r)
     if shape == "ring":
         return _coverage(np.abs(np.hypot(x, y) - 0.7 * r) - 0.3 * r)
-    x, y = np.abs(x), y
+    x = np.abs(x)
     if shape == "square":
         return _coverage(np.maximum(x, np.abs(y)) - 0.8 * r)
     if shape == "triangle":
-        # The slanted sides fall by sqrt(3); the centroid is at the centre.
-        return _coverage(np.maximum(x * np.float32(0.866) - y * 0.5 - 0.5 * r, y - 0.5 * r))
+        # Equilateral, flat below, its centroid at the centre.
+        return _coverage(np.maximum(slant * x - half * y, y) - half * r)
     y = np.abs(y)
     return _coverage(np.maximum(np.minimum(x, y) - 0.35 * r, np.maximum(x, y) - r))
 

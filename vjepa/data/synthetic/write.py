@@ -104,7 +104,8 @@ def _replace(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 def _encode(path: Path, frames: NDArray[np.uint8], frame_rate: int) -> None:
-    options = {"crf": RATE_FACTOR, "g": KEYFRAME_DISTANCE, "preset": "veryfast"}
+    # With look-ahead, x264 writes other bytes from call to call at such sizes; this tuning has none.
+    options = {"crf": RATE_FACTOR, "g": KEYFRAME_DISTANCE, "preset": "veryfast", "tune": "zerolatency"}
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=frame_rate, options=options)
         stream.height, stream.width = frames.shape[1:3]

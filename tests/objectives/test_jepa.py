@@ -1,0 +1,132 @@
+import copy
+
+import pytest
+import torch
+
+from vjepa.batch import Batch, TokenMask
+from vjepa.layers.pixels import PixelNormalizer
+from vjepa.models.encoder import VideoEncoder
+from vjepa.models.predictor import Predictor
+from vjepa.objectives.jepa import JEPA
+
+TOKENS = 4 * 3 * 3
+
+
+def small_jepa(momentum=0.9, **changes):
+    torch.manual_seed(0)
+    encoder = VideoEncoder(width=36, depth=2, heads=3, tubelet=(2, 8, 8), drop_path=changes.pop("drop_path", 0.0))
+    predictor = Predictor(in_width=36, out_width=36, width=24, depth=1, heads=2, num_mask_tokens=2)
+    return JEPA(
+        encoder=encoder, predictor=predictor, normalizer=PixelNormalizer(), momentum=lambda _: momentum, **changes
+    )
+
+
+def small_batch(clips=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    masks = []
+    for context, target in ((12, 20), (6, 30)):
+        order = torch.stack([torch.randperm(TOKENS, generator=generator) for _ in range(clips)])
+        masks.append(TokenMask(order[:, :context], order[:, context : context + target]))
+    video = torch.randint(0, 256, (clips, 8, 3, 24, 24), dtype=torch.uint8, generator=generator)
+    return Batch(video, tuple(masks), torch.zeros(clips, dtype=torch.long), ("",) * clips)
+
+
+def reference_loss(jepa, batch, exponent):
+    """V-JEPA's loss as the paper says it, one clip, one mask and one token at a time."""
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    pixels = (batch.video_BTCHW.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    video = pixels.transpose(1, 2)
+    per_mask = []
+    for number, mask in enumerate(batch.masks):
+        errors = []
+        for clip in range(len(video)):
+            target = jepa.target_encoder(video[clip : clip + 1])[0]
+            context = mask.context_BK[clip : clip + 1]
+            tokens = jepa.encoder(video[clip : clip + 1], context)
+            predicted = jepa.predictor(
+                tokens, context, mask.target_BM[clip : clip + 1], jepa.encoder.grid_of(video), number
+            )
+            for place, token in zip(mask.target_BM[clip].tolist(), predicted[0], strict=True):
+                wanted = target[place]
+                wanted = (wanted - wanted.mean()) / (wanted.var(unbiased=False) + 1e-5).sqrt()
+                errors.append(((token - wanted).abs() ** exponent).mean() / exponent)
+        per_mask.append(torch.stack(errors).mean())
+    return torch.stack(per_mask).mean()
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+def test_loss_is_the_paper_s(exponent):
+    jepa, batch = small_jepa(loss_exponent=exponent), small_batch()
+    torch.testing.assert_close(jepa(batch)["loss"], reference_loss(jepa, batch, exponent), atol=1e-5, rtol=1e-5)
+
+
+def test_gradient_of_two_halves_is_that_of_the_whole():
+    """What accumulation and several processes rely on: the loss is a mean over clips."""
+    jepa, batch = small_jepa(), small_batch(clips=4)
+    jepa(batch)["loss"].backward()
+    whole = [parameter.grad.clone() for parameter in jepa.parameters() if parameter.requires_grad]
+    jepa.zero_grad()
+    for half in (slice(0, 2), slice(2, 4)):
+        masks = tuple(TokenMask(mask.context_BK[half], mask.target_BM[half]) for mask in batch.masks)
+        part = Batch(batch.video_BTCHW[half], masks, batch.labels_B[half], batch.paths[half])
+        (jepa(part)["loss"] / 2).backward()
+    halves = [parameter.grad for parameter in jepa.parameters() if parameter.requires_grad]
+    torch.testing.assert_close(halves, whole, atol=1e-6, rtol=1e-4)
+
+
+def test_gradients_reach_all_trained_parts_and_never_the_target():
+    jepa = small_jepa()
+    jepa(small_batch())["loss"].backward()
+    for name, parameter in jepa.named_parameters():
+        if name.startswith("target_encoder"):
+            assert parameter.grad is None, name
+        else:
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_target_encoder_is_an_exponential_average():
+    jepa = small_jepa(momentum=0.9)
+    before = copy.deepcopy(jepa.target_encoder.state_dict())
+    with torch.no_grad():
+        for parameter in jepa.encoder.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    jepa.after_step(1)
+    for name, value in jepa.target_encoder.state_dict().items():
+        expected = 0.9 * before[name] + 0.1 * jepa.encoder.state_dict()[name]
+        torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize(("momentum", "moves"), [(1.0, False), (0.0, True)])
+def test_momentum_at_its_ends(momentum, moves):
+    jepa = small_jepa(momentum=momentum)
+    with torch.no_grad():
+        jepa.encoder.patch_embed.proj.bias.add_(1)
+    before = jepa.target_encoder.patch_embed.proj.bias.clone()
+    jepa.after_step(1)
+    after = jepa.target_encoder.patch_embed.proj.bias
+    assert torch.equal(after, jepa.encoder.patch_embed.proj.bias if moves else before)
+
+
+def test_target_encoder_never_drops_paths():
+    jepa = small_jepa(drop_path=0.5).train()
+    video = torch.randn(2, 3, 8, 24, 24)
+    assert torch.equal(jepa.forward_target(video), jepa.forward_target(video))
+    assert not torch.equal(jepa.encoder(video), jepa.encoder(video))
+
+
+def test_predicting_the_mean_has_relative_error_one():
+    """With targets that are equal up to clips' own differences and a predictor that gives their mean."""
+    jepa, batch = small_jepa(), small_batch()
+    video = jepa.normalizer(batch.video_BTCHW)
+    target = torch.nn.functional.layer_norm(jepa.forward_target(video), (36,))
+
+    def mean_of_targets(tokens, context, places, grid, number):
+        return target.mean(dim=0)[places] + 0 * tokens.sum()
+
+    jepa.predictor.forward = mean_of_targets
+    assert jepa(batch)["relative_error"].item() == pytest.approx(1)
+
+
+def test_one_clip_alone_has_no_relative_error():
+    assert "relative_error" not in small_jepa()(small_batch(clips=1))

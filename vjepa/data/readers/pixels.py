@@ -1,0 +1,67 @@
+"""Decoded frames to upright RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+# PyAV 17 brought threads to the conversion, and all of the machine's by default.
+_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+
+
+class RgbWriter:
+    """Converts frames of one video to RGB, all at one size and turned as the file's metadata say.
+
+    Args:
+        width, height: size before turning; frames of another size (streams may change) are scaled to it.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self._size = (width, height)
+        self._reformatter = VideoReformatter()  # it keeps its tables from frame to frame
+        self._turn: tuple[bool, bool, bool] | None = None
+
+    def convert(self, frames: Iterable[av.VideoFrame], count: int) -> np.ndarray:
+        """The `count` frames that `frames` yields as uint8 ``(T, H, W, 3)``."""
+        frames_THWC = np.empty((0,), dtype=np.uint8)
+        for row, frame in enumerate(frames):
+            picture_HWC = self._upright(self._picture(frame), frame)
+            if not row:  # only now is the size known: turning may swap height and width
+                frames_THWC = np.empty((count, *picture_HWC.shape), dtype=np.uint8)
+            frames_THWC[row] = picture_HWC
+        return frames_THWC
+
+    def _picture(self, frame: av.VideoFrame) -> np.ndarray:
+        """RGB as a view ``(H, W, 3)`` of the converted frame; FFmpeg pads its lines."""
+        width, height = self._size
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", **_ONE_THREAD)
+        plane = rgb.planes[0]
+        lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+        return lines[:height, : width * 3].reshape(height, width, 3)
+
+    def _upright(self, picture_HWC: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+        if self._turn is None:
+            self._turn = turn_of(frame)
+        transpose, flip_rows, flip_columns = self._turn
+        if transpose:
+            picture_HWC = picture_HWC.transpose(1, 0, 2)
+        return picture_HWC[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+
+
+def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """How to turn a frame for display: (transpose, then flip rows, then flip columns).
+
+    The display matrix ``[[a, b, _], [c, d, _], [_, _, _]]`` takes pixel (x, y) to
+    ``(a x + c y, b x + d y)``. Only quarter turns and mirrors are known; others are left alone,
+    as players do. A matrix of zeros occurs in damaged files and means nothing.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
+    if abs(b) > abs(a) and abs(c) > abs(d):
+        return True, b < 0, c < 0
+    return False, d < 0, a < 0

@@ -1,0 +1,184 @@
+"""The exact reader: PyAV, by an index of the file's packets, checked against what decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import dropwhile
+
+import av
+import numpy as np
+import torch
+from av.video.stream import VideoStream
+from torch import Tensor
+
+from vjepa.data.readers.base import ClosesItself, checked_indices
+from vjepa.data.readers.decoding import Decoding
+from vjepa.data.readers.pixels import RgbWriter
+
+SHORT = 64  # frames; a shorter video decodes whole sooner than it is indexed and searched
+KEPT_BYTES = 96 * 2**20  # decoded frames, not yet RGB, that a reader keeps
+SEEK_GAIN = 4  # frames; a jump that saves fewer costs more than it saves
+
+
+class _IndexDisagreesError(Exception):
+    """Decoding gave another frame than the packets promised."""
+
+
+class PyAVReader(ClosesItself):
+    """Frame-exact random access to a video file with PyAV.
+
+    Short videos are decoded whole, once, and only wanted frames are converted to RGB. Longer ones
+    are indexed by their packets; a read seeks to the last keyframe at or before a wanted frame and
+    checks every frame that comes out against the index. Where the packets are no sound index, one
+    pass of decoding defines the frames; where only a later read shows that, the timeline stays as
+    it was promised and a frame that does not decode repeats the one before it, as in a player.
+
+    Frames come upright: rotation and mirroring in the metadata are applied, sample aspect ratios
+    are not. Of a damaged file, the frames are those that decode.
+
+    Args:
+        path: a video file; `VideoDecodeError` where nothing in it decodes.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._decoding = Decoding(path)
+        self._frames: Iterator[av.VideoFrame] = iter(())
+        self._next = 0  # position of the frame that comes out of `_frames` next
+        self._kept: list[av.VideoFrame] = []  # all frames, or none
+        self._seeks = True
+        try:
+            self._learn_timeline()
+        except BaseException:
+            self.close()
+            raise
+        codec = self._decoding.stream.codec_context
+        self._rgb = RgbWriter(codec.width, codec.height)
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    @property
+    def broken_packets(self) -> int:
+        """How many packets the decoder has refused so far; only decoding finds them."""
+        return self._decoding.broken_packets
+
+    def close(self) -> None:
+        """Close the file and let go of the frames."""
+        self._frames, self._kept = iter(()), []
+        self._decoding.close()
+
+    def get_frames(self, indices: Sequence[int] | np.ndarray) -> Tensor:
+        """Frames by number: uint8 ``(T, C, H, W)``, any order, duplicates allowed."""
+        index_T = checked_indices(indices, len(self), self.path)
+        wanted, inverse_T = np.unique(index_T, return_inverse=True)
+        frames_THWC = self._read(wanted)
+        if not np.array_equal(inverse_T, np.arange(len(wanted))):
+            frames_THWC = frames_THWC[inverse_T]
+        return torch.from_numpy(frames_THWC).permute(0, 3, 1, 2)
+
+    def _learn_timeline(self) -> None:
+        stream = self._decoding.stream
+        time_base = float(stream.time_base or 1)
+        index = None if _is_short(stream) else self._decoding.index()
+        if index is None:
+            self._decode_all()
+            self._pts = self._decoded_pts
+            self._keyframes = np.empty(0, dtype=np.int64)  # nowhere to seek to
+        else:
+            self._pts, self._keyframes = index.pts, index.keyframes
+            self._next = len(self._pts)
+        self.timestamps = (self._pts - self._pts[0]) * time_base
+
+    def _decode_all(self) -> None:
+        """Define the frames by decoding them; keep them where they are small enough."""
+        pts: list[int] = []
+        step = _usual_step(self._decoding.stream)
+        kept_bytes = 0
+        self._kept = []
+        for frame in self._decoding.from_start():
+            pts.append(frame.pts if frame.pts is not None else (pts[-1] + step if pts else 0))
+            kept_bytes += sum(plane.buffer_size for plane in frame.planes)
+            if kept_bytes <= KEPT_BYTES:
+                self._kept.append(frame)
+        if not pts:
+            raise self._decoding.failure()
+        if kept_bytes > KEPT_BYTES:
+            self._kept = []
+        # Decoders give frames in the order of display; in AVI files the times may not be (packed
+        # B-frames) though they are right as a set.
+        self._decoded_pts = np.sort(np.asarray(pts, dtype=np.int64))
+        self._next = len(pts)
+
+    def _read(self, wanted: np.ndarray) -> np.ndarray:
+        """RGB ``(T, H, W, C)`` of the frames at ascending positions."""
+        while self._keyframes.size:
+            try:
+                return self._rgb.convert(self._by_index(wanted), len(wanted))
+            except _IndexDisagreesError:
+                self._distrust()
+        shown = np.searchsorted(self._decoded_pts, self._pts[wanted], side="right") - 1
+        return self._rgb.convert(self._in_order(shown.clip(min=0)), len(wanted))
+
+    def _distrust(self) -> None:
+        """Stop seeking at first (go through from the first frame), then stop using the index."""
+        self._next = len(self._pts)
+        if self._seeks:
+            self._seeks, self._keyframes = False, self._keyframes[:1]
+        else:
+            self._keyframes = self._keyframes[:0]
+            self._decode_all()
+
+    def _by_index(self, wanted: np.ndarray) -> Iterator[av.VideoFrame]:
+        """Frames at ascending positions, each known by its presentation time."""
+        for position in wanted.tolist():
+            keyframe = int(self._keyframes[np.searchsorted(self._keyframes, position, side="right") - 1])
+            if position < self._next or keyframe > self._next + SEEK_GAIN:
+                self._start_at(keyframe)
+            while self._next <= position:
+                frame = next(self._frames, None)
+                if frame is None or frame.pts != self._pts[self._next]:
+                    raise _IndexDisagreesError
+                self._next += 1
+            yield frame
+
+    def _start_at(self, keyframe: int) -> None:
+        pts = int(self._pts[keyframe])
+        try:
+            frames = self._decoding.from_keyframe(pts) if self._seeks else self._decoding.from_start()
+        except av.error.FFmpegError as error:  # this container does not seek
+            raise _IndexDisagreesError from error
+        # After a jump into an open group of pictures, frames shown before its keyframe may be garbage.
+        self._frames = dropwhile(lambda frame: frame.pts is not None and frame.pts < pts, frames)
+        self._next = keyframe
+
+    def _in_order(self, wanted: np.ndarray) -> Iterable[av.VideoFrame]:
+        """Frames at positions that do not descend, counted as they come out of the decoder."""
+        if self._kept:
+            return (self._kept[position] for position in wanted.tolist())
+        return self._counted(wanted)
+
+    def _counted(self, wanted: np.ndarray) -> Iterator[av.VideoFrame]:
+        frame = None
+        for position in wanted.tolist():
+            if position < self._next - (frame is not None):
+                self._frames, self._next = self._decoding.from_start(), 0
+            while self._next <= position:
+                frame = next(self._frames)
+                self._next += 1
+            yield frame
+
+
+def _is_short(stream: VideoStream) -> bool:
+    """A guess from the header, which decides about the way only, never about the frames."""
+    claimed = stream.frames
+    if not claimed and stream.duration and stream.average_rate and stream.time_base:
+        claimed = int(stream.duration * stream.time_base * stream.average_rate)
+    return 0 < claimed <= SHORT
+
+
+def _usual_step(stream: VideoStream) -> int:
+    """Units of time between two frames, for frames that carry no time."""
+    if not stream.average_rate or not stream.time_base:
+        return 1
+    return max(1, round(1 / (stream.average_rate * stream.time_base)))

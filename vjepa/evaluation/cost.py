@@ -1,0 +1,58 @@
+"""What a training step costs, counted on the real code with tensors that have shapes and no memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vjepa.batch import Batch
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Cost of forward and backward pass.
+
+    Attributes:
+        parameters: all of them, target encoder included.
+        trained: those with gradients.
+        flops: floating-point operations of the matrix products, per clip; a multiplication and an addition
+            count as two.
+        activation_bytes: kept for the backward pass, per clip, in float32.
+    """
+
+    parameters: int
+    trained: int
+    flops: float
+    activation_bytes: float
+
+    def memory_bytes(self, clips: int, activation_share: float = 1.0) -> float:
+        """Parameters, gradients, AdamW's two moments, and the activations of `clips` clips."""
+        return 4 * (self.parameters + 3 * self.trained) + clips * self.activation_bytes * activation_share
+
+
+def step_cost(objective: nn.Module, batch: Batch) -> StepCost:
+    """Count one step of an objective on the meta device with a batch of any (small) number of clips."""
+    batch = batch.to("meta")
+    weights = {id(parameter) for parameter in objective.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        whole = tensor if tensor._base is None else tensor._base
+        if id(whole) not in weights:
+            storage = whole.untyped_storage()
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        objective(batch)["loss"].backward()
+    clips = len(batch.paths)
+    return StepCost(
+        parameters=sum(parameter.numel() for parameter in objective.parameters()),
+        trained=sum(parameter.numel() for parameter in objective.parameters() if parameter.requires_grad),
+        flops=counter.get_total_flops() / clips,
+        activation_bytes=sum(kept.values()) / clips,
+    )

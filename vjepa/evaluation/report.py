@@ -1,0 +1,63 @@
+"""The end of a run for people: a short table and one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def summary_table(summary: dict[str, Any], folder: Path) -> str:
+    """Loss, collapse measures, probes and speed, as aligned text."""
+    final = summary["final"]
+    rows = [("loss", f"{final['loss']:.4f}")]
+    if "relative_error" in final:
+        rows.append(("error / error of the mean", f"{final['relative_error']:.3f}"))
+    for part in ("context", "target", "predicted"):
+        if f"{part}/std" in final:
+            measures = ", ".join(f"{key} {final[f'{part}/{key}']:.3g}" for key in ("std", "rank", "cosine"))
+            rows.append((f"{part} embeddings", measures))
+    for name, probe in summary["probe"].items():
+        figures = ", ".join(f"{key} {value:.1%}" for key, value in probe.items())
+        rows.append((f"{name} probe, frozen", figures))
+    rows.append(("clips/s in training", f"{summary['clips_per_second']:.0f}"))
+    rows.append(("minutes in all", f"{summary['seconds'] / 60:.1f}"))
+    rows.append(("collapse alarms", str(len(summary["alarms"]) or "none")))
+    rows.append(("picture, model, metrics", str(folder)))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {figures}" for name, figures in rows)
+
+
+def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Path) -> None:
+    """Three panels: what the loss did, whether the representation lived, what can be read from it."""
+    # Imported here: matplotlib takes longer to import than a short run has time to give.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    loss, life, probes = figure.subplots(1, 3, width_ratios=(1, 1, 0.8))
+    steps = [record["step"] for record in records]
+
+    loss.plot(steps, [record["loss"] for record in records], label="loss", color="tab:blue")
+    if "relative_error" in records[-1]:
+        loss.plot(steps, [record["relative_error"] for record in records], label="error / error of the mean",
+                  color="tab:orange")  # fmt: skip
+    loss.set(xlabel="step", ylim=(0, None), title="prediction error")
+    loss.legend()
+
+    for part, color in (("context", "tab:green"), ("target", "tab:red"), ("predicted", "tab:purple")):
+        if f"{part}/rank" in records[-1]:
+            life.plot(steps, [record[f"{part}/rank"] for record in records], label=part, color=color)
+    life.set(xlabel="step", ylim=(0, None), title="effective rank of embeddings")
+    life.legend()
+
+    for position, (name, probe) in enumerate(summary["probe"].items()):
+        for offset, (key, color) in enumerate((("random", "0.7"), ("trained", "tab:blue"))):
+            bars = probes.bar(position + 0.4 * offset, 100 * probe[key], 0.38, color=color, label=key)
+            probes.bar_label(bars, fmt="%.1f")
+        probes.axhline(100 * probe["chance"], color="black", linestyle=":", label="chance")
+        probes.set_title(f"{name} probe of frozen features")
+    if summary["probe"]:
+        probes.set(ylabel="balanced accuracy, %", xticks=[], ylim=(0, 105))
+        probes.legend(loc="upper left")
+    else:
+        probes.axis("off")
+    figure.savefig(path, dpi=120)

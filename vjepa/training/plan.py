@@ -1,0 +1,60 @@
+"""What a run will do, said before it starts."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from vjepa import build
+from vjepa.batch import Batch, TokenMask
+from vjepa.config import Config
+from vjepa.evaluation.cost import step_cost
+from vjepa.tokens import Tubelet
+
+
+def describe_run(config: Config, num_videos: int, accelerator: Accelerator) -> str:
+    """A few lines: steps, clips, effective batch, tokens, parameters, memory, FLOPs."""
+    batch = example_batch(config)
+    with torch.device("meta"):
+        objective = build.build_objective(config)
+    cost = step_cost(objective, batch)
+    clips_per_video = config.data.clip.clips_per_video
+    clips = config.optim.batch_size * clips_per_video
+    parts, world = accelerator.gradient_accumulation_steps, accelerator.num_processes
+    share = 0.5 if accelerator.mixed_precision in ("bf16", "fp16") else 1.0
+    memory = cost.memory_bytes(clips // parts // world, share)
+    context = " + ".join(str(mask.context_BK.shape[1]) for mask in batch.masks)
+    targets = " + ".join(str(mask.target_BM.shape[1]) for mask in batch.masks)
+    grid = Tubelet(*config.encoder.tubelet).grid_of(config.data.clip.num_frames, *build.clip_size(config))
+    return "\n".join(
+        (
+            f"{config.optim.steps} steps of {clips} clips "
+            f"({world} process{'es' if world > 1 else ''} x {parts} part{'s' if parts > 1 else ''} "
+            f"x {clips // parts // world}), {config.optim.steps * clips} clips in all, "
+            f"{config.optim.steps * config.optim.batch_size / num_videos:.1f} times each of {num_videos} videos",
+            f"grid {grid.t} x {grid.h} x {grid.w} = {grid.size} tokens; context {context}, targets {targets}",
+            f"{cost.trained / 1e6:.2f} M trained of {cost.parameters / 1e6:.2f} M parameters; about "
+            f"{memory / 1e9:.2f} GB a process; {cost.flops / 1e9:.2f} GFLOP a clip, "
+            f"{cost.flops * clips * config.optim.steps / 1e15:.3f} PFLOP in all",
+            f"on {accelerator.device}, precision {accelerator.mixed_precision}, {torch.get_num_threads()} threads",
+        )
+    )
+
+
+def example_batch(config: Config, clips: int = 2) -> Batch:
+    """A batch of the configured shape: black clips, masks drawn with fixed seeds."""
+    height, width = build.clip_size(config)
+    frames, channels = config.data.clip.num_frames, len(config.data.mean)
+    grid = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width)
+    masks = []
+    for number, mask in enumerate(config.masks.all):
+        rngs = [np.random.default_rng([clip, number]) for clip in range(clips)]
+        drawn = mask.sample(grid, rngs, np.random.default_rng(number))
+        masks.append(TokenMask(torch.from_numpy(drawn.context_BK), torch.from_numpy(drawn.target_BM)))
+    return Batch(
+        video_BTCHW=torch.zeros(clips, frames, channels, height, width, dtype=torch.uint8),
+        masks=tuple(masks),
+        labels_B=torch.zeros(clips, dtype=torch.long),
+        paths=("",) * clips,
+    )

@@ -1,0 +1,56 @@
+"""What a person sees while a run goes on: a bar in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+_SHOWN = {
+    "loss": "loss {:.4f}",
+    "relative_error": "of mean {:.2f}",
+    "target/std": "std {:.3f}",
+    "target/rank": "rank {:.1f}",
+    "clips_per_second": "{:.0f} clips/s",
+}
+
+
+class Progress:
+    """One process shows it; the others pass `visible=False`."""
+
+    def __init__(self, total: int, first: int, visible: bool) -> None:
+        self.total = total
+        self.visible = visible
+        self.started = time.monotonic()
+        self.first = first
+        on_terminal = visible and sys.stderr.isatty()
+        self.bar = tqdm(total=total, initial=first, unit="step", dynamic_ncols=True) if on_terminal else None
+
+    def advance(self) -> None:
+        """One step was taken."""
+        if self.bar is not None:
+            self.bar.update()
+
+    def show(self, record: dict[str, Any]) -> None:
+        """Show a logged record."""
+        figures = "  ".join(text.format(record[key]) for key, text in _SHOWN.items() if key in record)
+        if self.bar is not None:
+            self.bar.set_postfix_str(figures)
+        elif self.visible:
+            print(f"step {record['step']}/{self.total}  {figures}  {self._left(record['step'])}", flush=True)
+
+    def say(self, message: str) -> None:
+        """Print a line without breaking the bar."""
+        if self.visible:
+            tqdm.write(message)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def _left(self, step: int) -> str:
+        seconds = (time.monotonic() - self.started) / max(step - self.first, 1) * (self.total - step)
+        return f"{int(seconds // 60)}:{int(seconds % 60):02d} left"

@@ -1,0 +1,238 @@
+"""The training loop: one for every objective.
+
+What a step reports (loss, gradient norm, a request to stop) is averaged over processes in one small tensor
+and read one step later, when the device has long finished it: no step waits for the host. All processes
+read the same numbers, so they agree on non-finite losses and on stopping without further talk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from vjepa.batch import Batch
+from vjepa.config import OptimConfig, TrainConfig
+from vjepa.evaluation.collapse import CollapseAlarm, embedding_measures
+from vjepa.objectives.base import Objective
+from vjepa.training.checkpoint import Checkpoints
+from vjepa.training.optimizer import Schedules
+from vjepa.training.progress import Progress
+from vjepa.training.run_folder import RunFolder
+from vjepa.training.stop import Stopped, StopRequest
+from vjepa.training.unreadable import UnreadableVideos
+
+
+class NonFiniteError(RuntimeError):
+    """The loss or the gradient of a step is not finite; checkpoints are from before it."""
+
+
+@dataclass
+class StepReport:
+    """What one step left on the device.
+
+    Attributes:
+        step: number of steps taken, this one included.
+        figures: means over processes, named by `names`.
+        local_loss: of this process alone, to tell whose files were in the batch that failed.
+        embeddings: ``*_BD`` outputs of this process, one row a clip.
+        paths: files of this process's part of the batch.
+    """
+
+    step: int
+    names: list[str]
+    figures: Tensor
+    local_loss: Tensor
+    embeddings: dict[str, Tensor]
+    paths: list[str]
+
+
+class Trainer:
+    """Takes an objective through its steps, with checkpoints, metrics and alarms.
+
+    Args:
+        accelerator: its `gradient_accumulation_steps` is the number of micro-batches of a step.
+        objective: prepared by it, as is `optimizer`.
+        batches: called with the number of steps taken, gives this process's micro-batches from there on.
+        unreadable: policy on videos that cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        accelerator: Accelerator,
+        objective: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batches: Callable[[int], Iterable[Batch]],
+        unreadable: UnreadableVideos,
+        folder: RunFolder,
+        optim: OptimConfig,
+        train: TrainConfig,
+    ) -> None:
+        self.accelerator = accelerator
+        self.objective = objective
+        self.optimizer = optimizer
+        self.batches = batches
+        self.unreadable = unreadable
+        self.folder = folder
+        self.optim = optim
+        self.train = train
+        self.schedules = Schedules(optim)
+        self.checkpoints = Checkpoints(folder.checkpoints, train.keep_checkpoints)
+        self.alarm = CollapseAlarm()
+        self.step = 0
+        self._clips = 0
+        self._clock = time.perf_counter()
+
+    def fit(self) -> None:
+        """Train to the last step, from the latest checkpoint if there is one.
+
+        Raises:
+            Stopped: after SIGTERM or SIGINT, with a checkpoint saved.
+            NonFiniteError, UnreadableVideosError: the run cannot go on as it is.
+        """
+        self._resume()
+        progress = Progress(self.optim.steps, self.step, self.accelerator.is_main_process)
+        self.unreadable.say = progress.say
+        self._clock = time.perf_counter()
+        self.objective.train()
+        previous: StepReport | None = None
+        with StopRequest() as request:
+            batches = iter(self.batches(self.step))
+            while self.step < self.optim.steps:
+                report = self._train_step(batches, request)
+                progress.advance()
+                stopping = previous is not None and self._check(previous)
+                previous = report
+                if self._due(self.train.log_every):
+                    self._log(report, progress)
+                if stopping or self._due(self.train.checkpoint_every):
+                    self._check(report)
+                    self._save()
+                if stopping:
+                    raise Stopped(self.step)
+        progress.close()
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.optim.steps
+
+    def _train_step(self, batches: Iterator[Batch], request: StopRequest) -> StepReport:
+        """One optimiser step, accumulated over its micro-batches."""
+        self.schedules.apply(self.optimizer, self.step)
+        outputs: list[dict[str, Tensor]] = []
+        paths: list[str] = []
+        for _ in range(self.accelerator.gradient_accumulation_steps):
+            batch = next(batches).to(self.accelerator.device)
+            self.unreadable.note(batch.failures)
+            paths.extend(batch.paths)
+            with self.accelerator.accumulate(self.objective):
+                output = self.objective(batch)
+                self.accelerator.backward(output["loss"])
+                if self.accelerator.sync_gradients:
+                    limit = math.inf if self.optim.clip_grad is None else self.optim.clip_grad
+                    norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), limit)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            outputs.append({name: value.detach() for name, value in output.items()})
+        self.step += 1
+        self._clips += len(paths) * self.accelerator.num_processes
+        if not self.accelerator.optimizer_step_was_skipped:
+            cast(Objective, self.accelerator.unwrap_model(self.objective)).after_step(self.step)
+        return self._report(outputs, cast(Tensor, norm), request, paths)
+
+    def _report(
+        self, outputs: list[dict[str, Tensor]], norm: Tensor, request: StopRequest, paths: list[str]
+    ) -> StepReport:
+        scalars = {
+            name: torch.stack([output[name].float() for output in outputs]).mean()
+            for name, value in outputs[0].items()
+            if value.ndim == 0
+        }
+        embeddings = {
+            name: torch.cat([output[name] for output in outputs])
+            for name in outputs[0]
+            if name.endswith("_BD") and self._due(self.train.log_every)
+        }
+        local_loss = scalars["loss"]
+        scalars["grad_norm"] = _local(norm).float()
+        scalars["stop"] = torch.tensor(float(request.requested), device=local_loss.device)
+        figures = torch.stack(list(scalars.values()))
+        if self.accelerator.num_processes > 1:
+            figures = cast(Tensor, self.accelerator.reduce(figures, reduction="mean"))
+        return StepReport(self.step, list(scalars), figures, local_loss, embeddings, paths)
+
+    def _check(self, report: StepReport) -> bool:
+        """Whether some process was asked to stop; NonFiniteError where a figure is not finite."""
+        figures = dict(zip(report.names, report.figures.tolist(), strict=True))
+        # With fp16 a gradient that overflows is normal: the scaler skips the step and tries a smaller scale.
+        watched = ["loss"] if self.accelerator.mixed_precision == "fp16" else ["loss", "grad_norm"]
+        broken = [f"{name} is {figures[name]}" for name in watched if not math.isfinite(figures[name])]
+        if broken:
+            mine = not math.isfinite(report.local_loss.item()) or self.accelerator.num_processes == 1
+            files = ", ".join(sorted(set(report.paths))) if mine else "another process's"
+            kept = self.checkpoints.steps()
+            raise NonFiniteError(
+                f"step {report.step}: {' and '.join(broken)}. The batch's files: {files}. "
+                f"The last good checkpoint is of step {kept[-1] if kept else 0}. Look at those files, lower "
+                "optim.lr, lengthen optim.warmup_steps or lower optim.clip_grad, then run again"
+            )
+        return figures["stop"] > 0
+
+    def _log(self, report: StepReport, progress: Progress) -> None:
+        self._check(report)
+        figures = dict(zip(report.names, report.figures.tolist(), strict=True))
+        del figures["stop"]
+        measures: dict[str, float] = {}
+        for name, local_BD in report.embeddings.items():
+            embedding_BD = cast(Tensor, self.accelerator.gather(local_BD))
+            part = name.removesuffix("_BD")
+            measures |= {f"{part}/{key}": value for key, value in embedding_measures(embedding_BD).items()}
+        now = time.perf_counter()
+        record: dict[str, Any] = {
+            "step": report.step,
+            **figures,
+            **measures,
+            "lr": self.schedules.lr(report.step - 1),
+            "weight_decay": self.schedules.weight_decay(report.step - 1),
+            "unreadable": self.unreadable.agree(),
+            "clips_per_second": self._clips / (now - self._clock),
+        }
+        self._clips, self._clock = 0, now
+        alarm = self.alarm.update(measures)
+        if self.accelerator.is_main_process:
+            self.folder.log(record | ({"alarm": alarm} if alarm else {}))
+            progress.show(record)
+        if alarm:
+            progress.say(alarm)
+        self.accelerator.log({key: value for key, value in record.items() if key != "step"}, step=report.step)
+
+    def _save(self) -> None:
+        self.unreadable.agree()
+        state = {
+            "step": self.step,
+            "alarm": dataclasses.asdict(self.alarm),
+            "unreadable": self.unreadable.causes,
+        }
+        self.checkpoints.save(self.accelerator, self.step, state)
+
+    def _resume(self) -> None:
+        state = self.checkpoints.load_latest(self.accelerator)
+        if state is not None:
+            self.step = state["step"]
+            self.alarm = CollapseAlarm(**state["alarm"])
+            self.unreadable.causes = state["unreadable"]
+        if self.accelerator.is_main_process:
+            self.folder.forget_after(self.step)
+
+
+def _local(norm: Tensor) -> Tensor:
+    """The norm as a plain tensor: sharded parameters give a distributed one."""
+    full = getattr(norm, "full_tensor", None)
+    return cast(Tensor, full()) if full is not None else norm

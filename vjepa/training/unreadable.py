@@ -1,0 +1,52 @@
+"""Videos that could not be read: reported once, counted, and too many of them end the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from accelerate.utils import gather_object
+
+
+class UnreadableVideosError(RuntimeError):
+    """More of the manifest's videos are unreadable than the run allows."""
+
+
+class UnreadableVideos:
+    """The policy of one run, the same on every process.
+
+    Args:
+        num_videos: in the manifest.
+        max_share: of them that may be unreadable.
+        say: prints a line.
+    """
+
+    def __init__(self, num_videos: int, max_share: float, say: Callable[[str], None]) -> None:
+        self.num_videos = num_videos
+        self.max_share = max_share
+        self.say = say
+        self.causes: dict[str, str] = {}
+        self._new: list[tuple[str, str]] = []
+
+    def note(self, failures: Sequence[tuple[str, str]]) -> None:
+        """Take failures of this process's batch."""
+        self._new.extend(failures)
+
+    def agree(self) -> int:
+        """Share what is new with all processes (each must call this); the number of videos so far.
+
+        Raises:
+            UnreadableVideosError: above the allowed share.
+        """
+        for path, cause in gather_object(self._new):
+            if path not in self.causes:
+                self.causes[path] = cause
+                self.say(f"unreadable video, replaced by another: {path}: {cause}")
+        self._new = []
+        if len(self.causes) > self.max_share * self.num_videos:
+            raise UnreadableVideosError(
+                f"{len(self.causes)} of {self.num_videos} videos cannot be read, more than "
+                f"{self.max_share:.1%} (data.max_unreadable). Write a manifest without them with "
+                "`python tools/validate_videos.py MANIFEST --output CLEAN.csv`, or raise the limit. They are:\n  "
+                + "\n  ".join(f"{path}: {cause}" for path, cause in self.causes.items())
+            )
+        return len(self.causes)
