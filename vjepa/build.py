@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vjepa.config import Config, SyntheticConfig, config_tree
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.sampling import SampleOrder
 from vjepa.data.synthetic import write_videos
 from vjepa.data.transforms import eval_transform, train_transform
-from vjepa.evaluation.features import LabelledClips
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
@@ -117,31 +118,30 @@ def sample_order(config: Config, sources: Sequence[Sequence[Video]]) -> SampleOr
 
 
 def build_dataset(config: Config, sources: Sequence[Sequence[Video]]) -> ClipDataset:
-    """Clips of the training videos, cropped and flipped."""
+    """Clips of the training videos, placed, cropped and flipped at random."""
     data = config.data
+    transform = train_transform(data.size, data.crop_scale, data.crop_ratio, data.flip)
+    return _dataset(config, [video for source in sources for video in source], transform)
+
+
+def probe_dataset(config: Config, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:
+    """Evenly spread clips of labelled videos, no chance in them.
+
+    The frame's middle with the customary margin; all of the frame where training did not crop either.
+    """
+    data = config.data
+    whole = data.crop_scale == (1.0, 1.0)
+    transform = train_transform(data.size, (1.0, 1.0), (1.0, 1.0), flip=False) if whole else eval_transform(data.size)
+    return _dataset(config, videos, transform, classes=classes, spread=True)
+
+
+def _dataset(config: Config, videos: Sequence[Video], transform: nn.Module, **evaluation: Any) -> ClipDataset:
+    data = config.data
+    cache_short_side = data.cache_short_side if data.cache_dir is not None else None
     return ClipDataset(
-        [video for source in sources for video in source],
-        data.clip,
-        train_transform(clip_size(config), data.crop_scale, data.crop_ratio, data.flip),
-        config.seed,
-        reader=data.reader,
-        cache_dir=data.cache_dir,
-        cache_short_side=data.cache_short_side,
-    )
-
-
-def labelled_clips(config: Config, videos: Sequence[Video], classes: Sequence[str]) -> LabelledClips:
-    """One clip from the middle of each video, as the encoder was trained to see it."""
-    data = config.data
-    return LabelledClips(
-        videos,
-        classes,
-        data.clip,
-        eval_transform(clip_size(config)),
-        reader=data.reader,
-        cache_dir=data.cache_dir,
-        cache_short_side=data.cache_short_side,
-    )
+        videos, data.clip, transform, config.seed, reader=data.reader,
+        cache_dir=data.cache_dir, cache_short_side=cache_short_side, **evaluation,
+    )  # fmt: skip
 
 
 def read_source(source: str) -> list[Video]:

@@ -62,7 +62,8 @@ class CollapseAlarm:
     def update(self, measures: dict[str, float]) -> str | None:
         """Take the measures of one logged step; the message of a new alarm, or None."""
         for name, value in measures.items():
-            if not name.endswith(("/std", "/rank")):
+            # Predictions begin by falling to the mean: only what encodes is watched.
+            if name.startswith("predicted/") or not name.endswith(("/std", "/rank")):
                 continue
             past = self.smoothed.get(name, value)
             now = self.smoothing * past + (1 - self.smoothing) * value

@@ -1,54 +1,23 @@
-"""Frozen features of labelled videos. Shape letters as in `vjepa.tokens`."""
+"""Frozen features of labelled videos. Shape letters as in `vjepa.tokens`; R clips of a video."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from vjepa.data.cache import open_cached
-from vjepa.data.clips import ClipSampling, spread_clips
+from vjepa.data.dataset import ClipDataset, Sample
 from vjepa.data.manifest import Video, class_names
-from vjepa.data.readers import open_video
-
-
-@dataclass(frozen=True)
-class LabelledClips(Dataset[tuple[Tensor, int]]):
-    """One clip from the middle of each video, the same at every call, with its class.
-
-    An unreadable video is an error here: a figure over other videos than asked would be another figure.
-    """
-
-    videos: Sequence[Video]
-    classes: Sequence[str]
-    sampling: ClipSampling
-    transform: Callable[[Tensor], Tensor]
-    reader: str = "auto"
-    cache_dir: str | None = None
-    cache_short_side: int = 256
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        video = self.videos[index]
-        if video.label is None:
-            raise ValueError(f"{video.path} has no label: a probe needs a manifest with labels")
-        if self.cache_dir is None:
-            opened = open_video(video.path, self.reader)
-        else:
-            opened = open_cached(video.path, self.reader, self.cache_short_side, self.cache_dir)
-        with opened as frames:
-            (indices,) = spread_clips(frames.timestamps, self.sampling, 1, video.start, video.end)
-            clip_TCHW = frames.get_frames(indices)
-        return self.transform(clip_TCHW), self.classes.index(video.label)
+from vjepa.data.sampling import SampleKey
 
 
 def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> list[str]:
-    """The classes that both parts have; ValueError where a file is in both, or classes differ."""
+    """The classes of the training part; ValueError where the two parts do not go together."""
+    unlabelled = [video.path for video in (*train, *test) if video.label is None]
+    if unlabelled:
+        raise ValueError(f"{len(unlabelled)} videos have no label, e.g. {unlabelled[0]}: a probe needs labels")
     shared = {video.path for video in train} & {video.path for video in test}
     if shared:
         raise ValueError(f"{len(shared)} videos are in both probe.train and probe.test, e.g. {min(shared)}")
@@ -61,20 +30,39 @@ def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> list[str]:
 @torch.no_grad()
 def extract_features(
     encode: Callable[[Tensor], Tensor],
-    clips: LabelledClips,
+    dataset: ClipDataset,
     *,
     device: torch.device | str = "cpu",
-    batch_size: int = 64,
+    batch_size: int = 32,
     workers: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Features ``(videos, D)`` and classes ``(videos,)``, on the CPU.
+    """Features ``(videos, D)``, averaged over a video's clips, and classes ``(videos,)``, on the CPU.
+
+    An unreadable video is an error: a figure over other videos than asked would be another figure.
 
     Args:
         encode: uint8 ``(B, T, C, H, W)`` to one vector a clip, ``(B, D)``.
+        dataset: with evenly spread clips.
     """
-    loader = DataLoader(clips, batch_size=batch_size, num_workers=workers, generator=torch.Generator())
+    keys = [SampleKey(serial=row, index=row, step=0) for row in range(len(dataset))]
+    batches = [keys[first : first + batch_size] for first in range(0, len(keys), batch_size)]
+    loader: DataLoader[Sample] = DataLoader(
+        dataset, batch_sampler=batches, num_workers=workers, collate_fn=_stack, generator=torch.Generator()
+    )
     features, labels = [], []
-    for video_BTCHW, label_B in loader:
-        features.append(encode(video_BTCHW.to(device)).float().cpu())
+    for video_BRTCHW, label_B in loader:
+        feature_XD = encode(video_BRTCHW.flatten(0, 1).to(device)).float().cpu()
+        features.append(feature_XD.unflatten(0, video_BRTCHW.shape[:2]).mean(dim=1))
         labels.append(label_B)
     return torch.cat(features), torch.cat(labels)
+
+
+def _stack(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+    for sample in samples:
+        if sample.failures:
+            path, cause = sample.failures[0]
+            raise ValueError(
+                f"{path} cannot be read ({cause}): leave it out of the probe's manifest; "
+                "tools/validate_videos.py writes a clean one"
+            )
+    return torch.stack([sample.video_RTCHW for sample in samples]), torch.tensor([s.label for s in samples])

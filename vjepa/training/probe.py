@@ -9,7 +9,8 @@ from torch import Tensor
 
 from vjepa import build
 from vjepa.config import Config
-from vjepa.evaluation.features import LabelledClips, extract_features, probe_classes
+from vjepa.data.dataset import ClipDataset
+from vjepa.evaluation.features import extract_features, probe_classes
 from vjepa.evaluation.probe import ridge_probe
 from vjepa.models.world import WorldModel
 from vjepa.weights import from_pretrained
@@ -24,7 +25,7 @@ def probe_encoders(config: Config, model: Path, device: torch.device) -> dict[st
     if parts is None:
         return {}
     classes = probe_classes(*parts)
-    clips = [build.labelled_clips(config, videos, classes) for videos in parts]
+    clips = [build.probe_dataset(config, videos, classes) for videos in parts]
     trained = from_pretrained(model)
     torch.manual_seed(config.seed)
     untrained = WorldModel(trained.config).eval()
@@ -37,7 +38,7 @@ def probe_encoders(config: Config, model: Path, device: torch.device) -> dict[st
     }
 
 
-def _accuracy(model: WorldModel, clips: list[LabelledClips], workers: int) -> float:
+def _accuracy(model: WorldModel, clips: list[ClipDataset], workers: int) -> float:
     device = next(model.parameters()).device
 
     def encode(video_BTCHW: Tensor) -> Tensor:

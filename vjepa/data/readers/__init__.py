@@ -1,1 +1,1 @@
-"""One module per decoder, behind `vjepa.data.readers.base.VideoReader`."""
+"""One module per decoder, behind `vjepa.data.readers.base.VideoReader`; `open.open_video` chooses."""

@@ -45,8 +45,8 @@ def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
 
 
 def read_index(container: InputContainer, stream: VideoStream) -> PacketIndex | None:
-    """Read all packets; None where they cannot be the index: times missing or doubled, a count that
-    differs from the header's, a start in mid-stream, or damage.
+    """Read all packets; None where they cannot be the index: times missing or doubled, a start in
+    mid-stream, damage, or times that AVI files only feign.
 
     It leaves the container at its end: seek before decoding.
     """
@@ -64,9 +64,13 @@ def read_index(container: InputContainer, stream: VideoStream) -> PacketIndex | 
                 keys.append(packet.is_keyframe)
     except av.error.FFmpegError:
         return None  # decoding in order will meet the same damage and name it
-    if not pts or stream.frames not in (0, len(pts)):
+    if not pts:
         return None
     order = np.argsort(pts, kind="stable")
+    # AVI stores no presentation times: where frames are reordered (UCF101's packed B-frames) FFmpeg
+    # guesses them, and guesses wrong.
+    if container.format.name == "avi" and np.any(np.diff(order) < 0):
+        return None
     sorted_pts = np.asarray(pts, dtype=np.int64)[order]
     keyframes = np.flatnonzero(np.asarray(keys)[order])
     if np.any(np.diff(sorted_pts) == 0) or not keyframes.size or keyframes[0]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideData
 from av.video.reformatter import VideoReformatter
 
 # PyAV 17 brought threads to the conversion, and all of the machine's by default.
@@ -27,11 +28,13 @@ class RgbWriter:
     def convert(self, frames: Iterable[av.VideoFrame], count: int) -> np.ndarray:
         """The `count` frames that `frames` yields as uint8 ``(T, H, W, 3)``."""
         frames_THWC = np.empty((0,), dtype=np.uint8)
+        row = -1
         for row, frame in enumerate(frames):
             picture_HWC = self._upright(self._picture(frame), frame)
             if not row:  # only now is the size known: turning may swap height and width
                 frames_THWC = np.empty((count, *picture_HWC.shape), dtype=np.uint8)
             frames_THWC[row] = picture_HWC
+        assert row + 1 == count, f"{row + 1} frames came out instead of {count}"
         return frames_THWC
 
     def _picture(self, frame: av.VideoFrame) -> np.ndarray:
@@ -39,7 +42,7 @@ class RgbWriter:
         width, height = self._size
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", **_ONE_THREAD)
         plane = rgb.planes[0]
-        lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+        lines = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
         return lines[:height, : width * 3].reshape(height, width, 3)
 
     def _upright(self, picture_HWC: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
@@ -59,9 +62,9 @@ def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     as players do. A matrix of zeros occurs in damaged files and means nothing.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
+    if not isinstance(matrix, SideData):
         return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
+    a, b, _, c, d = np.frombuffer(memoryview(matrix), dtype=np.int32)[:5].tolist()
     if abs(b) > abs(a) and abs(c) > abs(d):
         return True, b < 0, c < 0
     return False, d < 0, a < 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import dropwhile
+from itertools import chain, dropwhile, repeat
 
 import av
 import numpy as np
@@ -81,7 +81,8 @@ class PyAVReader(ClosesItself):
         stream = self._decoding.stream
         time_base = float(stream.time_base or 1)
         index = None if _is_short(stream) else self._decoding.index()
-        if index is None:
+        # A header that claims another count is no proof of damage, but reason enough to look.
+        if index is None or stream.frames not in (0, len(index.pts)):
             self._decode_all()
             self._pts = self._decoded_pts
             self._keyframes = np.empty(0, dtype=np.int64)  # nowhere to seek to
@@ -135,12 +136,16 @@ class PyAVReader(ClosesItself):
             keyframe = int(self._keyframes[np.searchsorted(self._keyframes, position, side="right") - 1])
             if position < self._next or keyframe > self._next + SEEK_GAIN:
                 self._start_at(keyframe)
-            while self._next <= position:
-                frame = next(self._frames, None)
-                if frame is None or frame.pts != self._pts[self._next]:
-                    raise _IndexDisagreesError
-                self._next += 1
-            yield frame
+            yield self._frame_at(position)
+
+    def _frame_at(self, position: int) -> av.VideoFrame:
+        for frame in self._frames:
+            if frame.pts != self._pts[self._next] or frame.is_corrupt:
+                break
+            self._next += 1
+            if self._next > position:
+                return frame
+        raise _IndexDisagreesError
 
     def _start_at(self, keyframe: int) -> None:
         pts = int(self._pts[keyframe])
@@ -149,8 +154,12 @@ class PyAVReader(ClosesItself):
         except av.error.FFmpegError as error:  # this container does not seek
             raise _IndexDisagreesError from error
         # After a jump into an open group of pictures, frames shown before its keyframe may be garbage.
-        self._frames = dropwhile(lambda frame: frame.pts is not None and frame.pts < pts, frames)
-        self._next = keyframe
+        frames = dropwhile(lambda frame: frame.pts is not None and frame.pts < pts, frames)
+        first = next(frames, None)
+        # Some files call frames keyframes that are none: decoding from there gives garbage.
+        if first is None or first.pts != pts or not first.key_frame:
+            raise _IndexDisagreesError
+        self._frames, self._next = chain([first], frames), keyframe
 
     def _in_order(self, wanted: np.ndarray) -> Iterable[av.VideoFrame]:
         """Frames at positions that do not descend, counted as they come out of the decoder."""
@@ -159,14 +168,15 @@ class PyAVReader(ClosesItself):
         return self._counted(wanted)
 
     def _counted(self, wanted: np.ndarray) -> Iterator[av.VideoFrame]:
-        frame = None
-        for position in wanted.tolist():
-            if position < self._next - (frame is not None):
+        positions, counts = np.unique(wanted, return_counts=True)
+        for position, times in zip(positions.tolist(), counts.tolist(), strict=True):
+            if position < self._next:
                 self._frames, self._next = self._decoding.from_start(), 0
-            while self._next <= position:
-                frame = next(self._frames)
+            for frame in self._frames:
                 self._next += 1
-            yield frame
+                if self._next > position:
+                    yield from repeat(frame, times)
+                    break
 
 
 def _is_short(stream: VideoStream) -> bool:

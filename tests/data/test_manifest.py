@@ -1,0 +1,151 @@
+"""Manifests in every accepted form, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vjepa.data.manifest import Video, class_names, read_manifest, write_manifest
+
+
+def manifest(folder, name, text):
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def test_csv_with_all_columns(tmp_path):
+    text = 'path,label,start,end,subject,split1\na b.mp4,wave,1.5,3,anna,train\n"c,d.mp4",,,,,test\n'
+    videos = read_manifest(manifest(tmp_path, "m.csv", text))
+    assert videos == [
+        Video(str(tmp_path / "a b.mp4"), "wave", 1.5, 3.0, "anna"),
+        Video(str(tmp_path / "c,d.mp4")),
+    ]
+
+
+def test_tab_separated_jsonl_and_byte_order_mark(tmp_path):
+    tabs = read_manifest(manifest(tmp_path, "m.tsv", "\ufeffpath\tlabel\tgroup\nx/a.mp4\t3\tg1\n"))
+    assert tabs == [Video(str(tmp_path / "x/a.mp4"), "3", group="g1")]
+    rows = [{"path": "/abs/a.mp4", "label": 3, "start": 0.5}, {"path": "b.mp4", "group": None}]
+    lines = manifest(tmp_path, "m.jsonl", "\n".join(json.dumps(row) for row in rows) + "\n\n")
+    assert read_manifest(lines) == [Video("/abs/a.mp4", "3", 0.5), Video(str(tmp_path / "b.mp4"))]
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "label"),
+    [
+        ("a.mp4 3", "a.mp4", "3"),
+        ("my holiday/a b.mp4   wave", "my holiday/a b.mp4", "wave"),
+        ("my holiday/a b.mp4", "my holiday/a b.mp4", None),
+        ("a b.mp4::two words", "a b.mp4", "two words"),
+        ("a.mp4,3", "a.mp4", "3"),
+        ("a.mp4\t3", "a.mp4", "3"),
+        ("frames/v1 7", "frames/v1", "7"),
+        ("frames/v1", "frames/v1", None),
+        ("a.npy", "a.npy", None),
+    ],
+)
+def test_lists_of_path_and_label(tmp_path, line, path, label):
+    source = manifest(tmp_path, "k400_train.csv", f"\n{line}\nlast.mp4 1\n")
+    videos = read_manifest(source)
+    assert videos[0] == Video(str(tmp_path / path), label)
+    assert len(videos) == 2
+
+
+def test_folder_per_class(tmp_path):
+    for name in (
+        "walk/v10.mp4",
+        "walk/v9.mp4",
+        "run/a.avi",
+        "run/array.npy",
+        "run/notes.txt",
+        ".cache/x.mp4",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "run" / "frames").mkdir()
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "run" / "frames" / "1.jpg")
+    videos = read_manifest(tmp_path)
+    assert [(video.path.removeprefix(str(tmp_path)), video.label) for video in videos] == [
+        ("/run/a.avi", "run"),
+        ("/run/array.npy", "run"),
+        ("/run/frames", "run"),
+        ("/walk/v9.mp4", "walk"),
+        ("/walk/v10.mp4", "walk"),
+    ]
+
+
+def test_flat_folders_and_folders_of_frames(tmp_path):
+    flat, frames = tmp_path / "flat", tmp_path / "frames"
+    for name in (flat / "b.mp4", flat / "a.mp4", frames / "v1" / "0.png", frames / "v2" / "0.png"):
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.touch()
+    assert read_manifest(flat) == [Video(str(flat / "a.mp4")), Video(str(flat / "b.mp4"))]
+    assert read_manifest(frames) == [Video(str(frames / "v1")), Video(str(frames / "v2"))]
+    assert read_manifest(frames / "v1") == [Video(str(frames / "v1"))]
+
+
+def test_select_keeps_rows(tmp_path):
+    source = manifest(tmp_path, "m.csv", "path,split1\na.mp4,train\nb.mp4,test\nc.mp4,dup\n")
+    assert [video.path for video in read_manifest(source, {"split1": "test"})] == [str(tmp_path / "b.mp4")]
+    with pytest.raises(ValueError, match=r"column 'split', which .* nearest is 'split1'"):
+        read_manifest(source, {"split": "train"})
+    with pytest.raises(ValueError, match=r"no row .*'split1': 'valid'.* \['dup', 'test', 'train'\]"):
+        read_manifest(source, {"split1": "valid"})
+    with pytest.raises(ValueError, match="has no columns"):
+        read_manifest(manifest(tmp_path, "l.txt", "a.mp4 1\n"), {"split1": "train"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("m.csv", "", "names no video"),
+        ("m.csv", "path,label\n", "names no video"),
+        ("m.csv", "path,label\na.mp4,1\n,2\n", "line 3 has no path"),
+        ("m.csv", "video,label\na.mp4,1\n", "columns video, label: one of them must be called 'path'"),
+        ("m.csv", "path,start,end\na.mp4,2,1\n", "line 2 ends at 1.0 s and starts at 2.0 s"),
+        ("m.csv", "path,end\na.mp4,0\n", "line 2 ends at 0.0 s and starts at 0.0 s"),
+        ("m.csv", "path,start\na.mp4,-1\n", "line 2 starts at -1.0 s"),
+        ("m.csv", "path,start\na.mp4,\nb.mp4,1:30\n", "line 3 has start = '1:30': give a number of seconds"),
+        ("m.csv", "path,end\na.mp4,nan\n", "line 2 has end = 'nan'"),
+        ("m.jsonl", '{"path": "a"}\n{"path": \n', "line 2 is not JSON"),
+        ("m.jsonl", '["a.mp4"]\n', "give an object with 'path'"),
+        ("m.jsonl", '{"label": 3}\n', "line 1 has no path"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, name, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_manifest(manifest(tmp_path, name, text))
+
+
+def test_what_is_wrong_with_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no manifest .*none\.csv"):
+        read_manifest(tmp_path / "none.csv")
+    with pytest.raises(ValueError, match="names no video"):
+        read_manifest(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="class folder .*empty has no videos"):
+        read_manifest(tmp_path)
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(ValueError, match="folders without images"):
+        read_manifest(tmp_path)
+
+
+def test_written_manifests_read_back(tmp_path):
+    inside, outside = str(tmp_path / "sub" / "a, b.mp4"), "/elsewhere/c.mp4"
+    videos = [Video(inside, "two words", 0.25, 1e-3 + 1, "g"), Video(outside)]
+    write_manifest(tmp_path / "m.csv", videos)
+    assert read_manifest(tmp_path / "m.csv") == videos
+    assert "sub/a, b.mp4" in (tmp_path / "m.csv").read_text().splitlines()[1]
+    assert str(tmp_path) not in (tmp_path / "m.csv").read_text()
+
+
+def test_class_names():
+    def named(*labels):
+        return class_names([Video("a", label) for label in labels])
+
+    assert named("10", "9", None, "9") == ["9", "10"]
+    assert named("10", "9", "x") == ["10", "9", "x"]
+    assert named(None) == []

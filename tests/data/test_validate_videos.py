@@ -1,0 +1,96 @@
+"""The tool that checks a manifest before a run."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from vjepa.data.manifest import Video, read_manifest, write_manifest
+
+TOOL = Path(__file__).parents[2] / "tools" / "validate_videos.py"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("validate_videos", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def manifest(write_video, tmp_path):
+    good, one = write_video("good.mp4"), write_video("one.mp4", frames=1)
+    (tmp_path / "text.mp4").write_text("not a video")
+    videos = [
+        Video(good, "a"),
+        Video(one, "b"),
+        Video(str(tmp_path / "text.mp4"), "b"),
+        Video(str(tmp_path / "none.mp4"), "b"),
+        Video(good, "a", start=9.0),
+        Video(good, "a", start=0.2, end=9.0),
+    ]
+    write_manifest(tmp_path / "m.csv", videos)
+    return tmp_path / "m.csv"
+
+
+@pytest.mark.parametrize("reader", ["auto", "decord"])
+def test_what_is_wrong_is_listed_and_left_out(tool, manifest, tmp_path, capsys, reader):
+    if reader == "decord":
+        pytest.importorskip("decord", reason="decord is not installed")
+    clean = tmp_path / "clean.csv"
+    assert tool.main([str(manifest), "--output", str(clean), "--reader", reader]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for words in (
+        ("doubtful", "one.mp4: it has one frame"),
+        ("unreadable", "text.mp4: "),
+        ("unreadable", "none.mp4: there is no such file"),
+        ("unreadable", "good.mp4: no frame is shown from 9.0 s"),
+        ("doubtful", "good.mp4: its range ends at 9.0 s, but its last frame appears at 0.76 s"),
+    ):
+        assert any(all(word in line for word in words) for line in lines), (words, lines)
+    assert "6 videos: 3 can be read (2 of them doubtful), 3 cannot" in lines
+    kept = read_manifest(clean)
+    assert [(Path(video.path).name, video.start) for video in kept] == [
+        ("good.mp4", None),
+        ("one.mp4", None),
+        ("good.mp4", 0.2),
+    ]
+    assert tool.main([str(clean), "--reader", reader]) == 0
+
+
+def test_workers_give_the_same_report(tool, manifest, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOL.parent))  # spawned workers import the tool by its name
+    import validate_videos
+
+    outputs = []
+    for workers in ("0", "1"):
+        assert validate_videos.main([str(manifest), "--workers", workers]) == 1
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
+def test_select_and_unusable_manifests(tool, tmp_path, capsys):
+    (tmp_path / "m.csv").write_text("path,split\na.mp4,train\nb.mp4,test\n")
+    assert tool.main([str(tmp_path / "m.csv"), "--select", "split=test"]) == 1
+    assert "1 videos: 0 can be read" in capsys.readouterr().out
+    assert tool.main([str(tmp_path / "m.csv"), "--select", "split"]) == 2
+    assert "write COLUMN=VALUE" in capsys.readouterr().err
+    assert tool.main([str(tmp_path / "absent.csv")]) == 2
+    assert "there is no manifest" in capsys.readouterr().err
+
+
+def test_damage_is_doubtful(tool, write_video, tmp_path, capsys):
+    path = Path(write_video("a.mp4", frames=20, options={"bf": "0"}))
+    import av
+
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][7]
+        content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(content)
+    write_manifest(tmp_path / "m.csv", [Video(str(path))])
+    assert tool.main([str(tmp_path / "m.csv")]) == 0
+    assert "doubtful" in capsys.readouterr().out

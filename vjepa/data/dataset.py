@@ -1,0 +1,156 @@
+"""From a manifest's row to a sample: open, choose clips, decode, crop; the same bits for the same key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vjepa.data.cache import open_cached
+from vjepa.data.clips import ClipSampling, EmptyRangeError, sample_clips, spread_clips
+from vjepa.data.manifest import Video, class_names
+from vjepa.data.readers.base import VideoDecodeError, VideoReader
+from vjepa.data.readers.open import check_reader, open_video
+from vjepa.data.sampling import SampleKey
+
+MAX_ATTEMPTS = 10
+_STREAM = 2001  # separates the chance of samples from other streams made of the same seed
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Clips of one video.
+
+    Attributes:
+        video_RTCHW: uint8 ``(R, T, C, h, w)``, R clips, RGB in [0, 255]; channels last in memory.
+        label: number of the class, -1 where the row has none.
+        path: the video that was read.
+        key: what was asked for.
+        failures: (path, cause) of each video that could not be read before this one could.
+    """
+
+    video_RTCHW: Tensor  # noqa: N815
+    label: int
+    path: str
+    key: SampleKey
+    failures: tuple[tuple[str, str], ...]
+
+
+class ClipDataset(Dataset[Sample]):
+    """Clips of videos, asked for by `SampleKey`; the same key gives the same bits in any process.
+
+    All chance of a sample (places of clips, crops, flips, replacements) comes from (seed, serial);
+    global generators are left as they were. In place of a video that cannot be read, another row is
+    drawn from the same stream, and the failure travels in the sample for the trainer to count;
+    after 10 such rows in a row it raises ValueError.
+
+    Args:
+        videos: rows of manifests.
+        sampling: how clips are taken from a video.
+        transform: uint8 ``(T, C, H, W) -> (T, C, h, w)`` of one size for all videos; it may draw from
+            torch's global generator.
+        seed: of the run.
+        reader: as of `open_video`.
+        cache_dir, cache_short_side: keep decoded videos there, at that size; both or neither.
+        classes: labels in the order of their numbers; None takes `class_names` of the videos. Give
+            those of the training set for any other.
+        spread: clips evenly spread over the video instead of randomly placed, for evaluation.
+        fps: frames a second of videos that are folders or arrays.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[Video],
+        sampling: ClipSampling,
+        transform: Callable[[Tensor], Tensor],
+        seed: int,
+        reader: str = "auto",
+        cache_dir: str | None = None,
+        cache_short_side: int | None = None,
+        classes: Sequence[str] | None = None,
+        spread: bool = False,
+        fps: float = 25.0,
+    ) -> None:
+        check_reader(reader)
+        if (cache_dir is None) != (cache_short_side is None):
+            raise ValueError(
+                f"cache_dir is {cache_dir} and cache_short_side {cache_short_side}: give both or neither"
+            )
+        self.videos = list(videos)
+        self.sampling = sampling
+        self.transform = transform
+        self.seed = seed
+        self.reader = reader
+        self.cache_dir = cache_dir
+        self.cache_short_side = cache_short_side
+        self.spread = spread
+        self.fps = fps
+        self.classes = list(class_names(videos) if classes is None else classes)
+        self._labels = _label_numbers(self.videos, self.classes)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.videos)
+
+    def __getitem__(self, key: SampleKey) -> Sample:
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, key.serial, _STREAM]))
+        failures: list[tuple[str, str]] = []
+        row = key.index
+        while True:
+            video = self.videos[row]
+            try:
+                clips_RTCHW = self._read(video, rng)
+                break
+            except (VideoDecodeError, EmptyRangeError) as error:
+                failures.append((video.path, getattr(error, "cause", str(error))))
+            row = self._replacement(row, rng, failures)
+        video_RTCHW = self._transformed(clips_RTCHW, rng)
+        return Sample(video_RTCHW, self._labels[row], video.path, key, tuple(failures))
+
+    def _replacement(self, row: int, rng: np.random.Generator, failures: list[tuple[str, str]]) -> int:
+        """Another row, or ValueError where there have been enough."""
+        if len(failures) == min(MAX_ATTEMPTS, len(self.videos)):
+            listed = "\n  ".join(f"{path}: {cause}" for path, cause in failures)
+            raise ValueError(
+                f"{len(failures)} videos in a row could not be read; check the manifest with "
+                f"tools/validate_videos.py:\n  {listed}"
+            )
+        return (row + 1 + int(rng.integers(len(self.videos) - 1))) % len(self.videos)
+
+    def _read(self, video: Video, rng: np.random.Generator) -> list[Tensor]:
+        """Clips uint8 ``(T, C, H, W)``, of one decoding."""
+        with self._open(video.path) as reader:
+            if self.spread:
+                index_RT = spread_clips(reader.timestamps, self.sampling, video.start, video.end)
+            else:
+                index_RT = sample_clips(reader.timestamps, self.sampling, rng, video.start, video.end)
+            frames = reader.get_frames(index_RT.reshape(-1))
+        return list(frames.split(self.sampling.num_frames))
+
+    def _open(self, path: str) -> VideoReader:
+        if self.cache_dir is None or self.cache_short_side is None:
+            return open_video(path, self.reader, self.fps)
+        return open_cached(path, self.reader, self.cache_short_side, self.cache_dir, self.fps)
+
+    def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> Tensor:
+        """Transform each clip by itself. torchvision draws from torch's global generator: lend it ours."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            clips_RTHWC = [self.transform(clip).permute(0, 2, 3, 1) for clip in clips_RTCHW]
+        # Stacking copies, so that no clip drags the storage of whole frames through a worker's pipe.
+        return torch.stack(clips_RTHWC).permute(0, 1, 4, 2, 3)
+
+
+def _label_numbers(videos: Sequence[Video], classes: Sequence[str]) -> list[int]:
+    numbers = {name: number for number, name in enumerate(classes)}
+    for video in videos:
+        if video.label is not None and video.label not in numbers:
+            raise ValueError(
+                f"{video.path} has the label '{video.label}', which is none of the {len(classes)} classes "
+                f"({', '.join(list(classes)[:10])}): correct the manifest or give all classes"
+            )
+    return [-1 if video.label is None else numbers[video.label] for video in videos]

@@ -1,0 +1,249 @@
+"""Lists of videos: which files there are, what they are called, and which part of each counts."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vjepa.data.readers.arrays import frame_files, natural_key
+
+VIDEO_SUFFIXES = frozenset(
+    [".avi", ".mp4", ".mov", ".mkv", ".webm", ".flv", ".mpg", ".mpeg", ".m4v", ".3gp"]
+    + [".ts", ".m2ts", ".mts", ".wmv", ".ogv", ".gif", ".npy"]
+)
+COLUMNS = ("path", "label", "start", "end", "group")
+# First lines that name columns, though none of them is `path`.
+_HEADER_WORDS = {
+    "label",
+    "class",
+    "start",
+    "end",
+    "video",
+    "file",
+    "filename",
+    "video_path",
+    "filepath",
+    "id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One row of a manifest.
+
+    Attributes:
+        path: absolute path of a video file, a folder of images or a ``.npy`` array.
+        label: name of its class, None where it has none.
+        start, end: the part that counts, in seconds from the first frame; None means all of it.
+        group: what must not be split between training and test (a person, a place, a source).
+    """
+
+    path: str
+    label: str | None = None
+    start: float | None = None
+    end: float | None = None
+    group: str | None = None
+
+
+def read_manifest(source: str | Path, select: Mapping[str, str] | None = None) -> list[Video]:
+    """Read a list of videos. Whether they exist and decode is not looked at.
+
+    `source` is one of
+        a CSV file (comma or tab) whose header has ``path`` and, optional, ``label``, ``start``, ``end``
+        (seconds), ``group`` or ``subject``;
+        a ``.jsonl`` file of objects with the same keys;
+        a text file of lines ``path label`` as of V-JEPA and VideoMAE: the last field, after white
+        space, a comma, a tab or ``::``, is the label; a line that is a path alone has none;
+        a folder with one folder of videos per class, or with videos alone (no labels).
+        A folder of images and a ``.npy`` array each count as a video.
+
+    Relative paths are relative to the manifest. `select` keeps the rows of a CSV or JSONL file whose
+    columns have these values, for example ``{"split1": "train"}``. ValueError says what is wrong in
+    which line; FileNotFoundError where there is no such file.
+    """
+    source = Path(os.path.abspath(source))
+    if not source.exists():
+        raise FileNotFoundError(f"there is no manifest {source}: give a CSV, JSONL or text file, or a folder")
+    if source.is_dir():
+        _refuse_select(select, source)
+        videos = _read_folder(source)
+    else:
+        videos = _read_file(source, select or {})
+    if not videos:
+        raise ValueError(f"the manifest {source} names no video: give one a line, or a folder of them")
+    return videos
+
+
+def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
+    """Write a CSV that `read_manifest` reads back; paths below its folder are written relative to it."""
+    folder = Path(os.path.abspath(path)).parent
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for video in videos:
+            inside = Path(video.path).is_relative_to(folder)
+            shown = os.path.relpath(video.path, folder) if inside else video.path
+            cells = (shown, video.label, video.start, video.end, video.group)
+            writer.writerow("" if cell is None else cell for cell in cells)
+
+
+def class_names(videos: Iterable[Video]) -> list[str]:
+    """The labels that occur, sorted; as numbers if all of them are whole numbers."""
+    names = {video.label for video in videos if video.label is not None}
+    if all(re.fullmatch(r"-?\d+", name) for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
+
+
+def _read_file(source: Path, select: Mapping[str, str]) -> list[Video]:
+    text = source.read_text(encoding="utf-8-sig")
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    if source.suffix.lower() == ".jsonl":
+        return _from_rows(list(_json_rows(source, lines)), source, select)
+    delimiter = "\t" if "\t" in first else ","
+    header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
+    if "path" in header:
+        return _from_rows(list(_csv_rows(text, delimiter)), source, select)
+    if len(header) > 1 and _HEADER_WORDS & {cell.lower() for cell in header}:
+        raise ValueError(f"{source} has the columns {', '.join(header)}: one of them must be called 'path'")
+    _refuse_select(select, source)
+    return [_from_line(line, source) for line in lines if line.strip()]
+
+
+def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter)
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    for row in reader:
+        # Cells beyond the header come under the key None, missing ones as the value None.
+        yield reader.line_num, {name: value for name, value in row.items() if name is not None}
+
+
+def _json_rows(source: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{source} line {number} is not JSON: {error}; give one object a line"
+            ) from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{source} line {number} is {line.strip()[:60]}: give an object with 'path'")
+        yield number, row
+
+
+def _from_rows(
+    rows: list[tuple[int, dict[str, Any]]], source: Path, select: Mapping[str, str]
+) -> list[Video]:
+    columns = list(dict.fromkeys(name for _, row in rows for name in row))
+    for column in select if rows else ():
+        if column not in columns:
+            near = difflib.get_close_matches(column, columns, 1, 0)
+            raise ValueError(
+                f"select asks for the column '{column}', which {source} does not have; nearest is '{near[0]}'"
+            )
+    chosen = [
+        (number, row)
+        for number, row in rows
+        if all(_text(row.get(column)) == str(value) for column, value in select.items())
+    ]
+    if rows and not chosen:
+        values = {c: sorted({_text(row.get(c)) or "" for _, row in rows})[:10] for c in select}
+        raise ValueError(f"no row of {source} has {dict(select)}; the values there are {values}")
+    return [_from_row(row, source, number) for number, row in chosen]
+
+
+def _from_row(row: Mapping[str, Any], source: Path, number: int) -> Video:
+    where = f"{source} line {number}"
+    path = _text(row.get("path"))
+    if path is None:
+        raise ValueError(f"{where} has no path: name a video in the column 'path'")
+    start, end = _seconds(row, "start", where), _seconds(row, "end", where)
+    if start is not None and start < 0:
+        raise ValueError(f"{where} starts at {start} s: give seconds from the first frame, 0 or more")
+    if end is not None and end <= (start or 0.0):
+        raise ValueError(f"{where} ends at {end} s and starts at {start or 0.0} s: the end must come later")
+    group = _text(row.get("group")) or _text(row.get("subject"))
+    return Video(_absolute(path, source.parent), _text(row.get("label")), start, end, group)
+
+
+def _from_line(line: str, source: Path) -> Video:
+    """A line ``path label``; the path may have spaces, the label may be missing."""
+    line = line.strip()
+    path, label = line, ""
+    if Path(line).suffix.lower() not in VIDEO_SUFFIXES:
+        separator = next((mark for mark in ("::", "\t", ",") if mark in line), None)
+        path, label = (line.rsplit(separator, 1) if separator else [*line.rsplit(maxsplit=1), ""])[:2]
+    return Video(_absolute(path.strip(), source.parent), label.strip() or None)
+
+
+def _read_folder(folder: Path) -> list[Video]:
+    if frame_files(folder):
+        return [Video(str(folder))]
+    direct = _videos_in(folder)
+    classes = [child for child in _children(folder) if child.is_dir() and str(child) not in direct]
+    if direct and classes:
+        raise ValueError(
+            f"{folder} has videos ({Path(direct[0]).name}) and folders without images ({classes[0].name}): "
+            "make it one folder per class, or videos alone"
+        )
+    videos = []
+    for child in classes:
+        paths = _videos_in(child)
+        if not paths:
+            raise ValueError(f"the class folder {child} has no videos: remove it, or put some there")
+        videos += [Video(path, child.name) for path in paths]
+    return videos or [Video(path) for path in direct]
+
+
+def _videos_in(folder: Path) -> list[str]:
+    return [
+        str(child)
+        for child in _children(folder)
+        if (child.is_dir() and frame_files(child))
+        or (child.is_file() and child.suffix.lower() in VIDEO_SUFFIXES)
+    ]
+
+
+def _children(folder: Path) -> list[Path]:
+    """What lies in a folder, in natural order, without hidden things (``.git``, ``__MACOSX``)."""
+    children = [child for child in folder.iterdir() if not child.name.startswith((".", "__"))]
+    return sorted(children, key=lambda child: natural_key(child.name))
+
+
+def _refuse_select(select: Mapping[str, str] | None, source: Path) -> None:
+    if select:
+        raise ValueError(
+            f"select is {dict(select)} but {source} has no columns: give a CSV or JSONL manifest"
+        )
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return os.path.abspath(folder / os.path.expanduser(path))
+
+
+def _text(value: object) -> str | None:
+    """A cell as text; None where it is empty."""
+    return None if value is None else str(value).strip() or None
+
+
+def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:
+    text = _text(row.get(column))
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = float("nan")
+    if not -float("inf") < seconds < float("inf"):
+        raise ValueError(f"{where} has {column} = '{text}': give a number of seconds")
+    return seconds

@@ -1,0 +1,76 @@
+"""From frames of any size to clips of one size, still uint8: crops and flips alike over a clip."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+Size = int | tuple[int, int]
+
+
+def train_transform(
+    size: Size,
+    scale: tuple[float, float] = (0.3, 1.0),
+    ratio: tuple[float, float] = (0.75, 1.35),
+    flip: bool = True,
+) -> nn.Module:
+    """Random crop, resize and flip: uint8 ``(T, C, H, W) -> (T, C, h, w)``, one draw for all frames.
+
+    Defaults are those of V-JEPA (app/vjepa/transforms.py). It draws from torch's global generator.
+    With ``scale=(1, 1), ratio=(1, 1), flip=False`` a square clip of the right size passes through.
+
+    Args:
+        size: pixels of a side, or (h, w).
+        scale: smallest and largest share of the picture that a crop takes.
+        ratio: smallest and largest width by height of a crop.
+        flip: mirror left and right half of the time. Leave it out where left and right differ
+            in meaning ("pushing from left to right").
+    """
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise ValueError(f"scale is {scale}: give two shares of the picture, 0 < smallest <= largest <= 1")
+    if not 0 < ratio[0] <= ratio[1]:
+        raise ValueError(f"ratio is {ratio}: give two of width by height, 0 < smallest <= largest")
+    crop = v2.RandomResizedCrop(_pair(size), scale=scale, ratio=ratio, antialias=True)
+    return v2.Compose([crop, v2.RandomHorizontalFlip()]) if flip else crop
+
+
+def eval_transform(size: Size) -> nn.Module:
+    """Resize to 256/224 of `size`, cut out the middle: uint8 ``(T, C, H, W) -> (T, C, h, w)``.
+
+    The margin is the customary one of ImageNet, Kinetics and V-JEPA's evaluations; a square
+    `size` gives ``int(size * 256 / 224)`` for the short side. No chance in it.
+    """
+    return CentreCrop(_pair(size))
+
+
+class CentreCrop(nn.Module):
+    """The middle of a video, at one size: see `eval_transform`."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+        self.covered = tuple(int(side * 256 / 224) for side in size)
+
+    def forward(self, video_TCHW: Tensor) -> Tensor:
+        """Uint8 ``(T, C, H, W) -> (T, C, h, w)``."""
+        resized = resize_to_cover(video_TCHW, *self.covered)
+        return F.center_crop(resized, list(self.size))
+
+
+def resize_to_cover(video_TCHW: Tensor, height: int, width: int) -> Tensor:
+    """Resize, keeping the shape of the picture, until it just covers ``height x width``."""
+    H, W = video_TCHW.shape[-2:]
+    # Whole-number arithmetic as torchvision's: the longer side rounds down.
+    if height * W >= width * H:
+        size = [height, max(width, height * W // H)]
+    else:
+        size = [max(height, width * H // W), width]
+    return F.resize(video_TCHW, size, antialias=True)
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"size is {size}: give pixels of a side, or (height, width), at least 1")
+    return height, width
