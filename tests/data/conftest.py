@@ -55,7 +55,6 @@ class VideoWriter:
         pts: Sequence[int] | None = None,
         time_base: Fraction = Fraction(1, 25),
         pix_fmt: str = "yuv420p",
-        rotation: int | None = None,
         picture: Callable[[int, int, int], np.ndarray] = burnt_frame,
     ) -> str:
         if codec not in av.codecs_available:
@@ -67,8 +66,6 @@ class VideoWriter:
             stream.pix_fmt = pix_fmt
             stream.options = {"g": "12", **(options or {})}
             stream.codec_context.time_base = time_base
-            if rotation is not None:
-                stream.set_display_rotation(rotation)
             for number in range(frames):
                 frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
                 frame.pts = number if pts is None else pts[number]

@@ -26,7 +26,7 @@ def videos(write_video):
         str(write_video.folder / "broken.mp4"),
     ]
     (write_video.folder / "broken.mp4").write_bytes(b"nothing that plays")
-    return [Video(path, label) for path, label in zip(paths, "0 1 1 0".split(), strict=True)]
+    return [Video(path, label) for path, label in zip(paths, "0110", strict=True)]
 
 
 def dataset(videos, **changes):
@@ -65,10 +65,10 @@ def test_a_sample_depends_on_seed_and_serial_alone(videos):
 
 
 def test_global_generators_are_left_alone(videos):
-    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     dataset(videos)[SampleKey(0, 3, 0)]
     assert torch.equal(torch.get_rng_state(), states[0])
-    assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], states[1])
     assert random.getstate() == states[2]
 
 

@@ -126,7 +126,7 @@ def test_what_is_wrong_with_folders(tmp_path):
     with pytest.raises(ValueError, match="names no video"):
         read_manifest(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="class folder .*empty has no videos"):
+    with pytest.raises(ValueError, match=r"class folder .*empty has no videos"):
         read_manifest(tmp_path)
     (tmp_path / "a.mp4").touch()
     with pytest.raises(ValueError, match="folders without images"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import warnings
 from fractions import Fraction
 from pathlib import Path
@@ -110,35 +111,42 @@ def test_decord_warns_of_other_codecs_once(write_video, monkeypatch):
         open_video(avi, "decord").close()
 
 
+TURNS = {  # display matrix (a, b, c, d), and what the matrix undoes
+    "clockwise": ((0, 1, -1, 0), lambda picture: np.rot90(picture, 1)),
+    "counterclockwise": ((0, -1, 1, 0), lambda picture: np.rot90(picture, -1)),
+    "half": ((-1, 0, 0, -1), lambda picture: np.rot90(picture, 2)),
+    "mirrored": ((-1, 0, 0, 1), lambda picture: picture[:, ::-1]),
+    "transposed": ((0, 1, 1, 0), lambda picture: picture.transpose(1, 0, 2)),
+}
+
+
 @pytest.mark.parametrize("reader", ["pyav", "decord"])
-@pytest.mark.parametrize("rotation", [90, -90, 180])
-def test_rotation_metadata_is_applied(rotation, reader, write_video, read_numbers, burnt):
+@pytest.mark.parametrize("turn", TURNS)
+def test_frames_come_upright(turn, reader, write_video, read_numbers, burnt):
     need(reader)
+    if reader == "decord" and turn in ("mirrored", "transposed"):
+        pytest.skip("decord knows rotations only")
+    matrix, lay = TURNS[turn]
+    swapped = matrix[0] == 0
 
     def lying(number, height, width):
-        upright = (width, height) if abs(rotation) == 90 else (height, width)
-        return np.ascontiguousarray(np.rot90(burnt(number, *upright), -rotation // 90))
+        upright = burnt(number, *((width, height) if swapped else (height, width)))
+        return np.ascontiguousarray(lay(upright))
 
-    path = write_video("a.mp4", rotation=rotation, picture=lying)
+    path = write_video("a.mp4", picture=lying)
+    set_display_matrix(path, matrix)
     with open_video(path, reader) as video:
         frames = video.get_frames([2, 7, 19])
-    assert frames.shape[-2:] == ((80, 64) if abs(rotation) == 90 else (64, 80))
+    assert frames.shape[-2:] == ((80, 64) if swapped else (64, 80))
     assert read_numbers(frames) == [2, 7, 19]
 
 
-def test_mirroring_metadata_is_applied(write_video, read_numbers, burnt):
-    path = write_video("a.mp4", picture=lambda *frame: np.ascontiguousarray(burnt(*frame)[:, ::-1]))
-    _mirror(path)
-    with open_video(path) as video:
-        assert read_numbers(video.get_frames([2, 7, 19])) == [2, 7, 19]
-
-
-def _mirror(path):
-    """Write -1 for the first number of the display matrix in the track header."""
+def set_display_matrix(path, matrix):
+    """Write (a, b, c, d) over the matrix in an MP4's track header: not every PyAV can set it."""
     content = bytearray(Path(path).read_bytes())
-    unit = (65536).to_bytes(4, "big") + bytes(12)
-    at = content.index(unit, content.index(b"tkhd"))
-    content[at : at + 4] = (-65536).to_bytes(4, "big", signed=True)
+    a, b, c, d = (65536 * part for part in matrix)
+    at = content.index(struct.pack(">6i", 65536, 0, 0, 0, 65536, 0), content.index(b"tkhd"))
+    content[at : at + 24] = struct.pack(">6i", a, b, 0, c, d, 0)
     Path(path).write_bytes(content)
 
 

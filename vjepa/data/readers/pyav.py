@@ -37,7 +37,7 @@ class PyAVReader(ClosesItself):
     are not. Of a damaged file, the frames are those that decode.
 
     Args:
-        path: a video file; `VideoDecodeError` where nothing in it decodes.
+        path: a video file; `VideoDecodeError`, here or at the first read, where nothing in it decodes.
     """
 
     def __init__(self, path: str) -> None:

@@ -1,0 +1,159 @@
+"""Two processes on CPU (gloo): the same run as one, up to rounding, and no rank left behind."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.training.conftest import metrics
+
+ENVIRONMENT = {
+    **os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo",
+    "ACCELERATE_USE_CPU": "true",
+}  # fmt: skip
+
+
+def two_processes(*command, timeout=180):
+    """What the README says for two processes on a CPU: `--cpu --num_processes 2` would start one."""
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    port = ["--main_process_port", "0"]
+    return subprocess.run(
+        [*launch, *port, *command], env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_two_processes_are_one(parts, tiny_arguments, tmp_path):
+    same = ["--encoder.drop_path=0", "--optim.steps=6", "--optim.lr=0.005"]
+    one = subprocess.run(
+        [sys.executable, "tools/pretrain.py", *tiny_arguments("one", *same)],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert one.returncode == 0, one.stderr
+    two = two_processes("tools/pretrain.py", *tiny_arguments("two", *same, f"--train.micro_batch={2 // parts}"))
+    assert two.returncode == 0, two.stderr
+    assert f"2 processes x {parts} part" in two.stdout
+
+    for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-3)
+        assert ours["target/std"] == pytest.approx(theirs["target/std"], rel=1e-3)
+    ours, theirs = (load_file(tmp_path / run / "model" / "model.safetensors") for run in ("one", "two"))
+    moved = max((tensor - theirs[name]).abs().max().item() for name, tensor in ours.items())
+    # Six steps of AdamW at .005 move weights by some .02; rounding must stay far below.
+    assert moved < 2e-3
+
+
+DYING_RANK = """
+import os, sys
+from vjepa.objectives.jepa import JEPA
+forward = JEPA.forward
+def dying(self, batch):
+    if os.environ["RANK"] == "1":
+        raise RuntimeError("rank one cannot go on")
+    return forward(self, batch)
+JEPA.forward = dying
+from tools.pretrain import main
+sys.exit(main())
+"""
+
+BROKEN_RANK = """
+import os, sys, torch
+from vjepa.objectives.jepa import JEPA
+forward, calls = JEPA.forward, []
+def broken(self, batch):
+    outputs = forward(self, batch)
+    calls.append(None)
+    if os.environ["RANK"] == "1" and len(calls) == 5:
+        outputs["loss"] = outputs["loss"] * float("nan")
+    return outputs
+JEPA.forward = broken
+from tools.pretrain import main
+sys.exit(main())
+"""
+
+
+def test_a_rank_that_dies_takes_the_run_down(tiny_arguments, tmp_path):
+    script = tmp_path / "dying.py"
+    script.write_text(DYING_RANK)
+    run = two_processes(str(script), *tiny_arguments("run"))
+    assert run.returncode not in (0, 75)
+    assert "rank one cannot go on" in run.stderr
+
+
+def test_all_ranks_agree_that_a_loss_is_not_finite(tiny_arguments, tmp_path):
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN_RANK)
+    run = two_processes(str(script), *tiny_arguments("run", "--train.checkpoint_every=2"))
+    assert run.returncode not in (0, 75)
+    messages = [line for line in run.stderr.splitlines() if "NonFiniteError: step" in line]
+    assert len(messages) >= 2, run.stderr
+    assert all("step 5: loss is nan" in message for message in messages)
+    assert any("another process's" in message for message in messages)
+    assert any(".mp4" in message for message in messages)
+    assert "The last good checkpoint is of step 4" in messages[0]
+    assert (tmp_path / "run" / "checkpoints" / "step_0000004").is_dir()
+
+
+SHARDED = """
+import sys, torch
+import torch.distributed as dist
+from torch.distributed.fsdp import fully_shard
+sys.path.insert(0, ".")
+from tests.objectives.test_jepa import small_batch, small_jepa
+from vjepa.training.optimizer import build_optimizer
+from vjepa.config import OptimConfig
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+
+def part(batch):
+    from vjepa.batch import Batch, TokenMask
+    half = slice(2 * rank, 2 * rank + 2)
+    masks = tuple(TokenMask(m.context_BK[half], m.target_BM[half]) for m in batch.masks)
+    return Batch(batch.video_BTCHW[half], masks, batch.labels_B[half], batch.paths[half])
+
+def train(jepa, batch):
+    optimizer = build_optimizer(jepa, OptimConfig(lr=1e-3))
+    for step in range(3):
+        jepa(batch)["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        jepa.after_step(step + 1)
+
+whole, sharded = small_jepa(), small_jepa()
+train(whole, small_batch(clips=4))
+for module in (sharded.encoder, sharded.target_encoder, sharded.predictor):
+    for block in module.transformer.blocks:
+        fully_shard(block)
+    fully_shard(module)
+fully_shard(sharded)
+train(sharded, part(small_batch(clips=4)))
+worst = max(
+    (ours.full_tensor() - theirs).abs().max().item()
+    for ours, theirs in zip(sharded.parameters(), whole.parameters(), strict=True)
+)
+kinds = {type(parameter).__name__ for parameter in sharded.target_encoder.parameters()}
+if rank == 0:
+    print("worst", worst, "kinds", *kinds)
+dist.destroy_process_group()
+"""
+
+
+def test_sharded_parameters_and_their_average(tmp_path):
+    """FSDP2's `fully_shard`: the target encoder is sharded like the encoder, so its average is local.
+
+    accelerate ignores its FSDP plug-in on a CPU, so the sharding itself is tested, not the plug-in.
+    """
+    script = tmp_path / "sharded.py"
+    script.write_text(SHARDED)
+    run = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    worst = float(run.stdout.split("worst ")[1].split()[0])
+    assert worst < 1e-4
+    assert "kinds DTensor" in run.stdout

@@ -1,0 +1,127 @@
+"""N steps are k steps, an end of any kind, and N - k steps: the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from accelerate.state import AcceleratorState, GradientState, PartialState
+
+from tests.training.conftest import STEPS, metrics, result_bytes
+from vjepa.training.pretrain import pretrain
+from vjepa.training.stop import EXIT_STOPPED, Stopped
+from vjepa.training.trainer import Trainer
+
+# The parent imports everything once and each run is a fork of it: a kill costs no second of imports.
+# A life ends by SIGKILL after a random number of milliseconds, counted from its start or from its first step.
+FORKED_LIVES = """
+import os, random, signal, sys, time
+import torch
+torch.set_num_threads(1)
+import tools.pretrain, torchvision.transforms.v2
+lives, metrics, *arguments = sys.argv[1:]
+rng = random.Random(0)
+size = lambda: os.path.getsize(metrics) if os.path.exists(metrics) else 0
+for life in range(int(lives) + 1):
+    before, child = size(), os.fork()
+    if child == 0:
+        os._exit(tools.pretrain.main(arguments))
+    if life == int(lives):
+        print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        break
+    while life % 4 and size() == before:
+        time.sleep(0.001)
+    time.sleep(rng.uniform(0, 0.15))
+    os.kill(child, signal.SIGKILL)
+    print("killed", -os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == signal.SIGKILL)
+"""
+
+
+def fresh_accelerate():
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate():
+    fresh_accelerate()
+    yield
+    fresh_accelerate()
+
+
+def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatch):
+    pretrain(tiny_config("whole"))
+    fresh_accelerate()
+
+    step = Trainer._train_step
+
+    def stop_in_the_middle(trainer, batches, request):
+        request.requested = trainer.step == 4
+        return step(trainer, batches, request)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped) as stopped:
+        patch.setattr(Trainer, "_train_step", stop_in_the_middle)
+        pretrain(tiny_config("parts"))
+    # Asked during the fifth step, it is seen a step later, and the checkpoint is of that step.
+    assert stopped.value.step == 6
+    fresh_accelerate()
+    # Other processes make the batches: nothing may depend on it.
+    pretrain(tiny_config("parts", "--data.workers=2"))
+
+    expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "parts")
+    assert expected.keys() == actual.keys()
+    differing = [name for name in expected if expected[name] != actual[name] and name != "model/config.json"]
+    assert not differing
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
+
+
+def test_sigterm_saves_and_leaves_with_its_own_status(tiny_arguments, tmp_path):
+    command = [sys.executable, "tools/pretrain.py", *tiny_arguments("run", "--optim.steps=100000")]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGTERM)
+    _, message = run.communicate(timeout=60)
+    assert run.returncode == EXIT_STOPPED
+    assert "the same command goes on from there" in message
+    steps = [int(path.name.removeprefix("step_")) for path in (tmp_path / "run" / "checkpoints").glob("step_*")]
+    assert f"stopped after step {max(steps)}," in message
+
+
+def test_kill_at_random_instants_changes_no_byte(tiny_arguments, tmp_path):
+    """At least twenty kills (SIGKILL) of one run, most of them while it trains or saves."""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+
+    def run(folder, lives):
+        arguments = tiny_arguments(folder, "--optim.steps=100", "--train.checkpoint_every=1")
+        command = [sys.executable, "-c", FORKED_LIVES, str(lives), str(tmp_path / folder / "metrics.jsonl")]
+        return subprocess.run(
+            [*command, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+
+    undisturbed = run("whole", 0)
+    assert "status 0" in undisturbed.stdout, undisturbed.stderr
+    killed = run("killed", 22)
+    assert "status 0" in killed.stdout, killed.stderr
+    assert killed.stdout.count("killed True") >= 20
+    assert result_bytes(tmp_path / "whole").keys() == result_bytes(tmp_path / "killed").keys()
+    expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "killed")
+    assert not [name for name in expected if expected[name] != actual[name] and name != "model/config.json"]
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "killed")
+    assert not list((tmp_path / "killed" / "checkpoints").glob("partial_*"))
+
+
+def test_a_run_does_not_go_on_with_another_configuration(tiny_config):
+    pretrain(tiny_config("run", "--optim.steps=3"))
+    fresh_accelerate()
+    with pytest.raises(ValueError, match="optim.lr: 0.000625 there, 0.1 here"):
+        pretrain(tiny_config("run", "--optim.steps=3", "--optim.lr=0.1"))
+
+
+def test_old_checkpoints_make_room(tiny_config, tmp_path):
+    pretrain(tiny_config("run", "--train.checkpoint_every=2", "--train.keep_checkpoints=3"))
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == [f"step_{step:07d}" for step in (STEPS - 4, STEPS - 2, STEPS)]
