@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vjepa.layers.attention import RotaryAttention, rotate
 from vjepa.layers.positions import grid_coordinates, rotary_table, sincos_table
 from vjepa.layers.tubelet import TubeletEmbed
 from vjepa.models.encoder import VideoEncoder
@@ -91,30 +92,47 @@ def test_sizes_that_tubelets_cannot_tile_are_refused(shape, remedy):
         small_encoder()(torch.randn(shape))
 
 
-def rotate(x_Nd, table_N2d):
+def complex_rotation(x_Nd, table_N2d):
     """An independent rotation: each neighbouring pair as a complex number."""
-    sine, cosine = table_N2d.chunk(2, dim=-1)
-    turned = torch.view_as_complex(x_Nd.unflatten(-1, (-1, 2))) * torch.complex(cosine[:, ::2], sine[:, ::2])
-    return torch.view_as_real(turned).flatten(-2)
+    cosine, signed_sine = table_N2d.chunk(2, dim=-1)
+    angle = torch.complex(cosine[:, 1::2], signed_sine[:, 1::2])
+    return torch.view_as_real(torch.view_as_complex(x_Nd.unflatten(-1, (-1, 2))) * angle).flatten(-2)
+
+
+def scores(query_d, key_d, table_N2d, grid):
+    """Products of one query and one key at all pairs of places."""
+    query, key = (rotate(vector.expand(grid.size, -1), table_N2d) for vector in (query_d, key_d))
+    return (query @ key.T).view(*grid, *grid)
 
 
 def test_interleaved_rotary_positions_are_shift_invariant():
-    """Scores depend on differences of positions alone, along each axis."""
-    from timm.layers import apply_rot_embed_cat
-
+    """Scores depend on differences of positions alone, along each axis; tiled ones do not."""
     torch.manual_seed(0)
     grid = Grid(5, 6, 7)
-    table = rotary_table(grid, 32, "interleave")
-    query, key = torch.randn(32).expand(grid.size, -1), torch.randn(32).expand(grid.size, -1)
-    torch.testing.assert_close(apply_rot_embed_cat(query, table), rotate(query.contiguous(), table))
+    table, query, key = rotary_table(grid, 32, "interleave"), torch.randn(32), torch.randn(32)
+    everywhere = query.repeat(grid.size, 1)
+    torch.testing.assert_close(rotate(everywhere, table), complex_rotation(everywhere, table))
 
-    scores = (apply_rot_embed_cat(query, table) @ apply_rot_embed_cat(key, table).T).view(*grid, *grid)
-    torch.testing.assert_close(scores[0, 0, 0, 2, 3, 4], scores[2, 1, 2, 4, 4, 6], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(scores[1, 1, 1, 0, 0, 0], scores[4, 5, 6, 3, 4, 5], atol=1e-4, rtol=1e-4)
+    turned = scores(query, key, table, grid)
+    torch.testing.assert_close(turned[0, 0, 0, 2, 3, 4], turned[2, 1, 2, 4, 4, 6], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(turned[1, 1, 1, 0, 0, 0], turned[4, 5, 6, 3, 4, 5], atol=1e-4, rtol=1e-4)
 
-    tiled = rotary_table(grid, 32, "tile")
-    scores = (apply_rot_embed_cat(query, tiled) @ apply_rot_embed_cat(key, tiled).T).view(*grid, *grid)
-    assert (scores[0, 0, 0, 2, 3, 4] - scores[2, 1, 2, 4, 4, 6]).abs() > 1e-3
+    tiled = scores(query, key, rotary_table(grid, 32, "tile"), grid)
+    assert (tiled[0, 0, 0, 2, 3, 4] - tiled[2, 1, 2, 4, 4, 6]).abs() > 1e-3
+
+
+def test_attention_is_timm_s():
+    """The same parameters and the same numbers as the block that it speeds up."""
+    from timm.layers.attention import AttentionRope
+
+    torch.manual_seed(0)
+    theirs, ours = AttentionRope(48, 4, num_prefix_tokens=0), RotaryAttention(48, 4, num_prefix_tokens=0)
+    ours.load_state_dict(theirs.state_dict())
+    tokens, table = torch.randn(2, 24, 48), rotary_table(Grid(2, 3, 4), 12)
+    cosine, signed_sine = table.chunk(2, dim=-1)
+    sine = signed_sine * torch.tensor([-1.0, 1.0]).repeat(6)
+    expected = theirs(tokens, rope=torch.cat([sine, cosine], dim=-1))
+    torch.testing.assert_close(ours(tokens, rope=table[None]), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_sincos_table_against_a_loop():

@@ -1,7 +1,7 @@
 """A stack of transformer blocks over tokens with explicit positions.
 
 The block is timm's `EvaBlock`: pre-norm attention and MLP, equal to the blocks of V-JEPA 2 and of
-VideoMAE, with their parameter names. Shape letters as in `vjepa.tokens`.
+VideoMAE, with their parameter names; its attention is ours, for speed. Shape letters as in `vjepa.tokens`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from timm.models.eva import EvaBlock
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vjepa.layers.attention import RotaryAttention
 from vjepa.layers.positions import PositionKind, RotaryLayout, rotary_table, sincos_table
 from vjepa.tokens import Grid, gather_tokens
 
@@ -45,16 +46,7 @@ class TokenTransformer(nn.Module):
         self.rotary_layout = rotary_layout
         self.grad_checkpointing = False
         self.blocks = nn.ModuleList(
-            EvaBlock(
-                width,
-                heads,
-                mlp_ratio=mlp_ratio,
-                num_prefix_tokens=0,
-                attn_type="rope",
-                norm_layer=_layer_norm,
-                drop_path=rate,
-            )
-            for rate in calculate_drop_path_rates(drop_path, depth)
+            _block(width, heads, mlp_ratio, rate) for rate in calculate_drop_path_rates(drop_path, depth)
         )
         self.norm = _layer_norm(width)
 
@@ -66,13 +58,21 @@ class TokenTransformer(nn.Module):
             tokens_BKD = tokens_BKD + _at(table, index_BK).to(tokens_BKD.dtype)
         else:
             table = rotary_table(grid, self.head_width, self.rotary_layout, tokens_BKD.device)
-            rope = table if index_BK is None else _at(table, index_BK).unsqueeze(1)
+            rope = table.unsqueeze(0) if index_BK is None else _at(table, index_BK)
         for block in self.blocks:
             if self.grad_checkpointing and torch.is_grad_enabled():
                 tokens_BKD = checkpoint(block, tokens_BKD, rope=rope, use_reentrant=False)
             else:
                 tokens_BKD = block(tokens_BKD, rope=rope)
         return self.norm(tokens_BKD)
+
+
+def _block(width: int, heads: int, mlp_ratio: float, drop_path: float) -> EvaBlock:
+    block = EvaBlock(
+        width, heads, mlp_ratio=mlp_ratio, attn_type="rope", norm_layer=_layer_norm, drop_path=drop_path
+    )  # fmt: skip
+    block.attn = RotaryAttention(width, heads, num_prefix_tokens=0)
+    return block
 
 
 def _layer_norm(width: int, **kwargs: object) -> nn.LayerNorm:

@@ -45,7 +45,7 @@ def sincos_table(grid: Grid, width: int, device: torch.device | None = None) -> 
 def rotary_table(
     grid: Grid, head_width: int, layout: RotaryLayout = "interleave", device: torch.device | None = None
 ) -> Tensor:
-    """3-D rotary table for `timm.layers.apply_rot_embed_cat`: ``(N, 2 d)``, sines then cosines.
+    """3-D rotary table for `vjepa.layers.attention.rotate`: ``(N, 2 d)``, cosines, then signed sines.
 
     Each axis turns ``2 * ((d // 3) // 2)`` values of a head; what is left over is not turned
     (angle 0). V-JEPA 2, arXiv 2506.09985.
@@ -56,12 +56,14 @@ def rotary_table(
     angles: not a rotation, but what the released V-JEPA 2 weights were trained with.
     """
     num_frequencies = (head_width // 3) // 2
-    if num_frequencies == 0:
-        raise ValueError(f"a head of width {head_width} is too narrow for 3-D rotary positions: give it 6 or more")
+    if num_frequencies == 0 or head_width % 2:
+        raise ValueError(f"a head of width {head_width} cannot hold 3-D rotary positions: give an even width of 6 or more")
     axes = []
     for position_N in grid_coordinates(grid, device).unbind(-1):
         angle = _angles(position_N, num_frequencies)
         axes.append(angle.repeat_interleave(2, dim=-1) if layout == "interleave" else angle.repeat(1, 2))
     unturned = torch.zeros(grid.size, head_width - 6 * num_frequencies, device=device)
     angle_Nd = torch.cat([*axes, unturned], dim=-1)
-    return torch.cat([angle_Nd.sin(), angle_Nd.cos()], dim=-1)
+    # The first value of a pair (a, b) becomes a cos - b sin, the second b cos + a sin.
+    sign_d = torch.tensor([-1.0, 1.0], device=device).repeat(head_width // 2)
+    return torch.cat([angle_Nd.cos(), angle_Nd.sin() * sign_d], dim=-1)
