@@ -12,6 +12,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import vjepa.cpu_threads  # noqa: F401  (before torch)
+
+# isort: split
 from vjepa.config import ConfigError, read_config
 from vjepa.training.pretrain import pretrain
 from vjepa.training.stop import EXIT_STOPPED, Stopped

@@ -1,1 +1,63 @@
-"""Video world models that predict embeddings."""
+"""Video world models that predict embeddings.
+
+The public names below are imported when they are first used, so that ``import vjepa`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vjepa.config import Config, read_config
+    from vjepa.data.manifest import read_manifest
+    from vjepa.data.readers.open import open_video
+    from vjepa.models.encoder import VideoEncoder
+    from vjepa.models.predictor import Predictor
+    from vjepa.models.world import WorldModel
+    from vjepa.objectives.jepa import JEPA
+    from vjepa.training.pretrain import pretrain
+    from vjepa.weights import from_pretrained, save_pretrained
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "JEPA",
+    "Predictor",
+    "VideoEncoder",
+    "WorldModel",
+    "__version__",
+    "from_pretrained",
+    "open_video",
+    "pretrain",
+    "read_config",
+    "read_manifest",
+    "save_pretrained",
+]
+
+_HOMES = {
+    "Config": "vjepa.config",
+    "JEPA": "vjepa.objectives.jepa",
+    "Predictor": "vjepa.models.predictor",
+    "VideoEncoder": "vjepa.models.encoder",
+    "WorldModel": "vjepa.models.world",
+    "from_pretrained": "vjepa.weights",
+    "open_video": "vjepa.data.readers.open",
+    "pretrain": "vjepa.training.pretrain",
+    "read_config": "vjepa.config",
+    "read_manifest": "vjepa.data.manifest",
+    "save_pretrained": "vjepa.weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vjepa' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

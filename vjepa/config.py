@@ -240,6 +240,7 @@ class TrainConfig:
         keep_checkpoints: how many are kept.
         trackers: names of experiment trackers that accelerate knows (tensorboard, wandb, trackio, ...).
         device: `auto` takes the accelerator that is there.
+        threads: of each process on a CPU; null shares the machine's cores among them.
     """
 
     micro_batch: int | None = None
@@ -251,6 +252,7 @@ class TrainConfig:
     keep_checkpoints: int = 2
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     device: Literal["auto", "cpu"] = "auto"
+    threads: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,14 +300,37 @@ class ConfigError(ValueError):
 
 def read_config(arguments: Sequence[str]) -> Config:
     """The configuration that command-line arguments describe; ConfigError where they make none."""
+    try:
+        return _parse(arguments)
+    except _READING_ERRORS as error:
+        raise ConfigError(_faulty_file(arguments) + _explain(str(error))) from error
+
+
+_READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
+
+
+def _parse(arguments: Sequence[str]) -> Config:
     parser = ArgumentParser(exit_on_error=False, default_env=False)
     parser.add_argument("--config", action="config", help="YAML file; several may be layered")
     parser.add_class_arguments(Config, as_group=False)
-    try:
-        tree = parser.parse_args(list(arguments))
-        return typing.cast(Config, Config(**_sections(parser, tree)))
-    except (ArgumentError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError(_explain(str(error))) from error
+    tree = parser.parse_args(list(arguments))
+    return typing.cast(Config, Config(**_sections(parser, tree)))
+
+
+def _faulty_file(arguments: Sequence[str]) -> str:
+    """``FILE: `` of the first file that cannot be read by itself; nothing where all of them can."""
+    flags = zip(arguments, [*arguments[1:], ""], strict=True)
+    files = [flag.removeprefix("--config=") if "=" in flag else value for flag, value in flags if _is_config(flag)]
+    for file in files:
+        try:
+            _parse(["--config", file])
+        except _READING_ERRORS:
+            return f"{file}: "
+    return ""
+
+
+def _is_config(flag: str) -> bool:
+    return flag == "--config" or flag.startswith("--config=")
 
 
 def _sections(parser: ArgumentParser, tree: Any) -> dict[str, Any]:
@@ -337,10 +362,10 @@ def _explain(message: str) -> str:
     unknown = re.search(r"(?:accept option '|arguments: --|Option ')([\w.]+)", message)
     if unknown is None:
         return message
-    name = unknown.group(1).rsplit(".", 1)[-1]
-    known = {key.rsplit(".", 1)[-1]: key for key in _keys(Config)}
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{known[near[0]]}'?" if near else f"there are {', '.join(_keys(Config))}"
+    within = re.search(r"(?:Group '|Parser key \")([\w.]+)", message)
+    name = f"{within.group(1)}.{unknown.group(1)}" if within else unknown.group(1)
+    near = difflib.get_close_matches(name, _keys(Config), n=1, cutoff=0.6)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_keys(Config))}"
     return f"{message}\n'{name}' is not a key of the configuration; {hint}"
 
 

@@ -48,6 +48,7 @@ def tiny_arguments(manifest, tmp_path):
             "--train.checkpoint_every=3",
             "--train.trackers=[]",
             "--train.device=cpu",
+            "--train.threads=1",
             *changes,
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 from vjepa import build
 from vjepa.batch import Batch
 from vjepa.config import Config, config_tree
+from vjepa.cpu_threads import threads_per_process
 from vjepa.data.collate import MaskCollator
 from vjepa.data.sampling import StepBatches
 from vjepa.evaluation.report import draw_report, summary_table
@@ -113,7 +115,11 @@ def _finish(
 
 def _accelerator(config: Config) -> Accelerator:
     cpu = config.train.device == "cpu"
-    world = PartialState(cpu=cpu).num_processes
+    state = PartialState(cpu=cpu)
+    world = state.num_processes
+    if state.device.type == "cpu":
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(config.train.threads or threads_per_process(local))
     return Accelerator(
         cpu=cpu,
         mixed_precision=config.train.precision,
