@@ -234,7 +234,6 @@ class TrainConfig:
             share of the batch.
         precision: of activations; null leaves it to `accelerate launch`.
         activation_checkpointing: recompute activations in the backward pass to save memory.
-        compile: compile the transformer blocks.
         log_every: steps between log lines.
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: how many are kept.
@@ -246,7 +245,6 @@ class TrainConfig:
     micro_batch: int | None = None
     precision: Literal["no", "fp16", "bf16"] | None = None
     activation_checkpointing: bool = False
-    compile: bool = False
     log_every: int = 10
     checkpoint_every: int = 500
     keep_checkpoints: int = 2
@@ -303,7 +301,7 @@ def read_config(arguments: Sequence[str]) -> Config:
     try:
         return _parse(arguments)
     except _READING_ERRORS as error:
-        raise ConfigError(_faulty_file(arguments) + _explain(str(error))) from error
+        raise ConfigError(_faulty_file(arguments, str(error)) + _explain(str(error))) from error
 
 
 _READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
@@ -317,15 +315,16 @@ def _parse(arguments: Sequence[str]) -> Config:
     return typing.cast(Config, Config(**_sections(parser, tree)))
 
 
-def _faulty_file(arguments: Sequence[str]) -> str:
-    """``FILE: `` of the first file that cannot be read by itself; nothing where all of them can."""
+def _faulty_file(arguments: Sequence[str], message: str) -> str:
+    """``FILE: `` of the first file that by itself gives the same error; nothing where none does."""
     flags = zip(arguments, [*arguments[1:], ""], strict=True)
     files = [flag.removeprefix("--config=") if "=" in flag else value for flag, value in flags if _is_config(flag)]
     for file in files:
         try:
             _parse(["--config", file])
-        except _READING_ERRORS:
-            return f"{file}: "
+        except _READING_ERRORS as error:
+            if str(error) == message:
+                return f"{file}: "
     return ""
 
 

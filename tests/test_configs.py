@@ -1,0 +1,194 @@
+"""Every shipped configuration loads, builds and says how it is run; mistakes in one's own are explained."""
+
+import ast
+import dataclasses
+import re
+import typing
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from vjepa import build
+from vjepa.config import Config, ConfigError, EncoderConfig, PredictorConfig, read_config, write_config
+from vjepa.training.optimizer import Schedules
+from vjepa.training.plan import example_batch
+
+ROOT = Path(__file__).parents[1]
+LAUNCHER = ROOT / "configs" / "accelerate"
+FILES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if LAUNCHER not in path.parents)
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_shipped_configuration_is_whole(path, tmp_path):
+    config = read_config(["--config", str(path)])
+    with torch.device("meta"):
+        objective = build.build_objective(config)
+    batch = example_batch(config)  # draws the masks for the configured grid
+    assert all(mask.context_BK.shape[1] and mask.target_BM.shape[1] for mask in batch.masks)
+    assert len(objective.predictor.mask_tokens) == len(batch.masks)
+    assert all(Schedules(config.optim).lr(step) <= config.optim.lr for step in (0, config.optim.steps))
+    micro_batch = config.train.micro_batch
+    assert micro_batch is None or config.optim.batch_size % micro_batch == 0
+
+    write_config(config, tmp_path / "again.yaml")
+    assert read_config(["--config", str(tmp_path / "again.yaml")]) == config
+
+
+@pytest.mark.parametrize("path", [*FILES, *sorted(LAUNCHER.glob("*.yaml"))], ids=name_of)
+def test_a_shipped_file_opens_with_its_command(path):
+    lines = path.read_text().splitlines()
+    opening = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        opening.append(line.lstrip("# "))
+    command = re.search(r"(accelerate launch|python) [^`]*", "\n".join(opening))
+    assert command, f"{name_of(path)} does not open with the command that runs it"
+    assert name_of(path) in command.group().replace("\\\n", " ")
+
+
+def test_the_published_schedules_come_out():
+    """Learning rate, weight decay and momentum of V-JEPA and V-JEPA 2 at their first and last steps."""
+    vjepa = read_config(["--config", str(ROOT / "configs/pretrain/vjepa_vitl16.yaml")])
+    schedules = Schedules(vjepa.optim)
+    assert schedules.lr(0) == pytest.approx(2e-4)
+    assert schedules.lr(12_000) == pytest.approx(6.25e-4)
+    # A cosine over 1.25 x 90,000 - 12,000 steps, left after 78,000 of its 100,500.
+    assert schedules.lr(90_000) == pytest.approx(7.44e-5, rel=1e-2)
+    assert schedules.weight_decay(90_000) == pytest.approx(0.3656, rel=1e-3)
+    with torch.device("meta"):
+        momentum = build.build_objective(vjepa).momentum
+    assert (momentum(0), momentum(90_000)) == (pytest.approx(0.998), pytest.approx(0.9996))
+
+    cooldown = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_vitl16_cooldown.yaml")])
+    schedules = Schedules(cooldown.optim)
+    assert schedules.lr(0) == pytest.approx(5.25e-4)
+    assert schedules.lr(12_000) == pytest.approx(1.058e-4)
+    pretrain = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_vitl16.yaml")])
+    assert Schedules(pretrain.optim).lr(240_000) == pytest.approx(5.25e-4)
+
+
+@pytest.mark.parametrize("size", ["l", "h", "g"])
+def test_a_cooldown_goes_on_with_the_model_of_its_pretraining(size):
+    before, after = (
+        read_config(["--config", str(ROOT / f"configs/pretrain/vjepa2_vit{size}16{part}.yaml")])
+        for part in ("", "_cooldown")
+    )
+    assert after.init == f"{before.output_dir}/model"
+    assert build.model_arguments(before) == build.model_arguments(after)
+
+
+def written(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_files_are_layered_and_the_command_line_overrides_them(tmp_path):
+    first = written(tmp_path, "first.yaml", "optim: {lr: 1e-3, steps: 50, warmup_steps: 5}\nencoder: {size: small}\n")
+    second = written(tmp_path, "second.yaml", "optim: {steps: 60}\n")
+    config = read_config(["--config", first, "--config", second, "--optim.warmup_steps", "6", "--seed=7"])
+    assert (config.optim.lr, config.optim.steps, config.optim.warmup_steps) == (1e-3, 60, 6)
+    assert (config.encoder.size, config.seed) == ("small", 7)
+    assert config.optim.weight_decay == Config().optim.weight_decay
+
+
+def test_a_list_of_masks_replaces_the_default(tmp_path):
+    path = written(tmp_path, "masks.yaml", "masks: {multiblock: [], tube: [{ratio: 0.8}]}\n")
+    assert [mask.ratio for mask in read_config(["--config", path]).masks.all] == [0.8]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "nearest"),
+    [
+        ("optim: {warmpup_steps: 5}", "optim.warmpup_steps", "optim.warmup_steps"),
+        ("optm: {lr: 5}", "optm.lr", "optim.lr"),
+        ("sed: 5", "sed", "seed"),
+        ("data: {clip: {num_frame: 4}}", "data.clip.num_frame", "data.clip.num_frames"),
+        ("masks: {multiblock: [{num_blcks: 3}]}", "masks.multiblock.num_blcks", "masks.multiblock.num_blocks"),
+    ],
+)
+def test_an_unknown_key_in_a_file_names_the_file_and_the_nearest_key(text, wrong, nearest, tmp_path):
+    good = written(tmp_path, "good.yaml", "seed: 1\n")
+    bad = written(tmp_path, "bad.yaml", text)
+    with pytest.raises(ConfigError) as error:
+        read_config(["--config", good, f"--config={bad}"])
+    assert str(error.value).startswith(f"{bad}: ")
+    assert f"'{wrong}' is not a key of the configuration; did you mean '{nearest}'?" in str(error.value)
+
+
+@pytest.mark.parametrize("arguments", [["--optim.warmpup_steps", "5"], ["--optim.warmpup_steps=5"]])
+def test_an_unknown_option_names_the_nearest_key(arguments):
+    with pytest.raises(ConfigError, match=r"did you mean 'optim\.warmup_steps'\?"):
+        read_config(arguments)
+
+
+def test_a_key_like_no_other_lists_them_all():
+    with pytest.raises(ConfigError, match=r"there are .*optim\.lr, .*train\.micro_batch"):
+        read_config(["--xyzzy", "1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value", "rule"),
+    [
+        ("optim: {steps: many}", "optim.steps", "many", "int"),
+        ("optim: {lr: fast}", "optim.lr", "fast", "float"),
+        ("encoder: {size: hug}", "encoder.size", "hug", "'huge', 'giant'"),
+        ("data: {size: [1, 2, 3]}", "data.size", "[1, 2, 3]", "tuple with 2 elements"),
+        ("optim: {steps: 0}", "optim.steps", "0", "give 1 or more"),
+        ("objective: {momentum: [0.9, 1.1]}", "objective.momentum", "1.1", "[0, 1]"),
+        ("optim: {steps: 10, warmup_steps: 20}", "optim.warmup_steps", "20", "shorten the warm-up"),
+        ("masks: {multiblock: [{num_blocks: 0}]}", "num_blocks", "0", "give 1 or more"),
+    ],
+)
+def test_a_wrong_value_names_field_value_and_rule(text, field, value, rule, tmp_path):
+    path = written(tmp_path, "bad.yaml", text)
+    with pytest.raises(ConfigError) as error:
+        read_config(["--config", path])
+    assert all(part in str(error.value) for part in (path, field, value, rule))
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match=r"does not exist: 'configs/none\.yaml'"):
+        read_config(["--config", "configs/none.yaml"])
+
+
+def test_print_config_prints_what_results(capsys):
+    with pytest.raises(SystemExit) as stop:
+        read_config(["--config", str(ROOT / "configs/debug.yaml"), "--optim.steps=30", "--print_config"])
+    assert stop.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["optim"]["steps"] == 30
+    assert printed["encoder"]["size"] == "nano"
+    assert printed["objective"]["loss_exponent"] == 1.0
+
+
+# `build` hands these sections to constructors as a whole: a key that they lack is an error in the tests above.
+HANDED_ON = (EncoderConfig, PredictorConfig)
+
+
+def fields_below(section, prefix=""):
+    for name, annotation in typing.get_type_hints(section).items():
+        kinds = [kind for kind in (annotation, *typing.get_args(annotation)) if dataclasses.is_dataclass(kind)]
+        if section not in HANDED_ON:
+            yield prefix + name
+        for kind in kinds:
+            yield from fields_below(kind, f"{prefix}{name}.")
+
+
+def test_every_field_is_read_by_some_code():
+    sources = [path for folder in ("vjepa", "tools") for path in (ROOT / folder).rglob("*.py")]
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text()))]
+    read = {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in ("re", "torch"))
+    }
+    unread = [field for field in fields_below(Config) if field.rsplit(".", 1)[-1] not in read]
+    assert not unread, f"no code reads {', '.join(unread)}: a setting that does nothing misleads"

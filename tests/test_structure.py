@@ -1,0 +1,123 @@
+"""The house keeps its floors: imports point down only, and what is built stays small."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for folder in ("vjepa", "tools") for path in (ROOT / folder).rglob("*.py"))
+
+# From the ground up; a name is a module of vjepa/ or a package with all that is in it.
+FLOORS = (
+    ("tokens", "schedules", "batch", "cpu_threads"),
+    ("layers",),
+    ("masks",),
+    ("data",),
+    ("models",),
+    ("objectives", "weights"),
+    ("evaluation",),
+    ("config",),
+    ("build",),
+    ("training",),
+    ("tools",),
+)
+FLOOR_OF = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+
+
+def room_of(module):
+    """``vjepa.data.readers.open`` is in the room `data`, ``tools.pretrain`` in `tools`."""
+    parts = module.split(".")
+    return "tools" if parts[0] == "tools" else parts[1]
+
+
+def module_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path):
+    """Modules of this project that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively: write the whole name"
+            # `from vjepa import build` imports a module, `from vjepa.build import x` a name of one.
+            names = [f"vjepa.{alias.name}" for alias in node.names] if node.module == "vjepa" else [node.module]
+        yield from (name for name in names if name.split(".")[0] in ("vjepa", "tools"))
+
+
+def test_every_module_has_a_floor():
+    rooms = {room_of(module_of(path)) for path in SOURCES if module_of(path) != "vjepa"}
+    assert rooms <= FLOOR_OF.keys(), f"give {rooms - FLOOR_OF.keys()} a floor in this test and in vjepa/README.md"
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if module_of(path) != "vjepa"], ids=module_of)
+def test_imports_point_down(path):
+    here = room_of(module_of(path))
+    for name in imports_of(path):
+        if name == "vjepa":
+            continue
+        there = room_of(name)
+        assert there == here or FLOOR_OF[there] < FLOOR_OF[here], f"{module_of(path)} imports {name}, which is not below it"
+
+
+def test_importing_the_package_is_cheap():
+    """Nothing heavy comes with it, neither torch nor what torch's friends bring."""
+    heavy = {"torch", "timm", "accelerate", "torchvision", "jsonargparse", "matplotlib", "numpy", "av"}
+    code = "import sys, vjepa; vjepa.__version__, dir(vjepa); print(*{name.split('.')[0] for name in sys.modules})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not heavy & set(run.stdout.split())
+
+
+def test_the_public_names_are_there():
+    import vjepa
+
+    for name in vjepa.__all__:
+        assert getattr(vjepa, name) is not None
+        assert name in dir(vjepa)
+    assert set(vjepa._HOMES) | {"__version__"} == set(vjepa.__all__)
+    with pytest.raises(AttributeError, match=r"no attribute 'from_pretraind'; it has .*from_pretrained"):
+        vjepa.from_pretraind  # noqa: B018
+
+
+def test_the_version_is_the_distribution_s():
+    import vjepa
+
+    assert f'version = "{vjepa.__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def functions_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try)
+
+
+def depth_of(node):
+    """Blocks inside one another below a function; `elif` is no deeper than its `if`."""
+    deepest = 0
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+            continue  # counted by itself
+        is_elif = isinstance(node, ast.If) and node.orelse == [child] and isinstance(child, ast.If)
+        deepest = max(deepest, depth_of(child) + (isinstance(child, BLOCKS) and not is_elif))
+    return deepest
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_functions_are_small(path):
+    for function in functions_of(path):
+        lines = function.end_lineno - function.lineno + 1
+        assert lines <= 60, f"{module_of(path)}.{function.name} has {lines} lines"
+        assert depth_of(function) <= 3, f"{module_of(path)}.{function.name} is nested {depth_of(function)} deep"
+
+
+def test_files_are_named_by_their_content():
+    vague = {"utils", "util", "helpers", "helper", "misc", "common"}
+    assert not [path for path in SOURCES if vague & set(path.relative_to(ROOT).with_suffix("").parts)]

@@ -1,0 +1,158 @@
+"""What a run leaves behind, and what it refuses."""
+
+import json
+import math
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+
+import vjepa
+from tests.training.conftest import STEPS, metrics
+from vjepa.data.manifest import read_manifest, write_manifest
+from vjepa.objectives.jepa import JEPA
+from vjepa.training.pretrain import pretrain
+from vjepa.training.trainer import NonFiniteError
+from vjepa.training.unreadable import UnreadableVideosError
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate():
+    yield
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+
+
+def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, capsys):
+    source = str(manifest)
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    videos = read_manifest(source)
+    write_manifest(train, videos[:8])
+    write_manifest(test, videos[:2])
+    with pytest.raises(ValueError, match="in both"):
+        pretrain(tiny_config("refused", f"--probe.train={train}", f"--probe.test={test}"))
+    write_manifest(test, [*videos[8:]])
+    summary = pretrain(tiny_config("run", f"--probe.train={train}", f"--probe.test={test}"))
+
+    folder = tmp_path / "run"
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    assert set(summary["probe"]["linear"]) == {"trained", "random", "chance"}
+    assert summary["clips"] == STEPS * 4
+    records = metrics(folder)
+    assert [record["step"] for record in records] == list(range(1, STEPS + 1))
+    for part in ("context", "target", "predicted"):
+        for measure in ("std", "rank", "cosine"):
+            assert math.isfinite(records[-1][f"{part}/{measure}"])
+    assert (folder / "report.png").stat().st_size > 10_000
+    assert (folder / "config.yaml").exists()
+
+    printed = capsys.readouterr().out
+    assert "12 steps of 4 clips (1 process x 1 part x 4), 48 clips in all, 4.8 times each of 10 videos" in printed
+    assert "linear probe, frozen" in printed
+
+    model = vjepa.from_pretrained(folder)
+    tokens = model.encode(torch.zeros(1, 4, 3, 16, 16, dtype=torch.uint8))
+    assert tokens.shape == (1, 2 * 4 * 4, 24)
+    assert model.config["training"]["optim"]["steps"] == STEPS
+
+
+def test_schedules_are_those_of_the_configuration(tiny_config, tmp_path):
+    pretrain(tiny_config("run", "--optim.lr=0.01", "--optim.start_lr=0.001", "--optim.final_lr=0"))
+    records = metrics(tmp_path / "run")
+    assert records[0]["lr"] == pytest.approx(0.001)
+    assert records[1]["lr"] == pytest.approx(0.004)
+    assert records[3]["lr"] == pytest.approx(0.01)
+    assert records[7]["lr"] == pytest.approx(0.01 * 0.5 * (1 + math.cos(math.pi * 4 / 9)))
+    assert records[0]["weight_decay"] == pytest.approx(0.04)
+    assert records[6]["weight_decay"] == pytest.approx(0.22)
+
+
+def with_broken_video(manifest, folder):
+    """The manifest's ten videos and an eleventh that is no video."""
+    broken = folder / "broken.mp4"
+    broken.write_text("not a video")
+    videos = read_manifest(manifest)
+    listed = folder / "with_broken.csv"
+    write_manifest(listed, [*videos, videos[0].__class__(path=str(broken))])
+    return listed
+
+
+def test_an_unreadable_video_is_reported_once_and_counted(tiny_config, manifest, tmp_path, capsys):
+    listed = with_broken_video(manifest, tmp_path)
+    pretrain(tiny_config("run", f"--data.train={listed}", "--data.max_unreadable=0.1"))
+    assert capsys.readouterr().out.count("unreadable video, replaced by another") == 1
+    records = metrics(tmp_path / "run")
+    assert records[-1]["unreadable"] == 1
+
+
+def test_too_many_unreadable_videos_end_the_run(tiny_config, manifest, tmp_path):
+    listed = with_broken_video(manifest, tmp_path)
+    with pytest.raises(UnreadableVideosError, match=r"1 of 11 videos .* more than 1.0%") as error:
+        pretrain(tiny_config("run", f"--data.train={listed}"))
+    assert "broken.mp4" in str(error.value)
+    assert "validate_videos.py" in str(error.value)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_files(tiny_config, tmp_path, monkeypatch):
+    forward, calls = JEPA.forward, []
+
+    def broken(self, batch):
+        outputs = forward(self, batch)
+        calls.append(batch.paths)
+        return outputs | {"loss": outputs["loss"] * math.nan} if len(calls) == 6 else outputs
+
+    # The run's own description takes one forward pass before the first step.
+    monkeypatch.setattr(JEPA, "forward", broken)
+    with pytest.raises(NonFiniteError, match="step 5: loss is nan") as error:
+        pretrain(tiny_config("run"))
+    assert all(path in str(error.value) for path in calls[5])
+    assert "The last good checkpoint is of step 3" in str(error.value)
+    kept = torch.load(
+        tmp_path / "run" / "checkpoints" / "step_0000003" / "optimizer.bin", weights_only=True, map_location="cpu"
+    )
+    assert all(value["exp_avg"].isfinite().all() for value in kept["state"].values())
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(tiny_config, tmp_path):
+    for name, seed, workers in (("a", 0, 0), ("b", 0, 2), ("c", 1, 0)):
+        pretrain(tiny_config(name, f"--seed={seed}", f"--data.workers={workers}", "--optim.steps=4"))
+        for state in (AcceleratorState, GradientState, PartialState):
+            state._reset_state()
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+    assert metrics(tmp_path / "a") != metrics(tmp_path / "c")
+
+
+def test_accumulated_parts_are_the_whole_batch(tiny_config, tmp_path):
+    for name, most in (("whole", 4), ("parts", 1)):
+        pretrain(tiny_config(name, "--optim.steps=4", "--encoder.drop_path=0", f"--train.micro_batch={most}"))
+        for state in (AcceleratorState, GradientState, PartialState):
+            state._reset_state()
+    for whole, parts in zip(metrics(tmp_path / "whole"), metrics(tmp_path / "parts"), strict=True):
+        assert whole["loss"] == pytest.approx(parts["loss"], rel=1e-5)
+        assert whole["lr"] == parts["lr"]
+
+
+def test_a_trained_model_is_a_starting_point(tiny_config, tmp_path):
+    pretrain(tiny_config("first", "--optim.steps=2", "--optim.warmup_steps=1"))
+    trained = vjepa.from_pretrained(tmp_path / "first")
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+    pretrain(
+        tiny_config("second", f"--init={tmp_path / 'first'}", "--optim.steps=1", "--optim.lr=0", "--optim.warmup_steps=0")
+    )
+    again = vjepa.from_pretrained(tmp_path / "second")
+    for name, value in trained.encoder.state_dict().items():
+        assert torch.equal(value, again.encoder.state_dict()[name]) or "target" in name
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        (("--data.train=null",), "give data.train"),
+        (("--data.size=18",), "resize or crop"),
+        (("--data.clip.num_frames=5",), "multiple of 2"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_step(changes, remedy, tiny_config):
+    with pytest.raises(ValueError, match=remedy):
+        pretrain(tiny_config("run", *changes))
