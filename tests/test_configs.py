@@ -2,13 +2,18 @@
 
 import ast
 import dataclasses
+import os
 import re
+import subprocess
+import sys
 import typing
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import launch_command_parser
 
 from vjepa import build
 from vjepa.config import Config, ConfigError, EncoderConfig, PredictorConfig, read_config, write_config
@@ -53,6 +58,30 @@ def test_a_shipped_file_opens_with_its_command(path):
     assert name_of(path) in command.group().replace("\\\n", " ")
 
 
+def test_the_launcher_s_file_starts_two_processes(tmp_path):
+    count = "from accelerate import PartialState\nprint(PartialState(cpu=True).num_processes)\n"
+    script = written(tmp_path, "count.py", count)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
+    command = [*launch, str(LAUNCHER / "two_cpu_processes.yaml"), script]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    run = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["2", "2"]
+
+
+def test_the_launcher_knows_every_key_of_the_sharding():
+    sharded = load_config_from_file(str(LAUNCHER / "fsdp2.yaml"))
+    options = {action.dest for action in launch_command_parser()._actions}
+    assert sharded.fsdp_config["fsdp_version"] == 2
+    assert sharded.fsdp_config.keys() <= options
+    with torch.device("meta"):
+        objective = build.build_objective(read_config(["--config", str(ROOT / "configs/debug.yaml")]))
+    blocks = {type(module).__name__ for module in objective.modules()}
+    assert sharded.fsdp_config["fsdp_transformer_layer_cls_to_wrap"] in blocks
+
+
 def test_the_published_schedules_come_out():
     """Learning rate, weight decay and momentum of V-JEPA and V-JEPA 2 at their first and last steps."""
     vjepa = read_config(["--config", str(ROOT / "configs/pretrain/vjepa_vitl16.yaml")])
@@ -91,11 +120,11 @@ def written(folder, name, text):
 
 
 def test_files_are_layered_and_the_command_line_overrides_them(tmp_path):
-    first = written(tmp_path, "first.yaml", "optim: {lr: 1e-3, steps: 50, warmup_steps: 5}\nencoder: {size: small}\n")
-    second = written(tmp_path, "second.yaml", "optim: {steps: 60}\n")
+    first = written(tmp_path, "first.yaml", "optim: {lr: 1e-3, steps: 9}\nencoder: {size: tiny}")
+    second = written(tmp_path, "second.yaml", "optim: {steps: 60, warmup_steps: 5}\n")
     config = read_config(["--config", first, "--config", second, "--optim.warmup_steps", "6", "--seed=7"])
     assert (config.optim.lr, config.optim.steps, config.optim.warmup_steps) == (1e-3, 60, 6)
-    assert (config.encoder.size, config.seed) == ("small", 7)
+    assert (config.encoder.size, config.seed) == ("tiny", 7)
     assert config.optim.weight_decay == Config().optim.weight_decay
 
 
@@ -111,7 +140,7 @@ def test_a_list_of_masks_replaces_the_default(tmp_path):
         ("optm: {lr: 5}", "optm.lr", "optim.lr"),
         ("sed: 5", "sed", "seed"),
         ("data: {clip: {num_frame: 4}}", "data.clip.num_frame", "data.clip.num_frames"),
-        ("masks: {multiblock: [{num_blcks: 3}]}", "masks.multiblock.num_blcks", "masks.multiblock.num_blocks"),
+        ("masks: {tube: [{rato: 0.9}]}", "masks.tube.rato", "masks.tube.ratio"),
     ],
 )
 def test_an_unknown_key_in_a_file_names_the_file_and_the_nearest_key(text, wrong, nearest, tmp_path):
@@ -155,7 +184,7 @@ def test_a_wrong_value_names_field_value_and_rule(text, field, value, rule, tmp_
 
 
 def test_a_file_that_is_not_there_is_named():
-    with pytest.raises(ConfigError, match=r"does not exist: 'configs/none\.yaml'"):
+    with pytest.raises(ConfigError, match=r"does not exist: '.*configs/none\.yaml'"):
         read_config(["--config", "configs/none.yaml"])
 
 
@@ -169,26 +198,26 @@ def test_print_config_prints_what_results(capsys):
     assert printed["objective"]["loss_exponent"] == 1.0
 
 
-# `build` hands these sections to constructors as a whole: a key that they lack is an error in the tests above.
+# `build` hands these sections to constructors as a whole: a key that those lack is an error in tests above.
 HANDED_ON = (EncoderConfig, PredictorConfig)
 
 
 def fields_below(section, prefix=""):
     for name, annotation in typing.get_type_hints(section).items():
-        kinds = [kind for kind in (annotation, *typing.get_args(annotation)) if dataclasses.is_dataclass(kind)]
         if section not in HANDED_ON:
             yield prefix + name
-        for kind in kinds:
-            yield from fields_below(kind, f"{prefix}{name}.")
+        for kind in (annotation, *typing.get_args(annotation)):
+            if dataclasses.is_dataclass(kind):
+                yield from fields_below(kind, f"{prefix}{name}.")
+
+
+def of_a_library(node):
+    return isinstance(node.value, ast.Name) and node.value.id in ("re", "torch")
 
 
 def test_every_field_is_read_by_some_code():
     sources = [path for folder in ("vjepa", "tools") for path in (ROOT / folder).rglob("*.py")]
     nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text()))]
-    read = {
-        node.attr
-        for node in nodes
-        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in ("re", "torch"))
-    }
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and not of_a_library(node)}
     unread = [field for field in fields_below(Config) if field.rsplit(".", 1)[-1] not in read]
     assert not unread, f"no code reads {', '.join(unread)}: a setting that does nothing misleads"

@@ -317,19 +317,16 @@ def _parse(arguments: Sequence[str]) -> Config:
 
 def _faulty_file(arguments: Sequence[str], message: str) -> str:
     """``FILE: `` of the first file that by itself gives the same error; nothing where none does."""
-    flags = zip(arguments, [*arguments[1:], ""], strict=True)
-    files = [flag.removeprefix("--config=") if "=" in flag else value for flag, value in flags if _is_config(flag)]
-    for file in files:
+    for number, argument in enumerate(arguments):
+        if argument.split("=", 1)[0] != "--config":
+            continue
+        alone = arguments[number : number + (1 if "=" in argument else 2)]
         try:
-            _parse(["--config", file])
+            _parse(alone)
         except _READING_ERRORS as error:
             if str(error) == message:
-                return f"{file}: "
+                return f"{alone[-1].removeprefix('--config=')}: "
     return ""
-
-
-def _is_config(flag: str) -> bool:
-    return flag == "--config" or flag.startswith("--config=")
 
 
 def _sections(parser: ArgumentParser, tree: Any) -> dict[str, Any]:

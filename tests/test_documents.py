@@ -1,0 +1,154 @@
+"""What the documents say is so: their Python runs, their files exist, their steps lead where they say.
+
+The blocks of a file share one namespace and run in a folder that has what a reader would have by then:
+``configs/``, videos in ``videos/`` (and their manifest ``videos.csv``), one of them as ``video.mp4``, and a
+short run in ``runs/debug`` and ``runs/quickstart``. Blocks that are no Python to run are fenced as ``text``.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from accelerate.state import AcceleratorState, GradientState, PartialState
+
+import vjepa
+from vjepa.config import read_config
+from vjepa.data.manifest import read_manifest, write_manifest
+from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.training.pretrain import pretrain
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [path for path in (ROOT / "README.md", ROOT / "vjepa" / "README.md") if path.exists()]
+DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
+
+
+SHORT_RUN = [
+    *("--config", "configs/debug.yaml", "--output_dir=runs/debug"),
+    *("--optim.steps=2", "--optim.warmup_steps=1", "--data.workers=0"),
+    *("--data.synthetic.num_train=16", "--data.synthetic.num_test=16"),
+    *("--train.trackers=[]", "--train.device=cpu", "--train.threads=1"),
+]
+
+
+def blocks_of(path, language):
+    return re.findall(rf"^```{language}[^\n]*\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def fresh_accelerate():
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+
+
+@pytest.fixture
+def _fresh_accelerate():
+    fresh_accelerate()
+    yield
+    fresh_accelerate()
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory):
+    """A folder in which the documents' blocks find what they name."""
+    folder = tmp_path_factory.mktemp("reader")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        shutil.copytree(ROOT / "configs", folder / "configs")
+        manifest = write_videos("videos", WorldSettings(size=32, frames=16), num_videos=8, seed=0)
+        videos = read_manifest(manifest)
+        write_manifest("videos.csv", videos)
+        shutil.copy(videos[0].path, "video.mp4")
+        fresh_accelerate()
+        pretrain(read_config(SHORT_RUN))
+        shutil.copytree("runs/debug", "runs/quickstart")
+        shutil.rmtree("runs/debug/videos")  # made with other settings than the documents'
+        fresh_accelerate()
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def run_blocks(path):
+    namespace = {"__name__": "document"}
+    text = path.read_text()
+    for block in blocks_of(path, "python"):
+        line = text[: text.index(block)].count("\n")
+        # Empty lines in front, so that an error shows the line of the document.
+        exec(compile("\n" * line + block, str(path), "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.usefixtures("_fresh_accelerate")
+def test_the_python_of_a_document_runs(path, furnished, monkeypatch):
+    monkeypatch.chdir(furnished)
+    namespace = run_blocks(path)
+    if path == ROOT / "vjepa" / "README.md":
+        check_the_four_steps(namespace, furnished)
+
+
+def check_the_four_steps(namespace, furnished):
+    """The toy objective of vjepa/README.md was trained, logged, measured and saved, and goes on."""
+    config, folder, losses = (namespace[name] for name in ("config", "folder", "losses"))
+    assert furnished in (Path.cwd() / folder.path).parents
+    records = folder.read_metrics()
+    assert records[-1]["step"] == config.optim.steps
+    assert losses[-1] < 0.95 * losses[0]
+    assert "context/rank" in records[-1]
+    assert (folder.checkpoints / f"step_{config.optim.steps:07d}").is_dir()
+    namespace["trainer"].step = 0
+    namespace["trainer"].fit()  # finds the last checkpoint: nothing is left to do
+    assert folder.read_metrics() == records
+
+
+def tree_entries(block):
+    """Paths of a drawn tree: what is further to the right is inside what stands above it."""
+    entries, above = [], []
+    for line in block.splitlines():
+        name = re.match(r"^[\s│├└─|`+-]*([\w.][\w./-]*)", line)
+        if name is None:
+            continue
+        column = name.start(1)
+        above = [(where, entry) for where, entry in above if where < column]
+        path = (above[-1][1] if above else Path()) / name.group(1)
+        if name.group(1).endswith("/"):
+            above.append((column, path))
+        entries.append(path)
+    return entries
+
+
+def is_tree(block):
+    """A drawing that has the three folders at its left edge."""
+    folders = ("vjepa", "configs", "tools")
+    return all(re.search(rf"^[│├└─ ]*{name}/", block, re.MULTILINE) for name in folders)
+
+
+def test_every_path_of_the_file_tree_exists():
+    readme = ROOT / "README.md"
+    trees = [block for block in blocks_of(readme, "text") if is_tree(block)] if readme.exists() else []
+    if not trees:
+        pytest.skip("README.md draws no file tree (fence it as `text`, with vjepa/, configs/, tools/)")
+    missing = [str(entry) for tree in trees for entry in tree_entries(tree) if not (ROOT / entry).exists()]
+    assert not missing
+
+
+def test_a_tree_is_read_as_it_is_drawn():
+    drawn = "vjepa/          the library\n├── data/\n│   └── clips.py\n└── tokens.py   order\nREADME.md"
+    assert [str(entry) for entry in tree_entries(drawn)] == [
+        "vjepa", "vjepa/data", "vjepa/data/clips.py", "vjepa/tokens.py", "README.md",
+    ]  # fmt: skip
+
+
+def test_the_changelog_has_this_version():
+    assert f"## [{vjepa.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_module_that_the_house_names_exists():
+    """Paths in back quotes in vjepa/README.md, from the repository's root or from the package's."""
+    named = re.findall(r"`((?:[\w]+/)*[\w]+(?:\.py|/))`", (ROOT / "vjepa" / "README.md").read_text())
+    planned = {"vjepa/objectives/colour.py"}
+    there = {name for name in named for top in (ROOT, ROOT / "vjepa") if (top / name).exists()}
+    assert len(named) > 10
+    assert not set(named) - there - planned

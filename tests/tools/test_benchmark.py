@@ -1,0 +1,102 @@
+"""The benchmark's table has every row and sound figures; how fast anything is, no test asks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vjepa import build
+from vjepa.config import read_config
+from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.evaluation.cost import step_cost
+from vjepa.training.plan import example_batch
+
+ROOT = Path(__file__).parents[2]
+PARTS = ["step", "encode", "decode", "loader", "train", "gemm"]
+CHANGES = ["--encoder.depth=1", "--optim.batch_size=4", "--data.workers=0", "--train.device=cpu"]
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools" / "benchmark.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["benchmark"] = module  # its annotations are looked up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    settings = WorldSettings(size=32, frames=8)
+    return write_videos(tmp_path_factory.mktemp("videos"), settings, num_videos=6, seed=0)
+
+
+@pytest.fixture(scope="module")
+def report(tool, manifest, tmp_path_factory):
+    """What a run of all parts on the debug configuration writes."""
+    folder = tmp_path_factory.mktemp("report")
+    config = ["--config", str(ROOT / "configs" / "debug.yaml"), f"--data.cache_dir={folder / 'cache'}"]
+    files = ["--videos", str(manifest), "--json", str(folder / "report.json")]
+    assert tool.main([*PARTS, *config, *files, "--repeats", "1", *CHANGES]) == 0
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_every_row_is_there(report):
+    rows = [(row["name"], row["precision"]) for row in report["rows"]]
+    computed = [
+        (name, precision) for name in ("gemm", "step", "encode", "train") for precision in ("no", "bf16")
+    ]
+    assert set(rows) >= {*computed, ("decode pyav", None), ("loader", None), ("loader cached", None)}
+    assert len(set(rows)) == len(rows)
+
+
+def test_figures_are_positive(report):
+    assert f"{torch.get_num_threads()} threads" in report["machine"]
+    for row in report["rows"]:
+        assert row["milliseconds"] > 0
+        assert row["seconds"]
+        if row["name"] != "gemm":
+            assert row["clips_per_second"] == pytest.approx(1e3 * row["clips"] / row["milliseconds"])
+        if row["precision"] is not None:
+            assert 0 < row["gemm_share"]
+            assert row["gflop_per_second"] == pytest.approx(1e3 * row["gflop"] / row["milliseconds"])
+
+
+def test_flops_of_a_step_are_those_of_step_cost(report):
+    config = read_config(["--config", str(ROOT / "configs" / "debug.yaml"), *CHANGES])
+    with torch.device("meta"):
+        objective = build.build_objective(config)
+    expected = 4 * step_cost(objective, example_batch(config, 4)).flops / 1e9
+    found = {row["gflop"] for row in report["rows"] if row["name"] == "step"}
+    assert found == {pytest.approx(expected)}
+
+
+def test_design_has_its_fixed_lengths(tool):
+    setting = tool.Setting(read_config(tool.DESIGN), True, ["no"], torch.device("cpu"))
+    batch = setting.batch()
+    lengths = tuple((mask.context_BK.shape[1], mask.target_BM.shape[1]) for mask in batch.masks)
+    assert lengths == ((112, 168), (56, 240))
+    assert batch.video_BTCHW.shape == (8, 16, 3, 112, 112)
+    for mask in batch.masks:
+        for context_K, target_M in zip(mask.context_BK, mask.target_BM, strict=True):
+            assert not set(context_K.tolist()) & set(target_M.tolist())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["stpe"], "'stpe' cannot be measured: choose among step"),
+        (["step", "--data.size=128"], "clips have 512 tokens"),
+        (["step", "--repeats", "0"], "repeats is 0"),
+        (["decode"], "data.train"),
+        (["step", "--optim.batchsize=3"], "did you mean 'optim.batch_size'"),
+    ],
+)
+def test_arguments_that_cannot_be_used(tool, capsys, arguments, message):
+    assert tool.main(arguments) == 2
+    assert message in capsys.readouterr().err

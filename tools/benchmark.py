@@ -1,0 +1,317 @@
+"""Measure what this machine gives: training steps, inference, decoding, the loader, and all together.
+
+    python tools/benchmark.py [step encode decode loader train gemm] [--config FILE] [--videos MANIFEST]
+                              [--precision no bf16] [--repeats N] [--json OUT] [--section.key value ...]
+
+step    forward, backward, clipping, AdamW and the target encoder's move, on clips that are there already
+encode  the encoder over all tokens, without gradients
+decode  each installed reader alone: open a video, take a clip's number of frames spread over all of it
+loader  clips as a run gets them: decoding, crops, masks, workers; with and without data.cache_dir
+train   loader and step together
+gemm    a matrix product of 2048 x 2048: the yardstick, measured along with step, encode and train
+
+Without --config: ViT-S/16 on 16 x 112 x 112 with both V-JEPA masks at fixed lengths, 8 clips. Other
+--section.key value arguments change the configuration, as in tools/pretrain.py. Figures are medians over
+repeats that take turns within one process; compare only what was measured in one call, on a quiet machine.
+OMP_NUM_THREADS sets the number of threads. Exit status 2 for arguments that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, cast, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from vjepa import build
+from vjepa.batch import Batch, TokenMask
+from vjepa.config import Config, read_config
+from vjepa.data.collate import MaskCollator
+from vjepa.data.manifest import Video
+from vjepa.data.readers.open import ReaderName, open_video
+from vjepa.data.sampling import StepBatches
+from vjepa.evaluation.cost import step_cost
+from vjepa.evaluation.timing import Precision, Row, Work, machine_name, measure, table
+from vjepa.layers.pixels import PixelNormalizer
+from vjepa.models.encoder import VideoEncoder
+from vjepa.objectives.jepa import JEPA
+from vjepa.tokens import Tubelet
+from vjepa.training.optimizer import build_optimizer
+from vjepa.training.plan import example_batch
+
+DESIGN = (
+    "--encoder.size=small", "--predictor.width=192", "--predictor.depth=6", "--predictor.heads=6",
+    "--data.clip={num_frames: 16, stride: 1}", "--data.size=112", "--optim.batch_size=8",
+)  # fmt: skip
+# Context and target tokens of the two masks, of 392. The configured masks draw other lengths each step.
+DESIGN_LENGTHS = ((112, 168), (56, 240))
+DESIGN_TOKENS = 392
+
+DECODED_VIDEOS = 32  # of a manifest, evenly chosen
+LOADED_BATCHES = 4  # for each worker, in one timing of the loader
+
+
+class Setting(NamedTuple):
+    """What is measured, and on what."""
+
+    config: Config
+    fixed_lengths: bool
+    precisions: list[Precision]
+    device: torch.device
+
+    @property
+    def videos(self) -> int:
+        """Of one forward pass: the batch, or as much of it as a process takes at once."""
+        most = self.config.train.micro_batch or self.config.optim.batch_size
+        return min(most, self.config.optim.batch_size)
+
+    @property
+    def clips(self) -> int:
+        """Of one forward pass."""
+        return self.videos * self.config.data.clip.clips_per_video
+
+    def autocast(self, precision: Precision) -> torch.autocast:
+        """The context of a forward pass."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
+
+    def batch(self) -> Batch:
+        """Random clips with masks, on the device."""
+        batch = example_batch(self.config, self.clips)
+        if self.fixed_lengths:
+            batch = dataclasses.replace(batch, masks=_fixed_masks(batch, self.config))
+        pixels_BTCHW = torch.randint(0, 256, batch.video_BTCHW.shape, dtype=torch.uint8)
+        return dataclasses.replace(batch, video_BTCHW=pixels_BTCHW).to(self.device)
+
+
+def _fixed_masks(batch: Batch, config: Config) -> tuple[TokenMask, ...]:
+    """Masks of random tokens, of the lengths of `DESIGN_LENGTHS`."""
+    frames, _, height, width = batch.video_BTCHW.shape[1:]
+    tokens = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width).size
+    if tokens != DESIGN_TOKENS:
+        raise ValueError(
+            f"clips have {tokens} tokens: the masks that are measured without --config are for "
+            f"{DESIGN_TOKENS}; leave the clip as it is or give a --config"
+        )
+    orders_BN = [torch.rand(len(batch.paths), tokens).argsort(dim=1) for _ in DESIGN_LENGTHS]
+    return tuple(
+        TokenMask(order_BN[:, :context].sort().values, order_BN[:, tokens - targets :].sort().values)
+        for order_BN, (context, targets) in zip(orders_BN, DESIGN_LENGTHS, strict=True)
+    )
+
+
+class Learner:
+    """An objective that takes optimiser steps, as the trainer does but on one process and without reports."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.objective: JEPA = build.build_objective(setting.config).to(setting.device).train()
+        self.optimizer = build_optimizer(self.objective, setting.config.optim)
+        limit = setting.config.optim.clip_grad
+        self.clip_grad = math.inf if limit is None else limit
+
+    def step(self, batch: Batch, precision: Precision) -> None:
+        """Forward, backward, clip, AdamW, move of the target encoder."""
+        with self.setting.autocast(precision):
+            loss = self.objective(batch)["loss"]
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.objective.parameters(), self.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.objective.after_step(1)
+
+
+def step_flops(setting: Setting, batch: Batch) -> float:
+    """Floating-point operations of a step on a batch."""
+    with torch.device("meta"):
+        objective = build.build_objective(setting.config)
+    return step_cost(objective, batch).flops * len(batch.paths)
+
+
+def step_works(setting: Setting) -> list[Work]:
+    """Steps on a batch that stays on the device."""
+    batch, learner = setting.batch(), Learner(setting)
+    flops = step_flops(setting, batch)
+    return [
+        Work("step", precision, setting.clips, flops, partial(learner.step, batch, precision))
+        for precision in setting.precisions
+    ]
+
+
+def encode_works(setting: Setting) -> list[Work]:
+    """Inference over all tokens."""
+    arguments = build.model_arguments(setting.config)
+    encoder = VideoEncoder(**arguments["encoder"]).to(setting.device).eval()
+    normalizer = PixelNormalizer(**arguments["pixels"]).to(setting.device)
+    video_BTCHW = setting.batch().video_BTCHW
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        pixels_BTCHW = torch.empty(video_BTCHW.shape)
+        VideoEncoder(**arguments["encoder"])(pixels_BTCHW.transpose(1, 2))
+
+    def encode(precision: Precision) -> Tensor:
+        with torch.no_grad(), setting.autocast(precision):
+            return encoder(normalizer(video_BTCHW))
+
+    flops = counter.get_total_flops()
+    return [
+        Work("encode", precision, setting.clips, flops, partial(encode, precision))
+        for precision in setting.precisions
+    ]
+
+
+def decode_works(setting: Setting) -> list[Work]:
+    """Every reader that can read the chosen videos."""
+    sources = build.training_sources(setting.config)
+    videos = [video for source in sources for video in source]
+    chosen = [videos[i] for i in np.unique(np.linspace(0, len(videos) - 1, DECODED_VIDEOS).astype(int))]
+    works = []
+    for reader in get_args(ReaderName)[1:]:  # all but `auto`, which is one of them
+        run = partial(_decode, chosen, reader, setting.config.data.clip.num_frames)
+        try:
+            run()
+        except ValueError as error:  # not installed, or a file that it cannot read: both say so
+            print(f"no 'decode {reader}': {error}", file=sys.stderr)
+        else:
+            works.append(Work(f"decode {reader}", None, len(chosen), None, run))
+    return works
+
+
+def _decode(videos: Sequence[Video], reader: str, num_frames: int) -> None:
+    for video in videos:
+        with open_video(video.path, reader) as frames:
+            frames.get_frames(np.linspace(0, len(frames) - 1, num_frames).astype(int))
+
+
+class Loader:
+    """The batches of a run's first steps, again and again; workers stay, and idle in between."""
+
+    def __init__(self, setting: Setting) -> None:
+        config, workers = setting.config, setting.config.data.workers
+        sources = build.training_sources(config)
+        self.num_batches = LOADED_BATCHES * max(workers, 1)
+        batches = StepBatches(
+            build.sample_order(config, sources), batch_size=setting.videos, micro_batch=setting.videos,
+            rank=0, world=1, first_step=0, last_step=self.num_batches,
+        )  # fmt: skip
+        self._batches: DataLoader[Any] = DataLoader(
+            build.build_dataset(config, sources), batch_sampler=cast(Any, batches), num_workers=workers,
+            collate_fn=MaskCollator(config.masks.all, config.encoder.tubelet, config.seed),
+            pin_memory=setting.device.type == "cuda", persistent_workers=workers > 0,
+        )  # fmt: skip
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._batches)
+
+    def drain(self) -> None:
+        """Make all batches."""
+        for _ in self:
+            pass
+
+
+def loader_works(setting: Setting) -> list[Work]:
+    """The loader with the cache, if there is one, and without."""
+    data = setting.config.data
+    plain = setting._replace(
+        config=dataclasses.replace(setting.config, data=dataclasses.replace(data, cache_dir=None))
+    )
+    loaders = {"loader": Loader(plain)} | ({"loader cached": Loader(setting)} if data.cache_dir else {})
+    return [
+        Work(name, None, loader.num_batches * setting.clips, None, loader.drain)
+        for name, loader in loaders.items()
+    ]
+
+
+def train_works(setting: Setting) -> list[Work]:
+    """Steps on what the loader gives."""
+    loader, learner = Loader(setting), Learner(setting)
+    flops = sum(step_flops(setting, batch) for batch in loader)  # each step's masks have lengths of their own
+
+    def train(precision: Precision) -> None:
+        for batch in loader:
+            learner.step(batch.to(setting.device), precision)
+
+    return [
+        Work("train", precision, loader.num_batches * setting.clips, flops, partial(train, precision))
+        for precision in setting.precisions
+    ]
+
+
+PARTS: dict[str, Callable[[Setting], list[Work]]] = {
+    "step": step_works,
+    "encode": encode_works,
+    "decode": decode_works,
+    "loader": loader_works,
+    "train": train_works,
+    "gemm": lambda setting: [],  # measured along with any part that computes
+}
+COMPUTING = {"step", "encode", "train", "gemm"}
+
+
+def benchmark(parts: Sequence[str], setting: Setting, repeats: int) -> list[Row]:
+    """Measure the named parts."""
+    torch.manual_seed(setting.config.seed)
+    data = setting.config.data
+    if data.synthetic is not None and {"decode", "loader", "train"} & set(parts):
+        build.render_synthetic(data.synthetic, data.workers, partial(print, file=sys.stderr))
+    precisions = setting.precisions if COMPUTING & set(parts) else []
+    return measure([partial(PARTS[part], setting) for part in parts], precisions, setting.device, repeats)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; the exit status."""
+    options, changes = _options(arguments)
+    try:
+        setting = _setting(options, changes)
+        rows = benchmark(options.parts or ["step", "encode"], setting, options.repeats)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    machine = machine_name(setting.device)
+    print(f"{machine}; median of {options.repeats}; ms, GFLOP and GB are of one run of so many clips")
+    print(table(rows))
+    if options.json:
+        report = {"machine": machine, "repeats": options.repeats, "rows": [vars(row) for row in rows]}
+        Path(options.json).write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def _setting(options: argparse.Namespace, changes: Sequence[str]) -> Setting:
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        raise ValueError(f"'{unknown[0]}' cannot be measured: choose among {', '.join(PARTS)}")
+    base = DESIGN if options.config is None else ("--config", options.config)
+    config = read_config([*base, *changes])
+    if options.videos is not None:
+        data = dataclasses.replace(config.data, train=options.videos, weights=None, synthetic=None)
+        config = dataclasses.replace(config, data=data)
+    # A build of torch for an accelerator names it even on a machine that has none.
+    found = torch.accelerator.current_accelerator(check_available=True)
+    device = found if found is not None and config.train.device == "auto" else torch.device("cpu")
+    return Setting(config, options.config is None, options.precision, device)
+
+
+def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; without any, step and encode")
+    parser.add_argument("--config", help="YAML file of a run")
+    parser.add_argument("--videos", help="manifest or folder to read instead of the configured videos")
+    parser.add_argument("--precision", nargs="+", choices=get_args(Precision), default=["no", "bf16"])
+    parser.add_argument("--repeats", type=int, default=5, help="timings of each piece of work")
+    parser.add_argument("--json", help="write the table, and each single timing, to this file")
+    return parser.parse_known_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
