@@ -12,7 +12,8 @@ gemm    a matrix product of 2048 x 2048: the yardstick, measured along with step
 
 Without --config: ViT-S/16 on 16 x 112 x 112 with both V-JEPA masks at fixed lengths, 8 clips. Other
 --section.key value arguments change the configuration, as in tools/pretrain.py. Figures are medians over
-repeats that take turns within one process; compare only what was measured in one call, on a quiet machine.
+repeats that take turns within one process; compare what was measured in one call. "of GEMM" is the share of
+the best gemm; where gemm's own median is far below 100 %, others were using the machine.
 OMP_NUM_THREADS sets the number of threads. Exit status 2 for arguments that cannot be used.
 """
 

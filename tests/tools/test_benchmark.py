@@ -63,7 +63,7 @@ def test_figures_are_positive(report):
         if row["name"] != "gemm":
             assert row["clips_per_second"] == pytest.approx(1e3 * row["clips"] / row["milliseconds"])
         if row["precision"] is not None:
-            assert 0 < row["gemm_share"]
+            assert row["gemm_share"] > 0
             assert row["gflop_per_second"] == pytest.approx(1e3 * row["gflop"] / row["milliseconds"])
 
 
@@ -72,8 +72,8 @@ def test_flops_of_a_step_are_those_of_step_cost(report):
     with torch.device("meta"):
         objective = build.build_objective(config)
     expected = 4 * step_cost(objective, example_batch(config, 4)).flops / 1e9
-    found = {row["gflop"] for row in report["rows"] if row["name"] == "step"}
-    assert found == {pytest.approx(expected)}
+    found = [row["gflop"] for row in report["rows"] if row["name"] == "step"]
+    assert found == pytest.approx([expected, expected])
 
 
 def test_design_has_its_fixed_lengths(tool):

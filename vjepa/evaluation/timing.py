@@ -7,6 +7,7 @@ matrix product takes part before each piece, for the same reason.
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import re
 import statistics
@@ -51,8 +52,8 @@ class Row:
         milliseconds: of one run of `clips` clips, median.
         clips_per_second, gflop_per_second: by that median.
         gemm_share: of the best rate that the matrix product reached in the same precision.
-        memory_gb: by which the process (on an accelerator: its tensors) grew at most while the work was
-            set up and run once.
+        memory_gb: by which the process (on an accelerator: its tensors) grew at most over what it had
+            before the work was set up.
         seconds: of every run, in the order in which they were taken.
     """
 
@@ -79,7 +80,7 @@ def measure(
     Args:
         parts: each sets up some pieces of work; memory is counted from before it does.
         precisions: for which the matrix product is measured; all that the work has.
-        repeats: how often each piece is timed, after one run that is not.
+        repeats: how often each piece is timed, after two runs that are not.
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}: give 1 or more")
@@ -99,12 +100,13 @@ def measure(
 def _set_up(
     parts: Sequence[Callable[[], Sequence[Work]]], device: torch.device
 ) -> tuple[list[Work], list[float | None]]:
-    """All the work, run once, and the bytes by which each made the process grow."""
+    """All the work, run twice, and the bytes by which each made the process grow."""
     works: list[Work] = []
     memory: list[float | None] = []
     for part in parts:
         before = _memory(device)
         for work in part():
+            work.run()  # what the first run leaves behind (an optimiser's moments) counts as well
             peak = _peak_memory(work.run, device)
             works.append(work)
             memory.append(None if before is None or peak is None else max(peak - before, 0))
@@ -166,6 +168,7 @@ def _memory(device: torch.device) -> float | None:
     """Bytes in use now; None where there is no way to tell."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated()
+    _give_back_freed()
     return _resident("VmRSS") if device.type == "cpu" else None
 
 
@@ -183,9 +186,16 @@ def _peak_memory(run: Callable[[], object], device: torch.device) -> float | Non
     if device.type != "cpu" or not resets.exists():
         run()
         return None
+    _give_back_freed()
     resets.write_text("5")  # forget the highest value so far
     run()
     return _resident("VmHWM")
+
+
+def _give_back_freed() -> None:
+    """Let glibc return what is free, else one piece of work would count in the next one's memory."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident(field: str) -> float | None:

@@ -10,7 +10,6 @@ arrangements as it was at the start. A single frame therefore tells (next to) no
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +24,19 @@ SUBSTEPS = 8  # of a frame, so that fast objects meet at their rims and not insi
 
 def start_positions(radii: Array, rng: np.random.Generator) -> Array:
     """Places ``(n, 2)`` inside the walls where no two objects touch; ``radii`` is ``(n,)``."""
+    count, tries = len(radii), 50
     while True:
-        places = rng.uniform(radii[:, None], 1 - radii[:, None], size=(len(radii), 2))
-        if all(_gap(places, radii, i, j) > 0 for i, j in combinations(range(len(radii)), 2)):
+        places = np.empty((count, 2))
+        for placed, radius in enumerate(radii):
+            candidates = rng.uniform(radius, 1 - radius, size=(tries, 2))
+            offsets = candidates[:, None] - places[:placed]
+            offsets -= np.round(offsets)  # the nearest copy of the world counts
+            free = (np.hypot(offsets[..., 0], offsets[..., 1]) > radii[:placed] + radius).all(axis=1)
+            if not free.any():
+                break  # no room is left: begin again
+            places[placed] = candidates[free.argmax()]
+        else:
             return places
-
-
-def _gap(positions: Array, radii: Array, i: int, j: int) -> float:
-    offset = positions[i] - positions[j]
-    offset -= np.round(offset)  # the nearest copy of the world counts
-    return float(np.hypot(offset[0], offset[1]) - radii[i] - radii[j])
 
 
 def move(
