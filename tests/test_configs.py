@@ -64,9 +64,7 @@ def test_the_launcher_s_file_starts_two_processes(tmp_path):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
     command = [*launch, str(LAUNCHER / "two_cpu_processes.yaml"), script]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    run = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == ["2", "2"]
 

@@ -21,7 +21,9 @@ def folder(tmp_path):
     torch.manual_seed(0)
     online, slow = WorldModel(CONFIG), WorldModel(CONFIG)
     state = dict(online.state_dict())
-    state |= {f"target_{name}": value for name, value in slow.state_dict().items() if name.startswith("encoder.")}
+    state |= {
+        f"target_{name}": value for name, value in slow.state_dict().items() if name.startswith("encoder.")
+    }
     save_pretrained(tmp_path / "model", state, CONFIG)
     return tmp_path / "model"
 
@@ -81,7 +83,10 @@ def test_weights_that_do_not_fit_are_listed(folder):
 
 def test_an_encoder_that_is_not_there_is_named(folder):
     state = load_file(folder / "model.safetensors")
-    save_file({name: value for name, value in state.items() if not name.startswith("target")}, folder / "model.safetensors")
+    save_file(
+        {name: value for name, value in state.items() if not name.startswith("target")},
+        folder / "model.safetensors",
+    )
     with pytest.raises(ValueError, match="it holds encoder, predictor"):
         vjepa.from_pretrained(folder)
 

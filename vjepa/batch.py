@@ -41,7 +41,8 @@ class Batch:
             video_BTCHW=self.video_BTCHW.to(device, non_blocking=True),
             masks=tuple(
                 TokenMask(
-                    mask.context_BK.to(device, non_blocking=True), mask.target_BM.to(device, non_blocking=True)
+                    mask.context_BK.to(device, non_blocking=True),
+                    mask.target_BM.to(device, non_blocking=True),
                 )
                 for mask in self.masks
             ),

@@ -52,8 +52,10 @@ def build_objective(config: Config) -> JEPA:
     arguments = model_arguments(config)
     encoder = VideoEncoder(**arguments["encoder"])
     predictor = Predictor(**arguments["predictor"])
-    encoder.set_grad_checkpointing(config.train.activation_checkpointing)
-    predictor.set_grad_checkpointing(config.train.activation_checkpointing)
+    for network in (encoder, predictor):
+        network.set_grad_checkpointing(config.train.activation_checkpointing)
+        if config.train.compile:
+            network.transformer.compile_blocks()
     start, final = config.objective.momentum
     total = config.optim.steps * config.optim.schedule_stretch
     return JEPA(
@@ -98,14 +100,18 @@ def training_sources(config: Config) -> list[list[Video]]:
         raise ValueError("give data.train (a manifest or a folder of videos) or data.synthetic, and not both")
     if data.synthetic is not None:
         return [read_source(str(_synthetic_parts(data.synthetic)[0][0] / "manifest.csv"))]
-    return [read_source(source) for source in ([data.train] if isinstance(data.train, str) else data.train or [])]
+    return [
+        read_source(source) for source in ([data.train] if isinstance(data.train, str) else data.train or [])
+    ]
 
 
 def probe_sources(config: Config) -> tuple[list[Video], list[Video]] | None:
     """Labelled videos to fit a probe on and to test it on, or None where there are none."""
     train, test = config.probe.train, config.probe.test
     if config.data.synthetic is not None:
-        train, test = (str(folder / "manifest.csv") for folder, _, _ in _synthetic_parts(config.data.synthetic))
+        train, test = (
+            str(folder / "manifest.csv") for folder, _, _ in _synthetic_parts(config.data.synthetic)
+        )
     if train is None or test is None:
         return None
     most = config.probe.max_videos
@@ -131,7 +137,9 @@ def probe_dataset(config: Config, videos: Sequence[Video], classes: Sequence[str
     """
     data = config.data
     whole = data.crop_scale == (1.0, 1.0)
-    transform = train_transform(data.size, (1.0, 1.0), (1.0, 1.0), flip=False) if whole else eval_transform(data.size)
+    transform = (
+        train_transform(data.size, (1.0, 1.0), (1.0, 1.0), flip=False) if whole else eval_transform(data.size)
+    )
     return _dataset(config, videos, transform, classes=classes, spread=True)
 
 

@@ -76,7 +76,7 @@ class DataConfig:
     train: str | list[str] | None = None
     weights: list[float] | None = None
     synthetic: SyntheticConfig | None = None
-    clip: ClipSampling = field(default_factory=lambda: ClipSampling(num_frames=16, stride=4))
+    clip: ClipSampling = field(default_factory=lambda: ClipSampling(num_frames=16))
     size: int | tuple[int, int] = 224
     crop_scale: tuple[float, float] = (0.3, 1.0)
     crop_ratio: tuple[float, float] = (0.75, 1.35)
@@ -234,6 +234,7 @@ class TrainConfig:
             share of the batch.
         precision: of activations; null leaves it to `accelerate launch`.
         activation_checkpointing: recompute activations in the backward pass to save memory.
+        compile: compile the transformer blocks; the first steps are slow, and need a C++ compiler on a CPU.
         log_every: steps between log lines.
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: how many are kept.
@@ -245,6 +246,7 @@ class TrainConfig:
     micro_batch: int | None = None
     precision: Literal["no", "fp16", "bf16"] | None = None
     activation_checkpointing: bool = False
+    compile: bool = False
     log_every: int = 10
     checkpoint_every: int = 500
     keep_checkpoints: int = 2

@@ -84,4 +84,6 @@ def _check(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: 
         if expected[name].shape != found[name].shape
     ]
     if problems:
-        raise ValueError(f"the weights in {folder} do not fit its config.json:\n  " + "\n  ".join(sorted(problems)))
+        raise ValueError(
+            f"the weights in {folder} do not fit its config.json:\n  " + "\n  ".join(sorted(problems))
+        )

@@ -106,7 +106,10 @@ def test_blocks_cover_what_the_paper_says(mask):
     expected = reference_multiblock(GRID, mask, 2000, np.random.default_rng(0))
     rng = np.random.default_rng(1)
     actual = np.concatenate(
-        [mask._hidden(GRID, mask._draw_block(GRID, rng), rng.random((20, mask.num_blocks, 3))).mean(1) for _ in range(100)]
+        [
+            mask._hidden(GRID, mask._draw_block(GRID, rng), rng.random((20, mask.num_blocks, 3))).mean(1)
+            for _ in range(100)
+        ]
     )
     assert actual.mean() == pytest.approx(expected.mean(), abs=0.01)
     assert actual.std() == pytest.approx(expected.std(), abs=0.01)

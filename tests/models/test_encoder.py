@@ -62,7 +62,9 @@ def test_keeping_all_tokens_is_seeing_all():
 def test_order_of_kept_tokens_does_not_matter(positions):
     encoder, video = small_encoder(positions=positions), torch.randn(1, 3, 4, 32, 32)
     keep, order = torch.randperm(32)[None, :12], torch.randperm(12)
-    torch.testing.assert_close(encoder(video, keep)[:, order], encoder(video, keep[:, order]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        encoder(video, keep)[:, order], encoder(video, keep[:, order]), atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("frames", "height", "width"), [(2, 8, 8), (6, 24, 16), (4, 16, 40), (1, 16, 8)])
@@ -156,7 +158,15 @@ def test_sincos_table_against_a_loop():
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes_build_and_their_names_hold(size):
     """Published parameter counts, in millions, plus the longer tubelet of video (tiny)."""
-    published = {"tiny": 5.6, "small": 22, "base": 86, "large": 304, "huge": 632, "giant": 1012, "gigantic": 1843}
+    published = {
+        "tiny": 5.6,
+        "small": 22,
+        "base": 86,
+        "large": 304,
+        "huge": 632,
+        "giant": 1012,
+        "gigantic": 1843,
+    }
     with torch.device("meta"):
         encoder = VideoEncoder(**SIZES[size]._asdict())
     millions = sum(parameter.numel() for parameter in encoder.parameters()) / 1e6

@@ -14,10 +14,16 @@ TOKENS = 4 * 3 * 3
 
 def small_jepa(momentum=0.9, **changes):
     torch.manual_seed(0)
-    encoder = VideoEncoder(width=36, depth=2, heads=3, tubelet=(2, 8, 8), drop_path=changes.pop("drop_path", 0.0))
+    encoder = VideoEncoder(
+        width=36, depth=2, heads=3, tubelet=(2, 8, 8), drop_path=changes.pop("drop_path", 0.0)
+    )
     predictor = Predictor(in_width=36, out_width=36, width=24, depth=1, heads=2, num_mask_tokens=2)
     return JEPA(
-        encoder=encoder, predictor=predictor, normalizer=PixelNormalizer(), momentum=lambda _: momentum, **changes
+        encoder=encoder,
+        predictor=predictor,
+        normalizer=PixelNormalizer(),
+        momentum=lambda _: momentum,
+        **changes,
     )
 
 
@@ -57,7 +63,9 @@ def reference_loss(jepa, batch, exponent):
 @pytest.mark.parametrize("exponent", [1.0, 2.0])
 def test_loss_is_the_paper_s(exponent):
     jepa, batch = small_jepa(loss_exponent=exponent), small_batch()
-    torch.testing.assert_close(jepa(batch)["loss"], reference_loss(jepa, batch, exponent), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        jepa(batch)["loss"], reference_loss(jepa, batch, exponent), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_gradient_of_two_halves_is_that_of_the_whole():

@@ -48,7 +48,10 @@ def pairs(state, names):
 def encoder(reference):
     model = VideoEncoder(width=WIDTH, depth=2, heads=3, tubelet=(2, 8, 8), rotary_layout="tile").eval()
     state = reference.state_dict()
-    names = {"patch_embed.proj": "encoder.embeddings.patch_embeddings.proj", "transformer.norm": "encoder.layernorm"}
+    names = {
+        "patch_embed.proj": "encoder.embeddings.patch_embeddings.proj",
+        "transformer.norm": "encoder.layernorm",
+    }
     weights = dict(pairs(state, names))
     for layer in range(2):
         weights |= dict(block_weights(state, "transformer", "encoder", layer))

@@ -20,7 +20,12 @@ def two_processes(*command, timeout=180):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     port = ["--main_process_port", "0"]
     return subprocess.run(
-        [*launch, *port, *command], env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False
+        [*launch, *port, *command],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 
@@ -32,7 +37,9 @@ def test_two_processes_are_one(parts, tiny_arguments, tmp_path):
         env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert one.returncode == 0, one.stderr
-    two = two_processes("tools/pretrain.py", *tiny_arguments("two", *same, f"--train.micro_batch={2 // parts}"))
+    two = two_processes(
+        "tools/pretrain.py", *tiny_arguments("two", *same, f"--train.micro_batch={2 // parts}")
+    )
     assert two.returncode == 0, two.stderr
     assert f"2 processes x {parts} part" in two.stdout
 

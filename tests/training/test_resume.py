@@ -61,9 +61,10 @@ def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatc
         request.requested = trainer.step == 4
         return step(trainer, batches, request)
 
-    with monkeypatch.context() as patch, pytest.raises(Stopped) as stopped:
-        patch.setattr(Trainer, "_train_step", stop_in_the_middle)
+    monkeypatch.setattr(Trainer, "_train_step", stop_in_the_middle)
+    with pytest.raises(Stopped) as stopped:
         pretrain(tiny_config("parts"))
+    monkeypatch.undo()
     # Asked during the fifth step, it is seen a step later, and the checkpoint is of that step.
     assert stopped.value.step == 6
     fresh_accelerate()
@@ -79,7 +80,9 @@ def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatc
 
 def test_sigterm_saves_and_leaves_with_its_own_status(tiny_arguments, tmp_path):
     command = [sys.executable, "tools/pretrain.py", *tiny_arguments("run", "--optim.steps=100000")]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    run = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -87,7 +90,9 @@ def test_sigterm_saves_and_leaves_with_its_own_status(tiny_arguments, tmp_path):
     _, message = run.communicate(timeout=60)
     assert run.returncode == EXIT_STOPPED
     assert "the same command goes on from there" in message
-    steps = [int(path.name.removeprefix("step_")) for path in (tmp_path / "run" / "checkpoints").glob("step_*")]
+    steps = [
+        int(path.name.removeprefix("step_")) for path in (tmp_path / "run" / "checkpoints").glob("step_*")
+    ]
     assert f"stopped after step {max(steps)}," in message
 
 
@@ -117,7 +122,7 @@ def test_kill_at_random_instants_changes_no_byte(tiny_arguments, tmp_path):
 def test_a_run_does_not_go_on_with_another_configuration(tiny_config):
     pretrain(tiny_config("run", "--optim.steps=3"))
     fresh_accelerate()
-    with pytest.raises(ValueError, match="optim.lr: 0.000625 there, 0.1 here"):
+    with pytest.raises(ValueError, match="lr: 0.000625 there, 0.1 here"):
         pretrain(tiny_config("run", "--optim.steps=3", "--optim.lr=0.1"))
 
 

@@ -47,7 +47,10 @@ def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, caps
     assert (folder / "config.yaml").exists()
 
     printed = capsys.readouterr().out
-    assert "12 steps of 4 clips (1 process x 1 part x 4), 48 clips in all, 4.8 times each of 10 videos" in printed
+    assert (
+        "12 steps of 4 clips (1 process x 1 part x 4), 48 clips in all, 4.8 times each of 10 videos"
+        in printed
+    )
     assert "linear probe, frozen" in printed
 
     model = vjepa.from_pretrained(folder)
@@ -108,7 +111,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_files(tiny_config, tmp_
     assert all(path in str(error.value) for path in calls[5])
     assert "The last good checkpoint is of step 3" in str(error.value)
     kept = torch.load(
-        tmp_path / "run" / "checkpoints" / "step_0000003" / "optimizer.bin", weights_only=True, map_location="cpu"
+        tmp_path / "run" / "checkpoints" / "step_0000003" / "optimizer.bin",
+        weights_only=True,
+        map_location="cpu",
     )
     assert all(value["exp_avg"].isfinite().all() for value in kept["state"].values())
 
@@ -138,7 +143,13 @@ def test_a_trained_model_is_a_starting_point(tiny_config, tmp_path):
     for state in (AcceleratorState, GradientState, PartialState):
         state._reset_state()
     pretrain(
-        tiny_config("second", f"--init={tmp_path / 'first'}", "--optim.steps=1", "--optim.lr=0", "--optim.warmup_steps=0")
+        tiny_config(
+            "second",
+            f"--init={tmp_path / 'first'}",
+            "--optim.steps=1",
+            "--optim.lr=0",
+            "--optim.warmup_steps=0",
+        )
     )
     again = vjepa.from_pretrained(tmp_path / "second")
     for name, value in trained.encoder.state_dict().items():

@@ -44,7 +44,11 @@ class MaskCollator:
         return Batch(
             video_BTCHW=video_BTCHW,
             masks=tuple(masks),
-            labels_B=torch.tensor([sample.label for sample in samples]).repeat_interleave(torch.tensor(repeats)),
-            paths=tuple(sample.path for sample, count in zip(samples, repeats, strict=True) for _ in range(count)),
+            labels_B=torch.tensor([sample.label for sample in samples]).repeat_interleave(
+                torch.tensor(repeats)
+            ),
+            paths=tuple(
+                sample.path for sample, count in zip(samples, repeats, strict=True) for _ in range(count)
+            ),
             failures=tuple(failure for sample in samples for failure in sample.failures),
         )

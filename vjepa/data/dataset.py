@@ -33,7 +33,7 @@ class Sample:
         failures: (path, cause) of each video that could not be read before this one could.
     """
 
-    video_RTCHW: Tensor  # noqa: N815
+    video_RTCHW: Tensor
     label: int
     path: str
     key: SampleKey

@@ -84,4 +84,3 @@ def _message(name: str, now: float, best: float) -> str:
         "objective.momentum towards 1), the learning rate is too high (divide optim.lr by 3), the warm-up is "
         "too short, or masks leave nothing to predict. The loss may fall meanwhile: it is not progress."
     )
-

@@ -17,13 +17,17 @@ def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> list[str]:
     """The classes of the training part; ValueError where the two parts do not go together."""
     unlabelled = [video.path for video in (*train, *test) if video.label is None]
     if unlabelled:
-        raise ValueError(f"{len(unlabelled)} videos have no label, e.g. {unlabelled[0]}: a probe needs labels")
+        raise ValueError(
+            f"{len(unlabelled)} videos have no label, e.g. {unlabelled[0]}: a probe needs labels"
+        )
     shared = {video.path for video in train} & {video.path for video in test}
     if shared:
         raise ValueError(f"{len(shared)} videos are in both probe.train and probe.test, e.g. {min(shared)}")
     classes, tested = class_names(train), class_names(test)
     if not set(tested) <= set(classes):
-        raise ValueError(f"probe.test has classes that probe.train lacks: {sorted(set(tested) - set(classes))}")
+        raise ValueError(
+            f"probe.test has classes that probe.train lacks: {sorted(set(tested) - set(classes))}"
+        )
     return classes
 
 

@@ -7,6 +7,7 @@ VideoMAE, with their parameter names; its attention is ours, for speed. Shape le
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from timm.layers import calculate_drop_path_rates, trunc_normal_
@@ -45,9 +46,8 @@ class TokenTransformer(nn.Module):
         self.positions = positions
         self.rotary_layout = rotary_layout
         self.grad_checkpointing = False
-        self.blocks = nn.ModuleList(
-            _block(width, heads, mlp_ratio, rate) for rate in calculate_drop_path_rates(drop_path, depth)
-        )
+        rates = cast(list[float], calculate_drop_path_rates(drop_path, depth))
+        self.blocks = nn.ModuleList(_block(width, heads, mlp_ratio, rate) for rate in rates)
         self.norm = _layer_norm(width)
 
     def forward(self, tokens_BKD: Tensor, grid: Grid, index_BK: Tensor | None = None) -> Tensor:
@@ -65,6 +65,11 @@ class TokenTransformer(nn.Module):
             else:
                 tokens_BKD = block(tokens_BKD, rope=rope)
         return self.norm(tokens_BKD)
+
+    def compile_blocks(self) -> None:
+        """Compile each block by itself: they are alike, so that one compilation serves all."""
+        for block in self.blocks:
+            block.compile()
 
 
 def _block(width: int, heads: int, mlp_ratio: float, drop_path: float) -> EvaBlock:
@@ -100,6 +105,6 @@ def init_weights(module: nn.Module) -> None:
                 nn.init.zeros_(part.bias)
     for transformer in module.modules():
         if isinstance(transformer, TokenTransformer):
-            for layer, block in enumerate(transformer.blocks, start=1):
+            for layer, block in enumerate(cast(list[EvaBlock], transformer.blocks), start=1):
                 block.attn.proj.weight.div_(math.sqrt(2 * layer))
                 block.mlp.fc2.weight.div_(math.sqrt(2 * layer))

@@ -17,13 +17,15 @@ class PixelNormalizer(nn.Module):
     Bytes travel to the device and become floats there: a quarter of the traffic.
     """
 
-    mean: Tensor
     scale: Tensor
+    shift: Tensor
 
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
         super().__init__()
         if len(mean) != len(std):
-            raise ValueError(f"{len(mean)} means and {len(std)} deviations: give one of each for every channel")
+            raise ValueError(
+                f"{len(mean)} means and {len(std)} deviations: give one of each for every channel"
+            )
         # (x / 255 - mean) / std, as one multiplication and one addition.
         std_C11 = torch.tensor(std).view(-1, 1, 1)
         self.register_buffer("scale", 1 / (255 * std_C11), persistent=False)

@@ -57,7 +57,9 @@ def rotary_table(
     """
     num_frequencies = (head_width // 3) // 2
     if num_frequencies == 0 or head_width % 2:
-        raise ValueError(f"a head of width {head_width} cannot hold 3-D rotary positions: give an even width of 6 or more")
+        raise ValueError(
+            f"a head of width {head_width} cannot hold 3-D rotary positions: give an even width of 6 or more"
+        )
     axes = []
     for position_N in grid_coordinates(grid, device).unbind(-1):
         angle = _angles(position_N, num_frequencies)

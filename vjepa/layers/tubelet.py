@@ -20,7 +20,7 @@ class TubeletEmbed(nn.Module):
         super().__init__()
         self.tubelet = tubelet
         self.channels = channels
-        self.proj = nn.Conv3d(channels, width, kernel_size=tuple(tubelet), stride=tuple(tubelet))
+        self.proj = nn.Conv3d(channels, width, kernel_size=tubelet, stride=tubelet)
 
     def forward(self, video_BCTHW: Tensor, keep_BK: Tensor | None = None) -> Tensor:
         """``(B, C, T, H, W)`` and optional kept indices ``(B, K)`` to tokens ``(B, K or N, D)``."""
@@ -32,4 +32,6 @@ class TubeletEmbed(nn.Module):
         tubelets_BNP = patchify(video_BCTHW, self.tubelet)
         if keep_BK is not None:
             tubelets_BNP = gather_tokens(tubelets_BNP, keep_BK)
+        # Pixels are float32; weights may be sharded in a narrower type.
+        tubelets_BNP = tubelets_BNP.to(self.proj.weight.dtype)
         return F.linear(tubelets_BNP, self.proj.weight.flatten(1), self.proj.bias)

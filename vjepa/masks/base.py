@@ -43,7 +43,8 @@ def split_tokens(
     stay disjoint and neither is ever empty.
     """
     num_tokens = hidden_BN.shape[1]
-    assert 1 <= num_context and 1 <= num_targets and num_context + num_targets <= num_tokens
+    assert min(num_context, num_targets) >= 1
+    assert num_context + num_targets <= num_tokens
     key_BN = np.stack([rng.random(num_tokens) for rng in sample_rngs])
     # Visible tokens first, each group in random order: one sort serves both ends.
     order_BN = np.argsort(key_BN + hidden_BN, axis=1)

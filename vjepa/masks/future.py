@@ -38,7 +38,9 @@ class FutureMask:
     ) -> MaskIndices:
         """Draw masks; see `vjepa.masks.base.Mask`."""
         if grid.t < 2:
-            raise ValueError(f"a clip of {grid.t} time step has no future: give more frames or a shorter tubelet")
+            raise ValueError(
+                f"a clip of {grid.t} time step has no future: give more frames or a shorter tubelet"
+            )
         context_steps = _draw_steps(grid.t - 1, grid.t, self.context, step_rng)
         rest = grid.t - context_steps
         horizon_steps = _draw_steps(rest, rest, self.horizon, step_rng)

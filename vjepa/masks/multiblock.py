@@ -82,9 +82,7 @@ class MultiBlock:
         num_spatial = int(grid.h * grid.w * area)
         height = round(math.sqrt(num_spatial * aspect))
         width = round(math.sqrt(num_spatial / aspect))
-        return Grid(
-            max(1, int(grid.t * length)), min(max(height, 1), grid.h), min(max(width, 1), grid.w)
-        )
+        return Grid(max(1, int(grid.t * length)), min(max(height, 1), grid.h), min(max(width, 1), grid.w))
 
     def _hidden(self, grid: Grid, block: Grid, uniform_BX3: np.ndarray) -> np.ndarray:
         """Union of blocks placed by uniform numbers in [0, 1): bool ``(B, N)``."""
@@ -97,7 +95,7 @@ class MultiBlock:
         hidden_BXthw = (
             time_BXt[..., :, None, None] & row_BXh[..., None, :, None] & column_BXw[..., None, None, :]
         )
-        hidden_Bthw = hidden_BXthw.any(axis=1)
+        hidden_Bthw: np.ndarray = hidden_BXthw.any(axis=1)
         hidden_Bthw[:, max(1, int(grid.t * self.max_temporal_keep)) :] = True
         hidden_BN = hidden_Bthw.reshape(len(hidden_Bthw), -1)
         return ~hidden_BN if self.invert else hidden_BN
@@ -106,7 +104,9 @@ class MultiBlock:
     def _lengths(self, grid: Grid, block: Grid) -> tuple[int, int]:
         """Numbers of context and target tokens for this size of block: a function of the sizes alone."""
         rng = np.random.default_rng(0)
-        num_hidden = self._hidden(grid, block, rng.random((_CALIBRATION_DRAWS, self.num_blocks, 3))).sum(axis=1)
+        num_hidden = self._hidden(grid, block, rng.random((_CALIBRATION_DRAWS, self.num_blocks, 3))).sum(
+            axis=1
+        )
         num_context = int(np.quantile(grid.size - num_hidden, _QUANTILE))
         num_context = min(max(num_context, 1), grid.size - 1, self.max_keep or grid.size)
         num_targets = min(max(int(np.quantile(num_hidden, _QUANTILE)), 1), grid.size - num_context)

@@ -46,7 +46,10 @@ class TubeMask:
         first = RandomMask(ratio=self.ratio).sample(plane, sample_rngs, step_rng)
         offset = plane.size * np.arange(grid.t)[:, None]
         return MaskIndices(
-            *((index[:, None, :] + offset).reshape(len(index), -1) for index in (first.context_BK, first.target_BM))
+            *(
+                (index[:, None, :] + offset).reshape(len(index), -1)
+                for index in (first.context_BK, first.target_BM)
+            )
         )
 
 

@@ -72,7 +72,9 @@ class Predictor(nn.Module):
             )
         context_BKE = self.embed(tokens_BKD)
         num_targets = target_BM.shape[1]
-        target_BME = self.mask_tokens[mask_token].to(context_BKE.dtype).expand(len(target_BM), num_targets, -1)
+        target_BME = (
+            self.mask_tokens[mask_token].to(context_BKE.dtype).expand(len(target_BM), num_targets, -1)
+        )
         tokens_BXE = torch.cat([context_BKE, target_BME], dim=1)
         tokens_BXE = self.transformer(tokens_BXE, grid, torch.cat([context_BK, target_BM], dim=1))
         return self.proj(tokens_BXE[:, -num_targets:])

@@ -16,7 +16,11 @@ def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
         {"params": [parameter for parameter in trained if parameter.ndim >= 2], "decays": True},
-        {"params": [parameter for parameter in trained if parameter.ndim < 2], "decays": False, "weight_decay": 0.0},
+        {
+            "params": [parameter for parameter in trained if parameter.ndim < 2],
+            "decays": False,
+            "weight_decay": 0.0,
+        },
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 

@@ -57,7 +57,9 @@ def pretrain(config: Config) -> dict[str, Any]:
 
     dataset = build.build_dataset(config, sources)
     collate = MaskCollator(config.masks.all, config.encoder.tubelet, config.seed)
-    micro_batch = config.optim.batch_size // accelerator.num_processes // accelerator.gradient_accumulation_steps
+    micro_batch = (
+        config.optim.batch_size // accelerator.num_processes // accelerator.gradient_accumulation_steps
+    )
 
     def batches(first_step: int) -> Iterable[Batch]:
         sampler = StepBatches(
@@ -117,6 +119,12 @@ def _accelerator(config: Config) -> Accelerator:
     cpu = config.train.device == "cpu"
     state = PartialState(cpu=cpu)
     world = state.num_processes
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != world:
+        raise ValueError(
+            f"{launched} processes were started and each sees {world}: without a GPU give --train.device cpu, "
+            "so that they find each other (configs/accelerate/two_cpu_processes.yaml)"
+        )
     if state.device.type == "cpu":
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         torch.set_num_threads(config.train.threads or threads_per_process(local))

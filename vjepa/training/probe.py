@@ -46,5 +46,3 @@ def _accuracy(model: WorldModel, clips: list[ClipDataset], workers: int) -> floa
 
     train, test = (extract_features(encode, part, device=device, workers=workers) for part in clips)
     return ridge_probe(train, test)
-
-
