@@ -95,7 +95,7 @@ class MultiBlock:
         hidden_BXthw = (
             time_BXt[..., :, None, None] & row_BXh[..., None, :, None] & column_BXw[..., None, None, :]
         )
-        hidden_Bthw: np.ndarray = hidden_BXthw.any(axis=1)
+        hidden_Bthw = np.logical_or.reduce(hidden_BXthw, axis=1)
         hidden_Bthw[:, max(1, int(grid.t * self.max_temporal_keep)) :] = True
         hidden_BN = hidden_Bthw.reshape(len(hidden_Bthw), -1)
         return ~hidden_BN if self.invert else hidden_BN
