@@ -7,6 +7,7 @@ short run in ``runs/debug`` and ``runs/quickstart``. Blocks that are no Python t
 
 import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -20,8 +21,7 @@ from vjepa.data.synthetic import WorldSettings, write_videos
 from vjepa.training.pretrain import pretrain
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [path for path in (ROOT / "README.md", ROOT / "vjepa" / "README.md") if path.exists()]
-DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "vjepa" / "README.md", *sorted((ROOT / "configs").rglob("*.md"))]
 
 
 SHORT_RUN = [
@@ -152,3 +152,26 @@ def test_every_module_that_the_house_names_exists():
     there = {name for name in named for top in (ROOT, ROOT / "vjepa") if (top / name).exists()}
     assert len(named) > 10
     assert not set(named) - there - planned
+
+
+def commands_of(path):
+    """Command lines of a document's shell blocks, joined where they are broken, split at ``&&``."""
+    for block in blocks_of(path, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield from (shlex.split(part) for part in line.split("&&"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_of_a_document_are_understood(path, furnished, monkeypatch):
+    """Programs exist and take these arguments; what they then do is tested elsewhere."""
+    monkeypatch.chdir(furnished)
+    Path("mine.yaml").write_text("optim: {lr: 1.0e-3}\n")
+    for command in commands_of(path):
+        program = next((word for word in command if word.startswith("tools/")), None)
+        if program is None:
+            assert command[0] in ("pip", "pytest"), command
+            continue
+        assert (ROOT / program).is_file(), command
+        arguments = command[command.index(program) + 1 :]
+        if program == "tools/pretrain.py":
+            read_config([word for word in arguments if word != "--print_config"])

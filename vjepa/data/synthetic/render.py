@@ -83,6 +83,8 @@ def _draw_objects(settings: WorldSettings, rng: np.random.Generator) -> Objects:
     # Stretched so that one channel is full and one empty: strong colours stand out from the background.
     low, high = colours.min(axis=1, keepdims=True), colours.max(axis=1, keepdims=True)
     colours = (colours - low) / (high - low) * 255
+    if settings.colours == "white":
+        colours = np.full_like(colours, 255)
     return Objects(radii, colours, rng.integers(len(SHAPES), size=count))
 
 

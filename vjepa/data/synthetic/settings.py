@@ -22,6 +22,7 @@ SHAPES = ("disc", "square", "triangle", "ring", "cross")
 """Shapes of objects; a shape id is a place in this tuple."""
 
 BACKGROUNDS = ("shared", "video", "frame")
+COLOURS = ("own", "white")
 
 _MOST_COVERED = 0.35  # Above this share of the frame, objects that must not overlap no longer find room.
 
@@ -50,6 +51,9 @@ class WorldSettings:
     """Smallest and largest radius of an object."""
     speed: tuple[float, float] = (0.03, 0.06)
     """Smallest and largest speed of a video: that of each object, or, with gravity, a typical one."""
+    colours: str = "own"
+    """``own``: each object its own, a strong one; ``white``: all alike. An object's own colour never
+    changes, so it is the easiest thing to predict, and embeddings come to hold it instead of the motion."""
     texture: float = 1.0
     noise: float = 0.5
     camera: float = 1.0
@@ -100,5 +104,6 @@ class WorldSettings:
             raise ValueError(
                 f"motions is {self.motions}: give one or more of {', '.join(MOTIONS)}, each at most once"
             )
-        if self.background not in BACKGROUNDS:
-            raise ValueError(f"background is {self.background!r}: give one of {', '.join(BACKGROUNDS)}")
+        for name, known in (("background", BACKGROUNDS), ("colours", COLOURS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: give one of {', '.join(known)}")
