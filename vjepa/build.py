@@ -30,7 +30,7 @@ def model_arguments(config: Config) -> dict[str, Any]:
     del encoder["size"]
     shared = {"positions": config.encoder.positions, "rotary_layout": config.encoder.rotary_layout}
     return {
-        "encoder": {**encoder, "init_std": config.encoder.init_std, "channels": len(config.data.mean)},
+        "encoder": {**encoder, "channels": len(config.data.mean)},
         "predictor": {
             **dataclasses.asdict(config.predictor),
             **shared,

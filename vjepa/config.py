@@ -133,7 +133,6 @@ class EncoderConfig:
         positions: `rotary` or `sincos`.
         rotary_layout: `interleave`, or `tile` as released V-JEPA 2 weights.
         drop_path: stochastic depth of the last block.
-        init_std: deviation of the initial weights; null takes 1 / sqrt(inputs), better for narrow networks.
     """
 
     size: SizeName = "base"
@@ -145,7 +144,6 @@ class EncoderConfig:
     positions: PositionKind = "rotary"
     rotary_layout: RotaryLayout = "interleave"
     drop_path: float = 0.0
-    init_std: float | None = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)

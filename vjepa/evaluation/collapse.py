@@ -53,7 +53,7 @@ class CollapseAlarm:
         smoothing: weight of the past in the smoothed value.
     """
 
-    fall: float = 0.33
+    fall: float = 0.2
     smoothing: float = 0.5
     smoothed: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
@@ -61,6 +61,7 @@ class CollapseAlarm:
 
     def update(self, measures: dict[str, float]) -> str | None:
         """Take the measures of one logged step; the message of a new alarm, or None."""
+        message = None
         for name, value in measures.items():
             # Predictions begin by falling to the mean: only what encodes is watched.
             if name.startswith("predicted/") or not name.endswith(("/std", "/rank")):
@@ -71,8 +72,8 @@ class CollapseAlarm:
             self.best[name] = max(self.best.get(name, 0.0), now)
             if name not in self.rung and now < self.fall * self.best[name]:
                 self.rung.append(name)
-                return _message(name, now, self.best[name])
-        return None
+                message = message or _message(name, now, self.best[name])
+        return message
 
 
 def _message(name: str, now: float, best: float) -> str:

@@ -92,20 +92,15 @@ def _at(table_NX: Tensor, index_BK: Tensor | None) -> Tensor:
 
 
 @torch.no_grad()
-def init_weights(module: nn.Module, std: float | None = 0.02) -> None:
-    """Truncated normal weights, zero biases; residual branches shrunk by ``sqrt(2 layer)``.
+def init_weights(module: nn.Module) -> None:
+    """Truncated normal of deviation .02, zero biases; residual branches shrunk by ``sqrt(2 layer)``.
 
     As published for V-JEPA (arXiv 2404.08471, after BEiT): the last matrix of each branch is divided
     so that the residual stream does not grow with depth.
-
-    Args:
-        std: deviation of the weights; the published .02 is made for widths of about 1000. None takes
-            ``1 / sqrt(inputs)`` of each matrix: a narrow network with .02 is nearly linear at first, and
-            its embeddings hold next to nothing of motion for a predictor to begin with.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Conv3d):
-            trunc_normal_(part.weight, std=std or part.weight[0].numel() ** -0.5)
+            trunc_normal_(part.weight, std=0.02)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
     for transformer in module.modules():

@@ -22,7 +22,6 @@ class VideoEncoder(nn.Module):
         positions: `rotary` (relative; extends past the trained grid) or `sincos` (absolute).
         rotary_layout: `interleave` for new models, `tile` for released V-JEPA 2 weights.
         drop_path: stochastic depth of the last block; the rates rise linearly to it.
-        init_std: see `vjepa.layers.blocks.init_weights`.
     """
 
     def __init__(
@@ -37,7 +36,6 @@ class VideoEncoder(nn.Module):
         positions: PositionKind = "rotary",
         rotary_layout: RotaryLayout = "interleave",
         drop_path: float = 0.0,
-        init_std: float | None = 0.02,
     ) -> None:
         super().__init__()
         self.width = width
@@ -47,7 +45,7 @@ class VideoEncoder(nn.Module):
             width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio,
             positions=positions, rotary_layout=rotary_layout, drop_path=drop_path,
         )  # fmt: skip
-        init_weights(self, init_std)
+        init_weights(self)
 
     def grid_of(self, video_BCTHW: Tensor) -> Grid:
         """The token grid ``(t, h, w)`` of a video."""

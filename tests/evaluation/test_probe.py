@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from vjepa.data.manifest import Video
+from vjepa.evaluation.features import probe_classes
+from vjepa.evaluation.probe import balanced_accuracy, ridge_probe
+
+
+def clusters(count, spread, seed, dimensions=8):
+    """Three classes around three corners, a third of the samples each."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    centres = torch.eye(3, dimensions)
+    return centres[labels] + spread * torch.randn(count, dimensions, generator=generator), labels
+
+
+def test_separate_classes_are_told_apart():
+    assert ridge_probe(clusters(120, 0.05, 0), clusters(90, 0.05, 1)) == 1.0
+
+
+def test_noise_is_at_chance():
+    features, labels = torch.randn(600, 16, generator=torch.Generator().manual_seed(0)), torch.arange(600) % 3
+    assert ridge_probe((features[:300], labels[:300]), (features[300:], labels[300:])) == pytest.approx(1 / 3, abs=0.09)
+
+
+def test_scale_and_offset_of_features_do_not_matter():
+    train, test = clusters(120, 0.4, 0), clusters(90, 0.4, 1)
+    moved = [(1000 * features + 7, labels) for features, labels in (train, test)]
+    assert ridge_probe(*moved) == pytest.approx(ridge_probe(train, test))
+
+
+def test_agrees_with_stacked_least_squares():
+    """The same ridge, written independently: numpy least squares with the penalty as further rows."""
+    import numpy as np
+
+    from vjepa.evaluation.probe import _fit, _predict
+
+    features, labels = clusters(60, 0.5, 0)
+    weights = _fit(features.double(), labels, 3, strength=1.0)
+    rows = np.hstack([features.numpy().astype(float), np.ones((60, 1))])
+    wanted = np.eye(3)[labels.numpy()] - 1 / 3
+    penalty = np.sqrt(1.0 * 60 / 100) * np.eye(rows.shape[1])
+    expected = np.linalg.lstsq(np.vstack([rows, penalty]), np.vstack([wanted, np.zeros((9, 3))]), rcond=None)[0]
+    np.testing.assert_allclose(weights.numpy(), expected, atol=1e-8)
+    assert (_predict(weights, features.double()).numpy() == (rows @ expected).argmax(axis=1)).all()
+
+
+def test_accuracy_is_balanced():
+    labels = torch.tensor([0] * 9 + [1])
+    assert balanced_accuracy(torch.zeros(10, dtype=torch.long), labels) == 0.5
+
+
+def test_parts_that_do_not_go_together_are_refused():
+    video = Video(path="a.mp4", label="walk")
+    with pytest.raises(ValueError, match="in both"):
+        probe_classes([video], [video])
+    with pytest.raises(ValueError, match="lacks: \\['run'\\]"):
+        probe_classes([video], [Video(path="b.mp4", label="run")])
+    with pytest.raises(ValueError, match="no label, e.g. b.mp4"):
+        probe_classes([video], [Video(path="b.mp4")])
+    assert probe_classes([video, Video(path="c.mp4", label="run")], [Video(path="b.mp4", label="run")]) == ["run", "walk"]
