@@ -115,6 +115,8 @@ def _background(settings: WorldSettings, camera: Array, rng: np.random.Generator
 def _occluder(settings: WorldSettings, camera: Array, rng: np.random.Generator) -> Pixels:
     """How much of each pixel the bar covers, ``(T, H, W)``, 0 to 1."""
     axis, centre = int(rng.integers(2)), rng.uniform()
+    if settings.occluder_place == "shared":
+        axis, centre = 0, camera[0, 0] + 0.5
     if settings.occluder == 0:
         return np.zeros((settings.frames, settings.size, settings.size), dtype=np.float32)
     distance = np.abs(_pixel_offsets(centre - camera[:, axis], settings.size))

@@ -23,6 +23,7 @@ SHAPES = ("disc", "square", "triangle", "ring", "cross")
 
 BACKGROUNDS = ("shared", "video", "frame")
 COLOURS = ("own", "white")
+OCCLUDER_PLACES = ("video", "shared")
 
 _MOST_COVERED = 0.35  # Above this share of the frame, objects that must not overlap no longer find room.
 
@@ -61,6 +62,9 @@ class WorldSettings:
     """``shared``: one background for all videos; ``video``: each its own; ``frame``: new in every frame."""
     occluder: float = 0.0
     """Width of a bar that stands in the world and hides what passes behind it; 0 for none."""
+    occluder_place: str = "video"
+    """``video``: upright or level, anywhere; ``shared``: upright in the middle of every first frame. A bar of
+    its own in each video is the easiest thing to predict: a model may learn the bar and nothing else."""
 
     def __post_init__(self) -> None:
         # A file of settings has lists where there should be tuples; equality and hashing need tuples.
@@ -104,6 +108,7 @@ class WorldSettings:
             raise ValueError(
                 f"motions is {self.motions}: give one or more of {', '.join(MOTIONS)}, each at most once"
             )
-        for name, known in (("background", BACKGROUNDS), ("colours", COLOURS)):
+        choices = {"background": BACKGROUNDS, "colours": COLOURS, "occluder_place": OCCLUDER_PLACES}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: give one of {', '.join(known)}")
