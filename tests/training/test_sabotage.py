@@ -9,7 +9,7 @@ from vjepa.training.pretrain import pretrain
 
 @pytest.fixture
 def alarms(tmp_path):
-    """Alarms of 300 steps of the debugging model on a few hundred rendered videos."""
+    """Alarms of 200 steps of the debugging model on a few hundred rendered videos."""
 
     def run(*changes):
         arguments = [
@@ -18,9 +18,9 @@ def alarms(tmp_path):
             f"--data.synthetic.folder={tmp_path / 'videos'}",
             f"--data.cache_dir={tmp_path / 'cache'}",
             "--data.synthetic.num_train=256",
-            "--optim.steps=300",
+            "--optim.steps=200",
             "--optim.batch_size=32",
-            "--optim.warmup_steps=30",
+            "--optim.warmup_steps=20",
             "--train.log_every=5",
             "--train.trackers=[]",
             "--train.device=cpu",
