@@ -20,7 +20,9 @@ def test_separate_classes_are_told_apart():
 
 def test_noise_is_at_chance():
     features, labels = torch.randn(600, 16, generator=torch.Generator().manual_seed(0)), torch.arange(600) % 3
-    assert ridge_probe((features[:300], labels[:300]), (features[300:], labels[300:])) == pytest.approx(1 / 3, abs=0.09)
+    assert ridge_probe((features[:300], labels[:300]), (features[300:], labels[300:])) == pytest.approx(
+        1 / 3, abs=0.09
+    )
 
 
 def test_scale_and_offset_of_features_do_not_matter():
@@ -40,7 +42,9 @@ def test_agrees_with_stacked_least_squares():
     rows = np.hstack([features.numpy().astype(float), np.ones((60, 1))])
     wanted = np.eye(3)[labels.numpy()] - 1 / 3
     penalty = np.sqrt(1.0 * 60 / 100) * np.eye(rows.shape[1])
-    expected = np.linalg.lstsq(np.vstack([rows, penalty]), np.vstack([wanted, np.zeros((9, 3))]), rcond=None)[0]
+    expected = np.linalg.lstsq(np.vstack([rows, penalty]), np.vstack([wanted, np.zeros((9, 3))]), rcond=None)[
+        0
+    ]
     np.testing.assert_allclose(weights.numpy(), expected, atol=1e-8)
     assert (_predict(weights, features.double()).numpy() == (rows @ expected).argmax(axis=1)).all()
 
@@ -54,8 +58,11 @@ def test_parts_that_do_not_go_together_are_refused():
     video = Video(path="a.mp4", label="walk")
     with pytest.raises(ValueError, match="in both"):
         probe_classes([video], [video])
-    with pytest.raises(ValueError, match="lacks: \\['run'\\]"):
+    with pytest.raises(ValueError, match=r"lacks: \['run'\]"):
         probe_classes([video], [Video(path="b.mp4", label="run")])
-    with pytest.raises(ValueError, match="no label, e.g. b.mp4"):
+    with pytest.raises(ValueError, match=r"no label, e\.g\. b\.mp4"):
         probe_classes([video], [Video(path="b.mp4")])
-    assert probe_classes([video, Video(path="c.mp4", label="run")], [Video(path="b.mp4", label="run")]) == ["run", "walk"]
+    assert probe_classes([video, Video(path="c.mp4", label="run")], [Video(path="b.mp4", label="run")]) == [
+        "run",
+        "walk",
+    ]
