@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class VideoDecodeError(ValueError):
