@@ -39,5 +39,5 @@ def test_a_healthy_run_raises_no_alarm(alarms):
 
 
 @pytest.mark.slow
-def test_a_tenfold_learning_rate_collapses(alarms):
+def test_a_learning_rate_far_too_high_collapses(alarms):
     assert alarms("--objective.momentum=[0.98, 1.0]", "--optim.lr=0.02")
