@@ -22,6 +22,7 @@ FLOORS = (
     ("config",),
     ("build",),
     ("training",),
+    ("comparison",),
     ("tools",),
 )
 FLOOR_OF = {name: number for number, floor in enumerate(FLOORS) for name in floor}

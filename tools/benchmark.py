@@ -27,26 +27,22 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from vjepa import build
 from vjepa.batch import Batch, TokenMask
 from vjepa.config import Config, read_config
-from vjepa.data.collate import MaskCollator
 from vjepa.data.manifest import Video
 from vjepa.data.readers.open import ReaderName, open_video
-from vjepa.data.sampling import StepBatches
 from vjepa.evaluation.cost import step_cost
 from vjepa.evaluation.timing import Precision, Row, Work, machine_name, measure, table
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
-from vjepa.objectives.jepa import JEPA
 from vjepa.tokens import Tubelet
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import example_batch
@@ -106,8 +102,8 @@ def _fixed_masks(batch: Batch, config: Config) -> tuple[TokenMask, ...]:
         )
     orders_BN = [torch.rand(len(batch.paths), tokens).argsort(dim=1) for _ in DESIGN_LENGTHS]
     return tuple(
-        TokenMask(order_BN[:, :context].sort().values, order_BN[:, tokens - targets :].sort().values)
-        for order_BN, (context, targets) in zip(orders_BN, DESIGN_LENGTHS, strict=True)
+        TokenMask(order_BN[:, :context].sort().values, order_BN[:, tokens - targets :].sort().values, number)
+        for number, (order_BN, (context, targets)) in enumerate(zip(orders_BN, DESIGN_LENGTHS, strict=True))
     )
 
 
@@ -116,7 +112,7 @@ class Learner:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.objective: JEPA = build.build_objective(setting.config).to(setting.device).train()
+        self.objective = build.build_objective(setting.config).to(setting.device).train()
         self.optimizer = build_optimizer(self.objective, setting.config.optim)
         limit = setting.config.optim.clip_grad
         self.clip_grad = math.inf if limit is None else limit
@@ -173,7 +169,7 @@ def encode_works(setting: Setting) -> list[Work]:
 def decode_works(setting: Setting) -> list[Work]:
     """Every reader that can read the chosen videos."""
     sources = build.training_sources(setting.config)
-    videos = [video for source in sources for video in source]
+    videos = [video for source in sources.videos for video in source]
     chosen = [videos[i] for i in np.unique(np.linspace(0, len(videos) - 1, DECODED_VIDEOS).astype(int))]
     works = []
     for reader in get_args(ReaderName)[1:]:  # all but `auto`, which is one of them
@@ -198,17 +194,17 @@ class Loader:
 
     def __init__(self, setting: Setting) -> None:
         config, workers = setting.config, setting.config.data.workers
-        sources = build.training_sources(config)
         self.num_batches = LOADED_BATCHES * max(workers, 1)
-        batches = StepBatches(
-            build.sample_order(config, sources), batch_size=setting.videos, micro_batch=setting.videos,
-            rank=0, world=1, first_step=0, last_step=self.num_batches,
-        )  # fmt: skip
-        self._batches: DataLoader[Any] = DataLoader(
-            build.build_dataset(config, sources), batch_sampler=cast(Any, batches), num_workers=workers,
-            collate_fn=MaskCollator(config.masks.all, config.encoder.tubelet, config.seed),
-            pin_memory=setting.device.type == "cuda", persistent_workers=workers > 0,
-        )  # fmt: skip
+        optim = dataclasses.replace(
+            config.optim, batch_size=setting.videos, steps=self.num_batches, warmup_steps=0
+        )
+        self._batches = build.build_batches(
+            dataclasses.replace(config, optim=optim),
+            build.training_sources(config),
+            micro_batch=setting.videos,
+            pin_memory=setting.device.type == "cuda",
+            persistent_workers=workers > 0,
+        )
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self._batches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,10 +11,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TokenMask:
-    """Which tokens a network sees and which it must predict: int64 ``(B, K)`` and ``(B, M)``."""
+    """Which tokens a network sees and which it must predict.
+
+    Attributes:
+        context_BK: int64 indices of the tokens that are seen.
+        target_BM: int64 indices of those to predict.
+        number: which of the predictor's placeholders stands at the targets: one for every kind of mask.
+        groups: the targets are so many groups of equal length, one after the other; each is predicted from the
+            whole context as if the others were not there (I-JEPA's target blocks, which may overlap).
+    """
 
     context_BK: Tensor
     target_BM: Tensor
+    number: int = 0
+    groups: int = 1
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> TokenMask:
+        """The same mask with `change` applied to its tensors."""
+        return replace(self, context_BK=change(self.context_BK), target_BM=change(self.target_BM))
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,7 @@ class Batch:
         labels_B: int64 class indices, -1 where a video has none.
         paths: file of each clip.
         failures: ``(path, cause)`` of every video that could not be read while this batch was made.
+        step: number of optimiser steps taken before the one that this batch is for.
     """
 
     video_BTCHW: Tensor
@@ -33,27 +49,21 @@ class Batch:
     labels_B: Tensor
     paths: tuple[str, ...]
     failures: tuple[tuple[str, str], ...] = ()
+    step: int = 0
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with `change` applied to all its tensors."""
+        return replace(
+            self,
+            video_BTCHW=change(self.video_BTCHW),
+            masks=tuple(mask.map(change) for mask in self.masks),
+            labels_B=change(self.labels_B),
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on a device."""
-        return replace(
-            self,
-            video_BTCHW=self.video_BTCHW.to(device, non_blocking=True),
-            masks=tuple(
-                TokenMask(
-                    mask.context_BK.to(device, non_blocking=True),
-                    mask.target_BM.to(device, non_blocking=True),
-                )
-                for mask in self.masks
-            ),
-            labels_B=self.labels_B.to(device, non_blocking=True),
-        )
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """Page-locked copy, for the data loader."""
-        return replace(
-            self,
-            video_BTCHW=self.video_BTCHW.pin_memory(),
-            masks=tuple(TokenMask(m.context_BK.pin_memory(), m.target_BM.pin_memory()) for m in self.masks),
-            labels_B=self.labels_B.pin_memory(),
-        )
+        return self.map(Tensor.pin_memory)

@@ -2,44 +2,101 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
+import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
+from vjepa.batch import Batch
 from vjepa.config import Config, SyntheticConfig, config_tree
+from vjepa.data.clips import ClipSampling
+from vjepa.data.collate import MaskCollator
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.sampling import SampleOrder
+from vjepa.data.mixed import MixedDataset
+from vjepa.data.sampling import SampleOrder, StepBatches
 from vjepa.data.synthetic import write_videos
 from vjepa.data.transforms import eval_transform, train_transform
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 from vjepa.models.sizes import SIZES
+from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.jepa import JEPA
+from vjepa.objectives.pixels import PixelReconstruction
+from vjepa.objectives.regularizers import SIGReg, VICReg
 from vjepa.schedules import anneal
-from vjepa.weights import from_pretrained
+from vjepa.weights import from_pretrained, read_model_config
 
 
 def model_arguments(config: Config) -> dict[str, Any]:
     """Constructor arguments of the networks, as plain values: what a model folder's config.json holds."""
     encoder = {**SIZES[config.encoder.size]._asdict(), **_given(config.encoder)}
     del encoder["size"]
-    shared = {"positions": config.encoder.positions, "rotary_layout": config.encoder.rotary_layout}
+    encoder["channels"] = len(config.data.mean)
     return {
-        "encoder": {**encoder, "channels": len(config.data.mean)},
-        "predictor": {
-            **dataclasses.asdict(config.predictor),
-            **shared,
-            "in_width": encoder["width"],
-            "out_width": encoder["width"],
-            "num_mask_tokens": len(config.masks.all),
-        },
+        "encoder": encoder,
+        **_predicting_arguments(config, encoder),
         "pixels": {"mean": list(config.data.mean), "std": list(config.data.std)},
     }
+
+
+def _predicting_arguments(config: Config, encoder: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the predictor of embeddings, or of the decoder of pixels and what it decodes to."""
+    shared = {
+        **dataclasses.asdict(config.predictor),
+        "positions": encoder["positions"],
+        "rotary_layout": encoder["rotary_layout"],
+        "num_mask_tokens": len(config.masks.all),
+    }
+    if config.objective.predict == "pixels":
+        pixels = math.prod(encoder["tubelet"]) * encoder["channels"]
+        decoder = {**shared, "in_width": encoder["width"], "out_width": pixels}
+        return {"decoder": decoder, "pixel_targets": config.objective.pixel_targets}
+    num_levels = max(len(encoder["levels"]), 1)
+    teacher = teacher_arguments(config) or encoder
+    predictor = {
+        **shared,
+        "in_width": num_levels * encoder["width"],
+        "out_width": max(len(teacher["levels"]), 1) * teacher["width"],
+        "hidden_width": encoder["width"] if num_levels > 1 else None,
+        "predicts_context": config.objective.context_loss is not None,
+    }
+    return {"predictor": predictor}
+
+
+def teacher_arguments(config: Config) -> dict[str, Any] | None:
+    """Constructor arguments of a frozen target encoder that is given as a model folder; None without one."""
+    objective = config.objective
+    if objective.predict == "pixels" or objective.stabilizer != "frozen" or objective.teacher is None:
+        return None
+    arguments: dict[str, Any] = {"levels": (), **read_model_config(objective.teacher)["encoder"]}
+    return arguments
+
+
+def teacher_folder(config: Config) -> str:
+    """Run or model folder of the frozen target encoder."""
+    return config.objective.teacher or str(Path(config.output_dir) / "teacher")
+
+
+def teacher_config(config: Config) -> Config:
+    """The first of SALT's two stages: the same run on pixels, for `objective.teacher_steps`."""
+    steps = config.objective.teacher_steps
+    return dataclasses.replace(
+        config,
+        output_dir=teacher_folder(config),
+        objective=dataclasses.replace(config.objective, predict="pixels", context_loss=None),
+        optim=dataclasses.replace(
+            config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps)
+        ),
+    )
 
 
 def model_config(config: Config) -> dict[str, Any]:
@@ -47,24 +104,59 @@ def model_config(config: Config) -> dict[str, Any]:
     return {"library": "vjepa", **model_arguments(config), "training": config_tree(config)}
 
 
-def build_objective(config: Config) -> JEPA:
+def build_objective(config: Config) -> JEPA | PixelReconstruction:
     """The objective with its networks, freshly initialised from torch's random state."""
     arguments = model_arguments(config)
     encoder = VideoEncoder(**arguments["encoder"])
+    normalizer = PixelNormalizer(**arguments["pixels"])
+    if config.objective.predict == "pixels":
+        decoder = Predictor(**arguments["decoder"])
+        _prepare(config, encoder, decoder)
+        return PixelReconstruction(
+            encoder=encoder, decoder=decoder, normalizer=normalizer, targets=config.objective.pixel_targets
+        )
     predictor = Predictor(**arguments["predictor"])
-    for network in (encoder, predictor):
-        network.set_grad_checkpointing(config.train.activation_checkpointing)
-        if config.train.compile:
-            network.transformer.compile_blocks()
-    start, final = config.objective.momentum
-    total = config.optim.steps * config.optim.schedule_stretch
+    _prepare(config, encoder, predictor)
+    context_loss = config.objective.context_loss
     return JEPA(
         encoder=encoder,
         predictor=predictor,
-        normalizer=PixelNormalizer(**arguments["pixels"]),
-        momentum=lambda step: anneal(step, total, start, final, "linear"),
-        loss_exponent=config.objective.loss_exponent,
+        normalizer=normalizer,
+        distance=config.objective.distance,
+        context_loss=None if context_loss is None else ContextLoss(context_loss.weight, context_loss.warmup),
+        **_stabilizer(config, encoder),
     )
+
+
+def _prepare(config: Config, *networks: VideoEncoder | Predictor) -> None:
+    for network in networks:
+        network.set_grad_checkpointing(config.train.activation_checkpointing)
+        if config.train.compile:
+            network.transformer.compile_blocks()
+
+
+def _stabilizer(config: Config, encoder: VideoEncoder) -> dict[str, Any]:
+    """The arguments of JEPA that keep embeddings from collapsing."""
+    objective = config.objective
+    if objective.stabilizer == "sigreg":
+        return {"target_encoder": None, "regularizer": SIGReg(**dataclasses.asdict(objective.sigreg))}
+    if objective.stabilizer == "vicreg":
+        return {"target_encoder": None, "regularizer": VICReg(**dataclasses.asdict(objective.vicreg))}
+    if objective.stabilizer == "frozen":
+        given = teacher_arguments(config)
+        return {"target_encoder": copy.deepcopy(encoder) if given is None else VideoEncoder(**given)}
+    start, final = objective.momentum
+    total = config.optim.steps * config.optim.schedule_stretch
+    return {
+        "target_encoder": copy.deepcopy(encoder),
+        "momentum": lambda step: anneal(step, total, start, final, "linear"),
+    }
+
+
+def load_teacher(objective: JEPA, source: str) -> None:
+    """Give a frozen target encoder its weights."""
+    assert objective.target_encoder is not None
+    objective.target_encoder.load_state_dict(from_pretrained(source).encoder.state_dict())
 
 
 def _given(section: Any) -> dict[str, Any]:
@@ -93,16 +185,35 @@ def _synthetic_parts(synthetic: SyntheticConfig) -> list[tuple[Path, int, int]]:
     ]
 
 
-def training_sources(config: Config) -> list[list[Video]]:
-    """The videos to train on, one list a manifest."""
+class Sources(NamedTuple):
+    """What a run trains on: lists of videos and, for steps on images, of images; one list a manifest."""
+
+    videos: list[list[Video]]
+    images: list[list[Video]]
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all manifests."""
+        return sum(len(source) for source in (*self.videos, *self.images))
+
+
+def training_sources(config: Config) -> Sources:
+    """The videos and images to train on."""
     data = config.data
     if (data.train is None) == (data.synthetic is None):
         raise ValueError("give data.train (a manifest or a folder of videos) or data.synthetic, and not both")
+    train = data.train
     if data.synthetic is not None:
-        return [read_source(str(_synthetic_parts(data.synthetic)[0][0] / "manifest.csv"))]
-    return [
-        read_source(source) for source in ([data.train] if isinstance(data.train, str) else data.train or [])
-    ]
+        train = str(_synthetic_parts(data.synthetic)[0][0] / "manifest.csv")
+    on_images = data.clip.num_frames == 1
+    return Sources(
+        [read_source(source, images=on_images) for source in _as_list(train)],
+        [read_source(source, images=True) for source in _as_list(data.images)],
+    )
+
+
+def _as_list(sources: str | list[str] | None) -> list[str]:
+    return [sources] if isinstance(sources, str) else sources or []
 
 
 def probe_sources(config: Config) -> tuple[list[Video], list[Video]] | None:
@@ -115,19 +226,56 @@ def probe_sources(config: Config) -> tuple[list[Video], list[Video]] | None:
     if train is None or test is None:
         return None
     most = config.probe.max_videos
-    return read_source(train)[:most], read_source(test)[:most]
+    on_images = config.data.clip.num_frames == 1
+    return read_source(train, images=on_images)[:most], read_source(test, images=on_images)[:most]
 
 
-def sample_order(config: Config, sources: Sequence[Sequence[Video]]) -> SampleOrder:
-    """The order of samples over the run."""
-    return SampleOrder([len(source) for source in sources], config.data.weights, config.seed)
-
-
-def build_dataset(config: Config, sources: Sequence[Sequence[Video]]) -> ClipDataset:
-    """Clips of the training videos, placed, cropped and flipped at random."""
+def build_dataset(config: Config, sources: Sources) -> ClipDataset | MixedDataset:
+    """Clips of the training videos, and images, placed, cropped and flipped at random."""
     data = config.data
     transform = train_transform(data.size, data.crop_scale, data.crop_ratio, data.flip)
-    return _dataset(config, [video for source in sources for video in source], transform)
+    videos = _dataset(config, list(itertools.chain(*sources.videos)), data.clip, transform)
+    if not sources.images:
+        return videos
+    images = list(itertools.chain(*sources.images))
+    one_frame = ClipSampling(num_frames=1, clips_per_video=data.clip.clips_per_video)
+    return MixedDataset(videos, _dataset(config, images, one_frame, transform))
+
+
+def build_batches(
+    config: Config,
+    sources: Sources,
+    *,
+    micro_batch: int,
+    rank: int = 0,
+    world: int = 1,
+    first_step: int = 0,
+    **loader: Any,
+) -> DataLoader[Batch]:
+    """This process's micro-batches from `first_step` to the last step.
+
+    Args:
+        micro_batch: videos of one forward pass on one process.
+        rank, world: this process and their number.
+        loader: further arguments of torch's DataLoader.
+    """
+    seed = config.seed
+    images = SampleOrder([len(source) for source in sources.images], None, seed) if sources.images else None
+    sampler = StepBatches(
+        SampleOrder([len(source) for source in sources.videos], config.data.weights, seed),
+        batch_size=config.optim.batch_size, micro_batch=micro_batch, rank=rank, world=world,
+        first_step=first_step, last_step=config.optim.steps,
+        images=images, image_share=config.data.image_share,
+    )  # fmt: skip
+    collate = MaskCollator(config.masks.all, config.encoder.tubelet, seed, config.masks.future_share)
+    return DataLoader(
+        cast(Any, build_dataset(config, sources)),
+        batch_sampler=cast(Any, sampler),
+        collate_fn=collate,
+        num_workers=config.data.workers,
+        generator=torch.Generator(),  # its own: the run's random state must not depend on workers
+        **loader,
+    )
 
 
 def probe_dataset(config: Config, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:
@@ -140,29 +288,41 @@ def probe_dataset(config: Config, videos: Sequence[Video], classes: Sequence[str
     transform = (
         train_transform(data.size, (1.0, 1.0), (1.0, 1.0), flip=False) if whole else eval_transform(data.size)
     )
-    return _dataset(config, videos, transform, classes=classes, spread=True)
+    return _dataset(config, videos, data.clip, transform, classes=classes, spread=True)
 
 
-def _dataset(config: Config, videos: Sequence[Video], transform: nn.Module, **evaluation: Any) -> ClipDataset:
+def _dataset(
+    config: Config, videos: Sequence[Video], clip: ClipSampling, transform: nn.Module, **evaluation: Any
+) -> ClipDataset:
     data = config.data
     cache_short_side = data.cache_short_side if data.cache_dir is not None else None
     return ClipDataset(
-        videos, data.clip, transform, config.seed, reader=data.reader,
+        videos, clip, transform, config.seed, reader=data.reader,
         cache_dir=data.cache_dir, cache_short_side=cache_short_side, **evaluation,
     )  # fmt: skip
 
 
-def read_source(source: str) -> list[Video]:
-    """Videos of ``PATH`` or ``PATH?column=value&column=value``, which takes the rows that have the values."""
+def read_source(source: str, *, images: bool = False) -> list[Video]:
+    """Videos of ``PATH`` or ``PATH?column=value&column=value``, which takes the rows that have the values.
+
+    With `images`, a folder of images is a list of images, not a video.
+    """
     path, _, query = source.partition("?")
     select = dict(part.split("=", 1) for part in query.split("&")) if query else None
-    return read_manifest(path, select)
+    return read_manifest(path, select, images=images)
 
 
-def load_weights(objective: JEPA, source: str) -> None:
-    """Start from a trained model; encoder, target encoder and predictor."""
-    for which in ("encoder", "target_encoder"):
-        model = from_pretrained(source, which)
-        getattr(objective, which).load_state_dict(model.encoder.state_dict())
-    if model.predictor is not None:
+def load_weights(objective: JEPA | PixelReconstruction, source: str) -> None:
+    """Start from a trained model: all networks that both have, each from the one of its name."""
+    if (
+        isinstance(objective, JEPA)
+        and objective.momentum is not None
+        and objective.target_encoder is not None
+    ):
+        objective.target_encoder.load_state_dict(from_pretrained(source).encoder.state_dict())
+    model = from_pretrained(source, "encoder")
+    objective.encoder.load_state_dict(model.encoder.state_dict())
+    if isinstance(objective, JEPA) and model.predictor is not None:
         objective.predictor.load_state_dict(model.predictor.state_dict())
+    if isinstance(objective, PixelReconstruction) and model.decoder is not None:
+        objective.decoder.load_state_dict(model.decoder.state_dict())

@@ -22,12 +22,15 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from vjepa.data.clips import ClipSampling
 from vjepa.data.synthetic import WorldSettings
+from vjepa.layers.pixel_targets import PixelTargets
 from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.layers.positions import PositionKind, RotaryLayout
 from vjepa.masks.future import FutureMask
+from vjepa.masks.image_blocks import ImageBlocks
 from vjepa.masks.multiblock import MultiBlock
 from vjepa.masks.random import RandomMask, TubeMask
 from vjepa.models.sizes import SizeName
+from vjepa.objectives.distances import DistanceName
 from vjepa.schedules import Shape
 
 
@@ -59,7 +62,12 @@ class DataConfig:
             list of them for a mixture. ``FILE.csv?split=train`` takes the rows whose column has that value.
         weights: share of each source of a mixture; in proportion to their sizes if null.
         synthetic: render videos instead (`train` stays null).
-        clip: frames of a clip, their spacing, clips from one decoding.
+        images: a manifest or folder of images (or of videos, for single frames of them), or a list of such,
+            for steps on images between those on videos. To train on images alone, give them as `train` with
+            `clip.num_frames: 1`.
+        image_share: share of the optimiser steps that take images.
+        clip: frames of a clip, their spacing, clips from one decoding. With one frame, a folder of images is a
+            list of images; with more, it is a video.
         size: height and width of a clip in pixels, or one number for both.
         crop_scale: range of the share of a frame's area that is cropped.
         crop_ratio: range of the crop's width over its height.
@@ -76,6 +84,8 @@ class DataConfig:
     train: str | list[str] | None = None
     weights: list[float] | None = None
     synthetic: SyntheticConfig | None = None
+    images: str | list[str] | None = None
+    image_share: float = 0.25
     clip: ClipSampling = field(default_factory=lambda: ClipSampling(num_frames=16))
     size: int | tuple[int, int] = 224
     crop_scale: tuple[float, float] = (0.3, 1.0)
@@ -89,16 +99,29 @@ class DataConfig:
     workers: int = 2
     max_unreadable: float = 0.01
 
+    def __post_init__(self) -> None:
+        if not 0 < self.image_share < 1:
+            raise ValueError(f"data.image_share is {self.image_share}: give a share of the steps in (0, 1)")
+        if self.images is not None and self.clip.num_frames == 1:
+            raise ValueError(
+                "data.images is for runs on videos and images; with one frame a clip give data.train"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class MasksConfig:
     """Masks of every clip: all that are listed are drawn, each is one prediction task.
 
+    With `future_share`, a step draws either the future masks or all the others.
+
     Attributes:
         multiblock: unions of blocks (V-JEPA). The default is the published pair.
         tube: the same places hidden at all times (VideoMAE).
         random: single tokens hidden (MAE).
+        image_blocks: a large block seen, some smaller ones predicted, each by itself (I-JEPA).
         future: the end of the clip hidden.
+        future_share: share of the optimiser steps with future masks alone, the rest with the others alone; null
+            draws them side by side at every step.
     """
 
     multiblock: tuple[MultiBlock, ...] = (
@@ -107,16 +130,28 @@ class MasksConfig:
     )
     tube: tuple[TubeMask, ...] = ()
     random: tuple[RandomMask, ...] = ()
+    image_blocks: tuple[ImageBlocks, ...] = ()
     future: tuple[FutureMask, ...] = ()
+    future_share: float | None = None
 
     @property
-    def all(self) -> tuple[MultiBlock | TubeMask | RandomMask | FutureMask, ...]:
+    def all(self) -> tuple[MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask, ...]:
         """Every mask, in the order in which the predictor's mask tokens are numbered."""
-        return (*self.multiblock, *self.tube, *self.random, *self.future)
+        return (*self.multiblock, *self.tube, *self.random, *self.image_blocks, *self.future)
 
     def __post_init__(self) -> None:
         if not self.all:
             raise ValueError("masks is empty: list at least one mask, e.g. masks.tube: [{ratio: 0.9}]")
+        if self.future_share is None:
+            return
+        if not 0 < self.future_share < 1:
+            raise ValueError(
+                f"masks.future_share is {self.future_share}: give a share of the steps in (0, 1)"
+            )
+        if not self.future or len(self.all) == len(self.future):
+            raise ValueError(
+                "masks.future_share needs masks.future and another kind of mask to choose between"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +165,14 @@ class EncoderConfig:
         heads: attention heads.
         mlp_ratio: width of the MLP over that of the tokens.
         tubelet: frames, rows and columns of a token.
-        positions: `rotary` or `sincos`.
+        positions: `rotary`; `sincos` (3-D, V-JEPA), `sincos_plane` (2-D, MAE, I-JEPA), `sinusoid` (VideoMAE).
         rotary_layout: `interleave`, or `tile` as released V-JEPA 2 weights.
         drop_path: stochastic depth of the last block.
+        causal: a token attends to its own and earlier time steps only.
+        class_token: one learnt token more (MAE).
+        image_tokenizer: single frames have a patch embedding of their own (V-JEPA 2.1).
+        levels: numbers of the blocks that are predicted, ascending to the last; empty for the last alone
+            (V-JEPA 2.1).
     """
 
     size: SizeName = "base"
@@ -144,11 +184,15 @@ class EncoderConfig:
     positions: PositionKind = "rotary"
     rotary_layout: RotaryLayout = "interleave"
     drop_path: float = 0.0
+    causal: bool = False
+    class_token: bool = False
+    image_tokenizer: bool = False
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorConfig:
-    """The narrow ViT that predicts.
+    """The narrow ViT that predicts embeddings, or, as the decoder of a masked auto-encoder, pixels.
 
     Attributes:
         width: of its tokens.
@@ -162,20 +206,99 @@ class PredictorConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """Embedding prediction with a slowly moving target encoder.
+class SIGRegConfig:
+    """Sketched isotropic Gaussian regularisation.
 
     Attributes:
-        momentum: of the target encoder at the first and at the last step, linear in between.
-        loss_exponent: p of ``|difference|^p / p``.
+        weight: of the statistic beside the prediction error.
+        directions: random projections, drawn anew each step.
+        places: tokens of the grid that are tested at each step.
     """
 
+    weight: float = 0.05
+    directions: int = 128
+    places: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class VICRegConfig:
+    """Variance and covariance regularisation.
+
+    Attributes:
+        variance: weight of the hinge on each dimension's deviation.
+        covariance: weight of the squared covariances.
+    """
+
+    variance: float = 1.0
+    covariance: float = 0.04
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextLossConfig:
+    """Predict what is seen as well (V-JEPA 2.1).
+
+    Attributes:
+        weight: lambda, at a token beside the hidden region; it falls with the square root of the distance.
+        warmup: optimiser steps between which it rises from 0.
+    """
+
+    weight: float = 0.5
+    warmup: tuple[int, int] = (15_000, 30_000)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup[0] <= self.warmup[1]:
+            raise ValueError(
+                f"context_loss.warmup is {self.warmup}: give two steps, the first not after the second"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What is predicted, and what keeps embeddings from collapsing.
+
+    Attributes:
+        predict: `embeddings` (JEPA) or `pixels` (masked auto-encoder). Of what follows, `pixel_targets` is for
+            pixels, all else for embeddings.
+        pixel_targets: `tubelet`, normalised in each channel (VideoMAE); `patch`, over all channels (MAE); `raw`.
+        distance: of predicted embeddings from their targets.
+        stabilizer: what keeps embeddings from collapsing: `ema`, a target encoder that follows slowly; `frozen`,
+            one that was trained on pixels before (SALT); `sigreg` or `vicreg`, a loss on the embeddings and no
+            target encoder.
+        momentum: of the target encoder at the first and at the last step, linear in between (`ema`).
+        teacher: model folder of the frozen target encoder; null trains it first, in OUTPUT_DIR/teacher, on the
+            same data and masks (`frozen`).
+        teacher_steps: optimiser steps of that first stage (`frozen`).
+        sigreg: its numbers (`sigreg`).
+        vicreg: its numbers (`vicreg`).
+        context_loss: predict what is seen, too; null for no.
+    """
+
+    predict: Literal["embeddings", "pixels"] = "embeddings"
+    pixel_targets: PixelTargets = "tubelet"
+    distance: DistanceName = "l1"
+    stabilizer: Literal["ema", "frozen", "sigreg", "vicreg"] = "ema"
     momentum: tuple[float, float] = (0.998, 1.0)
-    loss_exponent: float = 1.0
+    teacher: str | None = None
+    teacher_steps: int = 40_000
+    sigreg: SIGRegConfig = field(default_factory=SIGRegConfig)
+    vicreg: VICRegConfig = field(default_factory=VICRegConfig)
+    context_loss: ContextLossConfig | None = None
 
     def __post_init__(self) -> None:
         if not all(0 <= momentum <= 1 for momentum in self.momentum):
             raise ValueError(f"objective.momentum is {self.momentum}: give two shares in [0, 1]")
+        if self.teacher_steps < 1:
+            raise ValueError(f"objective.teacher_steps is {self.teacher_steps}: give 1 or more")
+
+    @property
+    def trains_teacher(self) -> bool:
+        """Whether a run begins with a stage of its own for the frozen target encoder."""
+        return self.predict == "embeddings" and self.stabilizer == "frozen" and self.teacher is None
+
+    @property
+    def measures_batch(self) -> bool:
+        """Whether the loss is a statistic of the whole batch, and not a mean over its clips."""
+        return self.predict == "embeddings" and self.stabilizer in ("sigreg", "vicreg")
 
 
 @dataclass(frozen=True, kw_only=True)

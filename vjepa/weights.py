@@ -21,9 +21,9 @@ def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Map
 
     Args:
         folder: made if it does not exist; files in it are replaced, each at once.
-        state: tensors named ``encoder.*``, ``target_encoder.*``, ``predictor.*`` (any of them).
-        config: arguments of the networks under ``encoder``, ``predictor``, ``pixels``; anything else that
-            JSON can hold is kept beside them.
+        state: tensors named ``encoder.*``, ``target_encoder.*``, ``predictor.*``, ``decoder.*`` (any of them).
+        config: arguments of the networks under ``encoder``, ``predictor`` or ``decoder``, ``pixels``; anything
+            else that JSON can hold is kept beside them.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,33 +36,41 @@ def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Map
     os.replace(partial, folder / "config.json")
 
 
-def from_pretrained(source: str | Path, which: WhichEncoder = "target_encoder") -> WorldModel:
+def from_pretrained(source: str | Path, which: WhichEncoder | None = None) -> WorldModel:
     """Load a trained model, in evaluation mode.
 
     Args:
         source: a model folder, or the folder of a run that has one in ``model/``.
         which: the slowly moving `target_encoder` (the published choice for frozen use), or the `encoder` that
-            the gradient trained. Recorded in ``config["which"]``.
+            the gradient trained. None takes the target encoder where the model has one. Recorded in
+            ``config["which"]``.
 
     Raises:
         ValueError: where there is no model, or its tensors do not fit its configuration; every missing,
             unexpected or reshaped name is listed.
     """
     folder = _model_folder(Path(source))
-    config = json.loads((folder / "config.json").read_text())
+    config = read_model_config(folder)
     tensors = load_file(folder / "model.safetensors")
-    if not any(name.startswith(f"{which}.") for name in tensors):
-        kinds = sorted({name.split(".", 1)[0] for name in tensors})
+    kinds = sorted({name.split(".", 1)[0] for name in tensors})
+    which = which or ("target_encoder" if "target_encoder" in kinds else "encoder")
+    if which not in kinds:
         raise ValueError(f"{folder} has no {which!r}: it holds {', '.join(kinds)}; choose with which=")
     model = WorldModel({**config, "which": which})
     state = {
         "encoder" + name.removeprefix(which) if name.startswith(f"{which}.") else name: tensor
         for name, tensor in tensors.items()
-        if name.startswith((f"{which}.", "predictor."))
+        if name.startswith((f"{which}.", "predictor.", "decoder."))
     }
     _check(model.state_dict(), state, folder)
     model.load_state_dict(state)
     return model.eval()
+
+
+def read_model_config(source: str | Path) -> dict[str, Any]:
+    """What a model folder says of itself; ValueError where there is no model."""
+    config: dict[str, Any] = json.loads((_model_folder(Path(source)) / "config.json").read_text())
+    return config
 
 
 def _model_folder(source: Path) -> Path:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vjepa.masks.future import FutureMask
+from vjepa.masks.image_blocks import ImageBlocks
 from vjepa.masks.multiblock import MultiBlock
 from vjepa.masks.random import RandomMask, TubeMask
 from vjepa.tokens import Grid
@@ -13,7 +14,7 @@ SHORT = MultiBlock(num_blocks=8, spatial_scale=(0.15, 0.15))
 LONG = MultiBlock(num_blocks=2, spatial_scale=(0.7, 0.7))
 
 shares = st.tuples(st.floats(0.05, 1), st.floats(0.05, 1)).map(lambda pair: tuple(sorted(pair)))
-grids = st.builds(Grid, st.integers(2, 6), st.integers(1, 9), st.integers(1, 9))
+grids = st.builds(Grid, st.integers(2, 6), st.integers(2, 9), st.integers(2, 9))
 any_mask = st.one_of(
     st.builds(
         MultiBlock,
@@ -27,6 +28,8 @@ any_mask = st.one_of(
         invert=st.booleans(),
     ),
     st.builds(RandomMask, ratio=st.floats(0.01, 0.99)),
+    st.builds(ImageBlocks, target_scale=st.just((0.1, 0.2)), min_keep=st.integers(1, 12)),
+    st.builds(TubeMask, ratio=st.floats(0.05, 0.95), running_cell=st.sampled_from([None, 0.25, 0.5, 0.75])),
     st.builds(FutureMask, context=shares, horizon=shares),
 )
 
@@ -42,9 +45,11 @@ def draw(mask, grid=GRID, count=4, step=0, seed=0):
 @settings(deadline=None, max_examples=150)
 @given(mask=any_mask, grid=grids, step=st.integers(0, 2**32))
 def test_context_and_targets_are_disjoint_and_never_empty(mask, grid, step):
-    context, target = draw(mask, grid, 3, step)
+    context, target, groups = draw(mask, grid, 3, step)
     assert context.dtype == target.dtype == np.int64
-    for seen, predicted in zip(context, target, strict=True):
+    assert target.shape[1] % groups == 0
+    blocks = np.split(target, groups, axis=1)
+    for seen, predicted in [pair for block in blocks for pair in zip(context, block, strict=True)]:
         assert len(seen) >= 1
         assert len(predicted) >= 1
         assert not set(seen) & set(predicted)
@@ -61,6 +66,7 @@ def test_a_sample_does_not_depend_on_its_batch(mask, grid, step):
     alone = mask.sample(grid, rngs(5)[3:4], np.random.default_rng(step))
     assert np.array_equal(together.context_BK[3:4], alone.context_BK)
     assert np.array_equal(together.target_BM[3:4], alone.target_BM)
+    assert together.groups == alone.groups
 
 
 @settings(deadline=None, max_examples=60)
@@ -70,7 +76,7 @@ def test_tubes_hide_the_same_places_at_all_times(ratio, grid):
         with pytest.raises(ValueError, match="smaller tubelets"):
             draw(TubeMask(ratio=ratio), grid)
         return
-    context, target = draw(TubeMask(ratio=ratio), grid)
+    context, target, _ = draw(TubeMask(ratio=ratio), grid)
     plane = grid.h * grid.w
     assert context.shape[1] + target.shape[1] == grid.size
     assert context.shape[1] % grid.t == 0
@@ -117,7 +123,7 @@ def test_blocks_cover_what_the_paper_says(mask):
 
 def test_hidden_blocks_last_all_the_clip():
     """With temporal scale 1 a place is either seen or hidden, at all times."""
-    context, target = draw(MultiBlock(num_blocks=1, spatial_scale=(0.3, 0.3), complement="targets"))
+    context, target, _ = draw(MultiBlock(num_blocks=1, spatial_scale=(0.3, 0.3), complement="targets"))
     plane = GRID.h * GRID.w
     # Surplus context tokens are dropped one by one, so only the targets' union of places can be told.
     assert len(np.unique(target[0] % plane)) < plane
@@ -128,7 +134,7 @@ def test_equal_lengths_drop_tokens_at_random_not_the_last():
     """The last frames and the bottom rows are context and target as often as the first."""
     counts = np.zeros((2, GRID.t))
     for step in range(40):
-        for number, index in enumerate(draw(SHORT, count=8, step=step, seed=step)):
+        for number, index in enumerate(draw(SHORT, count=8, step=step, seed=step)[:2]):
             counts[number] += np.bincount(index.ravel() // (GRID.h * GRID.w), minlength=GRID.t)
     shares = counts / counts.sum(axis=1, keepdims=True)
     assert np.abs(shares - 1 / GRID.t).max() < 0.01
@@ -136,7 +142,7 @@ def test_equal_lengths_drop_tokens_at_random_not_the_last():
 
 def test_late_frames_are_hidden_from_the_context():
     mask = MultiBlock(num_blocks=2, spatial_scale=(0.2, 0.2), max_temporal_keep=0.5)
-    context, target = draw(mask)
+    context, target, _ = draw(mask)
     plane = GRID.h * GRID.w
     assert context.max() < 4 * plane
     assert target.max() >= 4 * plane
@@ -175,3 +181,67 @@ def test_a_still_has_no_future():
 def test_parameters_out_of_range_are_refused(arguments, rule):
     with pytest.raises(ValueError, match=rule):
         MultiBlock(**arguments)
+
+
+def rolling_cells(grid, left_out, phase):
+    """VideoMAE v2's decoder mask, written out: in each 2 x 2 cell a ring of four that moves on with time."""
+    decoded = []
+    for t in range(grid.t):
+        for row in range(grid.h):
+            for column in range(grid.w):
+                ring = [False] * left_out + [True] * (4 - left_out)
+                place = 2 * (row % 2) + column % 2
+                decoded.append(ring[(place - t - phase) % 4])
+    return np.flatnonzero(decoded)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("grid", [GRID, Grid(4, 5, 7)])
+def test_a_running_cell_decodes_its_share_of_every_place(share, grid):
+    plain, mask = TubeMask(ratio=0.9), TubeMask(ratio=0.9, running_cell=share)
+    whole, part = draw(plain, grid, count=6), draw(mask, grid, count=6)
+    assert np.array_equal(part.context_BK, whole.context_BK)
+    assert part.target_BM.shape[1] == whole.target_BM.shape[1] * (1 - share)
+    phases = set()
+    for hidden, decoded in zip(whole.target_BM, part.target_BM, strict=True):
+        matching = [
+            phase
+            for phase in range(4)
+            if set(decoded) == set(hidden) & set(rolling_cells(grid, int(4 * share), phase).tolist())
+        ]
+        assert matching
+        phases.update(matching[:1])
+    assert len(phases) > 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_a_running_cell_that_leaves_out_nothing_or_all_is_refused(share):
+    with pytest.raises(ValueError, match="of 4 places"):
+        TubeMask(running_cell=share)
+
+
+IMAGE = Grid(1, 14, 14)
+
+
+def test_image_blocks_are_blocks_that_the_context_never_touches():
+    context, target, groups = draw(ImageBlocks(), IMAGE, count=64)
+    assert groups == 4
+    assert context.shape[1] >= 10
+    for seen, all_targets in zip(context, target, strict=True):
+        for block in np.split(all_targets, groups):
+            rows, columns = block // 14, block % 14
+            height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+            assert height * width == len(block)
+            assert 0.1 * IMAGE.size < len(block) < 0.25 * IMAGE.size
+        assert not set(seen) & set(all_targets)
+
+
+def test_target_blocks_overlap_at_times_and_their_sizes_change_with_the_step():
+    draws = [draw(ImageBlocks(), IMAGE, count=16, step=step, seed=step) for step in range(20)]
+    assert len({target.shape[1] for _, target, _ in draws}) > 1
+    assert any(len(set(row)) < len(row) for _, target, _ in draws for row in target)
+
+
+def test_image_blocks_too_large_for_their_grid_are_refused():
+    with pytest.raises(ValueError, match="leaves nothing to see"):
+        draw(ImageBlocks(target_scale=(1.0, 1.0), target_aspect=(1.0, 1.0)), IMAGE)

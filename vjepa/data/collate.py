@@ -10,10 +10,11 @@ import torch
 from vjepa.batch import Batch, TokenMask
 from vjepa.data.dataset import Sample
 from vjepa.masks.base import Mask
-from vjepa.tokens import Tubelet
+from vjepa.masks.future import FutureMask
+from vjepa.tokens import Grid, Tubelet
 
 # Random streams of a run, told apart by their last number; the clips' own are in `vjepa.data.dataset`.
-_SAMPLE_MASKS, _STEP_MASKS = 101, 102
+_SAMPLE_MASKS, _STEP_MASKS, _FUTURE_STEPS = 101, 102, 103
 
 
 class MaskCollator:
@@ -21,29 +22,42 @@ class MaskCollator:
 
     A mask is a function of (seed, serial number of the sample, clip, number of the mask) and of what its
     step shares: the same for any number of workers, processes and accumulated parts.
+
+    Args:
+        masks: of every clip.
+        tubelet: frames, rows and columns of a token.
+        seed: of the run.
+        future_share: share of the steps that draw the future masks alone, the others drawing the rest; None draws all
+            masks at every step. Images have no future: steps on them draw the rest.
     """
 
-    def __init__(self, masks: Sequence[Mask], tubelet: tuple[int, int, int], seed: int) -> None:
+    def __init__(
+        self,
+        masks: Sequence[Mask],
+        tubelet: tuple[int, int, int],
+        seed: int,
+        future_share: float | None = None,
+    ) -> None:
         self.masks = tuple(masks)
         self.tubelet = Tubelet(*tubelet)
         self.seed = seed
+        self.future_share = future_share
+        num_future = sum(isinstance(mask, FutureMask) for mask in self.masks)
+        if future_share is not None and num_future in (0, len(self.masks)):
+            raise ValueError(
+                f"future_share is {future_share} with {num_future} future masks among {len(self.masks)}: "
+                "give future masks and others to choose between, or no share"
+            )
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         video_BTCHW = torch.cat([sample.video_RTCHW for sample in samples])
-        clips = [(sample.key.serial, clip) for sample in samples for clip in range(len(sample.video_RTCHW))]
         repeats = [len(sample.video_RTCHW) for sample in samples]
         _, frames, _, height, width = video_BTCHW.shape
         grid = self.tubelet.grid_of(frames, height, width)
         step = samples[0].key.step
-        masks = []
-        for number, mask in enumerate(self.masks):
-            rngs = [np.random.default_rng([self.seed, *clip, number, _SAMPLE_MASKS]) for clip in clips]
-            step_rng = np.random.default_rng([self.seed, step, number, _STEP_MASKS])
-            drawn = mask.sample(grid, rngs, step_rng)
-            masks.append(TokenMask(torch.from_numpy(drawn.context_BK), torch.from_numpy(drawn.target_BM)))
         return Batch(
             video_BTCHW=video_BTCHW,
-            masks=tuple(masks),
+            masks=tuple(self._draw(number, grid, samples) for number in self._drawn_at(step, frames)),
             labels_B=torch.tensor([sample.label for sample in samples]).repeat_interleave(
                 torch.tensor(repeats)
             ),
@@ -51,4 +65,23 @@ class MaskCollator:
                 sample.path for sample, count in zip(samples, repeats, strict=True) for _ in range(count)
             ),
             failures=tuple(failure for sample in samples for failure in sample.failures),
+            step=step,
+        )
+
+    def _drawn_at(self, step: int, frames: int) -> list[int]:
+        """Numbers of the masks that a step draws."""
+        numbers = list(range(len(self.masks)))
+        if self.future_share is None:
+            return numbers
+        chance = np.random.default_rng([self.seed, step, _FUTURE_STEPS]).random()
+        future = frames > 1 and chance < self.future_share
+        return [number for number in numbers if isinstance(self.masks[number], FutureMask) == future]
+
+    def _draw(self, number: int, grid: Grid, samples: Sequence[Sample]) -> TokenMask:
+        clips = [(sample.key.serial, clip) for sample in samples for clip in range(len(sample.video_RTCHW))]
+        rngs = [np.random.default_rng([self.seed, *clip, number, _SAMPLE_MASKS]) for clip in clips]
+        step_rng = np.random.default_rng([self.seed, samples[0].key.step, number, _STEP_MASKS])
+        drawn = self.masks[number].sample(grid, rngs, step_rng)
+        return TokenMask(
+            torch.from_numpy(drawn.context_BK), torch.from_numpy(drawn.target_BM), number, drawn.groups
         )

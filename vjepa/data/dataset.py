@@ -139,7 +139,8 @@ class ClipDataset(Dataset[Sample]):
     def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> Tensor:
         """Transform each clip by itself. torchvision draws from torch's global generator: lend it ours."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**63)))
+            # torch.manual_seed would also queue a call for CUDA, with a stack trace: half a clip's time.
+            torch.random.default_generator.manual_seed(int(rng.integers(2**63)))
             clips_RTHWC = [self.transform(clip).permute(0, 2, 3, 1) for clip in clips_RTCHW]
         # Stacking copies, so that no clip drags the storage of whole frames through a worker's pipe.
         return torch.stack(clips_RTHWC).permute(0, 1, 4, 2, 3)

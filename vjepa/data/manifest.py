@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vjepa.data.readers.arrays import frame_files, natural_key
+from vjepa.data.readers.arrays import IMAGE_SUFFIXES, frame_files, natural_key
 
 VIDEO_SUFFIXES = frozenset(
     [".avi", ".mp4", ".mov", ".mkv", ".webm", ".flv", ".mpg", ".mpeg", ".m4v", ".3gp"]
@@ -52,7 +52,9 @@ class Video:
     group: str | None = None
 
 
-def read_manifest(source: str | Path, select: Mapping[str, str] | None = None) -> list[Video]:
+def read_manifest(
+    source: str | Path, select: Mapping[str, str] | None = None, *, images: bool = False
+) -> list[Video]:
     """Read a list of videos. Whether they exist and decode is not looked at.
 
     `source` is one of
@@ -62,7 +64,9 @@ def read_manifest(source: str | Path, select: Mapping[str, str] | None = None) -
         a text file of lines ``path label`` as of V-JEPA and VideoMAE: the last field, after white
         space, a comma, a tab or ``::``, is the label; a line that is a path alone has none;
         a folder with one folder of videos per class, or with videos alone (no labels).
-        A folder of images and a ``.npy`` array each count as a video.
+        A folder of images and a ``.npy`` array each count as a video, and so does a single image in
+        a list, of one frame. With `images`, for training on single frames, each image in a folder
+        counts by itself, and a folder of images per class gives them their labels.
 
     Relative paths are relative to the manifest. `select` keeps the rows of a CSV or JSONL file whose
     columns have these values, for example ``{"split1": "train"}``. ValueError says what is wrong in
@@ -73,7 +77,7 @@ def read_manifest(source: str | Path, select: Mapping[str, str] | None = None) -
         raise FileNotFoundError(f"there is no manifest {source}: give a CSV, JSONL or text file, or a folder")
     if source.is_dir():
         _refuse_select(select, source)
-        videos = _read_folder(source)
+        videos = _read_folder(source, images)
     else:
         videos = _read_file(source, select or {})
     if not videos:
@@ -180,37 +184,40 @@ def _from_line(line: str, source: Path) -> Video:
     """A line ``path label``; the path may have spaces, the label may be missing."""
     line = line.strip()
     path, label = line, ""
-    if Path(line).suffix.lower() not in VIDEO_SUFFIXES:
+    if Path(line).suffix.lower() not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
         separator = next((mark for mark in ("::", "\t", ",") if mark in line), None)
         path, label = (line.rsplit(separator, 1) if separator else [*line.rsplit(maxsplit=1), ""])[:2]
     return Video(_absolute(path.strip(), source.parent), label.strip() or None)
 
 
-def _read_folder(folder: Path) -> list[Video]:
-    if frame_files(folder):
+def _read_folder(folder: Path, images: bool) -> list[Video]:
+    if frame_files(folder) and not images:
         return [Video(str(folder))]
-    direct = _videos_in(folder)
+    direct = _videos_in(folder, images)
     classes = [child for child in _children(folder) if child.is_dir() and str(child) not in direct]
     if direct and classes:
+        what = f"images or videos ({Path(direct[0]).name})" if images else f"videos ({Path(direct[0]).name})"
         raise ValueError(
-            f"{folder} has videos ({Path(direct[0]).name}) and folders without images ({classes[0].name}): "
+            f"{folder} has {what} and folders without images ({classes[0].name}): "
             "make it one folder per class, or videos alone"
         )
     videos = []
     for child in classes:
-        paths = _videos_in(child)
+        paths = _videos_in(child, images)
         if not paths:
             raise ValueError(f"the class folder {child} has no videos: remove it, or put some there")
         videos += [Video(path, child.name) for path in paths]
     return videos or [Video(path) for path in direct]
 
 
-def _videos_in(folder: Path) -> list[str]:
+def _videos_in(folder: Path, images: bool) -> list[str]:
+    """Video files and folders of frames; with `images`, video and image files."""
+    suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
     return [
         str(child)
         for child in _children(folder)
-        if (child.is_dir() and frame_files(child))
-        or (child.is_file() and child.suffix.lower() in VIDEO_SUFFIXES)
+        if (child.is_dir() and not images and frame_files(child))
+        or (child.is_file() and child.suffix.lower() in suffixes)
     ]
 
 

@@ -58,6 +58,11 @@ class SampleOrder:
         self._permutation = lru_cache(maxsize=4 * len(self.lengths))(self._make_permutation)
         self._sources = lru_cache(maxsize=4)(self._make_sources)
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of all manifests."""
+        return sum(self.lengths)
+
     def index_of(self, serial: int) -> int:
         """The row of sample number `serial`."""
         return int(self.indices(np.asarray([serial]))[0])
@@ -122,6 +127,8 @@ class StepBatches:
         micro_batch: samples of one forward pass on one rank.
         rank, world: this process and their number.
         first_step, last_step: it yields the steps ``first_step <= s < last_step``.
+        images, image_share: which row each image is, and the share of the steps that take images, evenly
+            spread. Each order is walked by its own steps alone; rows of images follow those of the videos.
     """
 
     def __init__(
@@ -133,6 +140,8 @@ class StepBatches:
         world: int,
         first_step: int,
         last_step: int,
+        images: SampleOrder | None = None,
+        image_share: float = 0.0,
     ) -> None:
         if min(micro_batch, world, batch_size) < 1 or batch_size % (micro_batch * world):
             raise ValueError(
@@ -148,6 +157,8 @@ class StepBatches:
         self.world = world
         self.first_step = first_step
         self.last_step = last_step
+        self.images = images
+        self.image_share = image_share if images is not None else 0.0
 
     @property
     def micro_steps(self) -> int:
@@ -160,7 +171,19 @@ class StepBatches:
     def __iter__(self) -> Iterator[list[SampleKey]]:
         for step in range(self.first_step, self.last_step):
             for micro in range(self.micro_steps):
-                first = step * self.batch_size + (micro * self.world + self.rank) * self.micro_batch
-                serials = np.arange(first, first + self.micro_batch)
-                rows = self.order.indices(serials)
-                yield [SampleKey(*pair, step) for pair in zip(serials.tolist(), rows.tolist(), strict=True)]
+                first = (micro * self.world + self.rank) * self.micro_batch
+                numbers = np.arange(first, first + self.micro_batch)
+                serials = (step * self.batch_size + numbers).tolist()
+                rows = self._rows(step, numbers).tolist()
+                yield [SampleKey(*pair, step) for pair in zip(serials, rows, strict=True)]
+
+    def _rows(self, step: int, numbers: np.ndarray) -> np.ndarray:
+        """Rows of samples of a step, numbered within it."""
+        image_steps = self._image_steps(step)
+        if self.images is not None and self._image_steps(step + 1) > image_steps:
+            return self.order.num_rows + self.images.indices(image_steps * self.batch_size + numbers)
+        return self.order.indices((step - image_steps) * self.batch_size + numbers)
+
+    def _image_steps(self, steps: int) -> int:
+        """How many of the first `steps` steps take images."""
+        return int(np.floor(steps * self.image_share))

@@ -56,3 +56,19 @@ def step_cost(objective: nn.Module, batch: Batch) -> StepCost:
         flops=counter.get_total_flops() / clips,
         activation_bytes=sum(kept.values()) / clips,
     )
+
+
+@torch.no_grad()
+def forward_flops(objective: nn.Module, batch: Batch) -> dict[str, float]:
+    """Floating-point operations of one forward pass per clip, for each network of an objective, by its name."""
+    batch = batch.to("meta")
+    counter = FlopCounterMode(display=False, depth=2)
+    with counter:
+        objective(batch)
+    counts = counter.get_flop_counts()
+    root = type(objective).__name__
+    return {
+        name: sum(counts.get(f"{root}.{name}", {}).values()) / len(batch.paths)
+        for name, network in objective.named_children()
+        if any(True for _ in network.parameters())
+    }

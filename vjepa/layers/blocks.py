@@ -7,24 +7,32 @@ VideoMAE, with their parameter names; its attention is ours, for speed. Shape le
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from timm.layers import calculate_drop_path_rates, trunc_normal_
 from timm.models.eva import EvaBlock
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from vjepa.layers.attention import RotaryAttention
-from vjepa.layers.positions import PositionKind, RotaryLayout, rotary_table, sincos_table
+from vjepa.layers.positions import POSITION_TABLES, PositionKind, RotaryLayout, rotary_table
 from vjepa.tokens import Grid, gather_tokens
 
 
 class TokenTransformer(nn.Module):
     """Blocks and a last norm over any subset of the tokens of a grid.
 
-    Positions enter here: added to the tokens (`sincos`), or turned into queries and keys (`rotary`,
-    with one table for all layers and heads).
+    Positions enter here: added to the tokens (the sin-cos kinds), or turned into queries and keys
+    (`rotary`, with one table for all layers and heads). Tokens in front of those on the grid, such as
+    a class token, have no position.
+
+    Args:
+        causal: a token attends to tokens of its own and of earlier time steps only.
+        levels: numbers of the blocks whose outputs `forward` gives if asked to, each with a norm of its
+            own, ascending; the last block must be among them. Empty for the last block alone.
     """
 
     def __init__(
@@ -37,34 +45,74 @@ class TokenTransformer(nn.Module):
         positions: PositionKind = "rotary",
         rotary_layout: RotaryLayout = "interleave",
         drop_path: float = 0.0,
+        causal: bool = False,
+        levels: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} cannot be shared by {heads} heads: give a multiple of the heads")
+        if levels and (list(levels) != sorted(set(levels)) or levels[0] < 0 or levels[-1] != depth - 1):
+            raise ValueError(
+                f"levels are {list(levels)} of {depth} blocks: give block numbers that ascend to {depth - 1}"
+            )
         self.width = width
         self.head_width = width // heads
         self.positions = positions
         self.rotary_layout = rotary_layout
+        self.causal = causal
         self.grad_checkpointing = False
         rates = cast(list[float], calculate_drop_path_rates(drop_path, depth))
         self.blocks = nn.ModuleList(_block(width, heads, mlp_ratio, rate) for rate in rates)
         self.norm = _layer_norm(width)
+        self.level_norms = nn.ModuleDict({str(level): _layer_norm(width) for level in levels[:-1]})
 
-    def forward(self, tokens_BKD: Tensor, grid: Grid, index_BK: Tensor | None = None) -> Tensor:
-        """Tokens at `index_BK` of `grid` (all of them if None) to tokens of the same shape."""
-        rope = None
-        if self.positions == "sincos":
-            table = sincos_table(grid, self.width, tokens_BKD.device)
-            tokens_BKD = tokens_BKD + _at(table, index_BK).to(tokens_BKD.dtype)
-        else:
-            table = rotary_table(grid, self.head_width, self.rotary_layout, tokens_BKD.device)
-            rope = table.unsqueeze(0) if index_BK is None else _at(table, index_BK)
-        for block in self.blocks:
+    def forward(
+        self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None = None, *, levels: bool = False
+    ) -> Tensor:
+        """Tokens at `index_BK` of `grid` (all of them if None) to tokens of the same shape.
+
+        Any tokens more than there are indices stand in front and have no position. With `levels`, the
+        normalised outputs of all levels, side by side in the last dimension, the last block's at the end.
+        """
+        tokens_BXD, rope = self._place(tokens_BXD, grid, index_BK)
+        attention_mask = self._attention_mask(tokens_BXD, grid, index_BK) if self.causal else None
+        outputs = []
+        for number, block in enumerate(self.blocks):
+            arguments = {"rope": rope, "attn_mask": attention_mask}
             if self.grad_checkpointing and torch.is_grad_enabled():
-                tokens_BKD = checkpoint(block, tokens_BKD, rope=rope, use_reentrant=False)
+                tokens_BXD = checkpoint(block, tokens_BXD, use_reentrant=False, **arguments)
             else:
-                tokens_BKD = block(tokens_BKD, rope=rope)
-        return self.norm(tokens_BKD)
+                tokens_BXD = block(tokens_BXD, **arguments)
+            if levels and str(number) in self.level_norms:
+                outputs.append(self.level_norms[str(number)](tokens_BXD))
+        tokens_BXD = self.norm(tokens_BXD)
+        return torch.cat([*outputs, tokens_BXD], dim=-1) if outputs else tokens_BXD
+
+    def _place(self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Tokens with their positions added, or a rotary table for them."""
+        device, on_grid = tokens_BXD.device, grid.size if index_BK is None else index_BK.shape[1]
+        in_front = tokens_BXD.shape[1] - on_grid
+        if self.positions != "rotary":
+            table = _at(POSITION_TABLES[self.positions](grid, self.width, device), index_BK)
+            return tokens_BXD + F.pad(table, (0, 0, in_front, 0)).to(tokens_BXD.dtype), None
+        table = rotary_table(grid, self.head_width, self.rotary_layout, device)
+        rope = table.unsqueeze(0) if index_BK is None else _at(table, index_BK)
+        if in_front:
+            cosine, sine = rope.chunk(2, dim=-1)  # angle 0: nothing turns
+            cosine = F.pad(cosine, (0, 0, in_front, 0), value=1.0)
+            rope = torch.cat([cosine, F.pad(sine, (0, 0, in_front, 0))], dim=-1)
+        return tokens_BXD, rope
+
+    def _attention_mask(self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None) -> Tensor:
+        """Which key each query may see: bool ``(B or 1, 1, K, K)``."""
+        if index_BK is None:
+            index_BK = torch.arange(grid.size, device=tokens_BXD.device).unsqueeze(0)
+        if tokens_BXD.shape[1] != index_BK.shape[1]:
+            raise ValueError(
+                "causal attention has no place for tokens without a time: leave the class token out"
+            )
+        time_BK = index_BK // (grid.h * grid.w)
+        return (time_BK[:, :, None] >= time_BK[:, None, :]).unsqueeze(1)
 
     def compile_blocks(self) -> None:
         """Compile each block by itself: they are alike, so that one compilation serves all."""

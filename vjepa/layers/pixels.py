@@ -17,6 +17,8 @@ class PixelNormalizer(nn.Module):
     Bytes travel to the device and become floats there: a quarter of the traffic.
     """
 
+    mean: Tensor
+    std: Tensor
     scale: Tensor
     shift: Tensor
 
@@ -28,6 +30,8 @@ class PixelNormalizer(nn.Module):
             )
         # (x / 255 - mean) / std, as one multiplication and one addition.
         std_C11 = torch.tensor(std).view(-1, 1, 1)
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+        self.register_buffer("std", torch.tensor(std), persistent=False)
         self.register_buffer("scale", 1 / (255 * std_C11), persistent=False)
         self.register_buffer("shift", -torch.tensor(mean).view(-1, 1, 1) / std_C11, persistent=False)
 

@@ -1,4 +1,4 @@
-"""Where a token is: 3-D sin-cos and 3-D rotary tables, for any grid.
+"""Where a token is: sin-cos and 3-D rotary tables, for any grid.
 
 Shape letters as in `vjepa.tokens`; d is the width of one attention head.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vjepa.tokens import Grid
 
-PositionKind = Literal["rotary", "sincos"]
+PositionKind = Literal["rotary", "sincos", "sincos_plane", "sinusoid"]
 RotaryLayout = Literal["interleave", "tile"]
 
 _PERIOD = 10_000.0
@@ -26,7 +26,7 @@ def grid_coordinates(grid: Grid, device: torch.device | None = None) -> Tensor:
 
 def _angles(position_N: Tensor, num_frequencies: int) -> Tensor:
     """``position * 10000^(-i / num_frequencies)``: ``(N,) -> (N, num_frequencies)``."""
-    exponent = torch.arange(num_frequencies, dtype=torch.float32, device=position_N.device)
+    exponent = torch.arange(num_frequencies, dtype=position_N.dtype, device=position_N.device)
     return position_N[:, None] * _PERIOD ** -(exponent / num_frequencies)
 
 
@@ -40,6 +40,35 @@ def sincos_table(grid: Grid, width: int, device: torch.device | None = None) -> 
     parts = [_angles(position_N, num_frequencies) for position_N in grid_coordinates(grid, device).unbind(-1)]
     table_ND = torch.cat([torch.cat([part.sin(), part.cos()], dim=-1) for part in parts], dim=-1)
     return table_ND[:, :width]
+
+
+def sincos_plane_table(grid: Grid, width: int, device: torch.device | None = None) -> Tensor:
+    """Fixed 2-D sin-cos embedding ``(N, D)`` of MAE (arXiv 2111.06377) and I-JEPA; time plays no part.
+
+    One half of the values for the column, then one for the row; in each half sines, then cosines.
+    """
+    if width % 4:
+        raise ValueError(f"width {width} cannot hold sines and cosines of two axes: give a multiple of 4")
+    _, row_N, column_N = grid_coordinates(grid, device).unbind(-1)
+    parts = [_angles(position_N, width // 4) for position_N in (column_N, row_N)]
+    return torch.cat([torch.cat([part.sin(), part.cos()], dim=-1) for part in parts], dim=-1)
+
+
+def sinusoid_table(grid: Grid, width: int, device: torch.device | None = None) -> Tensor:
+    """Fixed 1-D embedding ``(N, D)`` of a token's number, sine and cosine in turn (VideoMAE, arXiv 2203.12602)."""
+    if width % 2:
+        raise ValueError(f"width {width} cannot hold pairs of sine and cosine: give an even width")
+    # In double precision: the published table is made in numpy, and a token's number may be large.
+    angle = _angles(torch.arange(grid.size, dtype=torch.float64, device=device), width // 2)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
+
+
+POSITION_TABLES = {
+    "sincos": sincos_table,
+    "sincos_plane": sincos_plane_table,
+    "sinusoid": sinusoid_table,
+}
+"""What is added to tokens, by kind of position; `rotary` is turned into queries and keys instead."""
 
 
 def rotary_table(

@@ -16,10 +16,15 @@ from vjepa.tokens import Grid
 
 
 class MaskIndices(NamedTuple):
-    """Context and target token indices, int64, ascending, disjoint: ``(B, K)`` and ``(B, M)``."""
+    """Context and target token indices, int64, disjoint: ``(B, K)`` and ``(B, M)``.
+
+    The targets are `groups` groups of equal length, one after the other, each predicted by itself; within a group
+    indices ascend, as do those of the context.
+    """
 
     context_BK: np.ndarray
     target_BM: np.ndarray
+    groups: int = 1
 
 
 class Mask(Protocol):

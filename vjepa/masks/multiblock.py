@@ -11,9 +11,8 @@ from typing import Literal
 import numpy as np
 
 from vjepa.masks.base import MaskIndices, split_tokens
+from vjepa.masks.blocks import Range, block_size, check_range, place_blocks
 from vjepa.tokens import Grid
-
-Range = tuple[float, float]
 
 # Lengths are the 4 % quantile of what a block size gives: about the minimum over 24 clips, the published
 # batch of one GPU, to which the published code cuts. Samples below it are drawn again.
@@ -52,12 +51,9 @@ class MultiBlock:
     def __post_init__(self) -> None:
         if self.num_blocks < 1:
             raise ValueError(f"num_blocks is {self.num_blocks}: give 1 or more")
-        for name in ("spatial_scale", "temporal_scale"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high <= 1:
-                raise ValueError(f"{name} is ({low}, {high}): give 0 < low <= high <= 1")
-        if not 0 < self.aspect_ratio[0] <= self.aspect_ratio[1]:
-            raise ValueError(f"aspect_ratio is {self.aspect_ratio}: give 0 < low <= high")
+        check_range("spatial_scale", self.spatial_scale, 1)
+        check_range("temporal_scale", self.temporal_scale, 1)
+        check_range("aspect_ratio", self.aspect_ratio, math.inf)
         if not 0 < self.max_temporal_keep <= 1:
             raise ValueError(f"max_temporal_keep is {self.max_temporal_keep}: give a share in (0, 1]")
         if self.max_keep is not None and self.max_keep < 1:
@@ -79,22 +75,11 @@ class MultiBlock:
         length, area, aspect = (
             rng.uniform(*bounds) for bounds in (self.temporal_scale, self.spatial_scale, self.aspect_ratio)
         )
-        num_spatial = int(grid.h * grid.w * area)
-        height = round(math.sqrt(num_spatial * aspect))
-        width = round(math.sqrt(num_spatial / aspect))
-        return Grid(max(1, int(grid.t * length)), min(max(height, 1), grid.h), min(max(width, 1), grid.w))
+        return block_size(grid, length, area, aspect)
 
     def _hidden(self, grid: Grid, block: Grid, uniform_BX3: np.ndarray) -> np.ndarray:
         """Union of blocks placed by uniform numbers in [0, 1): bool ``(B, N)``."""
-        start_BX3 = np.floor(uniform_BX3 * (np.array(grid) - np.array(block) + 1)).astype(np.int64)
-        covered = [
-            (np.arange(length) >= start) & (np.arange(length) < start + extent)
-            for length, extent, start in zip(grid, block, np.split(start_BX3, 3, axis=-1), strict=True)
-        ]
-        time_BXt, row_BXh, column_BXw = covered
-        hidden_BXthw = (
-            time_BXt[..., :, None, None] & row_BXh[..., None, :, None] & column_BXw[..., None, None, :]
-        )
+        hidden_BXthw = place_blocks(grid, block, uniform_BX3)
         hidden_Bthw = np.logical_or.reduce(hidden_BXthw, axis=1)
         hidden_Bthw[:, max(1, int(grid.t * self.max_temporal_keep)) :] = True
         hidden_BN = hidden_Bthw.reshape(len(hidden_Bthw), -1)

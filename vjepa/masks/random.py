@@ -31,12 +31,24 @@ class RandomMask:
 
 @dataclass(frozen=True, kw_only=True)
 class TubeMask:
-    """Hide a share of the places on the image plane, at all times (VideoMAE, arXiv 2203.12602; .9)."""
+    """Hide a share of the places on the image plane, at all times (VideoMAE, arXiv 2203.12602; .9).
+
+    Attributes:
+        ratio: share of the places that is hidden.
+        running_cell: share of the hidden tokens that is not predicted either (VideoMAE v2, arXiv 2303.16727; .5):
+            of every 2 x 2 places, ``int(4 * running_cell)`` are left out, moving on by one with each time step.
+            Null predicts all that is hidden.
+    """
 
     ratio: float = 0.9
+    running_cell: float | None = None
 
     def __post_init__(self) -> None:
         _check_ratio(self.ratio)
+        if self.running_cell is not None and not 1 <= int(4 * self.running_cell) <= 3:
+            raise ValueError(
+                f"running_cell is {self.running_cell}: give .25, .5 or .75 (1 to 3 of 4 places), or null"
+            )
 
     def sample(
         self, grid: Grid, sample_rngs: Sequence[np.random.Generator], step_rng: np.random.Generator
@@ -45,12 +57,32 @@ class TubeMask:
         plane = Grid(1, grid.h, grid.w)
         first = RandomMask(ratio=self.ratio).sample(plane, sample_rngs, step_rng)
         offset = plane.size * np.arange(grid.t)[:, None]
-        return MaskIndices(
-            *(
-                (index[:, None, :] + offset).reshape(len(index), -1)
-                for index in (first.context_BK, first.target_BM)
-            )
+        context_BK, target_BM = (
+            (index[:, None, :] + offset).reshape(len(index), -1)
+            for index in (first.context_BK, first.target_BM)
         )
+        if self.running_cell is None:
+            return MaskIndices(context_BK, target_BM)
+        return MaskIndices(context_BK, self._decoded(grid, target_BM, sample_rngs))
+
+    def _decoded(
+        self, grid: Grid, hidden_BM: np.ndarray, sample_rngs: Sequence[np.random.Generator]
+    ) -> np.ndarray:
+        """The hidden tokens that are predicted, equally many of each sample.
+
+        With a number of time steps that is a multiple of 4 every place is left out equally often, so the
+        numbers agree by themselves; else what is too many goes at random.
+        """
+        left_out = int(4 * (self.running_cell or 0))
+        time, row, column = np.unravel_index(hidden_BM, grid)
+        phase_B1 = np.array([[rng.integers(4)] for rng in sample_rngs])
+        kept_BM = (2 * (row % 2) + column % 2 - time - phase_B1) % 4 >= left_out
+        # Enough for any phase and any choice of places: a function of the grid and the ratio alone.
+        places = hidden_BM.shape[1] // grid.t
+        count = max(places * (grid.t * (4 - left_out) // 4), 1)
+        key_BM = np.stack([rng.random(hidden_BM.shape[1]) for rng in sample_rngs])
+        order_BM = np.argsort(key_BM + ~kept_BM, axis=1)[:, :count]
+        return np.sort(np.take_along_axis(hidden_BM, order_BM, axis=1), axis=1)
 
 
 def _check_ratio(ratio: float) -> None:

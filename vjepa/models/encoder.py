@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from vjepa.layers.blocks import TokenTransformer, init_weights
 from vjepa.layers.positions import PositionKind, RotaryLayout
 from vjepa.layers.tubelet import TubeletEmbed
 from vjepa.tokens import Grid, Tubelet
+
+_MODALITY_STD = 1e-6  # V-JEPA 2.1: alike at first, told apart as training goes
 
 
 class VideoEncoder(nn.Module):
@@ -19,9 +24,15 @@ class VideoEncoder(nn.Module):
         width, depth, heads, mlp_ratio: size of the transformer (`vjepa.models.sizes.SIZES`).
         tubelet: extent of a token in frames, rows, columns.
         channels: of the pixels.
-        positions: `rotary` (relative; extends past the trained grid) or `sincos` (absolute).
+        positions: `rotary` (relative; extends past the trained grid); or fixed and added: `sincos` (3-D,
+            V-JEPA), `sincos_plane` (2-D, MAE and I-JEPA), `sinusoid` (1-D, VideoMAE).
         rotary_layout: `interleave` for new models, `tile` for released V-JEPA 2 weights.
         drop_path: stochastic depth of the last block; the rates rise linearly to it.
+        causal: tokens see their own and earlier time steps only, so that what comes later changes nothing.
+        class_token: one learnt token more, as in MAE; it takes part and is not returned by `forward`.
+        image_tokenizer: single frames have a patch embedding of their own, one frame deep, and both kinds a
+            learnt vector that tells them apart (V-JEPA 2.1, arXiv 2603.14482).
+        levels: blocks whose outputs `forward` gives if asked to, ascending to the last (V-JEPA 2.1).
     """
 
     def __init__(
@@ -36,34 +47,67 @@ class VideoEncoder(nn.Module):
         positions: PositionKind = "rotary",
         rotary_layout: RotaryLayout = "interleave",
         drop_path: float = 0.0,
+        causal: bool = False,
+        class_token: bool = False,
+        image_tokenizer: bool = False,
+        levels: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.width = width
         self.tubelet = Tubelet(*tubelet)
         self.patch_embed = TubeletEmbed(width, self.tubelet, channels)
         self.transformer = TokenTransformer(
-            width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio,
-            positions=positions, rotary_layout=rotary_layout, drop_path=drop_path,
+            width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio, positions=positions,
+            rotary_layout=rotary_layout, drop_path=drop_path, causal=causal, levels=levels,
         )  # fmt: skip
+        self.image_embed = (
+            TubeletEmbed(width, self.tubelet._replace(t=1), channels) if image_tokenizer else None
+        )
         init_weights(self)
+        self.class_token = nn.Parameter(0.02 * torch.randn(1, width)) if class_token else None
+        self.modality_tokens = (
+            nn.Parameter(_MODALITY_STD * torch.randn(2, width)) if image_tokenizer else None
+        )
 
     def grid_of(self, video_BCTHW: Tensor) -> Grid:
         """The token grid ``(t, h, w)`` of a video."""
         return self.tubelet.grid_of(*video_BCTHW.shape[2:])
 
-    def forward(self, video_BCTHW: Tensor, keep_BK: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        video_BCTHW: Tensor,
+        keep_BK: Tensor | None = None,
+        *,
+        levels: bool = False,
+        class_token: bool = False,
+    ) -> Tensor:
         """Encode normalised float pixels.
 
         Args:
             video_BCTHW: ``(B, C, T, H, W)``.
             keep_BK: int64 indices of the tokens to see, in ``[0, N)``; None sees all. Tokens that are
                 not kept do not enter any computation.
+            levels: give the tokens of all levels, side by side, the last block's at the end.
+            class_token: give the class token, too, in front, where there is one: a decoder wants it.
 
         Returns:
             Tokens after the last norm, ``(B, K, D)`` in the order of `keep_BK`, or ``(B, N, D)``.
         """
-        tokens_BKD = self.patch_embed(video_BCTHW, keep_BK)
-        return self.transformer(tokens_BKD, self.grid_of(video_BCTHW), keep_BK)
+        tokens_BXD = self._embed(video_BCTHW, keep_BK)
+        in_front = 0
+        if self.class_token is not None:
+            class_B1D = self.class_token.to(tokens_BXD.dtype).expand(len(tokens_BXD), -1, -1)
+            tokens_BXD = torch.cat([class_B1D, tokens_BXD], dim=1)
+            in_front = 0 if class_token else 1
+        tokens_BXY = self.transformer(tokens_BXD, self.grid_of(video_BCTHW), keep_BK, levels=levels)
+        return tokens_BXY[:, in_front:]
+
+    def _embed(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> Tensor:
+        if self.image_embed is None or self.modality_tokens is None:
+            return self.patch_embed(video_BCTHW, keep_BK)
+        is_image = video_BCTHW.shape[2] == 1
+        embed = self.image_embed if is_image else self.patch_embed
+        return embed(video_BCTHW, keep_BK) + self.modality_tokens[int(is_image)]
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute blocks in the backward pass instead of keeping their activations."""

@@ -1,6 +1,6 @@
 """The predictor: from context tokens to what stands at target positions.
 
-Shape letters as in `vjepa.tokens`; E is the predictor's own width.
+Shape letters as in `vjepa.tokens`; E is the predictor's own width, Y that of what it predicts, G groups.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ class Predictor(nn.Module):
     indices alone, so the order of tokens does not matter and any grid will do.
 
     Args:
-        in_width: width of the context tokens, D.
+        in_width: width of the context tokens; that of all levels together where the encoder has levels.
         out_width: of the predicted vectors.
         width, depth, heads: of the predictor itself.
         num_mask_tokens: learnt placeholders for targets, one for every kind of mask.
+        hidden_width: where given, context tokens enter through an MLP with so many hidden values instead of
+            one matrix (V-JEPA 2.1, for tokens of several levels).
+        predicts_context: it has a second output, at the context's own positions (V-JEPA 2.1).
     """
 
     def __init__(
@@ -39,31 +42,46 @@ class Predictor(nn.Module):
         num_mask_tokens: int = 1,
         positions: PositionKind = "rotary",
         rotary_layout: RotaryLayout = "interleave",
+        hidden_width: int | None = None,
+        predicts_context: bool = False,
     ) -> None:
         super().__init__()
-        self.embed = nn.Linear(in_width, width)
+        self.embed = _embedding(in_width, hidden_width, width)
         self.mask_tokens = nn.Parameter(torch.zeros(num_mask_tokens, width))
         self.transformer = TokenTransformer(
             width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio,
             positions=positions, rotary_layout=rotary_layout,
         )  # fmt: skip
         self.proj = nn.Linear(width, out_width)
+        self.context_proj = nn.Linear(width, out_width) if predicts_context else None
         init_weights(self)
 
     def forward(
-        self, tokens_BKD: Tensor, context_BK: Tensor, target_BM: Tensor, grid: Grid, mask_token: int = 0
+        self,
+        tokens_BKD: Tensor,
+        context_BK: Tensor,
+        target_BM: Tensor,
+        grid: Grid,
+        mask_token: int = 0,
+        groups: int = 1,
+        *,
+        seen: bool = False,
     ) -> Tensor:
         """Predict the targets.
 
         Args:
-            tokens_BKD: encoded context, ``(B, K, D)``.
+            tokens_BKD: encoded context, ``(B, K, D)``; tokens more than `context_BK` has stand in front and
+                have no position (a class token).
             context_BK: int64 positions of those tokens on `grid`, in ``[0, N)``.
             target_BM: int64 positions to predict.
             grid: ``(t, h, w)`` that both index into; time may reach beyond the context.
             mask_token: which learnt placeholder stands at the targets, in ``[0, num_mask_tokens)``.
+            groups: the targets are so many groups of equal length, one after the other, each predicted from the
+                context as if the others were not there (I-JEPA's target blocks).
+            seen: predict at the context, too, in front of the targets.
 
         Returns:
-            ``(B, M, out_width)``, in the order of `target_BM`.
+            ``(B, M, out_width)``, in the order of `target_BM`; with `seen`, ``(B, K + M, out_width)``.
         """
         if not 0 <= mask_token < len(self.mask_tokens):
             raise ValueError(
@@ -71,14 +89,31 @@ class Predictor(nn.Module):
                 "counted from 0"
             )
         context_BKE = self.embed(tokens_BKD)
-        num_targets = target_BM.shape[1]
-        target_BME = (
-            self.mask_tokens[mask_token].to(context_BKE.dtype).expand(len(target_BM), num_targets, -1)
-        )
-        tokens_BXE = torch.cat([context_BKE, target_BME], dim=1)
-        tokens_BXE = self.transformer(tokens_BXE, grid, torch.cat([context_BK, target_BM], dim=1))
-        return self.proj(tokens_BXE[:, -num_targets:])
+        index_BM = target_BM
+        if groups > 1:  # folded into the batch
+            index_BM = target_BM.reshape(len(target_BM) * groups, -1)
+            context_BK = context_BK.repeat_interleave(groups, dim=0)
+            context_BKE = context_BKE.repeat_interleave(groups, dim=0)
+        mask_token_E = self.mask_tokens[mask_token].to(context_BKE.dtype)
+        tokens_BXE = torch.cat([context_BKE, mask_token_E.expand(*index_BM.shape, -1)], dim=1)
+        tokens_BXE = self.transformer(tokens_BXE, grid, torch.cat([context_BK, index_BM], dim=1))
+        context_BKE, target_BME = tokens_BXE.tensor_split([tokens_BXE.shape[1] - index_BM.shape[1]], dim=1)
+        predicted_BMY = self.proj(target_BME).reshape(*target_BM.shape, -1)
+        return torch.cat([self._at_context(context_BKE), predicted_BMY], dim=1) if seen else predicted_BMY
+
+    def _at_context(self, context_BKE: Tensor) -> Tensor:
+        if self.context_proj is None:
+            raise ValueError(
+                "this predictor has no output at the context: build it with predicts_context=True"
+            )
+        return self.context_proj(context_BKE)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute blocks in the backward pass instead of keeping their activations."""
         self.transformer.grad_checkpointing = enable
+
+
+def _embedding(in_width: int, hidden_width: int | None, width: int) -> nn.Module:
+    if hidden_width is None:
+        return nn.Linear(in_width, width)
+    return nn.Sequential(nn.Linear(in_width, hidden_width), nn.GELU(), nn.Linear(hidden_width, width))

@@ -12,11 +12,12 @@ from vjepa.models.predictor import Predictor
 
 
 class WorldModel(nn.Module):
-    """An encoder and, where the weights have one, a predictor.
+    """An encoder and, where the weights have one, a predictor of embeddings or a decoder of pixels.
 
     Attributes:
         encoder: `VideoEncoder`; normalised pixels ``(B, C, T, H, W)`` to tokens.
         predictor: `Predictor` of target embeddings, or None.
+        decoder: `Predictor` of pixels, of a masked auto-encoder, or None.
         normalizer: uint8 ``(B, T, C, H, W)`` to normalised pixels.
         config: nested dictionary: constructor arguments, which encoder this is, how it was trained.
     """
@@ -25,7 +26,8 @@ class WorldModel(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = VideoEncoder(**config["encoder"])
-        self.predictor = Predictor(**config["predictor"]) if config.get("predictor") else None
+        self.predictor = Predictor(**config["predictor"]) if "predictor" in config else None
+        self.decoder = Predictor(**config["decoder"]) if "decoder" in config else None
         self.normalizer = PixelNormalizer(**config["pixels"])
 
     def encode(self, video_BTCHW: Tensor) -> Tensor:

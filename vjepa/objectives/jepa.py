@@ -1,12 +1,14 @@
 """Predict embeddings of what is hidden from embeddings of what is seen (V-JEPA, arXiv 2404.08471).
 
-Shape letters as in `vjepa.tokens`.
+The same module is I-JEPA on images, future prediction with future masks, V-JEPA 2.1 with several levels and
+a loss at the context: masks and arguments tell them apart. Shape letters as in `vjepa.tokens`; Y is the width of
+all levels together.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +18,37 @@ from vjepa.batch import Batch, TokenMask
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
+from vjepa.objectives.context_loss import ContextLoss
+from vjepa.objectives.distances import DISTANCES, DistanceName
+from vjepa.objectives.regularizers import Regularizer
 from vjepa.tokens import Grid, gather_tokens
 
 
+class Prediction(NamedTuple):
+    """What one mask gave: embeddings of the context, predictions of the targets and, with a loss there, of the context."""
+
+    context_BKD: Tensor
+    predicted_BMY: Tensor
+    seen_BKY: Tensor
+
+
 class JEPA(nn.Module):
-    """A joint-embedding predictive architecture with a slowly moving target encoder.
+    """A joint-embedding predictive architecture.
+
+    Constant embeddings would be predicted without error. What keeps them from it is a part: a target encoder
+    that follows the encoder slowly (`target_encoder` and `momentum`), one that was trained before and stays as it
+    is (`target_encoder` alone), or no target encoder but a `regularizer` of the embeddings.
 
     Args:
         encoder: sees context tokens only; trained.
         predictor: predicts target embeddings; trained.
         normalizer: bytes to pixels.
+        target_encoder: gives the targets, without gradient; None for the encoder itself, with gradient.
         momentum: share of itself that the target encoder keeps after an optimiser step, as a function of
-            the number of steps taken.
-        loss_exponent: p in ``|difference|^p / p``; 1 as published.
+            the number of steps taken; None if it stays as it is.
+        regularizer: a further loss on the embeddings.
+        distance: of predictions from targets.
+        context_loss: also predict what is seen (V-JEPA 2.1).
     """
 
     def __init__(
@@ -37,71 +57,115 @@ class JEPA(nn.Module):
         encoder: VideoEncoder,
         predictor: Predictor,
         normalizer: PixelNormalizer,
-        momentum: Callable[[int], float],
-        loss_exponent: float = 1.0,
+        target_encoder: VideoEncoder | None,
+        momentum: Callable[[int], float] | None = None,
+        regularizer: Regularizer | None = None,
+        distance: DistanceName = "l1",
+        context_loss: ContextLoss | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.predictor = predictor
-        self.target_encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.target_encoder = None if target_encoder is None else target_encoder.requires_grad_(False)
         self.normalizer = normalizer
         self.momentum = momentum
-        self.loss_exponent = loss_exponent
+        self.regularizer = regularizer
+        self.distance = DISTANCES[distance]
+        self.context_loss = context_loss
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and what tells whether it means anything.
 
         Returns:
-            ``loss``: mean over masks, targets and dimensions. ``relative_error``: the loss over that of
-            predicting, at each position, the mean target of the batch (of two clips or more); 1 has learnt
-            nothing that differs between clips. ``context_BD``, ``target_BD``, ``predicted_BD``: embeddings averaged over tokens,
+            ``loss``: mean over masks, targets and dimensions, with the further losses that there are; those
+            are also given by their names. ``relative_error``: the error of prediction over that of predicting, at
+            each position, the mean target of the batch (of two clips or more); 1 has learnt nothing that differs
+            between clips. ``context_BD``, ``target_BD``, ``predicted_BD``: embeddings averaged over tokens,
             before any LayerNorm of the targets.
         """
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         grid = self.encoder.grid_of(video_BCTHW)
-        embedding_BND = self.forward_target(video_BCTHW)
-        target_BND = F.layer_norm(embedding_BND, embedding_BND.shape[-1:])
-        mean_target_ND = target_BND.mean(dim=0)
+        embedding_BND, target_BNY = self.forward_target(video_BCTHW)
+        predictions = [self._predict(video_BCTHW, grid, mask) for mask in batch.masks]
+        errors, mean_errors = self._errors(batch.masks, predictions, target_BNY)
 
-        losses, mean_losses = [], []
-        for number, mask in enumerate(batch.masks):
-            context_BKD, predicted_BMD = self.forward_context(video_BCTHW, grid, mask, number)
-            target_BMD = gather_tokens(target_BND, mask.target_BM)
-            losses.append(self._distance(predicted_BMD, target_BMD))
-            with torch.no_grad():
-                mean_losses.append(self._distance(mean_target_ND[mask.target_BM], target_BMD))
-
-        loss = torch.stack(losses).mean()
+        loss = errors.mean()
         outputs = {
-            "loss": loss,
-            "context_BD": context_BKD.detach().mean(dim=1),
-            "target_BD": embedding_BND.mean(dim=1),
-            "predicted_BD": predicted_BMD.detach().mean(dim=1),
+            "target_BD": embedding_BND.detach().mean(dim=1),
+            "context_BD": predictions[-1].context_BKD.detach().mean(dim=1),
+            "predicted_BD": predictions[-1].predicted_BMY.detach().mean(dim=1),
         }
         if len(video_BCTHW) > 1:
-            outputs["relative_error"] = loss.detach() / torch.stack(mean_losses).mean()
-        return outputs
+            outputs["relative_error"] = loss.detach() / mean_errors.mean()
+        further = self._further_losses(batch, grid, predictions, embedding_BND, target_BNY)
+        return {"loss": sum(further.values(), loss), **further, **outputs}
 
-    @torch.no_grad()
-    def forward_target(self, video_BCTHW: Tensor) -> Tensor:
-        """Embeddings of all tokens by the target encoder, ``(B, N, D)``."""
-        return self.target_encoder(video_BCTHW)
+    def forward_target(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings of all tokens ``(B, N, D)``, and the targets made of them ``(B, N, Y)``.
 
-    def forward_context(
-        self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask, mask_token: int
+        Of a target encoder, every level is normalised over its features, without learnt parameters. Of the
+        encoder itself they stay as they are: their scale is the regularizer's business.
+        """
+        if self.target_encoder is None:
+            target_BNY = self.encoder(video_BCTHW, levels=True)
+            return target_BNY[..., -self.encoder.width :], target_BNY
+        with torch.no_grad():
+            width = self.target_encoder.width
+            levels_BNY = self.target_encoder(video_BCTHW, levels=True)
+            levels_BNLD = levels_BNY.unflatten(-1, (-1, width))
+            return levels_BNY[..., -width:], F.layer_norm(levels_BNLD, (width,)).flatten(-2)
+
+    def _predict(self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask) -> Prediction:
+        context_BKY = self.encoder(video_BCTHW, mask.context_BK, levels=True)
+        seen = self.context_loss is not None
+        predicted_BXY = self.predictor(
+            context_BKY, mask.context_BK, mask.target_BM, grid, mask.number, mask.groups, seen=seen
+        )
+        seen_BKY, predicted_BMY = predicted_BXY.tensor_split([mask.context_BK.shape[1] if seen else 0], dim=1)
+        return Prediction(context_BKY[..., -self.encoder.width :], predicted_BMY, seen_BKY)
+
+    def _errors(
+        self, masks: Sequence[TokenMask], predictions: Sequence[Prediction], target_BNY: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Embeddings of the context, ``(B, K, D)``, and predictions of the targets, ``(B, M, D)``."""
-        context_BKD = self.encoder(video_BCTHW, mask.context_BK)
-        predicted_BMD = self.predictor(context_BKD, mask.context_BK, mask.target_BM, grid, mask_token)
-        return context_BKD, predicted_BMD
+        """Error of each mask's predictions, and of the batch's mean targets in their place."""
+        mean_target_NY = target_BNY.detach().mean(dim=0)
+        errors, mean_errors = [], []
+        for mask, prediction in zip(masks, predictions, strict=True):
+            target_BMY = gather_tokens(target_BNY, mask.target_BM)
+            errors.append(self.distance(prediction.predicted_BMY.float(), target_BMY.float()).mean())
+            with torch.no_grad():
+                mean_error = self.distance(mean_target_NY[mask.target_BM].float(), target_BMY.float())
+                mean_errors.append(mean_error.mean())
+        return torch.stack(errors), torch.stack(mean_errors)
 
-    def _distance(self, predicted: Tensor, target: Tensor) -> Tensor:
-        difference = (predicted.float() - target.float()).abs()
-        return difference.pow(self.loss_exponent).mean() / self.loss_exponent
+    def _further_losses(
+        self,
+        batch: Batch,
+        grid: Grid,
+        predictions: Sequence[Prediction],
+        embedding_BND: Tensor,
+        target_BNY: Tensor,
+    ) -> dict[str, Tensor]:
+        further: dict[str, Tensor] = {}
+        if self.context_loss is not None:
+            losses = [
+                self.context_loss(prediction.seen_BKY, target_BNY, mask, grid, batch.step, self.distance)
+                for mask, prediction in zip(batch.masks, predictions, strict=True)
+            ]
+            further["context_loss"] = torch.stack(losses).mean()
+        if self.regularizer is not None:
+            predicted = [
+                (prediction.predicted_BMY, mask.target_BM)
+                for mask, prediction in zip(batch.masks, predictions, strict=True)
+            ]
+            further |= self.regularizer(embedding_BND, predicted, batch.step)
+        return further
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         """Move the target encoder towards the encoder; `step` optimiser steps have been taken."""
+        if self.target_encoder is None or self.momentum is None:
+            return
         torch._foreach_lerp_(
             list(self.target_encoder.parameters()),
             list(self.encoder.parameters()),
@@ -111,5 +175,6 @@ class JEPA(nn.Module):
     def train(self, mode: bool = True) -> JEPA:
         """Training mode; the target encoder never drops paths."""
         super().train(mode)
-        self.target_encoder.eval()
+        if self.target_encoder is not None:
+            self.target_encoder.eval()
         return self

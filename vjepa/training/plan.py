@@ -43,7 +43,7 @@ def describe_run(config: Config, num_videos: int, accelerator: Accelerator) -> s
 
 
 def example_batch(config: Config, clips: int = 2) -> Batch:
-    """A batch of the configured shape: black clips, masks drawn with fixed seeds."""
+    """A batch of the configured shape: black clips, every mask, drawn with fixed seeds."""
     height, width = build.clip_size(config)
     frames, channels = config.data.clip.num_frames, len(config.data.mean)
     grid = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width)
@@ -51,7 +51,8 @@ def example_batch(config: Config, clips: int = 2) -> Batch:
     for number, mask in enumerate(config.masks.all):
         rngs = [np.random.default_rng([clip, number]) for clip in range(clips)]
         drawn = mask.sample(grid, rngs, np.random.default_rng(number))
-        masks.append(TokenMask(torch.from_numpy(drawn.context_BK), torch.from_numpy(drawn.target_BM)))
+        index = (torch.from_numpy(index_BX) for index_BX in (drawn.context_BK, drawn.target_BM))
+        masks.append(TokenMask(*index, number, drawn.groups))
     return Batch(
         video_BTCHW=torch.zeros(clips, frames, channels, height, width, dtype=torch.uint8),
         masks=tuple(masks),

@@ -12,17 +12,15 @@ from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import ProjectConfiguration, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, set_seed
 from torch import nn
-from torch.utils.data import DataLoader
 
 from vjepa import build
 from vjepa.batch import Batch
 from vjepa.config import Config, config_tree
 from vjepa.cpu_threads import threads_per_process
-from vjepa.data.collate import MaskCollator
-from vjepa.data.sampling import StepBatches
 from vjepa.evaluation.report import draw_report, summary_table
+from vjepa.objectives.jepa import JEPA
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import describe_run
 from vjepa.training.probe import probe_encoders
@@ -34,7 +32,20 @@ from vjepa.weights import save_pretrained
 
 
 def pretrain(config: Config) -> dict[str, Any]:
-    """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
+    """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds.
+
+    Where a frozen target encoder is to be trained first, that is a run of its own, in the folder ``teacher`` of this
+    one; it goes on, or is found finished, in the same way.
+    """
+    if config.objective.trains_teacher:
+        _run(build.teacher_config(config))
+    summary = _run(config)
+    PartialState().destroy_process_group()
+    return summary
+
+
+def _run(config: Config) -> dict[str, Any]:
+    """One stage, with a folder of its own."""
     started = time.perf_counter()
     accelerator = _accelerator(config)
     say = accelerator.print
@@ -46,31 +57,18 @@ def pretrain(config: Config) -> dict[str, Any]:
     accelerator.wait_for_everyone()
 
     sources = build.training_sources(config)
-    num_videos = sum(len(source) for source in sources)
     set_seed(config.seed)
-    objective = build.build_objective(config)
-    if config.init is not None:
-        build.load_weights(objective, config.init)
-    say(describe_run(config, num_videos, accelerator))
+    objective = _objective(config)
+    say(describe_run(config, sources.num_rows, accelerator))
     # From here on each process has random numbers of its own (drop path), the networks being equal.
     set_seed(config.seed, device_specific=True)
 
-    dataset = build.build_dataset(config, sources)
-    collate = MaskCollator(config.masks.all, config.encoder.tubelet, config.seed)
-    micro_batch = (
-        config.optim.batch_size // accelerator.num_processes // accelerator.gradient_accumulation_steps
-    )
-
     def batches(first_step: int) -> Iterable[Batch]:
-        sampler = StepBatches(
-            build.sample_order(config, sources), batch_size=config.optim.batch_size, micro_batch=micro_batch,
-            rank=accelerator.process_index, world=accelerator.num_processes,
-            first_step=first_step, last_step=config.optim.steps,
-        )  # fmt: skip
-        return DataLoader(
-            dataset, batch_sampler=cast(Any, sampler), collate_fn=collate, num_workers=config.data.workers,
+        world, parts = accelerator.num_processes, accelerator.gradient_accumulation_steps
+        return build.build_batches(
+            config, sources, micro_batch=config.optim.batch_size // world // parts,
+            rank=accelerator.process_index, world=world, first_step=first_step,
             pin_memory=accelerator.device.type == "cuda", worker_init_fn=leave_signals_to_parent,
-            generator=torch.Generator(),  # its own: the run's random state must not depend on workers
         )  # fmt: skip
 
     prepared, optimizer = accelerator.prepare(objective, build_optimizer(objective, config.optim))
@@ -80,7 +78,7 @@ def pretrain(config: Config) -> dict[str, Any]:
         objective=prepared,
         optimizer=optimizer,
         batches=batches,
-        unreadable=UnreadableVideos(num_videos, config.data.max_unreadable, say),
+        unreadable=UnreadableVideos(sources.num_rows, config.data.max_unreadable, say),
         folder=folder,
         optim=config.optim,
         train=config.train,
@@ -89,11 +87,24 @@ def pretrain(config: Config) -> dict[str, Any]:
     return _finish(config, accelerator, prepared, folder, started)
 
 
+def _objective(config: Config) -> nn.Module:
+    """The objective with the weights that it starts from."""
+    objective = build.build_objective(config)
+    if config.init is not None:
+        build.load_weights(objective, config.init)
+    if config.objective.predict == "embeddings" and config.objective.stabilizer == "frozen":
+        build.load_teacher(cast(JEPA, objective), build.teacher_folder(config))
+    return objective
+
+
 def _finish(
     config: Config, accelerator: Accelerator, prepared: nn.Module, folder: RunFolder, started: float
 ) -> dict[str, Any]:
     """Model, probes, summary and picture."""
     state = accelerator.get_state_dict(prepared)
+    if config.objective.stabilizer == "frozen":
+        # It is another run's model, and has its own folder.
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("target_encoder.")}
     summary: dict[str, Any] = {}
     if accelerator.is_main_process:
         save_pretrained(folder.model, state, build.model_config(config))
@@ -111,7 +122,8 @@ def _finish(
         draw_report(records, summary, folder.picture)
         print(summary_table(summary, folder.path))
     accelerator.wait_for_everyone()
-    accelerator.end_training()
+    for tracker in accelerator.trackers:
+        tracker.finish()
     return summary
 
 
@@ -135,6 +147,10 @@ def _accelerator(config: Config) -> Accelerator:
         log_with=config.train.trackers or None,
         project_config=ProjectConfiguration(project_dir=config.output_dir, logging_dir=config.output_dir),
         step_scheduler_with_optimizer=False,
+        # A step on videos leaves the images' tokenizer alone, and the other way round.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=config.encoder.image_tokenizer),
+        ],
     )
 
 
@@ -149,6 +165,12 @@ def _accumulation(config: Config, world: int) -> int:
     parts = 1 if most is None else math.ceil(share / most)
     while share % parts:
         parts += 1
+    if parts > 1 and config.objective.measures_batch:
+        raise ValueError(
+            f"train.micro_batch {most} cuts a step into {parts} parts, but objective.stabilizer "
+            f"{config.objective.stabilizer} measures the whole batch at once: give micro_batch {share} or more, more "
+            "processes, or a smaller optim.batch_size"
+        )
     return parts
 
 

@@ -57,14 +57,14 @@ def open_npy(path: str, fps: float) -> ArrayReader:
 
 
 class FrameFolderReader(ClosesItself):
-    """A folder of images as a video of `fps` frames a second.
+    """A folder of images as a video of `fps` frames a second, or one image as a video of one frame.
 
     The order is that of the names with their numbers taken as numbers (``img9`` before ``img10``).
     """
 
     def __init__(self, path: str, fps: float) -> None:
         self.path = path
-        self._files = frame_files(path)
+        self._files = frame_files(path) if Path(path).is_dir() else [Path(path)]
         if not self._files:
             cause = f"the folder has no images ({', '.join(sorted(IMAGE_SUFFIXES))})"
             raise VideoDecodeError(path, "arrays", cause)

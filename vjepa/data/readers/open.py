@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal, get_args
 
-from vjepa.data.readers.arrays import FrameFolderReader, open_npy
+from vjepa.data.readers.arrays import IMAGE_SUFFIXES, FrameFolderReader, open_npy
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.pyav import PyAVReader
 
@@ -13,7 +13,7 @@ ReaderName = Literal["auto", "pyav", "torchcodec", "decord"]
 
 
 def open_video(path: str, reader: str = "auto", fps: float = 25.0) -> VideoReader:
-    """Open a video: a video file, a folder of images, or a ``.npy`` array of uint8 ``(T, H, W, 3)``.
+    """Open a video: a video file, a folder of images, an image, or a ``.npy`` array of uint8 ``(T, H, W, 3)``.
 
     Args:
         path: file or folder.
@@ -29,7 +29,7 @@ def open_video(path: str, reader: str = "auto", fps: float = 25.0) -> VideoReade
         raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
     if not os.path.exists(path):
         raise VideoDecodeError(path, reader, "there is no such file or folder")
-    if os.path.isdir(path):
+    if os.path.isdir(path) or os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:
         return FrameFolderReader(path, fps)
     if path.lower().endswith(".npy"):
         return open_npy(path, fps)

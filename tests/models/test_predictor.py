@@ -1,0 +1,77 @@
+"""What only the predictor does: groups of targets, tokens without a position."""
+
+import pytest
+import torch
+
+from vjepa.models.encoder import VideoEncoder
+from vjepa.models.predictor import Predictor
+from vjepa.tokens import Grid
+
+GRID = Grid(1, 4, 4)
+
+
+def small_predictor(positions="rotary"):
+    torch.manual_seed(0)
+    return Predictor(in_width=24, out_width=24, width=24, depth=2, heads=2, positions=positions).eval()
+
+
+def test_groups_are_predicted_as_if_the_others_were_not_there():
+    predictor, tokens = small_predictor(), torch.randn(3, 5, 24)
+    context = torch.stack([torch.randperm(16)[:5] for _ in range(3)])
+    blocks = [torch.stack([torch.randperm(16)[:4] for _ in range(3)]) for _ in range(4)]
+    together = predictor(tokens, context, torch.cat(blocks, dim=1), GRID, groups=4)
+    apart = [predictor(tokens, context, block, GRID) for block in blocks]
+    torch.testing.assert_close(together, torch.cat(apart, dim=1))
+    without_groups = predictor(tokens, context, torch.cat(blocks, dim=1), GRID)
+    assert not torch.allclose(together, without_groups, atol=1e-4)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sincos", "sincos_plane", "sinusoid"])
+def test_a_token_in_front_has_no_position_and_is_seen(positions):
+    predictor, tokens = small_predictor(positions), torch.randn(2, 6, 24)
+    context, target = torch.arange(5).expand(2, -1), torch.arange(8, 12).expand(2, -1)
+    with_front = predictor(tokens, context, target, GRID)
+    assert with_front.shape == (2, 4, 24)
+    assert not torch.allclose(with_front, predictor(tokens[:, 1:], context, target, GRID), atol=1e-4)
+    # Moving the whole grid by a row moves nothing that is in front, so only absolute positions notice.
+    moved = predictor(tokens, context + 4, target + 4, GRID)
+    if positions != "rotary":
+        assert not torch.allclose(moved, with_front, atol=1e-4)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sincos", "sincos_plane", "sinusoid"])
+@pytest.mark.parametrize("class_token", [False, True])
+def test_an_encoder_gives_one_token_a_place(positions, class_token):
+    torch.manual_seed(0)
+    encoder = VideoEncoder(
+        width=24, depth=2, heads=2, tubelet=(2, 8, 8), positions=positions, class_token=class_token
+    ).eval()
+    video, keep = torch.randn(2, 3, 4, 32, 32), torch.stack([torch.randperm(32)[:7] for _ in range(2)])
+    assert encoder(video).shape == (2, 32, 24)
+    assert encoder(video, keep).shape == (2, 7, 24)
+    assert encoder(video, keep, class_token=True).shape == (2, 7 + class_token, 24)
+    everything = torch.arange(32).expand(2, -1)
+    torch.testing.assert_close(encoder(video, everything), encoder(video), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sinusoid"])
+def test_a_causal_encoder_never_sees_what_comes_later(positions):
+    torch.manual_seed(0)
+    encoder = VideoEncoder(
+        width=24, depth=2, heads=2, tubelet=(2, 8, 8), positions=positions, causal=True
+    ).eval()
+    video = torch.randn(2, 3, 8, 16, 16)
+    changed = video.clone()
+    changed[:, :, 4:] = torch.randn(2, 3, 4, 16, 16)
+    assert torch.equal(encoder(video)[:, :8], encoder(changed)[:, :8])
+    assert not torch.allclose(encoder(video)[:, 8:], encoder(changed)[:, 8:], atol=1e-3)
+    keep = torch.tensor([[1, 3, 6, 9, 12], [0, 2, 7, 8, 15]])
+    early = keep < 8
+    assert torch.equal(encoder(video, keep)[early], encoder(changed, keep)[early])
+    assert not torch.allclose(encoder(video, keep)[~early], encoder(changed, keep)[~early], atol=1e-3)
+
+
+def test_a_causal_encoder_has_no_place_for_a_class_token():
+    encoder = VideoEncoder(width=24, depth=1, heads=2, tubelet=(2, 8, 8), causal=True, class_token=True)
+    with pytest.raises(ValueError, match="leave the class token out"):
+        encoder(torch.randn(1, 3, 4, 16, 16))

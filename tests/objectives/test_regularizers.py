@@ -1,0 +1,101 @@
+"""SIGReg and VICReg against plain references, and what each must find in good and in collapsed embeddings."""
+
+import math
+
+import pytest
+import torch
+
+from tests.objectives.test_jepa import small_batch, small_jepa
+from vjepa.objectives.regularizers import SIGReg, VICReg, epps_pulley
+
+
+def reference_epps_pulley(values):
+    """The integral over the whole line, with the same points, one sample and one frequency at a time."""
+    points = [-3 + 6 * i / 32 for i in range(33)]
+    heights = []
+    for t in points:
+        gauss = math.exp(-t * t / 2)
+        real = sum(math.cos(t * x) for x in values) / len(values)
+        imaginary = sum(math.sin(t * x) for x in values) / len(values)
+        heights.append(((real - gauss) ** 2 + imaginary**2) * gauss)
+    step = points[1] - points[0]
+    return len(values) * step * (sum(heights) - (heights[0] + heights[-1]) / 2)
+
+
+def test_the_statistic_is_the_integral():
+    torch.manual_seed(0)
+    values = 0.3 + 2 * torch.randn(20, dtype=torch.float64)
+    assert epps_pulley(values).item() == pytest.approx(reference_epps_pulley(values.tolist()), rel=1e-5)
+
+
+def test_a_normal_sample_has_a_small_statistic_and_constants_a_large_one():
+    torch.manual_seed(0)
+    regularizer = SIGReg(weight=1.0, directions=64, places=4)
+    normal, constant = torch.randn(256, 6, 32), torch.ones(256, 6, 1).expand(-1, -1, 32)
+    by_place = torch.randn(1, 6, 32).expand(
+        256, -1, -1
+    )  # tokens differ by where they are and by nothing else
+    figures = [regularizer(x, [], step=0)["sigreg"].item() for x in (normal, constant, by_place)]
+    assert figures[0] < 2
+    assert min(figures[1:]) > 20 * figures[0]
+
+
+def test_directions_are_a_function_of_the_step():
+    torch.manual_seed(0)
+    regularizer, embedding = SIGReg(weight=1.0, directions=8, places=2), torch.randn(16, 6, 32)
+    first, again, other = (regularizer(embedding, [], step)["sigreg"] for step in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def reference_vicreg(tokens):
+    """Variance and covariance term of tokens that are centred already, in plain loops."""
+    count, width = len(tokens), len(tokens[0])
+    covariance = [[sum(x[d] * x[e] for x in tokens) / count for e in range(width)] for d in range(width)]
+    variance = sum(max(0, 1 - math.sqrt(covariance[d][d] + 1e-4)) for d in range(width)) / width
+    off = sum(covariance[d][e] ** 2 for d in range(width) for e in range(width) if d != e) / width
+    return variance, off
+
+
+def test_the_terms_are_vicreg_s_of_embeddings_and_predictions():
+    torch.manual_seed(0)
+    embedding, predicted = 0.5 * torch.randn(5, 4, 3), 0.5 * torch.randn(5, 2, 3)
+    target = torch.stack([torch.randperm(4)[:2] for _ in range(5)])
+    mean = embedding.mean(dim=0)
+    of_encoder = reference_vicreg((embedding - mean).flatten(0, 1).tolist())
+    of_predictor = reference_vicreg((predicted - mean[target]).flatten(0, 1).tolist())
+    terms = VICReg(variance=2.0, covariance=3.0)(embedding, [(predicted, target)], step=0)
+    assert terms["variance"].item() == pytest.approx(2 * (of_encoder[0] + of_predictor[0]) / 2, rel=1e-4)
+    assert terms["covariance"].item() == pytest.approx(3 * (of_encoder[1] + of_predictor[1]) / 2, rel=1e-4)
+
+
+def test_embeddings_that_differ_by_place_alone_have_no_variance():
+    by_place = torch.randn(1, 6, 32).expand(64, -1, -1)
+    terms = VICReg(variance=1.0, covariance=1.0)(by_place, [], step=0)
+    assert terms["variance"].item() == pytest.approx(0.99, abs=1e-3)
+
+
+@pytest.mark.parametrize("regularizer", [SIGReg(0.1, 16, 3), VICReg(1.0, 0.1)])
+def test_without_target_encoder_the_gradient_reaches_all(regularizer):
+    jepa = small_jepa(target_encoder=None, momentum=None, regularizer=regularizer, distance="l2")
+    outputs = jepa(small_batch(clips=6))
+    parts = [value for name, value in outputs.items() if name in ("sigreg", "variance", "covariance")]
+    assert parts
+    assert all(part > 0 for part in parts)
+    assert outputs["loss"] > sum(parts)
+    outputs["loss"].backward()
+    for name, parameter in jepa.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_frozen_teacher_stays_as_it_is():
+    jepa = small_jepa(momentum=None)
+    before = {name: value.clone() for name, value in jepa.target_encoder.state_dict().items()}
+    jepa(small_batch())["loss"].backward()
+    with torch.no_grad():
+        for parameter in jepa.encoder.parameters():
+            parameter.add_(1)
+    jepa.after_step(1)
+    for name, value in jepa.target_encoder.state_dict().items():
+        assert torch.equal(value, before[name])

@@ -1,0 +1,191 @@
+"""Losses against transformers' VideoMAE and ViTMAE with the same random weights and masks: no download."""
+
+import math
+
+import pytest
+import torch
+from transformers import VideoMAEConfig, VideoMAEForPreTraining, ViTMAEConfig, ViTMAEForPreTraining
+
+from vjepa.batch import Batch, TokenMask
+from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD, PixelNormalizer
+from vjepa.models.encoder import VideoEncoder
+from vjepa.models.predictor import Predictor
+from vjepa.objectives.pixels import PixelReconstruction
+
+WIDTH, DECODER, PATCH, SIZE = 48, 24, 8, 32
+SIZES = {
+    "image_size": SIZE, "patch_size": PATCH, "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 3,
+    "intermediate_size": 4 * WIDTH, "decoder_hidden_size": DECODER, "decoder_num_hidden_layers": 2,
+    "decoder_num_attention_heads": 2, "decoder_intermediate_size": 4 * DECODER, "layer_norm_eps": 1e-6,
+}  # fmt: skip
+
+
+def perturbed(model):
+    """Zero biases and unit gains would hide a wrong mapping; position tables are fixed."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def autoencoder(positions, targets, depth_of_tubelet, class_token):
+    tubelet = (depth_of_tubelet, PATCH, PATCH)
+    encoder = VideoEncoder(
+        width=WIDTH, depth=2, heads=3, tubelet=tubelet, positions=positions, class_token=class_token
+    )
+    decoder = Predictor(
+        in_width=WIDTH, out_width=3 * depth_of_tubelet * PATCH**2, width=DECODER, depth=2, heads=2,
+        positions=positions,
+    )  # fmt: skip
+    return PixelReconstruction(
+        encoder=encoder, decoder=decoder, normalizer=PixelNormalizer(), targets=targets
+    ).eval()
+
+
+def to_our_pixel_order(tensor, depth_of_tubelet):
+    """Theirs orders the values of a tubelet by frame, row, column, channel; ours has the channel first."""
+    return tensor.unflatten(0, (depth_of_tubelet * PATCH**2, 3)).transpose(0, 1).flatten(0, 1)
+
+
+def block_weights(state, names, ours, theirs):
+    """One block: `names` are theirs of query, key, value, output and the two layers of the MLP."""
+    query, key, value, output, first, second = (f"{theirs}.{name}" for name in names)
+    no_bias = torch.zeros_like(state[f"{query}.bias"])  # VideoMAE's key has none
+    for kind in ("weight", "bias"):
+        qkv = [state.get(f"{part}.{kind}", no_bias) for part in (query, key, value)]
+        yield f"{ours}.attn.qkv.{kind}", torch.cat(qkv)
+        yield f"{ours}.attn.proj.{kind}", state[f"{output}.{kind}"]
+        yield f"{ours}.mlp.fc1.{kind}", state[f"{first}.{kind}"]
+        yield f"{ours}.mlp.fc2.{kind}", state[f"{second}.{kind}"]
+        yield f"{ours}.norm1.{kind}", state[f"{theirs}.layernorm_before.{kind}"]
+        yield f"{ours}.norm2.{kind}", state[f"{theirs}.layernorm_after.{kind}"]
+
+
+def renamed(state, pairs):
+    return {
+        f"{ours}.{kind}": state[f"{theirs}.{kind}"]
+        for ours, theirs in pairs.items()
+        for kind in ("weight", "bias")
+    }
+
+
+def random_mask(clips, tokens, context, seed=3):
+    order_BN = torch.rand(clips, tokens, generator=torch.Generator().manual_seed(seed)).argsort(dim=1)
+    return order_BN, TokenMask(order_BN[:, :context].sort().values, order_BN[:, context:].sort().values)
+
+
+def bytes_and_pixels(*shape):
+    video_BTCHW = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return video_BTCHW, (video_BTCHW / 255 - mean) / std
+
+
+def as_batch(video_BTCHW, mask):
+    clips = len(video_BTCHW)
+    return Batch(video_BTCHW, (mask,), torch.zeros(clips, dtype=torch.long), ("",) * clips)
+
+
+@pytest.mark.parametrize(("targets", "normalised"), [("tubelet", True), ("raw", False)])
+@pytest.mark.parametrize("depth", [2, 1])
+def test_videomae_s_loss(targets, normalised, depth):
+    torch.manual_seed(0)
+    config = VideoMAEConfig(
+        **SIZES, num_frames=4, tubelet_size=depth, norm_pix_loss=normalised, use_mean_pooling=False
+    )
+    theirs = perturbed(VideoMAEForPreTraining(config))
+    theirs.decoder.norm.eps = 1e-6  # the original's; transformers leaves torch's default
+    state, ours = theirs.state_dict(), autoencoder("sinusoid", targets, depth, class_token=False)
+    names = (
+        "attention.attention.query", "attention.attention.key", "attention.attention.value",
+        "attention.output.dense", "intermediate.dense", "output.dense",
+    )  # fmt: skip
+    weights = renamed(
+        state,
+        {
+            "encoder.patch_embed.proj": "videomae.embeddings.patch_embeddings.projection",
+            "encoder.transformer.norm": "videomae.layernorm",
+            "decoder.transformer.norm": "decoder.norm",
+        },
+    )
+    for layer in range(2):
+        block = f"transformer.blocks.{layer}"
+        weights |= dict(block_weights(state, names, f"encoder.{block}", f"videomae.encoder.layer.{layer}"))
+        weights |= dict(block_weights(state, names, f"decoder.{block}", f"decoder.decoder_layers.{layer}"))
+    weights["decoder.embed.weight"] = state["encoder_to_decoder.weight"]
+    weights["decoder.embed.bias"] = torch.zeros(DECODER)
+    weights["decoder.mask_tokens"] = state["mask_token"][0]
+    for kind in ("weight", "bias"):
+        weights[f"decoder.proj.{kind}"] = to_our_pixel_order(state[f"decoder.head.{kind}"], depth)
+    ours.load_state_dict(weights)
+
+    video_BTCHW, pixels_BTCHW = bytes_and_pixels(2, 4, 3, SIZE, SIZE)
+    tokens = 4 // depth * (SIZE // PATCH) ** 2
+    _, mask = random_mask(2, tokens, context=5)
+    hidden_BN = torch.zeros(2, tokens, dtype=torch.bool).scatter(1, mask.target_BM, True)
+    with torch.no_grad():
+        expected = theirs(pixels_BTCHW, bool_masked_pos=hidden_BN)
+        loss = ours(as_batch(video_BTCHW, mask))["loss"]
+        _, predicted_BMP = ours.forward_context(pixels_BTCHW.transpose(1, 2), mask)
+    assert loss.item() == pytest.approx(expected.loss.item(), abs=1e-5)
+    logits_BMP = to_our_pixel_order(expected.logits.flatten(0, 1).T, depth).T.reshape(predicted_BMP.shape)
+    torch.testing.assert_close(predicted_BMP, logits_BMP, atol=1e-4, rtol=1e-4)
+
+
+def plane_positions(side, width):
+    """MAE's table as the paper's code has it, the class token's zeros in front: columns first, then rows."""
+    rows = [[0.0] * width]
+    for row in range(side):
+        for column in range(side):
+            angles = [
+                [place / 10_000 ** (4 * i / width) for i in range(width // 4)] for place in (column, row)
+            ]
+            parts = [[wave(angle) for angle in axis] for axis in angles for wave in (math.sin, math.cos)]
+            rows.append([value for part in parts for value in part])
+    return torch.tensor(rows)
+
+
+def test_image_mae_s_loss():
+    torch.manual_seed(0)
+    theirs = perturbed(ViTMAEForPreTraining(ViTMAEConfig(**SIZES, mask_ratio=0.75, norm_pix_loss=True)))
+    with torch.no_grad():  # built from a configuration, transformers' model leaves them at zero
+        theirs.vit.embeddings.position_embeddings[0] = plane_positions(SIZE // PATCH, WIDTH)
+        theirs.decoder.decoder_pos_embed[0] = plane_positions(SIZE // PATCH, DECODER)
+    state, ours = theirs.state_dict(), autoencoder("sincos_plane", "patch", 1, class_token=True)
+    names = (
+        "attention.q_proj",
+        "attention.k_proj",
+        "attention.v_proj",
+        "attention.o_proj",
+        "mlp.fc1",
+        "mlp.fc2",
+    )
+    weights = renamed(
+        state,
+        {
+            "encoder.patch_embed.proj": "vit.embeddings.patch_embeddings.projection",
+            "encoder.transformer.norm": "vit.layernorm",
+            "decoder.embed": "decoder.decoder_embed",
+            "decoder.transformer.norm": "decoder.decoder_norm",
+        },
+    )
+    weights["encoder.patch_embed.proj.weight"] = weights["encoder.patch_embed.proj.weight"].unsqueeze(2)
+    for layer in range(2):
+        block = f"transformer.blocks.{layer}"
+        weights |= dict(block_weights(state, names, f"encoder.{block}", f"vit.layers.{layer}"))
+        weights |= dict(block_weights(state, names, f"decoder.{block}", f"decoder.decoder_layers.{layer}"))
+    weights["encoder.class_token"] = state["vit.embeddings.cls_token"][0]
+    weights["decoder.mask_tokens"] = state["decoder.mask_token"][0]
+    for kind in ("weight", "bias"):
+        weights[f"decoder.proj.{kind}"] = to_our_pixel_order(state[f"decoder.decoder_pred.{kind}"], 1)
+    ours.load_state_dict(weights)
+
+    image_BTCHW, pixels_BTCHW = bytes_and_pixels(3, 1, 3, SIZE, SIZE)
+    tokens = (SIZE // PATCH) ** 2
+    order_BN, mask = random_mask(3, tokens, context=tokens // 4)
+    noise_BN = order_BN.argsort(dim=1) / tokens  # theirs keeps the tokens with the least noise
+    with torch.no_grad():
+        expected = theirs(pixels_BTCHW[:, 0], noise=noise_BN)
+        loss = ours(as_batch(image_BTCHW, mask))["loss"]
+    assert loss.item() == pytest.approx(expected.loss.item(), abs=1e-5)

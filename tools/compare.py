@@ -1,0 +1,48 @@
+"""Compare ways of learning on the same clips, encoder and budget; write one report.
+
+    python tools/compare.py --config configs/compare/world.yaml
+
+The same command again goes on where the comparison was, run by run. The report lies in the comparison's
+output_dir: report.html, with all plots inside, and report.md. Exit status: 0 finished, 2 a configuration
+that cannot be used, 1 any other error.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+import vjepa.cpu_threads  # noqa: F401  (before torch)
+
+# isort: split
+import torch
+
+from vjepa.comparison.cells import all_cells, run_cells
+from vjepa.comparison.config import read_comparison
+from vjepa.comparison.measure import measure_cell
+from vjepa.comparison.report import write_report
+from vjepa.comparison.results import Results
+from vjepa.config import ConfigError
+from vjepa.evaluation.timing import machine_name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        comparison = read_comparison(given)
+        cells = all_cells(comparison)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    run_cells(cells, measure_cell, comparison.jobs, lambda message: print(message, flush=True))
+    command = "python tools/compare.py " + shlex.join(given)
+    made_on = f"Made on {machine_name(torch.device('cpu'))}, {comparison.jobs} runs at a time"
+    for path in write_report(comparison, Results(cells), command, made_on):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

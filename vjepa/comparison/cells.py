@@ -1,0 +1,162 @@
+"""The cells of a comparison: one arm, one world, one seed; each trained and measured by itself.
+
+A cell has a folder. What is finished there is kept, so that a comparison goes on where it was, cell by cell, and a
+cell's own run goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vjepa import build
+from vjepa.comparison.config import CompareConfig
+from vjepa.config import Config, config_tree, read_config
+
+BASE_WORLD = "base"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run and its measurement.
+
+    Attributes:
+        arm, world, seed: what it is; `world` is `BASE_WORLD` or a name of the dial's.
+        kind: of the arm.
+        config: of its pre-training, resolved; for arms that are not trained, of the encoder and the data.
+        label_shares: of the labels, for the probes.
+    """
+
+    arm: str
+    world: str
+    seed: int
+    kind: str
+    config: Config
+    label_shares: tuple[float, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where its run and its figures lie."""
+        return Path(self.config.output_dir)
+
+    @property
+    def figures(self) -> Path:
+        """What was measured."""
+        return self.folder / "figures.json"
+
+    def finished(self) -> bool:
+        """Whether its figures are there; ValueError where they are of another configuration."""
+        if not self.figures.exists():
+            return False
+        found = json.loads(self.figures.read_text())["asked"]
+        if found != self.asked():
+            raise ValueError(
+                f"{self.folder} holds figures of another configuration: give another output_dir, or delete that folder"
+            )
+        return True
+
+    def asked(self) -> dict[str, Any]:
+        """All that its figures depend on."""
+        asked = {"kind": self.kind, "label_shares": self.label_shares, "config": config_tree(self.config)}
+        return dict(json.loads(json.dumps(asked)))
+
+
+def all_cells(comparison: CompareConfig) -> list[Cell]:
+    """Every cell, those of the first seed first."""
+    cells = [
+        _cell(comparison, arm, BASE_WORLD, seed, {}) for seed in comparison.seeds for arm in comparison.arms
+    ]
+    if comparison.dial is not None:
+        cells += [
+            _cell(comparison, arm, name, seed, world.overrides)
+            for seed in comparison.dial.seeds
+            for name, world in comparison.dial.worlds.items()
+            for arm in comparison.dial.arms
+        ]
+    return cells
+
+
+def _cell(comparison: CompareConfig, arm: str, world: str, seed: int, overrides: dict[str, Any]) -> Cell:
+    tree = _merged(_merged(comparison.base, comparison.arms[arm].overrides), overrides)
+    data = tree.get("data", {})
+    folder = Path(comparison.output_dir)
+    if data.get("synthetic") is not None:
+        data["synthetic"].setdefault("folder", str(folder / "videos" / world))
+        data.setdefault("cache_dir", str(folder / "cache" / world))
+    tree |= {"seed": seed, "output_dir": str(folder / "cells" / world / f"{arm}-{seed}")}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(tree, file)
+        file.flush()
+        config = read_config(["--config", file.name])
+    return Cell(arm, world, seed, comparison.arms[arm].kind, config, tuple(comparison.label_shares))
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `changes`, nested dictionaries merged; neither is touched."""
+    merged = copy.deepcopy(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if nested else copy.deepcopy(value)
+    return merged
+
+
+def run_cells(
+    cells: Sequence[Cell], run: Callable[[Cell], dict[str, Any]], jobs: int, say: Callable[[str], None]
+) -> None:
+    """Run what is not finished, `jobs` at a time, each in a fresh process with its share of the cores."""
+    left = [cell for cell in cells if not cell.finished()]
+    say(f"{len(cells)} cells, {len(cells) - len(left)} finished already")
+    for config in _worlds(left):
+        assert config.data.synthetic is not None
+        build.render_synthetic(config.data.synthetic, jobs, say)
+    started = time.monotonic()
+    for number, cell in enumerate(_finishing(left, run, jobs), start=1):
+        minutes = (time.monotonic() - started) / 60
+        rest = minutes / number * (len(left) - number)
+        say(
+            f"{number}/{len(left)} {cell.world} {cell.arm} seed {cell.seed}: {minutes:.0f} min, about {rest:.0f} left"
+        )
+
+
+def _worlds(cells: Sequence[Cell]) -> list[Config]:
+    """One configuration for every folder of synthetic videos: rendered before runs that share it begin."""
+    folders = {
+        cell.config.data.synthetic.folder: cell.config
+        for cell in cells
+        if cell.config.data.synthetic is not None
+    }
+    return list(folders.values())
+
+
+def _finishing(cells: Sequence[Cell], run: Callable[[Cell], dict[str, Any]], jobs: int) -> Iterator[Cell]:
+    """Cells as they finish; the first that fails stops the rest."""
+    threads = str(max((os.cpu_count() or 1) // jobs, 1))
+    os.environ["OMP_NUM_THREADS"] = threads  # read by torch in the processes that are started
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        running = {pool.submit(_write_figures, cell, run): cell for cell in cells}
+        try:
+            for future in as_completed(running):
+                future.result()
+                yield running[future]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _write_figures(cell: Cell, run: Callable[[Cell], dict[str, Any]]) -> None:
+    figures = {"asked": cell.asked(), **run(cell)}
+    partial = cell.figures.with_suffix(".partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_text(json.dumps(figures, indent=1) + "\n")
+    os.replace(partial, cell.figures)

@@ -1,0 +1,118 @@
+"""What is compared: a tree of dataclasses, read from one YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from jsonargparse import ArgumentParser
+
+from vjepa.config import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One way of getting features.
+
+    Attributes:
+        title: in the report.
+        kind: `trained` by a pre-training run, `random` for the same encoder untrained, `pca` for principal
+            components of the pixels, as many as the encoder is wide.
+        overrides: of the comparison's `base`, as in a pre-training configuration; for a trained arm only.
+    """
+
+    title: str
+    kind: Literal["trained", "random", "pca"] = "trained"
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A point of a dial: other videos for the same arms.
+
+    Attributes:
+        regime: points of one regime make one curve.
+        strength: where on the curve it stands.
+        overrides: of the comparison's `base`.
+    """
+
+    regime: str
+    strength: float
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dial:
+    """A sweep: some of the arms again, on other videos.
+
+    Attributes:
+        title: of the sweep.
+        arms: which of the arms.
+        seeds: of each.
+        worlds: the points, by name.
+    """
+
+    title: str
+    arms: list[str]
+    seeds: list[int]
+    worlds: dict[str, World]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """A comparison.
+
+    Attributes:
+        title: of the report.
+        question: what it is asked to show; stands on top of the report.
+        output_dir: runs, features and the report.
+        base: pre-training configuration that all arms share, as in a YAML file under configs/pretrain.
+        arms: by short name.
+        contrasts: pairs of arms whose difference is tested, the first minus the second.
+        seeds: three or more; one run of each arm for each. They decide on weights, order, crops, masks and
+            on which labels a probe gets.
+        label_shares: of the training labels that probes are given.
+        dial: a sweep over worlds, or null.
+        jobs: runs at the same time; the cores are shared among them.
+    """
+
+    title: str
+    question: str
+    output_dir: str
+    base: dict[str, Any]
+    arms: dict[str, Arm]
+    contrasts: list[tuple[str, str]]
+    seeds: list[int]
+    label_shares: list[float] = field(default_factory=lambda: [0.01, 0.05, 0.1, 1.0])
+    dial: Dial | None = None
+    jobs: int = 2
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) < 3:
+            raise ValueError(f"seeds is {self.seeds}: give three or more, or there is no interval to report")
+        if not all(0 < share <= 1 for share in self.label_shares):
+            raise ValueError(f"label_shares is {self.label_shares}: give shares in (0, 1]")
+        asked = {arm for pair in self.contrasts for arm in pair} | set(self.dial.arms if self.dial else ())
+        unknown = asked - self.arms.keys()
+        if unknown:
+            raise ValueError(
+                f"contrasts or dial.arms have {sorted(unknown)}: choose among {', '.join(self.arms)}"
+            )
+        if self.jobs < 1:
+            raise ValueError(f"jobs is {self.jobs}: give 1 or more")
+
+
+def read_comparison(arguments: Sequence[str]) -> CompareConfig:
+    """The comparison that command-line arguments describe; ConfigError where they make none."""
+    parser = ArgumentParser(exit_on_error=False, default_env=False)
+    parser.add_argument("--config", action="config", help="YAML file; several may be layered")
+    parser.add_class_arguments(CompareConfig, as_group=False)
+    try:
+        values = parser.instantiate(parser.parse_args(list(arguments))).as_dict()
+        values.pop("config", None)
+        return cast(CompareConfig, CompareConfig(**values))
+    except Exception as error:
+        if type(error).__module__.startswith("jsonargparse") or isinstance(error, ValueError | TypeError):
+            raise ConfigError(str(error)) from error
+        raise

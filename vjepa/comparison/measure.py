@@ -1,0 +1,199 @@
+"""What is measured of one cell. Shape letters as in `vjepa.tokens`; V videos, R clips of a video."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vjepa import build
+from vjepa.comparison.cells import Cell
+from vjepa.config import Config
+from vjepa.data.clips import ClipSampling
+from vjepa.data.dataset import ClipDataset
+from vjepa.data.manifest import Video
+from vjepa.evaluation.attentive import attentive_probe
+from vjepa.evaluation.collapse import embedding_measures
+from vjepa.evaluation.cost import forward_flops, step_cost
+from vjepa.evaluation.factors import factor_probe, read_factor_targets
+from vjepa.evaluation.features import extract_features, probe_classes
+from vjepa.evaluation.knn import knn_probe
+from vjepa.evaluation.labels import label_subset
+from vjepa.evaluation.lidar import lidar
+from vjepa.evaluation.pixel_readout import pixel_r2
+from vjepa.evaluation.principal import PixelComponents
+from vjepa.evaluation.probe import linear_probe, ridge_probe
+from vjepa.models.world import WorldModel
+from vjepa.training.plan import example_batch
+from vjepa.training.pretrain import pretrain
+from vjepa.weights import from_pretrained
+
+LIDAR_CLIPS = 4
+
+Encode = Callable[[Tensor], Tensor]  # uint8 (B, T, C, H, W) to tokens (B, N, D)
+
+
+class Part(NamedTuple):
+    """Videos of the training or the test part, and what the encoder makes of them."""
+
+    videos: list[Video]
+    tokens_VND: Tensor
+    labels_V: Tensor
+
+    @property
+    def pooled(self) -> tuple[Tensor, Tensor]:
+        """Mean-pooled features ``(V, D)`` and classes."""
+        return self.tokens_VND.mean(dim=1), self.labels_V
+
+
+def measure_cell(cell: Cell) -> dict[str, Any]:
+    """Train the cell's arm, unless it is one that is not trained, and measure its frozen features."""
+    torch.set_num_threads(torch.get_num_threads())
+    config = dataclasses.replace(
+        cell.config, train=dataclasses.replace(cell.config.train, threads=torch.get_num_threads())
+    )
+    training = _train(config) if cell.kind == "trained" else {}
+    videos = build.probe_sources(config)
+    if videos is None:
+        raise ValueError(
+            "a comparison needs labelled videos: give base.data.synthetic, or base.probe.train and test"
+        )
+    classes = probe_classes(*videos)
+    datasets = [build.probe_dataset(config, part, classes) for part in videos]
+    encode = _encoder(cell, config, datasets[0])
+    train, test = (_part(encode, part, dataset) for part, dataset in zip(videos, datasets, strict=True))
+    figures = {
+        "chance": 1 / len(classes),
+        "probe": _probes(train, test, cell.label_shares, cell.seed),
+        "features": embedding_measures(test.pooled[0]) | _lidar(encode, config, videos[1], classes),
+        "pixels": pixel_r2(encode, datasets[0], datasets[1], config.encoder.tubelet),
+        "training": training,
+        "cost": _cost(config) if cell.kind == "trained" else {},
+    }
+    if config.data.synthetic is not None:
+        figures["factors"] = _factors(config, train, test)
+    if config.objective.stabilizer == "ema" and config.objective.predict == "embeddings" and training:
+        online = from_pretrained(config.output_dir, "encoder")
+        parts = (_part(online.encode, part, dataset) for part, dataset in zip(videos, datasets, strict=True))
+        figures["online_linear"] = linear_probe(*(part.pooled for part in parts))
+    return figures
+
+
+def _train(config: Config) -> dict[str, Any]:
+    summary = pretrain(config)
+    records = [
+        json.loads(line) for line in (Path(config.output_dir) / "metrics.jsonl").read_text().splitlines()
+    ]
+    seconds = summary["clips"] / summary["clips_per_second"]
+    if config.objective.trains_teacher:
+        first = json.loads((Path(build.teacher_folder(config)) / "summary.json").read_text())
+        seconds += first["clips"] / first["clips_per_second"]
+    ranks = [record["context/rank"] for record in records]
+    return {
+        "seconds": seconds,
+        "clips": summary["clips"],
+        "relative_error": summary["final"]["relative_error"],
+        "alarms": len(summary["alarms"]),
+        "lowest_rank": min(ranks),
+        "final_rank": ranks[-1],
+    }
+
+
+def _encoder(cell: Cell, config: Config, train: ClipDataset) -> Encode:
+    if cell.kind == "pca":
+        width = build.model_arguments(config)["encoder"]["width"]
+        return PixelComponents(train, width, cell.seed).encode
+    if cell.kind == "trained":
+        return from_pretrained(config.output_dir).encode
+    torch.manual_seed(cell.seed)
+    return WorldModel(build.model_config(config)).eval().encode
+
+
+def _part(encode: Encode, videos: list[Video], dataset: ClipDataset) -> Part:
+    tokens_VND, labels_V = extract_features(encode, dataset)
+    return Part(videos, tokens_VND, labels_V)
+
+
+def _probes(train: Part, test: Part, shares: tuple[float, ...], seed: int) -> dict[str, dict[str, float]]:
+    """Balanced accuracy of every probe at every share of the labels; shares as text, for JSON."""
+    probes: dict[str, dict[str, float]] = {"knn": {}, "linear": {}, "attentive": {}}
+    for share in shares:
+        chosen = label_subset(train.labels_V, share, seed)
+        pooled = (train.pooled[0][chosen], train.labels_V[chosen])
+        tokens = (train.tokens_VND[chosen], train.labels_V[chosen])
+        probes["knn"][f"{share:g}"] = knn_probe(pooled, test.pooled)
+        probes["linear"][f"{share:g}"] = linear_probe(pooled, test.pooled)
+        probes["attentive"][f"{share:g}"] = attentive_probe(
+            tokens, (test.tokens_VND, test.labels_V), seed=seed
+        )
+    probes["ridge"] = {"1": ridge_probe(train.pooled, test.pooled)}
+    return probes
+
+
+def _lidar(encode: Encode, config: Config, videos: list[Video], classes: list[str]) -> dict[str, float]:
+    """LiDAR of several clips of each test video."""
+    clip = dataclasses.replace(config.data.clip, clips_per_video=LIDAR_CLIPS)
+    several = dataclasses.replace(config, data=dataclasses.replace(config.data, clip=clip))
+    dataset = build.probe_dataset(several, videos, classes)
+    views_VRD, _ = extract_features(lambda video: encode(video).mean(dim=1), dataset, average=False)
+    return {"lidar": lidar(views_VRD)}
+
+
+def _factors(config: Config, train: Part, test: Part) -> dict[str, float | None]:
+    """R2 of each factor of the rendered world, from the tokens' mean over places, one for each time step."""
+    sampling = dataclasses.replace(config.data.clip, clips_per_video=1)
+    steps = _time_steps(config, sampling)
+    features = [_by_time_step(part.tokens_VND, steps) for part in (train, test)]
+    targets = [read_factor_targets(part.videos, sampling) for part in (train, test)]
+    return factor_probe(features[0], targets[0], features[1], targets[1])
+
+
+def _time_steps(config: Config, sampling: ClipSampling) -> int:
+    return max(sampling.num_frames // config.encoder.tubelet[0], 1)
+
+
+def _by_time_step(tokens_VND: Tensor, steps: int) -> Tensor:
+    """Tokens averaged over places, time steps side by side: ``(V, t * D)``; a single token has no steps."""
+    if tokens_VND.shape[1] == 1:
+        return tokens_VND[:, 0]
+    return tokens_VND.unflatten(1, (steps, -1)).mean(dim=2).flatten(1)
+
+
+def _cost(config: Config) -> dict[str, float]:
+    """Parameters and operations: of the part that predicts, of a clip's step, of all of the training."""
+    batch = example_batch(config)
+    with torch.device("meta"):
+        objective = build.build_objective(config)
+    predicting = "decoder" if config.objective.predict == "pixels" else "predictor"
+    clips = config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video
+    flops = step_cost(objective, batch).flops
+    total = flops * clips
+    if config.objective.trains_teacher:
+        first = build.teacher_config(config)
+        with torch.device("meta"):
+            total += (
+                step_cost(build.build_objective(first), batch).flops
+                * clips
+                * first.optim.steps
+                / config.optim.steps
+            )
+    by_part = forward_flops(objective, batch)
+    mask = batch.masks[0]
+    tokens = math.prod(objective.encoder.grid_of(batch.video_BTCHW.transpose(1, 2)))
+    return {
+        "predicting_parameters": sum(p.numel() for p in getattr(objective, predicting).parameters()),
+        "predicting_flops": by_part[predicting],
+        "encoder_flops": by_part["encoder"],
+        "target_encoder_flops": by_part.get("target_encoder", 0.0),
+        "step_flops": flops,
+        "total_flops": total,
+        "predicted_values": getattr(objective, predicting).proj.out_features,
+        "seen": mask.context_BK.shape[1] / tokens,
+        "predicted": mask.target_BM.shape[1] / tokens,
+    }

@@ -1,0 +1,119 @@
+"""The report's plots, as SVG text: they travel inside the HTML file."""
+
+from __future__ import annotations
+
+import io
+
+from matplotlib.figure import Figure
+
+from vjepa.comparison.cells import BASE_WORLD
+from vjepa.comparison.config import CompareConfig
+from vjepa.comparison.results import Results
+from vjepa.comparison.sections import PROBES
+from vjepa.evaluation.factors import NUISANCE, SIGNAL
+
+_COLOURS = (
+    "tab:blue",
+    "tab:orange",
+    "tab:green",
+    "tab:red",
+    "tab:purple",
+    "tab:brown",
+    "tab:olive",
+    "0.4",
+    "0.7",
+)
+
+
+def all_pictures(comparison: CompareConfig, results: Results) -> dict[str, str]:
+    """SVG by the name under which sections ask for it."""
+    pictures = {"probes": _probes(comparison, results), "factors": _factors(comparison, results)}
+    if comparison.dial is not None:
+        pictures["dial"] = _dial(comparison, results)
+    return {name: _svg(figure) for name, figure in pictures.items()}
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _probes(comparison: CompareConfig, results: Results) -> Figure:
+    """Accuracy over the share of labels, one panel a probe."""
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    panels = figure.subplots(1, len(PROBES), sharey=True)
+    for panel, (probe, title) in zip(panels, PROBES.items(), strict=True):
+        for (name, arm), colour in zip(comparison.arms.items(), _COLOURS, strict=False):
+            points = [
+                results.estimate(BASE_WORLD, name, f"probe/{probe}/{share:g}")
+                for share in comparison.label_shares
+            ]
+            panel.errorbar(
+                comparison.label_shares, [100 * p.mean for p in points if p], [100 * p.half for p in points if p],
+                label=arm.title, color=colour, marker="o", markersize=3, capsize=2, linewidth=1.2,
+                linestyle="-" if arm.kind == "trained" else ":",
+            )  # fmt: skip
+        chance = results.values(BASE_WORLD, next(iter(comparison.arms)), "chance")[0]
+        panel.axhline(100 * chance, color="black", linewidth=0.6, linestyle="--")
+        panel.set(xscale="log", xlabel="share of labels", title=f"{title} probe")
+        panel.set_xticks(comparison.label_shares, [f"{100 * share:g} %" for share in comparison.label_shares])
+        panel.minorticks_off()
+    panels[0].set_ylabel("balanced accuracy, %")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    return figure
+
+
+def _factors(comparison: CompareConfig, results: Results) -> Figure:
+    """Bars of R2, signal left and nuisance right."""
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    first = next(iter(comparison.arms))
+    parts = [
+        [name for name in names if results.values(BASE_WORLD, first, f"factors/{name}")]
+        for names in (SIGNAL, NUISANCE)
+    ]
+    if not any(parts):
+        return figure
+    panels = figure.subplots(1, 2, sharey=True, width_ratios=[max(len(part), 1) for part in parts])
+    width = 0.8 / len(comparison.arms)
+    for panel, names, title in zip(panels, parts, ("signal", "nuisance"), strict=True):
+        for place, ((arm_name, arm), colour) in enumerate(
+            zip(comparison.arms.items(), _COLOURS, strict=False)
+        ):
+            values = [results.estimate(BASE_WORLD, arm_name, f"factors/{name}") for name in names]
+            places = [number + place * width for number in range(len(names))]
+            panel.bar(places, [v.mean if v else 0 for v in values], width, color=colour, label=arm.title,
+                      yerr=[v.half if v else 0 for v in values], error_kw={"linewidth": 0.8})  # fmt: skip
+        panel.set_xticks([number + 0.4 - width / 2 for number in range(len(names))], names)
+        panel.axhline(0, color="black", linewidth=0.6)
+        panel.set(title=title, ylim=(-0.2, 1.05))
+    panels[0].set_ylabel("R² on unseen videos")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    return figure
+
+
+def _dial(comparison: CompareConfig, results: Results) -> Figure:
+    """Signal and nuisance over the strength of the noise, one row a regime."""
+    assert comparison.dial is not None
+    worlds = comparison.dial.worlds
+    regimes = list(dict.fromkeys(world.regime for world in worlds.values()))
+    measures = {
+        "linear probe, %": ("probe/linear/1", 100.0), "velocity, R²": ("factors/velocity", 1.0),
+        "background, R²": ("factors/background", 1.0),
+    }  # fmt: skip
+    figure = Figure(figsize=(12, 3.2 * len(regimes)), layout="constrained")
+    panels = figure.subplots(len(regimes), len(measures), squeeze=False)
+    for row, regime in zip(panels, regimes, strict=True):
+        names = sorted((n for n in worlds if worlds[n].regime == regime), key=lambda n: worlds[n].strength)
+        for panel, (title, (path, scale)) in zip(row, measures.items(), strict=True):
+            for arm, colour in zip(comparison.dial.arms, _COLOURS, strict=False):
+                points = [(worlds[n].strength, results.estimate(n, arm, path)) for n in names]
+                shown = [(strength, point) for strength, point in points if point is not None]
+                panel.errorbar(
+                    [strength for strength, _ in shown], [scale * p.mean for _, p in shown],
+                    [0 if p.half != p.half else scale * p.half for _, p in shown],
+                    label=comparison.arms[arm].title, color=colour, marker="o", capsize=2,
+                )  # fmt: skip
+            panel.set(title=f"{regime}: {title}", xlabel="strength")
+    panels[0][0].legend(fontsize=8)
+    return figure

@@ -1,0 +1,43 @@
+"""How much of the pixels a linear read-out finds in each token. Shape letters as in `vjepa.tokens`; V videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vjepa.data.dataset import ClipDataset
+from vjepa.evaluation.features import extract_features
+from vjepa.evaluation.probe import ridge_regression
+from vjepa.tokens import Tubelet, patchify
+
+_VIDEOS = 256  # of each part: thousands of tokens are plenty for a linear map
+
+
+def pixel_r2(
+    encode: Callable[[Tensor], Tensor], train: ClipDataset, test: ClipDataset, tubelet: tuple[int, int, int]
+) -> float | None:
+    """R2 of a ridge regression from a token to the pixels of its own tubelet, over all pixels of the test part.
+
+    It tells what embeddings kept of the picture, noise included: predicting embeddings is free to drop what cannot
+    be predicted. None where `encode` has one feature vector a clip and no tokens.
+    """
+    parts = [_tokens_and_pixels(encode, dataset, Tubelet(*tubelet)) for dataset in (train, test)]
+    if parts[0] is None or parts[1] is None:
+        return None
+    per_pixel_P = ridge_regression(parts[0], parts[1])
+    variance_P = parts[1][1].var(dim=0)
+    return float((per_pixel_P * variance_P).sum() / variance_P.sum())
+
+
+def _tokens_and_pixels(
+    encode: Callable[[Tensor], Tensor], dataset: ClipDataset, tubelet: Tubelet
+) -> tuple[Tensor, Tensor] | None:
+    """Tokens ``(V * N, D)`` and the pixels of their tubelets ``(V * N, P)`` of evenly chosen videos."""
+    chosen = torch.linspace(0, len(dataset) - 1, min(_VIDEOS, len(dataset))).long().unique().tolist()
+    pixels_VNP, _ = extract_features(lambda video: patchify(video.transpose(1, 2), tubelet), dataset, rows=chosen)
+    tokens_VND, _ = extract_features(encode, dataset, rows=chosen)
+    if tokens_VND.shape[1] != pixels_VNP.shape[1]:
+        return None
+    return tokens_VND.flatten(0, 1), pixels_VNP.flatten(0, 1) / 255
