@@ -215,7 +215,7 @@ class SIGRegConfig:
         places: tokens of the grid that are tested at each step.
     """
 
-    weight: float = 0.05
+    weight: float = 0.02
     directions: int = 128
     places: int = 4
 

@@ -15,14 +15,13 @@ from torch import Tensor
 from vjepa import build
 from vjepa.comparison.cells import Cell
 from vjepa.config import Config
-from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
 from vjepa.evaluation.attentive import attentive_probe
 from vjepa.evaluation.collapse import embedding_measures
-from vjepa.evaluation.cost import forward_flops, step_cost
+from vjepa.evaluation.cost import forward_flops
 from vjepa.evaluation.factors import factor_probe, read_factor_targets
-from vjepa.evaluation.features import extract_features, probe_classes
+from vjepa.evaluation.features import extract_features, pool_steps, probe_classes
 from vjepa.evaluation.knn import knn_probe
 from vjepa.evaluation.labels import label_subset
 from vjepa.evaluation.lidar import lidar
@@ -30,7 +29,7 @@ from vjepa.evaluation.pixel_readout import pixel_r2
 from vjepa.evaluation.principal import PixelComponents
 from vjepa.evaluation.probe import linear_probe, ridge_probe
 from vjepa.models.world import WorldModel
-from vjepa.training.plan import example_batch
+from vjepa.training.plan import average_cost, kinds_of_steps
 from vjepa.training.pretrain import pretrain
 from vjepa.weights import from_pretrained
 
@@ -54,7 +53,6 @@ class Part(NamedTuple):
 
 def measure_cell(cell: Cell) -> dict[str, Any]:
     """Train the cell's arm, unless it is one that is not trained, and measure its frozen features."""
-    torch.set_num_threads(torch.get_num_threads())
     config = dataclasses.replace(
         cell.config, train=dataclasses.replace(cell.config.train, threads=torch.get_num_threads())
     )
@@ -90,14 +88,15 @@ def _train(config: Config) -> dict[str, Any]:
     records = [
         json.loads(line) for line in (Path(config.output_dir) / "metrics.jsonl").read_text().splitlines()
     ]
-    seconds = summary["clips"] / summary["clips_per_second"]
+    stages = [summary]
     if config.objective.trains_teacher:
-        first = json.loads((Path(build.teacher_folder(config)) / "summary.json").read_text())
-        seconds += first["clips"] / first["clips_per_second"]
+        stages.append(json.loads((Path(build.teacher_folder(config)) / "summary.json").read_text()))
+    clips = sum(stage["clips"] for stage in stages)
+    seconds = sum(stage["clips"] / stage["clips_per_second"] for stage in stages)
     ranks = [record["context/rank"] for record in records]
     return {
         "seconds": seconds,
-        "clips": summary["clips"],
+        "clips": clips,
         "relative_error": summary["final"]["relative_error"],
         "alarms": len(summary["alarms"]),
         "lowest_rank": min(ranks),
@@ -148,52 +147,45 @@ def _lidar(encode: Encode, config: Config, videos: list[Video], classes: list[st
 def _factors(config: Config, train: Part, test: Part) -> dict[str, float | None]:
     """R2 of each factor of the rendered world, from the tokens' mean over places, one for each time step."""
     sampling = dataclasses.replace(config.data.clip, clips_per_video=1)
-    steps = _time_steps(config, sampling)
+    steps = max(sampling.num_frames // config.encoder.tubelet[0], 1)
     features = [_by_time_step(part.tokens_VND, steps) for part in (train, test)]
     targets = [read_factor_targets(part.videos, sampling) for part in (train, test)]
     return factor_probe(features[0], targets[0], features[1], targets[1])
 
 
-def _time_steps(config: Config, sampling: ClipSampling) -> int:
-    return max(sampling.num_frames // config.encoder.tubelet[0], 1)
-
-
 def _by_time_step(tokens_VND: Tensor, steps: int) -> Tensor:
     """Tokens averaged over places, time steps side by side: ``(V, t * D)``; a single token has no steps."""
-    if tokens_VND.shape[1] == 1:
-        return tokens_VND[:, 0]
-    return tokens_VND.unflatten(1, (steps, -1)).mean(dim=2).flatten(1)
+    return pool_steps(tokens_VND, min(steps, tokens_VND.shape[1])).flatten(1)
 
 
 def _cost(config: Config) -> dict[str, float]:
     """Parameters and operations: of the part that predicts, of a clip's step, of all of the training."""
-    batch = example_batch(config)
     with torch.device("meta"):
         objective = build.build_objective(config)
+    _, batch = kinds_of_steps(config)[0]
     predicting = "decoder" if config.objective.predict == "pixels" else "predictor"
-    clips = config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video
-    flops = step_cost(objective, batch).flops
-    total = flops * clips
-    if config.objective.trains_teacher:
-        first = build.teacher_config(config)
-        with torch.device("meta"):
-            total += (
-                step_cost(build.build_objective(first), batch).flops
-                * clips
-                * first.optim.steps
-                / config.optim.steps
-            )
-    by_part = forward_flops(objective, batch)
-    mask = batch.masks[0]
+    parts = forward_flops(objective, batch)
+    step_flops = average_cost(config, objective).flops
     tokens = math.prod(objective.encoder.grid_of(batch.video_BTCHW.transpose(1, 2)))
     return {
         "predicting_parameters": sum(p.numel() for p in getattr(objective, predicting).parameters()),
-        "predicting_flops": by_part[predicting],
-        "encoder_flops": by_part["encoder"],
-        "target_encoder_flops": by_part.get("target_encoder", 0.0),
-        "step_flops": flops,
-        "total_flops": total,
+        "predicting_flops": parts[predicting],
+        "encoder_flops": parts["encoder"],
+        "target_encoder_flops": parts.get("target_encoder", 0.0),
+        "step_flops": step_flops,
+        "total_flops": step_flops * _clips(config)
+        + (_teacher_flops(config) if config.objective.trains_teacher else 0),
         "predicted_values": getattr(objective, predicting).proj.out_features,
-        "seen": mask.context_BK.shape[1] / tokens,
-        "predicted": mask.target_BM.shape[1] / tokens,
+        "seen": batch.masks[0].context_BK.shape[1] / tokens,
+        "predicted": batch.masks[0].target_BM.shape[1] / tokens,
     }
+
+
+def _teacher_flops(config: Config) -> float:
+    first = build.teacher_config(config)
+    with torch.device("meta"):
+        return average_cost(first, build.build_objective(first)).flops * _clips(first)
+
+
+def _clips(config: Config) -> int:
+    return config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video

@@ -1,4 +1,4 @@
-"""Frozen features of labelled videos. Shape letters as in `vjepa.tokens`; R clips of a video."""
+"""Frozen features of labelled videos. Shape letters as in `vjepa.tokens`; V videos, R clips of each."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> list[str]:
     return classes
 
 
+def pool_steps(tokens_BND: Tensor, steps: int) -> Tensor:
+    """Mean over the places of each time step: ``(B, N, D) -> (B, t, D)``."""
+    return tokens_BND.unflatten(1, (steps, -1)).mean(dim=2)
+
+
 @torch.no_grad()
 def extract_features(
     encode: Callable[[Tensor], Tensor],
@@ -39,24 +44,31 @@ def extract_features(
     device: torch.device | str = "cpu",
     batch_size: int = 32,
     workers: int = 0,
+    rows: Sequence[int] | None = None,
+    average: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Features ``(videos, D)``, averaged over a video's clips, and classes ``(videos,)``, on the CPU.
+    """Features ``(V, ...)``, averaged over a video's clips, and classes ``(V,)``, on the CPU.
 
     An unreadable video is an error: a figure over other videos than asked would be another figure.
 
     Args:
-        encode: uint8 ``(B, T, C, H, W)`` to one vector a clip, ``(B, D)``.
+        encode: uint8 ``(B, T, C, H, W)`` to features of each clip, ``(B, ...)``: a vector ``(B, D)``, one for
+            each time step ``(B, t, D)``, or all tokens ``(B, N, D)``.
         dataset: with evenly spread clips.
+        rows: of the dataset; None for all.
+        average: over the clips of a video; False gives ``(V, R, ...)``.
     """
-    keys = [SampleKey(serial=row, index=row, step=0) for row in range(len(dataset))]
+    rows = range(len(dataset)) if rows is None else rows
+    keys = [SampleKey(serial=row, index=row, step=0) for row in rows]
     batches = [keys[first : first + batch_size] for first in range(0, len(keys), batch_size)]
     loader: DataLoader[Sample] = DataLoader(
         dataset, batch_sampler=batches, num_workers=workers, collate_fn=_stack, generator=torch.Generator()
     )
     features, labels = [], []
     for video_BRTCHW, label_B in loader:
-        feature_XD = encode(video_BRTCHW.flatten(0, 1).to(device)).float().cpu()
-        features.append(feature_XD.unflatten(0, video_BRTCHW.shape[:2]).mean(dim=1))
+        feature_X = encode(video_BRTCHW.flatten(0, 1).to(device)).float().cpu()
+        feature_BR = feature_X.unflatten(0, video_BRTCHW.shape[:2])
+        features.append(feature_BR.mean(dim=1) if average else feature_BR)
         labels.append(label_B)
     return torch.cat(features), torch.cat(labels)
 

@@ -36,7 +36,9 @@ def _tokens_and_pixels(
 ) -> tuple[Tensor, Tensor] | None:
     """Tokens ``(V * N, D)`` and the pixels of their tubelets ``(V * N, P)`` of evenly chosen videos."""
     chosen = torch.linspace(0, len(dataset) - 1, min(_VIDEOS, len(dataset))).long().unique().tolist()
-    pixels_VNP, _ = extract_features(lambda video: patchify(video.transpose(1, 2), tubelet), dataset, rows=chosen)
+    pixels_VNP, _ = extract_features(
+        lambda video: patchify(video.transpose(1, 2), tubelet), dataset, rows=chosen
+    )
     tokens_VND, _ = extract_features(encode, dataset, rows=chosen)
     if tokens_VND.shape[1] != pixels_VNP.shape[1]:
         return None

@@ -1,15 +1,23 @@
-"""A linear read-out of frozen features: ridge regression on the classes, in closed form.
+"""Linear read-outs of frozen features: of classes and of numbers. V videos, F numbers of a target.
 
-No learning rate, no epochs, no luck: two encoders are compared by nothing but their features.
+Ridge regressions are solved in closed form: no learning rate, no epochs, no luck. Features are standardised with
+the training part's mean and deviation; the strength of a penalty is chosen by cross-validation inside the training
+part, and the test part is used once.
 """
 
 from __future__ import annotations
 
+import warnings
+
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from torch import Tensor
 from torch.nn import functional as F
 
 _STRENGTHS = tuple(10.0**power for power in range(-3, 5))
+_PENALTIES = (0.01, 0.1, 1.0)  # inverse, as scikit-learn has it
 _FOLDS = 5
 
 
@@ -19,44 +27,94 @@ def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
     return torch.stack([hits[labels == label].mean() for label in labels.unique()]).mean().item()
 
 
+def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
+    """Balanced accuracy on `test` of multinomial logistic regression fitted on `train`.
+
+    Args:
+        train, test: features ``(V, D)`` and classes ``(V,)``.
+
+    With fewer than four videos of some class there is nothing to validate on: the penalty is then 1.
+    """
+    train_VD, test_VD = (features.numpy() for features in _standardised(train[0], test[0]))
+    labels_V = train[1].numpy()
+    model = LogisticRegression(max_iter=300)
+    folds = min(_FOLDS, int(train[1].bincount().min()) // 2)
+    if folds >= 2:
+        strata = StratifiedKFold(folds)
+        model = GridSearchCV(model, {"C": _PENALTIES}, cv=strata, scoring="balanced_accuracy")
+    with warnings.catch_warnings():
+        # Weak penalties on few videos may not converge; they lose in validation.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(train_VD, labels_V)
+    return balanced_accuracy(torch.from_numpy(model.predict(test_VD)), test[1])
+
+
 def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
     """Balanced accuracy on `test` of a ridge classifier fitted on `train`.
 
     Args:
-        train, test: features ``(videos, D)`` and classes ``(videos,)``.
-
-    Features are standardised with the training part's mean and deviation. The strength of the ridge is
-    chosen by cross-validation inside the training part; the test part is used once.
+        train, test: features ``(V, D)`` and classes ``(V,)``.
     """
-    train_features, train_labels = train[0].double(), train[1]
-    mean, std = train_features.mean(dim=0), train_features.std(dim=0).clamp_min(1e-8)
-    train_features, test_features = (train_features - mean) / std, (test[0].double() - mean) / std
-    num_classes = int(train_labels.max()) + 1
-    fold = torch.arange(len(train_labels)) % _FOLDS
+    train_VD, test_VD = _standardised(train[0], test[0])
+    labels_V = train[1]
+    num_classes = int(labels_V.max()) + 1
+    wanted_VF = F.one_hot(labels_V, num_classes).double() - 1 / num_classes
 
-    def held_out(strength: float) -> float:
-        predicted = torch.empty_like(train_labels)
-        for number in range(_FOLDS):
-            fit, rest = fold != number, fold == number
-            weights = _fit(train_features[fit], train_labels[fit], num_classes, strength)
-            predicted[rest] = _predict(weights, train_features[rest])
-        return balanced_accuracy(predicted, train_labels)
+    def accuracy(predicted_VF: Tensor) -> float:
+        return balanced_accuracy(predicted_VF.argmax(dim=1), labels_V)
 
-    strength = max(_STRENGTHS, key=held_out)
-    weights = _fit(train_features, train_labels, num_classes, strength)
-    return balanced_accuracy(_predict(weights, test_features), test[1])
+    strength = max(_STRENGTHS, key=lambda s: accuracy(_held_out(train_VD, wanted_VF, s)))
+    predicted_VF = _predict(_fit(train_VD, wanted_VF, strength), test_VD)
+    return balanced_accuracy(predicted_VF.argmax(dim=1), test[1])
 
 
-def _fit(features: Tensor, labels: Tensor, num_classes: int, strength: float) -> Tensor:
-    features = _with_constant(features)
-    wanted = F.one_hot(labels, num_classes).double() - 1 / num_classes
-    penalty = strength * len(features) / 100 * torch.eye(features.shape[1], dtype=torch.double)
-    return torch.linalg.solve(features.T @ features + penalty, features.T @ wanted)
+def ridge_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Tensor:
+    """R2 on `test` of a ridge regression fitted on `train`, ``(F,)``: 1 is perfect, 0 as good as the mean.
+
+    Args:
+        train, test: features ``(V, D)`` and targets ``(V, F)``; every target must vary in both parts.
+    """
+    (train_VD, test_VD), (train_VF, test_VF) = (
+        _standardised(train[0], test[0]),
+        _standardised(train[1], test[1]),
+    )
+    if not (train[1].std(dim=0) > 0).all() or not (test_VF.std(dim=0) > 0).all():
+        raise ValueError(
+            "a target is the same for all videos of a part, so there is no variance to explain: leave it out"
+        )
+    strength = min(
+        _STRENGTHS, key=lambda s: (_held_out(train_VD, train_VF, s) - train_VF).square().mean().item()
+    )
+    error_VF = _predict(_fit(train_VD, train_VF, strength), test_VD) - test_VF
+    return 1 - error_VF.square().mean(dim=0) / test_VF.var(dim=0, unbiased=False)
 
 
-def _predict(weights: Tensor, features: Tensor) -> Tensor:
-    return (_with_constant(features) @ weights).argmax(dim=1)
+def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    """Both parts in double precision, shifted and scaled by the training part's mean and deviation."""
+    train, test = train.double(), test.double()
+    mean, std = train.mean(dim=0), train.std(dim=0).clamp_min(1e-8)
+    return (train - mean) / std, (test - mean) / std
 
 
-def _with_constant(features: Tensor) -> Tensor:
-    return torch.cat([features, torch.ones(len(features), 1, dtype=features.dtype)], dim=1)
+def _held_out(features_VD: Tensor, wanted_VF: Tensor, strength: float) -> Tensor:
+    """Predictions of every row by a fit on the other folds."""
+    fold_V = torch.arange(len(features_VD)) % _FOLDS
+    predicted_VF = torch.empty_like(wanted_VF)
+    for number in range(_FOLDS):
+        fit, rest = fold_V != number, fold_V == number
+        predicted_VF[rest] = _predict(_fit(features_VD[fit], wanted_VF[fit], strength), features_VD[rest])
+    return predicted_VF
+
+
+def _fit(features_VD: Tensor, wanted_VF: Tensor, strength: float) -> Tensor:
+    features_VD = _with_constant(features_VD)
+    penalty = strength * len(features_VD) / 100 * torch.eye(features_VD.shape[1], dtype=torch.double)
+    return torch.linalg.solve(features_VD.T @ features_VD + penalty, features_VD.T @ wanted_VF)
+
+
+def _predict(weights_DF: Tensor, features_VD: Tensor) -> Tensor:
+    return _with_constant(features_VD) @ weights_DF
+
+
+def _with_constant(features_VD: Tensor) -> Tensor:
+    return torch.cat([features_VD, torch.ones(len(features_VD), 1, dtype=features_VD.dtype)], dim=1)

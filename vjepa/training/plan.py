@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from vjepa import build
 from vjepa.batch import Batch, TokenMask
 from vjepa.config import Config
-from vjepa.evaluation.cost import step_cost
+from vjepa.evaluation.cost import StepCost, step_cost
 from vjepa.tokens import Tubelet
 
 
@@ -18,7 +21,7 @@ def describe_run(config: Config, num_videos: int, accelerator: Accelerator) -> s
     batch = example_batch(config)
     with torch.device("meta"):
         objective = build.build_objective(config)
-    cost = step_cost(objective, batch)
+    cost = average_cost(config, objective)
     clips_per_video = config.data.clip.clips_per_video
     clips = config.optim.batch_size * clips_per_video
     parts, world = accelerator.gradient_accumulation_steps, accelerator.num_processes
@@ -39,6 +42,26 @@ def describe_run(config: Config, num_videos: int, accelerator: Accelerator) -> s
             f"{cost.flops * clips * config.optim.steps / 1e15:.3f} PFLOP in all",
             f"on {accelerator.device}, precision {accelerator.mixed_precision}, {torch.get_num_threads()} threads",
         )
+    )
+
+
+def kinds_of_steps(config: Config) -> list[tuple[float, Batch]]:
+    """Each kind of step by its masks: its share of the steps, and a batch of it."""
+    everything = example_batch(config)
+    share, first_future = config.masks.future_share, len(config.masks.all) - len(config.masks.future)
+    if share is None:
+        return [(1.0, everything)]
+    rest, future = everything.masks[:first_future], everything.masks[first_future:]
+    return [(1 - share, replace(everything, masks=rest)), (share, replace(everything, masks=future))]
+
+
+def average_cost(config: Config, objective: nn.Module) -> StepCost:
+    """Cost of a step on the meta device, averaged over the kinds of steps; steps on images count as on videos."""
+    costs = [(share, step_cost(objective, batch)) for share, batch in kinds_of_steps(config)]
+    return replace(
+        costs[0][1],
+        flops=sum(share * cost.flops for share, cost in costs),
+        activation_bytes=max(cost.activation_bytes for _, cost in costs),
     )
 
 

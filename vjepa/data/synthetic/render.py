@@ -47,6 +47,8 @@ def render_video(
         camera_velocities (T, 2)  + velocities = velocities in the world
         count       (T,)      number of objects, n
         motion      (T,)      place in ``settings.motions``
+        background  (T, 6)    lowest waves of the background's texture in grey levels, see `_lowest_waves`
+        noise       (T, 6)    the same of the pixel noise
     """
     if seed < 0 or number < 0:
         raise ValueError(f"seed is {seed} and number {number}: give whole numbers, 0 or more")
@@ -65,15 +67,18 @@ def render_video(
         rng["background"] = np.random.default_rng((seed, 0))
     # Where the window starts must not shift a background that is to be the same in all videos.
     canvas = _background(settings, camera - camera[0], rng["background"])
+    waves = {"background": _lowest_waves(canvas)}
     visible = _paint_objects(canvas, objects, positions, _occluder(settings, camera, rng["occluder"]))
-    canvas += rng["noise"].standard_normal(canvas.shape, dtype=np.float32) * NOISE_LEVELS * settings.noise
+    noise = rng["noise"].standard_normal(canvas.shape, dtype=np.float32) * NOISE_LEVELS * settings.noise
+    waves["noise"] = _lowest_waves(noise)
+    canvas += noise
     frames = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
     constants = {"sizes": objects.radii, "colours": objects.colours, "shapes": objects.shapes}
     constants |= {"camera_velocities": pan, "count": np.asarray(len(start)), "motion": np.asarray(label)}
     factors = {name: np.broadcast_to(value, (time, *value.shape)) for name, value in constants.items()}
     moving = {"positions": positions, "velocities": velocities - pan, "visible": visible, "camera": camera}
-    return frames, factors | moving
+    return frames, factors | moving | waves
 
 
 def _draw_objects(settings: WorldSettings, rng: np.random.Generator) -> Objects:
@@ -110,6 +115,13 @@ def _background(settings: WorldSettings, camera: Array, rng: np.random.Generator
     phase = camera[:, 0, None, None] * across[1] + camera[:, 1, None, None] * across[0]
     shifted = np.fft.irfft2(spectrum * np.exp(2j * np.pi * side * phase)[:, None], s=(side, side))
     return np.ascontiguousarray(shifted.transpose(0, 2, 3, 1) + 127.5, dtype=np.float32)
+
+
+def _lowest_waves(canvas: Pixels) -> Array:
+    """Cosine and sine amplitudes of the waves with one period across, down and along the diagonal: ``(T, 6)``."""
+    spectrum = np.fft.rfft2(canvas.mean(axis=-1, dtype=np.float64))
+    lowest = np.stack([spectrum[:, 0, 1], spectrum[:, 1, 0], spectrum[:, 1, 1]], axis=-1)
+    return np.concatenate([lowest.real, -lowest.imag], axis=-1) * 2 / canvas[0, ..., 0].size
 
 
 def _occluder(settings: WorldSettings, camera: Array, rng: np.random.Generator) -> Pixels:

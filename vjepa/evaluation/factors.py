@@ -1,0 +1,89 @@
+"""What frozen features tell of the world behind rendered videos: a ridge regression to every factor.
+
+V videos, F numbers of a factor, T frames, n objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vjepa.data.clips import ClipSampling, spread_clips
+from vjepa.data.manifest import Video
+from vjepa.data.synthetic import SHAPES
+from vjepa.evaluation.probe import ridge_regression
+
+SIGNAL = ("position", "velocity", "identity", "count")
+NUISANCE = ("colour", "background", "noise")
+
+Factors = Mapping[str, NDArray[np.float64]]
+
+
+def read_factor_targets(videos: Sequence[Video], sampling: ClipSampling) -> dict[str, Tensor]:
+    """Factors of rendered videos at the last frame of their evaluation clip: ``{name: float64 (V, F)}``.
+
+    ``position``  mean over objects of cos and sin of 2 pi x and 2 pi y: the frame's edges are joined
+    ``velocity``  mean over objects of the velocity on the screen, frame sides a frame
+    ``identity``  share of the objects that have each of the shapes
+    ``count``     number of objects
+    ``colour``    mean RGB of the objects
+    ``background``, ``noise``  lowest Fourier modes of the background's texture and of the pixel noise
+
+    Args:
+        videos: rows of a manifest of `vjepa.data.synthetic.write_videos`; the factors lie beside each video.
+        sampling: with one clip a video: the one that `vjepa.data.clips.spread_clips` places.
+    """
+    rows = [_targets(video, sampling) for video in videos]
+    return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in (*SIGNAL, *NUISANCE)}
+
+
+def _targets(video: Video, sampling: ClipSampling) -> dict[str, NDArray[np.float64]]:
+    path = Path(video.path).with_suffix(".npz")
+    if not path.exists():
+        raise ValueError(
+            f"{video.path} has no {path.name} beside it: factors are known of rendered videos alone"
+        )
+    with np.load(path) as file:
+        factors = dict(file)
+    if "background" not in factors:
+        raise ValueError(
+            f"{path} was written without the factor 'background': delete {path.parents[1]} and render it again"
+        )
+    times = np.arange(len(factors["positions"]), dtype=np.float64)
+    frame = int(spread_clips(times, sampling)[0, -1])
+    angle_n2 = 2 * np.pi * factors["positions"][frame]
+    shape_n = factors["shapes"][frame]
+    return {
+        "position": np.concatenate([np.cos(angle_n2).mean(axis=0), np.sin(angle_n2).mean(axis=0)]),
+        "velocity": factors["velocities"][frame].mean(axis=0),
+        "identity": np.bincount(shape_n, minlength=len(SHAPES)) / len(shape_n),
+        "count": factors["count"][frame][None].astype(np.float64),
+        "colour": factors["colours"][frame].mean(axis=0),
+        "background": factors["background"][frame],
+        "noise": factors["noise"][frame],
+    }
+
+
+def factor_probe(
+    train_VD: Tensor, train_factors: Mapping[str, Tensor], test_VD: Tensor, test_factors: Mapping[str, Tensor]
+) -> dict[str, float | None]:
+    """R2 on the test part of a ridge regression to each factor, mean over its numbers.
+
+    None for a factor that does not vary in the training part (the colour of white objects).
+    """
+    scores: dict[str, float | None] = {}
+    for name, target_VF in train_factors.items():
+        varying_F = target_VF.std(dim=0) > 1e-9
+        if not varying_F.any():
+            scores[name] = None
+            continue
+        r2_F = ridge_regression(
+            (train_VD, target_VF[:, varying_F]), (test_VD, test_factors[name][:, varying_F])
+        )
+        scores[name] = r2_F.mean().item()
+    return scores
