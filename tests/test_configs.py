@@ -22,7 +22,9 @@ from vjepa.training.plan import example_batch
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = ROOT / "configs" / "accelerate"
-FILES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if LAUNCHER not in path.parents)
+COMPARISONS = ROOT / "configs" / "compare"
+OTHERS = {LAUNCHER, COMPARISONS}
+FILES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent not in OTHERS)
 
 
 def name_of(path):
@@ -36,7 +38,8 @@ def test_a_shipped_configuration_is_whole(path, tmp_path):
         objective = build.build_objective(config)
     batch = example_batch(config)  # draws the masks for the configured grid
     assert all(mask.context_BK.shape[1] and mask.target_BM.shape[1] for mask in batch.masks)
-    assert len(objective.predictor.mask_tokens) == len(batch.masks)
+    predicting = objective.decoder if config.objective.predict == "pixels" else objective.predictor
+    assert len(predicting.mask_tokens) == len(batch.masks)
     assert all(Schedules(config.optim).lr(step) <= config.optim.lr for step in (0, config.optim.steps))
     micro_batch = config.train.micro_batch
     assert micro_batch is None or config.optim.batch_size % micro_batch == 0
@@ -45,7 +48,9 @@ def test_a_shipped_configuration_is_whole(path, tmp_path):
     assert read_config(["--config", str(tmp_path / "again.yaml")]) == config
 
 
-@pytest.mark.parametrize("path", [*FILES, *sorted(LAUNCHER.glob("*.yaml"))], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [*FILES, *(path for folder in OTHERS for path in sorted(folder.glob("*.yaml")))], ids=name_of
+)
 def test_a_shipped_file_opens_with_its_command(path):
     lines = path.read_text().splitlines()
     opening = []
@@ -99,6 +104,22 @@ def test_the_published_schedules_come_out():
     assert schedules.lr(12_000) == pytest.approx(1.058e-4)
     pretrain = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_vitl16.yaml")])
     assert Schedules(pretrain.optim).lr(240_000) == pytest.approx(5.25e-4)
+
+
+def test_the_published_schedules_of_the_rivals_come_out():
+    """VideoMAE's peak by the linear rule, I-JEPA's momentum, MAE's end at zero, V-JEPA 2.1's context loss."""
+    videomae = read_config(["--config", str(ROOT / "configs/pretrain/videomae_vitb16_k400.yaml")])
+    assert Schedules(videomae.optim).lr(4680) == pytest.approx(1.5e-4 * 2048 / 256)
+    assert Schedules(videomae.optim).lr(187_200) == pytest.approx(1e-5 * 2048 / 256)
+    mae = read_config(["--config", str(ROOT / "configs/pretrain/mae_vitl16.yaml")])
+    assert Schedules(mae.optim).lr(249_600) == 0
+    ijepa = read_config(["--config", str(ROOT / "configs/pretrain/ijepa_vith14.yaml")])
+    deep = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_1_vitl16.yaml")])
+    with torch.device("meta"):
+        momentum = build.build_objective(ijepa).momentum
+        context_loss = build.build_objective(deep).context_loss
+    assert (momentum(0), momentum(187_500)) == (pytest.approx(0.996), pytest.approx(1.0))
+    assert [context_loss.weight_at(step) for step in (15_000, 22_500, 30_000)] == [0, 0.25, 0.5]
 
 
 @pytest.mark.parametrize("size", ["l", "h", "g"])
@@ -172,6 +193,15 @@ def test_a_key_like_no_other_lists_them_all():
         ("objective: {momentum: [0.9, 1.1]}", "objective.momentum", "1.1", "[0, 1]"),
         ("optim: {steps: 10, warmup_steps: 20}", "optim.warmup_steps", "20", "shorten the warm-up"),
         ("masks: {multiblock: [{num_blocks: 0}]}", "num_blocks", "0", "give 1 or more"),
+        ("masks: {future_share: 0.3}", "masks.future_share", "needs masks.future", "another kind"),
+        (
+            "masks: {future: [{context: [0.5, 0.5]}], future_share: 1.5}",
+            "masks.future_share",
+            "1.5",
+            "(0, 1)",
+        ),
+        ("objective: {stabilizer: hope}", "objective.stabilizer", "hope", "'sigreg', 'vicreg'"),
+        ("data: {images: x, clip: {num_frames: 1}}", "data.images", "one frame", "data.train"),
     ],
 )
 def test_a_wrong_value_names_field_value_and_rule(text, field, value, rule, tmp_path):
@@ -193,7 +223,7 @@ def test_print_config_prints_what_results(capsys):
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["optim"]["steps"] == 30
     assert printed["encoder"]["size"] == "nano"
-    assert printed["objective"]["loss_exponent"] == 1.0
+    assert printed["objective"]["distance"] == "l1"
 
 
 # `build` hands these sections to constructors as a whole: a key that those lack is an error in tests above.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,11 @@ class TokenMask:
     target_BM: Tensor
     number: int = 0
     groups: int = 1
+
+    @staticmethod
+    def from_numpy(context_BK: np.ndarray, target_BM: np.ndarray, number: int, groups: int) -> TokenMask:
+        """The mask of indices that were drawn with numpy."""
+        return TokenMask(torch.from_numpy(context_BK), torch.from_numpy(target_BM), number, groups)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> TokenMask:
         """The same mask with `change` applied to its tensors."""

@@ -143,7 +143,21 @@ def test_dials_are_monotone_and_leave_the_rest_alone() -> None:
         assert figures[0] < 0.9 * figures[1]
     assert flicker[0] == pan[0] == 0
     plain, noisy = (render_video(replace(PLAIN, noise=dial), 0, 1)[1] for dial in (0, 3))
-    assert all(np.array_equal(plain[name], noisy[name]) for name in plain)
+    assert all(np.array_equal(plain[name], noisy[name]) for name in plain.keys() - {"noise"})
+    assert np.abs(plain["noise"]).max() == 0 < np.abs(noisy["noise"]).max()
+
+
+def test_the_lowest_waves_are_those_of_the_background():
+    """Without objects' paint, noise and rounding the frame's own waves are the factor; a fixed background's stay."""
+    settings = replace(PLAIN, texture=1, background="video", objects=(1, 1), radius=(0.02, 0.02), size=64)
+    frames, factors = render_video(settings, 0, 3)
+    grey = frames[0].astype(float).mean(axis=-1)
+    x = np.arange(64) / 64
+    across = 2 * np.array([(grey * np.cos(2 * np.pi * x)).mean(), (grey * np.sin(2 * np.pi * x)).mean()])
+    np.testing.assert_allclose(factors["background"][0, [0, 3]], across, atol=0.6)
+    assert np.ptp(factors["background"], axis=0).max() < 1e-6
+    changing = render_video(replace(settings, background="frame"), 0, 3)[1]["background"]
+    assert np.ptp(changing, axis=0).min() > 0.1
 
 
 def _flicker(settings: WorldSettings) -> float:

@@ -56,3 +56,10 @@ def test_a_healthy_run_stays_silent():
     for step in range(300):
         rank, std = 20 + 10 * torch.rand(1).item(), 0.3 + 0.1 * math.sin(step / 20)
         assert alarm.update({"context/std": std, "context/rank": rank}) is None
+
+
+def test_embeddings_that_never_differed_ring_at_once():
+    alarm = CollapseAlarm()
+    message = alarm.update({"target/std": 0.0, "target/rank": 1.0, "context/std": 0.2})
+    assert "the same for every clip" in message
+    assert alarm.update({"target/std": 0.0, "target/rank": 1.0, "context/std": 0.2}) is None

@@ -31,7 +31,7 @@ def reference_targets(tubelet_P, kind):
         [value / 255 for value in tubelet_P[c * PIXELS : (c + 1) * PIXELS].tolist()] for c in range(3)
     ]
     if kind == "raw":
-        return sum(channels, [])
+        return [value for channel in channels for value in channel]
     if kind == "patch":
         values = [(x - MEAN[c].item()) / STD[c].item() for c in range(3) for x in channels[c]]
         mean = sum(values) / len(values)

@@ -82,6 +82,4 @@ class MaskCollator:
         rngs = [np.random.default_rng([self.seed, *clip, number, _SAMPLE_MASKS]) for clip in clips]
         step_rng = np.random.default_rng([self.seed, samples[0].key.step, number, _STEP_MASKS])
         drawn = self.masks[number].sample(grid, rngs, step_rng)
-        return TokenMask(
-            torch.from_numpy(drawn.context_BK), torch.from_numpy(drawn.target_BM), number, drawn.groups
-        )
+        return TokenMask.from_numpy(drawn.context_BK, drawn.target_BM, number, drawn.groups)

@@ -41,12 +41,16 @@ def embedding_measures(embedding_BD: Tensor) -> dict[str, float]:
     }
 
 
+CONSTANT = 1e-5  # deviation across clips; embeddings after a norm are of the order of 1
+
+
 @dataclass
 class CollapseAlarm:
     """Watches measures over a run and speaks once when one falls far below what it has been.
 
     Absolute thresholds mean nothing across models and data; what collapses falls. A measure is held
-    against its own best smoothed value so far.
+    against its own best smoothed value so far. Only embeddings that are the same for every clip need no
+    comparison: they ring at once.
 
     Attributes:
         fall: the alarm rings below this share of the best value.
@@ -70,10 +74,21 @@ class CollapseAlarm:
             now = self.smoothing * past + (1 - self.smoothing) * value
             self.smoothed[name] = now
             self.best[name] = max(self.best.get(name, 0.0), now)
-            if name not in self.rung and now < self.fall * self.best[name]:
+            constant = name.endswith("/std") and value < CONSTANT
+            if name not in self.rung and (constant or now < self.fall * self.best[name]):
                 self.rung.append(name)
-                message = message or _message(name, now, self.best[name])
+                news = _constant_message(name, value) if constant else _message(name, now, self.best[name])
+                message = message or news
         return message
+
+
+def _constant_message(name: str, value: float) -> str:
+    part, _ = name.split("/")
+    return (
+        f"collapse alarm: {name} is {value:.1g}: the {part} embeddings are the same for every clip, and nothing can be "
+        "learnt from them. Look at what gives them: a target encoder that has collapsed or was never trained "
+        "(objective.teacher), or clips that are all alike. The loss may be low meanwhile: it is not progress."
+    )
 
 
 def _message(name: str, now: float, best: float) -> str:
@@ -81,7 +96,8 @@ def _message(name: str, now: float, best: float) -> str:
     what = "embeddings of different clips become equal" if measure == "std" else "embeddings lose dimensions"
     return (
         f"collapse alarm: {name} fell to {now:.3g}, {100 * now / best:.0f} % of its best value {best:.3g}: the "
-        f"{part} {what}. Likely causes, first the likeliest: the target encoder follows too fast (raise "
-        "objective.momentum towards 1), the learning rate is too high (divide optim.lr by 3), the warm-up is "
-        "too short, or masks leave nothing to predict. The loss may fall meanwhile: it is not progress."
+        f"{part} {what}. Likely causes, first the likeliest: the target encoder, where there is one, follows too fast "
+        "(raise objective.momentum towards 1), the learning rate is too high (divide optim.lr by 3), the warm-up is "
+        "too short, a regulariser is too weak (raise the weights of objective.sigreg or objective.vicreg), or masks "
+        "leave nothing to predict. The loss may fall meanwhile: it is not progress."
     )

@@ -21,7 +21,10 @@ class PixelComponents:
 
     def __init__(self, train: ClipDataset, components: int, seed: int) -> None:
         pixels_VX, _ = extract_features(lambda video_BTCHW: video_BTCHW.flatten(1), train)
-        solver = PCA(min(components, len(pixels_VX)), svd_solver="randomized", random_state=seed)
+        # Spectra of noisy pictures are flat: the default number of iterations is too few for the last components.
+        solver = PCA(
+            min(components, len(pixels_VX)), svd_solver="randomized", iterated_power=8, random_state=seed
+        )
         solver.fit(pixels_VX.numpy())
         self.mean_X = torch.from_numpy(solver.mean_).float()
         self.components_DX = torch.from_numpy(solver.components_).float()

@@ -1,8 +1,7 @@
 """Linear read-outs of frozen features: of classes and of numbers. V videos, F numbers of a target.
 
-Ridge regressions are solved in closed form: no learning rate, no epochs, no luck. Features are standardised with
-the training part's mean and deviation; the strength of a penalty is chosen by cross-validation inside the training
-part, and the test part is used once.
+Ridge regressions are solved in closed form: no learning rate, no epochs, no luck. The strength of a penalty is chosen
+by cross-validation inside the training part, and the test part is used once.
 """
 
 from __future__ import annotations
@@ -33,9 +32,12 @@ def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> f
     Args:
         train, test: features ``(V, D)`` and classes ``(V,)``.
 
-    With fewer than four videos of some class there is nothing to validate on: the penalty is then 1.
+    Features are shifted by the training mean and divided by one number, the root of their mean variance: a deviation for
+    each dimension cannot be estimated from one video a class. With fewer than four videos of some class there is
+    nothing to validate on: the penalty is then 1.
     """
-    train_VD, test_VD = (features.numpy() for features in _standardised(train[0], test[0]))
+    mean_D, scale = train[0].mean(dim=0), train[0].std(dim=0).square().mean().sqrt().clamp_min(1e-8)
+    train_VD, test_VD = (((features - mean_D) / scale).double().numpy() for features in (train[0], test[0]))
     labels_V = train[1].numpy()
     model = LogisticRegression(max_iter=300)
     folds = min(_FOLDS, int(train[1].bincount().min()) // 2)
@@ -53,7 +55,8 @@ def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> fl
     """Balanced accuracy on `test` of a ridge classifier fitted on `train`.
 
     Args:
-        train, test: features ``(V, D)`` and classes ``(V,)``.
+        train, test: features ``(V, D)``, standardised here with the training part's mean and deviation, and
+            classes ``(V,)``.
     """
     train_VD, test_VD = _standardised(train[0], test[0])
     labels_V = train[1]

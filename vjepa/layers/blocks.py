@@ -78,11 +78,12 @@ class TokenTransformer(nn.Module):
         attention_mask = self._attention_mask(tokens_BXD, grid, index_BK) if self.causal else None
         outputs = []
         for number, block in enumerate(self.blocks):
-            arguments = {"rope": rope, "attn_mask": attention_mask}
             if self.grad_checkpointing and torch.is_grad_enabled():
-                tokens_BXD = checkpoint(block, tokens_BXD, use_reentrant=False, **arguments)
+                tokens_BXD = checkpoint(
+                    block, tokens_BXD, rope=rope, attn_mask=attention_mask, use_reentrant=False
+                )
             else:
-                tokens_BXD = block(tokens_BXD, **arguments)
+                tokens_BXD = block(tokens_BXD, rope=rope, attn_mask=attention_mask)
             if levels and str(number) in self.level_norms:
                 outputs.append(self.level_norms[str(number)](tokens_BXD))
         tokens_BXD = self.norm(tokens_BXD)

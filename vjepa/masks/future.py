@@ -48,7 +48,8 @@ class FutureMask:
         index_N = np.arange(grid.size)
         context_K = index_N[: context_steps * plane]
         target_M = index_N[context_steps * plane : (context_steps + horizon_steps) * plane]
-        return MaskIndices(*(np.tile(index, (len(sample_rngs), 1)) for index in (context_K, target_M)))
+        context_BK, target_BM = (np.tile(index, (len(sample_rngs), 1)) for index in (context_K, target_M))
+        return MaskIndices(context_BK, target_BM)
 
 
 def _draw_steps(most: int, whole: int, share: tuple[float, float], rng: np.random.Generator) -> int:

@@ -74,8 +74,7 @@ def example_batch(config: Config, clips: int = 2) -> Batch:
     for number, mask in enumerate(config.masks.all):
         rngs = [np.random.default_rng([clip, number]) for clip in range(clips)]
         drawn = mask.sample(grid, rngs, np.random.default_rng(number))
-        index = (torch.from_numpy(index_BX) for index_BX in (drawn.context_BK, drawn.target_BM))
-        masks.append(TokenMask(*index, number, drawn.groups))
+        masks.append(TokenMask.from_numpy(drawn.context_BK, drawn.target_BM, number, drawn.groups))
     return Batch(
         video_BTCHW=torch.zeros(clips, frames, channels, height, width, dtype=torch.uint8),
         masks=tuple(masks),

@@ -111,7 +111,7 @@ class Trainer:
                 progress.advance()
                 stopping = previous is not None and self._check(previous)
                 previous = report
-                if self._due(self.train.log_every):
+                if self._logs:
                     self._log(report, progress)
                 if stopping or self._due(self.train.checkpoint_every):
                     self._check(report)
@@ -122,6 +122,11 @@ class Trainer:
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.optim.steps
+
+    @property
+    def _logs(self) -> bool:
+        """Whether this step is logged; the first always is: what falls, falls from there."""
+        return self.step == 1 or self._due(self.train.log_every)
 
     def _train_step(self, batches: Iterator[Batch], request: StopRequest) -> StepReport:
         """One optimiser step, accumulated over its micro-batches."""
@@ -158,7 +163,7 @@ class Trainer:
         embeddings = {
             name: torch.cat([output[name] for output in outputs])
             for name in outputs[0]
-            if name.endswith("_BD") and self._due(self.train.log_every)
+            if name.endswith("_BD") and self._logs
         }
         local_loss = scalars["loss"]
         scalars["grad_norm"] = _local(norm).float()

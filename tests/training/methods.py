@@ -1,0 +1,30 @@
+"""Every method as changes to the tiny run of `tests.training.conftest`."""
+
+PIXELS = "--objective.predict=pixels"
+NO_BLOCKS = "--masks.multiblock=[]"
+ON_IMAGES = ("--data.clip.num_frames=1", "--encoder.tubelet=[1, 4, 4]", NO_BLOCKS, "--encoder.positions=sincos_plane")
+NO_TEACHER = "--objective.distance=l2"
+
+METHODS = {
+    "vjepa": (),
+    "future": ("--masks.future=[{context: [0.5, 0.5]}]", "--masks.future_share=0.5", "--encoder.causal=true"),
+    "videomae": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75}]", "--encoder.positions=sinusoid"),
+    "videomaev2": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75, running_cell: 0.5}]"),
+    "mae": (
+        *ON_IMAGES, PIXELS, "--masks.random=[{ratio: 0.75}]", "--objective.pixel_targets=patch", "--encoder.class_token=true",
+    ),
+    "ijepa": (*ON_IMAGES, "--masks.image_blocks=[{min_keep: 2}]", "--objective.distance=smooth_l1"),
+    "vjepa2_1": (
+        "--encoder.levels=[0, 1]", "--objective.context_loss={weight: 0.5, warmup: [2, 6]}",
+        "--encoder.image_tokenizer=true", "--data.image_share=0.4",
+    ),
+    "salt": ("--objective.stabilizer=frozen", "--objective.teacher_steps=4"),
+    "sigreg": ("--objective.stabilizer=sigreg", NO_TEACHER, "--objective.sigreg={directions: 16, places: 3}"),
+    "vicreg": ("--objective.stabilizer=vicreg", NO_TEACHER),
+}  # fmt: skip
+
+
+def changes_of(method, manifest):
+    """Arguments of a method; the one that mixes in images takes them from the same videos."""
+    images = (f"--data.images={manifest}",) if method == "vjepa2_1" else ()
+    return (*METHODS[method], *images)
