@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -432,12 +432,25 @@ def read_config(arguments: Sequence[str]) -> Config:
 _READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
 
 
+def config_from_tree(tree: Mapping[str, Any]) -> Config:
+    """The configuration of nested dictionaries, as `config_tree` gives them; ConfigError where they make none."""
+    parser = _parser()
+    try:
+        return Config(**_sections(parser, parser.parse_object(dict(tree))))
+    except _READING_ERRORS as error:
+        raise ConfigError(_explain(str(error))) from error
+
+
 def _parse(arguments: Sequence[str]) -> Config:
+    parser = _parser()
+    return Config(**_sections(parser, parser.parse_args(list(arguments))))
+
+
+def _parser() -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False, default_env=False)
     parser.add_argument("--config", action="config", help="YAML file; several may be layered")
     parser.add_class_arguments(Config, as_group=False)
-    tree = parser.parse_args(list(arguments))
-    return typing.cast(Config, Config(**_sections(parser, tree)))
+    return parser
 
 
 def _faulty_file(arguments: Sequence[str], message: str) -> str:

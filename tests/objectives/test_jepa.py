@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -81,8 +82,7 @@ def test_gradient_of_two_halves_is_that_of_the_whole():
     whole = [parameter.grad.clone() for parameter in jepa.parameters() if parameter.requires_grad]
     jepa.zero_grad()
     for half in (slice(0, 2), slice(2, 4)):
-        masks = tuple(mask.map(lambda index: index[half]) for mask in batch.masks)  # noqa: B023
-        part = Batch(batch.video_BTCHW[half], masks, batch.labels_B[half], batch.paths[half])
+        part = replace(batch.map(lambda tensor: tensor[half]), paths=batch.paths[half])  # noqa: B023
         (jepa(part)["loss"] / 2).backward()
     halves = [parameter.grad for parameter in jepa.parameters() if parameter.requires_grad]
     torch.testing.assert_close(halves, whole, atol=1e-6, rtol=1e-4)

@@ -2,7 +2,12 @@
 
 PIXELS = "--objective.predict=pixels"
 NO_BLOCKS = "--masks.multiblock=[]"
-ON_IMAGES = ("--data.clip.num_frames=1", "--encoder.tubelet=[1, 4, 4]", NO_BLOCKS, "--encoder.positions=sincos_plane")
+ON_IMAGES = (
+    "--data.clip.num_frames=1",
+    "--encoder.tubelet=[1, 4, 4]",
+    NO_BLOCKS,
+    "--encoder.positions=sincos_plane",
+)
 NO_TEACHER = "--objective.distance=l2"
 
 METHODS = {

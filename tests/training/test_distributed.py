@@ -1,5 +1,6 @@
 """Two processes on CPU (gloo): the same run as one, up to rounding, and no rank left behind."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.training.conftest import metrics
+from tests.training.methods import METHODS, changes_of
 
 ENVIRONMENT = {
     **os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo",
@@ -105,6 +107,83 @@ def test_all_ranks_agree_that_a_loss_is_not_finite(tiny_arguments, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "step_0000004").is_dir()
 
 
+EVERY_METHOD = """
+import json, sys, torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from vjepa import build
+from vjepa.config import read_config
+from vjepa.training.optimizer import build_optimizer
+
+STEPS = 4
+dist.init_process_group("gloo")
+rank, world = dist.get_rank(), dist.get_world_size()
+
+def train(objective, batches, wrapped):
+    optimizer = build_optimizer(objective, config.optim)
+    for step, batch in zip(range(1, STEPS + 1), batches):
+        wrapped(batch)["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        objective.after_step(step)
+    return objective.state_dict()
+
+def built():
+    torch.manual_seed(0)
+    return build.build_objective(config)
+
+for method, arguments in json.load(open(sys.argv[1])).items():
+    config = read_config(arguments)
+    sources, size = build.training_sources(config), config.optim.batch_size
+    mine = build.build_batches(config, sources, micro_batch=size // world, rank=rank, world=world)
+    objective = built()
+    unused = config.encoder.image_tokenizer
+    both = train(objective, mine, DistributedDataParallel(objective, find_unused_parameters=unused))
+    # Alone: the regularisers ask how many processes there are, so the other one must be out of sight.
+    alone = dict.fromkeys(both)
+    if rank == 0:
+        count, torch.distributed.is_initialized = torch.distributed.is_initialized, lambda: False
+        objective = built()
+        start = {name: value.clone() for name, value in objective.state_dict().items()}
+        alone = train(objective, build.build_batches(config, sources, micro_batch=size), objective)
+        torch.distributed.is_initialized = count
+        worst = max((both[name] - alone[name]).abs().max().item() for name in both)
+        moved = max((alone[name] - start[name]).abs().max().item() for name in both)
+        print("RESULT", json.dumps([method, worst, moved]))
+    dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+def test_every_method_is_the_same_on_two_processes(tiny_arguments, manifest, tmp_path):
+    """The same weights after four steps as of one process that has the whole batch."""
+    script, settings = tmp_path / "every.py", tmp_path / "settings.json"
+    script.write_text(EVERY_METHOD)
+    same = ("--encoder.drop_path=0", "--optim.lr=0.005", "--optim.batch_size=8")
+    settings.write_text(
+        json.dumps(
+            {method: tiny_arguments(method, *same, *changes_of(method, manifest)) for method in METHODS}
+        )
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    run = subprocess.run(
+        [*launch, str(script), str(settings)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    lines = [line.removeprefix("RESULT ") for line in run.stdout.splitlines() if line.startswith("RESULT")]
+    results = {method: (worst, moved) for method, worst, moved in map(json.loads, lines)}
+    assert results.keys() == METHODS.keys()
+    for method, (worst, moved) in results.items():
+        assert moved > 5e-3, f"{method} hardly moved"
+        # Rounding is all that may differ; AdamW's first steps are as large for a tiny gradient as for a great one.
+        assert worst < 0.02 * moved, f"{method}: {worst} of {moved}"
+
+
 SHARDED = """
 import sys, torch
 import torch.distributed as dist
@@ -118,10 +197,7 @@ dist.init_process_group("gloo")
 rank = dist.get_rank()
 
 def part(batch):
-    from vjepa.batch import Batch, TokenMask
-    half = slice(2 * rank, 2 * rank + 2)
-    masks = tuple(TokenMask(m.context_BK[half], m.target_BM[half]) for m in batch.masks)
-    return Batch(batch.video_BTCHW[half], masks, batch.labels_B[half], batch.paths[half])
+    return batch.map(lambda tensor: tensor[2 * rank : 2 * rank + 2])
 
 def train(jepa, batch):
     optimizer = build_optimizer(jepa, OptimConfig(lr=1e-3))

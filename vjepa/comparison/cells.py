@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,11 +17,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vjepa import build
 from vjepa.comparison.config import CompareConfig
-from vjepa.config import Config, config_tree, read_config
+from vjepa.config import Config, config_from_tree, config_tree
 
 BASE_WORLD = "base"
 
@@ -95,11 +92,8 @@ def _cell(comparison: CompareConfig, arm: str, world: str, seed: int, overrides:
         data["synthetic"].setdefault("folder", str(folder / "videos" / world))
         data.setdefault("cache_dir", str(folder / "cache" / world))
     tree |= {"seed": seed, "output_dir": str(folder / "cells" / world / f"{arm}-{seed}")}
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(tree, file)
-        file.flush()
-        config = read_config(["--config", file.name])
-    return Cell(arm, world, seed, comparison.arms[arm].kind, config, tuple(comparison.label_shares))
+    kind, shares = comparison.arms[arm].kind, tuple(comparison.label_shares)
+    return Cell(arm, world, seed, kind, config_from_tree(tree), shares)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,10 @@ class CentreCrop(nn.Module):
         self.size = size
         self.covered = tuple(int(side * 256 / 224) for side in size)
 
+    def extra_repr(self) -> str:
+        """What tells one from another: features are cached by it."""
+        return f"size={self.size}"
+
     def forward(self, video_TCHW: Tensor) -> Tensor:
         """Uint8 ``(T, C, H, W) -> (T, C, h, w)``."""
         resized = resize_to_cover(video_TCHW, *self.covered)

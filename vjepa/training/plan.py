@@ -13,7 +13,8 @@ from vjepa import build
 from vjepa.batch import Batch, TokenMask
 from vjepa.config import Config
 from vjepa.evaluation.cost import StepCost, step_cost
-from vjepa.tokens import Tubelet
+from vjepa.masks.base import Mask
+from vjepa.tokens import Grid, Tubelet
 
 
 def describe_run(config: Config, num_videos: int, accelerator: Accelerator) -> str:
@@ -70,14 +71,17 @@ def example_batch(config: Config, clips: int = 2) -> Batch:
     height, width = build.clip_size(config)
     frames, channels = config.data.clip.num_frames, len(config.data.mean)
     grid = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width)
-    masks = []
-    for number, mask in enumerate(config.masks.all):
-        rngs = [np.random.default_rng([clip, number]) for clip in range(clips)]
-        drawn = mask.sample(grid, rngs, np.random.default_rng(number))
-        masks.append(TokenMask.from_numpy(drawn.context_BK, drawn.target_BM, number, drawn.groups))
+    masks = [draw_mask(mask, number, grid, clips) for number, mask in enumerate(config.masks.all)]
     return Batch(
         video_BTCHW=torch.zeros(clips, frames, channels, height, width, dtype=torch.uint8),
         masks=tuple(masks),
         labels_B=torch.zeros(clips, dtype=torch.long),
         paths=("",) * clips,
     )
+
+
+def draw_mask(mask: Mask, number: int, grid: Grid, clips: int, seed: int = 0) -> TokenMask:
+    """A mask for so many clips outside a run, with seeds of its own."""
+    rngs = [np.random.default_rng([clip, number, seed]) for clip in range(clips)]
+    drawn = mask.sample(grid, rngs, np.random.default_rng([number, seed]))
+    return TokenMask.from_numpy(drawn.context_BK, drawn.target_BM, number, drawn.groups)

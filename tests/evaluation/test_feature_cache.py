@@ -1,0 +1,91 @@
+"""Features come from the disk only when nothing that they depend on has changed."""
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vjepa.data.clips import ClipSampling
+from vjepa.data.dataset import ClipDataset
+from vjepa.data.manifest import read_manifest
+from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.transforms import eval_transform
+from vjepa.evaluation.feature_cache import cached_features
+from vjepa.models.world import WorldModel
+
+CONFIG = {
+    "encoder": {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 8, 8]},
+    "pixels": {"mean": [0.5] * 3, "std": [0.5] * 3},
+}
+
+
+@pytest.fixture
+def videos(tmp_path):
+    return read_manifest(write_videos(tmp_path / "v", WorldSettings(size=16, frames=4), num_videos=6, seed=0))
+
+
+@pytest.fixture
+def world():
+    torch.manual_seed(0)
+    return WorldModel(CONFIG).eval()
+
+
+def dataset_of(videos, size=16, **changes):
+    sampling = changes.pop("sampling", ClipSampling(num_frames=4, stride=1))
+    return ClipDataset(videos, sampling, eval_transform(size), 0, spread=True, **changes)
+
+
+@pytest.fixture
+def extractions(world, monkeypatch):
+    """How many batches were really encoded."""
+    calls = []
+    encode = WorldModel.encode
+
+    def counted(self, video):
+        calls.append(len(video))
+        return encode(self, video)
+
+    monkeypatch.setattr(WorldModel, "encode", counted)
+    return calls
+
+
+def test_the_second_time_comes_from_the_disk(world, videos, tmp_path, extractions):
+    first = cached_features(tmp_path / "c", world, dataset_of(videos))
+    again = cached_features(tmp_path / "c", world, dataset_of(videos))
+    assert len(extractions) == 1
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert first[0].shape == (6, 24)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "shape"), [("mean", (6, 24)), ("steps", (6, 2, 24)), ("tokens", (6, 8, 24))]
+)
+def test_poolings(pooling, shape, world, videos, tmp_path):
+    features, _ = cached_features(tmp_path, world, dataset_of(videos), pooling)
+    assert features.shape == shape
+    tokens, _ = cached_features(tmp_path, world, dataset_of(videos), "tokens")
+    mean, _ = cached_features(tmp_path, world, dataset_of(videos), "mean")
+    torch.testing.assert_close(tokens.mean(dim=1), mean)
+
+
+def test_anything_that_matters_is_extracted_anew(world, videos, tmp_path, extractions):
+    def count(model=world, dataset=None, pooling="mean"):
+        before = len(extractions)
+        cached_features(tmp_path / "c", model, dataset or dataset_of(videos), pooling)
+        return len(extractions) - before
+
+    assert count() == 1
+    assert count() == 0
+    assert count(pooling="steps") == 1
+    assert count(dataset=dataset_of(videos, size=8)) == 1
+    assert count(dataset=dataset_of(videos, sampling=ClipSampling(num_frames=2, stride=1))) == 1
+    assert count(dataset=dataset_of(videos[:5])) == 1
+    assert count(dataset=dataset_of([replace(videos[0], end=0.3), *videos[1:]])) == 1
+    with torch.no_grad():
+        world.encoder.patch_embed.proj.bias[0] += 1e-6
+    assert count() == 1
+    os.utime(videos[2].path, ns=(1, 1))
+    assert count() == 1
+    assert count() == 0

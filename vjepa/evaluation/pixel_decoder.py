@@ -1,0 +1,91 @@
+"""See what embeddings kept: a small decoder from frozen tokens to pixels. Shape letters as in `vjepa.tokens`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vjepa.data.dataset import ClipDataset
+from vjepa.evaluation.features import extract_features
+from vjepa.layers.blocks import TokenTransformer, init_weights
+from vjepa.schedules import warm_up_then_anneal
+from vjepa.tokens import Grid
+
+WIDTH, DEPTH, HEADS = 128, 2, 4
+STEPS = 600
+BATCH = 32
+PEAK_LR = 2e-3
+WARMUP = 50
+MAX_CLIPS = 1024
+
+Encode = Callable[[Tensor], Tensor]  # uint8 (B, T, C, H, W) to tokens (B, N, D)
+
+
+class PixelDecoder(nn.Module):
+    """All tokens of a clip to the pixels of their tubelets, in [0, 1].
+
+    Args:
+        in_width: of the tokens, D.
+        out_width: pixel values of a tubelet, P.
+        grid: of the clips.
+    """
+
+    def __init__(self, in_width: int, out_width: int, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+        self.embed = nn.Linear(in_width, WIDTH)
+        self.transformer = TokenTransformer(width=WIDTH, depth=DEPTH, heads=HEADS)
+        self.proj = nn.Linear(WIDTH, out_width)
+        init_weights(self)
+        nn.init.constant_(self.proj.bias, 0.5)  # grey
+
+    def forward(self, tokens_BND: Tensor) -> Tensor:
+        """``(B, N, D) -> (B, N, P)``."""
+        return self.proj(self.transformer(self.embed(tokens_BND), self.grid))
+
+
+def train_pixel_decoder(
+    encode: Encode, patchify_bytes: Encode, dataset: ClipDataset, grid: Grid, seed: int, steps: int = STEPS
+) -> PixelDecoder:
+    """A decoder fitted to a frozen encoder's embeddings by squared error.
+
+    The clips are encoded once, without gradient, before the decoder is there: nothing can reach the encoder.
+
+    Args:
+        encode: frozen; uint8 clips to tokens.
+        patchify_bytes: uint8 clips to the bytes of their tubelets, ``(B, N, P)``.
+        dataset: clips to learn from; at most 1,024 of them are used.
+        seed: of weights and batches; the caller's random state stays as it was.
+    """
+    rows = torch.linspace(0, len(dataset) - 1, min(MAX_CLIPS, len(dataset))).long().unique().tolist()
+    tokens_VND, _ = extract_features(encode, dataset, rows=rows)
+    pixels_VNP, _ = extract_features(patchify_bytes, dataset, rows=rows)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        decoder = PixelDecoder(tokens_VND.shape[-1], pixels_VNP.shape[-1], grid)
+        optimizer = torch.optim.AdamW(decoder.parameters(), lr=PEAK_LR, weight_decay=0.01, fused=True)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = warm_up_then_anneal(
+                step,
+                total=steps,
+                warmup=min(WARMUP, steps),
+                start=0.0,
+                peak=PEAK_LR,
+                final=0.0,
+                shape="cosine",
+            )
+            chosen = torch.randint(len(rows), (min(BATCH, len(rows)),))
+            F.mse_loss(decoder(tokens_VND[chosen]), pixels_VNP[chosen] / 255).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return decoder.eval()
+
+
+def psnr(first: Tensor, second: Tensor) -> float:
+    """Peak signal-to-noise ratio in decibels of pixels in [0, 1]; infinite where they are equal."""
+    error = (first.double() - second.double()).square().mean().item()
+    return math.inf if error == 0 else -10 * math.log10(error)

@@ -1,0 +1,74 @@
+"""Videos to look at: panels as one picture, frame by frame, and side by side as a film.
+
+Shape letters as in `vjepa.tokens`; a panel is a video of uint8 ``(T, C, H, W)``, RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+FILM_HEIGHT = 192  # pixels of a panel at least: small videos are enlarged by whole numbers
+_GAP = 8
+
+
+def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) -> None:
+    """One picture: for every clip a block of rows, a row a panel, a column a frame.
+
+    Args:
+        clips: the panels of each clip by their names; all of one size.
+        path: of a .png.
+        caption: below the picture: what one must know to read it.
+    """
+    # Imported here: matplotlib takes longer to import than a small model to run.
+    from matplotlib.figure import Figure
+
+    rows = [
+        (f"clip {number}: {name}", panel)
+        for number, clip in enumerate(clips, 1)
+        for name, panel in clip.items()
+    ]
+    frames = len(rows[0][1])
+    figure = Figure(figsize=(1.1 * frames + 1.8, 1.1 * len(rows) + 0.5), layout="constrained")
+    axes = figure.subplots(len(rows), frames, squeeze=False)
+    for row, (name, panel_TCHW) in zip(axes, rows, strict=True):
+        for axis, image_CHW in zip(row, panel_TCHW, strict=True):
+            axis.imshow(image_CHW.permute(1, 2, 0).numpy(), interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    for number, axis in enumerate(axes[0]):
+        axis.set_title(f"frame {number}", fontsize=8)
+    figure.supxlabel(caption, fontsize=8, wrap=True)
+    figure.savefig(path, dpi=110)
+
+
+def write_film(panels: Mapping[str, Tensor], path: Path, frame_rate: float) -> None:
+    """The panels side by side as an .mp4, each frame shown long enough to be seen."""
+    film_THWC = side_by_side(list(panels.values()))
+    with av.open(str(path), "w", format="mp4") as container:
+        rate = Fraction(frame_rate).limit_denominator(1000)
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "12"})
+        stream.height, stream.width = film_THWC.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for image in film_THWC:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def side_by_side(panels: Sequence[Tensor]) -> np.ndarray:
+    """Enlarged panels with white gaps between them: uint8 ``(T, H, W, 3)``, height and width even."""
+    times = max(-(-FILM_HEIGHT // panels[0].shape[-2]), 1)
+    enlarged = [panel.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2) for panel in panels]
+    gap = torch.full((*enlarged[0].shape[:-1], _GAP), 255, dtype=torch.uint8)
+    joined = torch.cat([part for panel in enlarged for part in (gap, panel)][1:], dim=-1)
+    height, width = joined.shape[-2:]
+    even = torch.nn.functional.pad(joined, (0, width % 2, 0, height % 2), value=255)
+    return even.permute(0, 2, 3, 1).contiguous().numpy()
