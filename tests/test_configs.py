@@ -31,9 +31,20 @@ def name_of(path):
     return str(path.relative_to(ROOT))
 
 
+def layers_of(path):
+    """The --config files of the command that a file opens with."""
+    opening = path.read_text().split("\n\n")[0]
+    command = re.search(r"tools/pretrain\.py((?:\s|\\\n#)+--config \S+)+", opening).group()
+    return [
+        argument
+        for name in re.findall(r"--config (\S+)", command)
+        for argument in ("--config", str(ROOT / name))
+    ]
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_shipped_configuration_is_whole(path, tmp_path):
-    config = read_config(["--config", str(path)])
+    config = read_config(layers_of(path))
     with torch.device("meta"):
         objective = build.build_objective(config)
     batch = example_batch(config)  # draws the masks for the configured grid

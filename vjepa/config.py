@@ -425,11 +425,11 @@ def read_config(arguments: Sequence[str]) -> Config:
     """The configuration that command-line arguments describe; ConfigError where they make none."""
     try:
         return _parse(arguments)
-    except _READING_ERRORS as error:
+    except READING_ERRORS as error:
         raise ConfigError(_faulty_file(arguments, str(error)) + _explain(str(error))) from error
 
 
-_READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
+READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
 
 
 def config_from_tree(tree: Mapping[str, Any]) -> Config:
@@ -437,7 +437,7 @@ def config_from_tree(tree: Mapping[str, Any]) -> Config:
     parser = _parser()
     try:
         return Config(**_sections(parser, parser.parse_object(dict(tree))))
-    except _READING_ERRORS as error:
+    except READING_ERRORS as error:
         raise ConfigError(_explain(str(error))) from error
 
 
@@ -461,7 +461,7 @@ def _faulty_file(arguments: Sequence[str], message: str) -> str:
         alone = arguments[number : number + (1 if "=" in argument else 2)]
         try:
             _parse(alone)
-        except _READING_ERRORS as error:
+        except READING_ERRORS as error:
             if str(error) == message:
                 return f"{alone[-1].removeprefix('--config=')}: "
     return ""

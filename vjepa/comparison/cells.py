@@ -88,6 +88,9 @@ def _cell(comparison: CompareConfig, arm: str, world: str, seed: int, overrides:
     tree = _merged(_merged(comparison.base, comparison.arms[arm].overrides), overrides)
     data = tree.get("data", {})
     folder = Path(comparison.output_dir)
+    if comparison.train is not None:
+        tree["data"] = data | {"train": comparison.train}
+        tree["probe"] = {"train": comparison.train, "test": comparison.test}
     if data.get("synthetic") is not None:
         data["synthetic"].setdefault("folder", str(folder / "videos" / world))
         data.setdefault("cache_dir", str(folder / "cache" / world))

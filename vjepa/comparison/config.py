@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from jsonargparse import ArgumentParser
 
-from vjepa.config import ConfigError
+from vjepa.config import READING_ERRORS, ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,9 @@ class CompareConfig:
         question: what it is asked to show; stands on top of the report.
         output_dir: runs, features and the report.
         base: pre-training configuration that all arms share, as in a YAML file under configs/pretrain.
+        train: labelled manifest (`FILE.csv?split=train`) to train and to fit probes on, for a comparison on
+            your own clips; null where `base` has synthetic videos.
+        test: labelled manifest to measure on.
         arms: by short name.
         contrasts: pairs of arms whose difference is tested, the first minus the second.
         seeds: three or more; one run of each arm for each. They decide on weights, order, crops, masks and
@@ -84,6 +87,8 @@ class CompareConfig:
     arms: dict[str, Arm]
     contrasts: list[tuple[str, str]]
     seeds: list[int]
+    train: str | None = None
+    test: str | None = None
     label_shares: list[float] = field(default_factory=lambda: [0.01, 0.05, 0.1, 1.0])
     dial: Dial | None = None
     jobs: int = 2
@@ -99,6 +104,12 @@ class CompareConfig:
             raise ValueError(
                 f"contrasts or dial.arms have {sorted(unknown)}: choose among {', '.join(self.arms)}"
             )
+        synthetic = self.base.get("data", {}).get("synthetic") is not None
+        if (self.train is None) != (self.test is None) or synthetic != (self.train is None):
+            raise ValueError(
+                f"train is {self.train} and test {self.test}: give both, labelled manifests, or neither and "
+                "base.data.synthetic"
+            )
         if self.jobs < 1:
             raise ValueError(f"jobs is {self.jobs}: give 1 or more")
 
@@ -112,7 +123,5 @@ def read_comparison(arguments: Sequence[str]) -> CompareConfig:
         values = parser.instantiate(parser.parse_args(list(arguments))).as_dict()
         values.pop("config", None)
         return cast(CompareConfig, CompareConfig(**values))
-    except Exception as error:
-        if type(error).__module__.startswith("jsonargparse") or isinstance(error, ValueError | TypeError):
-            raise ConfigError(str(error)) from error
-        raise
+    except READING_ERRORS as error:
+        raise ConfigError(str(error)) from error
