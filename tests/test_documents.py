@@ -15,10 +15,13 @@ import pytest
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 import vjepa
+from vjepa.comparison.cells import all_cells
+from vjepa.comparison.config import read_comparison
 from vjepa.config import read_config
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.data.synthetic import WorldSettings, write_videos
 from vjepa.training.pretrain import pretrain
+from vjepa.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "vjepa" / "README.md", *sorted((ROOT / "configs").rglob("*.md"))]
@@ -90,16 +93,19 @@ def test_the_python_of_a_document_runs(path, furnished, monkeypatch):
 
 
 def check_the_four_steps(namespace, furnished):
-    """The toy objective of vjepa/README.md was trained, logged, measured and saved, and goes on."""
-    config, folder, losses = (namespace[name] for name in ("config", "folder", "losses"))
+    """The toy objective of vjepa/README.md was trained, logged, measured, saved and probed, and goes on."""
+    config, losses, summary = (namespace[name] for name in ("config", "losses", "summary"))
+    folder = RunFolder(config.output_dir)
     assert furnished in (Path.cwd() / folder.path).parents
     records = folder.read_metrics()
     assert records[-1]["step"] == config.optim.steps
     assert losses[-1] < 0.95 * losses[0]
     assert "context/rank" in records[-1]
-    assert (folder.checkpoints / f"step_{config.optim.steps:07d}").is_dir()
-    namespace["trainer"].step = 0
-    namespace["trainer"].fit()  # finds the last checkpoint: nothing is left to do
+    assert set(summary["probe"]["linear"]) == {"trained", "random", "chance"}
+    assert vjepa.from_pretrained(folder.path).predictor is None
+    fresh_accelerate()
+    again = namespace["pretrain"](config, namespace["build_mean_colour"])  # nothing is left to do
+    assert again["final"] == summary["final"]
     assert folder.read_metrics() == records
 
 
@@ -174,3 +180,5 @@ def test_the_commands_of_a_document_are_understood(path, furnished, monkeypatch)
         arguments = command[command.index(program) + 1 :]
         if program == "tools/pretrain.py":
             read_config([word for word in arguments if word != "--print_config"])
+        if program == "tools/compare.py":
+            assert all_cells(read_comparison(arguments))

@@ -17,11 +17,9 @@ from vjepa.masks.base import Mask
 from vjepa.tokens import Grid, Tubelet
 
 
-def describe_run(config: Config, num_videos: int, accelerator: Accelerator) -> str:
-    """A few lines: steps, clips, effective batch, tokens, parameters, memory, FLOPs."""
+def describe_run(config: Config, objective: nn.Module, num_videos: int, accelerator: Accelerator) -> str:
+    """A few lines: steps, clips, effective batch, tokens, parameters, memory, FLOPs; `objective` is on meta."""
     batch = example_batch(config)
-    with torch.device("meta"):
-        objective = build.build_objective(config)
     cost = average_cost(config, objective)
     clips_per_video = config.data.clip.clips_per_video
     clips = config.optim.batch_size * clips_per_video

@@ -6,14 +6,14 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, set_seed
-from torch import nn
+from torch import Tensor, nn
 
 from vjepa import build
 from vjepa.batch import Batch
@@ -30,21 +30,29 @@ from vjepa.training.trainer import Trainer
 from vjepa.training.unreadable import UnreadableVideos
 from vjepa.weights import save_pretrained
 
+BuildObjective = Callable[[Config], nn.Module]
 
-def pretrain(config: Config) -> dict[str, Any]:
+
+def pretrain(config: Config, build_objective: BuildObjective | None = None) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds.
 
     Where a frozen target encoder is to be trained first, that is a run of its own, in the folder ``teacher`` of this
     one; it goes on, or is found finished, in the same way.
+
+    Args:
+        config: of the run.
+        build_objective: makes an objective of your own (`vjepa.objectives.base.Objective`) instead of the
+            configured one; it must have an ``encoder`` as `vjepa.build.model_arguments` describes it, which is what the
+            model folder then holds and what is probed.
     """
-    if config.objective.trains_teacher:
-        _run(build.teacher_config(config))
-    summary = _run(config)
+    if config.objective.trains_teacher and build_objective is None:
+        _run(build.teacher_config(config), None)
+    summary = _run(config, build_objective)
     PartialState().destroy_process_group()
     return summary
 
 
-def _run(config: Config) -> dict[str, Any]:
+def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, Any]:
     """One stage, with a folder of its own."""
     started = time.perf_counter()
     accelerator = _accelerator(config)
@@ -58,8 +66,10 @@ def _run(config: Config) -> dict[str, Any]:
 
     sources = build.training_sources(config)
     set_seed(config.seed)
-    objective = _objective(config)
-    say(describe_run(config, sources.num_rows, accelerator))
+    objective = _objective(config) if build_objective is None else build_objective(config)
+    with torch.device("meta"):
+        outline = (build_objective or build.build_objective)(config)
+    say(describe_run(config, outline, sources.num_rows, accelerator))
     # From here on each process has random numbers of its own (drop path), the networks being equal.
     set_seed(config.seed, device_specific=True)
 
@@ -84,7 +94,25 @@ def _run(config: Config) -> dict[str, Any]:
         train=config.train,
     )
     trainer.fit()
-    return _finish(config, accelerator, prepared, folder, started)
+    own = build_objective is not None
+    return _finish(config, accelerator, _model(config, accelerator, prepared, own), folder, started)
+
+
+def _model(
+    config: Config, accelerator: Accelerator, prepared: nn.Module, own: bool
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and configuration of the model folder."""
+    state, model_config = accelerator.get_state_dict(prepared), build.model_config(config)
+    if own:
+        # What it predicts with is its own business; its encoder is like any other.
+        model_config = {
+            name: part for name, part in model_config.items() if name not in ("predictor", "decoder")
+        }
+        return {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}, model_config
+    if config.objective.stabilizer == "frozen":
+        # The target encoder is another run's model, and has its own folder.
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("target_encoder.")}
+    return state, model_config
 
 
 def _objective(config: Config) -> nn.Module:
@@ -98,16 +126,16 @@ def _objective(config: Config) -> nn.Module:
 
 
 def _finish(
-    config: Config, accelerator: Accelerator, prepared: nn.Module, folder: RunFolder, started: float
+    config: Config,
+    accelerator: Accelerator,
+    model: tuple[dict[str, Tensor], dict[str, Any]],
+    folder: RunFolder,
+    started: float,
 ) -> dict[str, Any]:
     """Model, probes, summary and picture."""
-    state = accelerator.get_state_dict(prepared)
-    if config.objective.stabilizer == "frozen":
-        # It is another run's model, and has its own folder.
-        state = {name: tensor for name, tensor in state.items() if not name.startswith("target_encoder.")}
     summary: dict[str, Any] = {}
     if accelerator.is_main_process:
-        save_pretrained(folder.model, state, build.model_config(config))
+        save_pretrained(folder.model, *model)
         records = folder.read_metrics()
         summary = {
             "steps": config.optim.steps,
