@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vjepa.models.predictor import Predictor
     from vjepa.models.world import WorldModel
     from vjepa.objectives.jepa import JEPA
+    from vjepa.objectives.pixels import PixelReconstruction
     from vjepa.training.pretrain import pretrain
     from vjepa.weights import from_pretrained, save_pretrained
 
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Config",
     "JEPA",
+    "PixelReconstruction",
     "Predictor",
     "VideoEncoder",
     "WorldModel",
@@ -39,6 +41,7 @@ __all__ = [
 _HOMES = {
     "Config": "vjepa.config",
     "JEPA": "vjepa.objectives.jepa",
+    "PixelReconstruction": "vjepa.objectives.pixels",
     "Predictor": "vjepa.models.predictor",
     "VideoEncoder": "vjepa.models.encoder",
     "WorldModel": "vjepa.models.world",

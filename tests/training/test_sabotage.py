@@ -1,17 +1,27 @@
 """A run that is broken on purpose must raise the collapse alarm; a healthy one must not."""
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
+from vjepa import build
 from vjepa.config import read_config
 from vjepa.training.pretrain import pretrain
 
 
 @pytest.fixture
-def alarms(tmp_path):
+def fresh():
+    """What accelerate shares between runs of one process is forgotten."""
+    yield
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+
+
+@pytest.fixture
+def alarms(tmp_path, fresh):
     """Alarms of 200 steps of the debugging model on a few hundred rendered videos."""
 
-    def run(*changes):
+    def run(*changes, build_objective=None):
         arguments = [
             "--config=configs/debug.yaml",
             f"--output_dir={tmp_path / 'run'}",
@@ -25,10 +35,7 @@ def alarms(tmp_path):
             "--train.trackers=[]",
             "--train.device=cpu",
         ]
-        summary = pretrain(read_config([*arguments, *changes]))
-        for state in (AcceleratorState, GradientState, PartialState):
-            state._reset_state()
-        return summary["alarms"]
+        return pretrain(read_config([*arguments, *changes]), build_objective)["alarms"]
 
     return run
 
@@ -41,3 +48,66 @@ def test_a_healthy_run_raises_no_alarm(alarms):
 @pytest.mark.slow
 def test_a_learning_rate_far_too_high_collapses(alarms):
     assert alarms("--objective.momentum=[0.98, 1.0]", "--optim.lr=0.02")
+
+
+class MeanOfContext(torch.nn.Module):
+    """No predictor at all: every target is said to be the mean of what is seen."""
+
+    def forward(self, tokens_BKD, context_BK, target_BM, grid, mask_token, groups, seen):
+        return tokens_BKD.mean(dim=1, keepdim=True).expand(-1, target_BM.shape[1], -1)
+
+
+@pytest.mark.slow
+def test_without_predictor_and_with_momentum_zero_embeddings_collapse(alarms):
+    def sabotaged(config):
+        objective = build.build_objective(config)
+        objective.predictor = MeanOfContext()
+        return objective
+
+    found = alarms("--objective.momentum=[0.0, 0.0]", build_objective=sabotaged)
+    assert any("fell to" in alarm for alarm in found)
+
+
+def test_constant_targets_ring_at_the_first_step(tiny_config, fresh):
+    """Targets that are the same for every clip: a teacher that says always the same."""
+
+    def sabotaged(config):
+        objective = build.build_objective(config)
+        with torch.no_grad():
+            for parameter in objective.target_encoder.transformer.norm.parameters():
+                parameter.zero_()
+        return objective
+
+    summary = pretrain(tiny_config("run", "--objective.momentum=[1.0, 1.0]"), sabotaged)
+    assert any("the same for every clip" in alarm for alarm in summary["alarms"])
+
+
+STABILIZERS = {
+    "ema": ("--objective.momentum=[0.97, 0.998]",),
+    "frozen": ("--config=configs/tiny/salt.yaml",),
+    "sigreg": ("--config=configs/tiny/sigreg.yaml",),
+    "vicreg": ("--config=configs/tiny/vicreg.yaml",),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stabilizer", STABILIZERS)
+def test_each_way_of_preventing_collapse_learns_without_an_alarm(stabilizer, tmp_path_factory, fresh):
+    """Three to five minutes each on two cores."""
+    shared = tmp_path_factory.getbasetemp() / "quickstart"
+    summary = pretrain(
+        read_config(
+            [
+                "--config=configs/pretrain/quickstart.yaml",
+                "--optim.steps=1000",
+                *STABILIZERS[stabilizer],
+                f"--output_dir={tmp_path_factory.mktemp(stabilizer)}",
+                f"--data.synthetic.folder={shared / 'videos'}",
+                f"--data.cache_dir={shared / 'cache'}",
+                "--train.trackers=[]",
+            ]
+        )
+    )
+    probe = summary["probe"]["linear"]
+    assert probe["trained"] > probe["random"] + 0.05
+    assert summary["alarms"] == []
