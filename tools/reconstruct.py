@@ -26,6 +26,7 @@ from vjepa import build
 from vjepa.config import Config, config_from_tree
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.sampling import SampleKey
+from vjepa.evaluation.features import extract_features, spread_rows
 from vjepa.evaluation.pixel_decoder import psnr, train_pixel_decoder
 from vjepa.evaluation.strip import draw_strip, write_film
 from vjepa.layers.pixel_targets import restore_pixels
@@ -47,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         world = from_pretrained(options.model)
         config = config_from_tree(world.config["training"])
         clips = _clips(config, options.videos)
-        chosen = torch.linspace(0, len(clips) - 1, min(options.clips, len(clips))).long().unique().tolist()
-        video_BTCHW = _stack(clips, chosen)
+        video_BTCHW = _stack(clips, spread_rows(len(clips), options.clips))
         if world.decoder is not None:
             panels, caption, figures = reconstruct(world, config, video_BTCHW, options.seed)
         elif options.train is not None:
@@ -166,8 +166,9 @@ def read_out(
             decoder = train_pixel_decoder(model.encode, patchify_bytes, train, grid, seed)
         rows[name] = decoder(model.encode(video_BTCHW))
         figures[f"pixels decoded {name}"] = psnr(rows[name].clamp(0, 1), truth_BNP)
-    mean_1NP = truth_BNP.mean(dim=0, keepdim=True).expand_as(truth_BNP)
-    figures["the mean of the shown clips instead"] = psnr(mean_1NP, truth_BNP)
+    pixels_VNP, _ = extract_features(patchify_bytes, train, rows=spread_rows(len(train)))
+    mean_BNP = (pixels_VNP.mean(dim=0) / 255).expand_as(truth_BNP)
+    figures["the mean of the training clips instead"] = psnr(mean_BNP, truth_BNP)
     panels = [
         {
             name: unpatchify(_bytes(part[clip : clip + 1]), grid, tubelet)[0].transpose(0, 1)

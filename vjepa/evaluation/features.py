@@ -36,6 +36,11 @@ def pool_steps(tokens_BND: Tensor, steps: int) -> Tensor:
     return tokens_BND.unflatten(1, (steps, -1)).mean(dim=2)
 
 
+def spread_rows(count: int, most: int = 1024) -> list[int]:
+    """At most `most` rows of `count`, evenly chosen from the first to the last."""
+    return torch.linspace(0, count - 1, min(most, count)).long().unique().tolist()
+
+
 @torch.no_grad()
 def extract_features(
     encode: Callable[[Tensor], Tensor],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vjepa.data.dataset import ClipDataset
-from vjepa.evaluation.features import extract_features
+from vjepa.evaluation.features import extract_features, spread_rows
 from vjepa.layers.blocks import TokenTransformer, init_weights
 from vjepa.schedules import warm_up_then_anneal
 from vjepa.tokens import Grid
@@ -20,7 +20,6 @@ STEPS = 600
 BATCH = 32
 PEAK_LR = 2e-3
 WARMUP = 50
-MAX_CLIPS = 1024
 
 Encode = Callable[[Tensor], Tensor]  # uint8 (B, T, C, H, W) to tokens (B, N, D)
 
@@ -61,7 +60,7 @@ def train_pixel_decoder(
         dataset: clips to learn from; at most 1,024 of them are used.
         seed: of weights and batches; the caller's random state stays as it was.
     """
-    rows = torch.linspace(0, len(dataset) - 1, min(MAX_CLIPS, len(dataset))).long().unique().tolist()
+    rows = spread_rows(len(dataset))
     tokens_VND, _ = extract_features(encode, dataset, rows=rows)
     pixels_VNP, _ = extract_features(patchify_bytes, dataset, rows=rows)
     with torch.random.fork_rng(devices=[]):

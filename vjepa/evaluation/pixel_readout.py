@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from vjepa.data.dataset import ClipDataset
-from vjepa.evaluation.features import extract_features
+from vjepa.evaluation.features import extract_features, spread_rows
 from vjepa.evaluation.probe import ridge_regression
 from vjepa.tokens import Tubelet, patchify
 
@@ -35,7 +34,7 @@ def _tokens_and_pixels(
     encode: Callable[[Tensor], Tensor], dataset: ClipDataset, tubelet: Tubelet
 ) -> tuple[Tensor, Tensor] | None:
     """Tokens ``(V * N, D)`` and the pixels of their tubelets ``(V * N, P)`` of evenly chosen videos."""
-    chosen = torch.linspace(0, len(dataset) - 1, min(_VIDEOS, len(dataset))).long().unique().tolist()
+    chosen = spread_rows(len(dataset), _VIDEOS)
     pixels_VNP, _ = extract_features(
         lambda video: patchify(video.transpose(1, 2), tubelet), dataset, rows=chosen
     )
