@@ -21,7 +21,7 @@ from vjepa.evaluation.attentive import attentive_probe
 from vjepa.evaluation.collapse import embedding_measures
 from vjepa.evaluation.cost import forward_flops
 from vjepa.evaluation.factors import factor_probe, read_factor_targets
-from vjepa.evaluation.features import extract_features, pool_steps, probe_classes
+from vjepa.evaluation.features import extract_features, probe_classes
 from vjepa.evaluation.knn import knn_probe
 from vjepa.evaluation.labels import label_subset
 from vjepa.evaluation.lidar import lidar
@@ -145,17 +145,11 @@ def _lidar(encode: Encode, config: Config, videos: list[Video], classes: list[st
 
 
 def _factors(config: Config, train: Part, test: Part) -> dict[str, float | None]:
-    """R2 of each factor of the rendered world, from the tokens' mean over places, one for each time step."""
+    """R2 of each factor of the rendered world, from all tokens side by side: averaging would lose the places."""
     sampling = dataclasses.replace(config.data.clip, clips_per_video=1)
-    steps = max(sampling.num_frames // config.encoder.tubelet[0], 1)
-    features = [_by_time_step(part.tokens_VND, steps) for part in (train, test)]
+    features = [part.tokens_VND.flatten(1) for part in (train, test)]
     targets = [read_factor_targets(part.videos, sampling) for part in (train, test)]
     return factor_probe(features[0], targets[0], features[1], targets[1])
-
-
-def _by_time_step(tokens_VND: Tensor, steps: int) -> Tensor:
-    """Tokens averaged over places, time steps side by side: ``(V, t * D)``; a single token has no steps."""
-    return pool_steps(tokens_VND, min(steps, tokens_VND.shape[1])).flatten(1)
 
 
 def _cost(config: Config) -> dict[str, float]:

@@ -219,9 +219,9 @@ def factors(comparison: CompareConfig, results: Results) -> Section:
         ]
         tables.append(Table([title, *present], rows))
     text = [
-        "R² on unseen videos of a ridge regression from frozen features (tokens averaged over places, time steps side by "
-        "side) to the factors that the videos were rendered from; below 0 is worse than the mean. Signal is "
-        "what a model of motion should hold, nuisance what it may forget."
+        "R² on unseen videos of a ridge regression from frozen features (all tokens side by side) to the factors that the "
+        "videos were rendered from, at the clip's last frame; 0 is as good as the mean. Signal is what a model of motion "
+        "should hold, nuisance what it may forget."
     ]
     return Section("Factors of the world", text, tables, ["factors"])
 

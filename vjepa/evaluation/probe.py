@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from torch import Tensor
 from torch.nn import functional as F
@@ -75,20 +76,22 @@ def ridge_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) 
     """R2 on `test` of a ridge regression fitted on `train`, ``(F,)``: 1 is perfect, 0 as good as the mean.
 
     Args:
-        train, test: features ``(V, D)`` and targets ``(V, F)``; every target must vary in both parts.
+        train, test: features ``(V, D)``, standardised here, and targets ``(V, F)``, which must vary in both parts.
+            There may be more features than videos.
+
+    Each target has a strength of its own, the best by leave-one-out validation inside the training part.
     """
+    if not (train[1].std(dim=0) > 0).all() or not (test[1].std(dim=0) > 0).all():
+        raise ValueError(
+            "a target is the same for all videos of a part, so there is no variance to explain: leave it out"
+        )
     (train_VD, test_VD), (train_VF, test_VF) = (
         _standardised(train[0], test[0]),
         _standardised(train[1], test[1]),
     )
-    if not (train[1].std(dim=0) > 0).all() or not (test_VF.std(dim=0) > 0).all():
-        raise ValueError(
-            "a target is the same for all videos of a part, so there is no variance to explain: leave it out"
-        )
-    strength = min(
-        _STRENGTHS, key=lambda s: (_held_out(train_VD, train_VF, s) - train_VF).square().mean().item()
-    )
-    error_VF = _predict(_fit(train_VD, train_VF, strength), test_VD) - test_VF
+    strengths = len(train_VD) / 100 * np.array(_STRENGTHS)
+    model = RidgeCV(strengths, alpha_per_target=True).fit(train_VD.numpy(), train_VF.numpy())
+    error_VF = torch.from_numpy(model.predict(test_VD.numpy())).reshape(test_VF.shape) - test_VF
     return 1 - error_VF.square().mean(dim=0) / test_VF.var(dim=0, unbiased=False)
 
 
