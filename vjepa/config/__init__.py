@@ -1,0 +1,47 @@
+"""The configuration of a run: its schema, and how it is read."""
+
+from vjepa.config.reading import (
+    READING_ERRORS,
+    ConfigError,
+    config_from_tree,
+    config_tree,
+    read_config,
+    write_config,
+)
+from vjepa.config.schema import (
+    Config,
+    ContextLossConfig,
+    DataConfig,
+    EncoderConfig,
+    MasksConfig,
+    ObjectiveConfig,
+    OptimConfig,
+    PredictorConfig,
+    ProbeConfig,
+    SIGRegConfig,
+    SyntheticConfig,
+    TrainConfig,
+    VICRegConfig,
+)
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "ContextLossConfig",
+    "DataConfig",
+    "EncoderConfig",
+    "MasksConfig",
+    "ObjectiveConfig",
+    "OptimConfig",
+    "PredictorConfig",
+    "ProbeConfig",
+    "READING_ERRORS",
+    "SIGRegConfig",
+    "SyntheticConfig",
+    "TrainConfig",
+    "VICRegConfig",
+    "config_from_tree",
+    "config_tree",
+    "read_config",
+    "write_config",
+]

@@ -1,0 +1,117 @@
+"""From YAML files and the command line to a configuration, and back.
+
+    --config configs/pretrain/quickstart.yaml --config my_changes.yaml --optim.lr 5e-4
+
+A YAML file overrides the defaults, later files override earlier ones, and ``--section.key value`` overrides them all.
+Unknown keys and wrong types are errors. ``--print_config`` shows what results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from vjepa.config.schema import Config
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be read; says which key, what was found and what to do."""
+
+
+def read_config(arguments: Sequence[str]) -> Config:
+    """The configuration that command-line arguments describe; ConfigError where they make none."""
+    try:
+        return _parse(arguments)
+    except READING_ERRORS as error:
+        raise ConfigError(_faulty_file(arguments, str(error)) + _explain(str(error))) from error
+
+
+READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
+
+
+def config_from_tree(tree: Mapping[str, Any]) -> Config:
+    """The configuration of nested dictionaries, as `config_tree` gives them; ConfigError where they make none."""
+    parser = _parser()
+    try:
+        return Config(**_sections(parser, parser.parse_object(dict(tree))))
+    except READING_ERRORS as error:
+        raise ConfigError(_explain(str(error))) from error
+
+
+def _parse(arguments: Sequence[str]) -> Config:
+    parser = _parser()
+    return Config(**_sections(parser, parser.parse_args(list(arguments))))
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False, default_env=False)
+    parser.add_argument("--config", action="config", help="YAML file; several may be layered")
+    parser.add_class_arguments(Config, as_group=False)
+    return parser
+
+
+def _faulty_file(arguments: Sequence[str], message: str) -> str:
+    """``FILE: `` of the first file that by itself gives the same error; nothing where none does."""
+    for number, argument in enumerate(arguments):
+        if argument.split("=", 1)[0] != "--config":
+            continue
+        alone = arguments[number : number + (1 if "=" in argument else 2)]
+        try:
+            _parse(alone)
+        except READING_ERRORS as error:
+            if str(error) == message:
+                return f"{alone[-1].removeprefix('--config=')}: "
+    return ""
+
+
+def _sections(parser: ArgumentParser, tree: Any) -> dict[str, Any]:
+    values = parser.instantiate(tree).as_dict()
+    values.pop("config", None)
+    return values
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write the resolved tree as YAML that `read_config` takes."""
+    path.write_text(yaml.safe_dump(config_tree(config), sort_keys=False))
+
+
+def config_tree(config: Config) -> dict[str, Any]:
+    """Nested plain dictionaries and lists."""
+    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _explain(message: str) -> str:
+    """The parser's message, with the nearest name where a key is unknown."""
+    unknown = re.search(r"(?:accept option '|arguments: --|Option ')([\w.]+)", message)
+    if unknown is None:
+        return message
+    within = re.search(r"(?:Group '|Parser key \")([\w.]+)", message)
+    name = f"{within.group(1)}.{unknown.group(1)}" if within else unknown.group(1)
+    near = difflib.get_close_matches(name, _keys(Config), n=1, cutoff=0.6)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_keys(Config))}"
+    return f"{message}\n'{name}' is not a key of the configuration; {hint}"
+
+
+def _keys(section: type, prefix: str = "") -> Iterator[str]:
+    """Dotted names of all keys below a dataclass."""
+    for name, annotation in typing.get_type_hints(section).items():
+        yield prefix + name
+        for kind in (annotation, *typing.get_args(annotation)):
+            if dataclasses.is_dataclass(kind):
+                yield from _keys(typing.cast(type, kind), f"{prefix}{name}.")
