@@ -3,9 +3,10 @@
     python tools/reconstruct.py --model runs/mae --videos videos.csv
     python tools/reconstruct.py --model runs/quickstart --videos test.csv --train train.csv
 
-A masked auto-encoder: input, mask and reconstruction. A model of embeddings: input, and what a small decoder, trained
-on the frozen embeddings of --train, finds of it in them, beside the same for an untrained encoder: what is missing was
-dropped. Writes reconstruction.png and clip_N.mp4. Exit status: 0 done, 2 arguments that cannot be used.
+A masked auto-encoder: input, mask and reconstruction. A model of embeddings, or any with --readout: input, and what a
+small decoder, trained on the frozen embeddings of --train, finds of it in them, beside the same for an untrained
+encoder: what is missing was dropped. Writes reconstruction.png and clip_N.mp4; prints how near the shown clips are to
+the truth. Exit status: 0 done, 2 arguments that cannot be used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
@@ -25,13 +27,14 @@ from torch import Tensor
 from vjepa import build
 from vjepa.config import Config, config_from_tree
 from vjepa.data.dataset import ClipDataset
+from vjepa.data.manifest import VIDEO_SUFFIXES, Video
 from vjepa.data.sampling import SampleKey
 from vjepa.evaluation.features import extract_features, spread_rows
 from vjepa.evaluation.pixel_decoder import psnr, train_pixel_decoder
 from vjepa.evaluation.strip import draw_strip, write_film
 from vjepa.layers.pixel_targets import restore_pixels
 from vjepa.models.world import WorldModel
-from vjepa.tokens import gather_tokens, patchify, unpatchify
+from vjepa.tokens import Grid, Tubelet, gather_tokens, patchify, unpatchify
 from vjepa.training.plan import draw_mask
 from vjepa.weights import from_pretrained
 
@@ -41,28 +44,25 @@ FRAME_RATE = 4.0  # of the films: slow enough to look at
 Panels = dict[str, Tensor]
 
 
+class Shown(NamedTuple):
+    """What is seen of each clip (videos of uint8 ``(T, C, H, W)`` by name), how to read it, and decibels by name."""
+
+    panels: list[Panels]
+    caption: str
+    figures: dict[str, float]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        world = from_pretrained(options.model)
-        config = config_from_tree(world.config["training"])
-        clips = _clips(config, options.videos)
-        video_BTCHW = _stack(clips, spread_rows(len(clips), options.clips))
-        if world.decoder is not None:
-            panels, caption, figures = reconstruct(world, config, video_BTCHW, options.seed)
-        elif options.train is not None:
-            train = _clips(config, options.train)
-            panels, caption, figures = read_out(world, config, video_BTCHW, train, options.seed)
-        else:
-            raise ValueError(
-                f"{options.model} predicts embeddings and has no decoder: give --train, videos to train a small one on"
-            )
+        shown = _show(options)
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    _write(Path(options.output or Path(options.model) / "reconstruction"), panels, caption)
-    for name, decibels in figures.items():
+    _write(Path(options.output or Path(options.model) / "reconstruction"), shown.panels, shown.caption)
+    print(shown.caption)
+    for name, decibels in shown.figures.items():
         print(f"{name:<58} {decibels:6.2f} dB")
     return 0
 
@@ -72,38 +72,84 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", required=True, help="folder of a run or of a model")
-    parser.add_argument("--videos", required=True, help="manifest or folder of videos to show")
+    parser.add_argument("--videos", required=True, help="manifest or folder of videos to show, or one video")
+    parser.add_argument("--train", help="manifest or folder of other videos to train the small decoder on")
     parser.add_argument(
-        "--train", help="manifest or folder of videos to train a decoder on, for a model of embeddings"
+        "--readout", action="store_true", help="train a small decoder though the model has its own"
     )
-    parser.add_argument("--clips", type=int, default=4, help="how many, evenly chosen (default 4)")
+    parser.add_argument("--clips", type=int, default=6, help="how many, evenly chosen (default 6)")
+    parser.add_argument(
+        "--mask", type=int, default=0, help="which of the model's masks (default 0, the first)"
+    )
     parser.add_argument("--output", help="folder (default: reconstruction/ in the model's)")
     parser.add_argument("--seed", type=int, default=0, help="of masks and of the decoder (default 0)")
     return parser
 
 
-def _clips(config: Config, source: str) -> ClipDataset:
-    """Evenly spread clips; labels play no part."""
-    on_images = config.data.clip.num_frames == 1
-    videos = [dataclasses.replace(video, label=None) for video in build.read_source(source, images=on_images)]
-    return build.probe_dataset(config, videos, [])
+def _show(options: argparse.Namespace) -> Shown:
+    if options.clips < 1:
+        raise ValueError(f"--clips is {options.clips}: give 1 or more")
+    world = from_pretrained(options.model)
+    if "training" not in world.config:
+        raise ValueError(
+            f'{options.model} does not say how it was trained ("training" in config.json), so neither which clips nor '
+            "which masks it knows: give a model that tools/pretrain.py wrote"
+        )
+    config = config_from_tree(world.config["training"])
+    videos = _videos(config, options.videos)
+    clips = build.probe_dataset(config, videos, [])
+    video_BTCHW = _stack(clips, spread_rows(len(clips), options.clips))
+    if world.decoder is not None and not options.readout:
+        return reconstruct(world, config, video_BTCHW, options.mask, options.seed)
+    if options.train is None:
+        raise ValueError(
+            f"{options.model} is shown by a small decoder, which must be trained: give --train, other videos than "
+            "--videos (for a run on synthetic videos, the manifest of their train part)"
+        )
+    train = _videos(config, options.train)
+    both = {video.path for video in videos} & {video.path for video in train}
+    if both:
+        raise ValueError(
+            f"{len(both)} videos are in both --videos and --train, e.g. {min(both)}: show others than trained on"
+        )
+    return read_out(world, video_BTCHW, build.probe_dataset(config, train, []), options.seed)
+
+
+def _videos(config: Config, source: str) -> list[Video]:
+    """Of a manifest or a folder, or one video file; labels play no part."""
+    if Path(source).suffix.lower() in VIDEO_SUFFIXES:
+        return [Video(str(Path(source).absolute()))]
+    videos = build.read_source(source, images=config.data.clip.num_frames == 1)
+    return [dataclasses.replace(video, label=None) for video in videos]
 
 
 def _stack(dataset: ClipDataset, rows: Sequence[int]) -> Tensor:
     samples = [dataset[SampleKey(serial=row, index=row, step=0)] for row in rows]
+    failures = [failure for sample in samples for failure in sample.failures]
+    if failures:
+        path, cause = failures[0]
+        raise ValueError(
+            f"{path} cannot be read ({cause}): another would be shown in its place; leave it out"
+        )
     return torch.stack([sample.video_RTCHW[0] for sample in samples])
 
 
 @torch.no_grad()
-def reconstruct(
-    world: WorldModel, config: Config, video_BTCHW: Tensor, seed: int
-) -> tuple[list[Panels], str, dict[str, float]]:
-    """Panels, caption and figures of a masked auto-encoder, with the first of the masks that it was trained with."""
+def reconstruct(world: WorldModel, config: Config, video_BTCHW: Tensor, number: int, seed: int) -> Shown:
+    """What a masked auto-encoder fills in, with one of the masks that it was trained with.
+
+    Args:
+        video_BTCHW: uint8.
+        number: of the mask.
+        seed: of the mask's places.
+    """
     assert world.decoder is not None
+    if not 0 <= number < len(config.masks.all):
+        raise ValueError(f"--mask is {number}: the model knows {len(config.masks.all)}, counted from 0")
     kind, tubelet = world.config["pixel_targets"], world.encoder.tubelet
     pixels_BCTHW = world.normalizer(video_BTCHW)
     grid = world.encoder.grid_of(pixels_BCTHW)
-    mask = draw_mask(config.masks.all[0], 0, grid, len(video_BTCHW), seed)
+    mask = draw_mask(config.masks.all[number], number, grid, len(video_BTCHW), seed)
     context_BXD = world.encoder(pixels_BCTHW, mask.context_BK, class_token=True)
     predicted_BMP = world.decoder(
         context_BXD, mask.context_BK, mask.target_BM, grid, mask.number, mask.groups
@@ -112,75 +158,80 @@ def reconstruct(
     true_BMP = gather_tokens(tubelets_BNP, mask.target_BM)
     restored_BMP = restore_pixels(predicted_BMP, true_BMP, kind, world.normalizer.mean, world.normalizer.std)
 
-    shown_BNP = torch.full_like(tubelets_BNP, GREY)
-    index_BKP = mask.context_BK.unsqueeze(-1).expand(-1, -1, tubelets_BNP.shape[-1])
-    shown_BNP.scatter_(1, index_BKP, gather_tokens(tubelets_BNP, mask.context_BK))
-    index_BMP = mask.target_BM.unsqueeze(-1).expand_as(true_BMP)
-    filled_BNP = shown_BNP.scatter(1, index_BMP, _bytes(restored_BMP))
-    rows = {"input": tubelets_BNP, "seen": shown_BNP, "reconstruction": filled_BNP}
-    panels = [
-        {
-            name: unpatchify(part[clip : clip + 1], grid, tubelet)[0].transpose(0, 1)
-            for name, part in rows.items()
-        }
-        for clip in range(len(video_BTCHW))
-    ]
-    truth_BMP = true_BMP.float() / 255
-    by_channel = truth_BMP.unflatten(-1, (len(world.normalizer.mean), -1))
+    grey_BNP = torch.full_like(tubelets_BNP, GREY)
+    seen_BNP = _put(grey_BNP, mask.context_BK, gather_tokens(tubelets_BNP, mask.context_BK))
+    filled_BNP = _put(seen_BNP, mask.target_BM, _bytes(restored_BMP))
+    rows = {"input": tubelets_BNP, "seen": seen_BNP, "reconstruction": filled_BNP}
+    caption = "Seen tubelets are the input's own; what stays grey was neither seen nor asked for."
+    if kind != "raw":
+        caption += "\nMean and contrast of each hidden tubelet are the true ones: they are not predicted."
     figures = {
-        "hidden pixels, reconstruction": psnr(restored_BMP, truth_BMP),
-        "each hidden tubelet's true mean colour instead": psnr(
-            by_channel.mean(dim=-1, keepdim=True).expand_as(by_channel), by_channel
-        ),
-        "the mean colour of all hidden pixels instead": psnr(
-            by_channel.mean(dim=(0, 1, 3), keepdim=True).expand_as(by_channel), by_channel
-        ),
+        "hidden pixels, reconstruction": psnr(restored_BMP, true_BMP / 255),
+        **_by_means(world, true_BMP),
     }
-    borrowed = (
-        ""
-        if kind == "raw"
-        else " Mean and contrast of each hidden tubelet are the true ones: they are not predicted."
-    )
-    return panels, f"Seen tubelets are the input's own.{borrowed}", figures
+    return Shown(_panels(rows, grid, tubelet), caption, figures)
 
 
-@torch.no_grad()
-def read_out(
-    world: WorldModel, config: Config, video_BTCHW: Tensor, train: ClipDataset, seed: int
-) -> tuple[list[Panels], str, dict[str, float]]:
-    """Panels, caption and figures of a decoder trained on frozen embeddings."""
+def _by_means(world: WorldModel, true_BMP: Tensor) -> dict[str, float]:
+    """Decibels of what needs no model: means of the true uint8 pixels."""
+    true_BMCS = (true_BMP / 255).unflatten(-1, (len(world.normalizer.mean), -1))
+    means = {
+        "each hidden tubelet's true mean colour instead": true_BMCS.mean(dim=-1, keepdim=True),
+        "the mean colour of all hidden pixels of a clip instead": true_BMCS.mean(dim=(1, 3), keepdim=True),
+    }
+    return {name: psnr(mean.expand_as(true_BMCS), true_BMCS) for name, mean in means.items()}
+
+
+def read_out(world: WorldModel, video_BTCHW: Tensor, train: ClipDataset, seed: int) -> Shown:
+    """What a decoder, trained on frozen embeddings, finds of clips in them.
+
+    The same decoder on an untrained encoder is the measure: much of a picture survives random weights.
+
+    Args:
+        video_BTCHW: uint8; of other videos than those of `train`.
+        seed: of the decoder and of the untrained encoder.
+    """
     tubelet = world.encoder.tubelet
     grid = world.encoder.grid_of(video_BTCHW.transpose(1, 2))
 
-    def patchify_bytes(video: Tensor) -> Tensor:
-        return patchify(video.transpose(1, 2), tubelet)
+    def to_tubelets(video_BTCHW: Tensor) -> Tensor:
+        return patchify(video_BTCHW.transpose(1, 2), tubelet)
 
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         untrained = WorldModel(world.config).eval()
-    truth_BNP = patchify_bytes(video_BTCHW).float() / 255
-    rows = {"input": truth_BNP}
-    figures = {}
-    for name, model in (("from embeddings", world), ("from an untrained encoder's", untrained)):
-        with torch.enable_grad():
-            decoder = train_pixel_decoder(model.encode, patchify_bytes, train, grid, seed)
-        rows[name] = decoder(model.encode(video_BTCHW))
-        figures[f"pixels decoded {name}"] = psnr(rows[name].clamp(0, 1), truth_BNP)
-    pixels_VNP, _ = extract_features(patchify_bytes, train, rows=spread_rows(len(train)))
-    mean_BNP = (pixels_VNP.mean(dim=0) / 255).expand_as(truth_BNP)
-    figures["the mean of the training clips instead"] = psnr(mean_BNP, truth_BNP)
-    panels = [
-        {
-            name: unpatchify(_bytes(part[clip : clip + 1]), grid, tubelet)[0].transpose(0, 1)
-            for name, part in rows.items()
-        }
-        for clip in range(len(video_BTCHW))
-    ]
-    return (
-        panels,
-        "A small decoder, trained on frozen embeddings of other clips: what it lacks, they dropped.",
-        figures,
-    )
+    true_BNP = to_tubelets(video_BTCHW) / 255
+    decoded = []
+    for model in (world, untrained):
+        decoder = train_pixel_decoder(model.encode, to_tubelets, train, grid, seed)
+        with torch.no_grad():
+            decoded.append(decoder(model.encode(video_BTCHW)).clamp(0, 1))
+    pixels_VNP, _ = extract_features(to_tubelets, train, rows=spread_rows(len(train)))
+    mean_BNP = (pixels_VNP.mean(dim=0) / 255).expand_as(true_BNP)
+    rows = {
+        "input": true_BNP,
+        "from embeddings": decoded[0],
+        "difference": (decoded[0] - true_BNP).abs(),
+        "from an untrained encoder's": decoded[1],
+    }
+    figures = {
+        "pixels decoded from embeddings": psnr(decoded[0], true_BNP),
+        "pixels decoded from an untrained encoder's": psnr(decoded[1], true_BNP),
+        "the mean of the training clips instead": psnr(mean_BNP, true_BNP),
+    }
+    caption = "A small decoder, trained on frozen embeddings of other clips: what it lacks, they dropped."
+    return Shown(_panels({name: _bytes(row) for name, row in rows.items()}, grid, tubelet), caption, figures)
+
+
+def _put(tubelets_BNP: Tensor, index_BM: Tensor, values_BMP: Tensor) -> Tensor:
+    """A copy with `values_BMP` at the places `index_BM`."""
+    return tubelets_BNP.scatter(1, index_BM.unsqueeze(-1).expand_as(values_BMP), values_BMP)
+
+
+def _panels(rows: Panels, grid: Grid, tubelet: Tubelet) -> list[Panels]:
+    """Of uint8 tubelets ``(B, N, P)`` by name, the videos of each clip."""
+    videos = {name: unpatchify(row_BNP, grid, tubelet).transpose(1, 2) for name, row_BNP in rows.items()}
+    return [{name: video[clip] for name, video in videos.items()} for clip in range(len(rows["input"]))]
 
 
 def _bytes(pixels: Tensor) -> Tensor:

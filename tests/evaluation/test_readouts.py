@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 
 from vjepa.evaluation.attentive import attentive_probe
 from vjepa.evaluation.knn import knn_probe
 from vjepa.evaluation.labels import label_subset
 from vjepa.evaluation.lidar import lidar
-from vjepa.evaluation.probe import linear_probe, ridge_regression
+from vjepa.evaluation.probe import _STRENGTHS, _ridge_path, linear_probe, ridge_regression
 
 CLASSES = 3
 
@@ -70,6 +71,28 @@ def test_r2_is_the_share_of_variance_that_is_explained():
     assert r2[0].item() == pytest.approx(1, abs=1e-3)
     assert r2[1].item() == pytest.approx(0.5, abs=0.12)
     assert abs(r2[2].item()) < 0.06
+
+
+@pytest.mark.parametrize("width", [5, 60])
+def test_predictions_are_those_of_scikit_learn(width):
+    """Fewer features than videos and more: both ways of solving it, at every strength."""
+    generator = torch.Generator().manual_seed(0)
+    features, others = (torch.randn(40, width, generator=generator, dtype=torch.float64) for _ in range(2))
+    wanted = features[:, :3] + torch.randn(40, 3, generator=generator, dtype=torch.float64)
+    for strength, predicted in zip(_STRENGTHS, _ridge_path(features, wanted, others), strict=True):
+        reference = Ridge(strength * 40 / 100, solver="svd").fit(features.numpy(), wanted.numpy())
+        expected = torch.from_numpy(reference.predict(others.numpy()))
+        torch.testing.assert_close(predicted, expected, atol=1e-6, rtol=1e-6)
+
+
+def test_many_more_features_than_videos_still_find_what_is_there():
+    """As when all tokens stand side by side: many features, few things behind them."""
+    generator = torch.Generator().manual_seed(0)
+    behind = torch.randn(300, 10, generator=generator, dtype=torch.float64)
+    features = behind @ torch.randn(10, 900, generator=generator, dtype=torch.float64)
+    features += torch.randn(300, 900, generator=generator, dtype=torch.float64)
+    r2 = ridge_regression((features[:200], behind[:200]), (features[200:], behind[200:]))
+    assert r2.min() > 0.9
 
 
 def test_a_target_without_variance_is_refused():

@@ -76,14 +76,13 @@ def factor_probe(
 
     None for a factor that does not vary in the training part (the colour of white objects).
     """
-    scores: dict[str, float | None] = {}
-    for name, target_VF in train_factors.items():
-        varying_F = target_VF.std(dim=0) > 1e-9
-        if not varying_F.any():
-            scores[name] = None
-            continue
-        r2_F = ridge_regression(
-            (train_VD, target_VF[:, varying_F]), (test_VD, test_factors[name][:, varying_F])
-        )
-        scores[name] = r2_F.mean().item()
-    return scores
+    varying = {name: target_VF.std(dim=0) > 1e-9 for name, target_VF in train_factors.items()}
+    wanted = [
+        torch.cat([factors[name][:, varying[name]] for name in varying], dim=1)
+        for factors in (train_factors, test_factors)
+    ]
+    r2_F = ridge_regression((train_VD, wanted[0]), (test_VD, wanted[1]))
+    parts = r2_F.split([int(varying_F.sum()) for varying_F in varying.values()])
+    return {
+        name: part.mean().item() if len(part) else None for name, part in zip(varying, parts, strict=True)
+    }

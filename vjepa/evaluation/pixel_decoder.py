@@ -57,12 +57,15 @@ def train_pixel_decoder(
     Args:
         encode: frozen; uint8 clips to tokens.
         patchify_bytes: uint8 clips to the bytes of their tubelets, ``(B, N, P)``.
-        dataset: clips to learn from; at most 1,024 of them are used.
+        dataset: clips to learn from; those of at most 1,024 videos are used.
         seed: of weights and batches; the caller's random state stays as it was.
     """
     rows = spread_rows(len(dataset))
-    tokens_VND, _ = extract_features(encode, dataset, rows=rows)
-    pixels_VNP, _ = extract_features(patchify_bytes, dataset, rows=rows)
+    # Clips of one video are examples of their own: their mean would be no clip's picture.
+    tokens_VND, pixels_VNP = (
+        extract_features(function, dataset, rows=rows, average=False)[0].flatten(0, 1)
+        for function in (encode, patchify_bytes)
+    )
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         decoder = PixelDecoder(tokens_VND.shape[-1], pixels_VNP.shape[-1], grid)
@@ -77,7 +80,7 @@ def train_pixel_decoder(
                 final=0.0,
                 shape="cosine",
             )
-            chosen = torch.randint(len(rows), (min(BATCH, len(rows)),))
+            chosen = torch.randint(len(tokens_VND), (min(BATCH, len(tokens_VND)),))
             F.mse_loss(decoder(tokens_VND[chosen]), pixels_VNP[chosen] / 255).backward()
             optimizer.step()
             optimizer.zero_grad()
