@@ -56,7 +56,7 @@ def _probes(comparison: CompareConfig, results: Results) -> Figure:
             )  # fmt: skip
         chance = results.values(BASE_WORLD, next(iter(comparison.arms)), "chance")[0]
         panel.axhline(100 * chance, color="black", linewidth=0.6, linestyle="--")
-        panel.set(xscale="log", xlabel="share of labels", title=f"{title} probe")
+        panel.set(xscale="log", xlabel="share of labels", title=f"{title} probe", ylim=(0, 100))
         panel.set_xticks(comparison.label_shares, [f"{100 * share:g} %" for share in comparison.label_shares])
         panel.minorticks_off()
     panels[0].set_ylabel("balanced accuracy, %")
