@@ -122,6 +122,10 @@ def test_the_published_schedules_of_the_rivals_come_out():
     videomae = read_config(["--config", str(ROOT / "configs/pretrain/videomae_vitb16_k400.yaml")])
     assert Schedules(videomae.optim).lr(4680) == pytest.approx(1.5e-4 * 2048 / 256)
     assert Schedules(videomae.optim).lr(187_200) == pytest.approx(1e-5 * 2048 / 256)
+    for name, peak in (("videomae_vitl16_k400", 1.5e-4 * 2), ("videomaev2_vitg14", 6e-4 * 8)):
+        optim = read_config(["--config", str(ROOT / f"configs/pretrain/{name}.yaml")]).optim
+        assert Schedules(optim).lr(optim.warmup_steps) == pytest.approx(peak)
+        assert Schedules(optim).lr(optim.steps) == pytest.approx(1e-5 * optim.batch_size / 256)
     mae = read_config(["--config", str(ROOT / "configs/pretrain/mae_vitl16.yaml")])
     assert Schedules(mae.optim).lr(249_600) == 0
     ijepa = read_config(["--config", str(ROOT / "configs/pretrain/ijepa_vith14.yaml")])

@@ -88,7 +88,10 @@ def test_an_encoder_that_is_not_there_is_named(folder):
         folder / "model.safetensors",
     )
     with pytest.raises(ValueError, match="it holds encoder, predictor"):
-        vjepa.from_pretrained(folder)
+        vjepa.from_pretrained(folder, which="target_encoder")
+    assert (
+        vjepa.from_pretrained(folder).config["which"] == "encoder"
+    )  # what there is, where none is asked for
 
 
 def test_the_configuration_is_plain_json(folder):

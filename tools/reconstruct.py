@@ -26,10 +26,9 @@ from torch import Tensor
 
 from vjepa import build
 from vjepa.config import Config, config_from_tree
-from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
 from vjepa.data.sampling import SampleKey
-from vjepa.evaluation.features import extract_features, spread_rows
+from vjepa.evaluation.features import spread_rows
 from vjepa.evaluation.pixel_decoder import psnr, train_pixel_decoder
 from vjepa.evaluation.strip import draw_strip, write_film
 from vjepa.layers.pixel_targets import restore_pixels
@@ -39,6 +38,8 @@ from vjepa.training.plan import draw_mask
 from vjepa.weights import from_pretrained
 
 GREY = 128
+GAIN = 3  # of differences, to be seen
+TRAIN_CLIPS = 1024  # for the small decoder
 FRAME_RATE = 4.0  # of the films: slow enough to look at
 
 Panels = dict[str, Tensor]
@@ -97,8 +98,7 @@ def _show(options: argparse.Namespace) -> Shown:
         )
     config = config_from_tree(world.config["training"])
     videos = _videos(config, options.videos)
-    clips = build.probe_dataset(config, videos, [])
-    video_BTCHW = _stack(clips, spread_rows(len(clips), options.clips))
+    video_BTCHW = _clips(config, videos, options.clips)
     if world.decoder is not None and not options.readout:
         return reconstruct(world, config, video_BTCHW, options.mask, options.seed)
     if options.train is None:
@@ -112,7 +112,7 @@ def _show(options: argparse.Namespace) -> Shown:
         raise ValueError(
             f"{len(both)} videos are in both --videos and --train, e.g. {min(both)}: show others than trained on"
         )
-    return read_out(world, video_BTCHW, build.probe_dataset(config, train, []), options.seed)
+    return read_out(world, video_BTCHW, _clips(config, train, TRAIN_CLIPS), options.seed)
 
 
 def _videos(config: Config, source: str) -> list[Video]:
@@ -123,14 +123,15 @@ def _videos(config: Config, source: str) -> list[Video]:
     return [dataclasses.replace(video, label=None) for video in videos]
 
 
-def _stack(dataset: ClipDataset, rows: Sequence[int]) -> Tensor:
+def _clips(config: Config, videos: Sequence[Video], most: int) -> Tensor:
+    """The first evenly placed clip of at most so many videos, evenly chosen: uint8 ``(V, T, C, H, W)``."""
+    dataset = build.probe_dataset(config, videos, [])
+    rows = spread_rows(len(dataset), most)
     samples = [dataset[SampleKey(serial=row, index=row, step=0)] for row in rows]
     failures = [failure for sample in samples for failure in sample.failures]
     if failures:
         path, cause = failures[0]
-        raise ValueError(
-            f"{path} cannot be read ({cause}): another would be shown in its place; leave it out"
-        )
+        raise ValueError(f"{path} cannot be read ({cause}): another would stand in its place; leave it out")
     return torch.stack([sample.video_RTCHW[0] for sample in samples])
 
 
@@ -182,42 +183,40 @@ def _by_means(world: WorldModel, true_BMP: Tensor) -> dict[str, float]:
     return {name: psnr(mean.expand_as(true_BMCS), true_BMCS) for name, mean in means.items()}
 
 
-def read_out(world: WorldModel, video_BTCHW: Tensor, train: ClipDataset, seed: int) -> Shown:
+def read_out(world: WorldModel, video_BTCHW: Tensor, train_VTCHW: Tensor, seed: int) -> Shown:
     """What a decoder, trained on frozen embeddings, finds of clips in them.
 
     The same decoder on an untrained encoder is the measure: much of a picture survives random weights.
 
     Args:
-        video_BTCHW: uint8; of other videos than those of `train`.
+        video_BTCHW: uint8, to show.
+        train_VTCHW: uint8, to train on; of other videos.
         seed: of the decoder and of the untrained encoder.
     """
     tubelet = world.encoder.tubelet
     grid = world.encoder.grid_of(video_BTCHW.transpose(1, 2))
 
-    def to_tubelets(video_BTCHW: Tensor) -> Tensor:
-        return patchify(video_BTCHW.transpose(1, 2), tubelet)
-
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         untrained = WorldModel(world.config).eval()
-    true_BNP = to_tubelets(video_BTCHW) / 255
+    true_BNP = patchify(video_BTCHW.transpose(1, 2), tubelet) / 255
     decoded = []
     for model in (world, untrained):
-        decoder = train_pixel_decoder(model.encode, to_tubelets, train, grid, seed)
+        decoder = train_pixel_decoder(model.encode, train_VTCHW, tubelet, seed)
         with torch.no_grad():
             decoded.append(decoder(model.encode(video_BTCHW)).clamp(0, 1))
-    pixels_VNP, _ = extract_features(to_tubelets, train, rows=spread_rows(len(train)))
-    mean_BNP = (pixels_VNP.mean(dim=0) / 255).expand_as(true_BNP)
+    mean_1TCHW = train_VTCHW.float().mean(dim=0, keepdim=True)
+    mean_1NP = patchify(mean_1TCHW.transpose(1, 2), tubelet) / 255
     rows = {
         "input": true_BNP,
         "from embeddings": decoded[0],
-        "difference": (decoded[0] - true_BNP).abs(),
+        f"difference x {GAIN}": GAIN * (decoded[0] - true_BNP).abs(),
         "from an untrained encoder's": decoded[1],
     }
     figures = {
         "pixels decoded from embeddings": psnr(decoded[0], true_BNP),
         "pixels decoded from an untrained encoder's": psnr(decoded[1], true_BNP),
-        "the mean of the training clips instead": psnr(mean_BNP, true_BNP),
+        "the mean of the training clips instead": psnr(mean_1NP.expand_as(true_BNP), true_BNP),
     }
     caption = "A small decoder, trained on frozen embeddings of other clips: what it lacks, they dropped."
     return Shown(_panels({name: _bytes(row) for name, row in rows.items()}, grid, tubelet), caption, figures)

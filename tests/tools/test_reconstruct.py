@@ -1,7 +1,5 @@
 """Pictures and films of what models make of videos."""
 
-import math
-
 import av
 import matplotlib.image
 import pytest
@@ -11,24 +9,25 @@ from accelerate import state as STATES
 from tools.reconstruct import main, reconstruct
 from vjepa.config import config_from_tree
 from vjepa.data.synthetic import WorldSettings, write_videos
-from vjepa.evaluation.pixel_decoder import psnr, train_pixel_decoder
+from vjepa.evaluation.pixel_decoder import train_pixel_decoder
 from vjepa.evaluation.strip import side_by_side
-from vjepa.tokens import Grid, Tubelet, patchify
+from vjepa.tokens import gather_tokens, patchify
 from vjepa.training.pretrain import pretrain
 from vjepa.weights import from_pretrained
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A masked auto-encoder and a model of embeddings, hardly trained, and their videos."""
+    """A masked auto-encoder and a model of embeddings, hardly trained, and videos of two parts."""
     folder = tmp_path_factory.mktemp("runs")
-    manifest = write_videos(folder / "videos", WorldSettings(size=16, frames=4), num_videos=8, seed=0)
+    for part, seed in (("train", 0), ("test", 1)):
+        write_videos(folder / part, WorldSettings(size=16, frames=4), num_videos=8, seed=seed)
     for predict in ("pixels", "embeddings"):
         tree = {
             "output_dir": str(folder / predict),
-            "data": {"train": str(manifest), "clip": {"num_frames": 4, "stride": 1}, "size": 16, "workers": 0,
-                     "crop_scale": [1.0, 1.0], "crop_ratio": [1.0, 1.0], "flip": False},
-            "masks": {"multiblock": [], "tube": [{"ratio": 0.75}]},
+            "data": {"train": str(folder / "train" / "manifest.csv"), "clip": {"num_frames": 4, "stride": 1},
+                     "size": 16, "workers": 0, "crop_scale": [1.0, 1.0], "crop_ratio": [1.0, 1.0], "flip": False},
+            "masks": {"multiblock": [], "tube": [{"ratio": 0.75}, {"ratio": 0.5}]},
             "encoder": {"size": "nano", "width": 24, "heads": 2, "depth": 1, "tubelet": [2, 4, 4]},
             "predictor": {"width": 12, "depth": 1, "heads": 1},
             "objective": {"predict": predict},
@@ -38,94 +37,107 @@ def runs(tmp_path_factory):
         pretrain(config_from_tree(tree))
         for state in (STATES.AcceleratorState, STATES.GradientState, STATES.PartialState):
             state._reset_state()
-    return folder, str(manifest)
+    return folder
 
 
-def test_a_masked_auto_encoder_is_shown(runs, tmp_path, capsys):
-    folder, manifest = runs
-    arguments = [
-        "--model",
-        str(folder / "pixels"),
-        "--videos",
-        manifest,
-        "--clips",
-        "2",
-        "--output",
-        str(tmp_path),
-    ]
-    assert main(arguments) == 0
-    assert matplotlib.image.imread(tmp_path / "reconstruction.png").shape[0] > 300
-    with av.open(str(tmp_path / "clip_2.mp4")) as film:
-        assert film.streams.video[0].frames == 4
-        assert film.streams.video[0].width > 3 * 192
+@pytest.fixture
+def show(runs, tmp_path, monkeypatch):
+    """Run the tool on two clips, with hardly any training of the small decoder; the exit status."""
+    monkeypatch.setattr("tools.reconstruct.train_pixel_decoder", lambda *a: train_pixel_decoder(*a, steps=5))
+    fixed = ["--videos", str(runs / "test" / "manifest.csv"), "--clips", "2", "--output", str(tmp_path)]
+    return lambda model, *more: main(["--model", str(runs / model), *fixed, *more])
+
+
+@pytest.fixture
+def two_clips(runs):
+    """The masked auto-encoder, its configuration and two clips of noise."""
+    world = from_pretrained(runs / "pixels")
+    config = config_from_tree(world.config["training"])
+    random = torch.Generator().manual_seed(0)
+    return world, config, torch.randint(256, (2, 4, 3, 16, 16), dtype=torch.uint8, generator=random)
+
+
+def film_size(path):
+    with av.open(str(path)) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    return len(frames), *frames[0].shape
+
+
+def test_a_masked_auto_encoder_is_shown(show, tmp_path, capsys):
+    assert show("pixels") == 0
+    assert matplotlib.image.imread(tmp_path / "reconstruction.png").shape[0] > 6 * 100
+    for number in (1, 2):
+        assert film_size(tmp_path / f"clip_{number}.mp4") == (4, 192, 3 * 192 + 2 * 8, 3)
     printed = capsys.readouterr().out
-    assert "hidden pixels, reconstruction" in printed
-    assert "true mean colour instead" in printed
+    for line in ("hidden pixels, reconstruction", "true mean colour instead", "they are not predicted"):
+        assert line in printed
 
 
-def test_what_is_seen_is_the_input_s_own(runs):
-    folder, _ = runs
-    world = from_pretrained(folder / "pixels")
-    video = torch.randint(0, 256, (2, 4, 3, 16, 16), dtype=torch.uint8)
-    panels, _, _ = reconstruct(world, config_from_tree(world.config["training"]), video, seed=0)
-    for clip in panels:
+def test_what_is_seen_is_the_input_s_own(two_clips):
+    for clip in reconstruct(*two_clips, 0, seed=0).panels:
         seen = clip["seen"] != 128
         assert 0 < seen.float().mean() < 0.5
         assert torch.equal(clip["input"][seen], clip["reconstruction"][seen])
         assert not torch.equal(clip["input"], clip["reconstruction"])
 
 
-def test_embeddings_are_decoded_beside_an_untrained_encoder_s(runs, tmp_path, capsys, monkeypatch):
-    folder, manifest = runs
-    monkeypatch.setattr("tools.reconstruct.train_pixel_decoder", lambda *a: train_pixel_decoder(*a, steps=5))
-    arguments = [
-        "--model",
-        str(folder / "embeddings"),
-        "--videos",
-        manifest,
-        "--clips",
-        "2",
-        "--output",
-        str(tmp_path),
-    ]
-    assert main([*arguments, "--train", manifest]) == 0
-    first = (tmp_path / "reconstruction.png").read_bytes()
-    assert "an untrained encoder's" in capsys.readouterr().out
-    assert main([*arguments, "--train", manifest]) == 0
-    assert (tmp_path / "reconstruction.png").read_bytes() == first
-    assert main(arguments) == 2
-    assert "give --train" in capsys.readouterr().err
-
-
-def test_nothing_reaches_the_encoder(runs):
-    """Not even where its parameters ask for gradients."""
-    folder, manifest = runs
-    world = from_pretrained(folder / "embeddings")
-    world.requires_grad_(True)
-    before = {name: value.clone() for name, value in world.state_dict().items()}
-    from tools.reconstruct import _clips
-
-    dataset = _clips(config_from_tree(world.config["training"]), manifest)
-    tubelet = Tubelet(2, 4, 4)
-    torch.manual_seed(3)
-    state = torch.random.get_rng_state()
-    decoder = train_pixel_decoder(
-        world.encode,
-        lambda video: patchify(video.transpose(1, 2), tubelet),
-        dataset,
-        Grid(2, 4, 4),
-        0,
-        steps=8,
+def test_a_perfect_decoder_gives_a_perfect_picture(two_clips, monkeypatch):
+    world, config, video_BTCHW = two_clips
+    world.config = {**world.config, "pixel_targets": "raw"}
+    true_BNP = patchify(video_BTCHW.transpose(1, 2), world.encoder.tubelet) / 255
+    monkeypatch.setattr(
+        world.decoder, "forward", lambda tokens, context, target_BM, *rest: gather_tokens(true_BNP, target_BM)
     )
-    assert torch.equal(torch.random.get_rng_state(), state)
-    assert all(parameter.grad is None for parameter in world.parameters())
-    assert all(torch.equal(value, before[name]) for name, value in world.state_dict().items())
-    assert decoder(torch.randn(1, 32, 24)).shape == (1, 32, 96)
+    shown = reconstruct(world, config, video_BTCHW, 0, seed=0)
+    assert all(torch.equal(clip["input"], clip["reconstruction"]) for clip in shown.panels)
+    assert shown.figures["hidden pixels, reconstruction"] == float("inf")
+    assert "not predicted" not in shown.caption
 
 
-def test_decibels():
-    assert psnr(torch.zeros(4), torch.full((4,), 0.1)) == pytest.approx(20)
-    assert psnr(torch.ones(3), torch.ones(3)) == math.inf
+def test_mask_and_seed_choose_what_is_hidden(two_clips):
+    first, again, other, half = (
+        torch.stack([clip["seen"] for clip in reconstruct(*two_clips, number, seed).panels])
+        for number, seed in ((0, 0), (0, 0), (0, 1), (1, 0))
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert (half == 128).sum() < (first == 128).sum()
+
+
+@pytest.mark.parametrize("model", [["embeddings"], ["pixels", "--readout"]], ids=" ".join)
+def test_embeddings_are_decoded_beside_an_untrained_encoder_s(model, show, runs, tmp_path, capsys):
+    train = ["--train", str(runs / "train" / "manifest.csv")]
+    assert show(*model, *train) == 0
+    first = matplotlib.image.imread(tmp_path / "reconstruction.png")
+    assert "an untrained encoder's" in capsys.readouterr().out
+    assert film_size(tmp_path / "clip_1.mp4") == (4, 192, 4 * 192 + 3 * 8, 3)
+    assert show(*model, *train) == 0
+    assert (matplotlib.image.imread(tmp_path / "reconstruction.png") == first).all()
+
+
+def test_one_video_is_shown(show, runs, tmp_path):
+    assert show("pixels", "--videos", str(runs / "test" / "videos" / "000001.mp4")) == 0
+    assert len(list(tmp_path.glob("clip_*.mp4"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["embeddings"], "give --train, other videos"),
+        (["pixels", "--readout"], "give --train, other videos"),
+        (["pixels", "--mask", "2"], "--mask is 2: the model knows 2"),
+        (["pixels", "--clips", "0"], "--clips is 0: give 1 or more"),
+        (["nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(arguments, message, show, capsys):
+    assert show(*arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_clips_that_were_trained_on_are_refused(show, runs, capsys):
+    assert show("embeddings", "--train", str(runs / "test" / "manifest.csv")) == 2
+    assert "8 videos are in both --videos and --train" in capsys.readouterr().err
 
 
 def test_panels_are_enlarged_by_whole_numbers():

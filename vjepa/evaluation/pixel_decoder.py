@@ -9,11 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vjepa.data.dataset import ClipDataset
-from vjepa.evaluation.features import extract_features, spread_rows
 from vjepa.layers.blocks import TokenTransformer, init_weights
 from vjepa.schedules import warm_up_then_anneal
-from vjepa.tokens import Grid
+from vjepa.tokens import Grid, Tubelet, patchify
 
 WIDTH, DEPTH, HEADS = 128, 2, 4
 STEPS = 600
@@ -48,27 +46,26 @@ class PixelDecoder(nn.Module):
 
 
 def train_pixel_decoder(
-    encode: Encode, patchify_bytes: Encode, dataset: ClipDataset, grid: Grid, seed: int, steps: int = STEPS
+    encode: Encode, video_VTCHW: Tensor, tubelet: Tubelet, seed: int, steps: int = STEPS
 ) -> PixelDecoder:
     """A decoder fitted to a frozen encoder's embeddings by squared error.
 
     The clips are encoded once, without gradient, before the decoder is there: nothing can reach the encoder.
 
     Args:
-        encode: frozen; uint8 clips to tokens.
-        patchify_bytes: uint8 clips to the bytes of their tubelets, ``(B, N, P)``.
-        dataset: clips to learn from; those of at most 1,024 videos are used.
+        encode: frozen; uint8 clips to all their tokens.
+        video_VTCHW: uint8 clips to learn from.
+        tubelet: of the tokens.
         seed: of weights and batches; the caller's random state stays as it was.
     """
-    rows = spread_rows(len(dataset))
-    # Clips of one video are examples of their own: their mean would be no clip's picture.
-    tokens_VND, pixels_VNP = (
-        extract_features(function, dataset, rows=rows, average=False)[0].flatten(0, 1)
-        for function in (encode, patchify_bytes)
-    )
+    with torch.no_grad():
+        tokens_VND = torch.cat([encode(video_BTCHW).float() for video_BTCHW in video_VTCHW.split(BATCH)])
+    frames, _, height, width = video_VTCHW.shape[1:]
+    grid = tubelet.grid_of(frames, height, width)
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
-        decoder = PixelDecoder(tokens_VND.shape[-1], pixels_VNP.shape[-1], grid)
+        pixels = math.prod(tubelet) * video_VTCHW.shape[2]
+        decoder = PixelDecoder(tokens_VND.shape[-1], pixels, grid)
         optimizer = torch.optim.AdamW(decoder.parameters(), lr=PEAK_LR, weight_decay=0.01, fused=True)
         for step in range(steps):
             optimizer.param_groups[0]["lr"] = warm_up_then_anneal(
@@ -80,8 +77,9 @@ def train_pixel_decoder(
                 final=0.0,
                 shape="cosine",
             )
-            chosen = torch.randint(len(tokens_VND), (min(BATCH, len(tokens_VND)),))
-            F.mse_loss(decoder(tokens_VND[chosen]), pixels_VNP[chosen] / 255).backward()
+            chosen = torch.randint(len(video_VTCHW), (min(BATCH, len(video_VTCHW)),))
+            true_BNP = patchify(video_VTCHW[chosen].transpose(1, 2), tubelet) / 255
+            F.mse_loss(decoder(tokens_VND[chosen]), true_BNP).backward()
             optimizer.step()
             optimizer.zero_grad()
     return decoder.eval()

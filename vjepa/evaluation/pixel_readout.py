@@ -1,4 +1,4 @@
-"""How much of the pixels a linear read-out finds in each token. Shape letters as in `vjepa.tokens`; V videos."""
+"""How much of the pixels a linear read-out finds in each token. Shape letters as in `vjepa.tokens`; V videos, R clips of each."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def pixel_r2(
 def _tokens_and_pixels(
     encode: Callable[[Tensor], Tensor], dataset: ClipDataset, tubelet: Tubelet
 ) -> tuple[Tensor, Tensor] | None:
-    """Tokens ``(V * N, D)`` and the pixels of their tubelets ``(V * N, P)`` of evenly chosen videos."""
+    """Tokens ``(V * R * N, D)`` and the pixels of their tubelets ``(V * R * N, P)`` of evenly chosen videos."""
     chosen = spread_rows(len(dataset), _VIDEOS)
-    pixels_VNP, _ = extract_features(
-        lambda video: patchify(video.transpose(1, 2), tubelet), dataset, rows=chosen
+    pixels_VRNP, _ = extract_features(
+        lambda video: patchify(video.transpose(1, 2), tubelet), dataset, rows=chosen, average=False
     )
-    tokens_VND, _ = extract_features(encode, dataset, rows=chosen)
-    if tokens_VND.shape[1] != pixels_VNP.shape[1]:
+    tokens_VRND, _ = extract_features(encode, dataset, rows=chosen, average=False)
+    if tokens_VRND.shape[2] != pixels_VRNP.shape[2]:
         return None
-    return tokens_VND.flatten(0, 1), pixels_VNP.flatten(0, 1) / 255
+    return tokens_VRND.flatten(0, 2), pixels_VRNP.flatten(0, 2) / 255
