@@ -10,6 +10,7 @@ arrangements as it was at the start. A single frame therefore tells (next to) no
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,18 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 DIRECTIONS = {"still": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+BOUNCING = ("fall", "collide")
 ORBIT_RATE = 2 * np.pi / 16  # radians a frame
 GRAVITY_RATE = 0.25  # gravity, in speeds a frame: falling from rest reaches the video's speed in 4 frames
 SUBSTEPS = 8  # of a frame, so that fast objects meet at their rims and not inside each other
 
 
-def start_positions(radii: Array, rng: np.random.Generator) -> Array:
-    """Places ``(n, 2)`` inside the walls where no two objects touch; ``radii`` is ``(n,)``."""
+def start_positions(radii: Array, rng: np.random.Generator, wall: float = 0.0) -> Array:
+    """Places ``(n, 2)`` inside walls so thick where no two objects touch; ``radii`` is ``(n,)``."""
     count, tries = len(radii), 50
     while True:
         places = np.empty((count, 2))
-        for placed, radius in enumerate(radii):
+        for placed, radius in enumerate(radii + wall):
             candidates = rng.uniform(radius, 1 - radius, size=(tries, 2))
             offsets = candidates[:, None] - places[:placed]
             offsets -= np.round(offsets)  # the nearest copy of the world counts
@@ -39,17 +41,37 @@ def start_positions(radii: Array, rng: np.random.Generator) -> Array:
             return places
 
 
+class Box(NamedTuple):
+    """The closed room in which objects fall and collide.
+
+    Attributes:
+        wall: how thick its walls are, inside the world's edges.
+        random_bounce: a wall throws an object back in a random direction, at the same speed; the generator of
+            those directions, or None for a mirror.
+        gravity: in frame sides a frame, each frame.
+    """
+
+    wall: float = 0.0
+    random_bounce: np.random.Generator | None = None
+    gravity: float = 0.0
+
+
 def move(
-    motion: str, start: Array, radii: Array, speed: float, frames: int, rng: np.random.Generator
+    motion: str,
+    start: Array,
+    radii: Array,
+    speed: float,
+    frames: int,
+    rng: np.random.Generator,
+    box: Box = Box(),
 ) -> tuple[Array, Array]:
     """World positions and velocities in each frame, both ``(T, n, 2)``; positions are not wrapped.
 
     Velocities are per frame, at the instant of the frame.
     """
-    if motion in ("fall", "collide"):
+    if motion in BOUNCING:
         velocities, gravity = _impulses(motion, len(start), speed, rng)
-        steps = list(_bounce(start, velocities, radii, gravity, frames))
-        return np.stack([place for place, _ in steps]), np.stack([velocity for _, velocity in steps])
+        return bounce(start, velocities, radii, frames, box._replace(gravity=gravity))
     time = np.arange(frames)
     if motion == "orbit":
         angles = ORBIT_RATE * time + rng.uniform(0, 2 * np.pi)
@@ -72,12 +94,23 @@ def _impulses(motion: str, count: int, speed: float, rng: np.random.Generator) -
     return np.stack([np.zeros(count), upright], axis=-1), GRAVITY_RATE * speed
 
 
-def _bounce(
-    start: Array, velocities: Array, radii: Array, gravity: float, frames: int
+def bounce(
+    start: Array, velocities: Array, radii: Array, frames: int, box: Box, ghost: int | None = None
+) -> tuple[Array, Array]:
+    """Positions and velocities ``(T, n, 2)`` of objects in a closed box, from the given state on.
+
+    Energy is conserved by every bounce and collision. Walls do not hold the object `ghost`.
+    """
+    held = np.arange(len(radii)) != (-1 if ghost is None else ghost)
+    steps = list(_steps(start, velocities, radii, box, held, frames))
+    return np.stack([place for place, _ in steps]), np.stack([velocity for _, velocity in steps])
+
+
+def _steps(
+    start: Array, velocities: Array, radii: Array, box: Box, held: NDArray[np.bool_], frames: int
 ) -> Iterator[tuple[Array, Array]]:
-    """Step through a closed box; energy is conserved by every bounce and collision."""
     positions, velocities, step = start.copy(), velocities.copy(), 1 / SUBSTEPS
-    pull = np.array([0.0, gravity])
+    pull = np.array([0.0, box.gravity])
     rows, columns = np.triu_indices(len(radii), k=1)
     reach = radii[rows] + radii[columns]
     for _ in range(frames):
@@ -85,28 +118,39 @@ def _bounce(
         for _ in range(SUBSTEPS):
             positions += step * velocities + 0.5 * step**2 * pull
             velocities += step * pull
-            _reflect(positions, velocities, radii, gravity)
+            _reflect(positions, velocities, radii, box, held)
             offsets = positions[rows] - positions[columns]
             touching = np.flatnonzero((offsets**2).sum(axis=1) < reach**2)
             for pair in touching:
                 _collide(positions, velocities, radii, rows[pair], columns[pair])
 
 
-def _reflect(positions: Array, velocities: Array, radii: Array, gravity: float) -> None:
-    """Mirror at the walls what has gone through them, in place."""
-    low, high = radii[:, None], 1 - radii[:, None]
+def _reflect(positions: Array, velocities: Array, radii: Array, box: Box, held: NDArray[np.bool_]) -> None:
+    """Throw back what has gone into the walls, in place."""
+    low, high = radii[:, None] + box.wall, 1 - radii[:, None] - box.wall
     inside = np.clip(positions, low, high)
-    depth = positions - inside
+    depth = np.where(held[:, None], positions - inside, 0.0)
     hit = depth != 0
     if not hit.any():
         return
     # A mirrored object stands higher above the floor than it would have got: the energy of that height
     # is taken from its speed, or bounces would gain energy.
     lift = np.zeros_like(velocities)
-    lift[:, 1] = 4 * gravity * depth[:, 1]
+    lift[:, 1] = 4 * box.gravity * depth[:, 1]
     speeds = np.sqrt(np.maximum(velocities**2 - lift, 0))
     velocities[hit] = (-np.sign(depth) * speeds)[hit]
     positions[hit] = (inside - depth)[hit]
+    if box.random_bounce is not None:
+        for number in np.flatnonzero(hit.any(axis=1)):
+            velocities[number] = _thrown(velocities[number], -np.sign(depth[number]), box.random_bounce)
+
+
+def _thrown(velocity: Array, inwards: Array, rng: np.random.Generator) -> Array:
+    """The same speed in a random direction, away from the walls that were hit."""
+    angle = rng.uniform(0, 2 * np.pi)
+    direction = np.array([np.cos(angle), np.sin(angle)])
+    direction = np.where(inwards != 0, inwards * np.abs(direction), direction)
+    return float(np.hypot(velocity[0], velocity[1])) * direction
 
 
 def _collide(positions: Array, velocities: Array, radii: Array, i: int, j: int) -> None:

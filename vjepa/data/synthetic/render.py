@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa.data.synthetic.motion import move, start_positions
+from vjepa.data.synthetic.motion import Box, move, start_positions
 from vjepa.data.synthetic.settings import SHAPES, WorldSettings
 
 Array = NDArray[np.float64]
@@ -15,6 +15,7 @@ Pixels = NDArray[np.float32]
 
 TEXTURE_LEVELS = 25.0
 NOISE_LEVELS = 8.0
+WALL_GREY = np.float32(220)
 CAMERA_SPEEDS = (0.01, 0.02)
 
 # Each cause of variation has its own random stream, so that turning one dial leaves the rest as it was,
@@ -22,12 +23,25 @@ CAMERA_SPEEDS = (0.01, 0.02)
 STREAMS = ("looks", "places", "motion", "camera", "background", "occluder", "noise")
 
 
-class Objects(NamedTuple):
-    """What does not change during a video; n objects."""
+class Scene(NamedTuple):
+    """A video before it is drawn; T frames, n objects."""
 
     radii: Array  # (n,)
-    colours: Array  # (n, 3), 0 to 255
-    shapes: NDArray[np.int64]  # (n,), places in SHAPES
+    colours: Array  # (T, n, 3), 0 to 255
+    shapes: NDArray[np.int64]  # (T, n), places in SHAPES
+    present: NDArray[np.bool_]  # (T, n), what is absent is not drawn
+    world: Array  # (T, n, 2), positions in the world, not wrapped
+    velocities: Array  # (T, n, 2), in the world
+    camera: Array  # (T, 2), the window's corner in the world
+    pan: Array  # (2,), its velocity
+    background: Pixels  # (T, H, W, 3)
+    bar: Pixels  # (T, H, W), how much of each pixel the occluder covers
+    noise: Pixels  # (T, H, W, 3)
+
+    @property
+    def positions(self) -> Array:
+        """Places on the screen, ``(T, n, 2)`` in [0, 1)."""
+        return (self.world - self.camera[:, None]) % 1.0
 
 
 def render_video(
@@ -50,52 +64,94 @@ def render_video(
         background  (T, 6)    lowest waves of the background's texture in grey levels, see `_lowest_waves`
         noise       (T, 6)    the same of the pixel noise
     """
+    scene = draw_scene(settings, seed, number)
+    frames, visible = paint(scene, settings)
+    constants = {
+        "sizes": scene.radii,
+        "camera_velocities": scene.pan,
+        "count": np.asarray(len(scene.radii)),
+        "motion": np.asarray(number % len(settings.motions)),
+    }
+    factors = {
+        name: np.broadcast_to(value, (settings.frames, *value.shape)) for name, value in constants.items()
+    }
+    return frames, factors | {
+        "colours": scene.colours,
+        "shapes": scene.shapes,
+        "positions": scene.positions,
+        "velocities": scene.velocities - scene.pan,
+        "visible": visible,
+        "camera": scene.camera,
+        "background": _lowest_waves(scene.background),
+        "noise": _lowest_waves(scene.noise),
+    }
+
+
+def draw_scene(settings: WorldSettings, seed: int, number: int) -> Scene:
+    """What video `number` of the family will show: all that chance decides."""
     if seed < 0 or number < 0:
         raise ValueError(f"seed is {seed} and number {number}: give whole numbers, 0 or more")
     streams = dict(zip(STREAMS, np.random.SeedSequence((seed, number)).spawn(len(STREAMS)), strict=True))
     rng = {name: np.random.default_rng(stream) for name, stream in streams.items()}
-    time = settings.frames
-    label = number % len(settings.motions)
-    objects = _draw_objects(settings, rng["looks"])
-    start = start_positions(objects.radii, rng["places"])
+    radii, colours, shapes = _draw_objects(settings, rng["looks"])
+    start = start_positions(radii, rng["places"], settings.wall)
     speed = rng["motion"].uniform(*settings.speed)
-    world, velocities = move(settings.motions[label], start, objects.radii, speed, time, rng["motion"])
+    motion = settings.motions[number % len(settings.motions)]
+    box = Box(settings.wall, rng["motion"] if settings.bounce == "random" else None)
+    world, velocities = move(motion, start, radii, speed, settings.frames, rng["motion"], box)
     camera, pan = _camera_path(settings, rng["camera"])
-    positions = (world - camera[:, None]) % 1.0
-
     if settings.background == "shared":
         rng["background"] = np.random.default_rng((seed, 0))
     # Where the window starts must not shift a background that is to be the same in all videos.
-    canvas = _background(settings, camera - camera[0], rng["background"])
-    waves = {"background": _lowest_waves(canvas)}
-    visible = _paint_objects(canvas, objects, positions, _occluder(settings, camera, rng["occluder"]))
-    noise = rng["noise"].standard_normal(canvas.shape, dtype=np.float32) * NOISE_LEVELS * settings.noise
-    waves["noise"] = _lowest_waves(noise)
-    canvas += noise
-    frames = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+    background = _background(settings, camera - camera[0], rng["background"])
+    noise = rng["noise"].standard_normal(background.shape, dtype=np.float32) * NOISE_LEVELS * settings.noise
+    return Scene(
+        radii=radii,
+        colours=np.broadcast_to(colours, (settings.frames, *colours.shape)),
+        shapes=np.broadcast_to(shapes, (settings.frames, *shapes.shape)),
+        present=np.ones(world.shape[:2], dtype=bool),
+        world=world,
+        velocities=velocities,
+        camera=camera,
+        pan=pan,
+        background=background,
+        bar=_occluder(settings, camera, rng["occluder"]),
+        noise=noise,
+    )
 
-    constants = {"sizes": objects.radii, "colours": objects.colours, "shapes": objects.shapes}
-    constants |= {"camera_velocities": pan, "count": np.asarray(len(start)), "motion": np.asarray(label)}
-    factors = {name: np.broadcast_to(value, (time, *value.shape)) for name, value in constants.items()}
-    moving = {"positions": positions, "velocities": velocities - pan, "visible": visible, "camera": camera}
-    return frames, factors | moving | waves
+
+def paint(scene: Scene, settings: WorldSettings) -> tuple[NDArray[np.uint8], Array]:
+    """Frames ``(T, H, W, 3)``, and the share of each object that nothing hides ``(T, n)``."""
+    canvas = scene.background.copy()
+    _paint_walls(canvas, settings.wall)
+    visible = _paint_objects(canvas, scene)
+    canvas += scene.noise
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8), visible
 
 
-def _draw_objects(settings: WorldSettings, rng: np.random.Generator) -> Objects:
+def _draw_objects(
+    settings: WorldSettings, rng: np.random.Generator
+) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Radii ``(n,)``, colours ``(n, 3)`` and shapes ``(n,)``."""
     count = int(rng.integers(settings.objects[0], settings.objects[1] + 1))
     radii = rng.uniform(*settings.radius, size=count)
-    colours = rng.uniform(0, 255, size=(count, 3))
-    # Stretched so that one channel is full and one empty: strong colours stand out from the background.
-    low, high = colours.min(axis=1, keepdims=True), colours.max(axis=1, keepdims=True)
-    colours = (colours - low) / (high - low) * 255
+    colours = strong_colours(rng.uniform(0, 255, size=(count, 3)))
     if settings.colours == "white":
         colours = np.full_like(colours, 255)
-    return Objects(radii, colours, rng.integers(len(SHAPES), size=count))
+    return radii, colours, rng.integers(len(SHAPES), size=count)
+
+
+def strong_colours(colours: Array) -> Array:
+    """RGB ``(n, 3)`` stretched so that one channel is full and one empty: they stand out from the background."""
+    low, high = colours.min(axis=1, keepdims=True), colours.max(axis=1, keepdims=True)
+    return (colours - low) / (high - low) * 255
 
 
 def _camera_path(settings: WorldSettings, rng: np.random.Generator) -> tuple[Array, Array]:
     """Corner of the window in the world ``(T, 2)`` and its velocity ``(2,)``."""
     corner, angle = rng.uniform(size=2), rng.uniform(0, 2 * np.pi)
+    if settings.wall:  # walls stand on the frame's edges
+        corner = np.zeros(2)
     speed = settings.camera * rng.uniform(*CAMERA_SPEEDS)
     pan = speed * np.array([np.cos(angle), np.sin(angle)])
     return corner + pan * np.arange(settings.frames)[:, None], pan
@@ -137,22 +193,44 @@ def _occluder(settings: WorldSettings, camera: Array, rng: np.random.Generator) 
     return np.broadcast_to(cover[:, None, :] if axis == 0 else cover[:, :, None], shape)
 
 
-def _paint_objects(canvas: Pixels, objects: Objects, positions: Array, bar: Pixels) -> Array:
-    """Paint the objects, the last one in front, then the bar; return visible shares ``(T, n)``."""
-    covers = [
-        _object_cover(SHAPES[shape], positions[:, place], radius, canvas.shape[1])
-        for place, (radius, shape) in enumerate(zip(objects.radii, objects.shapes, strict=True))
-    ]
-    for cover, colour in zip(covers, objects.colours, strict=True):
-        canvas += cover[..., None] * (colour.astype(np.float32) - canvas)
-    canvas += bar[..., None] * (np.float32(40) - canvas)
+def _paint_walls(canvas: Pixels, wall: float) -> None:
+    if wall == 0:
+        return
+    size = canvas.shape[1]
+    middles = np.arange(size) + np.float32(0.5)
+    to_edge = np.minimum(middles, size - middles)
+    cover = _coverage(np.minimum(to_edge[:, None], to_edge) - np.float32(wall * size))
+    canvas += cover[:, :, None] * (WALL_GREY - canvas)
 
-    open_view, visible = 1 - bar, np.empty(positions.shape[:2])
+
+def _paint_objects(canvas: Pixels, scene: Scene) -> Array:
+    """Paint the objects, the last one in front, then the bar; return visible shares ``(T, n)``."""
+    positions, size = scene.positions, canvas.shape[1]
+    covers = [
+        _changing_cover(scene.shapes[:, place], positions[:, place], radius, size)
+        for place, radius in enumerate(scene.radii)
+    ]
+    for place, cover in enumerate(covers):
+        cover *= scene.present[:, place, None, None]
+        colour = scene.colours[:, place, None, None].astype(np.float32)
+        canvas += cover[..., None] * (colour - canvas)
+    canvas += scene.bar[..., None] * (np.float32(40) - canvas)
+
+    open_view, visible = 1 - scene.bar, np.zeros(positions.shape[:2])
     for place in reversed(range(len(covers))):
-        seen = (covers[place] * open_view).sum(axis=(1, 2))
-        visible[:, place] = seen / covers[place].sum(axis=(1, 2))
+        seen, whole = (covers[place] * open_view).sum(axis=(1, 2)), covers[place].sum(axis=(1, 2))
+        np.divide(seen, whole, out=visible[:, place], where=whole > 0)
         open_view = open_view * (1 - covers[place])
     return visible
+
+
+def _changing_cover(shapes: NDArray[np.int64], centres: Array, radius: float, size: int) -> Pixels:
+    """How much of each pixel an object covers that may change its shape ``(T,)``: ``(T, H, W)``."""
+    cover = np.empty((len(shapes), size, size), dtype=np.float32)
+    for shape in np.unique(shapes):
+        when = shapes == shape
+        cover[when] = _object_cover(SHAPES[shape], centres[when], radius, size)
+    return cover
 
 
 def _object_cover(shape: str, centres: Array, radius: float, size: int) -> Pixels:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vjepa.data.synthetic.motion import BOUNCING
+
 MOTIONS = ("still", "left", "right", "up", "down", "fall", "collide", "orbit")
 """Motion classes; a label is a place in ``WorldSettings.motions``, all of these unless told otherwise.
 
@@ -24,6 +26,7 @@ SHAPES = ("disc", "square", "triangle", "ring", "cross")
 BACKGROUNDS = ("shared", "video", "frame")
 COLOURS = ("own", "white")
 OCCLUDER_PLACES = ("video", "shared")
+BOUNCES = ("mirror", "random")
 
 _MOST_COVERED = 0.35  # Above this share of the frame, objects that must not overlap no longer find room.
 
@@ -65,6 +68,11 @@ class WorldSettings:
     occluder_place: str = "video"
     """``video``: upright or level, anywhere; ``shared``: upright in the middle of every first frame. A bar of
     its own in each video is the easiest thing to predict: a model may learn the bar and nothing else."""
+    wall: float = 0.0
+    """Thickness of walls along the frame's edges, for `fall` and `collide` with a camera that stands still; 0 for
+    invisible walls, anywhere on the screen."""
+    bounce: str = "mirror"
+    """How walls throw objects back: ``mirror``, or ``random``, in any direction, so that nobody can know."""
 
     def __post_init__(self) -> None:
         # A file of settings has lists where there should be tuples; equality and hashing need tuples.
@@ -85,6 +93,13 @@ class WorldSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}: this dial goes from 0 (off) to 3")
         if not 0 <= self.occluder <= 0.5:
             raise ValueError(f"occluder is {self.occluder}: give a width from 0 (none) to .5 of the frame")
+        if not 0 <= self.wall <= 0.2:
+            raise ValueError(f"wall is {self.wall}: give a thickness from 0 (invisible) to .2 of the frame")
+        if self.wall and (self.camera or not set(self.motions) <= set(BOUNCING)):
+            raise ValueError(
+                f"wall is {self.wall} with camera {self.camera} and motions {', '.join(self.motions)}: walls stand on "
+                f"the frame's edges, so give camera 0 and no motions but {', '.join(BOUNCING)}"
+            )
 
     def _check_ranges(self) -> None:
         limits = {"objects": (1, 32), "radius": (0.02, 0.3), "speed": (0.0, 0.2)}
@@ -95,10 +110,11 @@ class WorldSettings:
                     f"{name} is {value}: give a smallest and a largest value, in order, "
                     f"between {lowest} and {highest}"
                 )
-        covered = 3.1416 * self.objects[1] * self.radius[1] ** 2
+        room = (1 - 2 * self.wall) ** 2
+        covered = 3.1416 * self.objects[1] * self.radius[1] ** 2 / room
         if covered > _MOST_COVERED:
             raise ValueError(
-                f"{self.objects[1]} objects of radius {self.radius[1]} cover {covered:.2f} of the frame, "
+                f"{self.objects[1]} objects of radius {self.radius[1]} cover {covered:.2f} of the room, "
                 f"more than {_MOST_COVERED}: they would not fit side by side; give fewer or smaller ones"
             )
 
@@ -109,6 +125,7 @@ class WorldSettings:
                 f"motions is {self.motions}: give one or more of {', '.join(MOTIONS)}, each at most once"
             )
         choices = {"background": BACKGROUNDS, "colours": COLOURS, "occluder_place": OCCLUDER_PLACES}
+        choices |= {"bounce": BOUNCES}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: give one of {', '.join(known)}")
