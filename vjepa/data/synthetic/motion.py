@@ -56,6 +56,10 @@ class Box(NamedTuple):
     gravity: float = 0.0
 
 
+OPEN = Box()
+"""Invisible walls on the world's edges, mirrors, no gravity."""
+
+
 def move(
     motion: str,
     start: Array,
@@ -63,7 +67,7 @@ def move(
     speed: float,
     frames: int,
     rng: np.random.Generator,
-    box: Box = Box(),
+    box: Box = OPEN,
 ) -> tuple[Array, Array]:
     """World positions and velocities in each frame, both ``(T, n, 2)``; positions are not wrapped.
 
