@@ -1,4 +1,7 @@
-"""What travels from the data to an objective. Shape letters as in `vjepa.tokens`."""
+"""What travels from the data to an objective.
+
+Shape letters as in `vjepa.tokens`; R samples of a clip, Z numbers of a noise vector.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,7 @@ class Batch:
         paths: file of each clip.
         failures: ``(path, cause)`` of every video that could not be read while this batch was made.
         step: number of optimiser steps taken before the one that this batch is for.
+        noise_BRZ: standard normal float32, several vectors a clip, for an objective that predicts several futures.
     """
 
     video_BTCHW: Tensor
@@ -56,6 +60,7 @@ class Batch:
     paths: tuple[str, ...]
     failures: tuple[tuple[str, str], ...] = ()
     step: int = 0
+    noise_BRZ: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with `change` applied to all its tensors."""
@@ -64,6 +69,7 @@ class Batch:
             video_BTCHW=change(self.video_BTCHW),
             masks=tuple(mask.map(change) for mask in self.masks),
             labels_B=change(self.labels_B),
+            noise_BRZ=None if self.noise_BRZ is None else change(self.noise_BRZ),
         )
 
     def to(self, device: torch.device | str) -> Batch:

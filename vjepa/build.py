@@ -29,6 +29,7 @@ from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 from vjepa.models.sizes import SIZES
 from vjepa.objectives.context_loss import ContextLoss
+from vjepa.objectives.futures import Futures
 from vjepa.objectives.jepa import JEPA
 from vjepa.objectives.pixels import PixelReconstruction
 from vjepa.objectives.regularizers import SIGReg, VICReg
@@ -69,6 +70,8 @@ def _predicting_arguments(config: Config, encoder: dict[str, Any]) -> dict[str, 
         "hidden_width": encoder["width"] if num_levels > 1 else None,
         "predicts_context": config.objective.context_loss is not None,
     }
+    if config.objective.futures is not None:  # else the key is absent, as in the model folders of older runs
+        predictor["noise_width"] = config.objective.futures.noise
     return {"predictor": predictor}
 
 
@@ -92,7 +95,7 @@ def teacher_config(config: Config) -> Config:
     return dataclasses.replace(
         config,
         output_dir=teacher_folder(config),
-        objective=dataclasses.replace(config.objective, predict="pixels", context_loss=None),
+        objective=dataclasses.replace(config.objective, predict="pixels", context_loss=None, futures=None),
         optim=dataclasses.replace(
             config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps)
         ),
@@ -117,13 +120,14 @@ def build_objective(config: Config) -> JEPA | PixelReconstruction:
         )
     predictor = Predictor(**arguments["predictor"])
     _prepare(config, encoder, predictor)
-    context_loss = config.objective.context_loss
+    context_loss, futures = config.objective.context_loss, config.objective.futures
     return JEPA(
         encoder=encoder,
         predictor=predictor,
         normalizer=normalizer,
         distance=config.objective.distance,
         context_loss=None if context_loss is None else ContextLoss(context_loss.weight, context_loss.warmup),
+        futures=None if futures is None else Futures(futures.score),
         **_stabilizer(config, encoder),
     )
 
@@ -151,6 +155,12 @@ def _stabilizer(config: Config, encoder: VideoEncoder) -> dict[str, Any]:
         "target_encoder": copy.deepcopy(encoder),
         "momentum": lambda step: anneal(step, total, start, final, "linear"),
     }
+
+
+def noise_shape(config: Config) -> tuple[int, int] | None:
+    """Noise vectors a clip and numbers of each of them; None where one future is predicted."""
+    futures = config.objective.futures
+    return None if futures is None else (futures.samples, futures.noise)
 
 
 def load_teacher(objective: JEPA, source: str) -> None:
@@ -267,7 +277,9 @@ def build_batches(
         first_step=first_step, last_step=config.optim.steps,
         images=images, image_share=config.data.image_share,
     )  # fmt: skip
-    collate = MaskCollator(config.masks.all, config.encoder.tubelet, seed, config.masks.future_share)
+    collate = MaskCollator(
+        config.masks.all, config.encoder.tubelet, seed, config.masks.future_share, noise_shape(config)
+    )
     return DataLoader(
         cast(Any, build_dataset(config, sources)),
         batch_sampler=cast(Any, sampler),

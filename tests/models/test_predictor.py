@@ -1,10 +1,10 @@
-"""What only the predictor does: groups of targets, tokens without a position."""
+"""What only the predictor does: groups of targets, tokens without a position, noise."""
 
 import pytest
 import torch
 
 from vjepa.models.encoder import VideoEncoder
-from vjepa.models.predictor import Predictor
+from vjepa.models.predictor import Predictor, predict_samples
 from vjepa.tokens import Grid
 
 GRID = Grid(1, 4, 4)
@@ -75,3 +75,53 @@ def test_a_causal_encoder_has_no_place_for_a_class_token():
     encoder = VideoEncoder(width=24, depth=1, heads=2, tubelet=(2, 8, 8), causal=True, class_token=True)
     with pytest.raises(ValueError, match="leave the class token out"):
         encoder(torch.randn(1, 3, 4, 16, 16))
+
+
+def noisy_predictor(**changes):
+    torch.manual_seed(0)
+    return Predictor(
+        in_width=24, out_width=24, width=24, depth=2, heads=2, **{"noise_width": 7, **changes}
+    ).eval()
+
+
+def places():
+    return torch.arange(5).expand(3, -1), torch.arange(8, 16).expand(3, -1)
+
+
+def test_noise_tells_predictions_of_a_clip_apart():
+    predictor, tokens, noise = noisy_predictor(), torch.randn(3, 5, 24), torch.randn(3, 7)
+    context, target = places()
+    plain = predictor(tokens, context, target, GRID)
+    assert torch.equal(predictor(tokens, context, target, GRID, noise_BZ=torch.zeros(3, 7)), plain)
+    noisy = predictor(tokens, context, target, GRID, noise_BZ=noise)
+    assert noisy.shape == plain.shape
+    assert ((noisy - plain).abs().amax(dim=-1) > 1e-4).all()
+    assert torch.equal(predictor(tokens, context, target, GRID, noise_BZ=noise), noisy)
+
+
+def test_every_group_of_targets_is_of_the_same_future():
+    predictor, tokens, noise = noisy_predictor(), torch.randn(3, 5, 24), torch.randn(3, 7)
+    context, target = places()
+    together = predictor(tokens, context, target, GRID, groups=2, noise_BZ=noise)
+    apart = [predictor(tokens, context, block, GRID, noise_BZ=noise) for block in target.chunk(2, dim=1)]
+    torch.testing.assert_close(together, torch.cat(apart, dim=1))
+
+
+def test_samples_are_predictions_one_by_one():
+    predictor, tokens, noise = noisy_predictor(), torch.randn(3, 5, 24), torch.randn(3, 4, 7)
+    context, target = places()
+    samples = predict_samples(predictor, tokens, context, target, GRID, noise, groups=2)
+    assert samples.shape == (3, 4, 8, 24)
+    for number in range(4):
+        alone = predictor(tokens, context, target, GRID, groups=2, noise_BZ=noise[:, number])
+        torch.testing.assert_close(samples[:, number], alone)
+
+
+def test_without_a_noise_width_nothing_is_new():
+    predictor, noisy = small_predictor(), noisy_predictor()
+    assert noisy.state_dict().keys() - predictor.state_dict().keys() == {"noise_proj.weight"}
+    context, target = places()
+    with pytest.raises(ValueError, match="build it with a noise_width"):
+        predictor(torch.randn(3, 5, 24), context, target, GRID, noise_BZ=torch.randn(3, 7))
+    with pytest.raises(ValueError, match="noise_width is 7; give as many"):
+        noisy(torch.randn(3, 5, 24), context, target, GRID, noise_BZ=torch.randn(3, 6))

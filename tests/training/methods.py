@@ -13,6 +13,7 @@ NO_TEACHER = "--objective.distance=l2"
 METHODS = {
     "vjepa": (),
     "future": ("--masks.future=[{context: [0.5, 0.5]}]", "--masks.future_share=0.5", "--encoder.causal=true"),
+    "futures": ("--masks.future=[{context: [0.5, 0.5]}]", "--objective.futures={samples: 3, noise: 4}"),
     "videomae": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75}]", "--encoder.positions=sinusoid"),
     "videomaev2": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75, running_cell: 0.5}]"),
     "mae": (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vjepa.comparison.cells import Cell
-from vjepa.comparison.statistics import Estimate, estimate
+from vjepa.evaluation.statistics import Estimate, estimate
 
 
 class Results:

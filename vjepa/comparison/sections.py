@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from vjepa.comparison.cells import BASE_WORLD
 from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.results import Results
-from vjepa.comparison.statistics import Estimate, paired_difference
 from vjepa.evaluation.factors import NUISANCE, SIGNAL
+from vjepa.evaluation.statistics import Estimate, paired_difference
 
 PROBES = {"knn": "k-NN", "linear": "linear", "attentive": "attentive"}
 

@@ -16,6 +16,7 @@ from vjepa.masks.multiblock import MultiBlock
 from vjepa.masks.random import RandomMask, TubeMask
 from vjepa.models.sizes import SizeName
 from vjepa.objectives.distances import DistanceName
+from vjepa.objectives.futures import Score
 from vjepa.schedules import Shape
 
 
@@ -238,6 +239,32 @@ class ContextLossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FuturesConfig:
+    """Predict several futures of each clip instead of one.
+
+    Attributes:
+        samples: futures of a clip at each step, each with noise of its own.
+        score: `energy`, a proper score, for samples that are spread as what really happens; `best`, where only the best
+            sample learns, for samples that differ.
+        noise: numbers of the noise vector that tells the futures of a clip apart.
+    """
+
+    samples: int = 4
+    score: Score = "energy"
+    noise: int = 16
+
+    def __post_init__(self) -> None:
+        if self.samples < 2:
+            raise ValueError(
+                f"futures.samples is {self.samples}: give 2 or more, or no futures for one prediction"
+            )
+        if self.noise < 1:
+            raise ValueError(
+                f"futures.noise is {self.noise}: give 1 or more, or all samples would be the same"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
     """What is predicted, and what keeps embeddings from collapsing.
 
@@ -245,7 +272,7 @@ class ObjectiveConfig:
         predict: `embeddings` (JEPA) or `pixels` (masked auto-encoder). Of what follows, `pixel_targets` is for
             pixels, all else for embeddings.
         pixel_targets: `tubelet`, normalised in each channel (VideoMAE); `patch`, over all channels (MAE); `raw`.
-        distance: of predicted embeddings from their targets.
+        distance: of predicted embeddings from their targets; with `futures` it only measures, and the score is learnt.
         stabilizer: what keeps embeddings from collapsing: `ema`, a target encoder that follows slowly; `frozen`,
             one that was trained on pixels before (SALT); `sigreg` or `vicreg`, a loss on the embeddings and no
             target encoder.
@@ -256,6 +283,7 @@ class ObjectiveConfig:
         sigreg: its numbers (`sigreg`).
         vicreg: its numbers (`vicreg`).
         context_loss: predict what is seen, too; null for no.
+        futures: predict several futures, for `ema` and `frozen`; null for one.
     """
 
     predict: Literal["embeddings", "pixels"] = "embeddings"
@@ -268,12 +296,30 @@ class ObjectiveConfig:
     sigreg: SIGRegConfig = field(default_factory=SIGRegConfig)
     vicreg: VICRegConfig = field(default_factory=VICRegConfig)
     context_loss: ContextLossConfig | None = None
+    futures: FuturesConfig | None = None
 
     def __post_init__(self) -> None:
         if not all(0 <= momentum <= 1 for momentum in self.momentum):
             raise ValueError(f"objective.momentum is {self.momentum}: give two shares in [0, 1]")
         if self.teacher_steps < 1:
             raise ValueError(f"objective.teacher_steps is {self.teacher_steps}: give 1 or more")
+        if self.futures is not None:
+            self._check_futures()
+
+    def _check_futures(self) -> None:
+        if self.predict != "embeddings":
+            raise ValueError(
+                f"objective.futures is for embeddings and objective.predict is {self.predict}: leave futures out"
+            )
+        if self.stabilizer not in ("ema", "frozen"):
+            raise ValueError(
+                f"objective.futures with objective.stabilizer {self.stabilizer}: futures are scored against a target "
+                "encoder, so give ema or frozen"
+            )
+        if self.context_loss is not None:
+            raise ValueError(
+                "objective.futures and objective.context_loss: what is seen has no several futures; leave one of the two out"
+            )
 
     @property
     def trains_teacher(self) -> bool:

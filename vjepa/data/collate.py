@@ -1,4 +1,7 @@
-"""Samples to batches, masks included. Shape letters as in `vjepa.tokens`; R clips come from one decoding."""
+"""Samples to batches, masks and noise included.
+
+Shape letters as in `vjepa.tokens`; R clips come from one decoding, or noise vectors belong to one clip, of Z numbers.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from vjepa.masks.future import FutureMask
 from vjepa.tokens import Grid, Tubelet
 
 # Random streams of a run, told apart by their last number; the clips' own are in `vjepa.data.dataset`.
-_SAMPLE_MASKS, _STEP_MASKS, _FUTURE_STEPS = 101, 102, 103
+_SAMPLE_MASKS, _STEP_MASKS, _FUTURE_STEPS, _SAMPLE_NOISE = 101, 102, 103, 104
 
 
 class MaskCollator:
@@ -29,6 +32,8 @@ class MaskCollator:
         seed: of the run.
         future_share: share of the steps that draw the future masks alone, the others drawing the rest; None draws all
             masks at every step. Images have no future: steps on them draw the rest.
+        noise: number of noise vectors of every clip and of their numbers, for an objective that predicts several
+            futures; a function of (seed, serial number of the sample, clip). None draws none.
     """
 
     def __init__(
@@ -37,11 +42,13 @@ class MaskCollator:
         tubelet: tuple[int, int, int],
         seed: int,
         future_share: float | None = None,
+        noise: tuple[int, int] | None = None,
     ) -> None:
         self.masks = tuple(masks)
         self.tubelet = Tubelet(*tubelet)
         self.seed = seed
         self.future_share = future_share
+        self.noise = noise
         num_future = sum(isinstance(mask, FutureMask) for mask in self.masks)
         if future_share is not None and num_future in (0, len(self.masks)):
             raise ValueError(
@@ -66,6 +73,7 @@ class MaskCollator:
             ),
             failures=tuple(failure for sample in samples for failure in sample.failures),
             step=step,
+            noise_BRZ=None if self.noise is None else self._draw_noise(samples, self.noise),
         )
 
     def _drawn_at(self, step: int, frames: int) -> list[int]:
@@ -78,8 +86,16 @@ class MaskCollator:
         return [number for number in numbers if isinstance(self.masks[number], FutureMask) == future]
 
     def _draw(self, number: int, grid: Grid, samples: Sequence[Sample]) -> TokenMask:
-        clips = [(sample.key.serial, clip) for sample in samples for clip in range(len(sample.video_RTCHW))]
-        rngs = [np.random.default_rng([self.seed, *clip, number, _SAMPLE_MASKS]) for clip in clips]
+        rngs = [np.random.default_rng([self.seed, *clip, number, _SAMPLE_MASKS]) for clip in _clips(samples)]
         step_rng = np.random.default_rng([self.seed, samples[0].key.step, number, _STEP_MASKS])
         drawn = self.masks[number].sample(grid, rngs, step_rng)
         return TokenMask.from_numpy(drawn.context_BK, drawn.target_BM, number, drawn.groups)
+
+    def _draw_noise(self, samples: Sequence[Sample], shape: tuple[int, int]) -> torch.Tensor:
+        rngs = [np.random.default_rng([self.seed, *clip, _SAMPLE_NOISE]) for clip in _clips(samples)]
+        return torch.from_numpy(np.stack([rng.standard_normal(shape, np.float32) for rng in rngs]))
+
+
+def _clips(samples: Sequence[Sample]) -> list[tuple[int, int]]:
+    """Serial number of the sample and number within it, of every clip."""
+    return [(sample.key.serial, clip) for sample in samples for clip in range(len(sample.video_RTCHW))]

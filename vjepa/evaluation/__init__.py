@@ -6,5 +6,6 @@ factors                          position, velocity and the like of rendered wor
 pixel_readout, pixel_decoder     how much of the picture they kept
 principal                        features that no network learnt
 collapse, lidar                  effective ranks, and the alarm
+calibration                      several predictions against what happened
 cost, timing, report, strip      operations, time, tables and pictures
 """

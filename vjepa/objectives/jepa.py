@@ -2,7 +2,7 @@
 
 The same module is I-JEPA on images, future prediction with future masks, V-JEPA 2.1 with several levels and
 a loss at the context: masks and arguments tell them apart. Shape letters as in `vjepa.tokens`; Y is the width of
-all levels together.
+all levels together, R futures of a clip, Z numbers of their noise.
 """
 
 from __future__ import annotations
@@ -17,19 +17,24 @@ from torch.nn import functional as F
 from vjepa.batch import Batch, TokenMask
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
-from vjepa.models.predictor import Predictor
+from vjepa.models.predictor import Predictor, predict_samples
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.distances import DISTANCES, DistanceName
+from vjepa.objectives.futures import Futures
 from vjepa.objectives.regularizers import Regularizer
 from vjepa.tokens import Grid, gather_tokens
 
 
 class Prediction(NamedTuple):
-    """What one mask gave: embeddings of the context, predictions of the targets and, with a loss there, of the context."""
+    """What one mask gave: embeddings of the context, predictions of the targets and, with a loss there, of the context.
+
+    Where several futures are predicted, `predicted_BMY` is their mean.
+    """
 
     context_BKD: Tensor
     predicted_BMY: Tensor
     seen_BKY: Tensor
+    samples_BRMY: Tensor | None = None
 
 
 class JEPA(nn.Module):
@@ -49,6 +54,8 @@ class JEPA(nn.Module):
         regularizer: a further loss on the embeddings.
         distance: of predictions from targets.
         context_loss: also predict what is seen (V-JEPA 2.1).
+        futures: predict several futures, one for each noise vector of the batch, and learn their score instead of the
+            distance; the predictor must take noise. Not with `context_loss`.
     """
 
     def __init__(
@@ -62,8 +69,11 @@ class JEPA(nn.Module):
         regularizer: Regularizer | None = None,
         distance: DistanceName = "l1",
         context_loss: ContextLoss | None = None,
+        futures: Futures | None = None,
     ) -> None:
         super().__init__()
+        if futures is not None and context_loss is not None:
+            raise ValueError("what is seen has no several futures: give either futures or context_loss")
         self.encoder = encoder
         self.predictor = predictor
         self.target_encoder = None if target_encoder is None else target_encoder.requires_grad_(False)
@@ -72,6 +82,7 @@ class JEPA(nn.Module):
         self.regularizer = regularizer
         self.distance = DISTANCES[distance]
         self.context_loss = context_loss
+        self.futures = futures
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The loss, and what tells whether it means anything.
@@ -81,12 +92,13 @@ class JEPA(nn.Module):
             are also given by their names. ``relative_error``: the error of prediction over that of predicting, at
             each position, the mean target of the batch (of two clips or more); 1 has learnt nothing that differs
             between clips. ``context_BD``, ``target_BD``, ``predicted_BD``: embeddings averaged over tokens,
-            before any LayerNorm of the targets.
+            before any LayerNorm of the targets. With several futures, the errors are those of their mean, and
+            ``relative_spread`` tells how much they differ, 1 being right on average (`Futures`).
         """
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         grid = self.encoder.grid_of(video_BCTHW)
         embedding_BND, target_BNY = self.forward_target(video_BCTHW)
-        predictions = [self._predict(video_BCTHW, grid, mask) for mask in batch.masks]
+        predictions = [self._predict(video_BCTHW, grid, mask, batch.noise_BRZ) for mask in batch.masks]
         errors, mean_errors = self._errors(batch.masks, predictions, target_BNY)
 
         loss = errors.mean()
@@ -97,6 +109,8 @@ class JEPA(nn.Module):
         }
         if len(video_BCTHW) > 1:
             outputs["relative_error"] = loss.detach() / mean_errors.mean()
+        if self.futures is not None:
+            loss, outputs["relative_spread"] = self._score(self.futures, batch.masks, predictions, target_BNY)
         further = self._further_losses(batch, grid, predictions, embedding_BND, target_BNY)
         return {"loss": sum(further.values(), loss), **further, **outputs}
 
@@ -115,14 +129,25 @@ class JEPA(nn.Module):
             levels_BNLD = levels_BNY.unflatten(-1, (-1, width))
             return levels_BNY[..., -width:], F.layer_norm(levels_BNLD, (width,)).flatten(-2)
 
-    def _predict(self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask) -> Prediction:
+    def _predict(
+        self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask, noise_BRZ: Tensor | None
+    ) -> Prediction:
         context_BKY = self.encoder(video_BCTHW, mask.context_BK, levels=True)
+        context_BKD = context_BKY[..., -self.encoder.width :]
+        if self.futures is not None:
+            if noise_BRZ is None:
+                raise ValueError("several futures need noise, and the batch has none: give it a noise_BRZ")
+            samples_BRMY = predict_samples(
+                self.predictor, context_BKY, mask.context_BK, mask.target_BM, grid, noise_BRZ,
+                mask.number, mask.groups,
+            )  # fmt: skip
+            return Prediction(context_BKD, samples_BRMY.mean(dim=1), context_BKY[:, :0], samples_BRMY)
         seen = self.context_loss is not None
         predicted_BXY = self.predictor(
             context_BKY, mask.context_BK, mask.target_BM, grid, mask.number, mask.groups, seen=seen
         )
         seen_BKY, predicted_BMY = predicted_BXY.tensor_split([mask.context_BK.shape[1] if seen else 0], dim=1)
-        return Prediction(context_BKY[..., -self.encoder.width :], predicted_BMY, seen_BKY)
+        return Prediction(context_BKD, predicted_BMY, seen_BKY)
 
     def _errors(
         self, masks: Sequence[TokenMask], predictions: Sequence[Prediction], target_BNY: Tensor
@@ -137,6 +162,23 @@ class JEPA(nn.Module):
                 mean_error = self.distance(mean_target_NY[mask.target_BM].float(), target_BMY.float())
                 mean_errors.append(mean_error.mean())
         return torch.stack(errors), torch.stack(mean_errors)
+
+    def _score(
+        self,
+        futures: Futures,
+        masks: Sequence[TokenMask],
+        predictions: Sequence[Prediction],
+        target_BNY: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and relative spread of the futures, means over the masks."""
+        losses, spreads = [], []
+        for mask, prediction in zip(masks, predictions, strict=True):
+            assert prediction.samples_BRMY is not None
+            target_BMY = gather_tokens(target_BNY, mask.target_BM)
+            loss, spread = futures(prediction.samples_BRMY.float(), target_BMY.float())
+            losses.append(loss)
+            spreads.append(spread)
+        return torch.stack(losses).mean(), torch.stack(spreads).mean()
 
     def _further_losses(
         self,

@@ -65,16 +65,18 @@ def average_cost(config: Config, objective: nn.Module) -> StepCost:
 
 
 def example_batch(config: Config, clips: int = 2) -> Batch:
-    """A batch of the configured shape: black clips, every mask, drawn with fixed seeds."""
+    """A batch of the configured shape: black clips, every mask, drawn with fixed seeds; no noise but its shape."""
     height, width = build.clip_size(config)
     frames, channels = config.data.clip.num_frames, len(config.data.mean)
     grid = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width)
     masks = [draw_mask(mask, number, grid, clips) for number, mask in enumerate(config.masks.all)]
+    noise = build.noise_shape(config)
     return Batch(
         video_BTCHW=torch.zeros(clips, frames, channels, height, width, dtype=torch.uint8),
         masks=tuple(masks),
         labels_B=torch.zeros(clips, dtype=torch.long),
         paths=("",) * clips,
+        noise_BRZ=None if noise is None else torch.zeros(clips, *noise),
     )
 
 

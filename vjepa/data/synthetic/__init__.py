@@ -2,12 +2,26 @@
 
     frames, factors = render_video(WorldSettings(size=64), seed=0, number=17)
     manifest = write_videos("videos", WorldSettings(), num_videos=2048, seed=0, workers=2)
+    possible, impossible, event = render_pair(box, "vanish", seed=0, number=17)  # a box of colliding objects
 
 Nothing in this package imports torch, so that worker processes start quickly.
 """
 
 from vjepa.data.synthetic.render import render_video
 from vjepa.data.synthetic.settings import MOTIONS, SHAPES, WorldSettings
+from vjepa.data.synthetic.violations import CONTROL, VIOLATIONS, Pair, render_pair
 from vjepa.data.synthetic.write import write_videos
+from vjepa.data.synthetic.write_pairs import write_pairs
 
-__all__ = ["MOTIONS", "SHAPES", "WorldSettings", "render_video", "write_videos"]
+__all__ = [
+    "CONTROL",
+    "MOTIONS",
+    "SHAPES",
+    "VIOLATIONS",
+    "Pair",
+    "WorldSettings",
+    "render_pair",
+    "render_video",
+    "write_pairs",
+    "write_videos",
+]

@@ -4,6 +4,8 @@
 
 The worlds are boxes in which objects collide (`motions: [collide]`), so that a pair's possible video is one of the
 family that a model was trained on. After the event the laws hold again: what follows is simulated, not edited.
+
+T frames, n objects.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ VIOLATIONS = ("vanish", "teleport", "pass_through", "shape", "stop")
 
     vanish        it goes behind the occluder and is gone
     teleport      it is elsewhere from one frame to the next, and goes on as before
-    pass_through  a wall does not hold it
+    pass_through  a wall does not hold it, and it leaves the picture
     shape         it has another shape from one frame to the next
     stop          it stands still, though nothing is in its way
 """
@@ -33,15 +35,19 @@ CONTROL = "recolour"
 rings here as loudly rings for changes of appearance."""
 
 IN_VIEW = 0.9  # share of an object that must be seen where an event is to be seen
-HIDDEN = 0.02
-AFTERWARDS = 4  # frames in which what happened must show
-FARTHEST, NEAREST = 0.7, 0.3  # of a teleport, in frame sides
-_MOST_SCENES = 1000  # drawn for one pair
+AFTERWARDS = 4  # frames, from the event's on, in which what happened must show
+FEWEST_FRAMES = 12  # of a video whose middle third leaves so many afterwards
+NEAREST, FARTHEST = 0.3, 0.7  # of a teleport, in frame sides
+BRISK = 0.03  # frame sides a frame: a slower object stands still unnoticed
+LOOK_ALIKE = ({"disc", "square"}, {"disc", "ring"})  # less than 30 % of their pixels differ
+_FIRST_SCENE = 10**9  # no training set has so many videos: none of its scenes is in a pair
+_MOST_SCENES = 200  # drawn for one pair
+_MOST_PLACES = 100  # tried for one teleport
 _STREAM = 3001  # separates the chance of events from that of scenes
 
 
 class Event(NamedTuple):
-    """What happens: from `frame` on, to object number `which`."""
+    """What happens: at `frame`, the first at which the laws are broken, to object number `which`."""
 
     frame: int
     which: int
@@ -54,35 +60,44 @@ class Pair(NamedTuple):
     impossible: NDArray[np.uint8]
     event: Event
 
+    @property
+    def first_difference(self) -> int:
+        """First frame in which the videos differ: the event's, but for `vanish`, where it is that of the reappearance."""
+        return int((self.possible != self.impossible).any(axis=(1, 2, 3)).argmax())
+
 
 def render_pair(settings: WorldSettings, kind: str, seed: int, number: int) -> Pair:
     """Pair `number` of its kind: a pure function of its arguments.
 
     Scenes are drawn until one has, in its middle third, an object to which this can happen in full view (to vanish:
-    behind the occluder). ValueError where the world has no such scenes.
+    behind the occluder). They are none of those that `render_video` draws with the same seed, but have the same
+    background where the settings share it. ValueError where the world has no such scenes.
 
     Args:
-        settings: of a family with `collide` as its only motion, mirrors for walls, and a camera that stands still; for
-            `vanish` with an occluder.
+        settings: of a family with `collide` as its only motion, mirrors for walls, a camera that stands still and 12
+            frames or more; for `vanish` with an occluder, for `pass_through` with walls, for the control in colours.
         kind: one of `VIOLATIONS`, or `CONTROL`.
+        seed: that of the training videos, for their shared background.
     """
-    _check(settings, kind)
+    check_world(settings, kind)
+    if seed < 0 or number < 0:
+        raise ValueError(f"seed is {seed} and number {number}: give whole numbers, 0 or more")
     rng = np.random.default_rng(np.random.SeedSequence([seed, number, _STREAM]))
     for attempt in range(_MOST_SCENES):
-        scene = draw_scene(settings, seed, number * _MOST_SCENES + attempt)
+        scene = draw_scene(settings, seed, _FIRST_SCENE + number * _MOST_SCENES + attempt)
         possible, visible = paint(scene, settings)
         for event in _candidates(scene, visible, settings, kind, rng):
-            changed = _happen(scene, settings, kind, event, rng)
-            impossible, visible_after = paint(changed, settings)
-            if _shows(kind, event, visible_after, possible, impossible):
-                return Pair(possible, impossible, event)
+            pair = _happen(scene, possible, settings, kind, event, rng)
+            if pair is not None:
+                return pair
     raise ValueError(
-        f"none of {_MOST_SCENES} scenes of {settings} has room for '{kind}': give more frames, faster objects or, to "
-        "vanish, a wider occluder"
+        f"none of {_MOST_SCENES} scenes of {settings} has room for '{kind}': give more frames, faster or smaller objects "
+        "or, to vanish, a wider occluder"
     )
 
 
-def _check(settings: WorldSettings, kind: str) -> None:
+def check_world(settings: WorldSettings, kind: str) -> None:
+    """ValueError where a world can have no pairs of this kind, or there is no such kind."""
     if kind not in (*VIOLATIONS, CONTROL):
         raise ValueError(f"kind is {kind!r}: give one of {', '.join((*VIOLATIONS, CONTROL))}")
     if settings.motions != ("collide",) or settings.bounce != "mirror" or settings.camera:
@@ -90,8 +105,16 @@ def _check(settings: WorldSettings, kind: str) -> None:
             f"a world with motions {settings.motions}, bounce {settings.bounce} and camera {settings.camera} has no "
             "pairs: give motions ('collide',), bounce 'mirror' and camera 0"
         )
+    if settings.frames < FEWEST_FRAMES:
+        raise ValueError(
+            f"frames is {settings.frames}: a pair needs {FEWEST_FRAMES} or more, to show what follows"
+        )
     if kind == "vanish" and not settings.occluder:
         raise ValueError("occluder is 0: an object can vanish only behind one; give it a width")
+    if kind == "pass_through" and not settings.wall:
+        raise ValueError("wall is 0: nobody sees what is passed through; give walls a thickness")
+    if kind == CONTROL and settings.colours != "own":
+        raise ValueError(f"colours is {settings.colours!r}: no object can have another; give 'own'")
 
 
 def _candidates(
@@ -102,61 +125,83 @@ def _candidates(
     places = [(f, n) for f in range(frames // 3, 2 * frames // 3) for n in range(count)]
     for place in rng.permutation(len(places)):
         event = Event(*places[place])
-        if _possible(scene, visible, settings, kind, event):
+        if _has_room(scene, visible, settings, kind, event):
             yield event
 
 
-def _possible(
+def _has_room(
     scene: Scene, visible: NDArray[np.float64], settings: WorldSettings, kind: str, event: Event
 ) -> bool:
     frame, which = event
     seen = visible[:, which]
-    if kind == "vanish":  # gone for a moment, and it would come back
+    if kind == "vanish":  # hidden for a moment, and it would come back
         back = seen[frame:] >= IN_VIEW
-        return bool(seen[frame] <= HIDDEN and seen[:frame].max() >= IN_VIEW and back.sum() >= AFTERWARDS)
+        return bool(seen[frame] == 0 and seen[:frame].max() >= IN_VIEW and back.sum() >= AFTERWARDS)
     if seen[frame - 1 : frame + AFTERWARDS].min() < IN_VIEW:
         return False
-    if kind != "pass_through":
-        return True
-    velocity, ahead = scene.velocities[frame, which], scene.velocities[frame + 1, which]
+    if kind == "pass_through":
+        return _bounces_off_wall(scene, settings, event)
+    if kind == "stop":
+        # Unhindered for as long: nobody could take it for a push, which may well bring an object to rest.
+        around = scene.velocities[frame - 1 : frame + AFTERWARDS, which]
+        return bool(np.hypot(*around[0]) >= BRISK and np.allclose(around, around[0]))
+    return True
+
+
+def _bounces_off_wall(scene: Scene, settings: WorldSettings, event: Event) -> bool:
+    """Whether a wall turns the object between the frame before the event's and that."""
+    frame, which = event
+    place, velocity = scene.world[frame - 1, which], scene.velocities[frame - 1, which]
     reach = scene.radii[which] + settings.wall + np.abs(velocity)
-    place = scene.world[frame, which]
     near = ((place < reach) & (velocity < 0)) | ((place > 1 - reach) & (velocity > 0))
-    return bool((near & np.isclose(velocity, -ahead)).any())
+    return bool((near & np.isclose(velocity, -scene.velocities[frame, which])).any())
 
 
 def _happen(
-    scene: Scene, settings: WorldSettings, kind: str, event: Event, rng: np.random.Generator
-) -> Scene:
-    """The same scene, in which it happens."""
+    scene: Scene,
+    possible: NDArray[np.uint8],
+    settings: WorldSettings,
+    kind: str,
+    event: Event,
+    rng: np.random.Generator,
+) -> Pair | None:
+    """The pair in which it happens; None where it could not be seen."""
     frame, which = event
     if kind in ("shape", CONTROL):
-        shapes, colours = scene.shapes.copy(), scene.colours.copy()
-        others = [shape for shape in range(len(SHAPES)) if shape != shapes[frame, which]]
-        if kind == "shape":
-            shapes[frame:, which] = rng.choice(others)
-        else:
-            colours[frame:, which] = _another_colour(colours[frame, which], rng)
-        return scene._replace(shapes=shapes, colours=colours)
-    start, velocities = scene.world[frame].copy(), scene.velocities[frame].copy()
-    present, ghost = scene.present, None
-    if kind == "vanish":
-        present = present.copy()
-        present[frame:, which] = False
-        start[which] = 10.0 + which  # out of everybody's way
-        velocities[which], ghost = 0, which
-    if kind == "teleport":
-        start[which] = _elsewhere(scene, settings, event, rng)
+        changed: Scene | None = _look_different(scene, kind, event, rng)
+    else:
+        changed = _move_differently(scene, settings, kind, event, rng)
+    if changed is None:
+        return None
+    impossible, visible = paint(changed, settings)
     if kind == "pass_through":
-        ghost = which
-    if kind == "stop":
-        velocities[which] = 0
-    rest = bounce(start, velocities, scene.radii, len(scene.world) - frame, Box(settings.wall), ghost)
-    return scene._replace(
-        world=np.concatenate([scene.world[:frame], rest[0]]),
-        velocities=np.concatenate([scene.velocities[:frame], rest[1]]),
-        present=present,
-    )
+        if not _has_left(changed.world[-1, which]):
+            return None
+        impossible = _without_return(changed, impossible, settings, which)
+    elif kind != "vanish" and visible[frame : frame + AFTERWARDS, which].min() < IN_VIEW:
+        return None
+    differs = (possible != impossible).any(axis=(1, 2, 3))
+    assert not differs[:frame].any()
+    if not differs[frame:].any() or (kind != "vanish" and not differs[frame]):
+        return None
+    return Pair(possible, impossible, event)
+
+
+def _look_different(scene: Scene, kind: str, event: Event, rng: np.random.Generator) -> Scene:
+    """The same motion, with another shape or colour from the event on."""
+    frame, which = event
+    shapes, colours = scene.shapes.copy(), scene.colours.copy()
+    if kind == "shape":
+        shapes[frame:, which] = rng.choice(other_shapes(int(shapes[frame, which])))
+    else:
+        colours[frame:, which] = _another_colour(colours[frame, which], rng)
+    return scene._replace(shapes=shapes, colours=colours)
+
+
+def other_shapes(shape: int) -> list[int]:
+    """Places in `SHAPES` of those that nobody takes for this one."""
+    name = SHAPES[shape]
+    return [place for place, other in enumerate(SHAPES) if other != name and {name, other} not in LOOK_ALIKE]
 
 
 def _another_colour(colour: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -167,30 +212,66 @@ def _another_colour(colour: NDArray[np.float64], rng: np.random.Generator) -> ND
             return other
 
 
+def _move_differently(
+    scene: Scene, settings: WorldSettings, kind: str, event: Event, rng: np.random.Generator
+) -> Scene | None:
+    """The same scene simulated anew from where it happens; None where there is no place to be in."""
+    frame, which = event
+    # What does not turn or does not go on shows in the event's frame if it begins with the one before.
+    begin = frame - 1 if kind in ("pass_through", "stop") else frame
+    start, velocities = scene.world[begin].copy(), scene.velocities[begin].copy()
+    present, ghost = scene.present, None
+    if kind == "vanish":
+        present = present.copy()
+        present[frame:, which] = False
+        start[which] = 10.0  # out of everybody's way
+        velocities[which], ghost = 0, which
+    elif kind == "teleport":
+        place = _elsewhere(scene, settings, event, rng)
+        if place is None:
+            return None
+        start[which] = place
+    elif kind == "pass_through":
+        ghost = which
+    else:
+        velocities[which] = 0
+    rest = bounce(start, velocities, scene.radii, len(scene.world) - begin, Box(settings.wall), ghost)
+    return scene._replace(
+        world=np.concatenate([scene.world[:begin], rest[0]]),
+        velocities=np.concatenate([scene.velocities[:begin], rest[1]]),
+        present=present,
+    )
+
+
 def _elsewhere(
     scene: Scene, settings: WorldSettings, event: Event, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """A free place within the walls, neither near nor at the other end of the world."""
+) -> NDArray[np.float64] | None:
+    """A free place within the walls, neither near nor, in a world that repeats, near again; None where none is found."""
     frame, which = event
     radius = scene.radii[which]
     low, others = radius + settings.wall, np.arange(len(scene.radii)) != which
-    while True:
-        place = rng.uniform(low, 1 - low, size=2)
+    for place in rng.uniform(low, 1 - low, size=(_MOST_PLACES, 2)):
         far = np.hypot(*(place - scene.world[frame, which]))
         gaps = np.hypot(*(place - scene.world[frame, others]).T) - scene.radii[others] - radius
         if NEAREST <= far <= FARTHEST and (gaps > 0).all():
             return place
+    return None
 
 
-def _shows(
-    kind: str,
-    event: Event,
-    visible: NDArray[np.float64],
-    possible: NDArray[np.uint8],
-    impossible: NDArray[np.uint8],
-) -> bool:
-    """Whether the event can be seen, and nothing before it."""
-    if kind not in ("vanish", "pass_through") and visible[event.frame, event.which] < IN_VIEW:
-        return False
-    differs = (possible != impossible).any(axis=(1, 2, 3))
-    return not differs[: event.frame].any() and bool(differs[event.frame :].any())
+def _has_left(place: NDArray[np.float64]) -> bool:
+    """Whether an object's middle is outside the frame."""
+    return bool(((place < 0) | (place > 1)).any())
+
+
+def _without_return(
+    scene: Scene, frames: NDArray[np.uint8], settings: WorldSettings, which: int
+) -> NDArray[np.uint8]:
+    """What leaves the frame comes back opposite in a world that repeats: paint over that, as if it were not there."""
+    present = scene.present.copy()
+    present[:, which] = False
+    absent, _ = paint(scene._replace(present=present), settings)
+    middles = (np.arange(settings.size) + 0.5) / settings.size
+    # The renderer draws the nearest copy; it is the object itself within half a frame of where that is.
+    x, y = (np.abs(middles - scene.world[:, which, axis, None]) < 0.5 for axis in (0, 1))
+    own = y[:, :, None] & x[:, None, :]
+    return np.where(own[..., None], frames, absent)

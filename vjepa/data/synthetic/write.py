@@ -40,7 +40,9 @@ def write_videos(
         raise ValueError(f"num_videos is {num_videos} and workers {workers}: give 1 or more of each")
     folder = Path(folder)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
-    _claim(folder / "world.json", {"seed": seed, "num_videos": num_videos, "settings": asdict(settings)})
+    claim_folder(
+        folder / "world.json", {"seed": seed, "num_videos": num_videos, "settings": asdict(settings)}
+    )
 
     missing = [number for number in range(num_videos) if not _written(folder, number)]
     write = partial(_write_video, folder, settings, seed)
@@ -51,15 +53,15 @@ def write_videos(
             _drain(pool.map(write, missing, chunksize=max(1, min(32, len(missing) // workers))))
 
     manifest = folder / "manifest.csv"
-    _replace(manifest, lambda path: _write_manifest(path, settings, num_videos))
+    write_whole(manifest, lambda path: _write_manifest(path, settings, num_videos))
     return manifest
 
 
-def _claim(record: Path, wanted: dict[str, Any]) -> None:
+def claim_folder(record: Path, wanted: dict[str, Any]) -> None:
     """Say in the folder what it holds, or check that it is what is wanted."""
     wanted = json.loads(json.dumps(wanted))  # tuples become lists, as they will in the file
     if not record.exists():
-        _replace(record, lambda path: path.write_text(json.dumps(wanted, indent=2) + "\n"))
+        write_whole(record, lambda path: path.write_text(json.dumps(wanted, indent=2) + "\n"))
         return
     found = json.loads(record.read_text())
     if found == wanted:
@@ -92,18 +94,19 @@ def _written(folder: Path, number: int) -> bool:
 
 def _write_video(folder: Path, settings: WorldSettings, seed: int, number: int) -> None:
     frames, factors = render_video(settings, seed, number)
-    _replace(folder / _name(number, ".mp4"), lambda path: _encode(path, frames, settings.frame_rate))
-    _replace(folder / _name(number, ".npz"), lambda path: _save_factors(path, factors))
+    write_whole(folder / _name(number, ".mp4"), lambda path: encode_video(path, frames, settings.frame_rate))
+    write_whole(folder / _name(number, ".npz"), lambda path: _save_factors(path, factors))
 
 
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Write beside ``path`` and then rename: nobody sees half a file, whenever the process ends."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     write(draft)
     os.replace(draft, path)
 
 
-def _encode(path: Path, frames: NDArray[np.uint8], frame_rate: int) -> None:
+def encode_video(path: Path, frames: NDArray[np.uint8], frame_rate: int) -> None:
+    """Write frames ``(T, H, W, 3)`` as an .mp4; what a frame becomes depends on those before it alone."""
     # With look-ahead, x264 writes other bytes from call to call at such sizes; this tuning has none.
     options = {"crf": RATE_FACTOR, "g": KEYFRAME_DISTANCE, "preset": "veryfast", "tune": "zerolatency"}
     with av.open(str(path), "w", format="mp4") as container:

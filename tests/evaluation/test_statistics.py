@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vjepa.comparison.statistics import estimate, paired_difference
+from vjepa.evaluation.statistics import estimate, paired_difference
 
 
 def test_the_interval_is_student_s():

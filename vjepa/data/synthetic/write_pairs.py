@@ -1,0 +1,69 @@
+"""Write pairs of possible and impossible videos as real files, with a list of them."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from vjepa.data.synthetic.settings import WorldSettings
+from vjepa.data.synthetic.violations import CONTROL, VIOLATIONS, check_world, render_pair
+from vjepa.data.synthetic.write import claim_folder, encode_video, write_whole
+
+PAIRS_FILE = "pairs.csv"
+PAIR_COLUMNS = ("kind", "possible", "impossible", "event", "first_difference")
+
+
+def write_pairs(
+    folder: str | os.PathLike[str],
+    settings: WorldSettings,
+    num_pairs: int,
+    seed: int,
+    kinds: Sequence[str] = (*VIOLATIONS, CONTROL),
+) -> Path:
+    """Write pairs 0 to ``num_pairs - 1`` of each kind as ``.mp4`` under ``folder``; return its ``pairs.csv``.
+
+    They go through the encoder of the training videos (`write_videos`), so that its traces tell nothing; in a pair's
+    two files the frames before the event are the same. Columns: ``kind``; ``possible`` and ``impossible``, paths
+    relative to the list; ``event`` and ``first_difference``, frames of `vjepa.data.synthetic.Pair`.
+
+    A folder that an earlier call with the same arguments filled stays as it is; one that it began to fill is written
+    again. ValueError where it was written with other arguments, or the world has no such pairs.
+
+    Args:
+        seed: that with which the training videos were written, for their shared background.
+    """
+    if num_pairs < 1 or not kinds or len(set(kinds)) < len(kinds):
+        raise ValueError(
+            f"num_pairs is {num_pairs} and kinds {tuple(kinds)}: give 1 pair or more, and kinds, each once"
+        )
+    for kind in kinds:  # before the first is rendered
+        check_world(settings, kind)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {"seed": seed, "num_pairs": num_pairs, "kinds": list(kinds), "settings": asdict(settings)}
+    claim_folder(folder / "world.json", wanted)
+    if (folder / PAIRS_FILE).exists():  # written last
+        return folder / PAIRS_FILE
+    rows = [
+        _write_pair(folder, settings, kind, seed, number) for kind in kinds for number in range(num_pairs)
+    ]
+    write_whole(folder / PAIRS_FILE, lambda path: _write_list(path, rows))
+    return folder / PAIRS_FILE
+
+
+def _write_pair(folder: Path, settings: WorldSettings, kind: str, seed: int, number: int) -> tuple[str, ...]:
+    pair = render_pair(settings, kind, seed, number)
+    (folder / kind).mkdir(exist_ok=True)
+    names = [f"{kind}/{number:05d}_{side}.mp4" for side in ("possible", "impossible")]
+    for name, frames in zip(names, (pair.possible, pair.impossible), strict=True):
+        write_whole(folder / name, partial(encode_video, frames=frames, frame_rate=settings.frame_rate))
+    return kind, *names, str(pair.event.frame), str(pair.first_difference)
+
+
+def _write_list(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([PAIR_COLUMNS, *rows])

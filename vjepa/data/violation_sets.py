@@ -1,0 +1,271 @@
+"""Possible and impossible videos that belong together, as data sets of violations of expectation have them on disk.
+
+    for matched in read_intphys("IntPhys/dev"):
+        ...  # surprise at matched.possible[0] against that at matched.impossible[0]
+
+Each reader returns a list of `Matched`, whose paths `vjepa.data.readers.open.open_video` opens. Nothing is decoded but
+what matching needs, and none of the data sets is distributed with this library. The layouts were taken from public
+code that reads them, named in each reader's docstring; none was tried on the data sets themselves.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vjepa.data.manifest import VIDEO_SUFFIXES
+from vjepa.data.readers.arrays import frame_files, natural_key
+from vjepa.data.synthetic.write_pairs import PAIR_COLUMNS, PAIRS_FILE
+
+INTPHYS_BLOCKS = ("O1", "O2", "O3")  # object permanence, shape constancy, continuity
+INTPHYS_MOVIES = ("1", "2", "3", "4")
+# Of InfLevel's trials, which impossible one goes with a possible one: the same until the cover is lifted.
+INFLEVEL_TRIALS = {
+    "continuity": {"vv": "vi", "ii": "iv"},
+    "gravity": {"ui": "uv", "cv": "ci"},
+    "solidity": {"ui": "uv", "cv": "ci"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Videos of one scene. ValueError where the sides differ in number, or have none.
+
+    Attributes:
+        kind: the property or violation that is tested, over whose sets an accuracy is taken.
+        possible, impossible: paths of videos or of folders of frames; those at the same place are a pair. The pairs of
+            a set share their scene: they are not independent of each other.
+        event: frame at which the impossible one begins to be so, where it is known.
+        first_difference: frame at which the pair begins to differ, where it is known.
+    """
+
+    kind: str
+    possible: tuple[str, ...]
+    impossible: tuple[str, ...]
+    event: int | None = None
+    first_difference: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.possible or len(self.possible) != len(self.impossible):
+            raise ValueError(
+                f"a matched set of {self.kind} has {len(self.possible)} possible and {len(self.impossible)} impossible "
+                "videos: give as many of each, in pairs"
+            )
+
+
+def read_pairs(folder: str | os.PathLike[str]) -> list[Matched]:
+    """The pairs that `vjepa.data.synthetic.write_pairs` wrote; ValueError where their list is not one, or misses files."""
+    source = _existing(folder) / PAIRS_FILE
+    if not source.is_file():
+        raise ValueError(f"{source.parent} has no {PAIRS_FILE}: give a folder that `write_pairs` filled")
+    with source.open(newline="") as file:
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != PAIR_COLUMNS:
+            raise ValueError(
+                f"{source} has the columns {rows.fieldnames}: it must have {', '.join(PAIR_COLUMNS)}"
+            )
+        return _some([_from_row(row, source, rows.line_num) for row in rows], source.parent, "pairs")
+
+
+def _from_row(row: Mapping[str, str | None], source: Path, line: int) -> Matched:
+    sides = [source.parent / str(row[side]) for side in ("possible", "impossible")]
+    absent = [str(path) for path in sides if not path.is_file()]
+    if absent:
+        raise ValueError(
+            f"{source} line {line} names {absent[0]}, which is not there: delete {source.name} and write again"
+        )
+    try:
+        event, difference = int(str(row["event"])), int(str(row["first_difference"]))
+    except ValueError as error:
+        raise ValueError(
+            f"{source} line {line}: event and first_difference must be frames: {error}"
+        ) from error
+    return Matched(str(row["kind"]), (str(sides[0]),), (str(sides[1]),), event, difference)
+
+
+def read_intphys(folder: str | os.PathLike[str]) -> list[Matched]:
+    """IntPhys 2019 (arXiv 1803.07616), development set: one set of two pairs a scene, kinds `O1`, `O2`, `O3`.
+
+    The folder holds blocks ``O1``, ``O2``, ``O3`` (all or some), a block numbered scenes, a scene the movies ``1`` to
+    ``4``, a movie the folder ``scene`` of frames and ``status.json``, whose ``header.is_possible`` is true for two of
+    the four. Seen in the loader of jepa-intuitive-physics (its fork dgcnz/jepa-intuitive-physics, which lists 30
+    scenes a block and 100 .png frames a movie) and in rronan/IntPhys-verify-quadruplets. The test set has no labels.
+
+    Movies are matched as by `get_breaking_points` and `get_matches` there: with movie 1 goes the one that stays equal
+    to it for longest, here among those of the other label, and the remaining two are the other pair. That
+    decodes frames until the movies differ.
+    """
+    folder = _existing(folder)
+    blocks = [block for block in INTPHYS_BLOCKS if (folder / block).is_dir()]
+    if not blocks:
+        raise ValueError(
+            f"{folder} has none of the blocks {', '.join(INTPHYS_BLOCKS)}: give the folder of the dev set"
+        )
+    sets = [_read_scene(block, scene) for block in blocks for scene in _folders(folder / block)]
+    return _some(sets, folder, "scenes")
+
+
+def _read_scene(block: str, scene: Path) -> Matched:
+    movies = [scene / name for name in INTPHYS_MOVIES]
+    frames = [frame_files(movie / "scene") if (movie / "scene").is_dir() else [] for movie in movies]
+    for movie, files in zip(movies, frames, strict=True):
+        if not files:
+            raise ValueError(
+                f"{movie} has no folder 'scene' of frames: a scene has the movies 1 to 4, with frames"
+            )
+    possible = [_is_possible(movie / "status.json") for movie in movies]
+    if sum(possible) != 2:
+        raise ValueError(
+            f"{scene} has {sum(possible)} possible movies of 4: a scene has 2 possible and 2 impossible ones"
+        )
+    others = [number for number in (1, 2, 3) if possible[number] != possible[0]]
+    partner = max(others, key=lambda number: _first_difference(frames[0], frames[number]))
+    rest = [number for number in (1, 2, 3) if number != partner]
+    # Of a pair, the possible movie first.
+    pairs = [sorted(pair, key=lambda number: not possible[number]) for pair in ([0, partner], rest)]
+    sides = [tuple(str(movies[pair[side]] / "scene") for pair in pairs) for side in (0, 1)]
+    return Matched(block, possible=sides[0], impossible=sides[1])
+
+
+def _is_possible(status: Path) -> bool:
+    try:
+        value = json.loads(status.read_text())["header"]["is_possible"]
+    except FileNotFoundError:
+        raise ValueError(
+            f"there is no {status}: the labels of the dev set lie there, the test set has none"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{status} has no header.is_possible ({type(error).__name__}: {error})") from error
+    if not isinstance(value, bool):
+        raise ValueError(f"{status} has header.is_possible {value!r}: it must be true or false")
+    return value
+
+
+def _first_difference(first: Sequence[Path], second: Sequence[Path]) -> int:
+    """Number of the first frame that differs; that of all frames where none does."""
+    for number, (one, other) in enumerate(zip(first, second, strict=False)):
+        # Most frames before the event are copies, which need no decoding.
+        if one.read_bytes() != other.read_bytes() and not np.array_equal(_pixels(one), _pixels(other)):
+            return number
+    return min(len(first), len(second))
+
+
+def _pixels(file: Path) -> np.ndarray:
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def read_grasp(folder: str | os.PathLike[str]) -> list[Matched]:
+    """GRASP level 2 (arXiv 2311.09048): one pair a number, kinds such as `Collision` and `ObjectPermanence2`.
+
+    The folder (``videos/level2`` of the distribution) holds for each concept ``P_<concept>`` and ``IP_<concept>`` with
+    videos of the same names, ``000.mp4`` to ``127.mp4``, rendered from the same seeds. Seen in `tools/` and README of
+    i-machine-think/grasp and in the loader and list of files of dgcnz/jepa-intuitive-physics (16 concepts, 501 frames).
+    """
+    folder = _existing(folder)
+    concepts = sorted(
+        {child.name.split("_", 1)[1] for child in _folders(folder) if child.name.startswith(("P_", "IP_"))}
+    )
+    if not concepts:
+        raise ValueError(f"{folder} has no folders P_... and IP_...: give the folder 'level2'")
+    sets = []
+    for concept in concepts:
+        sides = [_videos(folder / f"{side}_{concept}") for side in ("P", "IP")]
+        lone = sorted(sides[0].keys() ^ sides[1].keys(), key=natural_key)
+        if lone:
+            raise ValueError(
+                f"{folder}: of {concept} the video {lone[0]} is in one of P_{concept} and IP_{concept} alone; "
+                "both must have the same names"
+            )
+        sets += [Matched(concept, (path,), (sides[1][name],)) for name, path in sides[0].items()]
+    return _some(sets, folder, "videos")
+
+
+def read_inflevel(folder: str | os.PathLike[str]) -> list[Matched]:
+    """InfLevel-lab (Weihs et al., TMLR 2022): kinds `continuity`, `gravity`, `solidity`.
+
+    The folder holds these three (all or some) with videos that are called
+    ``<camera>__<property>__<cover>__<object>__<trial>.mp4``, for continuity ``...__<trial>__<direction>.mp4``. A set has
+    the pairs of one camera, cover, object and direction: of the trials `vv` and `vi`, `ii` and `iv` (continuity), `ui`
+    and `uv`, `cv` and `ci` (gravity, solidity), of which the first is possible. A trial without the other
+    side is left out: the authors' `evaluator.py` expects some incomplete scenes, too.
+
+    Names and pairs were seen in the list of files of dgcnz/jepa-intuitive-physics, the trials' meaning also in
+    `evaluator.py` of allenai/inflevel. The videos begin with scenes that show the cover (``priming``), and some are a few
+    frames longer than their partner: the published evaluation drops as many at their beginning, and comes with and
+    without priming, whose ends stand in a list that is not part of the data set. These are the whole videos.
+    """
+    folder = _existing(folder)
+    properties = [name for name in INFLEVEL_TRIALS if (folder / name).is_dir()]
+    if not properties:
+        raise ValueError(
+            f"{folder} has none of the folders {', '.join(INFLEVEL_TRIALS)}: give the one that has"
+        )
+    sets = []
+    for name in properties:
+        scenes: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+        for path in _videos(folder / name).values():
+            camera, cover, thing, trial, *direction = _parts(path, name)
+            scenes[camera, cover, thing, *direction][trial] = path
+        sets += [matched for trials in scenes.values() for matched in _trial_pairs(name, trials)]
+    return _some(sets, folder, "trials with both sides")
+
+
+def _parts(path: str, kind: str) -> list[str]:
+    """Camera, cover, object, trial and perhaps direction."""
+    parts = Path(path).stem.split("__")
+    trials = {trial for pair in INFLEVEL_TRIALS[kind].items() for trial in pair}
+    if len(parts) not in (5, 6) or parts[1] != kind or parts[4] not in trials:
+        raise ValueError(
+            f"{path}: a video is called <camera>__{kind}__<cover>__<object>__<trial>[__<direction>] with a trial of "
+            f"{', '.join(sorted(trials))}"
+        )
+    return [parts[0], *parts[2:]]
+
+
+def _trial_pairs(kind: str, trials: Mapping[str, str]) -> list[Matched]:
+    """The set of a scene, where it has a pair."""
+    pairs = [
+        (trials[possible], trials[impossible])
+        for possible, impossible in INFLEVEL_TRIALS[kind].items()
+        if possible in trials and impossible in trials
+    ]
+    if not pairs:
+        return []
+    return [Matched(kind, tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))]
+
+
+def _existing(folder: str | os.PathLike[str]) -> Path:
+    path = Path(os.path.abspath(folder))
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}: give that of the data set")
+    return path
+
+
+def _some(sets: list[Matched], folder: Path, what: str) -> list[Matched]:
+    if not sets:
+        raise ValueError(f"{folder} has no {what}: is it unpacked?")
+    return sets
+
+
+def _folders(folder: Path) -> list[Path]:
+    children = [
+        child for child in folder.iterdir() if child.is_dir() and not child.name.startswith((".", "__"))
+    ]
+    return sorted(children, key=lambda child: natural_key(child.name))
+
+
+def _videos(folder: Path) -> dict[str, str]:
+    """Videos of a folder by their names, in natural order; none where there is no such folder."""
+    files = [
+        file for file in folder.glob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.name[0] != "."
+    ]
+    return {file.name: str(file) for file in sorted(files, key=lambda file: natural_key(file.name))}
