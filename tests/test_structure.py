@@ -18,6 +18,7 @@ FLOORS = (
     ("data",),
     ("models",),
     ("objectives", "weights"),
+    ("inference",),
     ("evaluation",),
     ("config",),
     ("build",),

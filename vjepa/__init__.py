@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from vjepa.config import Config, read_config
     from vjepa.data.manifest import read_manifest
     from vjepa.data.readers.open import open_video
+    from vjepa.inference.future import FuturePredictor
+    from vjepa.inference.surprise import surprise
     from vjepa.models.encoder import VideoEncoder
     from vjepa.models.predictor import Predictor
     from vjepa.models.world import WorldModel
@@ -24,6 +26,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "FuturePredictor",
     "JEPA",
     "PixelReconstruction",
     "Predictor",
@@ -36,10 +39,12 @@ __all__ = [
     "read_config",
     "read_manifest",
     "save_pretrained",
+    "surprise",
 ]
 
 _HOMES = {
     "Config": "vjepa.config",
+    "FuturePredictor": "vjepa.inference.future",
     "JEPA": "vjepa.objectives.jepa",
     "PixelReconstruction": "vjepa.objectives.pixels",
     "Predictor": "vjepa.models.predictor",
@@ -51,6 +56,7 @@ _HOMES = {
     "read_config": "vjepa.config",
     "read_manifest": "vjepa.data.manifest",
     "save_pretrained": "vjepa.weights",
+    "surprise": "vjepa.inference.surprise",
 }
 
 

@@ -23,7 +23,7 @@ from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.mixed import MixedDataset
 from vjepa.data.sampling import SampleOrder, StepBatches
 from vjepa.data.synthetic import write_videos
-from vjepa.data.transforms import eval_transform, train_transform
+from vjepa.data.transforms import clip_transform, train_transform
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
@@ -103,8 +103,39 @@ def teacher_config(config: Config) -> Config:
 
 
 def model_config(config: Config) -> dict[str, Any]:
-    """What a model folder says of itself: the networks' arguments and how they were trained."""
-    return {"library": "vjepa", **model_arguments(config), "training": config_tree(config)}
+    """What a model folder says of itself: the networks' arguments, the clips they know, and how they were trained."""
+    clip = dataclasses.asdict(config.data.clip)
+    del clip["clips_per_video"]
+    return {
+        "library": "vjepa",
+        **model_arguments(config),
+        "clip": {**clip, "size": list(clip_size(config)), "whole_frame": whole_frame(config)},
+        "future": _future_arguments(config),
+        "training": config_tree(config),
+    }
+
+
+def whole_frame(config: Config) -> bool:
+    """Whether training never cropped."""
+    return config.data.crop_scale == (1.0, 1.0)
+
+
+def _future_arguments(config: Config) -> dict[str, Any]:
+    """How the predictor is asked for the future: as near to its training as the masks allow.
+
+    The longest context that it was trained with; the placeholder of future masks, or the first where there are none.
+    """
+    steps = max(config.data.clip.num_frames // config.encoder.tubelet[0], 1)
+    masks = config.masks
+    shares = [mask.context[1] for mask in masks.future]
+    shares += [mask.max_temporal_keep for mask in masks.multiblock if mask.max_temporal_keep < 1]
+    context = round(steps * shares[0]) if shares else steps // 2
+    targets_are_raw = config.objective.measures_batch
+    return {
+        "context_steps": min(max(context, 1), max(steps - 1, 1)),
+        "mask_token": len(masks.all) - len(masks.future) if masks.future else 0,
+        "normalisation": "none" if targets_are_raw else "layer_norm",
+    }
 
 
 def build_objective(config: Config) -> JEPA | PixelReconstruction:
@@ -296,10 +327,7 @@ def probe_dataset(config: Config, videos: Sequence[Video], classes: Sequence[str
     The frame's middle with the customary margin; all of the frame where training did not crop either.
     """
     data = config.data
-    whole = data.crop_scale == (1.0, 1.0)
-    transform = (
-        train_transform(data.size, (1.0, 1.0), (1.0, 1.0), flip=False) if whole else eval_transform(data.size)
-    )
+    transform = clip_transform(data.size, whole_frame(config))
     return _dataset(config, videos, data.clip, transform, classes=classes, spread=True)
 
 

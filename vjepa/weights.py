@@ -21,9 +21,10 @@ def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Map
 
     Args:
         folder: made if it does not exist; files in it are replaced, each at once.
-        state: tensors named ``encoder.*``, ``target_encoder.*``, ``predictor.*``, ``decoder.*`` (any of them).
-        config: arguments of the networks under ``encoder``, ``predictor`` or ``decoder``, ``pixels``; anything
-            else that JSON can hold is kept beside them.
+        state: tensors named ``encoder.*``, ``target_encoder.*``, ``teacher.*``, ``predictor.*``, ``decoder.*`` (any of
+            them).
+        config: arguments of the networks under ``encoder``, ``teacher``, ``predictor`` or ``decoder``, ``pixels``;
+            anything else that JSON can hold is kept beside them.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,8 @@ def from_pretrained(source: str | Path, which: WhichEncoder | None = None) -> Wo
     Args:
         source: a model folder, or the folder of a run that has one in ``model/``.
         which: the slowly moving `target_encoder` (the published choice for frozen use), or the `encoder` that
-            the gradient trained. None takes the target encoder where the model has one. Recorded in
+            the gradient trained; the target encoder is then the model's ``teacher``, so that predictions are held
+            against what they were trained for. None takes the target encoder where the model has one. Recorded in
             ``config["which"]``.
 
     Raises:
@@ -56,11 +58,16 @@ def from_pretrained(source: str | Path, which: WhichEncoder | None = None) -> Wo
     which = which or ("target_encoder" if "target_encoder" in kinds else "encoder")
     if which not in kinds:
         raise ValueError(f"{folder} has no {which!r}: it holds {', '.join(kinds)}; choose with which=")
+    homes = {which: "encoder"}  # of the file's networks in the model
+    if which == "encoder" and "target_encoder" in kinds:
+        homes["target_encoder"] = "teacher"
+        config["teacher"] = config["encoder"]
+    homes |= {kind: kind for kind in ("teacher", "predictor", "decoder") if kind in kinds}
     model = WorldModel({**config, "which": which})
     state = {
-        "encoder" + name.removeprefix(which) if name.startswith(f"{which}.") else name: tensor
-        for name, tensor in tensors.items()
-        if name.startswith((f"{which}.", "predictor.", "decoder."))
+        f"{homes[kind]}.{rest}": tensor
+        for (kind, rest), tensor in ((name.split(".", 1), tensor) for name, tensor in tensors.items())
+        if kind in homes
     }
     _check(model.state_dict(), state, folder)
     model.load_state_dict(state)

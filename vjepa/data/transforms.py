@@ -44,6 +44,15 @@ def eval_transform(size: Size) -> nn.Module:
     return CentreCrop(_pair(size))
 
 
+def clip_transform(size: Size, whole_frame: bool) -> nn.Module:
+    """What frames go through where nothing is learnt: uint8 ``(T, C, H, W) -> (T, C, h, w)``, no chance in it.
+
+    `eval_transform`; or with `whole_frame`, for a model that was trained without crops, all of the frame's middle that
+    has the right shape, without a margin.
+    """
+    return train_transform(size, (1.0, 1.0), (1.0, 1.0), flip=False) if whole_frame else eval_transform(size)
+
+
 class CentreCrop(nn.Module):
     """The middle of a video, at one size: see `eval_transform`."""
 

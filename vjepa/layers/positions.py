@@ -72,7 +72,11 @@ POSITION_TABLES = {
 
 
 def rotary_table(
-    grid: Grid, head_width: int, layout: RotaryLayout = "interleave", device: torch.device | None = None
+    grid: Grid,
+    head_width: int,
+    layout: RotaryLayout = "interleave",
+    device: torch.device | None = None,
+    first_step: int = 0,
 ) -> Tensor:
     """3-D rotary table for `vjepa.layers.attention.rotate`: ``(N, 2 d)``, cosines, then signed sines.
 
@@ -83,18 +87,25 @@ def rotary_table(
     that is turned, one angle: a true rotation, so attention depends on differences of positions
     alone. ``"tile"`` repeats the list of angles as a whole, so the two values of a pair get different
     angles: not a rotation, but what the released V-JEPA 2 weights were trained with.
+
+    `first_step` is the number of the grid's first time step, in a stream.
     """
     num_frequencies = (head_width // 3) // 2
     if num_frequencies == 0 or head_width % 2:
         raise ValueError(
             f"a head of width {head_width} cannot hold 3-D rotary positions: give an even width of 6 or more"
         )
+    coordinates_N3 = grid_coordinates(grid, device)
+    if first_step:
+        # An hour is some 30,000 steps: in single precision neighbours would drift apart. Not all devices have doubles.
+        coordinates_N3 = coordinates_N3.cpu().double()
+        coordinates_N3[:, 0] += first_step
     axes = []
-    for position_N in grid_coordinates(grid, device).unbind(-1):
+    for position_N in coordinates_N3.unbind(-1):
         angle = _angles(position_N, num_frequencies)
         axes.append(angle.repeat_interleave(2, dim=-1) if layout == "interleave" else angle.repeat(1, 2))
-    unturned = torch.zeros(grid.size, head_width - 6 * num_frequencies, device=device)
+    unturned = coordinates_N3.new_zeros(grid.size, head_width - 6 * num_frequencies)
     angle_Nd = torch.cat([*axes, unturned], dim=-1)
     # The first value of a pair (a, b) becomes a cos - b sin, the second b cos + a sin.
-    sign_d = torch.tensor([-1.0, 1.0], device=device).repeat(head_width // 2)
-    return torch.cat([angle_Nd.cos(), angle_Nd.sin() * sign_d], dim=-1)
+    sign_d = angle_Nd.new_tensor([-1.0, 1.0]).repeat(head_width // 2)
+    return torch.cat([angle_Nd.cos(), angle_Nd.sin() * sign_d], dim=-1).to(device, torch.float32)

@@ -1,4 +1,4 @@
-"""A trained model, ready for use. Shape letters as in `vjepa.tokens`."""
+"""A trained model, ready for use. Shape letters as in `vjepa.tokens`; Y is the width of all levels together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from vjepa.layers.levels import normalise_levels
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
@@ -16,6 +17,7 @@ class WorldModel(nn.Module):
 
     Attributes:
         encoder: `VideoEncoder`; normalised pixels ``(B, C, T, H, W)`` to tokens.
+        teacher: `VideoEncoder` that gave the targets of prediction, where that is not `encoder` itself, or None.
         predictor: `Predictor` of target embeddings, or None.
         decoder: `Predictor` of pixels, of a masked auto-encoder, or None.
         normalizer: uint8 ``(B, T, C, H, W)`` to normalised pixels.
@@ -26,6 +28,7 @@ class WorldModel(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = VideoEncoder(**config["encoder"])
+        self.teacher = VideoEncoder(**config["teacher"]) if "teacher" in config else None
         self.predictor = Predictor(**config["predictor"]) if "predictor" in config else None
         self.decoder = Predictor(**config["decoder"]) if "decoder" in config else None
         self.normalizer = PixelNormalizer(**config["pixels"])
@@ -33,3 +36,15 @@ class WorldModel(nn.Module):
     def encode(self, video_BTCHW: Tensor) -> Tensor:
         """Tokens of uint8 videos: ``(B, T, C, H, W)`` in [0, 255] to ``(B, N, D)``, after the last norm."""
         return self.encoder(self.normalizer(video_BTCHW))
+
+    def embed_targets(self, video_BTCHW: Tensor) -> Tensor:
+        """What the predictor is to predict, of all tokens of uint8 videos: ``(B, N, Y)``.
+
+        Embeddings of all levels by the network that gave them in training, normalised as in training
+        (``config["future"]["normalisation"]``).
+        """
+        network = self.encoder if self.teacher is None else self.teacher
+        tokens_BNY = network(self.normalizer(video_BTCHW), levels=True)
+        if self.config["future"]["normalisation"] == "none":
+            return tokens_BNY
+        return normalise_levels(tokens_BNY, network.width)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vjepa.batch import Batch, TokenMask
+from vjepa.layers.levels import normalise_levels
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor, predict_samples
@@ -126,8 +126,7 @@ class JEPA(nn.Module):
         with torch.no_grad():
             width = self.target_encoder.width
             levels_BNY = self.target_encoder(video_BCTHW, levels=True)
-            levels_BNLD = levels_BNY.unflatten(-1, (-1, width))
-            return levels_BNY[..., -width:], F.layer_norm(levels_BNLD, (width,)).flatten(-2)
+            return levels_BNY[..., -width:], normalise_levels(levels_BNY, width)
 
     def _predict(
         self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask, noise_BRZ: Tensor | None

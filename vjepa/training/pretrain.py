@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -109,9 +110,10 @@ def _model(
             name: part for name, part in model_config.items() if name not in ("predictor", "decoder")
         }
         return {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}, model_config
-    if config.objective.stabilizer == "frozen":
-        # The target encoder is another run's model, and has its own folder.
-        state = {name: tensor for name, tensor in state.items() if not name.startswith("target_encoder.")}
+    if config.objective.predict == "embeddings" and config.objective.stabilizer == "frozen":
+        # Another run's model: no encoder to use instead of this one, but what predictions are held against.
+        state = {re.sub(r"^target_encoder\.", "teacher.", name): tensor for name, tensor in state.items()}
+        model_config["teacher"] = build.teacher_arguments(config) or model_config["encoder"]
     return state, model_config
 
 

@@ -1,0 +1,1 @@
+"""Using a trained model: what comes next, and what surprises it."""

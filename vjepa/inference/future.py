@@ -1,0 +1,257 @@
+"""What comes next: embeddings of y from x.
+
+    future = FuturePredictor(from_pretrained("runs/quickstart"))
+    future.observe("video.mp4")
+    y = future.predict(seconds=0.5)
+
+Shape letters as in `vjepa.tokens`; Y is the width of what is predicted, F the horizons asked for, R samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vjepa.inference.clip_format import ClipFormat, as_bytes, read_frames
+from vjepa.inference.forecast import Window, predict_rest, roll_out, window_of
+from vjepa.inference.observation import Observation
+from vjepa.models.world import WorldModel
+from vjepa.tokens import Grid
+
+Horizons = float | Sequence[float] | Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Embeddings of what comes after the context, and all that one must know to use them.
+
+    Attributes:
+        embeddings_BFhwY: one embedding for every horizon and place; with samples ``(B, R, F, h, w, Y)``.
+        steps: horizons in time steps; 1 is the step that follows the context.
+        seconds: from the context's end to the end of each step; None where the rate of the frames is unknown.
+        context_end: seconds from the first observed frame to the context's end, of each clip; None where unknown.
+        grid: of one step, ``(1, h, w)``.
+        encoder: network that encoded the context: ``target_encoder`` or ``encoder``.
+        mask_token: the predictor's placeholder that stood at the targets.
+        normalisation: of the embeddings: ``layer_norm`` (each level to mean 0 and deviation 1, as in training) or ``none``.
+        context_steps: time steps that were looked at.
+        beyond: how horizons past the trained window were reached: ``slide`` or ``extrapolate``.
+    """
+
+    embeddings_BFhwY: Tensor
+    steps: tuple[int, ...]
+    seconds: tuple[float, ...] | None
+    context_end: tuple[float, ...] | None
+    grid: Grid
+    encoder: str
+    mask_token: int
+    normalisation: str
+    context_steps: int
+    beyond: str
+
+
+class FuturePredictor:
+    """Observes frames and predicts the embeddings of those that follow; only what was observed is ever encoded.
+
+    Frames may come as they are taken. With a block-causal encoder (rotary positions) the past is kept as keys and values
+    and each new step costs the same; with a bidirectional one the latest frames are kept and encoded when a prediction is
+    asked for. Either way memory does not grow.
+
+    Args:
+        world: a model with a predictor of embeddings; it is used where it is (``world.to("cuda")``).
+        context_steps: time steps to look at; None for the most that it was trained with.
+        mask_token: placeholder at the targets; None for that of its future masks.
+        fps: rate of frames that are observed from memory. Where the model has a rate of its own, frames are repeated or left
+            out accordingly; None takes each as it comes.
+    """
+
+    def __init__(
+        self,
+        world: WorldModel,
+        *,
+        context_steps: int | None = None,
+        mask_token: int | None = None,
+        fps: float | None = None,
+    ) -> None:
+        if fps is not None and not fps > 0:
+            raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
+        self.world = world
+        self.clip = ClipFormat.of(world) if world.predictor is not None else None
+        self.window: Window = window_of(world, *world.config["clip"]["size"], context_steps, mask_token)
+        if world.predictor is None or self.clip is None:
+            raise ValueError(
+                "the model predicts pixels, not embeddings: use vjepa.surprise or tools/reconstruct.py, or give a JEPA"
+            )
+        self.fps = fps
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was observed."""
+        assert self.clip is not None
+        self._observation = Observation(self.world, self.window, self.clip, self.fps)
+
+    @property
+    def observed_steps(self) -> int:
+        """Whole time steps of the context at hand, up to `context_steps`."""
+        return self._observation.steps
+
+    def observe(
+        self, frames: Tensor | np.ndarray | str | Path | Iterable[Any], *, end: float | None = None
+    ) -> FuturePredictor:
+        """Take in frames; returns itself.
+
+        Args:
+            frames: the next frames: uint8 in [0, 255] or floats in [0, 1], ``(T, 3, H, W)``, ``(B, T, 3, H, W)`` for a batch,
+                or one frame ``(3, H, W)``; or an iterable of such, e.g. a camera; or a video's path, or a list of paths
+                for a batch. A path starts anew; only the frames of the context are decoded.
+            end: seconds at which the context ends, for paths; None for the end of the video.
+
+        Raises:
+            ValueError: frames of the wrong shape, range or type; a video shorter than the context.
+        """
+        if isinstance(frames, str | Path):
+            frames = [str(frames)]
+        if (
+            isinstance(frames, list | tuple)
+            and frames
+            and all(isinstance(path, str | Path) for path in frames)
+        ):
+            self._observe_files([str(path) for path in frames], end)
+            return self
+        if end is not None:
+            raise ValueError(f"end is {end}: it is for paths; of frames in memory, give those before it")
+        if not isinstance(frames, Tensor | np.ndarray):
+            for part in frames:
+                self.observe(part)
+            return self
+        self._observation.append(as_bytes(frames))
+        return self
+
+    def _observe_files(self, paths: Sequence[str], end: float | None) -> None:
+        assert self.clip is not None
+        last = self.window.context_steps * self.world.encoder.tubelet.t
+        clips = [read_frames(path, self.clip, last=last, end=end) for path in paths]
+        periods = {round(clip.period, 9) for clip in clips}
+        self.reset()
+        self._observation.append_clips(
+            torch.stack([clip.video_TCHW for clip in clips]),
+            [float(clip.starts[0]) for clip in clips],
+            clips[0].period if len(periods) == 1 else None,
+        )
+
+    def predict(
+        self,
+        *,
+        steps: Horizons | None = None,
+        seconds: Horizons | None = None,
+        beyond: Literal["slide", "extrapolate"] = "slide",
+    ) -> Prediction:
+        """Embeddings at one horizon or several.
+
+        Args:
+            steps: time steps after the context, 1 or more; one, or several. Neither this nor `seconds` takes all that can be
+                predicted at once.
+            seconds: or seconds after the context; the step that is shown then is taken.
+            beyond: past the trained window, `slide` it over what was predicted, or ask a predictor with rotary positions
+                directly, places past the grid that it knows.
+        """
+        horizons = self._horizons(steps, seconds)
+        with torch.no_grad():
+            embeddings_BNY = self._embeddings(horizons, beyond, None)
+        return self._prediction(embeddings_BNY, horizons, beyond)
+
+    def rollout(self, *, steps: int | None = None, seconds: float | None = None) -> Prediction:
+        """Every step up to a horizon, autoregressively where that is past the trained window."""
+        last = max(self._horizons(steps, seconds))
+        return self.predict(steps=range(1, last + 1))
+
+    def sample(
+        self, num: int, *, steps: Horizons | None = None, seconds: Horizons | None = None, seed: int = 0
+    ) -> Prediction:
+        """Several futures of each clip, ``(B, R, F, h, w, Y)``, of a predictor that takes noise (`objective.futures`).
+
+        Args:
+            num: how many, R.
+            steps, seconds: as of `predict`.
+            seed: of the noise; one vector leads one future through all its steps.
+        """
+        noise = self.world.predictor.noise_proj if self.world.predictor is not None else None
+        if noise is None:
+            raise ValueError(
+                "the model knows one future, not several: train one with objective.futures, or use predict"
+            )
+        if num < 1:
+            raise ValueError(f"num is {num}: ask for 1 sample or more")
+        horizons = self._horizons(steps, seconds)
+        shape = (len(self._observation.tokens()), num, noise.in_features)
+        noise_BRZ = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(noise.weight.device)
+        with torch.no_grad():
+            samples = [self._embeddings(horizons, "slide", noise_BZ) for noise_BZ in noise_BRZ.unbind(1)]
+        return self._prediction(torch.stack(samples, dim=1), horizons, "slide")
+
+    def _horizons(self, steps: Horizons | None, seconds: Horizons | None) -> list[int]:
+        if steps is not None and seconds is not None:
+            raise ValueError(f"steps is {steps} and seconds is {seconds}: give one of them")
+        if seconds is not None:
+            duration = self._observation.step_seconds
+            if duration is None:
+                raise ValueError(
+                    "how long a step lasts is unknown: the model counts frames (data.clip.stride) and the frames came without "
+                    "a rate; give steps, or FuturePredictor(world, fps=...)"
+                )
+            asked = [float(second) / duration for second in _as_list(seconds)]
+            horizons = [max(int(np.ceil(step - 1e-6)), 1) if step > 0 else 0 for step in asked]
+        elif steps is not None:
+            horizons = [int(step) for step in _as_list(steps)]
+        else:
+            horizons = list(range(1, self.window.rest + 1))
+        if not horizons or min(horizons) < 1:
+            raise ValueError(
+                f"horizons are {steps if seconds is None else seconds}: the future begins after the context, so give "
+                "numbers above 0, whole time steps or seconds"
+            )
+        return horizons
+
+    def _embeddings(self, horizons: Sequence[int], beyond: str, noise_BZ: Tensor | None) -> Tensor:
+        """``(B, F * S, Y)``."""
+        predictor, window, context_BKY = self.world.predictor, self.window, self._observation.tokens()
+        assert predictor is not None
+        last = max(horizons)
+        if beyond == "extrapolate" and last > window.rest:
+            if predictor.transformer.positions != "rotary":
+                raise ValueError(
+                    f"horizon {last} is past the {window.rest} steps that the predictor was trained for, and its positions "
+                    f"({predictor.transformer.positions}) end there: ask for beyond='slide'"
+                )
+            path_BNY = predict_rest(predictor, context_BKY, window, noise_BZ, steps=last)
+        else:
+            path_BNY = roll_out(self.world, context_BKY, window, last, noise_BZ)
+        path_BTSY = path_BNY.unflatten(1, (-1, window.plane))
+        return path_BTSY[:, [horizon - 1 for horizon in horizons]].flatten(1, 2)
+
+    def _prediction(self, embeddings_XNY: Tensor, horizons: Sequence[int], beyond: str) -> Prediction:
+        grid, duration = self.window.grid, self._observation.step_seconds
+        return Prediction(
+            embeddings_BFhwY=embeddings_XNY.unflatten(-2, (len(horizons), grid.h, grid.w)),
+            steps=tuple(horizons),
+            seconds=None if duration is None else tuple(horizon * duration for horizon in horizons),
+            context_end=self._observation.context_end,
+            grid=grid._replace(t=1),
+            encoder=self.world.config["which"],
+            mask_token=self.window.mask_token,
+            normalisation=self.world.config["future"]["normalisation"],
+            context_steps=self.window.context_steps,
+            beyond=beyond,
+        )
+
+
+def _as_list(horizons: Horizons) -> list[float]:
+    if isinstance(horizons, Tensor):
+        return [float(horizon) for horizon in horizons.flatten().tolist()]
+    return [horizons] if isinstance(horizons, int | float) else list(horizons)

@@ -1,0 +1,189 @@
+"""Violation of expectation: how far what happens is from what was predicted.
+
+    result = surprise(world, "clip.mp4")
+    result.curve, result.map_Thw
+
+As published (arXiv 2502.11831): a window of the model's length slides over the video; the predictor says, from the first
+time steps of the window alone, what the others will be; the error is held against the embeddings of the whole window.
+The published code zeroes the predictions of its pixel model; a masked auto-encoder's are real here.
+
+Shape letters as in `vjepa.tokens`; X windows, A context lengths, S tokens of a time step, Y the width of what is predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vjepa.inference.clip_format import ClipFormat, as_bytes, read_frames
+from vjepa.inference.forecast import Window, encode_context, predict_rest, window_of
+from vjepa.layers.pixel_targets import pixel_targets
+from vjepa.models.world import WorldModel
+from vjepa.tokens import patchify
+
+BATCH = 32  # windows at once
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """Errors of prediction all over a video.
+
+    Attributes:
+        error_AXthw: mean absolute error at every place of every window, float32; NaN where the context was.
+        context_steps: time steps of each context length.
+        seconds: at which each time step of the video begins, ``(T,)``; None of frames without a rate.
+        encoder: network that encoded the contexts.
+        mask_token: placeholder at the targets.
+        normalisation: of what errors are between: ``layer_norm`` or ``none`` of embeddings; ``tubelet``, ``patch`` or
+            ``raw`` of pixels.
+    """
+
+    error_AXthw: Tensor
+    context_steps: tuple[int, ...]
+    seconds: np.ndarray | None
+    encoder: str
+    mask_token: int
+    normalisation: str
+
+    @property
+    def losses_AX(self) -> Tensor:
+        """The published figure: mean error over all that was predicted in a window."""
+        return self.error_AXthw.flatten(2).nanmean(dim=2)
+
+    @property
+    def filtered_X(self) -> Tensor:
+        """Smallest of the context lengths in each window: what is hard for want of context is no surprise."""
+        return self.losses_AX.amin(dim=0)
+
+    @property
+    def map_Thw(self) -> Tensor:
+        """Surprise at every time step and place of the video: error of the step when it is the next to come.
+
+        Smallest of the context lengths from which it could be predicted so; NaN for the first steps, which have no
+        context, and as many as the window's rest at the end, that no window puts next.
+        """
+        steps, windows = self.error_AXthw.shape[2], self.error_AXthw.shape[1]
+        map_Thw = torch.full((windows + steps - 1, *self.error_AXthw.shape[3:]), torch.inf)
+        for row, context in enumerate(self.context_steps):
+            when = slice(context, context + windows)
+            map_Thw[when] = torch.minimum(map_Thw[when], self.error_AXthw[row, :, context])
+        return map_Thw.masked_fill(map_Thw.isinf(), torch.nan)
+
+    @property
+    def curve(self) -> Tensor:
+        """Mean of the map over places, ``(T,)``."""
+        return self.map_Thw.flatten(1).mean(dim=1)
+
+
+@torch.no_grad()
+def surprise(
+    world: WorldModel,
+    video: Tensor | np.ndarray | str,
+    *,
+    context_steps: Sequence[int] | None = None,
+    mask_token: int | None = None,
+) -> Surprise:
+    """How surprising a video is, at every time step and place.
+
+    Args:
+        world: a model with a predictor of embeddings or a decoder of pixels.
+        video: path, or frames at the model's rate, ``(T, 3, H, W)``, uint8 in [0, 255] or floats in [0, 1].
+        context_steps: context lengths in time steps; None for all, from 1 to one less than a window.
+        mask_token: placeholder at the targets; None for that of the model's future masks.
+
+    Raises:
+        ValueError: the video is shorter than a window, or the model has nothing that predicts.
+    """
+    seconds = None
+    if isinstance(video, Tensor | np.ndarray):
+        frames_BTCHW = as_bytes(video)
+        if len(frames_BTCHW) != 1:
+            raise ValueError(f"{len(frames_BTCHW)} videos were given: surprise takes one at a time")
+        video_TCHW = ClipFormat.of(world).transform(frames_BTCHW[0])
+    else:
+        frames = read_frames(str(video), ClipFormat.of(world))
+        video_TCHW = frames.video_TCHW
+        depth = world.encoder.tubelet.t
+        seconds = frames.starts[: len(frames.starts) // depth * depth : depth]
+    window = window_of(world, *video_TCHW.shape[-2:], None, mask_token)
+    contexts = tuple(range(1, window.grid.t) if context_steps is None else context_steps)
+    windows_XTCHW = sliding_windows(video_TCHW, window.grid.t, world.encoder.tubelet.t)
+    parts = [
+        torch.stack([window_errors(world, part, replace_context(window, context)) for context in contexts])
+        for part in windows_XTCHW.to(next(world.parameters()).device).split(BATCH)
+    ]
+    return Surprise(
+        error_AXthw=torch.cat(parts, dim=1).cpu(),
+        context_steps=contexts,
+        seconds=seconds,
+        encoder=world.config["which"],
+        mask_token=window.mask_token,
+        normalisation=_normalisation(world),
+    )
+
+
+def replace_context(window: Window, context_steps: int) -> Window:
+    """The same window with another context; ValueError where nothing would be left to predict."""
+    if not 1 <= context_steps < window.grid.t:
+        raise ValueError(
+            f"context_steps has {context_steps}: a window has {window.grid.t} time steps, so give 1 to {window.grid.t - 1}"
+        )
+    return Window(window.grid, context_steps, window.mask_token)
+
+
+def sliding_windows(video_TCHW: Tensor, steps: int, depth: int) -> Tensor:
+    """All windows of so many time steps, each one time step after the last: ``(X, steps * depth, C, H, W)``."""
+    frames = steps * depth
+    if len(video_TCHW) < frames:
+        raise ValueError(
+            f"the video has {len(video_TCHW)} frames at the model's rate and a window {frames}: give a longer video"
+        )
+    return video_TCHW.unfold(0, frames, depth).permute(0, 4, 1, 2, 3)
+
+
+def window_errors(world: WorldModel, video_BTCHW: Tensor, window: Window) -> Tensor:
+    """Mean absolute error of every place after the context, ``(B, t, h, w)``; NaN in the context.
+
+    Args:
+        video_BTCHW: uint8 windows; the networks that predict see the context's frames alone.
+    """
+    seen_BTCHW = video_BTCHW[:, : window.context_steps * world.encoder.tubelet.t]
+    if world.predictor is not None:
+        predicted_BMY = predict_rest(world.predictor, encode_context(world, seen_BTCHW), window)
+        target_BNY = world.embed_targets(video_BTCHW)
+    else:
+        assert world.decoder is not None
+        context_BKD = world.encoder(world.normalizer(seen_BTCHW), class_token=True)
+        predicted_BMY = _decode_rest(world, context_BKD, window)
+        normalizer = world.normalizer
+        tubelets_BNP = patchify(video_BTCHW.transpose(1, 2), world.encoder.tubelet)
+        target_BNY = pixel_targets(
+            tubelets_BNP, world.config["pixel_targets"], normalizer.mean, normalizer.std
+        )
+    target_BMY = target_BNY[:, window.context_steps * window.plane :]
+    error_BM = (predicted_BMY - target_BMY).abs().mean(dim=-1)
+    error_BN = torch.nn.functional.pad(error_BM, (window.context_steps * window.plane, 0), value=torch.nan)
+    return error_BN.unflatten(1, window.grid)
+
+
+def _decode_rest(world: WorldModel, context_BKD: Tensor, window: Window) -> Tensor:
+    assert world.decoder is not None
+    index_N = torch.arange(window.grid.size, device=context_BKD.device)
+    context_K, target_M = index_N.tensor_split([window.context_steps * window.plane])
+    batch = len(context_BKD)
+    return world.decoder(
+        context_BKD, context_K.expand(batch, -1), target_M.expand(batch, -1), window.grid, window.mask_token
+    )
+
+
+def _normalisation(world: WorldModel) -> str:
+    kind: str = (
+        world.config["future"]["normalisation"]
+        if world.predictor is not None
+        else world.config["pixel_targets"]
+    )
+    return kind
