@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vjepa.config import Config, read_config
     from vjepa.data.manifest import read_manifest
     from vjepa.data.readers.open import open_video
+    from vjepa.evaluation.future import evaluate_future
     from vjepa.inference.future import FuturePredictor
     from vjepa.inference.surprise import surprise
     from vjepa.models.encoder import VideoEncoder
@@ -33,6 +34,7 @@ __all__ = [
     "VideoEncoder",
     "WorldModel",
     "__version__",
+    "evaluate_future",
     "from_pretrained",
     "open_video",
     "pretrain",
@@ -50,6 +52,7 @@ _HOMES = {
     "Predictor": "vjepa.models.predictor",
     "VideoEncoder": "vjepa.models.encoder",
     "WorldModel": "vjepa.models.world",
+    "evaluate_future": "vjepa.evaluation.future",
     "from_pretrained": "vjepa.weights",
     "open_video": "vjepa.data.readers.open",
     "pretrain": "vjepa.training.pretrain",

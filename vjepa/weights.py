@@ -58,7 +58,7 @@ def from_pretrained(source: str | Path, which: WhichEncoder | None = None) -> Wo
     which = which or ("target_encoder" if "target_encoder" in kinds else "encoder")
     if which not in kinds:
         raise ValueError(f"{folder} has no {which!r}: it holds {', '.join(kinds)}; choose with which=")
-    homes = {which: "encoder"}  # of the file's networks in the model
+    homes: dict[str, str] = {which: "encoder"}  # of the file's networks in the model
     if which == "encoder" and "target_encoder" in kinds:
         homes["target_encoder"] = "teacher"
         config["teacher"] = config["encoder"]

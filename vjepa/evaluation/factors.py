@@ -38,11 +38,24 @@ def read_factor_targets(videos: Sequence[Video], sampling: ClipSampling) -> dict
         videos: rows of a manifest of `vjepa.data.synthetic.write_videos`; the factors lie beside each video.
         sampling: with one clip a video: the one that `vjepa.data.clips.spread_clips` places.
     """
-    rows = [_targets(video, sampling) for video in videos]
+    rows = []
+    for video in videos:
+        factors = _read(video)
+        times = np.arange(len(factors["positions"]), dtype=np.float64)
+        rows.append(_targets(factors, int(spread_clips(times, sampling)[0, -1])))
+    return _stacked(rows)
+
+
+def read_factors_at(videos: Sequence[Video], frames: Sequence[int]) -> dict[str, Tensor]:
+    """The same at the given frame of each video."""
+    return _stacked([_targets(_read(video), frame) for video, frame in zip(videos, frames, strict=True)])
+
+
+def _stacked(rows: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in (*SIGNAL, *NUISANCE)}
 
 
-def _targets(video: Video, sampling: ClipSampling) -> dict[str, NDArray[np.float64]]:
+def _read(video: Video) -> dict[str, NDArray[np.float64]]:
     path = Path(video.path).with_suffix(".npz")
     if not path.exists():
         raise ValueError(
@@ -54,8 +67,10 @@ def _targets(video: Video, sampling: ClipSampling) -> dict[str, NDArray[np.float
         raise ValueError(
             f"{path} was written without the factor 'background': delete {path.parents[1]} and render it again"
         )
-    times = np.arange(len(factors["positions"]), dtype=np.float64)
-    frame = int(spread_clips(times, sampling)[0, -1])
+    return factors
+
+
+def _targets(factors: Factors, frame: int) -> dict[str, NDArray[np.float64]]:
     angle_n2 = 2 * np.pi * factors["positions"][frame]
     shape_n = factors["shapes"][frame]
     return {

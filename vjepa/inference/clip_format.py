@@ -63,65 +63,77 @@ class Frames:
 
     Attributes:
         video_TCHW: uint8, transformed.
+        numbers: of each in the video, int64 ``(T,)``.
         starts: seconds at which each is shown, from the video's first frame.
         period: seconds that each lasts.
         path: where they are from.
     """
 
     video_TCHW: Tensor
+    numbers: np.ndarray
     starts: np.ndarray
     period: float
     path: str
 
 
 def read_frames(
-    path: str, clip: ClipFormat, *, last: int | None = None, end: float | None = None, reader: str = "auto"
+    path: str,
+    clip: ClipFormat,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
 ) -> Frames:
-    """Frames of a video, up to `end`, at a model's rate.
+    """Frames of a part of a video at a model's rate.
 
     Args:
         path: as of `vjepa.open_video`.
-        last: only so many, ending at `end`: no others are decoded. None gives all from the beginning.
-        end: seconds; nothing that is shown from then on is looked at. None is the end of the video.
+        first: only so many, from `start` on; fewer where the part is shorter.
+        last: or so many before `end`; ValueError where the part is shorter. No others than wanted are decoded.
+        start, end: of the part, in seconds; nothing that is shown from `end` on is looked at. None is all of it.
 
     Raises:
-        ValueError: the video is shorter than `last` frames.
-        VideoDecodeError: it cannot be read.
+        ValueError: the part is shorter than `last` frames, or empty.
+        VideoDecodeError: the video cannot be read.
     """
-    with open_video(path, reader) as video:
+    with open_video(path) as video:
         timestamps = video.timestamps
         lasting = float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1 / 25
         over = float(timestamps[-1]) + lasting
-        close = over if end is None else min(end, over)
-        starts, index_T = _moments(timestamps, clip, close, from_end=last is not None)
-        if last is not None and len(index_T) < last:
+        part = (start or 0.0, over if end is None else min(end, over))
+        starts, number_T = _moments(timestamps, clip, part, from_end=last is not None)
+        if len(number_T) < (last or 1):
             raise ValueError(
-                f"{path} has {len(index_T)} frames at the model's rate before {close:.3f} s, but {last} are needed: give a "
-                "longer video or a later end, or a shorter context"
+                f"{path} has {len(number_T)} frames at the model's rate from {part[0]:.3f} to {part[1]:.3f} s, and "
+                f"{last or 1} are needed: give a longer video or a later end, or a shorter context"
             )
-        first = 0 if last is None else len(index_T) - last
-        frames_TCHW = clip.transform(video.get_frames(index_T[first:]))
+        wanted = slice(-last, None) if last is not None else slice(first)
+        frames_TCHW = clip.transform(video.get_frames(number_T[wanted]))
     period = (clip.stride or 1) * lasting if clip.fps is None else 1 / clip.fps
-    return Frames(frames_TCHW.contiguous(), starts[first:], period, path)
+    return Frames(frames_TCHW.contiguous(), number_T[wanted], starts[wanted], period, path)
 
 
 def _moments(
-    timestamps: np.ndarray, clip: ClipFormat, close: float, *, from_end: bool
+    timestamps: np.ndarray, clip: ClipFormat, part: tuple[float, float], *, from_end: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Moments at the model's rate before `close`, and the frames that are shown then.
+    """Moments at the model's rate within a part of a video, and the numbers of the frames that are shown then.
 
-    Counted from the end, the last moment is one period before `close`; else the first is the video's first frame.
+    Counted from the end, the last moment is one period before the part's end; else the first is its beginning.
     """
+    begin, close = part
     if clip.fps is not None:
         period = 1 / clip.fps
-        count = int(np.floor(close / period + TICK))
-        starts = np.arange(count) * period + (close - count * period if from_end else 0.0)
-        index_T = np.searchsorted(timestamps, starts + TICK, side="right") - 1
-        return starts, index_T.clip(0)
+        count = max(int(np.floor((close - begin) / period + TICK)), 0)
+        starts = np.arange(count) * period + (close - count * period if from_end else begin)
+        number_T = np.searchsorted(timestamps, starts + TICK, side="right") - 1
+        return starts, number_T.clip(0)
     stride = clip.stride or 1
-    shown = int(np.searchsorted(timestamps, close - TICK, side="left"))
-    index_T = np.arange((shown - 1) % stride if from_end else 0, shown, stride)
-    return timestamps[index_T], index_T
+    first, shown = (int(np.searchsorted(timestamps, moment - TICK, side="left")) for moment in part)
+    if from_end and shown > first:
+        first += (shown - 1 - first) % stride
+    number_T = np.arange(first, shown, stride)
+    return timestamps[number_T], number_T
 
 
 def as_bytes(frames: Tensor | np.ndarray | Sequence[Any]) -> Tensor:

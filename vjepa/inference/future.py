@@ -82,18 +82,18 @@ class FuturePredictor:
         if fps is not None and not fps > 0:
             raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
         self.world = world
-        self.clip = ClipFormat.of(world) if world.predictor is not None else None
-        self.window: Window = window_of(world, *world.config["clip"]["size"], context_steps, mask_token)
-        if world.predictor is None or self.clip is None:
+        if world.decoder is not None:
             raise ValueError(
                 "the model predicts pixels, not embeddings: use vjepa.surprise or tools/reconstruct.py, or give a JEPA"
             )
+        self.clip = ClipFormat.of(world)
+        height, width = self.clip.size
+        self.window: Window = window_of(world, height, width, context_steps, mask_token)
         self.fps = fps
         self.reset()
 
     def reset(self) -> None:
         """Forget all that was observed."""
-        assert self.clip is not None
         self._observation = Observation(self.world, self.window, self.clip, self.fps)
 
     @property
@@ -134,7 +134,6 @@ class FuturePredictor:
         return self
 
     def _observe_files(self, paths: Sequence[str], end: float | None) -> None:
-        assert self.clip is not None
         last = self.window.context_steps * self.world.encoder.tubelet.t
         clips = [read_frames(path, self.clip, last=last, end=end) for path in paths]
         periods = {round(clip.period, 9) for clip in clips}

@@ -109,7 +109,8 @@ def surprise(
         video_TCHW = frames.video_TCHW
         depth = world.encoder.tubelet.t
         seconds = frames.starts[: len(frames.starts) // depth * depth : depth]
-    window = window_of(world, *video_TCHW.shape[-2:], None, mask_token)
+    height, width = video_TCHW.shape[-2:]
+    window = window_of(world, height, width, mask_token=mask_token)
     contexts = tuple(range(1, window.grid.t) if context_steps is None else context_steps)
     windows_XTCHW = sliding_windows(video_TCHW, window.grid.t, world.encoder.tubelet.t)
     parts = [
@@ -158,7 +159,7 @@ def window_errors(world: WorldModel, video_BTCHW: Tensor, window: Window) -> Ten
     else:
         assert world.decoder is not None
         context_BKD = world.encoder(world.normalizer(seen_BTCHW), class_token=True)
-        predicted_BMY = _decode_rest(world, context_BKD, window)
+        predicted_BMY = predict_rest(world.decoder, context_BKD, window)
         normalizer = world.normalizer
         tubelets_BNP = patchify(video_BTCHW.transpose(1, 2), world.encoder.tubelet)
         target_BNY = pixel_targets(
@@ -168,16 +169,6 @@ def window_errors(world: WorldModel, video_BTCHW: Tensor, window: Window) -> Ten
     error_BM = (predicted_BMY - target_BMY).abs().mean(dim=-1)
     error_BN = torch.nn.functional.pad(error_BM, (window.context_steps * window.plane, 0), value=torch.nan)
     return error_BN.unflatten(1, window.grid)
-
-
-def _decode_rest(world: WorldModel, context_BKD: Tensor, window: Window) -> Tensor:
-    assert world.decoder is not None
-    index_N = torch.arange(window.grid.size, device=context_BKD.device)
-    context_K, target_M = index_N.tensor_split([window.context_steps * window.plane])
-    batch = len(context_BKD)
-    return world.decoder(
-        context_BKD, context_K.expand(batch, -1), target_M.expand(batch, -1), window.grid, window.mask_token
-    )
 
 
 def _normalisation(world: WorldModel) -> str:
