@@ -1,0 +1,224 @@
+"""Errors of predicted embeddings, beside those of predictions that need no model, with intervals over clips.
+
+    copy_last   embeddings of the context's last step, of the context encoded by itself
+    linear      the last step plus its difference from the one before, times the horizon; needs two steps
+    mean        mean of the other clips' true embeddings at this horizon and place
+    shuffled    the prediction, held against another clip's truth: how much of it is about this clip
+
+Shape letters as in `vjepa.tokens`; V clips, F horizons, S tokens of a time step, Y the width of what is predicted, Q
+draws of a bootstrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from vjepa.inference.clip_format import ClipFormat
+from vjepa.inference.forecast import Window, encode_context, roll_out, window_of
+from vjepa.models.world import WorldModel
+
+BASELINES = ("copy_last", "mean", "linear", "shuffled")
+BATCH = 32
+_DRAWS, _SEED = 1000, 0
+
+Errors = Mapping[str, Tensor]  # (V, F) by what was predicted
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and its 95 % interval over clips, by a seeded bootstrap."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class HorizonReport:
+    """What holds of one horizon.
+
+    Attributes:
+        step: time steps after the context.
+        seconds: to the end of the step; None where videos differ in their rate.
+        rolled_out: whether it is past the window that the model was trained with.
+        l1, cosine: mean absolute error, and 1 - cosine, of predicted and true embeddings.
+        skill: ``1 - l1 / l1 of the baseline``, by baseline: 0 is no better. None for one that does not exist.
+        cosine_skill: the same of the cosine error.
+        read_out: R2 of position and velocity at this step, read by one ridge regression off true (``true``), predicted
+            (``predicted``), and copied (``copy_last``) embeddings; of rendered videos alone, else None.
+    """
+
+    step: int
+    seconds: float | None
+    rolled_out: bool
+    l1: Figure
+    cosine: Figure
+    skill: dict[str, Figure | None]
+    cosine_skill: dict[str, Figure | None]
+    read_out: dict[str, dict[str, float]] | None
+
+
+class Embedded(NamedTuple):
+    """Embeddings of clips: true and predicted ones of the steps that follow the context, and of its own last steps."""
+
+    true_VFSY: Tensor
+    predicted_VFSY: Tensor
+    last_VSY: Tensor
+    before_VSY: Tensor | None
+
+
+def window_and_last(
+    world: WorldModel, steps: int | None, context_steps: int | None = None, mask_token: int | None = None
+) -> tuple[Window, int]:
+    """How the model is asked, and the last horizon: `steps`, or twice as far as the window goes."""
+    if world.predictor is None:
+        raise ValueError(
+            "the model has no predictor of embeddings, so its future cannot be held against anything: give a JEPA, or look "
+            "at a pixel model with vjepa.surprise and tools/reconstruct.py"
+        )
+    height, width = ClipFormat.of(world).size
+    window = window_of(world, height, width, context_steps, mask_token)
+    last = 2 * window.rest if steps is None else steps
+    if last < 1:
+        raise ValueError(f"steps is {steps}: give the last horizon, 1 or more")
+    return window, last
+
+
+@torch.no_grad()
+def embed_clips(
+    world: WorldModel, video_VTCHW: Tensor, window: Window, last: int, progress: bool = False
+) -> Embedded:
+    """What the model says of clips of `context_steps` and `last` time steps, uint8; on the CPU."""
+    device = next(world.parameters()).device
+    parts = []
+    for video_BTCHW in tqdm(video_VTCHW.split(BATCH), desc="predicting", disable=not progress):
+        video_BTCHW = video_BTCHW.to(device)
+        context_BTCHW = video_BTCHW[:, : window.context_steps * world.encoder.tubelet.t]
+        predicted_BNY = roll_out(world, encode_context(world, context_BTCHW), window, last)
+        seen_BtSY = world.embed_targets(context_BTCHW).unflatten(1, (-1, window.plane))
+        true_BFSY = true_embeddings(world, video_BTCHW, window, last)
+        parts.append((true_BFSY.cpu(), predicted_BNY.unflatten(1, (last, -1)).cpu(), seen_BtSY[:, -2:].cpu()))
+    true_VFSY, predicted_VFSY, seen_VtSY = (torch.cat(column) for column in zip(*parts, strict=True))
+    before_VSY = seen_VtSY[:, -2] if window.context_steps > 1 else None
+    return Embedded(true_VFSY, predicted_VFSY, seen_VtSY[:, -1], before_VSY)
+
+
+def true_embeddings(world: WorldModel, video_BTCHW: Tensor, window: Window, last: int) -> Tensor:
+    """What the target network says of the steps after a context, ``(B, last, S, Y)``, of windows as in training.
+
+    Of the window that begins with the context; for later steps, of the window that ends with the step.
+    """
+    depth, steps = world.encoder.tubelet.t, window.grid.t
+
+    def embedded(end: int) -> Tensor:
+        frames_BTCHW = video_BTCHW[:, max(end - steps, 0) * depth : end * depth]
+        return world.embed_targets(frames_BTCHW).unflatten(1, (-1, window.plane))
+
+    rows = list(embedded(min(steps, window.context_steps + last))[:, window.context_steps :].unbind(1))
+    rows += [embedded(window.context_steps + step)[:, -1] for step in range(len(rows) + 1, last + 1)]
+    return torch.stack(rows, dim=1)
+
+
+def horizon_reports(
+    embedded: Embedded,
+    window: Window,
+    step_seconds: float | None,
+    read_outs: Sequence[dict[str, dict[str, float]]] | None = None,
+) -> tuple[HorizonReport, ...]:
+    """Errors, skills and their intervals at every horizon; of two clips or more."""
+    clips, last = embedded.true_VFSY.shape[:2]
+    if clips < 2:
+        raise ValueError(f"{clips} clip has no other to be compared with: give a longer video, or several")
+    l1, cosine = (_errors(measure, embedded) for measure in (_l1, _cosine))
+    reports = []
+    for row in range(last):
+        draws_QV = np.random.default_rng([_SEED, row]).integers(clips, size=(_DRAWS, clips))
+        reports.append(
+            HorizonReport(
+                step=row + 1,
+                seconds=None if step_seconds is None else (row + 1) * step_seconds,
+                rolled_out=row >= window.rest,
+                l1=_mean(l1["predicted"][:, row], draws_QV),
+                cosine=_mean(cosine["predicted"][:, row], draws_QV),
+                skill=_skills(l1, row, draws_QV),
+                cosine_skill=_skills(cosine, row, draws_QV),
+                read_out=None if read_outs is None else read_outs[row],
+            )
+        )
+    return tuple(reports)
+
+
+def skill_table(reports: Sequence[HorizonReport]) -> str:
+    """One line a horizon, for people: skills over the baselines, and their intervals."""
+    heads = "".join(f"{name:>21}" for name in BASELINES)
+    lines = [f"{'step':>4} {'seconds':>8} {'L1':>7}  1 - L1 / L1 of {heads}"]
+    for report in reports:
+        seconds = "-" if report.seconds is None else f"{report.seconds:.2f}"
+        skills = "".join(f"{_shown(report.skill[name]):>21}" for name in BASELINES)
+        how = "  rolled out" if report.rolled_out else ""
+        lines.append(f"{report.step:>4} {seconds:>8} {report.l1.value:>7.3f}  {'':>15}{skills}{how}")
+    return "\n".join(lines)
+
+
+def _shown(figure: Figure | None) -> str:
+    return "-" if figure is None else f"{figure.value:+.2f} ({figure.low:+.2f} {figure.high:+.2f})"
+
+
+def _baselines(embedded: Embedded) -> dict[str, Tensor]:
+    true_VFSY = embedded.true_VFSY
+    last_VFSY = embedded.last_VSY.unsqueeze(1).expand_as(true_VFSY)
+    baselines = {
+        "copy_last": last_VFSY,
+        "mean": (true_VFSY.sum(dim=0) - true_VFSY) / (len(true_VFSY) - 1),
+    }
+    if embedded.before_VSY is not None:
+        horizon_F11 = torch.arange(1, true_VFSY.shape[1] + 1).view(-1, 1, 1)
+        change_V1SY = (embedded.last_VSY - embedded.before_VSY).unsqueeze(1)
+        baselines["linear"] = last_VFSY + horizon_F11 * change_V1SY
+    return baselines
+
+
+def _l1(first: Tensor, second: Tensor) -> Tensor:
+    return (first - second).abs().mean(dim=(-2, -1))
+
+
+def _cosine(first: Tensor, second: Tensor) -> Tensor:
+    return 1 - F.cosine_similarity(first, second, dim=-1).mean(dim=-1)
+
+
+def _errors(measure: Callable[[Tensor, Tensor], Tensor], embedded: Embedded) -> Errors:
+    true_VFSY, predicted_VFSY = embedded.true_VFSY, embedded.predicted_VFSY
+    errors = {name: measure(baseline, true_VFSY) for name, baseline in _baselines(embedded).items()}
+    errors["shuffled"] = measure(predicted_VFSY, true_VFSY.roll(1, dims=0))
+    return {**errors, "predicted": measure(predicted_VFSY, true_VFSY)}
+
+
+def _mean(error_V: Tensor, draws_QV: NDArray[np.int64]) -> Figure:
+    values_V = error_V.double().numpy()
+    return _figure(values_V.mean(), values_V[draws_QV].mean(axis=1))
+
+
+def _skills(errors: Errors, row: int, draws_QV: NDArray[np.int64]) -> dict[str, Figure | None]:
+    """Clip by clip paired: both means are over the same draws."""
+    predicted_V = errors["predicted"][:, row].double().numpy()
+    skills: dict[str, Figure | None] = dict.fromkeys(BASELINES)
+    for name in BASELINES:
+        if name in errors:
+            baseline_V = errors[name][:, row].double().numpy()
+            drawn_Q = 1 - predicted_V[draws_QV].mean(axis=1) / baseline_V[draws_QV].mean(axis=1)
+            skills[name] = _figure(1 - predicted_V.mean() / baseline_V.mean(), drawn_Q)
+    return skills
+
+
+def _figure(value: float, drawn_Q: NDArray[np.float64]) -> Figure:
+    low, high = np.quantile(drawn_Q, [0.025, 0.975])
+    return Figure(float(value), float(low), float(high))
