@@ -84,16 +84,26 @@ def ridge_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) 
         raise ValueError(
             "a target is the same for all videos of a part, so there is no variance to explain: leave it out"
         )
-    (train_VD, test_VD), (train_VF, test_VF) = (
-        _standardised(train[0], test[0]),
-        _standardised(train[1], test[1]),
-    )
+    predicted_VF = ridge_predictions(train, test[0])
+    test_VF = test[1].double()
+    return 1 - (predicted_VF - test_VF).square().mean(dim=0) / test_VF.var(dim=0, unbiased=False)
+
+
+def ridge_predictions(train: tuple[Tensor, Tensor], others_XD: Tensor) -> Tensor:
+    """What a ridge regression that was fitted on `train` says of other videos' features, ``(X, F)``.
+
+    Args:
+        train: as of `ridge_regression`.
+        others_XD: features ``(X, D)``.
+    """
+    train_VD, others_XD = _standardised(train[0], others_XD)
+    mean_F, std_F = train[1].double().mean(dim=0), train[1].double().std(dim=0).clamp_min(1e-8)
+    train_VF = (train[1].double() - mean_F) / std_F
     held_V = torch.arange(len(train_VD)) % _FOLDS == 0
     path_SVF = _ridge_path(train_VD[~held_V], train_VF[~held_V], train_VD[held_V])
     best_F = (path_SVF - train_VF[held_V]).square().mean(dim=1).argmin(dim=0)
-    path_SVF = _ridge_path(train_VD, train_VF, test_VD)
-    predicted_VF = path_SVF[best_F, :, torch.arange(len(best_F))].T
-    return 1 - (predicted_VF - test_VF).square().mean(dim=0) / test_VF.var(dim=0, unbiased=False)
+    path_SXF = _ridge_path(train_VD, train_VF, others_XD)
+    return path_SXF[best_F, :, torch.arange(len(best_F))].T * std_F + mean_F
 
 
 def _ridge_path(features_VD: Tensor, wanted_VF: Tensor, others_XD: Tensor) -> Tensor:
