@@ -1,0 +1,267 @@
+"""Predict what comes next in videos: embeddings, how good they are, and pictures.
+
+    python tools/predict.py --model runs/quickstart --videos video.mp4
+    python tools/predict.py --model runs/quickstart --videos videos.csv --seconds 0.5 1.0 --film
+
+At every time step of every video that has a whole context before it, the model predicts the embeddings of the steps to
+come, from the context's frames alone. Writes to --output
+    NAME.safetensors  (or .npz) predicted embeddings (contexts, horizons, h, w, width), with their metadata
+    NAME.png          frames; colours of true and predicted embeddings (one basis for the video); the true frames that are
+                      most like each prediction; surprise over the frame and over time; NAME.mp4 with --film
+    future.json       errors, baselines and skills at every horizon, over all contexts of all videos
+Exit status: 0 done, 2 arguments that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import vjepa.cpu_threads  # noqa: F401  (before torch)
+
+# isort: split
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from vjepa import build
+from vjepa.data.manifest import VIDEO_SUFFIXES, Video
+from vjepa.evaluation.future_picture import EmbeddingColours, draw_future, nearest_steps, write_future_film
+from vjepa.evaluation.future_skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
+from vjepa.inference.clip_format import ClipFormat, Frames, read_frames
+from vjepa.inference.forecast import Window
+from vjepa.inference.surprise import sliding_windows, surprise
+from vjepa.models.world import WorldModel
+from vjepa.weights import from_pretrained
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        _predict(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="folder of a run or of a model")
+    parser.add_argument("--videos", required=True, help="a video, a folder of videos, or a manifest")
+    parser.add_argument("--context", type=int, help="time steps to look at (default: as in training)")
+    horizons = parser.add_mutually_exclusive_group()
+    horizons.add_argument(
+        "--steps", type=int, nargs="+", help="horizons in time steps (default: twice the window's)"
+    )
+    horizons.add_argument("--seconds", type=float, nargs="+", help="horizons in seconds")
+    parser.add_argument(
+        "--which",
+        choices=["target_encoder", "encoder"],
+        help="network that encodes (default: the target encoder)",
+    )
+    parser.add_argument(
+        "--format", choices=["safetensors", "npz"], default="safetensors", help="of the embeddings"
+    )
+    parser.add_argument("--film", action="store_true", help="write an .mp4 of every video, too")
+    parser.add_argument(
+        "--pictures", type=int, default=8, help="videos that get a picture, at most (default 8)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda, cuda:1 ... (default auto)")
+    parser.add_argument("--output", help="folder (default: future/ in the model's)")
+    return parser
+
+
+def _predict(options: argparse.Namespace) -> None:
+    if options.pictures < 0:
+        raise ValueError(f"--pictures is {options.pictures}: give 0 or more")
+    world = from_pretrained(options.model, options.which).to(_device(options.device))
+    videos = _videos(options.videos)
+    folder = Path(options.output or Path(options.model) / "future")
+    window, _ = window_and_last(world, None, options.context)
+    found: list[Embedded] = []
+    durations: set[float] = set()
+    horizons: list[int] = []
+    names = _names(videos)
+    for number, video in enumerate(tqdm(videos, unit="video", disable=len(videos) == 1)):
+        frames = read_frames(video.path, ClipFormat.of(world), start=video.start, end=video.end)
+        duration = frames.period * world.encoder.tubelet.t
+        horizons = _horizons(options, window, duration)
+        embedded = _embed_video(world, frames, window, max(horizons))
+        found.append(embedded)
+        durations.add(round(duration, 9))
+        folder.mkdir(parents=True, exist_ok=True)
+        _save(folder / names[number], embedded, horizons, window, frames, world, options.format)
+        if number < options.pictures:
+            _draw(folder / names[number], world, frames, embedded, window, options.film)
+    _report(folder, found, horizons, window, durations.pop() if len(durations) == 1 else None, options)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return Accelerator().device
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"--device is {name}, which this machine does not have: give cpu, or auto"
+        ) from error
+    return device
+
+
+def _videos(source: str) -> list[Video]:
+    if Path(source).suffix.lower() in VIDEO_SUFFIXES:
+        return [Video(str(Path(source).absolute()))]
+    return [dataclasses.replace(video, label=None) for video in build.read_source(source)]
+
+
+def _names(videos: Sequence[Video]) -> list[str]:
+    """File names without their ending, numbered where they are not unique."""
+    stems = [Path(video.path).stem for video in videos]
+    return [stem if stems.count(stem) == 1 else f"{stem}_{number}" for number, stem in enumerate(stems)]
+
+
+def _horizons(options: argparse.Namespace, window: Window, duration: float) -> list[int]:
+    if options.seconds is not None:
+        horizons = [math.ceil(seconds / duration - 1e-6) for seconds in options.seconds]
+    else:
+        horizons = options.steps or list(range(1, 2 * window.rest + 1))
+    if min(horizons) < 1:
+        raise ValueError(
+            f"horizons are {options.seconds or options.steps}: the future begins after the context, so give numbers above 0"
+        )
+    return sorted(set(horizons))
+
+
+def _embed_video(world: WorldModel, frames: Frames, window: Window, last: int) -> Embedded:
+    """Of every context of a video that has `last` steps after it."""
+    steps, depth = window.context_steps + last, world.encoder.tubelet.t
+    if len(frames.video_TCHW) < steps * depth:
+        raise ValueError(
+            f"{frames.path} has {len(frames.video_TCHW)} frames at the model's rate; a context of {window.context_steps} and a "
+            f"horizon of {last} time steps of {depth} frames need {steps * depth}: give a longer video, fewer --steps, or a "
+            "shorter --context"
+        )
+    return embed_clips(world, sliding_windows(frames.video_TCHW, steps, depth), window, last)
+
+
+def _save(
+    path: Path,
+    embedded: Embedded,
+    horizons: Sequence[int],
+    window: Window,
+    frames: Frames,
+    world: WorldModel,
+    kind: str,
+) -> None:
+    """Predicted embeddings with all that one must know to use them."""
+    depth, duration = world.encoder.tubelet.t, frames.period * world.encoder.tubelet.t
+    chosen_XFSY = embedded.predicted_VFSY[:, [horizon - 1 for horizon in horizons]]
+    predicted = chosen_XFSY.unflatten(2, (window.grid.h, window.grid.w)).contiguous()
+    ends = [
+        float(frames.starts[(row + window.context_steps) * depth - 1] + frames.period)
+        for row in range(len(predicted))
+    ]
+    metadata = {
+        "video": frames.path,
+        "steps": list(horizons),
+        "seconds": [horizon * duration for horizon in horizons],
+        "context_steps": window.context_steps,
+        "grid": [window.grid.h, window.grid.w],
+        "encoder": world.config["which"],
+        "mask_token": window.mask_token,
+        "normalisation": world.config["future"]["normalisation"],
+    }
+    tensors = {"predicted": predicted, "context_end": torch.tensor(ends, dtype=torch.float64)}
+    if kind == "npz":
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        np.savez(path.with_name(f"{path.name}.npz"), metadata=json.dumps(metadata), **arrays)  # type: ignore[arg-type]
+        return
+    text = {name: json.dumps(value) for name, value in metadata.items()}
+    save_file(tensors, path.with_name(f"{path.name}.safetensors"), metadata=text)
+
+
+def _draw(
+    path: Path, world: WorldModel, frames: Frames, embedded: Embedded, window: Window, film: bool
+) -> None:
+    """Picture and film of a video: horizon 1, and the last that is predicted at once."""
+    depth, context = world.encoder.tubelet.t, window.context_steps
+    steps = len(frames.video_TCHW) // depth
+    frames_UCHW = frames.video_TCHW[: steps * depth].unflatten(0, (steps, depth))[:, depth // 2]
+    far = min(window.rest, embedded.true_VFSY.shape[1])
+    place = (window.grid.h, window.grid.w)
+    true_USY = _in_time(embedded.true_VFSY, 1, context, steps)
+    colours = EmbeddingColours(embedded.true_VFSY[:, 0].flatten(0, 1))
+    rows = {"true": colours(true_USY.unflatten(1, place))}
+    for horizon in sorted({1, far}):
+        predicted_USY = _in_time(embedded.predicted_VFSY, horizon, context, steps)
+        rows[f"predicted, {horizon} ahead"] = colours(predicted_USY.unflatten(1, place))
+    nearest_X = nearest_steps(embedded.predicted_VFSY[:, 0], embedded.true_VFSY[:, 0])
+    retrieved = torch.full((steps, *frames_UCHW.shape[2:], 3), torch.nan)
+    retrieved[context : context + len(nearest_X)] = frames_UCHW[nearest_X + context].permute(0, 2, 3, 1) / 255
+    rows["nearest to prediction"] = retrieved
+    curve_U = map_Uhw = None
+    if steps >= window.grid.t:
+        found = surprise(world, frames.video_TCHW)
+        curve_U, map_Uhw = found.curve, found.map_Thw
+    seconds = frames.starts[: steps * depth : depth].tolist()
+    draw_future(frames_UCHW, rows, curve_U, map_Uhw, seconds, path.with_name(f"{path.name}.png"))
+    if film:
+        rate = 1 / (frames.period * depth)
+        write_future_film(frames_UCHW, rows, map_Uhw, path.with_name(f"{path.name}.mp4"), rate)
+
+
+def _in_time(embeddings_XFSY: Tensor, horizon: int, context: int, steps: int) -> Tensor:
+    """Embeddings of one horizon at the time steps that they are of, ``(U, S, Y)``; NaN elsewhere."""
+    placed_USY = torch.full((steps, *embeddings_XFSY.shape[2:]), torch.nan)
+    first = context + horizon - 1
+    placed_USY[first : first + len(embeddings_XFSY)] = embeddings_XFSY[:, horizon - 1]
+    return placed_USY
+
+
+def _report(
+    folder: Path,
+    found: Sequence[Embedded],
+    horizons: Sequence[int],
+    window: Window,
+    duration: float | None,
+    options: argparse.Namespace,
+) -> None:
+    last = min(len(embedded.true_VFSY[0]) for embedded in found)
+    befores = [embedded.before_VSY for embedded in found if embedded.before_VSY is not None]
+    together = Embedded(
+        torch.cat([embedded.true_VFSY[:, :last] for embedded in found]),
+        torch.cat([embedded.predicted_VFSY[:, :last] for embedded in found]),
+        torch.cat([embedded.last_VSY for embedded in found]),
+        torch.cat(befores) if befores else None,
+    )
+    reports = [report for report in horizon_reports(together, window, duration) if report.step in horizons]
+    figures: dict[str, Any] = {
+        "model": options.model,
+        "videos": len(found),
+        "contexts": len(together.true_VFSY),
+        "horizons": [dataclasses.asdict(report) for report in reports],
+    }
+    (folder / "future.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print(
+        f"{len(together.true_VFSY)} contexts of {len(found)} videos; intervals are over contexts, which overlap in time"
+    )
+    print(skill_table(reports))
+    print(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
