@@ -97,8 +97,9 @@ def _predict(options: argparse.Namespace) -> None:
     names = _names(videos)
     for number, video in enumerate(tqdm(videos, unit="video", disable=len(videos) == 1)):
         frames = read_frames(video.path, ClipFormat.of(world), start=video.start, end=video.end)
-        duration = frames.period * world.encoder.tubelet.t
-        horizons = _horizons(options, window, duration)
+        depth = world.encoder.tubelet.t
+        duration = frames.period * depth
+        horizons = _horizons(options, window, len(frames.video_TCHW) // depth, duration)
         embedded = _embed_video(world, frames, window, max(horizons))
         found.append(embedded)
         durations.add(round(duration, 9))
@@ -134,11 +135,13 @@ def _names(videos: Sequence[Video]) -> list[str]:
     return [stem if stems.count(stem) == 1 else f"{stem}_{number}" for number, stem in enumerate(stems)]
 
 
-def _horizons(options: argparse.Namespace, window: Window, duration: float) -> list[int]:
+def _horizons(options: argparse.Namespace, window: Window, steps: int, duration: float) -> list[int]:
+    """In time steps, for a video of so many; without a wish, twice as far as the window goes, or as the video lasts."""
     if options.seconds is not None:
         horizons = [math.ceil(seconds / duration - 1e-6) for seconds in options.seconds]
     else:
-        horizons = options.steps or list(range(1, 2 * window.rest + 1))
+        most = max(min(2 * window.rest, steps - window.context_steps), 1)
+        horizons = options.steps or list(range(1, most + 1))
     if min(horizons) < 1:
         raise ValueError(
             f"horizons are {options.seconds or options.steps}: the future begins after the context, so give numbers above 0"
