@@ -93,13 +93,14 @@ def _predict(options: argparse.Namespace) -> None:
     window, _ = window_and_last(world, None, options.context)
     found: list[Embedded] = []
     durations: set[float] = set()
-    horizons: list[int] = []
+    asked: set[int] = set()
     names = _names(videos)
     for number, video in enumerate(tqdm(videos, unit="video", disable=len(videos) == 1)):
         frames = read_frames(video.path, ClipFormat.of(world), start=video.start, end=video.end)
         depth = world.encoder.tubelet.t
         duration = frames.period * depth
         horizons = _horizons(options, window, len(frames.video_TCHW) // depth, duration)
+        asked |= set(horizons)
         embedded = _embed_video(world, frames, window, max(horizons))
         found.append(embedded)
         durations.add(round(duration, 9))
@@ -107,7 +108,7 @@ def _predict(options: argparse.Namespace) -> None:
         _save(folder / names[number], embedded, horizons, window, frames, world, options.format)
         if number < options.pictures:
             _draw(folder / names[number], world, frames, embedded, window, options.film)
-    _report(folder, found, horizons, window, durations.pop() if len(durations) == 1 else None, options)
+    _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, options)
 
 
 def _device(name: str) -> torch.device:
@@ -238,12 +239,12 @@ def _in_time(embeddings_XFSY: Tensor, horizon: int, context: int, steps: int) ->
 def _report(
     folder: Path,
     found: Sequence[Embedded],
-    horizons: Sequence[int],
+    asked: set[int],
     window: Window,
     duration: float | None,
     options: argparse.Namespace,
 ) -> None:
-    last = min(len(embedded.true_VFSY[0]) for embedded in found)
+    last = min(len(embedded.true_VFSY[0]) for embedded in found)  # what all videos are long enough for
     befores = [embedded.before_VSY for embedded in found if embedded.before_VSY is not None]
     together = Embedded(
         torch.cat([embedded.true_VFSY[:, :last] for embedded in found]),
@@ -251,7 +252,7 @@ def _report(
         torch.cat([embedded.last_VSY for embedded in found]),
         torch.cat(befores) if befores else None,
     )
-    reports = [report for report in horizon_reports(together, window, duration) if report.step in horizons]
+    reports = [report for report in horizon_reports(together, window, duration) if report.step in asked]
     figures: dict[str, Any] = {
         "model": options.model,
         "videos": len(found),

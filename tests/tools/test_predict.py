@@ -1,0 +1,121 @@
+"""The tool as a user runs it: one file, a folder, a manifest; what it writes; what it refuses."""
+
+import json
+
+import av
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+import vjepa
+from tests.inference.conftest import make_world
+from tools.predict import main
+from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.evaluation.future_picture import EmbeddingColours, nearest_steps
+from vjepa.weights import save_pretrained
+
+
+@pytest.fixture
+def model(tmp_path):
+    world = make_world()
+    state = {name.replace("encoder.", "target_encoder.", 1) if name.startswith("encoder.") else name: tensor
+             for name, tensor in world.state_dict().items()}  # fmt: skip
+    save_pretrained(tmp_path / "model", state, world.config)
+    return str(tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("videos")
+    write_videos(place, WorldSettings(size=16, frames=24), num_videos=3, seed=0)
+    return place
+
+
+def test_one_video(model, folder, tmp_path, capsys):
+    video = folder / "videos" / "000000.mp4"
+    assert (
+        main(
+            ["--model", model, "--videos", str(video), "--film", "--output", str(tmp_path), "--device", "cpu"]
+        )
+        == 0
+    )
+    assert "2 contexts of 1 videos" in capsys.readouterr().out
+    with safe_open(tmp_path / "000000.safetensors", "pt") as file:
+        metadata, predicted = file.metadata(), file.get_tensor("predicted")
+        ends = file.get_tensor("context_end")
+    assert predicted.shape == (2, 6, 2, 2, 24)
+    assert json.loads(metadata["normalisation"]) == "layer_norm"
+    assert json.loads(metadata["steps"]) == [1, 2, 3, 4, 5, 6]
+    with vjepa.open_video(str(video)) as reader:
+        frames, period = reader.get_frames(range(24)), float(reader.timestamps[1])
+    assert ends.tolist() == pytest.approx([10 * period, 12 * period])
+    expected = vjepa.FuturePredictor(vjepa.from_pretrained(model)).observe(frames[2:12]).rollout(steps=6)
+    torch.testing.assert_close(predicted[1:], expected.embeddings_BFhwY, atol=1e-5, rtol=1e-5)
+    assert (tmp_path / "000000.png").stat().st_size > 10_000
+    with av.open(str(tmp_path / "000000.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 12
+    figures = json.loads((tmp_path / "future.json").read_text())
+    assert [horizon["step"] for horizon in figures["horizons"]] == [1, 2, 3, 4, 5, 6]
+    assert set(figures["horizons"][0]["skill"]) == {"copy_last", "mean", "linear", "shuffled"}
+
+
+def test_a_folder_and_a_manifest_give_the_same(model, folder, tmp_path):
+    for name, source in (("a", folder / "videos"), ("b", folder / "manifest.csv")):
+        arguments = ["--model", model, "--videos", str(source), "--output", str(tmp_path / name)]
+        assert (
+            main([*arguments, "--seconds", "0.3", "--format", "npz", "--pictures", "1", "--device", "cpu"])
+            == 0
+        )
+    first, second = (np.load(tmp_path / name / "000002.npz") for name in "ab")
+    assert np.array_equal(first["predicted"], second["predicted"])
+    assert first["predicted"].shape[1] == 1
+    assert json.loads(str(first["metadata"]))["steps"] == [2]  # 8 frames a second: .3 s is in the second step
+    assert len(list((tmp_path / "a").glob("*.png"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--steps", "0"], "future begins after the context"),
+        (["--steps", "20"], "a horizon of 20 time steps"),
+        (["--context", "8"], "give 1 to 7"),
+        (["--model", "nowhere"], "is not a model"),
+        (["--videos", "nowhere.mp4"], "no such file"),
+        (["--device", "cuda:77"], "does not have"),
+        (["--pictures", "-1"], "--pictures is -1"),
+        (["--which", "encoder"], "choose with which="),
+    ],
+)
+def test_what_cannot_be_done_is_said(changes, message, model, folder, capsys):
+    video = str(folder / "videos" / "000000.mp4")
+    assert main(["--model", model, "--videos", video, "--device", "cpu", *changes]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_model_without_predictor_is_refused(tmp_path, folder, capsys):
+    world = make_world()
+    world.predictor = None
+    config = {name: part for name, part in world.config.items() if name != "predictor"}
+    save_pretrained(tmp_path / "bare", world.state_dict(), config)
+    assert (
+        main(["--model", str(tmp_path / "bare"), "--videos", str(folder / "videos"), "--device", "cpu"]) == 2
+    )
+    assert "no predictor of embeddings" in capsys.readouterr().err
+
+
+def test_colours_are_those_of_one_basis():
+    tokens = torch.randn(200, 8) * torch.tensor([9.0, 5, 3, 1, 1, 1, 1, 1])
+    colours = EmbeddingColours(tokens)
+    shown = colours(tokens)
+    assert shown.shape == (200, 3)
+    assert 0 <= float(shown.min()) <= float(shown.max()) <= 1
+    for channel in range(3):  # the three strongest directions, in order
+        correlation = torch.corrcoef(torch.stack([shown[:, channel], tokens[:, channel]]))[0, 1]
+        assert abs(correlation) > 0.8
+    assert torch.equal(colours(tokens[:5]), shown[:5])
+
+
+def test_the_nearest_step_is_found():
+    true = torch.randn(6, 4, 8)
+    assert nearest_steps(3 * true[[4, 0, 2]] + 0.01, true).tolist() == [4, 0, 2]
