@@ -174,7 +174,6 @@ def test_the_control_changes_the_colour_to_another_legal_one_and_nothing_else():
         ({"frames": 11}, "stop", "frames is 11: a pair needs 12"),
         ({"occluder": 0}, "vanish", "occluder is 0.*give it a width"),
         ({"wall": 0}, "pass_through", "wall is 0.*thickness"),
-        ({"colours": "white"}, "recolour", "colours is 'white'.*give 'own'"),
         ({"speed": (0.0, 0.0)}, "stop", "none of 200 scenes.*room for 'stop'.*faster"),
         ({"occluder": 0.05}, "vanish", "wider occluder"),
     ],

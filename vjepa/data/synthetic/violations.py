@@ -32,7 +32,8 @@ VIOLATIONS = ("vanish", "teleport", "pass_through", "shape", "stop")
 
 CONTROL = "recolour"
 """No law of motion is broken: the object has another colour from one frame to the next. A measure of surprise that
-rings here as loudly rings for changes of appearance."""
+rings here as loudly rings for changes of appearance. In a world of white objects the new colour is one that no model of that
+world has seen: the sharper control."""
 
 IN_VIEW = 0.9  # share of an object that must be seen where an event is to be seen
 AFTERWARDS = 4  # frames, from the event's on, in which what happened must show
@@ -75,7 +76,7 @@ def render_pair(settings: WorldSettings, kind: str, seed: int, number: int) -> P
 
     Args:
         settings: of a family with `collide` as its only motion, mirrors for walls, a camera that stands still and 12
-            frames or more; for `vanish` with an occluder, for `pass_through` with walls, for the control in colours.
+            frames or more; for `vanish` with an occluder, for `pass_through` with walls.
         kind: one of `VIOLATIONS`, or `CONTROL`.
         seed: that of the training videos, for their shared background.
     """
@@ -113,8 +114,6 @@ def check_world(settings: WorldSettings, kind: str) -> None:
         raise ValueError("occluder is 0: an object can vanish only behind one; give it a width")
     if kind == "pass_through" and not settings.wall:
         raise ValueError("wall is 0: nobody sees what is passed through; give walls a thickness")
-    if kind == CONTROL and settings.colours != "own":
-        raise ValueError(f"colours is {settings.colours!r}: no object can have another; give 'own'")
 
 
 def _candidates(
