@@ -1,0 +1,69 @@
+"""The tool as a user runs it: a model and a manifest of actions in, a table and figures out; what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.inference.conftest import make_world
+from tools.anticipate import main
+from vjepa.weights import save_pretrained
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A model with random weights, and a manifest of actions that a brightness before them tells."""
+    monkeypatch.setattr("vjepa.evaluation.anticipation.LEAST_STEPS", 20)
+    monkeypatch.setattr("vjepa.evaluation.anticipation.EPOCHS", 1)
+    world = make_world(clip={"fps": 10.0, "stride": None})
+    save_pretrained(tmp_path / "model", world.state_dict(), world.config)
+    lines = ["path,label,start,end,split"]
+    for number in range(12):
+        np.save(tmp_path / f"{number}.npy", np.full((75, 16, 16, 3), 60 * (number % 3), np.uint8))
+        split, start = ("train", "test")[number // 6], 0.5 if number == 11 else 2.25
+        lines.append(f"{number}.npy,{'abc'[number % 3]},{start},3.0,{split}")
+    (tmp_path / "actions.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def run(folder, *more, train="split=train", test="split=test"):
+    source = folder / "actions.csv"
+    parts = ["--train", f"{source}?{train}", "--test", f"{source}?{test}"]
+    return main(["--model", str(folder / "model"), *parts, *more])
+
+
+def test_a_table_and_figures(folder, capsys):
+    assert run(folder) == 0
+    printed = capsys.readouterr().out
+    for line in (
+        "context and predicted tokens", "context tokens alone", "1 s before the action; 5 test segments of 3 classes",
+        "1 test segments left out", "recall@5 of 3 classes would be trivial: @2 instead",
+    ):  # fmt: skip
+        assert line in printed
+    figures = json.loads((folder / "model" / "anticipation" / "anticipation.json").read_text())
+    assert figures["horizon"] == 1.0
+    assert figures["classes"] == ["a", "b", "c"]
+    assert figures["test_left_out"] == [{"path": str(folder / "11.npy"), "start": 0.5, "horizon": 1.0}]
+    assert figures["train"].endswith("actions.csv?split=train")
+    for row in ("predicted", "context", "chance"):
+        assert 0 <= figures[row]["at_1"] <= figures[row]["at_top"] <= 1
+
+
+def test_horizon_seed_and_place_can_be_chosen(folder):
+    assert run(folder, "--horizon", "0.5", "--seed", "3", "--output", str(folder / "out")) == 0
+    figures = json.loads((folder / "out" / "anticipation.json").read_text())
+    assert (figures["horizon"], figures["seed"]) == (0.5, 3)
+
+
+def test_what_cannot_be_used_is_an_error(folder, capsys):
+    for arguments, message in (
+        ({"test": "split=train"}, "are in both the training and the test part"),
+        ({"test": "split=val"}, "no row of"),
+    ):
+        assert run(folder, **arguments) == 2
+        assert message in capsys.readouterr().err
+    assert run(folder, "--horizon", "-1") == 2
+    assert capsys.readouterr().err.startswith("error: a horizon is -1.0 s")
+    (folder / "model" / "config.json").unlink()
+    assert run(folder) == 2
+    assert "is not a model" in capsys.readouterr().err
