@@ -10,14 +10,8 @@ import torch
 
 from tests.inference.conftest import make_world
 from vjepa.data.manifest import Video
-from vjepa.evaluation.anticipation import (
-    AnticipationProbe,
-    anticipation_tokens,
-    evaluate_anticipation,
-    focal_loss,
-    mean_class_recall,
-    predict_step,
-)
+from vjepa.evaluation.anticipation import anticipation_tokens, evaluate_anticipation, predict_step
+from vjepa.evaluation.anticipation_probe import AnticipationProbe, focal_loss, mean_class_recall
 from vjepa.inference.clip_format import ClipFormat, read_frames
 from vjepa.inference.forecast import Window, encode_context, predict_rest, roll_out, window_of
 
@@ -49,8 +43,8 @@ def parts(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch):
-    monkeypatch.setattr("vjepa.evaluation.anticipation.LEAST_STEPS", 60)
-    monkeypatch.setattr("vjepa.evaluation.anticipation.EPOCHS", 1)
+    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.LEAST_STEPS", 60)
+    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.EPOCHS", 1)
 
 
 @pytest.fixture

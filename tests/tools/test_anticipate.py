@@ -13,8 +13,8 @@ from vjepa.weights import save_pretrained
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A model with random weights, and a manifest of actions that a brightness before them tells."""
-    monkeypatch.setattr("vjepa.evaluation.anticipation.LEAST_STEPS", 20)
-    monkeypatch.setattr("vjepa.evaluation.anticipation.EPOCHS", 1)
+    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.LEAST_STEPS", 20)
+    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.EPOCHS", 1)
     world = make_world(clip={"fps": 10.0, "stride": None})
     save_pretrained(tmp_path / "model", world.state_dict(), world.config)
     lines = ["path,label,start,end,split"]

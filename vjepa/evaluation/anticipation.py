@@ -20,30 +20,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.layers.attention_pool import AttentionPoolLatent
-from timm.models.vision_transformer import Block
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.ops import sigmoid_focal_loss
+from torch import Tensor
 from tqdm import tqdm
 
 from vjepa.data.clips import TICK
 from vjepa.data.manifest import Video, class_names
 from vjepa.data.readers.base import VideoDecodeError
+from vjepa.evaluation.anticipation_probe import AnticipationProbe, mean_class_recall
 from vjepa.evaluation.future_skill import window_and_last
 from vjepa.inference.clip_format import ClipFormat, Frames, read_frames
 from vjepa.inference.forecast import Window, encode_context, roll_out
 from vjepa.layers.levels import restore_levels
 from vjepa.models.world import WorldModel
-from vjepa.schedules import warm_up_then_anneal
 
 TOP = 5
-ALPHA, GAMMA = 0.25, 2.0
-DEPTH = 4  # blocks of the probe, the last of them cross-attention
-BATCH = 128
-EPOCHS, LEAST_STEPS = 20, 300
-PEAK_LR, WEIGHT_DECAY = 1e-3, 0.1
-WARMUP = 0.1  # of all steps
 _BATCH = 32  # clips that are encoded together
 
 
@@ -319,103 +309,6 @@ def predict_step(world: WorldModel, context_BKY: Tensor, window: Window, step: i
         for part in (index_N[: window.context_steps * window.plane], index_N[-window.plane :])
     )
     return predictor(context_BKY, context_BK, target_BS, grid, window.mask_token)
-
-
-class AnticipationProbe(nn.Module):
-    """Three blocks of self-attention, then one learnt query that attends to all tokens, and a linear layer.
-
-    Args:
-        width: of the tokens, D.
-        num_classes: X.
-    """
-
-    mean_D: Tensor
-    std_D: Tensor
-
-    def __init__(self, width: int, num_classes: int) -> None:
-        super().__init__()
-        heads = max(width // 64, 1)
-        while width % heads:
-            heads -= 1
-        blocks = [Block(width, heads, qkv_bias=True) for _ in range(DEPTH - 1)]
-        pool = AttentionPoolLatent(width, num_heads=heads, norm_layer=nn.LayerNorm)
-        self.layers = nn.Sequential(*blocks, nn.LayerNorm(width), pool, nn.Linear(width, num_classes))
-        self.register_buffer("mean_D", torch.zeros(width))
-        self.register_buffer("std_D", torch.ones(width))
-
-    def forward(self, tokens_BND: Tensor) -> Tensor:
-        """Logits ``(B, X)``, of each class by itself."""
-        return self.layers((tokens_BND - self.mean_D) / self.std_D)
-
-    @staticmethod
-    def fit(
-        tokens_VND: Tensor,
-        labels_V: Tensor,
-        num_classes: int,
-        *,
-        seed: int,
-        device: torch.device | str = "cpu",
-    ) -> AnticipationProbe:
-        """A probe trained with sigmoid focal loss (alpha .25, gamma 2).
-
-        20 epochs of AdamW on batches of at most 128, or 300 steps where that is more; warmed up, and annealed by a cosine.
-        The settings are the same for every encoder and chosen for none.
-
-        Args:
-            tokens_VND: standardised here with their mean and deviation.
-            labels_V: int64, from 0 to ``num_classes - 1``.
-            seed: of weights and batches, drawn on the CPU.
-            device: to train on.
-        """
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed)
-            probe = AnticipationProbe(tokens_VND.shape[-1], num_classes)
-        probe.mean_D.copy_(tokens_VND.mean(dim=(0, 1)))
-        probe.std_D.copy_(tokens_VND.std(dim=(0, 1)).clamp_min(1e-6))
-        _train(probe.to(device), tokens_VND, labels_V, torch.Generator().manual_seed(seed))
-        return probe.eval()
-
-    @torch.no_grad()
-    def scores(self, tokens_VND: Tensor) -> Tensor:
-        """Logits ``(V, X)``, on the CPU."""
-        return torch.cat([self(part.to(self.mean_D.device)).cpu() for part in tokens_VND.split(BATCH)])
-
-
-def _train(probe: AnticipationProbe, tokens_VND: Tensor, labels_V: Tensor, random: torch.Generator) -> None:
-    device, batch = probe.mean_D.device, min(BATCH, len(labels_V))
-    steps = max(LEAST_STEPS, EPOCHS * math.ceil(len(labels_V) / batch))
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=PEAK_LR, weight_decay=WEIGHT_DECAY)
-    order: list[Tensor] = []
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = warm_up_then_anneal(
-            step, total=steps, warmup=WARMUP * steps, start=0.0, peak=PEAK_LR, final=0.0, shape="cosine"
-        )
-        order = order or list(torch.randperm(len(labels_V), generator=random).split(batch))
-        rows = order.pop()
-        logits_BX = probe(tokens_VND[rows].to(device))
-        focal_loss(logits_BX, labels_V[rows].to(device)).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-
-def focal_loss(logits_BX: Tensor, labels_B: Tensor) -> Tensor:
-    """Sigmoid focal loss (arXiv 1708.02002) of each class against all others: summed over classes, mean over clips."""
-    wanted_BX = F.one_hot(labels_B, logits_BX.shape[1]).to(logits_BX.dtype)
-    return sigmoid_focal_loss(logits_BX, wanted_BX, ALPHA, GAMMA, reduction="sum") / len(labels_B)
-
-
-def mean_class_recall(scores_VX: Tensor, labels_V: Tensor, k: int) -> float:
-    """Mean over the classes that occur of the share of a class whose segments have it among their `k` best scores.
-
-    Args:
-        scores_VX: greater is more likely.
-        labels_V: int64; a number that is no column of the scores is a class that cannot be named.
-        k: from 1 to X; ValueError otherwise.
-    """
-    if not 1 <= k <= scores_VX.shape[1]:
-        raise ValueError(f"k is {k}: there are {scores_VX.shape[1]} classes, so give 1 to as many")
-    hit_V = (scores_VX.topk(k, dim=1).indices == labels_V.unsqueeze(1)).any(dim=1).double()
-    return torch.stack([hit_V[labels_V == label].mean() for label in labels_V.unique()]).mean().item()
 
 
 def _probed(
