@@ -1,0 +1,92 @@
+"""Surprise with its controls, on pairs whose answer is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.inference.conftest import make_world
+from vjepa.data.violation_sets import Matched
+from vjepa.evaluation import expectation
+from vjepa.evaluation.expectation import evaluate_expectation, peak_step, untrained_copy
+from vjepa.inference.surprise import Surprise
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """Six pairs of still pictures; in the impossible one the picture is another from frame 16 on."""
+    found = []
+    for number in range(6):
+        rng = np.random.default_rng(number)
+        still, other = (
+            np.repeat(rng.integers(0, 256, (1, 16, 16, 3), dtype=np.uint8), 40, axis=0) for _ in "ab"
+        )
+        jump = np.concatenate([still[:16], other[16:]])
+        paths = [str(tmp_path / f"{number}_{name}.npy") for name in ("possible", "impossible")]
+        for path, frames in zip(paths, (still, jump), strict=True):
+            np.save(path, frames)
+        kind = "teleport" if number < 4 else "recolour"
+        found.append(Matched(kind, (paths[0],), (paths[1],), event=16, first_difference=16))
+    return found
+
+
+def oracle(world, path):
+    """Surprised by impossible videos alone, at time step 8 (frame 16)."""
+    errors = torch.full((7, 13, 8, 2, 2), torch.nan)
+    for row in range(7):
+        errors[row, :, row + 1 :] = 0.1 + 0.01 * torch.rand(
+            (), generator=torch.Generator().manual_seed(len(path))
+        )
+        if "impossible" in path and 8 - (row + 1) < 13:
+            errors[row, 8 - (row + 1), row + 1] = 5.0
+    return Surprise(errors, tuple(range(1, 8)), None, "target_encoder", 1, "layer_norm")
+
+
+def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, monkeypatch):
+    knowing, real = make_world(), expectation.surprise
+    monkeypatch.setattr(
+        expectation, "surprise", lambda world, path: (oracle if world is knowing else real)(world, path)
+    )
+    report = evaluate_expectation(knowing, sets, nulls=2, rivals={"other": make_world(3)})
+    assert set(report.reports) == {"model", "other", "untrained", "motion_energy"}
+    model = report.reports["model"]
+    assert model.fixed == 10  # five steps of two frames
+    assert model.macro["fixed"]["relative_mean"].value == 1.0
+    assert set(model.kinds) == {"teleport", "recolour"}
+    assert report.localisation["teleport"].hits == 1.0
+    assert report.localisation["teleport"].chance < 0.5
+    assert report.localisation["teleport"].pairs == 4
+    assert (
+        report.reports["motion_energy"].macro["fixed"]["relative_mean"].value == 1.0
+    )  # still pictures, one jump
+    table = report.table()
+    assert table.index("teleport") < table.index("recolour")
+    assert "rings for appearance" in table
+    assert report.to_json()["localisation"]["teleport"]["pairs"] == 4
+
+
+def test_untrained_models_differ_by_seed_and_leave_chance_alone():
+    world = make_world()
+    state = torch.get_rng_state()
+    first, again, other = (untrained_copy(world, seed).encoder.state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    name = "transformer.blocks.0.attn.qkv.weight"
+    assert torch.equal(first[name], again[name])
+    assert not torch.equal(first[name], other[name])
+
+
+def test_a_teacher_that_follows_begins_as_the_encoder():
+    world = make_world()
+    world.config = {**world.config, "which": "encoder", "teacher": world.config["encoder"]}
+    null = untrained_copy(world, 0)
+    for name, value in null.teacher.state_dict().items():
+        assert torch.equal(value, null.encoder.state_dict()[name])
+
+
+def test_the_peak_is_where_the_curves_part():
+    nan = torch.nan
+    assert peak_step(torch.tensor([nan, 1.0, 4.0, 9.0, nan]), torch.tensor([nan, 1.0, 1.0, 8.5, nan])) == 2
+
+
+def test_one_null_is_no_null(sets):
+    with pytest.raises(ValueError, match="nulls is 1"):
+        evaluate_expectation(make_world(), sets, nulls=1)

@@ -1,0 +1,67 @@
+"""The tool on a model that was never trained, in a world of its own."""
+
+import json
+
+import pytest
+
+from tests.inference.conftest import make_world
+from tools.violations import main
+from vjepa.build import model_config
+from vjepa.config import read_config
+from vjepa.weights import save_pretrained
+
+ARGUMENTS = [
+    "--config=configs/predict/box.yaml", "--encoder.width=24", "--encoder.heads=2", "--encoder.depth=1",
+    "--predictor.width=12", "--predictor.depth=1", "--predictor.heads=1",
+]  # fmt: skip
+
+
+@pytest.fixture
+def model(tmp_path):
+    from vjepa.models.world import WorldModel
+
+    config = model_config(read_config(ARGUMENTS))
+    save_pretrained(tmp_path / "model", WorldModel(config).state_dict(), config)
+    return str(tmp_path / "model")
+
+
+def test_pairs_are_rendered_measured_and_drawn(model, tmp_path, capsys):
+    arguments = [
+        "--model",
+        model,
+        "--synthetic",
+        "--num_pairs",
+        "2",
+        "--nulls",
+        "2",
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert main([*arguments, "--rival", f"again={model}"]) == 0
+    printed = capsys.readouterr().out
+    assert "12 sets, 2 untrained models, context of 12 frames" in printed
+    figures = json.loads((tmp_path / "out" / "violations.json").read_text())
+    assert set(figures["reports"]) == {"model", "again", "untrained", "motion_energy"}
+    assert set(figures["reports"]["model"]["kinds"]) == {
+        "vanish", "teleport", "pass_through", "shape", "stop", "recolour",
+    }  # fmt: skip
+    assert figures["reports"]["model"] == figures["reports"]["again"]
+    assert set(figures["localisation"]) == set(figures["reports"]["model"]["kinds"])
+    assert (tmp_path / "out" / "violations.png").stat().st_size > 50_000
+    again = ["--model", model, "--pairs", str(tmp_path / "out" / "pairs"), "--nulls", "2"]
+    assert main(again) == 0  # the rendered pairs, read as any others
+    assert (
+        json.loads((tmp_path / "model" / "violations" / "violations.json").read_text())["reports"]["model"]
+        == (figures["reports"]["model"])
+    )
+
+
+def test_what_cannot_be_measured_is_said(model, tmp_path, capsys):
+    save_pretrained(tmp_path / "bare", make_world().state_dict(), make_world().config)
+    for arguments, message in (
+        (["--model", str(tmp_path / "bare"), "--synthetic"], "not trained on rendered videos"),
+        (["--model", model, "--intphys", "nowhere"], "nowhere"),
+        (["--model", model, "--synthetic", "--rival", "runs/x"], "give NAME=RUN"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err

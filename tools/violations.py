@@ -1,0 +1,130 @@
+"""Measure surprise at what cannot happen, with its controls.
+
+    python tools/violations.py --model runs/box --synthetic --rival VideoMAE=runs/box-pixels
+    python tools/violations.py --model RUN --intphys dev/
+
+With --synthetic, pairs of possible and impossible videos are rendered in the world that the model was trained on, under
+OUTPUT/pairs. Prints a table; writes violations.json, and violations.png: one pair of every kind with its curves.
+Exit status: 0 done, 2 arguments that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import vjepa.cpu_threads  # noqa: F401  (before torch)
+
+# isort: split
+import torch
+
+from vjepa.config import config_from_tree
+from vjepa.data.synthetic import CONTROL, VIOLATIONS
+from vjepa.data.synthetic.violations import check_world
+from vjepa.data.synthetic.write_pairs import write_pairs
+from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
+from vjepa.evaluation.expectation import evaluate_expectation
+from vjepa.evaluation.violation_picture import draw_violations
+from vjepa.models.world import WorldModel
+from vjepa.weights import from_pretrained
+
+LOADERS: dict[str, Callable[[str], list[Matched]]] = {
+    "pairs": read_pairs,
+    "intphys": read_intphys,
+    "grasp": read_grasp,
+    "inflevel": read_inflevel,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        _measure(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="folder of a run or of a model")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--synthetic", action="store_true", help="render pairs in the model's own world")
+    source.add_argument("--pairs", help="folder of pairs that were rendered before")
+    source.add_argument("--intphys", help="folder of IntPhys' dev set")
+    source.add_argument("--grasp", help="folder of GRASP's level 2")
+    source.add_argument("--inflevel", help="folder of InfLevel-lab")
+    parser.add_argument(
+        "--rival", action="append", default=[], metavar="NAME=RUN", help="another model beside it"
+    )
+    parser.add_argument(
+        "--num_pairs", type=int, default=100, help="rendered pairs of each kind (default 100)"
+    )
+    parser.add_argument("--nulls", type=int, default=5, help="untrained models (default 5)")
+    parser.add_argument("--output", help="folder (default: violations/ in the model's)")
+    return parser
+
+
+def _measure(options: argparse.Namespace) -> None:
+    world = from_pretrained(options.model)
+    rivals = dict(_rival(text) for text in options.rival)
+    folder = Path(options.output or Path(options.model) / "violations")
+    sets = (
+        _synthetic_sets(world, folder / "pairs", options.num_pairs) if options.synthetic else _sets(options)
+    )
+    report = evaluate_expectation(world, sets, nulls=options.nulls, rivals=rivals, progress=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "violations.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
+    draw_violations(world, sets, folder / "violations.png")
+    print(
+        f"{len(sets)} sets, {options.nulls} untrained models, context of {report.reports['model'].fixed} frames"
+    )
+    print(report.table())
+    print(folder)
+
+
+def _rival(text: str) -> tuple[str, WorldModel]:
+    name, equals, source = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"--rival is '{text}': give NAME=RUN, e.g. VideoMAE=runs/pixels")
+    return name, from_pretrained(source)
+
+
+def _sets(options: argparse.Namespace) -> list[Matched]:
+    kind = next(name for name in LOADERS if getattr(options, name) is not None)
+    return LOADERS[kind](getattr(options, kind))
+
+
+def _synthetic_sets(world: WorldModel, folder: Path, num_pairs: int) -> list[Matched]:
+    """Pairs of every kind that the model's own world can have."""
+    synthetic = (
+        config_from_tree(world.config["training"]).data.synthetic if "training" in world.config else None
+    )
+    if synthetic is None:
+        raise ValueError(
+            "the model was not trained on rendered videos: give --pairs, --intphys, --grasp or --inflevel"
+        )
+    kinds = []
+    for kind in (*VIOLATIONS, CONTROL):
+        try:
+            check_world(synthetic.world, kind)
+            kinds.append(kind)
+        except ValueError as error:
+            print(f"no pairs of '{kind}': {error}")
+    if not kinds or kinds == [CONTROL]:
+        raise ValueError("the model's world can have no violation: train one with configs/predict/box.yaml")
+    # The seed of the training videos, whose background the pairs share where videos share one.
+    write_pairs(folder, synthetic.world, num_pairs, 2 * synthetic.seed, kinds)
+    return read_pairs(folder)
+
+
+if __name__ == "__main__":
+    with torch.no_grad():
+        sys.exit(main())
