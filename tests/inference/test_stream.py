@@ -1,5 +1,8 @@
 """A stream equals the clip, costs the same at every step, and keeps no more than it needs."""
 
+import resource
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -73,6 +76,24 @@ def test_memory_does_not_grow(causal, video):
         future.observe(video)
     assert kept_tensors(future) == before
     assert future.observed_steps == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("causal", [False, True])
+def test_an_hour_of_video_leaves_memory_as_it_was(causal, video):
+    """90,000 frames of 25 a second; one to ten minutes."""
+
+    def resident_megabytes():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+    future = vjepa.FuturePredictor(make_world(encoder={"causal": causal}), fps=25)
+    frames = video.repeat(6, 1, 1, 1)  # 240
+    future.observe(frames).predict()
+    before = resident_megabytes()
+    for _ in range(375):
+        future.observe(frames)
+    future.predict()
+    assert resident_megabytes() - before < 5
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -6,6 +6,11 @@ factors                          position, velocity and the like of rendered wor
 pixel_readout, pixel_decoder     how much of the picture they kept
 principal                        features that no network learnt
 collapse, lidar                  effective ranks, and the alarm
-calibration                      several predictions against what happened
-cost, timing, report, strip      operations, time, tables and pictures
+future, future_skill             predicted embeddings against copies, means and straight lines
+futures, calibration             several predictions against what happened
+expectation, violations          surprise at what cannot happen, and its controls
+anticipation, anticipation_probe  which action comes next
+statistics                       intervals over seeds
+cost, timing                     operations and time
+report, strip, *_picture         tables, pictures and films
 """
