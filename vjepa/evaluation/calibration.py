@@ -16,19 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vjepa.evaluation.statistics import Figure
+
 Array = NDArray[np.float64]
 
 _DRAWS = 1000
 _SEED = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """A measure of all videos and its bootstrap interval; of one video alone, the interval is that one value."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from vjepa.evaluation.statistics import Figure
 from vjepa.inference.clip_format import ClipFormat
 from vjepa.inference.forecast import Window, encode_context, roll_out, window_of
 from vjepa.models.world import WorldModel
@@ -31,15 +32,6 @@ BATCH = 32
 _DRAWS, _SEED = 1000, 0
 
 Errors = Mapping[str, Tensor]  # (V, F) by what was predicted
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure and its 95 % interval over clips, by a seeded bootstrap."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

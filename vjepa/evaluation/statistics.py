@@ -1,4 +1,4 @@
-"""Figures over seeds: means, intervals, and whether a difference shows."""
+"""Figures and their intervals; of seeds: means, and whether a difference shows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from dataclasses import dataclass
 from scipy import stats
 
 CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value and its 95 % interval; NaN where there is none."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from vjepa.data.synthetic import CONTROL
-from vjepa.evaluation.statistics import CONFIDENCE, estimate
+from vjepa.evaluation.statistics import CONFIDENCE, Figure, estimate
 
 Array = NDArray[np.float64]
 
@@ -41,15 +41,6 @@ class MatchedLosses:
     kind: str
     possible: Sequence[ArrayLike]
     impossible: Sequence[ArrayLike]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A value and its 95 % interval; NaN where there is none."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
 
 
 Table = dict[str, dict[str, Figure]]  # row: figure's name: figure
