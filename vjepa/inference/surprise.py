@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vjepa.inference.clip_format import ClipFormat, as_bytes, read_frames
 from vjepa.inference.forecast import Window, encode_context, predict_rest, window_of
@@ -113,8 +114,9 @@ def surprise(
     window = window_of(world, height, width, mask_token=mask_token)
     contexts = tuple(range(1, window.grid.t) if context_steps is None else context_steps)
     windows_XTCHW = sliding_windows(video_TCHW, window.grid.t, world.encoder.tubelet.t)
+    asked = [replace_context(window, context) for context in contexts]
     parts = [
-        torch.stack([window_errors(world, part, replace_context(window, context)) for context in contexts])
+        window_errors(world, part, asked)
         for part in windows_XTCHW.to(next(world.parameters()).device).split(BATCH)
     ]
     return Surprise(
@@ -146,29 +148,41 @@ def sliding_windows(video_TCHW: Tensor, steps: int, depth: int) -> Tensor:
     return video_TCHW.unfold(0, frames, depth).permute(0, 4, 1, 2, 3)
 
 
-def window_errors(world: WorldModel, video_BTCHW: Tensor, window: Window) -> Tensor:
-    """Mean absolute error of every place after the context, ``(B, t, h, w)``; NaN in the context.
+def window_errors(world: WorldModel, video_BTCHW: Tensor, asked: Sequence[Window]) -> Tensor:
+    """Mean absolute error of every place after each context, ``(A, B, t, h, w)``; NaN in the context.
 
     Args:
         video_BTCHW: uint8 windows; the networks that predict see the context's frames alone.
+        asked: the same window with each of the contexts.
     """
-    seen_BTCHW = video_BTCHW[:, : window.context_steps * world.encoder.tubelet.t]
-    if world.predictor is not None:
-        predicted_BMY = predict_rest(world.predictor, encode_context(world, seen_BTCHW), window)
-        target_BNY = world.embed_targets(video_BTCHW)
-    else:
-        assert world.decoder is not None
-        context_BKD = world.encoder(world.normalizer(seen_BTCHW), class_token=True)
-        predicted_BMY = predict_rest(world.decoder, context_BKD, window)
-        normalizer = world.normalizer
-        tubelets_BNP = patchify(video_BTCHW.transpose(1, 2), world.encoder.tubelet)
-        target_BNY = pixel_targets(
-            tubelets_BNP, world.config["pixel_targets"], normalizer.mean, normalizer.std
+    true_BNX = _true_values(world, video_BTCHW)
+    errors = []
+    for window in asked:
+        first = window.context_steps * window.plane
+        predicted_BMX = _predicted_values(
+            world, video_BTCHW[:, : window.context_steps * world.encoder.tubelet.t], window
         )
-    target_BMY = target_BNY[:, window.context_steps * window.plane :]
-    error_BM = (predicted_BMY - target_BMY).abs().mean(dim=-1)
-    error_BN = torch.nn.functional.pad(error_BM, (window.context_steps * window.plane, 0), value=torch.nan)
-    return error_BN.unflatten(1, window.grid)
+        error_BM = (predicted_BMX - true_BNX[:, first:]).abs().mean(dim=-1)
+        errors.append(F.pad(error_BM, (first, 0), value=torch.nan).unflatten(1, window.grid))
+    return torch.stack(errors)
+
+
+def _true_values(world: WorldModel, video_BTCHW: Tensor) -> Tensor:
+    """Target embeddings or pixels of all tokens of windows."""
+    if world.predictor is not None:
+        return world.embed_targets(video_BTCHW)
+    normalizer = world.normalizer
+    tubelets_BNP = patchify(video_BTCHW.transpose(1, 2), world.encoder.tubelet)
+    return pixel_targets(tubelets_BNP, world.config["pixel_targets"], normalizer.mean, normalizer.std)
+
+
+def _predicted_values(world: WorldModel, context_BTCHW: Tensor, window: Window) -> Tensor:
+    """The same of what follows a context, from its frames alone."""
+    if world.predictor is not None:
+        return predict_rest(world.predictor, encode_context(world, context_BTCHW), window)
+    assert world.decoder is not None
+    context_BKD = world.encoder(world.normalizer(context_BTCHW), class_token=True)
+    return predict_rest(world.decoder, context_BKD, window)
 
 
 def _normalisation(world: WorldModel) -> str:
