@@ -82,7 +82,7 @@ def test_the_launcher_s_file_starts_two_processes(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == ["2", "2"]
+    assert re.findall(r"\d", run.stdout) == ["2", "2"]  # two processes may print on one line
 
 
 def test_the_launcher_knows_every_key_of_the_sharding():
