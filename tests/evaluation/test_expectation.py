@@ -53,7 +53,8 @@ def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, monkeypatch):
     assert model.macro["fixed"]["relative_mean"].value == 1.0
     assert set(model.kinds) == {"teleport", "recolour"}
     assert report.localisation["teleport"].hits == 1.0
-    assert report.localisation["teleport"].chance < 0.5
+    assert report.localisation["teleport"].guess == 1.0  # all at one time step: a guess is as good
+    assert 0 <= report.localisation["teleport"].untrained <= 1
     assert report.localisation["teleport"].pairs == 4
     assert (
         report.reports["motion_energy"].macro["fixed"]["relative_mean"].value == 1.0
@@ -85,6 +86,11 @@ def test_a_teacher_that_follows_begins_as_the_encoder():
 def test_the_peak_is_where_the_curves_part():
     nan = torch.nan
     assert peak_step(torch.tensor([nan, 1.0, 4.0, 9.0, nan]), torch.tensor([nan, 1.0, 1.0, 8.5, nan])) == 2
+
+
+def test_a_rival_takes_nobody_s_place(sets):
+    with pytest.raises(ValueError, match="a rival is called untrained"):
+        evaluate_expectation(make_world(), sets, rivals={"untrained": make_world()})
 
 
 def test_one_null_is_no_null(sets):
