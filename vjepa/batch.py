@@ -1,6 +1,6 @@
 """What travels from the data to an objective.
 
-Shape letters as in `vjepa.tokens`; R samples of a clip, Z numbers of a noise vector.
+Shape letters as in `vjepa.tokens`; R samples of a clip, Z numbers of a noise vector, X classes, S samples of labelled videos.
 """
 
 from __future__ import annotations
@@ -79,3 +79,30 @@ class Batch:
     def pin_memory(self) -> Batch:
         """Page-locked copy, for the data loader."""
         return self.map(Tensor.pin_memory)
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Clips of labelled videos, or their frozen tokens, and what is to be seen in them.
+
+    Attributes:
+        inputs: uint8 ``video_BTCHW``, or float ``tokens_BND`` that were encoded before; the B / S clips that a head
+            sees together are neighbours.
+        shares_SX: float32, how much of each class is in a sample; rows sum to one.
+        paths: file of each sample.
+        failures: ``(path, cause)`` of every video that could not be read while this batch was made.
+    """
+
+    inputs: Tensor
+    shares_SX: Tensor
+    paths: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...] = ()
+
+    def to(self, device: torch.device | str) -> LabelledBatch:
+        """The same batch with its tensors on a device."""
+        inputs, shares_SX = (tensor.to(device, non_blocking=True) for tensor in (self.inputs, self.shares_SX))
+        return replace(self, inputs=inputs, shares_SX=shares_SX)
+
+    def pin_memory(self) -> LabelledBatch:
+        """Page-locked copy, for the data loader."""
+        return replace(self, inputs=self.inputs.pin_memory(), shares_SX=self.shares_SX.pin_memory())

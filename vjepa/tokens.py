@@ -82,3 +82,8 @@ def unpatchify(tubelets_BNP: Tensor, grid: Grid, tubelet: Tubelet) -> Tensor:
 def gather_tokens(tokens_BNX: Tensor, index_BK: Tensor) -> Tensor:
     """Pick tokens by index: ``(B, N, X), (B, K) -> (B, K, X)``; indices int64 in ``[0, N)``."""
     return torch.gather(tokens_BNX, 1, index_BK.unsqueeze(-1).expand(-1, -1, tokens_BNX.shape[-1]))
+
+
+def join_clips(tokens_BND: Tensor, count: int) -> Tensor:
+    """Tokens of `count` neighbouring clips as one sequence: ``(B, N, D) -> (B / count, count * N, D)``."""
+    return tokens_BND.unflatten(0, (-1, count)).flatten(1, 2)

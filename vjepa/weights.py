@@ -11,6 +11,9 @@ from typing import Any, Literal
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vjepa.layers.pixels import PixelNormalizer
+from vjepa.models.classifier import Classifier, build_head
+from vjepa.models.encoder import VideoEncoder
 from vjepa.models.world import WorldModel
 
 WhichEncoder = Literal["target_encoder", "encoder"]
@@ -72,6 +75,32 @@ def from_pretrained(source: str | Path, which: WhichEncoder | None = None) -> Wo
     _check(model.state_dict(), state, folder)
     model.load_state_dict(state)
     return model.eval()
+
+
+def load_classifier(source: str | Path) -> tuple[Classifier, dict[str, Any]]:
+    """A fine-tuned encoder with its head, in evaluation mode, and what its folder says of itself.
+
+    Args:
+        source: a model folder, or the folder of a run of tools/finetune.py.
+
+    Raises:
+        ValueError: where there is no classifier, or its tensors do not fit its configuration.
+    """
+    folder = _model_folder(Path(source))
+    config = read_model_config(folder)
+    if "head" not in config:
+        raise ValueError(
+            f"{folder} has no head that names classes: give the folder of a run of tools/finetune.py"
+        )
+    encoder = VideoEncoder(**config["encoder"])
+    head = build_head(width=encoder.width, num_classes=len(config["classes"]), **config["head"])
+    classifier = Classifier(
+        encoder, head, PixelNormalizer(**config["pixels"]), config["levels"], config["token_norm"]
+    )
+    tensors = load_file(folder / "model.safetensors")
+    _check(classifier.state_dict(), tensors, folder)
+    classifier.load_state_dict(tensors)
+    return classifier.eval(), config
 
 
 def read_model_config(source: str | Path) -> dict[str, Any]:

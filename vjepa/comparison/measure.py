@@ -16,6 +16,7 @@ from vjepa import build
 from vjepa.comparison.cells import Cell
 from vjepa.config import Config
 from vjepa.data.dataset import ClipDataset
+from vjepa.data.label_subset import label_subset
 from vjepa.data.manifest import Video
 from vjepa.evaluation.attentive import attentive_probe
 from vjepa.evaluation.collapse import embedding_measures
@@ -23,7 +24,6 @@ from vjepa.evaluation.cost import forward_flops
 from vjepa.evaluation.factors import factor_probe, read_factor_targets
 from vjepa.evaluation.features import extract_features, probe_classes
 from vjepa.evaluation.knn import knn_probe
-from vjepa.evaluation.labels import label_subset
 from vjepa.evaluation.lidar import lidar
 from vjepa.evaluation.pixel_readout import pixel_r2
 from vjepa.evaluation.principal import PixelComponents

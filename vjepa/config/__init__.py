@@ -1,11 +1,13 @@
 """The configuration of a run: its schema, and how it is read."""
 
+from vjepa.config.finetuning import FinetuneConfig
 from vjepa.config.reading import (
     READING_ERRORS,
     ConfigError,
     config_from_tree,
     config_tree,
     read_config,
+    read_tree,
     write_config,
 )
 from vjepa.config.schema import (
@@ -31,6 +33,7 @@ __all__ = [
     "ContextLossConfig",
     "DataConfig",
     "EncoderConfig",
+    "FinetuneConfig",
     "FuturesConfig",
     "MasksConfig",
     "ObjectiveConfig",
@@ -45,5 +48,6 @@ __all__ = [
     "config_from_tree",
     "config_tree",
     "read_config",
+    "read_tree",
     "write_config",
 ]

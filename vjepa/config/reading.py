@@ -14,12 +14,17 @@ import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from vjepa.config.schema import Config
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Kind = TypeVar("Kind")
 
 
 class ConfigError(ValueError):
@@ -27,11 +32,17 @@ class ConfigError(ValueError):
 
 
 def read_config(arguments: Sequence[str]) -> Config:
-    """The configuration that command-line arguments describe; ConfigError where they make none."""
+    """The pre-training configuration that command-line arguments describe; ConfigError where they make none."""
+    return read_tree(arguments, Config)
+
+
+def read_tree(arguments: Sequence[str], kind: type[Kind]) -> Kind:
+    """The same for any tree of dataclasses, `kind`."""
     try:
-        return _parse(arguments)
+        return _parse(arguments, kind)
     except READING_ERRORS as error:
-        raise ConfigError(_faulty_file(arguments, str(error)) + _explain(str(error))) from error
+        explained = _explain(str(error), kind)
+        raise ConfigError(_faulty_file(arguments, str(error), kind) + explained) from error
 
 
 READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
@@ -39,33 +50,33 @@ READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
 
 def config_from_tree(tree: Mapping[str, Any]) -> Config:
     """The configuration of nested dictionaries, as `config_tree` gives them; ConfigError where they make none."""
-    parser = _parser()
+    parser = _parser(Config)
     try:
         return Config(**_sections(parser, parser.parse_object(dict(tree))))
     except READING_ERRORS as error:
-        raise ConfigError(_explain(str(error))) from error
+        raise ConfigError(_explain(str(error), Config)) from error
 
 
-def _parse(arguments: Sequence[str]) -> Config:
-    parser = _parser()
-    return Config(**_sections(parser, parser.parse_args(list(arguments))))
+def _parse(arguments: Sequence[str], kind: type[Kind]) -> Kind:
+    parser = _parser(kind)
+    return kind(**_sections(parser, parser.parse_args(list(arguments))))
 
 
-def _parser() -> ArgumentParser:
+def _parser(kind: type) -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False, default_env=False)
     parser.add_argument("--config", action="config", help="YAML file; several may be layered")
-    parser.add_class_arguments(Config, as_group=False)
+    parser.add_class_arguments(kind, as_group=False)
     return parser
 
 
-def _faulty_file(arguments: Sequence[str], message: str) -> str:
+def _faulty_file(arguments: Sequence[str], message: str, kind: type) -> str:
     """``FILE: `` of the first file that by itself gives the same error; nothing where none does."""
     for number, argument in enumerate(arguments):
         if argument.split("=", 1)[0] != "--config":
             continue
         alone = arguments[number : number + (1 if "=" in argument else 2)]
         try:
-            _parse(alone)
+            _parse(alone, kind)
         except READING_ERRORS as error:
             if str(error) == message:
                 return f"{alone[-1].removeprefix('--config=')}: "
@@ -78,14 +89,14 @@ def _sections(parser: ArgumentParser, tree: Any) -> dict[str, Any]:
     return values
 
 
-def write_config(config: Config, path: Path) -> None:
-    """Write the resolved tree as YAML that `read_config` takes."""
+def write_config(config: DataclassInstance, path: Path) -> None:
+    """Write the resolved tree as YAML that `read_tree` takes."""
     path.write_text(yaml.safe_dump(config_tree(config), sort_keys=False))
 
 
-def config_tree(config: Config) -> dict[str, Any]:
+def config_tree(config: DataclassInstance) -> dict[str, Any]:
     """Nested plain dictionaries and lists."""
-    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
+    return cast(dict[str, Any], _plain(dataclasses.asdict(config)))
 
 
 def _plain(value: Any) -> Any:
@@ -96,15 +107,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _explain(message: str) -> str:
+def _explain(message: str, kind: type) -> str:
     """The parser's message, with the nearest name where a key is unknown."""
     unknown = re.search(r"(?:accept option '|arguments: --|Option ')([\w.]+)", message)
     if unknown is None:
         return message
     within = re.search(r"(?:Group '|Parser key \")([\w.]+)", message)
     name = f"{within.group(1)}.{unknown.group(1)}" if within else unknown.group(1)
-    near = difflib.get_close_matches(name, _keys(Config), n=1, cutoff=0.6)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_keys(Config))}"
+    near = difflib.get_close_matches(name, _keys(kind), n=1, cutoff=0.6)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_keys(kind))}"
     return f"{message}\n'{name}' is not a key of the configuration; {hint}"
 
 
@@ -112,6 +123,6 @@ def _keys(section: type, prefix: str = "") -> Iterator[str]:
     """Dotted names of all keys below a dataclass."""
     for name, annotation in typing.get_type_hints(section).items():
         yield prefix + name
-        for kind in (annotation, *typing.get_args(annotation)):
-            if dataclasses.is_dataclass(kind):
-                yield from _keys(typing.cast(type, kind), f"{prefix}{name}.")
+        for part in (annotation, *typing.get_args(annotation)):
+            if dataclasses.is_dataclass(part):
+                yield from _keys(cast(type, part), f"{prefix}{name}.")

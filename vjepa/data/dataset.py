@@ -51,8 +51,8 @@ class ClipDataset(Dataset[Sample]):
     Args:
         videos: rows of manifests.
         sampling: how clips are taken from a video.
-        transform: uint8 ``(T, C, H, W) -> (T, C, h, w)`` of one size for all videos; it may draw from
-            torch's global generator.
+        transform: uint8 ``(T, C, H, W) -> (T, C, h, w)`` of one size for all videos, or ``(S, T, C, h, w)``, several
+            views of a clip that count as clips, side by side; it may draw from torch's global generator.
         seed: of the run.
         reader: as of `open_video`.
         cache_dir, cache_short_side: keep decoded videos there, at that size; both or neither.
@@ -141,9 +141,10 @@ class ClipDataset(Dataset[Sample]):
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would also queue a call for CUDA, with a stack trace: half a clip's time.
             torch.random.default_generator.manual_seed(int(rng.integers(2**63)))
-            clips_RTHWC = [self.transform(clip).permute(0, 2, 3, 1) for clip in clips_RTCHW]
+            clips = [self.transform(clip) for clip in clips_RTCHW]
+        views = [view for clip in clips for view in (clip if clip.ndim == 5 else (clip,))]
         # Stacking copies, so that no clip drags the storage of whole frames through a worker's pipe.
-        return torch.stack(clips_RTHWC).permute(0, 1, 4, 2, 3)
+        return torch.stack([view.permute(0, 2, 3, 1) for view in views]).permute(0, 1, 4, 2, 3)
 
 
 def _label_numbers(videos: Sequence[Video], classes: Sequence[str]) -> list[int]:

@@ -1,7 +1,7 @@
 """Measures of representations, from frozen features; nothing here trains an encoder.
 
 features, feature_cache          features of labelled videos, and on disk
-knn, probe, attentive, labels    classes read out of them, from few labels or many
+knn, probe, attentive            classes read out of them
 factors                          position, velocity and the like of rendered worlds
 pixel_readout, pixel_decoder     how much of the picture they kept
 principal                        features that no network learnt

@@ -2,7 +2,9 @@
 
     features, labels = cached_features("runs/features", world, dataset, pooling="mean")
 
-Shape letters as in `vjepa.tokens`; V videos.
+An entry is a folder of shards, each of some videos. A shard appears whole or not at all, so an extraction that was
+interrupted goes on with the first one that is missing; nothing is ever removed. Shape letters as in `vjepa.tokens`;
+V videos, R clips of each.
 """
 
 from __future__ import annotations
@@ -11,48 +13,141 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from vjepa.data.dataset import ClipDataset
-from vjepa.evaluation.features import extract_features, pool_steps
+from vjepa.data.sampling import SampleKey
+from vjepa.evaluation.features import feature_batches, pool_steps
 from vjepa.models.world import WorldModel
 
 Pooling = Literal["mean", "steps", "tokens"]
+
+SHARD = 64  # videos
+
+
+class FeatureShards(Dataset[tuple[Tensor, int]]):
+    """Features of a dataset's videos, read from the disk one by one.
+
+    Args:
+        entry: folder of the shards.
+        count: number of videos.
+        views: rounds of extraction, each with a chance of its own; they are read in turn.
+    """
+
+    def __init__(self, entry: Path, count: int, views: int = 1) -> None:
+        self.entry = entry
+        self.count = count
+        self.views = views
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return self.count
+
+    def __getitem__(self, place: int | SampleKey) -> tuple[Tensor, int]:
+        """Features ``(R, ...)`` of a video, and its class.
+
+        Of a `SampleKey`, the view changes from epoch to epoch; of a row, it is the first.
+        """
+        row, view = (place, 0) if isinstance(place, int) else (place.index, place.serial // self.count)
+        number = (view % self.views) * self.count + row
+        with safe_open(_shard(self.entry, number // SHARD), framework="pt") as shard:
+            inside = number % SHARD
+            features = shard.get_slice("features")[inside : inside + 1][0]
+            return features, int(shard.get_slice("labels")[inside : inside + 1][0])
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        """All features of the first view ``(V, R, ...)`` and classes ``(V,)``."""
+        parts = [load_file(_shard(self.entry, number)) for number in range(-(-self.count // SHARD))]
+        features, labels = (torch.cat([part[name] for part in parts]) for name in ("features", "labels"))
+        return features[: self.count], labels[: self.count]
+
+
+def extract_shards(
+    folder: str | Path,
+    encode: Callable[[Tensor], Tensor],
+    identity: Mapping[str, Any],
+    dataset: ClipDataset,
+    *,
+    views: int = 1,
+    precision: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> FeatureShards:
+    """Features of all videos of a dataset, extracted where they are not on the disk yet.
+
+    Args:
+        folder: of the cache.
+        encode: uint8 ``(B, T, C, H, W)`` on the device to features ``(B, ...)``, in evaluation mode.
+        identity: all that `encode` depends on, as JSON (`encoder_identity`).
+        dataset: with evenly spread clips; or with random ones, for several views.
+        views: rounds of extraction.
+        precision: of the features on disk.
+        workers: processes that decode.
+        rank, world: this process and their number: each extracts some of the shards, and none waits for another.
+
+    An entry is found again only for the same identity, the same rows of the manifest with files of the same size and
+    time of change, and the same clips, transform, reader, views and precision.
+    """
+    facts = {**identity, **_dataset_identity(dataset), "views": views, "precision": str(precision)}
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    entry = Path(folder) / key
+    entry.mkdir(parents=True, exist_ok=True)
+    count = len(dataset)
+    for number in range(rank, -(-views * count // SHARD), world):
+        if _shard(entry, number).exists():
+            continue
+        wanted = range(number * SHARD, min((number + 1) * SHARD, views * count))
+        keys = [SampleKey(serial=serial, index=serial % count, step=0) for serial in wanted]
+        found = list(feature_batches(encode, dataset, keys, device=device, workers=workers))
+        features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+        partial = _shard(entry, number).with_suffix(f".{os.getpid()}.partial")
+        save_file({"features": features.to(precision).contiguous(), "labels": labels}, partial)
+        os.replace(partial, _shard(entry, number))
+    return FeatureShards(entry, count, views)
 
 
 def cached_features(
     folder: str | Path, model: WorldModel, dataset: ClipDataset, pooling: Pooling = "mean", workers: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Features of all videos of a dataset, and their classes ``(V,)``, on the CPU.
+    """Features of all videos of a dataset, averaged over a video's clips, and classes ``(V,)``, on the CPU.
 
     Args:
-        folder: of the cache; entries appear whole or not at all, and nothing is ever removed.
+        folder: of the cache, as of `extract_shards`.
         model: frozen; it is used on the device where it is.
         dataset: with evenly spread clips.
         pooling: `mean` over all tokens ``(V, D)``, `steps` over the places of each time step ``(V, t, D)``,
             `tokens` none ``(V, N, D)``.
         workers: processes that decode.
-
-    An entry is found again only for the same weights and sizes of the encoder, the same rows of the manifest with
-    files of the same size and time of change, and the same clips, transform, reader and pooling.
     """
-    entry = Path(folder) / f"{_key(model, dataset, pooling)}.safetensors"
-    if not entry.exists():
-        device = next(model.parameters()).device
-        features, labels = extract_features(
-            lambda video_BTCHW: _pooled(model, video_BTCHW, pooling), dataset, device=device, workers=workers
-        )
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        partial = entry.with_suffix(f".{os.getpid()}.partial")
-        save_file({"features": features.contiguous(), "labels": labels}, partial)
-        os.replace(partial, entry)
-    tensors = load_file(entry)
-    return tensors["features"], tensors["labels"]
+    shards = extract_shards(
+        folder,
+        lambda video_BTCHW: _pooled(model, video_BTCHW, pooling),
+        {**encoder_identity(model.encoder, model.config), "pooling": pooling},
+        dataset,
+        device=next(model.parameters()).device,
+        workers=workers,
+    )
+    features, labels = shards.load()
+    return features.mean(dim=1), labels
+
+
+def encoder_identity(encoder: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What an encoder's tokens depend on: its weights and, of the model's configuration, what they do not tell."""
+    return {"weights": _digest(encoder), "networks": {name: config[name] for name in ("encoder", "pixels")}}
+
+
+def _shard(entry: Path, number: int) -> Path:
+    return entry / f"shard_{number:05d}.safetensors"
 
 
 def _pooled(model: WorldModel, video_BTCHW: Tensor, pooling: Pooling) -> Tensor:
@@ -64,21 +159,17 @@ def _pooled(model: WorldModel, video_BTCHW: Tensor, pooling: Pooling) -> Tensor:
     return tokens_BND.mean(dim=1)
 
 
-def _key(model: WorldModel, dataset: ClipDataset, pooling: Pooling) -> str:
-    facts = {
-        "weights": _digest(model.encoder),
-        "networks": {name: model.config[name] for name in ("encoder", "pixels")},
+def _dataset_identity(dataset: ClipDataset) -> dict[str, Any]:
+    return {
         "videos": [_state(dataclasses.asdict(video)) for video in dataset.videos],
         "classes": dataset.classes,
         "clips": dataclasses.asdict(dataset.sampling),
         "transform": repr(dataset.transform),
         "reading": [dataset.reader, dataset.cache_short_side, dataset.fps, dataset.spread, dataset.seed],
-        "pooling": pooling,
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _digest(encoder: torch.nn.Module) -> str:
+def _digest(encoder: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in encoder.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

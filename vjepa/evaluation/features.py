@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -65,20 +65,41 @@ def extract_features(
     """
     rows = range(len(dataset)) if rows is None else rows
     keys = [SampleKey(serial=row, index=row, step=0) for row in rows]
-    batches = [keys[first : first + batch_size] for first in range(0, len(keys), batch_size)]
+    found = feature_batches(encode, dataset, keys, device=device, batch_size=batch_size, workers=workers)
+    features, labels = zip(*found, strict=True)
+    feature_VR = torch.cat(features)
+    return feature_VR.mean(dim=1) if average else feature_VR, torch.cat(labels)
+
+
+@torch.no_grad()
+def feature_batches(
+    encode: Callable[[Tensor], Tensor],
+    dataset: ClipDataset,
+    keys: Sequence[SampleKey],
+    *,
+    device: torch.device | str = "cpu",
+    batch_size: int = 32,
+    workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features of every clip ``(B, R, ...)`` and classes ``(B,)`` of the samples that are asked for, on the CPU.
+
+    Arguments and errors as of `extract_features`.
+    """
+    batches = [list(keys[first : first + batch_size]) for first in range(0, len(keys), batch_size)]
     loader: DataLoader[Sample] = DataLoader(
-        dataset, batch_sampler=batches, num_workers=workers, collate_fn=_stack, generator=torch.Generator()
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=stack_samples,
+        generator=torch.Generator(),
     )
-    features, labels = [], []
     for video_BRTCHW, label_B in loader:
         feature_X = encode(video_BRTCHW.flatten(0, 1).to(device)).float().cpu()
-        feature_BR = feature_X.unflatten(0, video_BRTCHW.shape[:2])
-        features.append(feature_BR.mean(dim=1) if average else feature_BR)
-        labels.append(label_B)
-    return torch.cat(features), torch.cat(labels)
+        yield feature_X.unflatten(0, video_BRTCHW.shape[:2]), label_B
 
 
-def _stack(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+def stack_samples(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+    """Clips ``(B, R, T, C, H, W)`` and classes ``(B,)``; ValueError where a video could not be read."""
     for sample in samples:
         if sample.failures:
             path, cause = sample.failures[0]

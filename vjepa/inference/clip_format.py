@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +37,17 @@ class ClipFormat:
     @staticmethod
     def of(world: WorldModel) -> ClipFormat:
         """The format of a model's clips; ValueError where its configuration does not tell."""
-        if "clip" not in world.config:
+        return ClipFormat.of_config(world.config)
+
+    @staticmethod
+    def of_config(config: Mapping[str, Any]) -> ClipFormat:
+        """The same, of what a model folder says of itself."""
+        if "clip" not in config:
             raise ValueError(
                 'the model does not say which clips it knows ("clip" in its config.json): give one that '
                 "tools/pretrain.py wrote"
             )
-        fields: dict[str, Any] = dict(world.config["clip"])
+        fields: dict[str, Any] = dict(config["clip"])
         return ClipFormat(**{**fields, "size": tuple(fields["size"])})
 
     @property

@@ -7,7 +7,7 @@ VideoMAE, with their parameter names; its attention is ours, for speed. Shape le
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -74,20 +74,34 @@ class TokenTransformer(nn.Module):
         Any tokens more than there are indices stand in front and have no position. With `levels`, the
         normalised outputs of all levels, side by side in the last dimension, the last block's at the end.
         """
+        outputs = []
+        for number, output_BXD in enumerate(self._through_blocks(tokens_BXD, grid, index_BK)):
+            if levels and str(number) in self.level_norms:
+                outputs.append(self.level_norms[str(number)](output_BXD))
+        last_BXD = self.norm(output_BXD)
+        return torch.cat([*outputs, last_BXD], dim=-1) if outputs else last_BXD
+
+    def intermediates(self, tokens_BXD: Tensor, grid: Grid, blocks: Sequence[int]) -> list[Tensor]:
+        """Outputs of some blocks, in the order of `blocks`, before any norm; all tokens of the grid."""
+        outputs = {
+            number: tokens
+            for number, tokens in enumerate(self._through_blocks(tokens_BXD, grid, None))
+            if number in blocks
+        }
+        return [outputs[number] for number in blocks]
+
+    def _through_blocks(self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None) -> Iterator[Tensor]:
+        """The output of each block."""
         tokens_BXD, rope = self._place(tokens_BXD, grid, index_BK)
         attention_mask = self._attention_mask(tokens_BXD, grid, index_BK) if self.causal else None
-        outputs = []
-        for number, block in enumerate(self.blocks):
+        for block in self.blocks:
             if self.grad_checkpointing and torch.is_grad_enabled():
                 tokens_BXD = checkpoint(
                     block, tokens_BXD, rope=rope, attn_mask=attention_mask, use_reentrant=False
                 )
             else:
                 tokens_BXD = block(tokens_BXD, rope=rope, attn_mask=attention_mask)
-            if levels and str(number) in self.level_norms:
-                outputs.append(self.level_norms[str(number)](tokens_BXD))
-        tokens_BXD = self.norm(tokens_BXD)
-        return torch.cat([*outputs, tokens_BXD], dim=-1) if outputs else tokens_BXD
+            yield tokens_BXD
 
     def _place(self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Tokens with their positions added, or a rotary table for them."""

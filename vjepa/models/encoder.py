@@ -93,16 +93,36 @@ class VideoEncoder(nn.Module):
         Returns:
             Tokens after the last norm, ``(B, K, D)`` in the order of `keep_BK`, or ``(B, N, D)``.
         """
-        tokens_BXD = self._embed(video_BCTHW, keep_BK)
-        in_front = 0
-        if self.class_token is not None:
-            class_B1D = self.class_token.to(tokens_BXD.dtype).expand(len(tokens_BXD), -1, -1)
-            tokens_BXD = torch.cat([class_B1D, tokens_BXD], dim=1)
-            in_front = 0 if class_token else 1
+        tokens_BXD, in_front = self._embed(video_BCTHW, keep_BK)
         tokens_BXY = self.transformer(tokens_BXD, self.grid_of(video_BCTHW), keep_BK, levels=levels)
-        return tokens_BXY[:, in_front:]
+        return tokens_BXY if class_token else tokens_BXY[:, in_front:]
 
-    def _embed(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> Tensor:
+    def forward_intermediates(
+        self, video_BCTHW: Tensor, indices: Sequence[int], *, norm: bool = True
+    ) -> list[Tensor]:
+        """Tokens after some of the blocks.
+
+        Args:
+            video_BCTHW: normalised pixels ``(B, C, T, H, W)``.
+            indices: numbers of the blocks, in ``[0, depth)``.
+            norm: apply the last norm to each.
+
+        Returns:
+            ``(B, N, D)`` for each of `indices`, without the class token.
+        """
+        tokens_BXD, in_front = self._embed(video_BCTHW, None)
+        outputs = self.transformer.intermediates(tokens_BXD, self.grid_of(video_BCTHW), indices)
+        return [(self.transformer.norm(tokens) if norm else tokens)[:, in_front:] for tokens in outputs]
+
+    def _embed(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> tuple[Tensor, int]:
+        """Tokens before the first block, and how many stand in front of those on the grid."""
+        tokens_BKD = self._embed_tubelets(video_BCTHW, keep_BK)
+        if self.class_token is None:
+            return tokens_BKD, 0
+        class_B1D = self.class_token.to(tokens_BKD.dtype).expand(len(tokens_BKD), -1, -1)
+        return torch.cat([class_B1D, tokens_BKD], dim=1), 1
+
+    def _embed_tubelets(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> Tensor:
         if self.image_embed is None or self.modality_tokens is None:
             return self.patch_embed(video_BCTHW, keep_BK)
         is_image = video_BCTHW.shape[2] == 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from vjepa.config import OptimConfig
+from vjepa.models.classifier import Classifier
+from vjepa.models.head_grid import HeadGrid
 from vjepa.schedules import anneal, warm_up_then_anneal
 
 
@@ -15,13 +20,46 @@ def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW
     """AdamW over the trained parameters; vectors (biases, norms) have no weight decay."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "decays": True},
+        {
+            "params": [parameter for parameter in trained if parameter.ndim >= 2],
+            "decays": True,
+            "lr_scale": 1.0,
+        },
         {
             "params": [parameter for parameter in trained if parameter.ndim < 2],
             "decays": False,
+            "lr_scale": 1.0,
             "weight_decay": 0.0,
         },
     ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+
+
+def build_classifier_optimizer(
+    network: Classifier, config: OptimConfig, layer_decay: float
+) -> torch.optim.AdamW:
+    """AdamW whose learning rate falls by a factor from each block to the one below (BEiT, VideoMAE)."""
+    groups = param_groups_layer_decay(
+        network, config.weight_decay, tuple(network.no_weight_decay()), layer_decay=layer_decay
+    )
+    return _constant_decay(groups, config)
+
+
+def build_grid_optimizer(
+    grid: HeadGrid, config: OptimConfig, pairs: Sequence[tuple[float, float]]
+) -> torch.optim.AdamW:
+    """AdamW for heads that share nothing: each has its own ``(learning rate, weight decay)``."""
+    groups = []
+    for head, (lr, weight_decay) in zip(grid.heads, pairs, strict=True):
+        for matrices in (True, False):
+            parameters = [p for p in head.parameters() if (p.ndim >= 2) == matrices]
+            decay = weight_decay if matrices else 0.0
+            groups.append({"params": parameters, "lr_scale": lr / config.lr, "weight_decay": decay})
+    return _constant_decay(groups, config)
+
+
+def _constant_decay(groups: list[dict[str, Any]], config: OptimConfig) -> torch.optim.AdamW:
+    groups = [{**group, "decays": False} for group in groups]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
@@ -52,6 +90,6 @@ class Schedules:
     def apply(self, optimizer: torch.optim.Optimizer, step: int) -> None:
         """Set an optimiser's groups for the step that comes after `step` steps."""
         for group in optimizer.param_groups:
-            group["lr"] = self.lr(step)
+            group["lr"] = self.lr(step) * group["lr_scale"]
             if group["decays"]:
                 group["weight_decay"] = self.weight_decay(step)

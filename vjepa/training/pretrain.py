@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, set_seed
+from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from vjepa import build
 from vjepa.batch import Batch
-from vjepa.config import Config, config_tree
-from vjepa.cpu_threads import threads_per_process
+from vjepa.config import Config
 from vjepa.evaluation.report import draw_report, summary_table
 from vjepa.objectives.jepa import JEPA
+from vjepa.training.launch import start, start_trackers
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import describe_run
 from vjepa.training.probe import probe_encoders
@@ -56,7 +52,7 @@ def pretrain(config: Config, build_objective: BuildObjective | None = None) -> d
 def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, Any]:
     """One stage, with a folder of its own."""
     started = time.perf_counter()
-    accelerator = _accelerator(config)
+    accelerator = _start(config)
     say = accelerator.print
     folder = RunFolder(config.output_dir)
     if accelerator.is_main_process:
@@ -83,7 +79,7 @@ def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, An
         )  # fmt: skip
 
     prepared, optimizer = accelerator.prepare(objective, build_optimizer(objective, config.optim))
-    _start_trackers(accelerator, config)
+    start_trackers(accelerator, config, config.output_dir)
     trainer = Trainer(
         accelerator=accelerator,
         objective=prepared,
@@ -97,6 +93,18 @@ def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, An
     trainer.fit()
     own = build_objective is not None
     return _finish(config, accelerator, _model(config, accelerator, prepared, own), folder, started)
+
+
+def _start(config: Config) -> Accelerator:
+    objective = config.objective
+    return start(
+        config.train,
+        config.output_dir,
+        config.optim.batch_size,
+        whole=f"objective.stabilizer {objective.stabilizer}" if objective.measures_batch else None,
+        # A step on videos leaves the images' tokenizer alone, and the other way round.
+        find_unused=config.encoder.image_tokenizer,
+    )
 
 
 def _model(
@@ -155,58 +163,6 @@ def _finish(
     for tracker in accelerator.trackers:
         tracker.finish()
     return summary
-
-
-def _accelerator(config: Config) -> Accelerator:
-    cpu = config.train.device == "cpu"
-    state = PartialState(cpu=cpu)
-    world = state.num_processes
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != world:
-        raise ValueError(
-            f"{launched} processes were started and each sees {world}: without a GPU give --train.device cpu, "
-            "so that they find each other (configs/accelerate/two_cpu_processes.yaml)"
-        )
-    if state.device.type == "cpu":
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(config.train.threads or threads_per_process(local))
-    return Accelerator(
-        cpu=cpu,
-        mixed_precision=config.train.precision,
-        gradient_accumulation_steps=_accumulation(config, world),
-        log_with=config.train.trackers or None,
-        project_config=ProjectConfiguration(project_dir=config.output_dir, logging_dir=config.output_dir),
-        step_scheduler_with_optimizer=False,
-        # A step on videos leaves the images' tokenizer alone, and the other way round.
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(find_unused_parameters=config.encoder.image_tokenizer),
-        ],
-    )
-
-
-def _accumulation(config: Config, world: int) -> int:
-    """Micro-batches of one step on one process: the fewest that respect `train.micro_batch`."""
-    batch_size, most = config.optim.batch_size, config.train.micro_batch
-    if batch_size % world:
-        raise ValueError(
-            f"optim.batch_size {batch_size} cannot be shared by {world} processes: give a multiple of {world}"
-        )
-    share = batch_size // world
-    parts = 1 if most is None else math.ceil(share / most)
-    while share % parts:
-        parts += 1
-    if parts > 1 and config.objective.measures_batch:
-        raise ValueError(
-            f"train.micro_batch {most} cuts a step into {parts} parts, but objective.stabilizer "
-            f"{config.objective.stabilizer} measures the whole batch at once: give micro_batch {share} or more, more "
-            "processes, or a smaller optim.batch_size"
-        )
-    return parts
-
-
-def _start_trackers(accelerator: Accelerator, config: Config) -> None:
-    flat = {key: json.dumps(value) for key, value in config_tree(config).items()}
-    accelerator.init_trackers(Path(config.output_dir).name, config=flat)
 
 
 def _median(values: list[float]) -> float:

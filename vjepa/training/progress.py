@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 _SHOWN = {
     "loss": "loss {:.4f}",
+    "accuracy": "right {:.0%}",
     "relative_error": "of mean {:.2f}",
     "target/std": "std {:.3f}",
     "target/rank": "rank {:.1f}",

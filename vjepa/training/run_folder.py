@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vjepa.config import Config, config_tree, read_config, write_config
+from vjepa.config import Config, ConfigError, FinetuneConfig, config_tree, read_tree, write_config
 
 # What may differ when a run goes on: it does not change what is learnt.
 _FREE = ("train.", "data.workers", "data.cache_dir", "output_dir")
@@ -25,11 +25,11 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
 
-    def claim(self, config: Config) -> None:
+    def claim(self, config: Config | FinetuneConfig) -> None:
         """Store the resolved configuration; ValueError where the folder holds a run of another one."""
         self.path.mkdir(parents=True, exist_ok=True)
         if self.config.exists():
-            before = _flat(config_tree(read_config(["--config", str(self.config)])))
+            before = _flat(config_tree(self._read(type(config))))
             now = _flat(config_tree(config))
             changes = [
                 f"{key}: {before.get(key)} there, {now.get(key)} here"
@@ -44,6 +44,14 @@ class RunFolder:
         partial = self.config.with_suffix(".partial")
         write_config(config, partial)
         os.replace(partial, self.config)
+
+    def _read(self, kind: type[Config] | type[FinetuneConfig]) -> Config | FinetuneConfig:
+        try:
+            return read_tree(["--config", str(self.config)], kind)
+        except ConfigError as error:
+            raise ValueError(
+                f"{self.path} holds a run of another kind: give another --output_dir\n{error}"
+            ) from error
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

@@ -27,6 +27,7 @@ BACKGROUNDS = ("shared", "video", "frame")
 COLOURS = ("own", "white")
 OCCLUDER_PLACES = ("video", "shared")
 BOUNCES = ("mirror", "random")
+LABELS = ("motion", "shape")
 
 _MOST_COVERED = 0.35  # Above this share of the frame, objects that must not overlap no longer find room.
 
@@ -49,6 +50,8 @@ class WorldSettings:
     """Frames a second that the video file claims."""
     motions: tuple[str, ...] = MOTIONS
     """The motion classes to draw from, in the order of their labels."""
+    labels: str = "motion"
+    """What the labels tell: the ``motion``, or the ``shape`` of a single object, which one frame shows."""
     objects: tuple[int, int] = (3, 6)
     """Fewest and most objects of a video."""
     radius: tuple[float, float] = (0.08, 0.13)
@@ -125,7 +128,11 @@ class WorldSettings:
                 f"motions is {self.motions}: give one or more of {', '.join(MOTIONS)}, each at most once"
             )
         choices = {"background": BACKGROUNDS, "colours": COLOURS, "occluder_place": OCCLUDER_PLACES}
-        choices |= {"bounce": BOUNCES}
+        choices |= {"bounce": BOUNCES, "labels": LABELS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: give one of {', '.join(known)}")
+        if self.labels == "shape" and self.objects != (1, 1):
+            raise ValueError(
+                f"labels is 'shape' with objects {self.objects}: a video has one label, so give objects (1, 1)"
+            )

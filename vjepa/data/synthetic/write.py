@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa.data.synthetic.render import render_video
-from vjepa.data.synthetic.settings import WorldSettings
+from vjepa.data.synthetic.settings import SHAPES, WorldSettings
 
 RATE_FACTOR = "10"  # x264's constant rate factor: small artefacts, far below the texture
 KEYFRAME_DISTANCE = "8"  # frames: a seek decodes at most so many
@@ -30,7 +30,7 @@ def write_videos(
     """Write videos 0 to ``num_videos - 1`` as ``.mp4`` under ``folder``; return its ``manifest.csv``.
 
     The manifest's columns are ``path`` and ``factors`` (relative to it; ``factors`` is an ``.npz`` of what
-    `render_video` returns) and ``label`` (the motion's name). The frames do not depend on ``workers``,
+    `render_video` returns) and ``label`` (the motion's name, or the shape's). The frames do not depend on ``workers``,
     the number of processes; with more than one, a script needs the usual ``if __name__ == "__main__"``.
 
     A folder that an earlier call filled, or began to fill, with the same arguments is completed: each file
@@ -53,7 +53,7 @@ def write_videos(
             _drain(pool.map(write, missing, chunksize=max(1, min(32, len(missing) // workers))))
 
     manifest = folder / "manifest.csv"
-    write_whole(manifest, lambda path: _write_manifest(path, settings, num_videos))
+    write_whole(manifest, lambda path: _write_manifest(path, folder, settings, num_videos))
     return manifest
 
 
@@ -64,6 +64,9 @@ def claim_folder(record: Path, wanted: dict[str, Any]) -> None:
         write_whole(record, lambda path: path.write_text(json.dumps(wanted, indent=2) + "\n"))
         return
     found = json.loads(record.read_text())
+    # What an older version could not set was as the defaults are.
+    defaults = json.loads(json.dumps(asdict(WorldSettings())))
+    found["settings"] = {**defaults, **found.get("settings", {})}
     if found == wanted:
         return
     before, now = _flat(found), _flat(wanted)
@@ -124,10 +127,17 @@ def _save_factors(path: Path, factors: dict[str, NDArray[Any]]) -> None:
         np.savez_compressed(file, allow_pickle=False, **factors)
 
 
-def _write_manifest(path: Path, settings: WorldSettings, num_videos: int) -> None:
+def _write_manifest(path: Path, folder: Path, settings: WorldSettings, num_videos: int) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "label", "factors"))
         for number in range(num_videos):
-            label = settings.motions[number % len(settings.motions)]
+            label = _label(folder, settings, number)
             writer.writerow((_name(number, ".mp4"), label, _name(number, ".npz")))
+
+
+def _label(folder: Path, settings: WorldSettings, number: int) -> str:
+    if settings.labels == "motion":
+        return settings.motions[number % len(settings.motions)]
+    with np.load(folder / _name(number, ".npz")) as factors:
+        return SHAPES[int(factors["shapes"][0, 0])]

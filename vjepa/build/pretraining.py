@@ -1,4 +1,4 @@
-"""From configuration to objects: the only place that knows both."""
+"""From the configuration of a pre-training run to its objects."""
 
 from __future__ import annotations
 

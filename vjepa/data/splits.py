@@ -1,0 +1,147 @@
+"""Parts of labelled videos that share nothing: splits by group, leaks between parts, few labels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.model_selection import StratifiedGroupKFold
+
+from vjepa.data.label_subset import label_subset
+from vjepa.data.manifest import Video, class_names
+
+_BLOCK = 1 << 20  # bytes read at once
+
+
+def split_by_group(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Video], list[Video]]:
+    """Two parts, the second with about `share` of the videos: no group is in both, and classes are spread alike.
+
+    A video without a group is a group of its own. Groups are never cut, so with few of them the parts are rough.
+
+    Raises:
+        ValueError: a share outside (0, 1), or a class with videos of one group alone, which would be missing in a part.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share is {share}: give a share of the videos in (0, 1)")
+    groups = [video.group or f"\0{number}" for number, video in enumerate(videos)]
+    labels = [video.label or "" for video in videos]
+    _check_groups(labels, groups)
+    folds = min(max(round(1 / share), 2), len(set(groups)))
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    known, best = set(labels), None
+    for rest, held in splitter.split(np.zeros(len(videos)), labels, groups):
+        lost = len(known - {labels[row] for row in rest}) + len(known - {labels[row] for row in held})
+        cost = (lost, abs(len(held) / len(videos) - share))
+        if best is None or cost < best[0]:
+            best = (cost, rest, held)
+    assert best is not None
+    (lost, _), rest, held = best
+    missing = known - {labels[row] for row in rest}
+    if missing:
+        raise ValueError(
+            f"holding back {share:.0%} by whole groups leaves no video of {', '.join(sorted(missing))}: give a smaller "
+            "share, or a validation part of your own"
+        )
+    return [videos[row] for row in rest], [videos[row] for row in held]
+
+
+def _check_groups(labels: Sequence[str], groups: Sequence[str]) -> None:
+    of_class = defaultdict(set)
+    for label, group in zip(labels, groups, strict=True):
+        of_class[label].add(group)
+    alone = sorted(label for label, names in of_class.items() if len(names) < 2)
+    if alone:
+        raise ValueError(
+            f"all videos of {', '.join(alone[:5])} are of one group: they cannot be in two parts that share no group; "
+            "give a validation part of your own"
+        )
+
+
+def check_leaks(parts: Mapping[str, Sequence[Video]]) -> None:
+    """ValueError where two parts share a group, a file whose ranges overlap, or a file's content.
+
+    Contents are compared where sizes in bytes are equal. Folders of frames are compared by name alone.
+
+    Args:
+        parts: videos by the name of their part.
+    """
+    names = list(parts)
+    for number, first in enumerate(names):
+        for second in names[number + 1 :]:
+            _check_pair((first, parts[first]), (second, parts[second]))
+
+
+def _check_pair(first: tuple[str, Sequence[Video]], second: tuple[str, Sequence[Video]]) -> None:
+    shared = _shared_groups(first[1], second[1])
+    if shared:
+        raise ValueError(
+            f"{first[0]} and {second[0]} share {len(shared)} groups, e.g. {shared[0]}: what belongs together must be in one "
+            "part, or the test tells how well it is remembered; split by group"
+        )
+    pair = _shared_files(first[1], second[1]) or _shared_contents(first[1], second[1])
+    if pair:
+        raise ValueError(
+            f"{first[0]} and {second[0]} share what {pair[0]} and {pair[1]} show: the same file or the same content; "
+            "leave it out of one part"
+        )
+
+
+def _shared_groups(first: Sequence[Video], second: Sequence[Video]) -> list[str]:
+    return sorted({v.group for v in first if v.group} & {v.group for v in second if v.group})
+
+
+def _shared_files(first: Sequence[Video], second: Sequence[Video]) -> tuple[str, str] | None:
+    by_file = defaultdict(list)
+    for video in first:
+        by_file[os.path.realpath(video.path)].append(video)
+    for video in second:
+        for other in by_file.get(os.path.realpath(video.path), ()):
+            if _overlap(video, other):
+                return other.path, video.path
+    return None
+
+
+def _overlap(video: Video, other: Video) -> bool:
+    endless = float("inf")
+    return (video.start or 0) < (other.end or endless) and (other.start or 0) < (video.end or endless)
+
+
+def _shared_contents(first: Sequence[Video], second: Sequence[Video]) -> tuple[str, str] | None:
+    """Two files of equal bytes, one of each part."""
+    sizes = [_by_size(part) for part in (first, second)]
+    for size in sizes[0].keys() & sizes[1].keys():
+        digests = {_digest(path): path for path in sizes[0][size]}
+        for path in sizes[1][size]:
+            same = digests.get(_digest(path))
+            # One file in both parts, with ranges that do not overlap, is no copy.
+            if same is not None and os.path.realpath(same) != os.path.realpath(path):
+                return same, path
+    return None
+
+
+def _by_size(videos: Sequence[Video]) -> dict[int, list[str]]:
+    by_size = defaultdict(list)
+    for path in dict.fromkeys(video.path for video in videos):
+        if os.path.isfile(path):
+            by_size[os.path.getsize(path)].append(path)
+    return by_size
+
+
+def _digest(path: str) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def take_labels(videos: Sequence[Video], share: float, seed: int) -> list[Video]:
+    """A share of the videos of every class, at least one; for one seed, smaller shares lie in larger ones."""
+    numbers = {name: number for number, name in enumerate(class_names(videos))}
+    labels_V = torch.tensor([numbers[video.label or ""] for video in videos])
+    return [videos[row] for row in label_subset(labels_V, share, seed).tolist()]

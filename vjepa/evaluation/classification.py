@@ -1,0 +1,183 @@
+"""How well classes are named. V videos, X classes, U units of the bootstrap, Q draws of it.
+
+report = classification_report(scores_VX, labels_V, classes, groups)
+print(report.table())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vjepa.evaluation.statistics import Figure
+
+DRAWS = 1000
+_TOP = 5
+
+Counts = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ClassificationReport:
+    """Figures of one set of videos, as shares in [0, 1] with their 95 % intervals.
+
+    Attributes:
+        classes: names.
+        top1: share of the videos whose most probable class is right.
+        top5: share of the videos whose class is among the five most probable (or all, where there are fewer).
+        mean_class: mean over classes of the share that is right.
+        macro_f1: mean over classes of the harmonic mean of precision and recall.
+        confusion_XX: videos of the class of the row that were given the class of the column.
+        videos, units: their number; units are what the bootstrap draws, groups of videos or single ones.
+
+    Classes without a video count in no mean.
+    """
+
+    classes: tuple[str, ...]
+    top1: Figure
+    top5: Figure
+    mean_class: Figure
+    macro_f1: Figure
+    confusion_XX: NDArray[np.int64]
+    videos: int
+    units: int
+
+    def table(self) -> str:
+        """The figures as Markdown."""
+        names = {
+            "top-1": self.top1,
+            "top-5": self.top5,
+            "mean class": self.mean_class,
+            "macro F1": self.macro_f1,
+        }
+        lines = [f"| {self.videos} videos | % | 95 % interval |", "|---|---|---|"]
+        for name, figure in names.items():
+            interval = (
+                f"{100 * figure.low:.1f} to {100 * figure.high:.1f}" if figure.low == figure.low else "-"
+            )
+            lines.append(f"| {name} | {100 * figure.value:.1f} | {interval} |")
+        return "\n".join(lines)
+
+    def per_class_table(self) -> str:
+        """One line a class as Markdown: videos, recall, precision, and what it is most often taken for."""
+        lines = [
+            "| class | videos | recall % | precision % | most often taken for |",
+            "|---|---|---|---|---|",
+        ]
+        given_X = self.confusion_XX.sum(axis=0)
+        for number, name in enumerate(self.classes):
+            row_X = self.confusion_XX[number]
+            hits, videos = int(row_X[number]), int(row_X.sum())
+            wrong_X = row_X.copy()
+            wrong_X[number] = 0
+            other = f"{self.classes[wrong_X.argmax()]} ({wrong_X.max()})" if wrong_X.any() else ""
+            recall, precision = _percent(hits, videos), _percent(hits, int(given_X[number]))
+            lines.append(f"| {name} | {videos} | {recall} | {precision} | {other} |")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        names = ("top1", "top5", "mean_class", "macro_f1")
+        figures = {name: getattr(self, name) for name in names}
+        return {
+            **{name: [figure.value, figure.low, figure.high] for name, figure in figures.items()},
+            "videos": self.videos,
+            "units": self.units,
+            "confusion": self.confusion_XX.tolist(),
+        }
+
+
+def classification_report(
+    scores_VX: Tensor,
+    labels_V: Tensor,
+    classes: Sequence[str],
+    groups: Sequence[str | None] | None = None,
+    *,
+    seed: int = 0,
+) -> ClassificationReport:
+    """Accuracies with intervals by a bootstrap of 1,000 draws.
+
+    Args:
+        scores_VX: greater is more likely; finite.
+        labels_V: int64, from 0 to X - 1.
+        classes: names of the X columns.
+        groups: what each video belongs to: whole groups are drawn, since videos of one source are alike. A video
+            without a group is one by itself. None draws single videos.
+        seed: of the bootstrap.
+
+    Of a single unit there is no interval: NaN.
+    """
+    _check(scores_VX, labels_V, classes)
+    labels, scores = labels_V.numpy(), scores_VX.double()
+    predicted = scores.argmax(dim=1).numpy()
+    best = scores.topk(min(_TOP, len(classes)), dim=1).indices.numpy()
+    names = [group or f"\0{row}" for row, group in enumerate(groups or [None] * len(labels))]
+    unit_V = np.unique(names, return_inverse=True)[1]
+    units = int(unit_V.max()) + 1
+
+    def counts(numbers: NDArray[np.int64], kept: NDArray[np.bool_] | None = None) -> Counts:
+        found = np.zeros((units, len(classes)))
+        np.add.at(found, (unit_V, numbers), 1.0 if kept is None else kept.astype(float))
+        return found
+
+    tables = (
+        counts(labels),
+        counts(predicted),
+        counts(labels, predicted == labels),
+        counts(labels, (best == labels[:, None]).any(axis=1)),
+    )
+    weights_QU = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=DRAWS)
+    values = _figures(*(table.sum(axis=0, keepdims=True) for table in tables))
+    drawn = _figures(*(weights_QU @ table for table in tables))
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    figures = {name: _figure(values[name], drawn[name], units) for name in values}
+    return ClassificationReport(
+        classes=tuple(classes), confusion_XX=confusion, videos=len(labels), units=units, **figures
+    )
+
+
+def _figures(true_QX: Counts, given_QX: Counts, right_QX: Counts, near_QX: Counts) -> dict[str, Counts]:
+    """Each figure of every draw ``(Q,)``, from counts of each class."""
+    videos_Q, occurs_QX = true_QX.sum(axis=1), true_QX > 0
+    recall_QX = np.where(occurs_QX, right_QX / np.maximum(true_QX, 1), 0)
+    f1_QX = np.where(occurs_QX, 2 * right_QX / np.maximum(true_QX + given_QX, 1), 0)
+    classes_Q = occurs_QX.sum(axis=1)
+    return {
+        "top1": right_QX.sum(axis=1) / videos_Q,
+        "top5": near_QX.sum(axis=1) / videos_Q,
+        "mean_class": recall_QX.sum(axis=1) / classes_Q,
+        "macro_f1": f1_QX.sum(axis=1) / classes_Q,
+    }
+
+
+def _figure(value_1: Counts, drawn_Q: Counts, units: int) -> Figure:
+    if units < 2:
+        return Figure(float(value_1[0]))
+    low, high = np.quantile(drawn_Q, (0.025, 0.975))
+    return Figure(float(value_1[0]), float(low), float(high))
+
+
+def _check(scores_VX: Tensor, labels_V: Tensor, classes: Sequence[str]) -> None:
+    if scores_VX.shape != (len(labels_V), len(classes)) or not len(labels_V):
+        raise ValueError(
+            f"scores have shape {tuple(scores_VX.shape)} for {len(labels_V)} videos and {len(classes)} classes: give a row a "
+            "video and a column a class"
+        )
+    if not bool(scores_VX.isfinite().all()):
+        raise ValueError("scores are not all finite: the model has broken down, or its input")
+    wrong = labels_V[(labels_V < 0) | (labels_V >= len(classes))]
+    if len(wrong):
+        raise ValueError(
+            f"{len(wrong)} labels are no class, e.g. {int(wrong[0])} (-1 is a video without a label): a test needs labels "
+            f"from 0 to {len(classes) - 1}"
+        )
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}" if whole else "-"

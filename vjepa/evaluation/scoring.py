@@ -1,0 +1,58 @@
+"""Class probabilities of many videos. V videos, G heads, X classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vjepa.data.dataset import ClipDataset
+from vjepa.data.sampling import SampleKey
+from vjepa.evaluation.feature_cache import FeatureShards
+from vjepa.evaluation.features import stack_samples
+from vjepa.inference.views import view_probabilities
+from vjepa.models.classifier import Classifier
+from vjepa.models.head_grid import TokenClassifier
+
+BATCH = 16  # videos
+
+
+def score_rows(
+    network: Classifier | TokenClassifier,
+    dataset: ClipDataset | FeatureShards,
+    rows: Sequence[int],
+    *,
+    segments: int = 1,
+    crops: int = 1,
+    workers: int = 0,
+) -> Tensor:
+    """Probabilities of some rows of a dataset: ``(G, V, X)``, on the CPU; G is 1 of a network with one head.
+
+    An unreadable video is an error: a figure over other videos than asked would be another figure.
+
+    Args:
+        network: in evaluation mode, used on the device where it is.
+        dataset: whose samples are all views of a video, or their tokens.
+        segments, crops: as of `view_probabilities`.
+        workers: processes that decode.
+    """
+    device = next(network.parameters()).device
+    stack = torch.utils.data.default_collate if isinstance(dataset, FeatureShards) else stack_samples
+    keys = [SampleKey(serial=row, index=row, step=0) for row in rows]
+    batches = [keys[first : first + BATCH] for first in range(0, len(keys), BATCH)]
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_sampler=batches,  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=stack,
+        generator=torch.Generator(),
+    )
+    found = [
+        view_probabilities(network, views.to(device), segments=segments, crops=crops).cpu()
+        for views, _ in loader
+    ]
+    if not found:
+        raise ValueError("there is no video to score: give one or more, and no more processes than videos")
+    return torch.cat([part if part.ndim == 3 else part.unsqueeze(0) for part in found], dim=1)

@@ -1,0 +1,159 @@
+"""Name what a video shows.
+
+    classifier = vjepa.VideoClassifier.from_pretrained("runs/finetune")
+    answer = classifier.predict("clip.mp4")
+    print(answer.label, answer.probability)
+
+Shape letters as in `vjepa.tokens`; X classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vjepa.data.clips import ClipSampling
+from vjepa.data.dataset import ClipDataset
+from vjepa.data.manifest import Video
+from vjepa.data.sampling import SampleKey
+from vjepa.data.views import SpatialViews
+from vjepa.inference.clip_format import ClipFormat, as_bytes
+from vjepa.inference.views import view_probabilities
+from vjepa.models.classifier import Classifier
+from vjepa.weights import load_classifier
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a video shows.
+
+    Attributes:
+        classes: names, the most probable first.
+        probabilities: of each of them; they sum to one.
+    """
+
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.classes[0]
+
+    @property
+    def probability(self) -> float:
+        """Of `label`."""
+        return self.probabilities[0]
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The `count` most probable classes with their probabilities."""
+        return list(zip(self.classes, self.probabilities, strict=True))[:count]
+
+
+class VideoClassifier:
+    """A fine-tuned model with the names of its classes, and the views that it was evaluated with.
+
+    Args:
+        network: encoder and head.
+        classes: names, in the order of the head's outputs.
+        clip: the clips that it knows.
+        clips, crops: views of each video, whose probabilities are averaged.
+        segments: clips that the head sees together.
+    """
+
+    def __init__(
+        self,
+        network: Classifier,
+        classes: Sequence[str],
+        clip: ClipFormat,
+        *,
+        clips: int = 1,
+        crops: int = 1,
+        segments: int = 1,
+    ) -> None:
+        if clips % segments:
+            raise ValueError(
+                f"clips is {clips} and segments {segments}: clips are seen together by segments, so give a multiple of them"
+            )
+        self.network = network.eval()
+        self.classes = tuple(classes)
+        self.clip = clip
+        self.clips = clips
+        self.crops = crops
+        self.segments = segments
+        self.transform = SpatialViews(clip.size, crops)
+
+    @staticmethod
+    def from_pretrained(
+        source: str | Path, *, clips: int | None = None, crops: int | None = None
+    ) -> VideoClassifier:
+        """The classifier of a run of tools/finetune.py, or of a model folder.
+
+        Args:
+            source: the folder.
+            clips, crops: views of each video; None takes those of the run's evaluation.
+
+        Raises:
+            ValueError: the folder holds no classifier.
+        """
+        network, config = load_classifier(source)
+        views = dict(config["views"])
+        given = {name: count for name, count in (("clips", clips), ("crops", crops)) if count is not None}
+        return VideoClassifier(network, config["classes"], ClipFormat.of_config(config), **{**views, **given})
+
+    def to(self, device: torch.device | str) -> VideoClassifier:
+        """The same classifier on a device."""
+        self.network.to(device)
+        return self
+
+    def predict(
+        self, video: str | Path | Tensor | np.ndarray, *, start: float | None = None, end: float | None = None
+    ) -> Answer:
+        """What a video shows.
+
+        Args:
+            video: a file (as of `vjepa.open_video`), or frames at the rate of the model's clips, ``(T, C, H, W)``, uint8
+                in [0, 255] or floats in [0, 1].
+            start, end: of the part that counts, in seconds; None is all of it. For files.
+
+        Raises:
+            ValueError: the video cannot be read, or frames are of another form than these.
+        """
+        if isinstance(video, str | Path):
+            views_RTCHW = self._views(Video(str(video), start=start, end=end))
+        elif start is None and end is None:
+            views_RTCHW = self._views_of_frames(as_bytes(video))
+        else:
+            raise ValueError(f"start is {start} and end {end}, which are for files: cut the frames instead")
+        probability_X = self.probabilities(views_RTCHW.unsqueeze(0))[0]
+        order = probability_X.argsort(descending=True).tolist()
+        values = probability_X.tolist()
+        return Answer(tuple(self.classes[n] for n in order), tuple(values[n] for n in order))
+
+    def probabilities(self, views_BRTCHW: Tensor) -> Tensor:
+        """Of all classes, averaged over views: uint8 ``(B, R, T, C, H, W)`` of the model's size to ``(B, X)``, on the CPU."""
+        device = next(self.network.parameters()).device
+        return view_probabilities(
+            self.network, views_BRTCHW.to(device), segments=self.segments, crops=self.crops
+        ).cpu()
+
+    def _views(self, video: Video) -> Tensor:
+        sampling = ClipSampling(self.clip.num_frames, self.clip.fps, self.clip.stride, self.clips)
+        dataset = ClipDataset([video], sampling, self.transform, seed=0, spread=True)
+        return dataset[SampleKey(serial=0, index=0, step=0)].video_RTCHW
+
+    def _views_of_frames(self, video_BTCHW: Tensor) -> Tensor:
+        """Clips spread over frames; too few are held at the last."""
+        if len(video_BTCHW) != 1:
+            raise ValueError(f"frames of {len(video_BTCHW)} videos at once: give one, (T, C, H, W)")
+        frames, length = video_BTCHW[0], self.clip.num_frames
+        latest = max(len(frames) - length, 0)
+        firsts = np.linspace(0, latest, self.clips) if self.clips > 1 else np.array([latest / 2])
+        numbers_RT = firsts.round().astype(int)[:, None] + np.arange(length)
+        clips = [frames[numbers_T] for numbers_T in numbers_RT.clip(0, len(frames) - 1)]
+        return torch.cat([self.transform(clip_TCHW) for clip_TCHW in clips])

@@ -1,0 +1,263 @@
+"""A fine-tuning run from its configuration to its figures. X classes, G heads, V videos."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple, cast
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import gather_object, set_seed
+from torch import Tensor
+
+from vjepa.batch import LabelledBatch
+from vjepa.build import finetuning as build
+from vjepa.build.finetuning import LabelledParts
+from vjepa.config import FinetuneConfig
+from vjepa.evaluation.classification import ClassificationReport, classification_report
+from vjepa.evaluation.confusion_picture import draw_confusion
+from vjepa.evaluation.score_file import write_scores
+from vjepa.evaluation.scoring import score_rows
+from vjepa.models.classifier import Classifier
+from vjepa.models.head_grid import HeadGrid, TokenClassifier
+from vjepa.models.lora import merge_lora
+from vjepa.objectives.classification import Classification
+from vjepa.training.launch import start, start_trackers
+from vjepa.training.material import Material, prepare_material
+from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
+from vjepa.training.run_folder import RunFolder
+from vjepa.training.stop import leave_signals_to_parent
+from vjepa.training.trainer import Trainer
+from vjepa.training.unreadable import UnreadableVideos
+from vjepa.weights import save_pretrained
+
+
+class Choice(NamedTuple):
+    """The head that is kept.
+
+    Attributes:
+        number: of the head.
+        val: its report on the validation part, or None where there is none.
+        setting: learning rate and weight decay, or None where there was nothing to choose.
+    """
+
+    number: int
+    val: ClassificationReport | None
+    setting: tuple[float, float] | None
+
+
+def finetune(config: FinetuneConfig) -> dict[str, Any]:
+    """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
+    started = time.perf_counter()
+    accelerator = start(
+        config.train,
+        config.output_dir,
+        config.optim.batch_size,
+        together=2 if config.augment.mixes else 1,
+    )
+    folder = RunFolder(config.output_dir)
+    parts = build.labelled_parts(config)
+    if accelerator.is_main_process:
+        folder.claim(config)
+    accelerator.wait_for_everyone()
+    set_seed(config.seed)
+    classifier = build.build_classifier(config, len(parts.classes))
+    material = prepare_material(config, parts, classifier, accelerator)
+    objective = _train(config, parts, classifier, material, accelerator, folder)
+
+    network = objective.result.eval()
+    choice = _choose(config, parts, network, material, accelerator)
+    network.head = _chosen_head(network.head, choice.number)
+    test = _report(config, parts, network, material, "test", accelerator)
+    summary: dict[str, Any] = {}
+    if accelerator.is_main_process:
+        _save_model(config, parts, classifier, network, folder)
+        summary = _summary(config, parts, choice, test, folder, time.perf_counter() - started)
+    accelerator.wait_for_everyone()
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    PartialState().destroy_process_group()
+    return summary
+
+
+def _train(
+    config: FinetuneConfig,
+    parts: LabelledParts,
+    classifier: Classifier,
+    material: Material,
+    accelerator: Accelerator,
+    folder: RunFolder,
+) -> Classification:
+    """Take the classifier, or its heads alone where tokens are on disk, through the steps."""
+    network: Classifier | TokenClassifier = classifier
+    if config.features is not None:
+        network = TokenClassifier(classifier.head)
+    optim = build.optim_config(config, len(parts.train))
+    objective = Classification(
+        network,
+        segments=config.data.segments,
+        smoothing=config.augment.smoothing,
+        average=config.optim.average,
+    )
+    if isinstance(network.head, HeadGrid):
+        assert config.grid is not None
+        optimizer = build_grid_optimizer(network.head, optim, config.grid.pairs)
+    elif isinstance(network, Classifier):
+        optimizer = build_classifier_optimizer(network, optim, config.optim.layer_decay)
+    else:
+        optimizer = build_optimizer(network, optim)
+    accelerator.print(_outline(config, parts, objective, optim.steps, accelerator))
+    # From here on each process has random numbers of its own (drop path), the networks being equal.
+    set_seed(config.seed, device_specific=True)
+
+    def batches(first_step: int) -> Iterable[LabelledBatch]:
+        world, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
+        return build.labelled_batches(
+            config, material.train, material.collate, range(first_step, optim.steps),
+            micro_batch=config.optim.batch_size // world // pieces, rank=accelerator.process_index, world=world,
+            pin_memory=accelerator.device.type == "cuda", worker_init_fn=leave_signals_to_parent,
+        )  # fmt: skip
+
+    prepared, optimizer = accelerator.prepare(objective, optimizer)
+    start_trackers(accelerator, config, config.output_dir)
+    Trainer(
+        accelerator=accelerator,
+        objective=prepared,
+        optimizer=optimizer,
+        batches=batches,
+        unreadable=UnreadableVideos(len(parts.train), config.data.max_unreadable, accelerator.print),
+        folder=folder,
+        optim=optim,
+        train=config.train,
+    ).fit()
+    return cast(Classification, accelerator.unwrap_model(prepared))
+
+
+def _outline(
+    config: FinetuneConfig,
+    parts: LabelledParts,
+    objective: Classification,
+    steps: int,
+    accelerator: Accelerator,
+) -> str:
+    """What the run will do, said before it starts."""
+    trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+    counts = ", ".join(
+        f"{len(videos)} to {verb}"
+        for videos, verb in ((parts.train, "train"), (parts.val, "choose"), (parts.test, "test"))
+        if videos
+    )
+    return (
+        f"{steps} steps of {config.optim.batch_size} videos ({accelerator.num_processes} processes x "
+        f"{accelerator.gradient_accumulation_steps} parts); videos: {counts}; {len(parts.classes)} classes; "
+        f"{trained / 1e6:.2f} M trained parameters; on {accelerator.device}, precision {accelerator.mixed_precision}"
+    )
+
+
+def _choose(
+    config: FinetuneConfig,
+    parts: LabelledParts,
+    network: Classifier | TokenClassifier,
+    material: Material,
+    accelerator: Accelerator,
+) -> Choice:
+    """The best head on the validation part by mean-class accuracy; the first of equals."""
+    if not parts.val:
+        return Choice(0, None, None)
+    scores_GVX = _scores(config, network, material, "val", accelerator)
+    reports = [classification_report(scores_VX, *_truth(parts, "val")) for scores_VX in scores_GVX]
+    number = max(range(len(reports)), key=lambda n: reports[n].mean_class.value)
+    setting = None if config.grid is None else config.grid.pairs[number]
+    return Choice(number, reports[number], setting)
+
+
+def _chosen_head(head: torch.nn.Module, number: int) -> torch.nn.Module:
+    return head.heads[number] if isinstance(head, HeadGrid) else head
+
+
+def _report(
+    config: FinetuneConfig,
+    parts: LabelledParts,
+    network: Classifier | TokenClassifier,
+    material: Material,
+    part: str,
+    accelerator: Accelerator,
+) -> tuple[ClassificationReport, Tensor] | None:
+    if not getattr(parts, part):
+        return None
+    scores_VX = _scores(config, network, material, part, accelerator)[0]
+    return classification_report(scores_VX, *_truth(parts, part)), scores_VX
+
+
+def _truth(parts: LabelledParts, part: str) -> tuple[Tensor, list[str], list[str | None]]:
+    """Labels ``(V,)``, class names, and groups of the videos of a part."""
+    videos = getattr(parts, part)
+    numbers = {name: number for number, name in enumerate(parts.classes)}
+    labels_V = torch.tensor([numbers[video.label] for video in videos])
+    return labels_V, parts.classes, [video.group for video in videos]
+
+
+def _scores(
+    config: FinetuneConfig,
+    network: Classifier | TokenClassifier,
+    material: Material,
+    part: str,
+    accelerator: Accelerator,
+) -> Tensor:
+    """Class probabilities ``(G, V, X)``: every process takes some of the videos, none of them twice."""
+    dataset = material.views[part]
+    mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
+    found = score_rows(
+        network.to(accelerator.device), dataset, mine, segments=config.data.segments,
+        crops=config.evaluation.crops, workers=config.data.workers,
+    )  # fmt: skip
+    gathered = dict(gather_object(list(zip(mine, found.unbind(dim=1), strict=True))))
+    return torch.stack([gathered[row] for row in range(len(dataset))], dim=1)
+
+
+def _save_model(
+    config: FinetuneConfig,
+    parts: LabelledParts,
+    classifier: Classifier,
+    network: Classifier | TokenClassifier,
+    folder: RunFolder,
+) -> None:
+    encoder = network.encoder if isinstance(network, Classifier) else classifier.encoder
+    if config.model.tune == "lora":
+        merge_lora(encoder)
+    state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    state |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
+    save_pretrained(folder.model, state, build.classifier_config(config, parts.classes))
+
+
+def _summary(
+    config: FinetuneConfig,
+    parts: LabelledParts,
+    choice: Choice,
+    test: tuple[ClassificationReport, Tensor] | None,
+    folder: RunFolder,
+    seconds: float,
+) -> dict[str, Any]:
+    """Figures, per-video scores and the confusion picture, written and printed."""
+    summary: dict[str, Any] = {
+        "videos": {name: len(getattr(parts, name)) for name in ("train", "val", "test")}
+    }
+    records = folder.read_metrics()
+    summary["final"] = {key: value for key, value in records[-1].items() if key != "step"}
+    if choice.val is not None:
+        summary["val"] = choice.val.as_dict()
+        summary["chosen"] = dict(zip(("lr", "weight_decay"), choice.setting or (), strict=False))
+        print(f"chosen on the validation part: {summary['chosen']}\n{choice.val.table()}")
+    if test is not None:
+        report, scores_VX = test
+        summary["test"] = report.as_dict()
+        labels = [video.label or "" for video in parts.test]
+        paths = [video.path for video in parts.test]
+        write_scores(folder.path / "scores.csv", paths, labels, scores_VX, parts.classes)
+        draw_confusion(report.confusion_XX, parts.classes, folder.path / "confusion.png")
+        (folder.path / "classes.md").write_text(report.per_class_table() + "\n")
+        print(f"test part\n{report.table()}")
+    summary["seconds"] = round(seconds, 1)
+    folder.write_summary(summary)
+    return summary

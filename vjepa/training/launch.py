@@ -1,0 +1,86 @@
+"""The processes of a run: how many there are, how a batch is cut among them, and what they report to."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
+
+from vjepa.config import TrainConfig, config_tree
+from vjepa.cpu_threads import threads_per_process
+
+
+def start(
+    train: TrainConfig,
+    output_dir: str,
+    batch_size: int,
+    *,
+    together: int = 1,
+    whole: str | None = None,
+    find_unused: bool = False,
+) -> Accelerator:
+    """The accelerator of a run, with as many accumulated parts of a step as the memory limit asks for.
+
+    Args:
+        train: how the run is carried out.
+        output_dir: of the run, for trackers.
+        batch_size: videos of one step, over all processes and parts.
+        together: neighbouring videos that must not be parted.
+        whole: why a step cannot be cut into parts at all; None where it can.
+        find_unused: whether a step may leave weights unused.
+    """
+    cpu = train.device == "cpu"
+    state = PartialState(cpu=cpu)
+    world = state.num_processes
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != world:
+        raise ValueError(
+            f"{launched} processes were started and each sees {world}: without a GPU give --train.device cpu, "
+            "so that they find each other (configs/accelerate/two_cpu_processes.yaml)"
+        )
+    if state.device.type == "cpu":
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(train.threads or threads_per_process(local))
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision=train.precision,
+        gradient_accumulation_steps=_accumulation(batch_size, world, train.micro_batch, together, whole),
+        log_with=train.trackers or None,
+        project_config=ProjectConfiguration(project_dir=output_dir, logging_dir=output_dir),
+        step_scheduler_with_optimizer=False,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused)],
+    )
+
+
+def _accumulation(batch_size: int, world: int, most: int | None, together: int, whole: str | None) -> int:
+    """Micro-batches of one step on one process: the fewest that respect `train.micro_batch`."""
+    if batch_size % (world * together):
+        raise ValueError(
+            f"optim.batch_size {batch_size} cannot be shared by {world} processes: give a multiple of {world * together}"
+        )
+    share = batch_size // world
+    parts = 1 if most is None else math.ceil(share / most)
+    while share % (parts * together):
+        parts += 1
+        if parts * together > share:
+            raise ValueError(
+                f"train.micro_batch is {most}, and {together} neighbouring videos are mixed: give {together} or more"
+            )
+    if parts > 1 and whole is not None:
+        raise ValueError(
+            f"train.micro_batch {most} cuts a step into {parts} parts, but {whole} measures the whole batch at once: "
+            f"give micro_batch {share} or more, more processes, or a smaller optim.batch_size"
+        )
+    return parts
+
+
+def start_trackers(accelerator: Accelerator, config: Any, output_dir: str) -> None:
+    """Tell the experiment trackers of the run's configuration."""
+    flat = {key: json.dumps(value) for key, value in config_tree(config).items()}
+    accelerator.init_trackers(Path(output_dir).name, config=flat)
