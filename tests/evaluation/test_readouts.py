@@ -4,9 +4,9 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
+from vjepa.data.label_subset import label_subset
 from vjepa.evaluation.attentive import attentive_probe
 from vjepa.evaluation.knn import knn_probe
-from vjepa.data.label_subset import label_subset
 from vjepa.evaluation.lidar import lidar
 from vjepa.evaluation.probe import _STRENGTHS, _ridge_path, linear_probe, ridge_regression
 

@@ -76,9 +76,6 @@ class MixPairs:
         way = self.ways[int(rng.integers(len(self.ways)))]
         with torch.random.fork_rng(devices=[]):
             torch.random.default_generator.manual_seed(int(rng.integers(2**63)))
-            video, shares_2X = way(tv_tensors.Video(video_2TCHW), labels_2)
-        return _bytes(video.as_subclass(Tensor)), shares_2X
-
-
-def _bytes(video_2TCHW: Tensor) -> Tensor:
-    return video_2TCHW.round().to(torch.uint8) if video_2TCHW.is_floating_point() else video_2TCHW
+            # Blending needs floats; as a `Video`, a box is the same in all frames.
+            video, shares_2X = way(tv_tensors.Video(video_2TCHW.float()), labels_2)
+        return video.as_subclass(Tensor).round().to(torch.uint8), shares_2X

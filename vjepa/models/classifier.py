@@ -151,10 +151,10 @@ class Classifier(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """How names become layers, for timm's layer-wise learning rates; the last norm and the head are the top."""
-        blocks = r"^encoder\.transformer\.blocks\.(\d+)"
+        # What matches nothing is one more layer on top. An inner group would be read as a number.
         return {
-            "stem": r"^encoder\.(patch_embed|image_embed|class_token|modality_tokens)",
-            "blocks": [(blocks, None), (r"^encoder\.transformer\.(norm|level_norms)|^head", (99999,))],
+            "stem": r"^encoder\.(?:patch_embed|image_embed|class_token|modality_tokens)",
+            "blocks": r"^encoder\.transformer\.blocks\.(\d+)",
         }
 
     def no_weight_decay(self) -> set[str]:

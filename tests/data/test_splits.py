@@ -1,0 +1,93 @@
+"""Parts that share nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from vjepa.data.manifest import Video, read_manifest
+from vjepa.data.splits import check_leaks, split_by_group, take_labels
+
+REAL = Path(__file__).parents[3] / "shared" / "data"
+
+
+def videos_of(groups=8, each=5, classes=2):
+    return [
+        Video(f"/v/{group}_{number}.mp4", label=str((group + number) % classes), group=f"g{group}")
+        for group in range(groups)
+        for number in range(each)
+    ]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_no_group_is_in_both_parts(share):
+    videos = videos_of(groups=20)
+    rest, held = split_by_group(videos, share, seed=0)
+    assert not {v.group for v in rest} & {v.group for v in held}
+    assert sorted(v.path for v in (*rest, *held)) == sorted(v.path for v in videos)
+    assert len(held) / len(videos) == pytest.approx(share, abs=0.06)
+    assert {v.label for v in rest} == {v.label for v in held} == {"0", "1"}
+    assert split_by_group(videos, share, seed=0) == (rest, held)
+    assert split_by_group(videos, share, seed=1) != (rest, held)
+
+
+def test_videos_without_groups_are_split_one_by_one():
+    videos = [Video(f"/v/{n}.mp4", label=str(n % 3)) for n in range(30)]
+    rest, held = split_by_group(videos, 0.2, seed=0)
+    assert len(held) == 6
+    assert {v.label for v in held} == {"0", "1", "2"}
+    assert len(rest) == 24
+
+
+def test_a_class_of_one_group_cannot_be_split():
+    videos = [*videos_of(), Video("/v/rare.mp4", label="rare", group="only")]
+    with pytest.raises(ValueError, match="all videos of rare are of one group"):
+        split_by_group(videos, 0.2, seed=0)
+    with pytest.raises(ValueError, match="share is 1"):
+        split_by_group(videos_of(), 1, seed=0)
+
+
+def test_real_clips_are_split_by_their_sources():
+    if not REAL.exists():
+        pytest.skip("../shared/data is absent")
+    videos = read_manifest(REAL / "jhmdb7.csv", {"split1": "train"})
+    rest, held = split_by_group(videos, 0.2, seed=0)
+    assert not {v.group for v in rest} & {v.group for v in held}
+    assert 0.1 < len(held) / len(videos) < 0.3
+    check_leaks({"rest": rest, "held": held})
+
+
+def files(folder, **contents):
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return {name: Video(str(folder / name), label="a") for name in contents}
+
+
+def test_shared_groups_are_a_leak():
+    with pytest.raises(ValueError, match=r"train and test share 1 groups, e\.g\. g3"):
+        check_leaks({"train": videos_of(4), "test": [Video("/w/x.mp4", label="0", group="g3")]})
+
+
+def test_the_same_file_is_a_leak_unless_other_seconds_count(tmp_path):
+    video = files(tmp_path, a=b"one")["a"]
+    (tmp_path / "link").symlink_to(video.path)
+    early, late = Video(video.path, end=2.0), Video(str(tmp_path / "link"), start=2.0)
+    check_leaks({"train": [early], "test": [late]})
+    with pytest.raises(ValueError, match="train and test share what"):
+        check_leaks({"train": [early], "test": [Video(video.path, start=1.5)]})
+
+
+def test_the_same_content_is_a_leak(tmp_path):
+    found = files(tmp_path, a=b"one", b=b"two", c=b"one")
+    check_leaks({"train": [found["a"]], "test": [found["b"]]})
+    with pytest.raises(ValueError, match=f"{tmp_path}/a and {tmp_path}/c show"):
+        check_leaks({"train": [found["a"], found["b"]], "val": [], "test": [found["c"]]})
+
+
+def test_few_labels_are_of_every_class_and_nested():
+    videos = videos_of(groups=20, each=5, classes=3)
+    few, more = take_labels(videos, 0.05, seed=0), take_labels(videos, 0.2, seed=0)
+    assert {v.label for v in few} == {"0", "1", "2"}
+    assert set(few) < set(more)
+    assert len(more) == pytest.approx(20, abs=2)
+    assert take_labels(videos, 1, seed=0) == videos
+    assert take_labels(videos, 0.05, seed=1) != few

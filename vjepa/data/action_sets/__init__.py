@@ -1,0 +1,83 @@
+"""Labelled videos of published data sets, read from their annotation files as they are distributed.
+
+    rows = ACTION_SETS["kinetics"].read("annotations/", "k400/", "train", allow_missing=0.05)
+
+Each reader takes the annotations, the folder of the videos and a split, and returns rows for `write_manifest`
+(`tools/make_manifest.py` does both). Nothing is decoded: a file that is there may still be broken, which
+`tools/validate_videos.py` finds. Labels are the names of classes; the numbers that `class_names` gives them
+are of their sorted order, not the official ones. Test parts whose labels are withheld have None. Videos that
+are listed but not there are left out with a warning, up to a stated share (`MISSING_SHARE`) or to
+`allow_missing`; beyond it they are an error.
+
+None of the readers was tried on the data sets themselves, which are not distributed with this library: each
+says where its layout was seen, and what is from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from vjepa.data.action_sets import (
+    diving48,
+    epic_kitchens,
+    hmdb51,
+    jester,
+    kinetics,
+    something_something,
+    ucf101,
+)
+from vjepa.data.action_sets.reading import MISSING_SHARE
+from vjepa.data.manifest import Video
+
+__all__ = ["ACTION_SETS", "ActionSet", "MISSING_SHARE"]
+
+
+class ActionSet(NamedTuple):
+    """A data set.
+
+    Attributes:
+        read: its reader.
+        splits: what it can be asked for.
+        may_mirror: whether a mirrored video keeps its label, so that training may flip.
+        mirror_note: why, a judgement from the names of the classes.
+    """
+
+    read: Callable[..., list[Video]]
+    splits: Collection[str]
+    may_mirror: bool
+    mirror_note: str
+
+
+ACTION_SETS = {
+    "kinetics": ActionSet(kinetics.read_kinetics, kinetics.SPLITS, True, "no class is known to name a side"),
+    "ssv2": ActionSet(
+        something_something.read_something_something,
+        something_something.SPLITS,
+        False,
+        "some templates name a direction, as 'Pushing something from left to right'",
+    ),
+    "ucf101": ActionSet(ucf101.read_ucf101, ucf101.SPLITS, True, "no class is known to name a side"),
+    "hmdb51": ActionSet(
+        hmdb51.read_hmdb51, hmdb51.SPLITS, True, "sides are in names of files, not in classes"
+    ),
+    "jhmdb": ActionSet(hmdb51.read_jhmdb, hmdb51.SPLITS, True, "sides are in names of files, not in classes"),
+    "diving48": ActionSet(
+        diving48.read_diving48,
+        diving48.SPLITS,
+        True,
+        "take-off, somersaults, twists and position have no left or right",
+    ),
+    "jester": ActionSet(
+        jester.read_jester,
+        jester.SPLITS,
+        False,
+        "some gestures name a direction, as 'Swiping Left' and 'Turning Hand Clockwise'",
+    ),
+    "epic": ActionSet(
+        epic_kitchens.read_epic_kitchens,
+        epic_kitchens.SPLITS,
+        True,
+        "no class names a side; but 'screw' mirrored turns the way of 'unscrew'",
+    ),
+}

@@ -1,0 +1,98 @@
+"""EPIC-KITCHENS-100 (arXiv 2006.13256): actions in long videos."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from vjepa.data.action_sets.reading import (
+    MISSING_SHARE,
+    annotation_file,
+    check_choice,
+    keep_present,
+    read_rows,
+    video_files,
+)
+from vjepa.data.manifest import Video
+
+SPLITS = {
+    "train": "EPIC_100_train.csv",
+    "val": "EPIC_100_validation.csv",
+    "test": "EPIC_100_test_timestamps.csv",
+}
+LABELS = ("verb", "noun", "action")
+_SEGMENT = ("narration_id", "video_id", "start_timestamp", "stop_timestamp")
+
+
+def read_epic_kitchens(
+    annotations: str | os.PathLike[str],
+    videos: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    label: str = "action",
+    allow_missing: float = MISSING_SHARE,
+) -> list[Video]:
+    """Action segments of a split, with `start` and `end` in seconds; `group` is the video, ``P01_11``.
+
+    Official splits part videos, not people: most participants, the name before ``_`` in `group`, are in all
+    of them. The test part has no labels.
+
+    Args:
+        annotations: the folder with ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``,
+            ``EPIC_100_test_timestamps.csv`` and, for names, ``EPIC_100_verb_classes.csv`` and
+            ``EPIC_100_noun_classes.csv`` (or ``..._v2.csv``) with the columns ``id,key``.
+        videos: a folder of ``<video_id>.MP4``, at any depth (``P01/videos/P01_101.MP4``).
+        split: train, val, test.
+        label: `verb`, `noun`, or `action`, the pair of both: ``turn-on tap``.
+        allow_missing: segments that may lack their video, a number or a share.
+
+    Columns, files, classes and the form of times are from the annotations' own README and files; the folders
+    of videos from others who describe them. Splits that share no video, and participants, are from memory of
+    the paper.
+
+    Raises:
+        ValueError: a file or folder that is missing, a header that lacks a column, times that are none, a
+            class without a name, too many videos missing.
+    """
+    check_choice("split", split, tuple(SPLITS))
+    check_choice("label", label, LABELS)
+    source = annotation_file(annotations, SPLITS[split])
+    parts = () if split == "test" else ("verb", "noun") if label == "action" else (label,)
+    rows = read_rows(source, (*_SEGMENT, *(f"{part}_class" for part in parts)))
+    names = {part: _class_names(annotations, part) for part in parts}
+    listed = [_segment(row, names, source) for row in rows]
+    return keep_present(listed, video_files(videos), videos, allow_missing)
+
+
+def _class_names(annotations: str | os.PathLike[str], part: str) -> dict[str, str]:
+    """Key of each class of verbs or nouns by its number, as text."""
+    source = annotation_file(annotations, f"EPIC_100_{part}_classes.csv", f"EPIC_100_{part}_classes_v2.csv")
+    return {row["id"]: row["key"] for row in read_rows(source, ("id", "key"))}
+
+
+def _segment(row: Mapping[str, str], names: Mapping[str, Mapping[str, str]], source: Path) -> Video:
+    where = f"{source}, {row['narration_id']}"
+    start, end = _seconds(row["start_timestamp"], where), _seconds(row["stop_timestamp"], where)
+    if end <= start:
+        raise ValueError(
+            f"{where} stops at {end} s and starts at {start} s: correct the row, or leave it out"
+        )
+    words = []
+    for part, name_of in names.items():
+        number = row[f"{part}_class"]
+        if number not in name_of:
+            raise ValueError(
+                f"{where} has the {part}_class {number}, which the list of classes does not have"
+            )
+        words.append(name_of[number])
+    return Video(row["video_id"], " ".join(words) or None, start, end, row["video_id"])
+
+
+def _seconds(text: str, where: str) -> float:
+    """Seconds of ``HH:mm:ss.SS``."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return round(3600 * int(hours) + 60 * int(minutes) + float(seconds), 3)
+    except ValueError:
+        raise ValueError(f"{where} has the time '{text}': it must be HH:mm:ss.SS") from None

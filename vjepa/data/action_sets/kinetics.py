@@ -1,0 +1,79 @@
+"""Kinetics-400, -600 and -700 (arXiv 1705.06950, 1808.01340, 1907.06987, 2010.10864)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vjepa.data.action_sets.reading import (
+    MISSING_SHARE,
+    annotation_file,
+    check_choice,
+    keep_present,
+    read_rows,
+    video_files,
+)
+from vjepa.data.manifest import Video
+
+SPLITS = {"train": ("train",), "val": ("val", "validate"), "test": ("test",)}
+
+
+def read_kinetics(
+    annotations: str | os.PathLike[str],
+    videos: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    allow_missing: float = MISSING_SHARE,
+) -> list[Video]:
+    """Clips of a split; `group` is the YouTube video. Labels are None where a test list has none.
+
+    Args:
+        annotations: a CSV with the columns ``label,youtube_id,time_start,time_end,split``, or a folder with
+            ``train.csv``, ``val.csv`` (or ``validate.csv``) and ``test.csv``, also as ``kinetics_train.csv``.
+        videos: a folder of ``<youtube_id>_<start, six digits>_<end, six digits>.mp4``, flat, in folders of
+            classes however these are spelt, or CVDF's tree (``k400/train`` and so on), whose files in
+            ``replacement`` go before those of the same name, which are broken.
+        split: train, val, test.
+        allow_missing: rows that may lack their video, a number or a share: clips have gone from YouTube.
+
+    Names of files and columns were seen in torchvision's `Kinetics`, CVDF's README, its scripts and its
+    `arrange_by_classes.py` (replacements); ``validate`` and the further column ``is_cc`` in extracts of the
+    lists that others printed. That the lists of a split share no YouTube video with another split's is from
+    memory.
+
+    Raises:
+        ValueError: no list or folder, a header that lacks a column, no row of the split, too many videos
+            missing.
+    """
+    check_choice("split", split, tuple(SPLITS))
+    source = Path(os.path.abspath(annotations))
+    if not source.is_file():
+        names = [f"{start}{name}.csv" for name in SPLITS[split] for start in ("", "kinetics_")]
+        source = annotation_file(source, *names)
+    rows = read_rows(source, ("youtube_id", "time_start", "time_end", "split"))
+    chosen = [row for row in rows if row["split"].strip() in SPLITS[split]]
+    if not chosen:
+        values = sorted({row["split"] for row in rows})
+        raise ValueError(
+            f"no row of {source} has the split {split}: the splits there are {', '.join(values)}"
+        )
+    listed = [
+        Video(_clip(row, source), (row.get("label") or "").strip() or None, group=row["youtube_id"])
+        for row in chosen
+    ]
+    files, replacements = video_files(videos), Path(videos) / "replacement"
+    if replacements.is_dir():
+        files |= video_files(replacements)
+    return keep_present(listed, files, videos, allow_missing)
+
+
+def _clip(row: dict[str, str], source: Path) -> str:
+    """Name of a clip's file, without ending."""
+    try:
+        start, end = (int(float(row[column])) for column in ("time_start", "time_end"))
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{source} has the times '{row['time_start']}' and '{row['time_end']}' for "
+            f"{row['youtube_id']}: they must be seconds"
+        ) from None
+    return f"{row['youtube_id']}_{start:06d}_{end:06d}"

@@ -1,0 +1,198 @@
+"""What readers of labelled data sets share: annotation files, and videos that are listed but not there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import warnings
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vjepa.data.manifest import VIDEO_SUFFIXES, Video
+
+MISSING_SHARE = 0.01  # of the listed rows that may lack their video unless another allowance is given
+_NAMED = 3  # missing videos that a message names
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """ValueError where an argument is none of its choices."""
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}: give one of {', '.join(map(str, choices))}")
+
+
+def annotation_file(folder: str | os.PathLike[str], *names: str) -> Path:
+    """The first of these files that the folder has; ValueError where it has none."""
+    source = _first(folder, names)
+    if source is None:
+        raise ValueError(
+            f"{os.path.abspath(folder)} has no {' or '.join(names)}: "
+            "give the folder in which the annotations lie as distributed"
+        )
+    return source
+
+
+def _first(folder: str | os.PathLike[str], names: Sequence[str]) -> Path | None:
+    paths = [Path(os.path.abspath(folder)) / name for name in names]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def answers_of_test(
+    folder: str | os.PathLike[str], keys: Sequence[str], *names: str
+) -> dict[str, str | None]:
+    """Labels of a test part, from the first of these files of answers; all None where there is none.
+
+    ValueError where the answers are not those of these videos.
+    """
+    source = _first(folder, names)
+    if source is None:
+        return dict.fromkeys(keys)
+    answers = read_answers(source)
+    absent = [key for key in keys if key not in answers]
+    if absent:
+        raise ValueError(
+            f"{source} has no answer for {len(absent)} of {len(keys)} test videos, e.g. {absent[0]}: "
+            "delete it to leave the labels out, or fetch the one that belongs to the list"
+        )
+    return {key: answers[key] for key in keys}
+
+
+def check_labels(label_of: Mapping[str, str | None], labels: Container[str], source: Path) -> None:
+    """ValueError where a video has a label that the list of labels does not have."""
+    for key, label in label_of.items():
+        if label is not None and label not in labels:
+            raise ValueError(
+                f"the video {key} has the label '{label}', which {source} does not have: "
+                "take both lists from the same release"
+            )
+
+
+def read_rows(source: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file whose header must have these columns; others may be there. ValueError otherwise."""
+    with source.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        absent = [column for column in columns if column not in (reader.fieldnames or ())]
+        if absent:
+            raise ValueError(
+                f"{source} begins with '{','.join(reader.fieldnames or ())}': its header must name "
+                f"{', '.join(columns)}, and lacks {', '.join(absent)}"
+            )
+        rows = []
+        for row in reader:
+            if None in row.values():
+                raise ValueError(
+                    f"{source} line {reader.line_num} has fewer cells than the header: is it cut off?"
+                )
+            rows.append(row)
+        return rows
+
+
+def read_answers(source: Path) -> dict[str, str]:
+    """Lines ``id;label`` without a header. ValueError for any other line."""
+    answers = {}
+    for number, line in enumerate(read_lines(source), 1):
+        key, mark, label = line.partition(";")
+        if not (mark and key.strip() and label.strip()):
+            raise ValueError(f"{source} line {number} is '{line[:60]}': it must be 'id;label'")
+        answers[key.strip()] = label.strip()
+    return answers
+
+
+def read_lines(source: Path) -> list[str]:
+    """Lines that are not empty, without white space around them."""
+    lines = source.read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_objects(source: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """A JSON list of objects that have these keys. ValueError where it is anything else."""
+    content = read_json(source)
+    if not isinstance(content, list):
+        raise ValueError(f"{source} holds a {type(content).__name__}: it must be a list of objects")
+    for number, item in enumerate(content):
+        absent = [key for key in keys if not isinstance(item, dict) or key not in item]
+        if absent:
+            raise ValueError(
+                f"{source} entry {number} is {str(item)[:60]}: it must be an object with {', '.join(keys)}"
+            )
+    return content
+
+
+def read_json(source: Path) -> Any:
+    """The content of a JSON file; ValueError where it is none."""
+    try:
+        return json.loads(source.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{source} is not JSON: {error}") from error
+
+
+def video_files(folder: str | os.PathLike[str], *, by_class: bool = False) -> dict[str, str]:
+    """Absolute paths of the video files in a folder, at any depth, by their names without ending.
+
+    With `by_class` by ``folder/name``, where the same name may stand for different videos. Of files with
+    equal keys the first in sorted order is taken. ValueError where there is no such folder.
+    """
+    files: dict[str, str] = {}
+    for where, folders, names in os.walk(existing_folder(folder), followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            stem, ending = os.path.splitext(name)
+            if ending.lower() in VIDEO_SUFFIXES:
+                key = f"{os.path.basename(where)}/{stem}" if by_class else stem
+                files.setdefault(key, os.path.join(where, name))
+    return files
+
+
+def existing_folder(folder: str | os.PathLike[str]) -> Path:
+    """Its absolute path; ValueError where there is none."""
+    root = Path(os.path.abspath(folder))
+    if not root.is_dir():
+        raise ValueError(f"there is no folder {root}: give the one to which the videos were unpacked")
+    return root
+
+
+def keep_present(
+    rows: Sequence[Video], files: Mapping[str, str], folder: str | os.PathLike[str], allow_missing: float
+) -> list[Video]:
+    """The rows whose `path` is a key of `files`, with the file as their path.
+
+    Missing ones are counted in a warning, which names classes that have lost all their videos.
+
+    Args:
+        rows: what the annotations list, `path` being a key.
+        files: paths of what is there.
+        folder: where it was looked for, to be named in messages.
+        allow_missing: how many rows may lack their video: a number (int), or a share of the rows (float).
+
+    Raises:
+        ValueError: more are missing than allowed, or all; nothing is listed; an allowance that is none.
+    """
+    if allow_missing < 0 or (isinstance(allow_missing, float) and not allow_missing <= 1):
+        raise ValueError(
+            f"allow_missing is {allow_missing}: give a whole number of rows, or a share of them in [0, 1]"
+        )
+    if not rows:
+        raise ValueError("the annotations list no video of this split: are the files complete?")
+    missing = [row.path for row in rows if row.path not in files]
+    present = [replace(row, path=files[row.path]) for row in rows if row.path in files]
+    names = list(dict.fromkeys(missing))
+    shown = ", ".join(names[:_NAMED])
+    if not present:
+        raise ValueError(
+            f"none of the {len(rows)} listed rows has its video under {folder} (it was looked for {shown}): "
+            "give the folder to which the videos were unpacked"
+        )
+    count = f"{len(missing)} of {len(rows)} rows have no video"
+    text = f"{count} under {folder} ({len(names)} missing, e.g. {shown})"
+    allowed = allow_missing if isinstance(allow_missing, int) else allow_missing * len(rows)
+    if len(missing) > allowed:
+        raise ValueError(
+            f"{text}: allow_missing is {allow_missing}; fetch them, or allow a number or share of the rows"
+        )
+    if missing:
+        lost = sorted({row.label for row in rows if row.label} - {row.label for row in present})
+        classes = f"; no video is left of {', '.join(lost[:_NAMED])} ({len(lost)} classes)" if lost else ""
+        warnings.warn(f"{text}; they are left out{classes}", stacklevel=3)
+    return present
