@@ -9,10 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vjepa.config import Config, read_config
+    from vjepa.config import Config, FinetuneConfig, read_config, read_tree
     from vjepa.data.manifest import read_manifest
     from vjepa.data.readers.open import open_video
+    from vjepa.evaluation.classification import classification_report
     from vjepa.evaluation.future import evaluate_future
+    from vjepa.inference.classifier import VideoClassifier
     from vjepa.inference.future import FuturePredictor
     from vjepa.inference.surprise import surprise
     from vjepa.models.encoder import VideoEncoder
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from vjepa.models.world import WorldModel
     from vjepa.objectives.jepa import JEPA
     from vjepa.objectives.pixels import PixelReconstruction
+    from vjepa.training.finetune import finetune
     from vjepa.training.pretrain import pretrain
     from vjepa.weights import from_pretrained, save_pretrained
 
@@ -27,37 +30,47 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "FinetuneConfig",
     "FuturePredictor",
     "JEPA",
     "PixelReconstruction",
     "Predictor",
+    "VideoClassifier",
     "VideoEncoder",
     "WorldModel",
     "__version__",
+    "classification_report",
     "evaluate_future",
+    "finetune",
     "from_pretrained",
     "open_video",
     "pretrain",
     "read_config",
     "read_manifest",
+    "read_tree",
     "save_pretrained",
     "surprise",
 ]
 
 _HOMES = {
     "Config": "vjepa.config",
+    "FinetuneConfig": "vjepa.config",
     "FuturePredictor": "vjepa.inference.future",
     "JEPA": "vjepa.objectives.jepa",
     "PixelReconstruction": "vjepa.objectives.pixels",
     "Predictor": "vjepa.models.predictor",
+    "VideoClassifier": "vjepa.inference.classifier",
     "VideoEncoder": "vjepa.models.encoder",
     "WorldModel": "vjepa.models.world",
+    "classification_report": "vjepa.evaluation.classification",
     "evaluate_future": "vjepa.evaluation.future",
+    "finetune": "vjepa.training.finetune",
     "from_pretrained": "vjepa.weights",
     "open_video": "vjepa.data.readers.open",
     "pretrain": "vjepa.training.pretrain",
     "read_config": "vjepa.config",
     "read_manifest": "vjepa.data.manifest",
+    "read_tree": "vjepa.config",
     "save_pretrained": "vjepa.weights",
     "surprise": "vjepa.inference.surprise",
 }

@@ -55,14 +55,15 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
         config.output_dir,
         config.optim.batch_size,
         together=2 if config.augment.mixes else 1,
+        find_unused=bool(config.model.levels),  # blocks above the highest level have no part
     )
     folder = RunFolder(config.output_dir)
     parts = build.labelled_parts(config)
+    set_seed(config.seed)
+    classifier = build.build_classifier(config, len(parts.classes))
     if accelerator.is_main_process:
         folder.claim(config)
     accelerator.wait_for_everyone()
-    set_seed(config.seed)
-    classifier = build.build_classifier(config, len(parts.classes))
     material = prepare_material(config, parts, classifier, accelerator)
     objective = _train(config, parts, classifier, material, accelerator, folder)
 

@@ -75,7 +75,8 @@ def read_jhmdb(
 ) -> list[Video]:
     """The same of J-HMDB: `annotations` is its folder ``splits``, `videos` its ``ReCompress_Videos``.
 
-    Marks are 1 and 2. Names were seen in public readers of it, the clips' names in a part of the data set. See `read_hmdb51`.
+    Marks are 1 and 2. Names were seen in public readers of it, the clips' names in a part of the data set.
+    See `read_hmdb51`.
     """
     return read_hmdb51(annotations, videos, split, fold=fold, allow_missing=allow_missing)
 

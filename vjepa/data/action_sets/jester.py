@@ -29,8 +29,8 @@ def read_jester(
 ) -> list[Video]:
     """Folders of frames of a split; the label is the gesture ("Swiping Left"). There are no groups.
 
-    Frames were taken 12 times a second, but a manifest has no column for that, and folders of frames are read as
-    25 a second: times are then half as long as they were. Count clips in frames (a stride), not in seconds.
+    Frames were taken 12 times a second, but a manifest has no column for that, and folders of frames are read
+    as 25 a second: times are then half as long as they were. Count clips in frames (a stride), not seconds.
 
     Args:
         annotations: the folder with ``jester-v1-labels.csv`` (a label a line), ``jester-v1-train.csv`` and

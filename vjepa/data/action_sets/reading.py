@@ -186,8 +186,8 @@ def keep_present(
         )
     count = f"{len(missing)} of {len(rows)} rows have no video"
     text = f"{count} under {folder} ({len(names)} missing, e.g. {shown})"
-    allowed = allow_missing if isinstance(allow_missing, int) else allow_missing * len(rows)
-    if len(missing) > allowed:
+    counted = len(missing) if isinstance(allow_missing, int) else len(missing) / len(rows)
+    if counted > allow_missing:
         raise ValueError(
             f"{text}: allow_missing is {allow_missing}; fetch them, or allow a number or share of the rows"
         )

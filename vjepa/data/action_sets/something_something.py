@@ -29,6 +29,7 @@ def read_something_something(
 ) -> list[Video]:
     """Videos of a split; labels are templates ("Pushing something from left to right").
 
+    There are no groups: several videos may show the same person, and the annotations do not say which.
 
     Args:
         annotations: the folder with ``labels.json`` (template to number) and ``train.json``,
@@ -40,8 +41,7 @@ def read_something_something(
         allow_missing: rows that may lack their video, a number or a share.
 
     Names and formats were seen in mmaction2's `parse_file_list.py`, and ``test-answers.csv`` in readers and
-    lists of files of others; the data set's own readme was not at hand. Several videos may show the same
-    person: the annotations do not say which.
+    lists of files of others; the data set's own readme was not at hand.
 
     Raises:
         ValueError: an annotation file or folder that is missing or not of that form, a template that is no

@@ -1,0 +1,254 @@
+"""Fine-tuning: what it learns, that it goes on where it was, and what it refuses."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import vjepa
+from tests.training.conftest import metrics, result_bytes
+from tests.training.test_distributed import ENVIRONMENT, two_processes
+from tests.training.test_resume import fresh_accelerate
+from vjepa.config import FinetuneConfig, read_tree
+from vjepa.data.manifest import Video, read_manifest, write_manifest
+from vjepa.data.readers.open import open_video
+from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.evaluation.score_file import read_scores
+from vjepa.models.world import WorldModel
+from vjepa.training.finetune import finetune
+from vjepa.training.stop import Stopped
+from vjepa.training.trainer import Trainer
+from vjepa.weights import save_pretrained
+
+CONFIG = {
+    "encoder": {"width": 24, "depth": 2, "heads": 2, "tubelet": [2, 4, 4]},
+    "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3},
+    "clip": {"num_frames": 4, "fps": None, "stride": 1, "size": [16, 16], "whole_frame": True},
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate():
+    fresh_accelerate()
+    yield
+    fresh_accelerate()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A model folder with random weights, and videos of two classes, told by how bright their frames are."""
+    folder = tmp_path_factory.mktemp("world")
+    torch.manual_seed(0)
+    save_pretrained(folder / "model", WorldModel(CONFIG).state_dict(), CONFIG)
+    for part, seed, count in (("train", 0, 24), ("test", 1, 12)):
+        manifest = write_videos(folder / part, WorldSettings(size=16, frames=6), num_videos=count, seed=seed)
+        videos = read_manifest(manifest)
+        rows = [
+            Video(bright(folder, video, n % 2), "bright" if n % 2 else "dark")
+            for n, video in enumerate(videos)
+        ]
+        write_manifest(folder / f"{part}.csv", rows)
+        shuffled = np.random.default_rng(3).permutation(len(rows))
+        labels = [rows[row].label for row in shuffled]
+        guess = [Video(video.path, label) for video, label in zip(videos, labels, strict=True)]
+        write_manifest(folder / f"{part}-shuffled.csv", guess)
+    return folder
+
+
+def bright(folder, video, label):
+    """The same video as an array with its class in the pixels."""
+    with open_video(video.path) as reader:
+        frames = reader.get_frames(np.arange(len(reader))).permute(0, 2, 3, 1).numpy()
+    path = folder / f"{video.path.replace('/', '_')}.npy"
+    np.save(path, frames // 2 + 120 * label)
+    return str(path)
+
+
+@pytest.fixture
+def arguments(world, tmp_path):
+    def make(folder="run", *changes):
+        return [
+            f"--output_dir={tmp_path / folder}", f"--model.init={world}", f"--data.train={world / 'train.csv'}",
+            f"--data.test={world / 'test.csv'}", "--data.workers=0", "--optim.epochs=3", "--optim.batch_size=8",
+            "--optim.warmup_epochs=1", "--optim.lr=0.003", "--train.log_every=1", "--train.checkpoint_every=2",
+            "--train.trackers=[]", "--train.device=cpu", "--train.threads=1", *changes,
+        ]  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def run(arguments):
+    def start(*changes):
+        fresh_accelerate()
+        return finetune(read_tree(arguments(*changes), FinetuneConfig))
+
+    return start
+
+
+AUGMENTED = (
+    "--model.drop_path=0.2", "--data.repeats=2", "--augment={randaugment: [2, 5], erase: 0.3, mixup: 0.8, cutmix: 1.0}",
+    "--optim.average=0.9", "--optim.layer_decay=0.75",
+)  # fmt: skip
+FROZEN = ("--model.tune=none", "--head.kind=attentive", "--optim.epochs=12", "--optim.lr=0.005")
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp", "attentive"])
+def test_labels_in_the_pixels_are_found(kind, run, tmp_path):
+    summary = run("run", *FROZEN, f"--head.kind={kind}")
+    assert summary["test"]["top1"][0] == 1.0
+    scores = read_scores(tmp_path / "run" / "scores.csv")
+    assert len(scores.paths) == 12
+    assert scores.classes == ["bright", "dark"]
+    torch.testing.assert_close(scores.scores_VX.sum(dim=1), torch.ones(12), atol=1e-5, rtol=0)
+    assert (tmp_path / "run" / "confusion.png").exists()
+    assert "| bright | 6 | 100.0 | 100.0 |" in (tmp_path / "run" / "classes.md").read_text()
+
+
+def test_shuffled_labels_stay_at_chance(run, world, tmp_path):
+    features = f"--features={{folder: {tmp_path / 'features'}}}"
+    shuffled = [f"--data.{part}={world / f'{part}-shuffled.csv'}" for part in ("train", "test")]
+    rates = [
+        run(f"run{seed}", *FROZEN, features, *shuffled, f"--seed={seed}")["test"]["top1"][0]
+        for seed in range(3)
+    ]
+    assert 0.2 < np.mean(rates) < 0.8
+
+
+@pytest.mark.parametrize("changes", [(), AUGMENTED, FROZEN], ids=["plain", "augmented", "frozen"])
+def test_stopping_and_going_on_changes_no_byte(changes, run, tmp_path, monkeypatch):
+    run("whole", *changes)
+    step = Trainer._train_step
+
+    def stop_in_the_middle(trainer, batches, request):
+        request.requested = trainer.step == 3
+        return step(trainer, batches, request)
+
+    monkeypatch.setattr(Trainer, "_train_step", stop_in_the_middle)
+    with pytest.raises(Stopped):
+        run("parts", *changes)
+    monkeypatch.undo()
+    run("parts", *changes, "--data.workers=2")
+    expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "parts")
+    assert expected.keys() == actual.keys()
+    assert not [name for name in expected if expected[name] != actual[name] and name != "model/config.json"]
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
+    scores = [(tmp_path / name / "scores.csv").read_text() for name in ("whole", "parts")]
+    assert scores[0] == scores[1]
+
+
+def test_two_processes_are_one(arguments, tmp_path):
+    changes = ("--data.repeats=2", "--augment={mixup: 0.8, cutmix: 1.0}")
+    one = subprocess.run(
+        [sys.executable, "tools/finetune.py", *arguments("one", *changes)],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert one.returncode == 0, one.stderr
+    two = two_processes("tools/finetune.py", *arguments("two", *changes, "--train.micro_batch=2"))
+    assert two.returncode == 0, two.stderr
+    assert "2 processes x 2 parts" in two.stdout
+    for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+    first, second = (read_scores(tmp_path / name / "scores.csv") for name in ("one", "two"))
+    assert first.paths == second.paths
+    torch.testing.assert_close(first.scores_VX, second.scores_VX, atol=1e-3, rtol=0)
+
+
+def test_the_best_of_a_grid_is_chosen_without_the_test_part(run, tmp_path):
+    grid = "--grid={lr: [1.0e-7, 0.01], weight_decay: [0.01, 0.1]}"
+    features = f"--features={{folder: {tmp_path / 'features'}}}"
+    summary = run("run", *FROZEN, grid, features)
+    assert summary["videos"] == {"train": 19, "val": 5, "test": 12}
+    assert summary["chosen"]["lr"] == 0.01
+    assert summary["val"]["mean_class"][0] == summary["test"]["mean_class"][0] == 1.0
+    weights = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    assert {name.split(".")[0] for name in weights} == {"encoder", "head"}
+    answer = vjepa.VideoClassifier.from_pretrained(tmp_path / "run").predict(
+        read_scores(tmp_path / "run" / "scores.csv").paths[0]
+    )
+    assert answer.label == "dark"
+
+
+def test_tokens_from_the_disk_are_those_of_the_encoder(run, tmp_path):
+    """With full precision and no augmentation, a cached probe learns what an uncached one learns."""
+    plain = (*FROZEN, "--augment={scale: [1, 1], ratio: [1, 1]}", "--data.clip={num_frames: 6, stride: 1}")
+    run("live", *plain)
+    run("cached", *plain, f"--features={{folder: {tmp_path / 'features'}, precision: fp32}}")
+    live, cached = ([r["loss"] for r in metrics(tmp_path / name)] for name in ("live", "cached"))
+    np.testing.assert_allclose(live, cached, rtol=1e-4)
+
+
+def test_lora_leaves_a_plain_model(run, world, tmp_path):
+    pytest.importorskip("peft")
+    run("run", "--model.tune=lora", "--model.lora={rank: 2, alpha: 4}", "--optim.epochs=6")
+    before = load_file(world / "model" / "model.safetensors")
+    after = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert moved
+    assert all(name.endswith(("qkv.weight", "proj.weight", "fc1.weight", "fc2.weight")) for name in moved)
+    for name in moved:
+        assert torch.linalg.matrix_rank(after[name] - before[name], atol=1e-6) <= 2
+    scores = read_scores(tmp_path / "run" / "scores.csv")
+    classifier = vjepa.VideoClassifier.from_pretrained(tmp_path / "run")
+    answer = dict(classifier.predict(scores.paths[0]).top(2))
+    for name, score in zip(scores.classes, scores.scores_VX[0].tolist(), strict=True):
+        assert answer[name] == pytest.approx(score, abs=1e-4)
+
+
+def test_random_weights_are_other_weights(run, world, tmp_path):
+    run("run", "--model.weights=random", "--model.tune=none", "--optim.epochs=1")
+    before = load_file(world / "model" / "model.safetensors")
+    after = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    assert not torch.equal(
+        before["encoder.patch_embed.proj.weight"], after["encoder.patch_embed.proj.weight"]
+    )
+
+
+def listed(folder, name, videos):
+    write_manifest(folder / name, videos)
+    return str(folder / name)
+
+
+def test_bad_input_is_named(run, world, tmp_path):
+    train, test = (read_manifest(world / f"{part}.csv") for part in ("train", "test"))
+    unlabelled = listed(tmp_path, "u.csv", [Video(train[0].path), *train[1:]])
+    with pytest.raises(ValueError, match=r"1 of 24 videos of data.train have no label, e\.g\. "):
+        run("a", f"--data.train={unlabelled}")
+    missing = listed(tmp_path, "m.csv", [Video(test[0].path), *test[1:]])
+    with pytest.raises(ValueError, match=r"videos of data.test have no label"):
+        run("a", f"--data.test={missing}")
+    unknown = listed(tmp_path, "k.csv", [Video(test[0].path, "dim"), *test[1:]])
+    with pytest.raises(ValueError, match=r"data.test has the labels dim, which no video of data.train has"):
+        run("a", f"--data.test={unknown}")
+    with pytest.raises(ValueError, match=r"data.train and data.test share what"):
+        run("a", f"--data.test={listed(tmp_path, 'l.csv', [*test, train[0]])}")
+    with pytest.raises(ValueError, match="has the class bright alone"):
+        run("a", f"--data.train={listed(tmp_path, 'o.csv', [v for v in train if v.label == 'bright'])}")
+    (tmp_path / "classes" / "empty").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"the class folder .*empty has no videos"):
+        run("a", f"--data.train={tmp_path / 'classes'}")
+    with pytest.raises(ValueError, match="cannot be cut into patches of 4 x 4"):
+        run("a", "--data.size=18")
+    with pytest.raises(ValueError, match=r"model.init is null"):
+        run("a", "--model.init=null")
+    with pytest.raises(ValueError, match="is not a model"):
+        run("a", f"--model.init={tmp_path}")
+
+
+def test_a_checkpoint_of_another_size_is_refused(run, world, tmp_path):
+    bigger = {**CONFIG, "encoder": {**CONFIG["encoder"], "width": 32}}
+    save_pretrained(tmp_path / "other", WorldModel(bigger).state_dict(), bigger)
+    broken = tmp_path / "other" / "config.json"
+    broken.write_text(json.dumps(CONFIG))
+    with pytest.raises(
+        ValueError, match=r"reshaped encoder\.patch_embed.proj.bias: \(32,\) instead of \(24,\)"
+    ):
+        run("a", f"--model.init={tmp_path / 'other'}")
+    run("run", "--optim.epochs=1")
+    save_pretrained(tmp_path / "wide", WorldModel(bigger).state_dict(), bigger)
+    with pytest.raises(ValueError, match="holds a run with another configuration"):
+        run("run", "--optim.epochs=1", f"--model.init={tmp_path / 'wide'}")
