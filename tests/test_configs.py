@@ -16,14 +16,27 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
 from vjepa import build
-from vjepa.config import Config, ConfigError, EncoderConfig, PredictorConfig, read_config, write_config
+from vjepa.build import finetuning
+from vjepa.config import (
+    Config,
+    ConfigError,
+    EncoderConfig,
+    FinetuneConfig,
+    PredictorConfig,
+    read_config,
+    read_tree,
+    write_config,
+)
+from vjepa.data.augment import augment_transform
+from vjepa.models.classifier import build_head
 from vjepa.training.optimizer import Schedules
 from vjepa.training.plan import example_batch
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = ROOT / "configs" / "accelerate"
 COMPARISONS = ROOT / "configs" / "compare"
-OTHERS = {LAUNCHER, COMPARISONS}
+FINETUNING = ROOT / "configs" / "finetune"
+OTHERS = {LAUNCHER, COMPARISONS, FINETUNING}
 FILES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent not in OTHERS)
 
 
@@ -57,6 +70,25 @@ def test_a_shipped_configuration_is_whole(path, tmp_path):
 
     write_config(config, tmp_path / "again.yaml")
     assert read_config(["--config", str(tmp_path / "again.yaml")]) == config
+
+
+@pytest.mark.parametrize("path", sorted(FINETUNING.glob("*.yaml")), ids=name_of)
+def test_a_shipped_fine_tuning_is_whole(path, tmp_path):
+    config = read_tree(["--config", str(path)], FinetuneConfig)
+    head = build_head(width=1024, num_classes=10, **finetuning.head_arguments(config))
+    assert head(torch.zeros(1, 3, 1024)).shape == (1, 10)
+    augment, micro_batch = config.augment, config.train.micro_batch
+    size = config.data.size or 32
+    crop = augment_transform(
+        size, augment.scale, augment.ratio, augment.flip, augment.randaugment, augment.erase
+    )
+    assert crop(torch.zeros(2, 3, 40, 40, dtype=torch.uint8)).shape[-1] == size
+    optim = finetuning.optim_config(config, 1000)
+    assert optim.steps == round(config.optim.epochs * 1000 / optim.batch_size)
+    assert all(Schedules(optim).lr(step) <= optim.lr for step in (0, optim.steps))
+    assert micro_batch is None or optim.batch_size % micro_batch == 0
+    write_config(config, tmp_path / "again.yaml")
+    assert read_tree(["--config", str(tmp_path / "again.yaml")], FinetuneConfig) == config
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ Shape letters as in `vjepa.tokens`; X classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vjepa.data.clips import ClipSampling
+from vjepa.data.clips import TICK, ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
+from vjepa.data.readers.open import open_video
 from vjepa.data.sampling import SampleKey
 from vjepa.data.views import SpatialViews
 from vjepa.inference.clip_format import ClipFormat, as_bytes
@@ -134,6 +135,38 @@ class VideoClassifier:
         order = probability_X.argsort(descending=True).tolist()
         values = probability_X.tolist()
         return Answer(tuple(self.classes[n] for n in order), tuple(values[n] for n in order))
+
+    def over_time(
+        self, path: str | Path, every: float | None = None
+    ) -> Iterator[tuple[float, float, Answer]]:
+        """What a video shows from moment to moment: start and end in seconds of each window, and the answer.
+
+        A window is as long as the model's clips and is one clip itself; the last ends with the video. A video shorter
+        than a clip is one window.
+
+        Args:
+            path: of a file.
+            every: seconds from one window to the next; None takes half a clip.
+
+        Raises:
+            ValueError: the video cannot be read, or `every` is not above 0.
+        """
+        with open_video(str(path)) as video:
+            timestamps = video.timestamps
+        lasting = float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1 / 25
+        over = float(timestamps[-1]) + lasting
+        period = self.clip.period(1 / lasting)
+        assert period is not None
+        span = min(self.clip.num_frames * period, over)
+        every = span / 2 if every is None else every
+        if not every > 0:
+            raise ValueError(f"every is {every}: give seconds above 0")
+        one_clip = VideoClassifier(self.network, self.classes, self.clip, crops=self.crops, clips=self.segments,
+                                   segments=self.segments)  # fmt: skip
+        count = int(np.ceil(max(over - span, 0) / every - TICK)) + 1
+        for number in range(count):
+            start = min(number * every, over - span)
+            yield start, start + span, one_clip.predict(path, start=start, end=start + span)
 
     def probabilities(self, views_BRTCHW: Tensor) -> Tensor:
         """Of all classes, averaged over views: uint8 ``(B, R, T, C, H, W)`` of the model's size to ``(B, X)``, on the CPU."""
