@@ -10,15 +10,15 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vjepa import build
 from vjepa.comparison.config import CompareConfig
+from vjepa.comparison.processes import finishing
 from vjepa.config import Config, config_from_tree, config_tree
 
 BASE_WORLD = "base"
@@ -118,7 +118,7 @@ def run_cells(
         assert config.data.synthetic is not None
         build.render_synthetic(config.data.synthetic, jobs, say)
     started = time.monotonic()
-    for number, cell in enumerate(_finishing(left, run, jobs), start=1):
+    for number, cell in enumerate(finishing(left, partial(_write_figures, run), jobs), start=1):
         minutes = (time.monotonic() - started) / 60
         rest = minutes / number * (len(left) - number)
         say(
@@ -136,24 +136,9 @@ def _worlds(cells: Sequence[Cell]) -> list[Config]:
     return list(folders.values())
 
 
-def _finishing(cells: Sequence[Cell], run: Callable[[Cell], dict[str, Any]], jobs: int) -> Iterator[Cell]:
-    """Cells as they finish; the first that fails stops the rest."""
-    threads = str(max((os.cpu_count() or 1) // jobs, 1))
-    os.environ["OMP_NUM_THREADS"] = threads  # read by torch in the processes that are started
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        running = {pool.submit(_write_figures, cell, run): cell for cell in cells}
-        try:
-            for future in as_completed(running):
-                future.result()
-                yield running[future]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _write_figures(cell: Cell, run: Callable[[Cell], dict[str, Any]]) -> None:
+def _write_figures(run: Callable[[Cell], dict[str, Any]], cell: Cell) -> None:
     figures = {"asked": cell.asked(), **run(cell)}
-    partial = cell.figures.with_suffix(".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(json.dumps(figures, indent=1) + "\n")
-    os.replace(partial, cell.figures)
+    draft = cell.figures.with_suffix(".partial")
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    draft.write_text(json.dumps(figures, indent=1) + "\n")
+    os.replace(draft, cell.figures)

@@ -1,0 +1,55 @@
+"""How many labels are needed: fine-tuning from 1, 5, 10, 50 and 100 % of them, from several models.
+
+    python tools/few_labels.py --arm V-JEPA=runs/quickstart --arm untrained=random:runs/quickstart \
+        --config configs/finetune/quickstart_probe.yaml --output_dir runs/few_labels
+
+Options of its own stand beside those of tools/finetune.py. Every class gives its share of labels, one at least; a seed
+decides on them. Writes few_labels.png, few_labels.md and few_labels.json to the output folder, with every run beside
+them; the same command again goes on. Exit status: 0 done, 2 arguments that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import vjepa.cpu_threads  # noqa: F401  (before torch)
+
+# isort: split
+from vjepa.comparison.few_labels import SHARES, few_labels, read_arm
+from vjepa.config import FinetuneConfig, read_tree
+from vjepa.evaluation.label_curve import label_curve_table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit status."""
+    options, others = _parser().parse_known_args(arguments)
+    try:
+        arms = [read_arm(text) for text in options.arm]
+        config = read_tree(others, FinetuneConfig)
+        curves = few_labels(config, arms, shares=options.shares, seeds=options.seeds, jobs=options.jobs)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(label_curve_table(curves))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--arm", action="append", required=True, help="NAME=FOLDER or NAME=random:FOLDER; several"
+    )
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=SHARES, help="of the labels (default .01 to 1)"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the runs (default 0 1 2)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time (default 1)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
