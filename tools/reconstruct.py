@@ -96,7 +96,7 @@ def _show(options: argparse.Namespace) -> Shown:
             f'{options.model} does not say how it was trained ("training" in config.json), so neither which clips nor '
             "which masks it knows: give a model that tools/pretrain.py wrote"
         )
-    config = config_from_tree(world.config["training"])
+    config = config_from_tree(world.config["training"], Config)
     videos = _videos(config, options.videos)
     video_BTCHW = _clips(config, videos, options.clips)
     if world.decoder is not None and not options.readout:

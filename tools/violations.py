@@ -21,7 +21,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import torch
 
-from vjepa.config import config_from_tree
+from vjepa.config import Config, config_from_tree
 from vjepa.data.synthetic import CONTROL, VIOLATIONS
 from vjepa.data.synthetic.violations import check_world
 from vjepa.data.synthetic.write_pairs import write_pairs
@@ -105,7 +105,7 @@ def _sets(options: argparse.Namespace) -> list[Matched]:
 def _synthetic_sets(world: WorldModel, folder: Path, num_pairs: int) -> list[Matched]:
     """Pairs of every kind that the model's own world can have."""
     synthetic = (
-        config_from_tree(world.config["training"]).data.synthetic if "training" in world.config else None
+        config_from_tree(world.config["training"], Config).data.synthetic if "training" in world.config else None
     )
     if synthetic is None:
         raise ValueError(

@@ -99,6 +99,7 @@ def fake_figures(cell):
         "probe": {"knn": shares, "linear": shares, "attentive": shares},
         "features": {"rank": 9.0},
         "pixels": 0.5,
+        "finetuned": level if cell.finetune is not None else None,
         "factors": {"velocity": level, "colour": None},
         "training": {},
         "cost": {},
@@ -106,10 +107,10 @@ def fake_figures(cell):
 
 
 def test_the_report_is_whole_and_says_where_nothing_shows(tmp_path):
-    comparison = read_comparison(written(tmp_path))
+    comparison = read_comparison(written(tmp_path, finetune={"optim": {"epochs": 1}}))
     cells = all_cells(comparison)
     for cell in cells:
-        _write_figures(cell, fake_figures)
+        _write_figures(fake_figures, cell)
     said = []
     run_cells(cells, fake_figures, jobs=1, say=said.append)
     assert said == ["9 cells, 9 finished already"]
@@ -119,11 +120,14 @@ def test_the_report_is_whole_and_says_where_nothing_shows(tmp_path):
         "+30.00 (+30.00 to +30.00) points",
         "V-JEPA has more",
     ]
+    assert verdicts["fine-tuned, all labels"][1] == "V-JEPA has more"
+    tuned = next(table for table in sections[2].tables if table.header == ["fine-tuned", "all labels"])
+    assert tuned.rows[2] == ["untrained", "31.0 ± 2.5"]
     assert verdicts["R² of pixels, linear read-out of tokens"][1] == "no difference shows"
 
 
 def test_figures_of_another_configuration_are_not_mixed_in(tmp_path):
-    _write_figures(all_cells(read_comparison(written(tmp_path)))[0], fake_figures)
+    _write_figures(fake_figures, all_cells(read_comparison(written(tmp_path)))[0])
     changed = all_cells(read_comparison(written(tmp_path, label_shares=[1.0])))
     with pytest.raises(ValueError, match="another configuration"):
         run_cells(changed, fake_figures, jobs=1, say=lambda _: None)
@@ -132,7 +136,7 @@ def test_figures_of_another_configuration_are_not_mixed_in(tmp_path):
 @pytest.mark.slow
 def test_a_comparison_from_end_to_end(tmp_path):
     """Trains and measures nine small cells, goes on after one was lost, and writes the report."""
-    arguments = written(tmp_path)
+    arguments = written(tmp_path, finetune={"optim": {"epochs": 1, "warmup_epochs": 0, "batch_size": 8}})
     assert main(arguments) == 0
     figures = sorted((tmp_path / "out" / "cells").rglob("figures.json"))
     assert len(figures) == 9
@@ -142,6 +146,7 @@ def test_a_comparison_from_end_to_end(tmp_path):
     assert main(arguments) == 0
     again = json.loads(figures[1].read_text())
     assert again["probe"] == before["probe"]
+    assert again["finetuned"] == before["finetuned"] > 0
     assert figures[0].stat().st_mtime_ns == stamp
     page = Tables()
     page.feed((tmp_path / "out" / "report.html").read_text())

@@ -7,7 +7,7 @@ import torch
 from accelerate import state as STATES
 
 from tools.reconstruct import main, reconstruct
-from vjepa.config import config_from_tree
+from vjepa.config import Config, config_from_tree
 from vjepa.data.synthetic import WorldSettings, write_videos
 from vjepa.evaluation.pixel_decoder import train_pixel_decoder
 from vjepa.evaluation.strip import side_by_side
@@ -34,7 +34,7 @@ def runs(tmp_path_factory):
             "optim": {"steps": 3, "batch_size": 4, "warmup_steps": 1, "lr": 1e-3},
             "train": {"trackers": [], "device": "cpu", "threads": 1},
         }  # fmt: skip
-        pretrain(config_from_tree(tree))
+        pretrain(config_from_tree(tree, Config))
         for state in (STATES.AcceleratorState, STATES.GradientState, STATES.PartialState):
             state._reset_state()
     return folder
@@ -52,7 +52,7 @@ def show(runs, tmp_path, monkeypatch):
 def two_clips(runs):
     """The masked auto-encoder, its configuration and two clips of noise."""
     world = from_pretrained(runs / "pixels")
-    config = config_from_tree(world.config["training"])
+    config = config_from_tree(world.config["training"], Config)
     random = torch.Generator().manual_seed(0)
     return world, config, torch.randint(256, (2, 4, 3, 16, 16), dtype=torch.uint8, generator=random)
 

@@ -257,13 +257,17 @@ def _as_list(sources: str | list[str] | None) -> list[str]:
     return [sources] if isinstance(sources, str) else sources or []
 
 
+def probe_manifests(config: Config) -> tuple[str | None, str | None]:
+    """Manifests of labelled videos to fit a probe on and to test it on."""
+    if config.data.synthetic is None:
+        return config.probe.train, config.probe.test
+    train, test = (str(folder / "manifest.csv") for folder, _, _ in _synthetic_parts(config.data.synthetic))
+    return train, test
+
+
 def probe_sources(config: Config) -> tuple[list[Video], list[Video]] | None:
     """Labelled videos to fit a probe on and to test it on, or None where there are none."""
-    train, test = config.probe.train, config.probe.test
-    if config.data.synthetic is not None:
-        train, test = (
-            str(folder / "manifest.csv") for folder, _, _ in _synthetic_parts(config.data.synthetic)
-        )
+    train, test = probe_manifests(config)
     if train is None or test is None:
         return None
     most = config.probe.max_videos

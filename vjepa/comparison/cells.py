@@ -33,6 +33,7 @@ class Cell:
         kind: of the arm.
         config: of its pre-training, resolved; for arms that are not trained, of the encoder and the data.
         label_shares: of the labels, for the probes.
+        finetune: sections of a fine-tuning configuration, or None.
     """
 
     arm: str
@@ -41,6 +42,7 @@ class Cell:
     kind: str
     config: Config
     label_shares: tuple[float, ...]
+    finetune: dict[str, Any] | None = None
 
     @property
     def folder(self) -> Path:
@@ -66,6 +68,8 @@ class Cell:
     def asked(self) -> dict[str, Any]:
         """All that its figures depend on."""
         asked = {"kind": self.kind, "label_shares": self.label_shares, "config": config_tree(self.config)}
+        if self.finetune is not None:
+            asked["finetune"] = self.finetune
         return dict(json.loads(json.dumps(asked)))
 
 
@@ -96,7 +100,8 @@ def _cell(comparison: CompareConfig, arm: str, world: str, seed: int, overrides:
         data.setdefault("cache_dir", str(folder / "cache" / world))
     tree |= {"seed": seed, "output_dir": str(folder / "cells" / world / f"{arm}-{seed}")}
     kind, shares = comparison.arms[arm].kind, tuple(comparison.label_shares)
-    return Cell(arm, world, seed, kind, config_from_tree(tree), shares)
+    finetune = comparison.finetune if world == BASE_WORLD and kind != "pca" else None
+    return Cell(arm, world, seed, kind, config_from_tree(tree, Config), shares, finetune)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

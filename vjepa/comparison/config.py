@@ -76,6 +76,8 @@ class CompareConfig:
         seeds: three or more; one run of each arm for each. They decide on weights, order, crops, masks and
             on which labels a probe gets.
         label_shares: of the training labels that probes are given.
+        finetune: sections of a fine-tuning configuration, as in a YAML file under configs/finetune, to fine-tune the
+            encoder of every arm that has one with all labels; null for probes alone.
         dial: a sweep over worlds, or null.
         jobs: runs at the same time; the cores are shared among them.
     """
@@ -90,6 +92,7 @@ class CompareConfig:
     train: str | None = None
     test: str | None = None
     label_shares: list[float] = field(default_factory=lambda: [0.01, 0.05, 0.1, 1.0])
+    finetune: dict[str, Any] | None = None
     dial: Dial | None = None
     jobs: int = 2
 

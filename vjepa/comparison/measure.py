@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vjepa import build
 from vjepa.comparison.cells import Cell
-from vjepa.config import Config
+from vjepa.config import Config, FinetuneConfig, config_from_tree, config_tree
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.label_subset import label_subset
 from vjepa.data.manifest import Video
@@ -29,9 +29,10 @@ from vjepa.evaluation.pixel_readout import pixel_r2
 from vjepa.evaluation.principal import PixelComponents
 from vjepa.evaluation.probe import linear_probe, ridge_probe
 from vjepa.models.world import WorldModel
+from vjepa.training.finetune import finetune
 from vjepa.training.plan import average_cost, kinds_of_steps
 from vjepa.training.pretrain import pretrain
-from vjepa.weights import from_pretrained
+from vjepa.weights import from_pretrained, save_pretrained
 
 LIDAR_CLIPS = 4
 
@@ -74,6 +75,8 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
         "training": training,
         "cost": _cost(config) if cell.kind == "trained" else {},
     }
+    if cell.finetune is not None:
+        figures["finetuned"] = _finetuned(cell)
     if config.data.synthetic is not None:
         figures["factors"] = _factors(config, train, test)
     if config.objective.stabilizer == "ema" and config.objective.predict == "embeddings" and training:
@@ -112,6 +115,35 @@ def _encoder(cell: Cell, config: Config, train: ClipDataset) -> Encode:
         return from_pretrained(config.output_dir).encode
     torch.manual_seed(cell.seed)
     return WorldModel(build.model_config(config)).eval().encode
+
+
+def _finetuned(cell: Cell) -> float:
+    """Mean-class accuracy of the arm's encoder, fine-tuned with all labels; of an untrained one, from scratch."""
+    assert cell.finetune is not None
+    config = cell.config
+    folder = cell.folder / "finetuned"
+    init = cell.folder
+    if cell.kind == "random":
+        torch.manual_seed(cell.seed)
+        init = cell.folder / "untrained"
+        untrained = build.model_config(config)
+        save_pretrained(init, WorldModel(untrained).state_dict(), untrained)
+    train, test = build.probe_manifests(config)
+    data = {
+        "train": train, "test": test, "workers": config.data.workers, "reader": config.data.reader,
+        "cache_dir": config.data.cache_dir, "cache_short_side": config.data.cache_short_side,
+    }  # fmt: skip
+    tree = {
+        **cell.finetune,
+        "output_dir": str(folder),
+        "seed": cell.seed,
+        "model": {**cell.finetune.get("model", {}), "init": str(init)},
+        "data": {**data, **cell.finetune.get("data", {})},
+        "train": {**config_tree(config)["train"], **cell.finetune.get("train", {})},
+    }
+    tree["train"]["threads"] = torch.get_num_threads()
+    summary = finetune(config_from_tree(tree, FinetuneConfig))
+    return float(summary["test"]["mean_class"][0])
 
 
 def _part(encode: Encode, videos: list[Video], dataset: ClipDataset) -> Part:

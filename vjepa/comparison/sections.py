@@ -98,6 +98,7 @@ def _contrasted(comparison: CompareConfig, results: Results) -> list[tuple[str, 
         for probe, title in PROBES.items()
         for share in comparison.label_shares
     ]
+    figures.append(("fine-tuned, all labels", "finetuned", 100.0, " points"))
     for name in results.names(BASE_WORLD, _an_arm(comparison), "factors"):
         figures.append((f"R² of {name}", f"factors/{name}", 1.0, ""))
     figures.append(("R² of pixels, linear read-out of tokens", "pixels", 1.0, ""))
@@ -187,6 +188,12 @@ def probes(comparison: CompareConfig, results: Results) -> Section:
         tables.append(
             Table([title, *(f"{100 * share:g} % of labels" for share in comparison.label_shares)], rows)
         )
+    if comparison.finetune is not None:
+        rows = [
+            [arm.title, percent(results.estimate(BASE_WORLD, name, "finetuned"))]
+            for name, arm in comparison.arms.items()
+        ]
+        tables.append(Table(["fine-tuned", "all labels"], rows))
     online = [
         [arm.title, percent(results.estimate(BASE_WORLD, name, "probe/linear/1")), percent(results.estimate(BASE_WORLD, name, "online_linear"))]
         for name, arm in comparison.arms.items()
@@ -198,7 +205,7 @@ def probes(comparison: CompareConfig, results: Results) -> Section:
         )
     text = [
         f"Balanced accuracy in percent of frozen features on unseen videos, mean and 95 % interval over seeds; chance is "
-        f"{100 * chance:.1f}. The attentive probe reads all tokens, the others their mean."
+        f"{100 * chance:.1f}. The attentive probe reads all tokens, the others their mean. Fine-tuning, where it was asked for, trains the encoder, too."
     ]
     return Section("Probes", text, tables, ["probes"])
 

@@ -48,13 +48,13 @@ def read_tree(arguments: Sequence[str], kind: type[Kind]) -> Kind:
 READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
 
 
-def config_from_tree(tree: Mapping[str, Any]) -> Config:
+def config_from_tree(tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
     """The configuration of nested dictionaries, as `config_tree` gives them; ConfigError where they make none."""
-    parser = _parser(Config)
+    parser = _parser(kind)
     try:
-        return Config(**_sections(parser, parser.parse_object(dict(tree))))
+        return kind(**_sections(parser, parser.parse_object(dict(tree))))
     except READING_ERRORS as error:
-        raise ConfigError(_explain(str(error), Config)) from error
+        raise ConfigError(_explain(str(error), kind)) from error
 
 
 def _parse(arguments: Sequence[str], kind: type[Kind]) -> Kind:
