@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import av
 import numpy as np
 import pytest
 
-from vjepa.data.synthetic import MOTIONS, WorldSettings, render_video, write_videos
+from vjepa.data.manifest import read_manifest
+from vjepa.data.synthetic import MOTIONS, SHAPES, WorldSettings, render_video, write_videos
 from vjepa.data.synthetic.motion import GRAVITY_RATE, move, start_positions
 
 PLAIN = WorldSettings(texture=0, noise=0, camera=0)
@@ -263,3 +265,27 @@ def test_folder_is_completed_reused_or_refused(tmp_path: Path) -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         WorldSettings(**wrong)
+
+
+def test_labels_may_be_the_shapes_of_single_objects(tmp_path: Path) -> None:
+    settings = WorldSettings(size=16, frames=2, objects=(1, 1), labels="shape")
+    videos = read_manifest(write_videos(tmp_path, settings, num_videos=12, seed=0))
+    drawn = [SHAPES[render_video(settings, 0, number)[1]["shapes"][0, 0]] for number in range(12)]
+    assert [video.label for video in videos] == drawn
+    assert len(set(drawn)) > 2
+    with pytest.raises(ValueError, match=r"labels is 'shape' with objects \(3, 6\)"):
+        WorldSettings(labels="shape")
+
+
+def test_videos_of_an_older_version_are_reused(tmp_path: Path) -> None:
+    """What a world.json does not name had its default when it was written."""
+    settings = WorldSettings(size=16, frames=2)
+    write_videos(tmp_path, settings, num_videos=2, seed=0)
+    record = json.loads((tmp_path / "world.json").read_text())
+    del record["settings"]["labels"]
+    (tmp_path / "world.json").write_text(json.dumps(record))
+    write_videos(tmp_path, settings, num_videos=2, seed=0)
+    with pytest.raises(ValueError, match="labels motion"):
+        write_videos(
+            tmp_path, WorldSettings(size=16, frames=2, objects=(1, 1), labels="shape"), num_videos=2, seed=0
+        )
