@@ -16,7 +16,9 @@ from tests.training.test_resume import fresh_accelerate
 from vjepa.config import FinetuneConfig, read_tree
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.open import open_video
+from vjepa.data.sampling import SampleKey
 from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.evaluation.feature_cache import FeatureShards
 from vjepa.evaluation.score_file import read_scores
 from vjepa.models.world import WorldModel
 from vjepa.training.finetune import finetune
@@ -180,6 +182,40 @@ def test_tokens_from_the_disk_are_those_of_the_encoder(run, tmp_path):
     run("cached", *plain, f"--features={{folder: {tmp_path / 'features'}, precision: fp32}}")
     live, cached = ([r["loss"] for r in metrics(tmp_path / name)] for name in ("live", "cached"))
     np.testing.assert_allclose(live, cached, rtol=1e-4)
+
+
+def test_segments_are_seen_together_from_training_to_use(run, tmp_path):
+    """Two clips under one head, three crops, two levels; the same without and with features on disk."""
+    several = (
+        "--data.segments=2",
+        "--evaluation={clips: 4, crops: 3}",
+        "--model.levels=[0, 1]",
+        "--data.repeats=2",
+    )
+    live = run("live", *FROZEN, *several)
+    assert live["test"]["top1"][0] == 1.0
+    features = f"--features={{folder: {tmp_path / 'features'}, views: 2}}"
+    cached = run("cached", *FROZEN, *several, features)
+    assert cached["test"]["top1"][0] == 1.0
+    scores = read_scores(tmp_path / "cached" / "scores.csv")
+    answer = vjepa.VideoClassifier.from_pretrained(tmp_path / "cached").predict(scores.paths[1])
+    expected = scores.scores_VX[1, scores.classes.index("bright")].item()
+    assert dict(answer.top(2))["bright"] == pytest.approx(
+        expected, abs=2e-3
+    )  # the cache is in half precision
+
+
+def test_augmented_views_take_turns(run, world, tmp_path):
+    """Two views of each video are kept, and an epoch has another one than the epoch before."""
+    views = f"--features={{folder: {tmp_path / 'features'}, views: 2, precision: fp32}}"
+    run("run", *FROZEN, "--optim.epochs=1", views, "--augment={scale: [0.3, 0.5]}")
+    entry = next(
+        path for path in (tmp_path / "features").iterdir() if len(FeatureShards(path, 24, 2).load()[0]) == 24
+    )
+    shards = FeatureShards(entry, 24, 2)
+    first, again, second = (shards[SampleKey(serial, 3, 0)][0] for serial in (3, 2 * 24 + 3, 24 + 3))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
 
 
 def test_lora_leaves_a_plain_model(run, world, tmp_path):
