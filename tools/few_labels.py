@@ -1,7 +1,7 @@
 """How many labels are needed: fine-tuning from 1, 5, 10, 50 and 100 % of them, from several models.
 
     python tools/few_labels.py --arm V-JEPA=runs/quickstart --arm untrained=random:runs/quickstart \
-        --config configs/finetune/quickstart_probe.yaml --output_dir runs/few_labels
+        --config configs/finetune/quickstart_probe.yaml --grid null --output_dir runs/few_labels
 
 Options of its own stand beside those of tools/finetune.py. Every class gives its share of labels, one at least; a seed
 decides on them. Writes few_labels.png, few_labels.md and few_labels.json to the output folder, with every run beside

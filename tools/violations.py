@@ -105,7 +105,9 @@ def _sets(options: argparse.Namespace) -> list[Matched]:
 def _synthetic_sets(world: WorldModel, folder: Path, num_pairs: int) -> list[Matched]:
     """Pairs of every kind that the model's own world can have."""
     synthetic = (
-        config_from_tree(world.config["training"], Config).data.synthetic if "training" in world.config else None
+        config_from_tree(world.config["training"], Config).data.synthetic
+        if "training" in world.config
+        else None
     )
     if synthetic is None:
         raise ValueError(

@@ -288,6 +288,11 @@ class FinetuneConfig:
                         f"{name} is given and model.tune is {self.model.tune}: {name} is for a frozen encoder, "
                         f"so set model.tune none, or leave {name} out"
                     )
+        if self.grid is not None and self.data.val is None and self.data.label_share < 1:
+            raise ValueError(
+                f"data.label_share is {self.data.label_share} with a grid: its head would be chosen on labels that are not "
+                "counted; leave the grid out, or give data.val"
+            )
         if self.evaluation.clips % self.data.segments:
             raise ValueError(
                 f"evaluation.clips is {self.evaluation.clips} and data.segments {self.data.segments}: clips are seen "
