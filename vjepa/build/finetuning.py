@@ -1,0 +1,250 @@
+"""From the configuration of a fine-tuning run to its objects. X classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch.utils.data import DataLoader
+
+from vjepa.batch import LabelledBatch
+from vjepa.build.pretraining import read_source
+from vjepa.config import FinetuneConfig, OptimConfig, config_tree
+from vjepa.data.augment import augment_transform
+from vjepa.data.clips import ClipSampling
+from vjepa.data.dataset import ClipDataset
+from vjepa.data.labelled import LabelCollator
+from vjepa.data.manifest import Video, class_names
+from vjepa.data.mixup import MixPairs
+from vjepa.data.sampling import SampleOrder, StepBatches
+from vjepa.data.splits import check_leaks, split_by_group, take_labels
+from vjepa.data.views import SpatialViews
+from vjepa.models.classifier import Classifier, build_head
+from vjepa.models.encoder import VideoEncoder
+from vjepa.models.head_grid import HeadGrid
+from vjepa.models.lora import add_lora
+from vjepa.models.world import WorldModel
+from vjepa.weights import from_pretrained, read_model_config
+
+
+class LabelledParts(NamedTuple):
+    """Labelled videos of a run.
+
+    Attributes:
+        train: to learn from.
+        val: to choose a head on, where there are several.
+        test: to report; empty for none.
+        classes: of the training part, in the order of their numbers.
+    """
+
+    train: list[Video]
+    val: list[Video]
+    test: list[Video]
+    classes: list[str]
+
+
+def labelled_parts(config: FinetuneConfig) -> LabelledParts:
+    """The videos of all parts; ValueError where labels are missing or unknown, or a part leaks into another."""
+    data = config.data
+    if data.train is None:
+        raise ValueError("data.train is null: give a manifest with labels, or a folder with a folder per class")
+    given = {
+        name: _read_labelled(source, f"data.{name}")
+        for name, source in (("train", data.train), ("val", data.val), ("test", data.test))
+        if source is not None
+    }
+    train, val, test = (given.get(name, []) for name in ("train", "val", "test"))
+    check_leaks({f"data.{name}": videos for name, videos in given.items()})
+    classes = class_names(train)
+    if len(classes) < 2:
+        raise ValueError(f"data.train has the class {', '.join(classes)} alone: give videos of two or more")
+    for name, videos in (("val", val), ("test", test)):
+        unknown = sorted({video.label or "" for video in videos} - set(classes))
+        if unknown:
+            raise ValueError(
+                f"data.{name} has the labels {', '.join(unknown[:10])}, which no video of data.train has: "
+                "correct the manifest, or give training videos of them"
+            )
+    if config.grid is not None and not val:
+        train, val = split_by_group(train, data.val_share, config.seed)
+    if data.label_share < 1:
+        train = take_labels(train, data.label_share, data.label_seed)
+    return LabelledParts(train, val, test, classes)
+
+
+def _read_labelled(source: str, name: str) -> list[Video]:
+    videos = read_source(source)
+    unlabelled = [video.path for video in videos if video.label is None]
+    if unlabelled:
+        raise ValueError(
+            f"{len(unlabelled)} of {len(videos)} videos of {name} have no label, e.g. {unlabelled[0]}: "
+            "give each a label, or leave it out"
+        )
+    return videos
+
+
+def clip_of(config: FinetuneConfig) -> tuple[ClipSampling, tuple[int, int]]:
+    """Frames of a clip, and its height and width: the configuration's, else the model's own."""
+    given, size = config.data.clip, config.data.size
+    if given is None or size is None:
+        known = read_model_config(_init(config)).get("clip")
+        if known is None:
+            raise ValueError(
+                f"{config.model.init} does not say which clips it knows: give data.clip and data.size"
+            )
+        given = given or ClipSampling(known["num_frames"], known["fps"], known["stride"])
+        size = size or tuple(known["size"])
+    height, width = (size, size) if isinstance(size, int) else size
+    return given, (height, width)
+
+
+def _init(config: FinetuneConfig) -> str:
+    if config.model.init is None:
+        raise ValueError("model.init is null: give the folder of a run or of a model to start from")
+    return config.model.init
+
+
+def build_classifier(config: FinetuneConfig, num_classes: int) -> Classifier:
+    """The encoder that is started from, with a fresh head, or a grid of them, drawn from torch's random state."""
+    start = config.model
+    world = from_pretrained(_init(config), start.which)
+    arguments = {**world.config["encoder"], "drop_path": start.drop_path}
+    encoder = VideoEncoder(**arguments)
+    clip, size = clip_of(config)
+    encoder.tubelet.grid_of(clip.num_frames, *size)  # ValueError where clips cannot be cut into tubelets
+    if start.weights == "trained":
+        encoder.load_state_dict(world.encoder.state_dict())
+    count = 1 if config.grid is None else len(config.grid.pairs)
+    heads = [
+        build_head(width=encoder.width, num_classes=num_classes, **head_arguments(config)) for _ in range(count)
+    ]
+    if start.tune != "all":
+        encoder.requires_grad_(False)
+    if start.tune == "lora":
+        add_lora(encoder, start.lora.rank, start.lora.alpha)
+    head = heads[0] if config.grid is None else HeadGrid(heads)
+    if not token_norm(config):
+        encoder.transformer.norm.requires_grad_(False)  # it has no part, and processes wait for every gradient
+    return Classifier(encoder, head, world.normalizer, start.levels, token_norm(config))
+
+
+def token_norm(config: FinetuneConfig) -> bool:
+    """Whether tokens pass the encoder's last norm: not where all is tuned under a head with a norm of its own (VideoMAE)."""
+    return config.model.tune != "all" or config.head.kind == "attentive" or bool(config.model.levels)
+
+
+def head_arguments(config: FinetuneConfig) -> dict[str, Any]:
+    """Arguments of `build_head`, as plain values; those that its kind has."""
+    head = config.head
+    shared = {"kind": head.kind, "dropout": head.dropout, "init_scale": head.init_scale}
+    if head.kind == "attentive":
+        return {**shared, "depth": head.depth, "queries": head.queries}
+    return {**shared, "hidden": head.hidden} if head.kind == "mlp" else shared
+
+
+def classifier_config(config: FinetuneConfig, classes: Sequence[str]) -> dict[str, Any]:
+    """What the folder of a classifier says of itself."""
+    clip, size = clip_of(config)
+    known = read_model_config(_init(config))
+    return {
+        "library": "vjepa",
+        "encoder": known["encoder"],
+        "pixels": known["pixels"],
+        "clip": {
+            "num_frames": clip.num_frames, "fps": clip.fps, "stride": clip.stride,
+            "size": list(size), "whole_frame": True,
+        },
+        "classes": list(classes),
+        "head": head_arguments(config),
+        "levels": list(config.model.levels),
+        "token_norm": token_norm(config),
+        "views": {**dataclasses.asdict(config.evaluation), "segments": config.data.segments},
+        "training": config_tree(config),
+    }  # fmt: skip
+
+
+def optim_config(config: FinetuneConfig, num_videos: int) -> OptimConfig:
+    """Epochs as steps, for so many training videos; with a grid, the rate is the largest of its heads'."""
+    optim = config.optim
+    per_epoch = num_videos / optim.batch_size
+    steps = max(round(optim.epochs * per_epoch), 1)
+    return OptimConfig(
+        steps=steps, batch_size=optim.batch_size, clip_grad=optim.clip_grad, betas=optim.betas,
+        lr=optim.lr if config.grid is None else max(config.grid.lr),
+        start_lr=optim.start_lr, final_lr=optim.final_lr, lr_shape=optim.lr_shape,
+        warmup_steps=min(round(optim.warmup_epochs * per_epoch), steps), weight_decay=optim.weight_decay,
+    )  # fmt: skip
+
+
+def augmented_dataset(config: FinetuneConfig, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:
+    """Clips for training: placed and changed at random, `repeats` times `segments` of a video."""
+    clip, size = clip_of(config)
+    augment = config.augment
+    transform = augment_transform(
+        size, augment.scale, augment.ratio, augment.flip, augment.randaugment, augment.erase
+    )
+    count = config.data.repeats * config.data.segments
+    return _dataset(config, videos, classes, dataclasses.replace(clip, clips_per_video=count), transform)
+
+
+def view_dataset(
+    config: FinetuneConfig, videos: Sequence[Video], classes: Sequence[str], clips: int, crops: int
+) -> ClipDataset:
+    """Clips without chance: spread over the video, each cropped at `crops` places."""
+    clip, size = clip_of(config)
+    spread = dataclasses.replace(clip, clips_per_video=clips)
+    return _dataset(config, videos, classes, spread, SpatialViews(size, crops), spread=True)
+
+
+def _dataset(
+    config: FinetuneConfig,
+    videos: Sequence[Video],
+    classes: Sequence[str],
+    clip: ClipSampling,
+    transform: torch.nn.Module,
+    spread: bool = False,
+) -> ClipDataset:
+    data = config.data
+    return ClipDataset(
+        videos, clip, transform, config.seed, reader=data.reader, cache_dir=data.cache_dir,
+        cache_short_side=None if data.cache_dir is None else data.cache_short_side,
+        classes=classes, spread=spread,
+    )  # fmt: skip
+
+
+def labelled_batches(
+    config: FinetuneConfig,
+    dataset: Any,
+    collate: Any,
+    steps: range,
+    *,
+    micro_batch: int,
+    rank: int,
+    world: int,
+    **loader: Any,
+) -> DataLoader[LabelledBatch]:
+    """This process's micro-batches of some steps, the rows of a dataset in an order of their own every epoch."""
+    sampler = StepBatches(
+        SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,
+        micro_batch=micro_batch, rank=rank, world=world, first_step=steps.start, last_step=steps.stop,
+    )  # fmt: skip
+    return DataLoader(
+        dataset,
+        batch_sampler=cast(Any, sampler),
+        collate_fn=collate,
+        num_workers=config.data.workers,
+        generator=torch.Generator(),  # its own: the run's random state must not depend on workers
+        **loader,
+    )
+
+
+def build_collator(config: FinetuneConfig, num_classes: int) -> LabelCollator:
+    """Stacks clips, and mixes them where the configuration says so."""
+    augment = config.augment
+    mix = None
+    if augment.mixes:
+        mix = MixPairs(num_classes, mixup=augment.mixup, cutmix=augment.cutmix, seed=config.seed)
+    return LabelCollator(num_classes, config.data.segments, mix)
