@@ -19,7 +19,7 @@ FLOORS = (
     ("models",),
     ("objectives", "weights"),
     ("inference",),
-    ("evaluation",),
+    ("evaluation", "export"),
     ("config",),
     ("build",),
     ("training",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -26,7 +25,6 @@ from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.head_grid import HeadGrid
 from vjepa.models.lora import add_lora
-from vjepa.models.world import WorldModel
 from vjepa.weights import from_pretrained, read_model_config
 
 
@@ -50,7 +48,9 @@ def labelled_parts(config: FinetuneConfig) -> LabelledParts:
     """The videos of all parts; ValueError where labels are missing or unknown, or a part leaks into another."""
     data = config.data
     if data.train is None:
-        raise ValueError("data.train is null: give a manifest with labels, or a folder with a folder per class")
+        raise ValueError(
+            "data.train is null: give a manifest with labels, or a folder with a folder per class"
+        )
     given = {
         name: _read_labelled(source, f"data.{name}")
         for name, source in (("train", data.train), ("val", data.val), ("test", data.test))
@@ -119,7 +119,8 @@ def build_classifier(config: FinetuneConfig, num_classes: int) -> Classifier:
         encoder.load_state_dict(world.encoder.state_dict())
     count = 1 if config.grid is None else len(config.grid.pairs)
     heads = [
-        build_head(width=encoder.width, num_classes=num_classes, **head_arguments(config)) for _ in range(count)
+        build_head(width=encoder.width, num_classes=num_classes, **head_arguments(config))
+        for _ in range(count)
     ]
     if start.tune != "all":
         encoder.requires_grad_(False)
@@ -127,7 +128,9 @@ def build_classifier(config: FinetuneConfig, num_classes: int) -> Classifier:
         add_lora(encoder, start.lora.rank, start.lora.alpha)
     head = heads[0] if config.grid is None else HeadGrid(heads)
     if not token_norm(config):
-        encoder.transformer.norm.requires_grad_(False)  # it has no part, and processes wait for every gradient
+        encoder.transformer.norm.requires_grad_(
+            False
+        )  # it has no part, and processes wait for every gradient
     return Classifier(encoder, head, world.normalizer, start.levels, token_norm(config))
 
 

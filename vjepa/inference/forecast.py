@@ -97,7 +97,7 @@ def predict_rest(
     grid = window.grid._replace(t=window.context_steps + steps)
     index_N = torch.arange(grid.size, device=context_BKY.device)
     context_K, target_M = index_N.tensor_split([window.context_steps * window.plane])
-    batch = len(context_BKY)
+    batch = context_BKY.shape[0]  # not len: it would fix the number of clips in an exported graph
     return predictor(
         context_BKY,
         context_K.expand(batch, -1),

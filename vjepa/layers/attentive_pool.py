@@ -53,7 +53,7 @@ class AttentivePooler(nn.Module):
         """What each query found: ``(B, N, D) -> (B, Q, D)``."""
         for block in self.blocks:
             tokens_BND = block(tokens_BND)
-        return self.cross_block(self.queries_QD.expand(len(tokens_BND), -1, -1), tokens_BND)
+        return self.cross_block(self.queries_QD.expand(tokens_BND.shape[0], -1, -1), tokens_BND)
 
 
 class CrossBlock(nn.Module):

@@ -119,7 +119,7 @@ class VideoEncoder(nn.Module):
         tokens_BKD = self._embed_tubelets(video_BCTHW, keep_BK)
         if self.class_token is None:
             return tokens_BKD, 0
-        class_B1D = self.class_token.to(tokens_BKD.dtype).expand(len(tokens_BKD), -1, -1)
+        class_B1D = self.class_token.to(tokens_BKD.dtype).expand(tokens_BKD.shape[0], -1, -1)
         return torch.cat([class_B1D, tokens_BKD], dim=1), 1
 
     def _embed_tubelets(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> Tensor:

@@ -1,0 +1,108 @@
+"""Write a model as a file that runs without this library: ONNX, or an exported program of torch.
+
+    python tools/export.py --model runs/quickstart --what encoder --output encoder.onnx
+    python tools/export.py --model runs/quickstart --what future --steps 1 2 4 --output future.onnx
+    python tools/export.py --model runs/finetune --what classifier --output classifier.pt2
+
+The ending decides on the form: .onnx (needs the packages of the extra `export`), or .pt2. The file takes uint8 clips
+(clips, frames, 3, height, width), any number of them, of the frames and pixels that the model knows, and normalises them
+itself. It is run and compared with the model before it is called done, and both are timed. Exit status: 0 done, 1 the file
+gives other numbers than the model, 2 arguments that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import vjepa.cpu_threads  # noqa: F401  (before torch)
+
+# isort: split
+import torch
+
+from vjepa.export.formats import Format, Run, example, export_graph, greatest_difference
+from vjepa.export.graphs import ClassifierGraph, EncoderGraph, FutureGraph, Graph
+from vjepa.inference.classifier import VideoClassifier
+from vjepa.weights import from_pretrained
+
+TOLERANCE = 1e-4
+BATCHES = (1, 3)  # clips; other numbers than that of the example that the graph was traced with
+REPEATS = 10
+FORMATS: dict[str, Format] = {".onnx": "onnx", ".pt2": "torch"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _export(options)
+    except (ValueError, ModuleNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="folder of a run or of a model")
+    parser.add_argument("--what", required=True, choices=["encoder", "future", "classifier"])
+    parser.add_argument("--output", required=True, type=Path, help="file, .onnx or .pt2")
+    parser.add_argument(
+        "--which", choices=["target_encoder", "encoder"], help="network (default: the target encoder)"
+    )
+    parser.add_argument(
+        "--steps", type=int, nargs="+", help="horizons of `future` in time steps (default: all at once)"
+    )
+    return parser
+
+
+def _export(options: argparse.Namespace) -> int:
+    kind = FORMATS.get(options.output.suffix)
+    if kind is None:
+        raise ValueError(f"--output is {options.output}: give a name that ends in {' or '.join(FORMATS)}")
+    graph = _graph(options).eval()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    run = export_graph(graph, options.output, kind)
+    difference = max(greatest_difference(run, graph, example(graph, clips, seed=clips)) for clips in BATCHES)
+    print(f"{options.output}: uint8 (clips, {', '.join(map(str, graph.shape))}) to {graph.output}")
+    print(
+        f"greatest difference from the model: {difference:.2g}, with {' and '.join(map(str, BATCHES))} clips"
+    )
+    for name, call in (("model", graph), ("file", run)):
+        print(
+            f"{name:<6}{1000 * _seconds(call, example(graph, 1)):8.2f} ms a clip, {torch.get_num_threads()} threads"
+        )
+    if not difference <= TOLERANCE:
+        print(f"error: the file differs by more than {TOLERANCE}: do not use it", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _graph(options: argparse.Namespace) -> Graph:
+    if options.steps is not None and options.what != "future":
+        raise ValueError(f"--steps is {options.steps} and --what {options.what}: steps are for future")
+    if options.what == "classifier":
+        return ClassifierGraph(VideoClassifier.from_pretrained(options.model))
+    world = from_pretrained(options.model, options.which)
+    return EncoderGraph(world) if options.what == "encoder" else FutureGraph(world, options.steps)
+
+
+@torch.no_grad()
+def _seconds(call: Callable[[torch.Tensor], torch.Tensor] | Run, video_BTCHW: torch.Tensor) -> float:
+    """Median over some calls, after one that is not counted."""
+    call(video_BTCHW)
+    times = []
+    for _ in range(REPEATS):
+        before = time.perf_counter()
+        call(video_BTCHW)
+        times.append(time.perf_counter() - before)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

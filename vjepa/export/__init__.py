@@ -1,0 +1,1 @@
+"""Models for others: graphs that need no Python of this library."""

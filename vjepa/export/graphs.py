@@ -1,0 +1,94 @@
+"""What is exported: bytes in, answers out, so that whoever runs it needs no preprocessing but the frames' size.
+
+Shape letters as in `vjepa.tokens`; S tokens of one time step, Y width of all levels, R views of a video, X classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vjepa.inference.classifier import VideoClassifier
+from vjepa.inference.clip_format import ClipFormat
+from vjepa.inference.forecast import encode_context, roll_out, window_of
+from vjepa.models.world import WorldModel
+
+
+class EncoderGraph(nn.Module):
+    """Tokens of clips: uint8 ``(B, T, C, H, W)`` to ``(B, N, D)``."""
+
+    output = "tokens"
+
+    def __init__(self, world: WorldModel) -> None:
+        super().__init__()
+        self.world = world
+        clip = ClipFormat.of(world)
+        self.shape = (clip.num_frames, len(world.config["pixels"]["mean"]), *clip.size)
+
+    def forward(self, video_BTCHW: Tensor) -> Tensor:
+        return self.world.encode(video_BTCHW)
+
+
+class FutureGraph(nn.Module):
+    """Predicted embeddings: context frames uint8 ``(B, T, C, H, W)`` to ``(B, horizons, h, w, Y)``.
+
+    As `FuturePredictor.predict`: past the trained window the predictions are slid over.
+
+    Args:
+        world: with a predictor.
+        horizons: time steps after the context, 1 or more; None takes all that are predicted at once.
+    """
+
+    output = "embeddings"
+
+    def __init__(self, world: WorldModel, horizons: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.world = world
+        clip = ClipFormat.of(world)
+        self.window = window_of(world, *clip.size)
+        if world.predictor is None:
+            raise ValueError(
+                "the model predicts pixels, not embeddings: give one with a predictor of embeddings"
+            )
+        self.horizons = tuple(horizons or range(1, self.window.rest + 1))
+        if min(self.horizons) < 1:
+            raise ValueError(
+                f"horizons are {list(self.horizons)}: the future begins after the context, so give 1 or more"
+            )
+        frames = self.window.context_steps * world.encoder.tubelet.t
+        self.shape = (frames, len(world.config["pixels"]["mean"]), *clip.size)
+
+    def forward(self, video_BTCHW: Tensor) -> Tensor:
+        context_BKY = encode_context(self.world, video_BTCHW)
+        path_BNY = roll_out(self.world, context_BKY, self.window, max(self.horizons))
+        grid = self.window.grid
+        path_BFhwY = path_BNY.unflatten(1, (-1, grid.h, grid.w))
+        return torch.stack([path_BFhwY[:, horizon - 1] for horizon in self.horizons], dim=1)
+
+
+class ClassifierGraph(nn.Module):
+    """Class probabilities of one clip of each video: uint8 ``(B, T, C, H, W)`` to ``(B, X)``.
+
+    Of a classifier that sees several segments together, the clips of a video stand one after the other along T.
+    """
+
+    output = "probabilities"
+
+    def __init__(self, classifier: VideoClassifier) -> None:
+        super().__init__()
+        self.network = classifier.network
+        self.segments = classifier.segments
+        clip = classifier.clip
+        frames = clip.num_frames * classifier.segments
+        self.shape = (frames, len(self.network.normalizer.mean), *clip.size)
+
+    def forward(self, video_BTCHW: Tensor) -> Tensor:
+        batch = video_BTCHW.shape[0]
+        clips_XTCHW = video_BTCHW.unflatten(1, (self.segments, -1)).flatten(0, 1)
+        tokens_XND = self.network.features(clips_XTCHW)
+        return self.network.head(tokens_XND.reshape(batch, -1, tokens_XND.shape[-1])).softmax(dim=-1)
+
+
+Graph = EncoderGraph | FutureGraph | ClassifierGraph
