@@ -19,7 +19,7 @@ FLOORS = (
     ("models",),
     ("objectives", "weights"),
     ("inference",),
-    ("evaluation", "export"),
+    ("evaluation", "export", "hub"),
     ("config",),
     ("build",),
     ("training",),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vjepa.data.readers.open import open_video
     from vjepa.evaluation.classification import classification_report
     from vjepa.evaluation.future import evaluate_future
+    from vjepa.hub import push_to_hub
     from vjepa.inference.classifier import VideoClassifier
     from vjepa.inference.future import FuturePredictor
     from vjepa.inference.surprise import surprise
@@ -45,6 +46,7 @@ __all__ = [
     "from_pretrained",
     "open_video",
     "pretrain",
+    "push_to_hub",
     "read_config",
     "read_manifest",
     "read_tree",
@@ -68,6 +70,7 @@ _HOMES = {
     "from_pretrained": "vjepa.weights",
     "open_video": "vjepa.data.readers.open",
     "pretrain": "vjepa.training.pretrain",
+    "push_to_hub": "vjepa.hub",
     "read_config": "vjepa.config",
     "read_manifest": "vjepa.data.manifest",
     "read_tree": "vjepa.config",

@@ -54,7 +54,7 @@ def from_pretrained(source: str | Path, which: WhichEncoder | None = None) -> Wo
         ValueError: where there is no model, or its tensors do not fit its configuration; every missing,
             unexpected or reshaped name is listed.
     """
-    folder = _model_folder(Path(source))
+    folder = model_folder(source)
     config = read_model_config(folder)
     tensors = load_file(folder / "model.safetensors")
     kinds = sorted({name.split(".", 1)[0] for name in tensors})
@@ -86,7 +86,7 @@ def load_classifier(source: str | Path) -> tuple[Classifier, dict[str, Any]]:
     Raises:
         ValueError: where there is no classifier, or its tensors do not fit its configuration.
     """
-    folder = _model_folder(Path(source))
+    folder = model_folder(source)
     config = read_model_config(folder)
     if "head" not in config:
         raise ValueError(
@@ -105,11 +105,13 @@ def load_classifier(source: str | Path) -> tuple[Classifier, dict[str, Any]]:
 
 def read_model_config(source: str | Path) -> dict[str, Any]:
     """What a model folder says of itself; ValueError where there is no model."""
-    config: dict[str, Any] = json.loads((_model_folder(Path(source)) / "config.json").read_text())
+    config: dict[str, Any] = json.loads((model_folder(source) / "config.json").read_text())
     return config
 
 
-def _model_folder(source: Path) -> Path:
+def model_folder(source: str | Path) -> Path:
+    """Where config.json and model.safetensors are; ValueError where there is no model."""
+    source = Path(source)
     for folder in (source, source / "model"):
         if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
             return folder

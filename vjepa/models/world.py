@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,6 +37,28 @@ class WorldModel(nn.Module):
     def encode(self, video_BTCHW: Tensor) -> Tensor:
         """Tokens of uint8 videos: ``(B, T, C, H, W)`` in [0, 255] to ``(B, N, D)``, after the last norm."""
         return self.encoder(self.normalizer(video_BTCHW))
+
+    def forward_features(self, video_BTCHW: Tensor) -> Tensor:
+        """The same by timm's name: all tokens after the last norm."""
+        return self.encode(video_BTCHW)
+
+    def forward_intermediates(
+        self, video_BTCHW: Tensor, indices: Sequence[int], *, norm: bool = True
+    ) -> list[Tensor]:
+        """Tokens after some of the blocks, ``(B, N, D)`` each, of uint8 videos (`VideoEncoder.forward_intermediates`)."""
+        return self.encoder.forward_intermediates(self.normalizer(video_BTCHW), indices, norm=norm)
+
+    def feature_maps(self, video_BTCHW: Tensor, indices: Sequence[int] = (-1,)) -> list[Tensor]:
+        """The same on the token grid, ``(B, t, h, w, D)`` each, for what wants places, as timm's ``features_only`` gives.
+
+        Args:
+            video_BTCHW: uint8.
+            indices: numbers of the blocks; negative ones count from the last.
+        """
+        grid = self.encoder.grid_of(video_BTCHW.transpose(1, 2))
+        depth = len(self.encoder.transformer.blocks)
+        outputs = self.forward_intermediates(video_BTCHW, [index % depth for index in indices])
+        return [tokens_BND.unflatten(1, grid) for tokens_BND in outputs]
 
     def embed_targets(self, video_BTCHW: Tensor) -> Tensor:
         """What the predictor is to predict, of all tokens of uint8 videos: ``(B, N, Y)``.
