@@ -76,12 +76,22 @@ def _load(path: Path) -> dict[str, Any]:
         try:
             return dict(load_file(path))
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path} cannot be read: {error}; it may be cut short: fetch it again") from error
+            raise ValueError(
+                f"{path} cannot be read: {error}; it may be cut short: fetch it again"
+            ) from error
     try:
         # Trainers of MAE and VideoMAE keep their arguments in the file: a plain record of values.
         with torch.serialization.safe_globals([argparse.Namespace]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, AttributeError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (
+        pickle.UnpicklingError,
+        AttributeError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+    ) as error:
         raise ValueError(_refusal(path, str(error))) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(

@@ -62,7 +62,9 @@ def zeros(name: str, width: int) -> Join:
 
     def outwards(tensor: Tensor) -> list[Tensor]:
         if bool(tensor.any()):
-            raise ValueError(f"{name} has values, and the other layout has no place for it: it cannot be written")
+            raise ValueError(
+                f"{name} has values, and the other layout has no place for it: it cannot be written"
+            )
         return []
 
     return Join(lambda _: torch.zeros(width), outwards)

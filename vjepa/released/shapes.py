@@ -25,7 +25,9 @@ def needed(state: State, name: str) -> Tensor:
     """A tensor without which nothing can be told; ValueError where it is missing."""
     if name not in state:
         near = sorted(state)[:8]
-        raise ValueError(f"missing {name}, which tells the size of the network; there are {', '.join(near)}, ...")
+        raise ValueError(
+            f"missing {name}, which tells the size of the network; there are {', '.join(near)}, ..."
+        )
     return state[name]
 
 
