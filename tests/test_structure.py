@@ -17,6 +17,7 @@ FLOORS = (
     ("masks",),
     ("data",),
     ("models",),
+    ("released",),
     ("objectives", "weights"),
     ("inference",),
     ("evaluation", "export", "hub"),

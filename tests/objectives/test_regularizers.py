@@ -67,6 +67,9 @@ def test_the_terms_are_vicreg_s_of_embeddings_and_predictions():
     terms = VICReg(variance=2.0, covariance=3.0)(embedding, [(predicted, target)], step=0)
     assert terms["variance"].item() == pytest.approx(2 * (of_encoder[0] + of_predictor[0]) / 2, rel=1e-4)
     assert terms["covariance"].item() == pytest.approx(3 * (of_encoder[1] + of_predictor[1]) / 2, rel=1e-4)
+    lighter = VICReg(variance=2.0, covariance=3.0, predictions=0.25)(embedding, [(predicted, target)], step=0)
+    expected = 2 * (of_encoder[0] + 0.25 * of_predictor[0]) / 1.25
+    assert lighter["variance"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_embeddings_that_differ_by_place_alone_have_no_variance():

@@ -213,10 +213,18 @@ class VICRegConfig:
     Attributes:
         variance: weight of the hinge on each dimension's deviation.
         covariance: weight of the squared covariances.
+        predictions: weight of these terms of the predictions beside those of the embeddings.
     """
 
     variance: float = 1.0
     covariance: float = 0.04
+    predictions: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.variance, self.covariance, self.predictions) < 0:
+            raise ValueError(
+                f"vicreg is {self.variance}, {self.covariance}, {self.predictions}: give weights of 0 or more"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

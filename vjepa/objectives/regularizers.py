@@ -75,24 +75,27 @@ class VICReg:
     Args:
         variance: weight of ``mean_d max(0, 1 - std_d)``: every dimension differs between clips.
         covariance: weight of ``sum_{d != e} cov_de^2 / D``: no two dimensions say the same.
+        predictions: weight of the predictions' terms beside those of the embeddings. A good prediction varies less than
+            what it predicts, by all that cannot be known: where that is much, the variance asked of predictions is noise.
     """
 
-    def __init__(self, variance: float, covariance: float) -> None:
+    def __init__(self, variance: float, covariance: float, predictions: float = 1.0) -> None:
         self.variance = variance
         self.covariance = covariance
+        self.predictions = predictions
 
     def __call__(self, embedding_BND: Tensor, predicted: Predicted, step: int) -> dict[str, Tensor]:
-        """The two terms, summed over the encoder's embeddings and the predictions."""
+        """The two terms, weighted means over the encoder's embeddings and the predictions of each mask."""
         embedding_BND = embedding_BND.float()
         mean_ND = _mean_over_batch(embedding_BND)
         # A prediction is held against the mean of the place that it is for: places differ from clip to clip.
         centred = [predicted_BMD.float() - mean_ND[target_BM] for predicted_BMD, target_BM in predicted]
         terms = [self._terms(embedding_BND - mean_ND), *(self._terms(part) for part in centred)]
-        variances, covariances = zip(*terms, strict=True)
-        return {
-            "variance": self.variance * torch.stack(variances).mean(),
-            "covariance": self.covariance * torch.stack(covariances).mean(),
-        }
+        weight = torch.tensor([1.0, *[self.predictions] * len(centred)], device=mean_ND.device)
+        variance, covariance = (
+            (torch.stack(term) * weight).sum() / weight.sum() for term in zip(*terms, strict=True)
+        )
+        return {"variance": self.variance * variance, "covariance": self.covariance * covariance}
 
     def _terms(self, centred_BXD: Tensor) -> tuple[Tensor, Tensor]:
         tokens_XD = centred_BXD.flatten(0, 1)

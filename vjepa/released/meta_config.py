@@ -27,7 +27,12 @@ _POSITIONS: dict[Family, dict[str, Any]] = {
     "vjepa2_1": {"positions": "rotary", "rotary_layout": "interleave"},
     "ijepa": {"positions": "sincos_plane"},
 }
-_LEVELS = {12: [2, 5, 8, 11], 24: [5, 11, 17, 23], 40: [9, 19, 29, 39], 48: [11, 23, 37, 47]}  # V-JEPA 2.1, by depth
+_LEVELS = {
+    12: [2, 5, 8, 11],
+    24: [5, 11, 17, 23],
+    40: [9, 19, 29, 39],
+    48: [11, 23, 37, 47],
+}  # V-JEPA 2.1, by depth
 _PROBE_HEADS = 16  # of all of V-JEPA 2's probes, giant's among them
 _DECODER_HEADS = 16  # MAE's
 _HEAD_WIDTH = 64  # VideoMAE's decoders
@@ -121,7 +126,9 @@ def _drop_tables(state: dict[str, Tensor], positions: PositionKind, names: list[
     grid = None
     for name in names:
         table = state.pop(name, None)
-        if table is not None and positions != "rotary":  # else it is left over from older code, and is not used
+        if (
+            table is not None and positions != "rotary"
+        ):  # else it is left over from older code, and is not used
             grid = grid_of_table(table.flatten(0, -2), positions, name)
     return grid
 
@@ -180,7 +187,10 @@ def _predictor(
     name = "predictor.predictor"
     nested = f"{name}_embed.0.weight" in state
     predictor = measure_predictor(
-        state, f"{name}_embed{'.2' if nested else ''}.weight", f"{name}_proj.weight", f"{name}_blocks.{{}}.mlp.fc1.weight"
+        state,
+        f"{name}_embed{'.2' if nested else ''}.weight",
+        f"{name}_proj.weight",
+        f"{name}_blocks.{{}}.mlp.fc1.weight",
     )
     if nested:
         predictor["hidden_width"], predictor["in_width"] = needed(state, f"{name}_embed.0.weight").shape
@@ -238,7 +248,9 @@ def _jepa_clip(
 
 def _videomae(container: Container, state: dict[str, Tensor]) -> Draft:
     prefix = "encoder." if "encoder.patch_embed.proj.weight" in state else ""
-    encoder = measure_encoder(state, f"{prefix}patch_embed.proj.weight", f"{prefix}blocks.{{}}.mlp.fc1.weight")
+    encoder = measure_encoder(
+        state, f"{prefix}patch_embed.proj.weight", f"{prefix}blocks.{{}}.mlp.fc1.weight"
+    )
     encoder["heads"] = stated_heads(container.heads, "encoder", encoder["width"], "videomae")
     encoder["positions"] = "sinusoid"
     frames, size = 16, 224
@@ -250,7 +262,10 @@ def _videomae(container: Container, state: dict[str, Tensor]) -> Draft:
             state, "encoder_to_decoder.weight", "decoder.head.weight", "decoder.blocks.{}.mlp.fc1.weight"
         )
         heads = container.heads.get("decoder", max(decoder["width"] // _HEAD_WIDTH, 1))
-        config |= {"decoder": {**decoder, "heads": heads, "positions": "sinusoid"}, "pixel_targets": "tubelet"}
+        config |= {
+            "decoder": {**decoder, "heads": heads, "positions": "sinusoid"},
+            "pixel_targets": "tubelet",
+        }
         networks.append("decoder")
     if "fc_norm.weight" in state:
         classes = len(needed(state, "head.weight"))
@@ -278,7 +293,10 @@ def _mae(container: Container, state: dict[str, Tensor]) -> Draft:
             state, "decoder_embed.weight", "decoder_pred.weight", "decoder_blocks.{}.mlp.fc1.weight"
         )
         heads = container.heads.get("decoder", _DECODER_HEADS)
-        config |= {"decoder": {**decoder, "heads": heads, "positions": "sincos_plane"}, "pixel_targets": "patch"}
+        config |= {
+            "decoder": {**decoder, "heads": heads, "positions": "sincos_plane"},
+            "pixel_targets": "patch",
+        }
         networks.append("decoder")
         notes.append(TARGETS_NOTE)
     return Draft(config, tuple(networks), state, tuple(notes))

@@ -49,7 +49,8 @@ def meta_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
     else:
         for network in ("encoder", "target_encoder"):
             if network in networks:
-                yield from _jepa_encoder_rows(network, config["encoder"])
+                arguments = config.get("teacher") if network == "target_encoder" else None
+                yield from _jepa_encoder_rows(network, arguments or config["encoder"])
         if "predictor" in networks:
             yield from _jepa_predictor_rows(config["predictor"], single_token=positions == "sincos_plane")
         if "head" in networks:
@@ -86,7 +87,9 @@ def _jepa_predictor_rows(predictor: Arguments, *, single_token: bool) -> Iterato
     for part in (".0", ".2") if predictor.get("hidden_width") else ("",):
         yield from layer(f"predictor.embed{part}", f"{theirs}_embed{part}")
     tokens = predictor.get("num_mask_tokens", 1)
-    names = ["predictor.mask_token"] if single_token else [f"predictor.mask_tokens.{n}" for n in range(tokens)]
+    names = (
+        ["predictor.mask_token"] if single_token else [f"predictor.mask_tokens.{n}" for n in range(tokens)]
+    )
     yield row("predictor.mask_tokens", names, TOKEN_LIST)
     yield from _block_rows("predictor.transformer", f"{theirs}_blocks", predictor["depth"])
     yield from layer("predictor.transformer.norm", f"{theirs}_norm")
@@ -120,7 +123,6 @@ def _videomae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row
         yield from layer("decoder.transformer.norm", "decoder.norm")
         yield from layer("decoder.proj", "decoder.head", pixel_order(encoder["channels"]))
     if "head" in networks:
-        yield from layers("head", "", {})
         yield from layer("head.norm", "fc_norm")
         yield from layer("head.fc", "head")
 
@@ -200,7 +202,11 @@ def _by_network(state: Mapping[str, Tensor], wrapper: str) -> dict[str, Any]:
 def _stated(config: Arguments, networks: Collection[str]) -> dict[str, int]:
     """Heads of every network, which no shape tells."""
     encoder_heads = config["encoder"]["heads"]
-    known = {network: config[network].get("heads") for network in ("predictor", "decoder", "head") if network in networks}
+    known = {
+        network: config[network].get("heads")
+        for network in ("predictor", "decoder", "head")
+        if network in networks
+    }
     return {"encoder": encoder_heads} | {name: heads or encoder_heads for name, heads in known.items()}
 
 
@@ -211,7 +217,9 @@ def _tables(config: Arguments, networks: Collection[str]) -> dict[str, Tensor]:
     if positions not in ("sincos", "sincos_plane"):
         return {}
     if "clip" not in config:
-        raise ValueError('the authors keep a table of positions, and the model does not say for which size ("clip")')
+        raise ValueError(
+            'the authors keep a table of positions, and the model does not say for which size ("clip")'
+        )
     grid = Tubelet(*encoder["tubelet"]).grid_of(config["clip"]["num_frames"], *config["clip"]["size"])
     if encoder.get("class_token"):
         names = {"pos_embed": "encoder", "decoder_pos_embed": "decoder"}
@@ -238,9 +246,13 @@ def refuse_misfits(config: Arguments, networks: Collection[str]) -> None:
     if encoder.get("causal"):
         reasons.append("encoder.causal is true, and theirs attend both ways")
     if encoder.get("image_tokenizer") or encoder.get("levels"):
-        reasons.append("encoder.image_tokenizer and encoder.levels are V-JEPA 2.1's, which can be read and not written")
+        reasons.append(
+            "encoder.image_tokenizer and encoder.levels are V-JEPA 2.1's, which can be read and not written"
+        )
     if positions == "rotary" and encoder.get("rotary_layout", "interleave") != "tile":
-        reasons.append("encoder.rotary_layout is interleave, and theirs is tile, whose angles are others: train with it")
+        reasons.append(
+            "encoder.rotary_layout is interleave, and theirs is tile, whose angles are others: train with it"
+        )
     if positions == "rotary" and encoder.get("class_token"):
         reasons.append("encoder.class_token is true, and theirs with rotary positions has none")
     predictor = config.get("predictor", {}) if "predictor" in networks else {}
@@ -248,7 +260,9 @@ def refuse_misfits(config: Arguments, networks: Collection[str]) -> None:
         if predictor.get(name):
             reasons.append(f"predictor.{name} is {predictor[name]}, and theirs has no such part")
     if "decoder" in networks and positions not in ("sinusoid", "sincos_plane"):
-        reasons.append(f"it decodes pixels with {positions} positions, and theirs do with sinusoid or sincos_plane")
+        reasons.append(
+            f"it decodes pixels with {positions} positions, and theirs do with sinusoid or sincos_plane"
+        )
     if "head" in networks:
         reasons += _head_misfits(config)
     if reasons:

@@ -1,0 +1,197 @@
+"""From a folder of transformers to the configuration of a model of ours. Shape letters as in `vjepa.tokens`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from vjepa.released.containers import Container
+from vjepa.released.families import Family, clip_format, future_arguments
+from vjepa.released.meta_config import (
+    NO_NORM_NOTE,
+    PLANE_NOTE,
+    SINUSOID_NOTE,
+    TARGETS_NOTE,
+    Draft,
+    classifier_arguments,
+    drop_class_tables,
+)
+from vjepa.released.shapes import count, grid_of_table, heads_of, measure_encoder, measure_predictor, needed
+
+Description = Mapping[str, Any]
+
+_EPSILON = 1e-6  # of the authors' norms, and of this library's
+
+
+def transformers_draft(family: Family, container: Container, state: dict[str, Tensor]) -> Draft:
+    """Configuration and remaining tensors of weights under transformers' names; ValueError where they cannot be told.
+
+    Args:
+        family: of the weights.
+        container: where they are from; its description, config.json, tells heads, frames, size and classes. Without one they
+            are those of the published model of this width.
+        state: its tensors under their plain names (`plain_names`).
+    """
+    description = container.description or {}
+    draft = {"vjepa2": _vjepa2, "videomae": _videomae}.get(family, _image)(family, description, state)
+    notes = list(draft.notes)
+    epsilon = description.get("layer_norm_eps", _EPSILON)
+    if epsilon != _EPSILON:
+        notes.append(f"layer_norm_eps is {epsilon} in config.json; the authors' {_EPSILON} is used")
+    config = {"library": "vjepa", **draft.config, "pixels": dict(container.pixels)}
+    return draft._replace(config=config, notes=(*container.notes, *notes))
+
+
+def _encoder(
+    family: Family, description: Description, state: Mapping[str, Tensor], names: tuple[str, str]
+) -> dict[str, Any]:
+    encoder = measure_encoder(state, *names)
+    heads = description.get("num_attention_heads") or heads_of(encoder["width"], family)
+    return {**encoder, "heads": heads}
+
+
+def _vjepa2(family: Family, description: Description, state: dict[str, Tensor]) -> Draft:
+    names = ("encoder.embeddings.patch_embeddings.proj.weight", "encoder.layer.{}.mlp.fc1.weight")
+    rotary = {"positions": "rotary", "rotary_layout": "tile"}
+    encoder = {**_encoder(family, description, state, names), **rotary}
+    frames, size = description.get("frames_per_clip", 64), description.get("crop_size", 256)
+    config: dict[str, Any] = {"encoder": encoder, "clip": clip_format(family, frames, size)}
+    networks, notes, token = ["encoder"], [WHICH_NOTE], 0
+    if "predictor.proj.weight" in state:
+        predictor = measure_predictor(
+            state, "predictor.embeddings.predictor_embeddings.weight", "predictor.proj.weight",
+            "predictor.layer.{}.mlp.fc1.weight",
+        ) if count(state, "predictor.layer.{}.mlp.fc1.weight") else None  # fmt: skip
+        token = _trained_token(state, notes)
+        if predictor is None:
+            _drop_empty_predictor(state)
+        else:
+            tokens = len(needed(state, "predictor.embeddings.mask_tokens"))
+            heads = description.get("pred_num_attention_heads", 12)
+            config["predictor"] = {**predictor, "heads": heads, "num_mask_tokens": tokens, **rotary}
+            networks.append("predictor")
+    if "pooler.query_tokens" in state:
+        depth = count(state, "pooler.self_attention_layers.{}.layer_norm1.weight") + 1
+        config["head"] = {"kind": "attentive", "heads": encoder["heads"], "depth": depth}
+        config |= classifier_arguments(_classes(description, state), token_norm=True)
+        networks.append("head")
+    config["future"] = future_arguments(max(frames // encoder["tubelet"][0], 1), token)
+    return Draft(config, tuple(networks), state, tuple(notes))
+
+
+def _drop_empty_predictor(state: dict[str, Tensor]) -> None:
+    """A predictor without blocks stands for none (`to_transformers`)."""
+    for name in [name for name in state if name.startswith("predictor.")]:
+        del state[name]
+
+
+def _trained_token(state: Mapping[str, Tensor], notes: list[str]) -> int:
+    tokens = needed(state, "predictor.embeddings.mask_tokens").flatten(1)
+    trained = [number for number, token in enumerate(tokens) if bool(token.any())]
+    chosen = trained[0] if trained else 0
+    notes.append(
+        f"of {len(tokens)} mask tokens, {trained or 'none'} are not zero, and number {chosen} is taken; transformers always "
+        "takes number 1"
+    )
+    return chosen
+
+
+def _videomae(family: Family, description: Description, state: dict[str, Tensor]) -> Draft:
+    names = ("embeddings.patch_embeddings.projection.weight", "encoder.layer.{}.intermediate.dense.weight")
+    encoder = {**_encoder(family, description, state, names), "positions": "sinusoid"}
+    frames, size = description.get("num_frames", 16), description.get("image_size", 224)
+    state.pop("embeddings.position_embeddings", None)  # in files of older versions: the fixed table
+    config: dict[str, Any] = {
+        "encoder": encoder,
+        "clip": clip_format(family, frames, size),
+        "future": future_arguments(max(frames // encoder["tubelet"][0], 1), 0),
+    }
+    networks, notes = ["encoder"], [SINUSOID_NOTE]
+    if "layernorm.weight" not in state:
+        config["token_norm"] = False
+        notes.append(NO_NORM_NOTE)
+    if "encoder_to_decoder.weight" in state:
+        config |= _videomae_decoder(description, state)
+        networks.append("decoder")
+    if "classifier.weight" in state:
+        if "fc_norm.weight" not in state:
+            raise ValueError(
+                "its head looks at the first token alone (use_mean_pooling: false), and this library's at the mean of all"
+            )
+        config |= {
+            "head": {"kind": "linear"},
+            **classifier_arguments(_classes(description, state), token_norm=False),
+        }
+        networks.append("head")
+    return Draft(config, tuple(networks), state, tuple(notes))
+
+
+def _videomae_decoder(description: Description, state: dict[str, Tensor]) -> dict[str, Any]:
+    if "layernorm.weight" not in state:
+        raise ValueError(
+            "its encoder has no last norm (use_mean_pooling: true) and its decoder none before it: the authors' model has one, "
+            "and so does this library's; load it as VideoMAEModel, or without its decoder"
+        )
+    state.pop("decoder.decoder_pos_embed", None)
+    decoder = measure_predictor(
+        state,
+        "encoder_to_decoder.weight",
+        "decoder.head.weight",
+        "decoder.decoder_layers.{}.intermediate.dense.weight",
+    )
+    heads = description.get("decoder_num_attention_heads") or max(decoder["width"] // 64, 1)
+    return {
+        "decoder": {**decoder, "heads": heads, "positions": "sinusoid"},
+        "pixel_targets": "tubelet" if description.get("norm_pix_loss", True) else "raw",
+    }
+
+
+def _image(family: Family, description: Description, state: dict[str, Tensor]) -> Draft:
+    """IJepaModel, ViTMAEModel, ViTMAEForPreTraining."""
+    names = ("embeddings.patch_embeddings.projection.weight", "layers.{}.mlp.fc1.weight")
+    encoder = {**_encoder(family, description, state, names), "positions": "sincos_plane"}
+    if family == "mae":
+        encoder["class_token"] = True
+        grid = drop_class_tables(state, ["embeddings.position_embeddings", "decoder.decoder_pos_embed"])
+    else:
+        name = "embeddings.position_embeddings"
+        table = state.pop(name, None)
+        grid = None if table is None else grid_of_table(table.flatten(0, -2), "sincos_plane", name)
+    patch = encoder["tubelet"][2]
+    size = grid.w * patch if grid is not None else description.get("image_size", 224)
+    config: dict[str, Any] = {
+        "encoder": encoder,
+        "clip": clip_format(family, 1, size),
+        "future": future_arguments(1, 0),
+    }
+    networks, notes = ["encoder"], [PLANE_NOTE]
+    if family == "ijepa":
+        notes.append(WHICH_NOTE)
+        for name in [name for name in state if name.startswith("pooler.")]:
+            del state[name]  # transformers adds it, untrained
+    if "decoder.decoder_embed.weight" in state:
+        decoder = measure_predictor(
+            state, "decoder.decoder_embed.weight", "decoder.decoder_pred.weight",
+            "decoder.decoder_layers.{}.mlp.fc1.weight",
+        )  # fmt: skip
+        heads = description.get("decoder_num_attention_heads", 16)
+        config["decoder"] = {**decoder, "heads": heads, "positions": "sincos_plane"}
+        config["pixel_targets"] = "patch" if description.get("norm_pix_loss") else "raw"
+        networks.append("decoder")
+        if "norm_pix_loss" not in description:
+            notes.append(TARGETS_NOTE)
+    return Draft(config, tuple(networks), state, tuple(notes))
+
+
+def _classes(description: Description, state: Mapping[str, Tensor]) -> list[str]:
+    names = description.get("id2label") or {}
+    total = len(needed(state, "classifier.weight"))
+    return [str(names.get(str(number), names.get(number, number))) for number in range(total)]
+
+
+WHICH_NOTE = (
+    "transformers' weights are of one encoder, the authors' `encoder` for V-JEPA 2 (the one that the gradient trained); whether "
+    "they have the target encoder, too, only their own file tells"
+)
