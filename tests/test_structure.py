@@ -20,7 +20,7 @@ FLOORS = (
     ("released",),
     ("objectives", "weights"),
     ("inference",),
-    ("evaluation", "export", "hub"),
+    ("evaluation", "export", "hub", "planning"),
     ("config",),
     ("build",),
     ("training",),

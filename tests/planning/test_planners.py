@@ -1,0 +1,120 @@
+"""Planners reach the optimum of known costs, within bounds, for several problems at once, by the seed alone."""
+
+import pytest
+import torch
+
+from vjepa.planning.cem import CEM
+from vjepa.planning.gradient import GradientPlanner
+from vjepa.planning.mppi import MPPI
+from vjepa.planning.noise import coloured_noise
+from vjepa.planning.plan import Bounds, evaluate
+
+BATCH, HORIZON = 3, 4
+BOUNDS = Bounds(torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 10.0]))
+START = BOUNDS.centre_A.expand(BATCH, HORIZON, 2)
+TARGET = torch.rand(BATCH, HORIZON, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+    [1.6, 8.0]
+) - torch.tensor([0.8, -1.0])
+
+PLANNERS = {
+    "cem": CEM(samples=400, elites=20, iterations=30),
+    "icem": CEM(samples=400, elites=20, iterations=30, noise_exponent=1.0, kept=5),
+    "mppi": MPPI(samples=400, iterations=30),
+    "gradient": GradientPlanner(steps=300),
+}
+EVERY = pytest.mark.parametrize("planner", PLANNERS.values(), ids=PLANNERS)
+
+
+def quadratic(target):
+    """Each problem has an optimum of its own; the second number of an action has a range ten times as wide."""
+    return lambda actions: ((actions - target[:, None]) / BOUNDS.half_A).square().sum(dim=(-2, -1))
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@EVERY
+def test_the_optimum_of_a_quadratic_is_reached(planner):
+    plan = planner.plan(quadratic(TARGET), START, BOUNDS, seeded())
+    assert ((plan.actions_BHA - TARGET) / BOUNDS.half_A).abs().max() < 0.08
+    torch.testing.assert_close(plan.cost_B, quadratic(TARGET)(plan.actions_BHA[:, None])[:, 0])
+
+
+@EVERY
+def test_an_optimum_outside_the_bounds_is_met_at_them(planner):
+    outside = torch.tensor([3.0, -5.0]).expand(BATCH, HORIZON, 2)
+    plan = planner.plan(quadratic(outside), START, BOUNDS, seeded())
+    assert (plan.actions_BHA >= BOUNDS.low_A).all()
+    assert (plan.actions_BHA <= BOUNDS.high_A).all()
+    assert ((plan.actions_BHA - torch.tensor([1.0, 0.0])) / BOUNDS.half_A).abs().max() < 0.1
+
+
+@EVERY
+def test_a_seed_decides_and_problems_do_not_meddle(planner):
+    plan, again, other = (planner.plan(quadratic(TARGET), START, BOUNDS, seeded(s)) for s in (0, 0, 1))
+    assert torch.equal(plan.actions_BHA, again.actions_BHA)
+    assert not torch.equal(plan.actions_BHA, other.actions_BHA)
+    moved = TARGET.clone()
+    moved[1] = -moved[1].clamp(max=0.5)
+    changed = planner.plan(quadratic(moved), START, BOUNDS, seeded())
+    assert torch.equal(changed.actions_BHA[0], plan.actions_BHA[0])
+
+
+@pytest.mark.parametrize(
+    ("planner", "calls"), [(CEM(iterations=7), 7), (MPPI(iterations=7), 8)], ids=["cem", "mppi"]
+)
+def test_all_candidates_of_a_round_are_one_call(planner, calls):
+    asked = []
+
+    def counted(actions):
+        asked.append(actions.shape[1])
+        return quadratic(TARGET)(actions)
+
+    planner.plan(counted, START, BOUNDS, seeded())
+    assert len(asked) == calls
+    assert asked[0] == planner.samples
+
+
+@EVERY
+def test_a_warm_start_is_not_lost(planner):
+    """Few rounds from the optimum stay there; from the middle they do not reach it."""
+    few = type(planner)(
+        **({"steps": 3} if isinstance(planner, GradientPlanner) else {"iterations": 2, "deviation": 0.05})
+    )
+    warm = few.plan(quadratic(TARGET), TARGET, BOUNDS, seeded())
+    cold = few.plan(quadratic(TARGET), START, BOUNDS, seeded())
+    assert (warm.cost_B < 0.1).all()
+    assert (warm.cost_B < cold.cost_B).all()
+    shifted = warm.shifted(1, BOUNDS)
+    assert torch.equal(shifted[:, :-1], warm.actions_BHA[:, 1:])
+    assert torch.equal(shifted[:, -1], BOUNDS.centre_A.expand(BATCH, -1))
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("steps", [6, 7])
+def test_noise_has_deviation_one_and_slow_waves(exponent, steps):
+    noise = coloured_noise((20, 500, steps, 2), exponent, seeded(), torch.device("cpu"))
+    assert noise.std().item() == pytest.approx(1, abs=0.02)
+    assert noise.mean().item() == pytest.approx(0, abs=0.02)
+    neighbours = (noise[:, :, 1:] * noise[:, :, :-1]).mean().item()
+    assert neighbours == pytest.approx(0, abs=0.02) if exponent == 0 else neighbours > 0.25
+
+
+def test_what_cannot_be_planned_is_refused():
+    with pytest.raises(ValueError, match="more samples than elites"):
+        CEM(samples=10, elites=10)
+    with pytest.raises(ValueError, match=r"momentum is 1\.0"):
+        CEM(momentum=1.0)
+    with pytest.raises(ValueError, match=r"temperature is 0"):
+        MPPI(temperature=0.0)
+    with pytest.raises(ValueError, match=r"learning rate 0"):
+        GradientPlanner(lr=0.0)
+    with pytest.raises(ValueError, match="a low and a higher end"):
+        Bounds(torch.zeros(2), torch.zeros(2))
+    with pytest.raises(ValueError, match="finite ends"):
+        Bounds(torch.zeros(1), torch.tensor([torch.inf]))
+    with pytest.raises(ValueError, match=r"shape \(3,\) for candidates"):
+        evaluate(lambda actions: actions.sum(dim=(1, 2, 3)), START[:, None])
+    with pytest.raises(ValueError, match="is NaN"):
+        evaluate(lambda actions: actions.sum(dim=(2, 3)) * torch.nan, START[:, None])

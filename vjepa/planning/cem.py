@@ -1,0 +1,103 @@
+"""The cross-entropy method. Shape letters as in `vjepa.planning.plan`; E elites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vjepa.planning.noise import coloured_noise
+from vjepa.planning.plan import Bounds, Cost, Plan, evaluate
+
+
+@dataclass(frozen=True, kw_only=True)
+class CEM:
+    """Sample around a mean, keep the best, move mean and deviation to theirs; again.
+
+    With `noise_exponent` above 0 and `kept` it is iCEM (arXiv 2008.06389). V-JEPA 2-AC plans with 400 samples, 10 elites, 10
+    iterations and a momentum of .15; jepa-wms with 300, 10 and 30.
+
+    Attributes:
+        samples: candidates of an iteration, S; the mean is one of them.
+        elites: the best of them, E, that decide on the next mean.
+        iterations: rounds.
+        deviation: of the first round, in halves of the bounds.
+        momentum: share of the old mean and deviation in the new ones, in [0, 1).
+        noise_exponent: of `coloured_noise`.
+        kept: elites that are candidates of the next round again.
+        least_deviation: floor of the deviation, in halves of the bounds.
+    """
+
+    samples: int = 300
+    elites: int = 30
+    iterations: int = 10
+    deviation: float = 0.5
+    momentum: float = 0.1
+    noise_exponent: float = 0.0
+    kept: int = 0
+    least_deviation: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 1 < self.elites < self.samples or self.iterations < 1:
+            raise ValueError(
+                f"{self.samples} samples, {self.elites} elites, {self.iterations} iterations: give 2 elites or more, more "
+                "samples than elites, and 1 iteration or more"
+            )
+        if not 0 <= self.momentum < 1 or not 0 <= self.kept <= self.elites or self.deviation <= 0:
+            raise ValueError(
+                f"momentum is {self.momentum}, kept {self.kept}, deviation {self.deviation}: give a momentum in [0, 1), at most "
+                "as many kept as elites, and a deviation above 0"
+            )
+
+    @torch.no_grad()
+    def plan(
+        self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
+    ) -> Plan:
+        """See `vjepa.planning.plan.Planner`; what is given back is the best candidate of all rounds."""
+        mean_BHA = bounds.clamp(start_BHA)
+        std_BHA = (self.deviation * bounds.half_A).expand_as(mean_BHA)
+        kept_BKHA = mean_BHA[:, None][:, :0]
+        best: Plan | None = None
+        for _ in range(self.iterations):
+            candidates_BSHA = self._candidates(mean_BHA, std_BHA, kept_BKHA, bounds, generator)
+            cost_BS = evaluate(cost, candidates_BSHA)
+            order_BE = cost_BS.topk(self.elites, dim=1, largest=False).indices
+            elite_BEHA = _pick(candidates_BSHA, order_BE)
+            best = _better(best, Plan(elite_BEHA[:, 0], cost_BS.gather(1, order_BE[:, :1])[:, 0]))
+            old, new = self.momentum, 1 - self.momentum
+            mean_BHA = old * mean_BHA + new * elite_BEHA.mean(dim=1)
+            std_BHA = old * std_BHA + new * elite_BEHA.std(dim=1, unbiased=False)
+            std_BHA = std_BHA.maximum(self.least_deviation * bounds.half_A)
+            kept_BKHA = elite_BEHA[:, : self.kept]
+        assert best is not None
+        return best
+
+    def _candidates(
+        self,
+        mean_BHA: Tensor,
+        std_BHA: Tensor,
+        kept_BKHA: Tensor,
+        bounds: Bounds,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        batch, horizon, width = mean_BHA.shape
+        fresh = self.samples - 1 - kept_BKHA.shape[1]
+        shape = (batch, fresh, horizon, width)
+        noise_BSHA = coloured_noise(shape, self.noise_exponent, generator, mean_BHA.device)
+        drawn_BSHA = bounds.clamp(mean_BHA[:, None] + std_BHA[:, None] * noise_BSHA)
+        return torch.cat([mean_BHA[:, None], kept_BKHA, drawn_BSHA], dim=1)
+
+
+def _pick(candidates_BSHA: Tensor, rows_BE: Tensor) -> Tensor:
+    index = rows_BE[:, :, None, None].expand(-1, -1, *candidates_BSHA.shape[2:])
+    return candidates_BSHA.gather(1, index)
+
+
+def _better(first: Plan | None, second: Plan) -> Plan:
+    """Problem by problem, the plan that costs less."""
+    if first is None:
+        return second
+    wins_B = second.cost_B < first.cost_B
+    actions_BHA = torch.where(wins_B[:, None, None], second.actions_BHA, first.actions_BHA)
+    return Plan(actions_BHA, torch.minimum(first.cost_B, second.cost_B))

@@ -1,0 +1,64 @@
+"""Gradient descent on the actions. Shape letters as in `vjepa.planning.plan`; S starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vjepa.planning.plan import Bounds, Cost, Plan, evaluate
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientPlanner:
+    """Adam on actions through a differentiable cost, from several starts at once; the best of them is kept.
+
+    It is for smooth costs: around obstacles the gradient points into the wall (jepa-wms, arXiv 2512.24497).
+
+    Attributes:
+        starts: S, the given one and others around it.
+        steps: of Adam.
+        lr: learning rate, in halves of the bounds.
+        deviation: of the other starts, in halves of the bounds.
+    """
+
+    starts: int = 8
+    steps: int = 100
+    lr: float = 0.05
+    deviation: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.starts < 1 or self.steps < 1 or self.lr <= 0:
+            raise ValueError(
+                f"{self.starts} starts, {self.steps} steps, learning rate {self.lr}: give 1 or more, and a rate above 0"
+            )
+
+    def plan(
+        self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
+    ) -> Plan:
+        """See `vjepa.planning.plan.Planner`."""
+        batch, horizon, width = start_BHA.shape
+        shape = (batch, self.starts - 1, horizon, width)
+        noise_BSHA = torch.randn(shape, generator=generator, device=start_BHA.device)
+        others_BSHA = start_BHA[:, None] + self.deviation * bounds.half_A * noise_BSHA
+        begun_BSHA = bounds.clamp(torch.cat([start_BHA[:, None], others_BSHA], dim=1))
+        # In halves of the bounds, one learning rate fits all numbers of an action.
+        free_BSHA = ((begun_BSHA - bounds.centre_A) / bounds.half_A).requires_grad_(True)
+        optimizer = torch.optim.Adam([free_BSHA], lr=self.lr)
+        with torch.enable_grad():
+            for _ in range(self.steps):
+                optimizer.zero_grad()
+                evaluate(cost, _actions(free_BSHA, bounds)).sum().backward()
+                optimizer.step()
+                with torch.no_grad():
+                    free_BSHA.clamp_(-1, 1)
+        with torch.no_grad():
+            found_BSHA = _actions(free_BSHA, bounds)
+            best_B = evaluate(cost, found_BSHA).min(dim=1)
+        rows = torch.arange(batch, device=start_BHA.device)
+        return Plan(found_BSHA[rows, best_B.indices], best_B.values)
+
+
+def _actions(free_BSHA: Tensor, bounds: Bounds) -> Tensor:
+    return bounds.clamp(bounds.centre_A + bounds.half_A * free_BSHA)

@@ -1,0 +1,69 @@
+"""Model predictive path integral control. Shape letters as in `vjepa.planning.plan`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vjepa.planning.noise import coloured_noise
+from vjepa.planning.plan import Bounds, Cost, Plan, evaluate
+
+
+@dataclass(frozen=True, kw_only=True)
+class MPPI:
+    """Sample around a mean, and move it to the mean of all candidates, weighted by ``exp(-cost / temperature)``.
+
+    Information-theoretic MPC (arXiv 1707.02342). Costs are first brought to mean 0 and deviation 1 over the candidates, so that
+    the temperature means the same for every model.
+
+    Attributes:
+        samples: candidates of an iteration, S; the mean is one of them.
+        iterations: rounds.
+        deviation: of the noise in the first round, in halves of the bounds; it shrinks by `decay` from round to round.
+        decay: in (0, 1].
+        temperature: small values listen to the best candidates alone.
+        noise_exponent: of `coloured_noise`.
+    """
+
+    samples: int = 300
+    iterations: int = 10
+    deviation: float = 0.5
+    decay: float = 0.8
+    temperature: float = 0.1
+    noise_exponent: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.samples < 2 or self.iterations < 1:
+            raise ValueError(
+                f"{self.samples} samples and {self.iterations} iterations: give 2 samples or more and 1 iteration or more"
+            )
+        if self.temperature <= 0 or self.deviation <= 0 or not 0 < self.decay <= 1:
+            raise ValueError(
+                f"temperature is {self.temperature}, deviation {self.deviation}, decay {self.decay}: give values above 0, and a "
+                "decay of 1 at most"
+            )
+
+    @torch.no_grad()
+    def plan(
+        self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
+    ) -> Plan:
+        """See `vjepa.planning.plan.Planner`; what is given back is the last mean."""
+        mean_BHA = bounds.clamp(start_BHA)
+        batch, horizon, width = mean_BHA.shape
+        std_A = self.deviation * bounds.half_A
+        for _ in range(self.iterations):
+            shape = (batch, self.samples - 1, horizon, width)
+            noise_BSHA = coloured_noise(shape, self.noise_exponent, generator, mean_BHA.device)
+            drawn_BSHA = bounds.clamp(mean_BHA[:, None] + std_A * noise_BSHA)
+            candidates_BSHA = torch.cat([mean_BHA[:, None], drawn_BSHA], dim=1)
+            weight_BS = self._weights(evaluate(cost, candidates_BSHA))
+            mean_BHA = torch.einsum("bs,bsha->bha", weight_BS, candidates_BSHA)
+            std_A = self.decay * std_A
+        return Plan(mean_BHA, evaluate(cost, mean_BHA[:, None])[:, 0])
+
+    def _weights(self, cost_BS: Tensor) -> Tensor:
+        deviation_B1 = cost_BS.std(dim=1, keepdim=True).clamp_min(1e-12)
+        standard_BS = (cost_BS - cost_BS.mean(dim=1, keepdim=True)) / deviation_B1
+        return (-standard_BS / self.temperature).softmax(dim=1)
