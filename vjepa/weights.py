@@ -113,10 +113,9 @@ def load_classifier(
         encoder, head, PixelNormalizer(**config["pixels"]), config["levels"], config["token_norm"]
     )
     if "released" in config:
-        has_target = any(name.startswith("target_encoder.") for name in tensors)
-        tensors = _at_home(
-            tensors, {"target_encoder" if has_target else "encoder": "encoder", "head": "head"}
-        )
+        held = "target_encoder" if any(name.startswith("target_encoder.") for name in tensors) else "encoder"
+        config.setdefault("which", held)
+        tensors = _at_home(tensors, {held: "encoder", "head": "head"})
     state = _fitting(classifier.state_dict(), tensors, place, strict=strict)
     classifier.load_state_dict(state, strict=strict)
     return classifier.eval(), config

@@ -6,10 +6,9 @@ import pytest
 import torch
 from transformers import VideoMAEConfig, VideoMAEForPreTraining, ViTMAEConfig, ViTMAEForPreTraining
 
+from tests.parity.released_files import world_of
 from vjepa.batch import Batch, TokenMask
 from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD, PixelNormalizer
-from vjepa.models.encoder import VideoEncoder
-from vjepa.models.predictor import Predictor
 from vjepa.objectives.pixels import PixelReconstruction
 
 WIDTH, DECODER, PATCH, SIZE = 48, 24, 8, 32
@@ -30,45 +29,18 @@ def perturbed(model):
     return model.eval()
 
 
-def autoencoder(positions, targets, depth_of_tubelet, class_token):
-    tubelet = (depth_of_tubelet, PATCH, PATCH)
-    encoder = VideoEncoder(
-        width=WIDTH, depth=2, heads=3, tubelet=tubelet, positions=positions, class_token=class_token
-    )
-    decoder = Predictor(
-        in_width=WIDTH, out_width=3 * depth_of_tubelet * PATCH**2, width=DECODER, depth=2, heads=2,
-        positions=positions,
-    )  # fmt: skip
+def autoencoder(theirs, targets):
+    """Ours with the same weights."""
+    world = world_of(theirs)
+    assert world.config["pixel_targets"] == targets
     return PixelReconstruction(
-        encoder=encoder, decoder=decoder, normalizer=PixelNormalizer(), targets=targets
+        encoder=world.encoder, decoder=world.decoder, normalizer=PixelNormalizer(), targets=targets
     ).eval()
 
 
 def to_our_pixel_order(tensor, depth_of_tubelet):
     """Theirs orders the values of a tubelet by frame, row, column, channel; ours has the channel first."""
     return tensor.unflatten(0, (depth_of_tubelet * PATCH**2, 3)).transpose(0, 1).flatten(0, 1)
-
-
-def block_weights(state, names, ours, theirs):
-    """One block: `names` are theirs of query, key, value, output and the two layers of the MLP."""
-    query, key, value, output, first, second = (f"{theirs}.{name}" for name in names)
-    no_bias = torch.zeros_like(state[f"{query}.bias"])  # VideoMAE's key has none
-    for kind in ("weight", "bias"):
-        qkv = [state.get(f"{part}.{kind}", no_bias) for part in (query, key, value)]
-        yield f"{ours}.attn.qkv.{kind}", torch.cat(qkv)
-        yield f"{ours}.attn.proj.{kind}", state[f"{output}.{kind}"]
-        yield f"{ours}.mlp.fc1.{kind}", state[f"{first}.{kind}"]
-        yield f"{ours}.mlp.fc2.{kind}", state[f"{second}.{kind}"]
-        yield f"{ours}.norm1.{kind}", state[f"{theirs}.layernorm_before.{kind}"]
-        yield f"{ours}.norm2.{kind}", state[f"{theirs}.layernorm_after.{kind}"]
-
-
-def renamed(state, pairs):
-    return {
-        f"{ours}.{kind}": state[f"{theirs}.{kind}"]
-        for ours, theirs in pairs.items()
-        for kind in ("weight", "bias")
-    }
 
 
 def random_mask(clips, tokens, context, seed=3):
@@ -96,30 +68,7 @@ def test_videomae_s_loss(targets, normalised, depth):
     )
     theirs = perturbed(VideoMAEForPreTraining(config))
     theirs.decoder.norm.eps = 1e-6  # the original's; transformers leaves torch's default
-    state, ours = theirs.state_dict(), autoencoder("sinusoid", targets, depth, class_token=False)
-    names = (
-        "attention.attention.query", "attention.attention.key", "attention.attention.value",
-        "attention.output.dense", "intermediate.dense", "output.dense",
-    )  # fmt: skip
-    weights = renamed(
-        state,
-        {
-            "encoder.patch_embed.proj": "videomae.embeddings.patch_embeddings.projection",
-            "encoder.transformer.norm": "videomae.layernorm",
-            "decoder.transformer.norm": "decoder.norm",
-        },
-    )
-    for layer in range(2):
-        block = f"transformer.blocks.{layer}"
-        weights |= dict(block_weights(state, names, f"encoder.{block}", f"videomae.encoder.layer.{layer}"))
-        weights |= dict(block_weights(state, names, f"decoder.{block}", f"decoder.decoder_layers.{layer}"))
-    weights["decoder.embed.weight"] = state["encoder_to_decoder.weight"]
-    weights["decoder.embed.bias"] = torch.zeros(DECODER)
-    weights["decoder.mask_tokens"] = state["mask_token"][0]
-    for kind in ("weight", "bias"):
-        weights[f"decoder.proj.{kind}"] = to_our_pixel_order(state[f"decoder.head.{kind}"], depth)
-    ours.load_state_dict(weights)
-
+    ours = autoencoder(theirs, targets)
     video_BTCHW, pixels_BTCHW = bytes_and_pixels(2, 4, 3, SIZE, SIZE)
     tokens = 4 // depth * (SIZE // PATCH) ** 2
     _, mask = random_mask(2, tokens, context=5)
@@ -152,35 +101,7 @@ def test_image_mae_s_loss():
     with torch.no_grad():  # built from a configuration, transformers' model leaves them at zero
         theirs.vit.embeddings.position_embeddings[0] = plane_positions(SIZE // PATCH, WIDTH)
         theirs.decoder.decoder_pos_embed[0] = plane_positions(SIZE // PATCH, DECODER)
-    state, ours = theirs.state_dict(), autoencoder("sincos_plane", "patch", 1, class_token=True)
-    names = (
-        "attention.q_proj",
-        "attention.k_proj",
-        "attention.v_proj",
-        "attention.o_proj",
-        "mlp.fc1",
-        "mlp.fc2",
-    )
-    weights = renamed(
-        state,
-        {
-            "encoder.patch_embed.proj": "vit.embeddings.patch_embeddings.projection",
-            "encoder.transformer.norm": "vit.layernorm",
-            "decoder.embed": "decoder.decoder_embed",
-            "decoder.transformer.norm": "decoder.decoder_norm",
-        },
-    )
-    weights["encoder.patch_embed.proj.weight"] = weights["encoder.patch_embed.proj.weight"].unsqueeze(2)
-    for layer in range(2):
-        block = f"transformer.blocks.{layer}"
-        weights |= dict(block_weights(state, names, f"encoder.{block}", f"vit.layers.{layer}"))
-        weights |= dict(block_weights(state, names, f"decoder.{block}", f"decoder.decoder_layers.{layer}"))
-    weights["encoder.class_token"] = state["vit.embeddings.cls_token"][0]
-    weights["decoder.mask_tokens"] = state["decoder.mask_token"][0]
-    for kind in ("weight", "bias"):
-        weights[f"decoder.proj.{kind}"] = to_our_pixel_order(state[f"decoder.decoder_pred.{kind}"], 1)
-    ours.load_state_dict(weights)
-
+    ours = autoencoder(theirs, "patch")
     image_BTCHW, pixels_BTCHW = bytes_and_pixels(3, 1, 3, SIZE, SIZE)
     tokens = (SIZE // PATCH) ** 2
     order_BN, mask = random_mask(3, tokens, context=tokens // 4)

@@ -39,7 +39,7 @@ class Container(NamedTuple):
         state: tensors, by name; the name of the network is in front where a file has several, names of wrappers are not.
         description: transformers' config.json, or None.
         pixels: means and deviations that the authors normalised with.
-        heads: attention heads by network, in files that `to_meta` wrote; empty in all others.
+        stated: in files that `to_meta` wrote, what their layout does not tell (heads, clips, pixels, classes); else empty.
         notes: on what was left aside.
     """
 
@@ -47,8 +47,14 @@ class Container(NamedTuple):
     state: dict[str, Tensor]
     description: dict[str, Any] | None = None
     pixels: Mapping[str, list[float]] = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
-    heads: Mapping[str, int] = {}
+    stated: Mapping[str, Any] = {}
     notes: tuple[str, ...] = ()
+
+    @property
+    def heads(self) -> Mapping[str, int]:
+        """Attention heads by network, where they are stated."""
+        heads: Mapping[str, int] = self.stated.get("heads", {})
+        return heads
 
 
 def open_container(path: Path) -> Container:
@@ -61,14 +67,13 @@ def open_container(path: Path) -> Container:
         return _open_folder(path)
     checkpoint = _load(path)
     stated = checkpoint.get(STATED)
-    heads = stated if isinstance(stated, dict) else {}
     state, notes = _networks(checkpoint)
     if not state:
         raise ValueError(
             f"{path} holds no weights: its keys are {', '.join(map(str, list(checkpoint)[:10])) or 'none'}; give a file with "
             f"one of {', '.join([*_NETWORKS, 'classifiers', *_WHOLE])}, or with tensors by name"
         )
-    return Container(path, state, heads=heads, notes=notes)
+    return Container(path, state, stated=stated if isinstance(stated, dict) else {}, notes=notes)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -151,9 +156,9 @@ def _open_folder(folder: Path) -> Container:
     settings = folder / "preprocessor_config.json"
     if settings.is_file():
         found = read_json(settings)
-        pixels = {"mean": found.get("image_mean"), "std": found.get("image_std")}
-        if all(pixels.values()):
-            container = container._replace(pixels=pixels)
+        mean, std = found.get("image_mean"), found.get("image_std")
+        if mean and std:
+            container = container._replace(pixels={"mean": mean, "std": std})
     return container
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from vjepa.layers.positions import PositionKind
 from vjepa.released.containers import Container
 from vjepa.released.families import Family, clip_format, future_arguments
-from vjepa.released.meta_layout import stated_heads
+from vjepa.released.meta_layout import STATED_KEYS, stated_heads
 from vjepa.released.shapes import (
     count,
     grid_of_table,
@@ -33,7 +33,7 @@ _LEVELS = {
     40: [9, 19, 29, 39],
     48: [11, 23, 37, 47],
 }  # V-JEPA 2.1, by depth
-_PROBE_HEADS = 16  # of all of V-JEPA 2's probes, giant's among them
+PROBE_HEADS = 16  # of all of V-JEPA 2's probes, giant's among them
 _DECODER_HEADS = 16  # MAE's
 _HEAD_WIDTH = 64  # VideoMAE's decoders
 _V2_PREDICTOR_HEADS = 12
@@ -68,7 +68,8 @@ def meta_draft(family: Family, container: Container) -> Draft:
         draft = _mae(container, state)
     else:
         draft = _jepa(family, container, state)
-    config = {"library": "vjepa", **draft.config, "pixels": dict(container.pixels)}
+    stated = {key: container.stated[key] for key in STATED_KEYS if key in container.stated}
+    config = {"library": "vjepa", **draft.config, "pixels": dict(container.pixels), **stated}
     return draft._replace(config=config, notes=(*notes, *draft.notes))
 
 
@@ -81,8 +82,10 @@ def _jepa(family: Family, container: Container, state: dict[str, Tensor]) -> Dra
     encoder |= _POSITIONS[family]
     if family == "vjepa2_1":
         encoder |= _image_and_levels(state, main, encoder["depth"], notes)
-    grid = _drop_tables(state, encoder["positions"], [*(f"{name}.pos_embed" for name in networks),
-                                                      "predictor.predictor_pos_embed"])  # fmt: skip
+    tables = [f"{name}.pos_embed" for name in networks] + ["predictor.predictor_pos_embed"]
+    grid = _drop_tables(state, encoder["positions"], tables)
+    if encoder["positions"] != "rotary":
+        notes.append(TABLE_NOTE)
     config: dict[str, Any] = {"encoder": encoder}
     token = 0
     if _has(state, "predictor") and _takes_predictor(family, state, encoder, notes):
@@ -122,13 +125,14 @@ def _image_and_levels(state: Mapping[str, Tensor], main: str, depth: int, notes:
 
 
 def _drop_tables(state: dict[str, Tensor], positions: PositionKind, names: list[str]) -> Grid | None:
-    """Take fixed tables of positions out, which this library computes, once they are seen to be those; their grid."""
+    """Take fixed tables of positions out, which this library computes, once they are seen to be those; their grid.
+
+    With rotary positions they are left over from older code, and are not used.
+    """
+    tables = {name: state.pop(name) for name in names if name in state}
     grid = None
-    for name in names:
-        table = state.pop(name, None)
-        if (
-            table is not None and positions != "rotary"
-        ):  # else it is left over from older code, and is not used
+    for name, table in tables.items():
+        if positions != "rotary":
             grid = grid_of_table(table.flatten(0, -2), positions, name)
     return grid
 
@@ -214,7 +218,7 @@ def _probe(container: Container, state: Mapping[str, Tensor]) -> dict[str, Any]:
     classes = len(needed(state, "classifier.linear.weight"))
     head = {
         "kind": "attentive",
-        "heads": container.heads.get("head", _PROBE_HEADS),
+        "heads": container.heads.get("head", PROBE_HEADS),
         "depth": count(state, "classifier.pooler.blocks.{}.norm1.weight") + 1,
         "queries": needed(state, "classifier.pooler.query_tokens").shape[1],
     }
@@ -237,6 +241,8 @@ def _jepa_clip(
     if grid is not None:
         depth, _, patch = encoder["tubelet"]
         return clip_format(family, grid.t * depth, grid.w * patch)
+    if "clip" in container.stated:
+        return dict(container.stated["clip"])
     size = 384 if "384" in container.path.name and family != "vjepa2_1" else 256
     frames = 16 if family == "vjepa" else 64
     notes.append(
@@ -287,7 +293,7 @@ def _mae(container: Container, state: dict[str, Tensor]) -> Draft:
         "clip": clip_format("mae", 1, side * encoder["tubelet"][2]),
         "future": future_arguments(1, 0),
     }
-    networks, notes = ["encoder"], [PLANE_NOTE]
+    networks, notes = ["encoder"], [TABLE_NOTE]
     if "decoder_embed.weight" in state:
         decoder = measure_predictor(
             state, "decoder_embed.weight", "decoder_pred.weight", "decoder_blocks.{}.mlp.fc1.weight"
@@ -320,7 +326,9 @@ SINUSOID_NOTE = (
     "the authors' positions are a table of 16 frames at 224 x 224; for other clips the 1-D sinusoid of the tokens' numbers is "
     "computed anew, not interpolated; clips are taken every 4th frame (Something-Something: 2nd; config['clip']['stride'])"
 )
-PLANE_NOTE = "for other sizes than trained the plane's table is computed anew; the authors interpolate theirs"
+TABLE_NOTE = (
+    "for other sizes than trained the table of positions is computed anew; the authors interpolate theirs"
+)
 NO_NORM_NOTE = (
     "its encoder has no last norm, the head has it: encode() gives tokens through a plain one, forward_intermediates(norm=False) "
     "what the head sees"

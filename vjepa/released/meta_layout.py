@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ from vjepa.tokens import Grid, Tubelet
 
 Arguments = Mapping[str, Any]
 
+STATED_KEYS = ("clip", "future", "pixels", "classes", "pixel_targets", "licence")
 BLOCK = {name: name for name in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")}
 _BLOCK_WITHOUT_QKV = {name: name for name in BLOCK if name != "attn.qkv"}
 
@@ -58,7 +60,7 @@ def meta_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
 
 
 def _patch_rows(ours: str, theirs: str, encoder: Arguments) -> Iterator[Row]:
-    is_image = encoder["tubelet"][0] == 1
+    is_image = encoder.get("tubelet", (2, 16, 16))[0] == 1
     yield row(f"{ours}.weight", f"{theirs}.weight", IMAGE_PATCH if is_image else SAME)
     yield row(f"{ours}.bias", f"{theirs}.bias")
 
@@ -121,7 +123,7 @@ def _videomae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row
         yield row("decoder.mask_tokens", "mask_token", VECTOR)
         yield from _biasless_block_rows("decoder.transformer", "decoder.blocks", decoder["depth"])
         yield from layer("decoder.transformer.norm", "decoder.norm")
-        yield from layer("decoder.proj", "decoder.head", pixel_order(encoder["channels"]))
+        yield from layer("decoder.proj", "decoder.head", pixel_order(encoder.get("channels", 3)))
     if "head" in networks:
         yield from layer("head.norm", "fc_norm")
         yield from layer("head.fc", "head")
@@ -157,11 +159,13 @@ def _mae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
         yield row("decoder.mask_tokens", "mask_token", VECTOR)
         yield from _block_rows("decoder.transformer", "decoder_blocks", config["decoder"]["depth"])
         yield from layer("decoder.transformer.norm", "decoder_norm")
-        yield from layer("decoder.proj", "decoder_pred", pixel_order(encoder["channels"]))
+        yield from layer("decoder.proj", "decoder_pred", pixel_order(encoder.get("channels", 3)))
 
 
 def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """What torch.save writes as a file in the authors' layout.
+
+    Their code does not find heads in it: it takes those of its configuration, which must be the model's.
 
     Args:
         config: of a model of ours (``world.config``, or a model folder's).
@@ -199,15 +203,14 @@ def _by_network(state: Mapping[str, Tensor], wrapper: str) -> dict[str, Any]:
     return checkpoint
 
 
-def _stated(config: Arguments, networks: Collection[str]) -> dict[str, int]:
-    """Heads of every network, which no shape tells."""
-    encoder_heads = config["encoder"]["heads"]
-    known = {
-        network: config[network].get("heads")
-        for network in ("predictor", "decoder", "head")
-        if network in networks
-    }
-    return {"encoder": encoder_heads} | {name: heads or encoder_heads for name, heads in known.items()}
+def _stated(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
+    """What their layout does not tell: heads of every network, clips, pixels, classes. Their own code does not look at it."""
+    heads = {"encoder": config["encoder"]["heads"]}
+    for network in ("predictor", "decoder", "head"):
+        if network in networks and config[network].get("heads"):
+            heads[network] = config[network]["heads"]
+    beside = {key: config[key] for key in STATED_KEYS if key in config}
+    return {"heads": heads, **json.loads(json.dumps(beside))}
 
 
 def _tables(config: Arguments, networks: Collection[str]) -> dict[str, Tensor]:
@@ -220,7 +223,9 @@ def _tables(config: Arguments, networks: Collection[str]) -> dict[str, Tensor]:
         raise ValueError(
             'the authors keep a table of positions, and the model does not say for which size ("clip")'
         )
-    grid = Tubelet(*encoder["tubelet"]).grid_of(config["clip"]["num_frames"], *config["clip"]["size"])
+    grid = Tubelet(*encoder.get("tubelet", (2, 16, 16))).grid_of(
+        config["clip"]["num_frames"], *config["clip"]["size"]
+    )
     if encoder.get("class_token"):
         names = {"pos_embed": "encoder", "decoder_pos_embed": "decoder"}
     else:

@@ -105,7 +105,7 @@ def _with_probe(container: Container, probe: Container) -> Container:
         )
     return container._replace(
         state={**container.state, **found},
-        heads={**probe.heads, **container.heads},
+        stated={**probe.stated, **container.stated, "heads": {**probe.heads, **container.heads}},
         notes=(*container.notes, *probe.notes),
     )
 

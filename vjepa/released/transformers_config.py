@@ -11,8 +11,9 @@ from vjepa.released.containers import Container
 from vjepa.released.families import Family, clip_format, future_arguments
 from vjepa.released.meta_config import (
     NO_NORM_NOTE,
-    PLANE_NOTE,
+    PROBE_HEADS,
     SINUSOID_NOTE,
+    TABLE_NOTE,
     TARGETS_NOTE,
     Draft,
     classifier_arguments,
@@ -77,6 +78,10 @@ def _vjepa2(family: Family, description: Description, state: dict[str, Tensor]) 
         config["head"] = {"kind": "attentive", "heads": encoder["heads"], "depth": depth}
         config |= classifier_arguments(_classes(description, state), token_norm=True)
         networks.append("head")
+        if encoder["heads"] != PROBE_HEADS:
+            notes.append(
+                f"its pooler has the encoder's {encoder['heads']} heads; the authors' probes have {PROBE_HEADS}"
+            )
     config["future"] = future_arguments(max(frames // encoder["tubelet"][0], 1), token)
     return Draft(config, tuple(networks), state, tuple(notes))
 
@@ -166,7 +171,7 @@ def _image(family: Family, description: Description, state: dict[str, Tensor]) -
         "clip": clip_format(family, 1, size),
         "future": future_arguments(1, 0),
     }
-    networks, notes = ["encoder"], [PLANE_NOTE]
+    networks, notes = ["encoder"], [TABLE_NOTE]
     if family == "ijepa":
         notes.append(WHICH_NOTE)
         for name in [name for name in state if name.startswith("pooler.")]:

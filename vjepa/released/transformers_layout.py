@@ -26,6 +26,7 @@ from vjepa.released.mapping import (
 from vjepa.released.meta_layout import last_norm_rows, refuse_misfits
 
 Arguments = Mapping[str, Any]
+Renames = tuple[tuple[str, str], ...]
 
 _SHARED = {"norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
 _VJEPA2_BLOCK = {
@@ -67,6 +68,10 @@ _BASES = re.compile(r"^(?:vjepa2|videomae|vit|ijepa)\.")
 # What transformers renamed in its image models and in VideoMAE; files on the hub have the older names.
 _IMAGE_RENAMES = (
     (r"^encoder\.layer\.", "layers."),
+    (
+        r"^decoder\.decoder_encoder\.layer\.",
+        "decoder.decoder_layers.",
+    ),  # transformers 5.24 saves ViTMAE's decoder so
     (r"attention\.(?:attention\.)?query\.", "attention.q_proj."),
     (r"attention\.(?:attention\.)?key\.", "attention.k_proj."),
     (r"attention\.(?:attention\.)?value\.", "attention.v_proj."),
@@ -84,16 +89,16 @@ _VJEPA2_RENAMES = ((r"attention\.attention\.", "attention."),)
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The newest names, without that of the base model in front."""
     plain = {_BASES.sub("", name): value for name, value in state.items()}
+    patch = plain.get("embeddings.patch_embeddings.projection.weight")
+    renames: Renames = ()
     if "encoder.embeddings.patch_embeddings.proj.weight" in plain:
         renames = _VJEPA2_RENAMES
-    else:
-        patch = plain.get("embeddings.patch_embeddings.projection.weight")
-        is_video = patch is not None and patch.ndim == 5
-        renames = _VIDEOMAE_RENAMES if is_video else _IMAGE_RENAMES if patch is not None else ()
+    elif patch is not None:
+        renames = _VIDEOMAE_RENAMES if patch.ndim == 5 else _IMAGE_RENAMES
     return {_renamed(name, renames): value for name, value in plain.items()}
 
 
-def _renamed(name: str, renames: tuple[tuple[str, str], ...]) -> str:
+def _renamed(name: str, renames: Renames) -> str:
     for old, new in renames:
         name = re.sub(old, new, name)
     return name
@@ -153,7 +158,7 @@ def _videomae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row
         yield row("decoder.mask_tokens", "mask_token", VECTOR)
         yield from _biasless_block_rows("decoder.transformer", "decoder.decoder_layers", decoder["depth"])
         yield from layer("decoder.transformer.norm", "decoder.norm")
-        yield from layer("decoder.proj", "decoder.head", pixel_order(encoder["channels"]))
+        yield from layer("decoder.proj", "decoder.head", pixel_order(encoder.get("channels", 3)))
     if "head" in networks:
         yield from layer("head.norm", "fc_norm")
         yield from layer("head.fc", "classifier")
@@ -181,7 +186,9 @@ def _image_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
         yield row("decoder.mask_tokens", "decoder.mask_token", VECTOR)
         yield from _block_rows("decoder.transformer.blocks", "decoder.decoder_layers", depth, _IMAGE_BLOCK)
         yield from layer("decoder.transformer.norm", "decoder.decoder_norm")
-        yield from layer("decoder.proj", "decoder.decoder_pred", pixel_order(config["encoder"]["channels"]))
+        yield from layer(
+            "decoder.proj", "decoder.decoder_pred", pixel_order(config["encoder"].get("channels", 3))
+        )
 
 
 def to_transformers(

@@ -1,0 +1,52 @@
+"""A dot with momentum: it must be slowed down to stop. Letters as in `vjepa.environments.base`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa.environments.base import Array, ArrayWorld, Pixels, blank, paint_discs, to_bytes
+
+FORCE = 0.012  # added to the velocity by an action of 1, in frame sides a step
+DRAG = 0.9  # share of the velocity that is left after a step
+RADIUS = 0.06
+NEAR = 0.08  # of the goal's place
+SLOW = 0.02  # the speed at which it counts as stopped
+
+
+class PointMass(ArrayWorld):
+    """State: x, y, and the velocity in x and y; actions push. The goal is to rest at a place.
+
+    Walls stop the dot. One picture does not show the velocity.
+    """
+
+    state_size = 4
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        places = rng.uniform(RADIUS, 1 - RADIUS, size=(2, self.num_envs, 2))
+        resting = np.zeros((self.num_envs, 2))
+        start, goal = (np.concatenate([place, resting], axis=1) for place in places)
+        return start, goal
+
+    def advance(self, state_XS: Array, action_XA: Array) -> Array:
+        """Force, drag, walls."""
+        velocity = DRAG * state_XS[:, 2:] + FORCE * action_XA
+        wanted = state_XS[:, :2] + velocity
+        place = wanted.clip(RADIUS, 1 - RADIUS)
+        return np.concatenate([place, np.where(place == wanted, velocity, 0.0)], axis=1)
+
+    def reached(self, state_XS: Array, goal_XS: Array) -> NDArray[np.bool_]:
+        """Near the goal, and slow."""
+        slow = np.hypot(state_XS[:, 2], state_XS[:, 3]) < SLOW
+        return slow & (self.distance(state_XS, goal_XS) < NEAR)
+
+    def distance(self, state_XS: Array, goal_XS: Array) -> Array:
+        """Between places."""
+        offset = state_XS[:, :2] - goal_XS[:, :2]
+        return np.hypot(offset[:, 0], offset[:, 1])
+
+    def picture(self, state_XS: Array) -> Pixels:
+        """A white dot."""
+        canvas = blank(len(state_XS), self.size)
+        paint_discs(canvas, state_XS[:, :2], RADIUS, (1.0, 1.0, 1.0))
+        return to_bytes(canvas)

@@ -1,0 +1,78 @@
+"""A disc pushes another one to a place. Letters as in `vjepa.environments.base`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa.environments.base import Array, ArrayWorld, Pixels, blank, paint_discs, to_bytes
+
+STRIDE = 0.05  # frame sides that an action of 1 moves the hand
+HAND, BLOCK = 0.06, 0.09  # radii
+NEAR = 0.08
+SUBSTEPS = 5  # of a stride
+
+
+class Pushing(ArrayWorld):
+    """State: x, y of the hand, x, y of the block. Actions move the hand; the goal is a place of the block.
+
+    Nothing slides by itself: a block that the hand runs into is moved out of its way, along the line of centres. Walls hold
+    the block, and a block that is held holds the hand.
+    """
+
+    state_size = 4
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        count, margin = self.num_envs, BLOCK + 0.12  # a block at a wall cannot be pushed away from it
+        block = rng.uniform(margin, 1 - margin, (count, 2))
+        angle, reach = rng.uniform(0, 2 * np.pi, count), rng.uniform(HAND + BLOCK, 0.3, count)
+        hand = (block + reach[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)).clip(
+            HAND, 1 - HAND
+        )
+        goal = rng.uniform(margin, 1 - margin, (count, 2))
+        # The goal's picture shows a hand, too: behind the block, as if it had just pushed it there.
+        way = goal - block
+        way /= np.maximum(np.hypot(way[:, 0], way[:, 1]), 1e-9)[:, None]
+        resting = (goal - (HAND + BLOCK) * way).clip(HAND, 1 - HAND)
+        start = _apart(np.concatenate([hand, block], axis=1))
+        return start, np.concatenate([resting, goal], axis=1)
+
+    def advance(self, state_XS: Array, action_XA: Array) -> Array:
+        """Small strides of the hand, the block out of its way after each."""
+        state = state_XS.copy()
+        for _ in range(SUBSTEPS):
+            state[:, :2] = (state[:, :2] + STRIDE / SUBSTEPS * action_XA).clip(HAND, 1 - HAND)
+            state = _apart(state)
+        return state
+
+    def reached(self, state_XS: Array, goal_XS: Array) -> NDArray[np.bool_]:
+        """The block is near its goal."""
+        return self.distance(state_XS, goal_XS) < NEAR
+
+    def distance(self, state_XS: Array, goal_XS: Array) -> Array:
+        """Of the block from its goal."""
+        offset = state_XS[:, 2:] - goal_XS[:, 2:]
+        return np.hypot(offset[:, 0], offset[:, 1])
+
+    def picture(self, state_XS: Array) -> Pixels:
+        """A blue block, a white hand."""
+        canvas = blank(len(state_XS), self.size)
+        paint_discs(canvas, state_XS[:, 2:], BLOCK, (0.2, 0.4, 1.0))
+        paint_discs(canvas, state_XS[:, :2], HAND, (1.0, 1.0, 1.0))
+        return to_bytes(canvas)
+
+
+def _apart(state_XS: Array) -> Array:
+    """Hand and block that overlap, moved apart: the block first, and the hand where a wall holds the block."""
+    hand, block = state_XS[:, :2], state_XS[:, 2:]
+    block = _moved_from(hand, block).clip(BLOCK, 1 - BLOCK)
+    hand = _moved_from(block, hand).clip(HAND, 1 - HAND)
+    return np.concatenate([hand, block], axis=1)
+
+
+def _moved_from(fixed: Array, other: Array) -> Array:
+    offset = other - fixed
+    length = np.hypot(offset[:, 0], offset[:, 1])
+    lacking = np.maximum(HAND + BLOCK - length, 0)
+    direction = np.where(length[:, None] > 1e-9, offset / np.maximum(length, 1e-9)[:, None], [1.0, 0.0])
+    return np.asarray(other + lacking[:, None] * direction)

@@ -1,0 +1,111 @@
+"""A dot in two rooms: the way to the goal leads through a door. Letters as in `vjepa.environments.base`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa.environments.base import Array, ArrayWorld, Pixels, blank, paint_discs, to_bytes
+
+STRIDE = 0.06  # frame sides that an action of 1 moves the dot
+RADIUS = 0.05
+WALL = 0.06  # thickness
+DOOR = 0.24  # height
+FRAME = 0.04  # thickness of the outer walls
+NEAR = 0.08
+SUBSTEPS = 4  # of a stride: each is shorter than the wall is thick
+
+
+class TwoRooms(ArrayWorld):
+    """State: x, y of the dot; x of the wall; y of the middle of its door. Actions move the dot. The goal is a place.
+
+    Start and goal are in different rooms (`cross`), or anywhere.
+
+    Args:
+        num_envs, size, max_steps: as of `ArrayWorld`.
+        wall: ``fixed`` in the middle with the door in its middle, or ``random``, other in every episode.
+        cross: whether the way always leads through the door.
+    """
+
+    state_size = 4
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        size: int = 64,
+        max_steps: int = 50,
+        *,
+        wall: str = "fixed",
+        cross: bool = True,
+    ) -> None:
+        if wall not in ("fixed", "random"):
+            raise ValueError(f"wall is {wall!r}: give fixed or random")
+        super().__init__(num_envs, size, max_steps)
+        self.wall = wall
+        self.cross = cross
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        count = self.num_envs
+        layout = np.tile([0.5, 0.5], (count, 1))
+        if self.wall == "random":
+            layout = np.stack([rng.uniform(0.35, 0.65, count), rng.uniform(0.25, 0.75, count)], axis=1)
+        left = rng.random(count) < 0.5
+        goes_left = ~left if self.cross else rng.random(count) < 0.5
+        start, goal = (self._place(rng, layout, side) for side in (left, goes_left))
+        return np.concatenate([start, layout], axis=1), np.concatenate([goal, layout], axis=1)
+
+    def _place(self, rng: np.random.Generator, layout: Array, left: NDArray[np.bool_]) -> Array:
+        """Anywhere in the left or the right room."""
+        edge, gap = FRAME + RADIUS, WALL / 2 + RADIUS
+        low = np.where(left, edge, layout[:, 0] + gap)
+        high = np.where(left, layout[:, 0] - gap, 1 - edge)
+        y = rng.uniform(edge, 1 - edge, len(left))
+        return np.stack([rng.uniform(low, high), y], axis=1)
+
+    def advance(self, state_XS: Array, action_XA: Array) -> Array:
+        """Small strides; one that would end in a wall is not taken in the direction that leads into it."""
+        place, layout = state_XS[:, :2].copy(), state_XS[:, 2:]
+        for _ in range(SUBSTEPS):
+            for axis in (0, 1):
+                wanted = place.copy()
+                wanted[:, axis] += STRIDE / SUBSTEPS * action_XA[:, axis]
+                free = ~self._blocked(wanted, layout)
+                place[free, axis] = wanted[free, axis]
+        return np.concatenate([place, layout], axis=1)
+
+    def _blocked(self, place: Array, layout: Array) -> NDArray[np.bool_]:
+        edge = FRAME + RADIUS
+        outside = ((place < edge) | (place > 1 - edge)).any(axis=1)
+        at_wall = np.abs(place[:, 0] - layout[:, 0]) < WALL / 2 + RADIUS
+        in_door = np.abs(place[:, 1] - layout[:, 1]) < DOOR / 2 - RADIUS
+        return outside | (at_wall & ~in_door)
+
+    def reached(self, state_XS: Array, goal_XS: Array) -> NDArray[np.bool_]:
+        """Near the goal."""
+        offset = state_XS[:, :2] - goal_XS[:, :2]
+        return np.hypot(offset[:, 0], offset[:, 1]) < NEAR
+
+    def distance(self, state_XS: Array, goal_XS: Array) -> Array:
+        """The way that must be walked: through the middle of the door from one room to the other."""
+        direct = _length(state_XS[:, :2] - goal_XS[:, :2])
+        door = state_XS[:, 2:]
+        through = _length(state_XS[:, :2] - door) + _length(goal_XS[:, :2] - door)
+        same_room = (state_XS[:, 0] < door[:, 0]) == (goal_XS[:, 0] < door[:, 0])
+        return np.where(same_room, direct, through)
+
+    def picture(self, state_XS: Array) -> Pixels:
+        """Grey walls, a white dot."""
+        canvas = blank(len(state_XS), self.size)
+        middles = (np.arange(self.size) + 0.5) / self.size
+        frame_N = (middles < FRAME) | (middles > 1 - FRAME)
+        canvas[:, frame_N] = 0.5
+        canvas[:, :, frame_N] = 0.5
+        wall_XW = np.abs(middles - state_XS[:, 2:3]) < WALL / 2
+        solid_XH = np.abs(middles - state_XS[:, 3:4]) > DOOR / 2
+        canvas[solid_XH[:, :, None] & wall_XW[:, None, :]] = 0.5
+        paint_discs(canvas, state_XS[:, :2], RADIUS, (1.0, 1.0, 1.0))
+        return to_bytes(canvas)
+
+
+def _length(offset_X2: Array) -> Array:
+    return np.hypot(offset_X2[:, 0], offset_X2[:, 1])
