@@ -115,6 +115,8 @@ def _refusal(path: Path, error: str) -> str:
             f"{path} is refused: it wants {wanted[0]} to be called while it is read, and a file of weights needs no such "
             "thing; get it from its authors, or save its tensors alone (torch.save of a state_dict, or safetensors)"
         )
+    if first.startswith("Weights only load failed"):  # torch goes on to advise what would run the file
+        first = "it is no archive of tensors"
     return f"{path} cannot be read as a checkpoint: {first}; it may be cut short, or be another kind of file: fetch it again"
 
 
