@@ -37,7 +37,7 @@ def arguments(tmp_path):
 
 def test_one_command_makes_the_curve_and_goes_on(arguments, tmp_path, capsys):
     ours = ["--arm", f"ours={tmp_path}", "--arm", f"untrained=random:{tmp_path}"]
-    chosen = ["--shares", "0.2", "--seeds", "0"]
+    chosen = ["--shares", "0.2", "--seeds", "0", "--jobs", "2"]
     assert main([*ours, *chosen, *arguments]) == 0
     assert "2 runs, 0 finished already" in capsys.readouterr().out
     found = json.loads((tmp_path / "few" / "few_labels.json").read_text())

@@ -31,7 +31,7 @@ def two_processes(*command, timeout=180):
     )
 
 
-@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_two_processes_are_one(parts, tiny_arguments, tmp_path):
     same = ["--encoder.drop_path=0", "--optim.steps=6", "--optim.lr=0.005"]
     one = subprocess.run(
