@@ -25,10 +25,18 @@ class AttentivePooler(nn.Module):
         depth: blocks in all, the last of them cross-attention; V-JEPA has 1, V-JEPA 2 has 4.
         queries: Q, each pools for itself.
         mlp_ratio: width of each MLP over D.
+        cross_projection: a projection after the cross-attention, as V-JEPA has it and V-JEPA 2 does not.
     """
 
     def __init__(
-        self, width: int, heads: int, *, depth: int = 1, queries: int = 1, mlp_ratio: float = 4.0
+        self,
+        width: int,
+        heads: int,
+        *,
+        depth: int = 1,
+        queries: int = 1,
+        mlp_ratio: float = 4.0,
+        cross_projection: bool = False,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -46,7 +54,7 @@ class AttentivePooler(nn.Module):
             )
             for _ in range(depth - 1)
         )
-        self.cross_block = CrossBlock(width, heads, mlp_ratio)
+        self.cross_block = CrossBlock(width, heads, mlp_ratio, cross_projection)
         _init_weights(self)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
@@ -57,14 +65,15 @@ class AttentivePooler(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """Queries attend to tokens, then an MLP; there is no projection after the attention, as in V-JEPA."""
+    """Queries attend to tokens, then an MLP."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
+    def __init__(self, width: int, heads: int, mlp_ratio: float, projection: bool) -> None:
         super().__init__()
         self.heads = heads
         self.norm1 = _layer_norm(width)
         self.q = nn.Linear(width, width)
         self.kv = nn.Linear(width, 2 * width)
+        self.proj = nn.Linear(width, width) if projection else nn.Identity()
         self.norm2 = _layer_norm(width)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
@@ -73,7 +82,7 @@ class CrossBlock(nn.Module):
         k, v = self.kv(self.norm1(tokens_BND)).chunk(2, dim=-1)
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.q(queries_BQD), k, v))
         found_BQD = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        queries_BQD = queries_BQD + found_BQD
+        queries_BQD = queries_BQD + self.proj(found_BQD)
         return queries_BQD + self.mlp(self.norm2(queries_BQD))
 
 

@@ -54,7 +54,7 @@ class AttentiveHead(nn.Module):
         width: of the tokens, D.
         num_classes: X.
         heads: attention heads; None takes the greatest number that divides D of those with 64 values or more each.
-        depth, queries: of the pooler.
+        depth, queries, cross_projection: of the pooler.
         dropout, init_scale: of the last layer, as of `MeanHead`.
     """
 
@@ -66,13 +66,16 @@ class AttentiveHead(nn.Module):
         heads: int | None = None,
         depth: int = 1,
         queries: int = 1,
+        cross_projection: bool = False,
         dropout: float = 0.0,
         init_scale: float = 1.0,
     ) -> None:
         super().__init__()
         if heads is None:
             heads = next(count for count in range(max(width // 64, 1), 0, -1) if width % count == 0)
-        self.pool = AttentivePooler(width, heads, depth=depth, queries=queries)
+        self.pool = AttentivePooler(
+            width, heads, depth=depth, queries=queries, cross_projection=cross_projection
+        )
         self.dropout = nn.Dropout(dropout)
         self.fc = _last_layer(queries * width, num_classes, init_scale)
 

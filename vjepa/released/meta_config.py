@@ -93,7 +93,7 @@ def _jepa(family: Family, container: Container, state: dict[str, Tensor]) -> Dra
         config["predictor"] = _predictor(family, container, state, encoder)
         networks.append("predictor")
     if _has(state, "classifier"):
-        config |= _probe(container, state)
+        config |= _probe(container, state, encoder["heads"])
         networks.append("head")
     config["clip"] = _jepa_clip(family, container, encoder, grid, notes)
     steps = max(config["clip"]["num_frames"] // encoder["tubelet"][0], 1)
@@ -209,19 +209,18 @@ def _predictor(
     }
 
 
-def _probe(container: Container, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    if "classifier.pooler.cross_attention_block.xattn.proj.weight" in state:
-        raise ValueError(
-            f"{container.path} has a probe of V-JEPA, whose attention ends in a matrix (xattn.proj) that this library's pooler, "
-            "which is V-JEPA 2's, does not have: train a probe with tools/finetune.py (configs/finetune/vjepa_k400_probe.yaml)"
-        )
+def _probe(container: Container, state: Mapping[str, Tensor], encoder_heads: int) -> dict[str, Any]:
+    """A probe of V-JEPA, which has a projection after its cross-attention and its encoder's heads (these from memory), or of V-JEPA 2."""
+    projects = "classifier.pooler.cross_attention_block.xattn.proj.weight" in state
     classes = len(needed(state, "classifier.linear.weight"))
     head = {
         "kind": "attentive",
-        "heads": container.heads.get("head", PROBE_HEADS),
+        "heads": container.heads.get("head", encoder_heads if projects else PROBE_HEADS),
         "depth": count(state, "classifier.pooler.blocks.{}.norm1.weight") + 1,
         "queries": needed(state, "classifier.pooler.query_tokens").shape[1],
     }
+    if projects:
+        head["cross_projection"] = True
     return {"head": head, **classifier_arguments([str(number) for number in range(classes)], token_norm=True)}
 
 

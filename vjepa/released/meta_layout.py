@@ -102,6 +102,8 @@ def _jepa_predictor_rows(predictor: Arguments, *, single_token: bool) -> Iterato
 
 def _probe_rows(head: Arguments) -> Iterator[Row]:
     cross = {"norm1": "norm1", "q": "xattn.q", "kv": "xattn.kv", "norm2": "norm2"}
+    if head.get("cross_projection"):
+        cross["proj"] = "xattn.proj"
     yield row("head.pool.queries_QD", "classifier.pooler.query_tokens", VECTOR)
     yield from _block_rows("head.pool", "classifier.pooler.blocks", head.get("depth", 1) - 1)
     theirs = "classifier.pooler.cross_attention_block"
