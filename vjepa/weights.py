@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vjepa.layers.pixels import PixelNormalizer
+from vjepa.models.channels import adapt_channels
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.world import WorldModel
@@ -50,7 +51,11 @@ def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Map
 
 
 def from_pretrained(
-    source: str | Path, which: WhichEncoder | None = None, *, strict: bool = True
+    source: str | Path,
+    which: WhichEncoder | None = None,
+    *,
+    strict: bool = True,
+    channels: int | None = None,
 ) -> WorldModel:
     """Load a trained model, in evaluation mode.
 
@@ -65,12 +70,20 @@ def from_pretrained(
             authors' own files have both.
         strict: weights that are missing, too many or of another shape are an error; else a warning, and what is missing
             stays as it is drawn at random.
+        channels: of the videos, where they are others than those of training (`vjepa.models.channels`); a warning says so.
 
     Raises:
         ValueError: where there is no model, or its tensors do not fit its configuration; every missing,
             unexpected or reshaped name is listed.
     """
     config, tensors, place = _read(source, strict=strict)
+    if channels is not None and channels != len(config["pixels"]["mean"]):
+        warnings.warn(
+            f"{place} knows {len(config['pixels']['mean'])} channels: its kernels are adapted to {channels}, and a decoder of "
+            "pixels is left out",
+            stacklevel=2,
+        )
+        config, tensors = adapt_channels(config, tensors, channels)
     kinds = sorted({name.split(".", 1)[0] for name in tensors})
     which = which or ("target_encoder" if "target_encoder" in kinds else "encoder")
     if which not in kinds:
