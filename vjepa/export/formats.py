@@ -23,6 +23,7 @@ Format = Literal["onnx", "torch"]
 Run = Callable[[Tensor], Tensor]
 
 _OPSET = 20
+_LARGEST_FILE = 1_900_000_000  # bytes; what protobuf can hold is 2 GiB, larger weights lie in a second file beside it
 
 
 def export_graph(graph: Graph, path: str | Path, kind: Format) -> Run:
@@ -47,7 +48,7 @@ def export_graph(graph: Graph, path: str | Path, kind: Format) -> Run:
         torch.onnx.export(
             graph, (example(graph, 2),), str(path), dynamo=True, dynamic_shapes=({0: _clips()},),
             input_names=["video"], output_names=[graph.output], opset_version=_OPSET, verbose=False,
-            external_data=False,
+            external_data=_num_bytes(graph) > _LARGEST_FILE,
         )  # fmt: skip
     return load_graph(path, kind)
 
@@ -80,6 +81,10 @@ def greatest_difference(run: Run, graph: Graph, video_BTCHW: Tensor) -> float:
 
 def _clips() -> torch.export.Dim:
     return torch.export.Dim("clips", min=1, max=4096)
+
+
+def _num_bytes(graph: Graph) -> int:
+    return sum(tensor.nbytes for tensor in graph.state_dict().values())
 
 
 def _require_onnx() -> None:
