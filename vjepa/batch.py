@@ -1,6 +1,7 @@
 """What travels from the data to an objective.
 
-Shape letters as in `vjepa.tokens`; R samples of a clip, Z numbers of a noise vector, X classes, S samples of labelled videos.
+Shape letters as in `vjepa.tokens`; R samples of a clip, Z numbers of a noise vector, X classes, S samples of labelled videos;
+of trajectories, X actions (one less than frames), A numbers of an action, Q numbers of a state.
 """
 
 from __future__ import annotations
@@ -106,3 +107,39 @@ class LabelledBatch:
     def pin_memory(self) -> LabelledBatch:
         """Page-locked copy, for the data loader."""
         return replace(self, inputs=self.inputs.pin_memory(), shares_SX=self.shares_SX.pin_memory())
+
+
+@dataclass(frozen=True)
+class TrajectoryBatch:
+    """Frames, what was done between them and, where it is known, how things stood.
+
+    Attributes:
+        inputs: uint8 ``video_BTCHW``, or ``tokens_BTSD`` of frames that were encoded before.
+        actions_BXA: float32; action t leads from frame t to frame t + 1.
+        states_BTQ: float32 (proprioception); None where there are none.
+        paths: file of each sample.
+        failures: ``(path, cause)`` of every video that could not be read while this batch was made.
+    """
+
+    inputs: Tensor
+    actions_BXA: Tensor
+    states_BTQ: Tensor | None
+    paths: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...] = ()
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> TrajectoryBatch:
+        """The same batch with `change` applied to all its tensors."""
+        return replace(
+            self,
+            inputs=change(self.inputs),
+            actions_BXA=change(self.actions_BXA),
+            states_BTQ=None if self.states_BTQ is None else change(self.states_BTQ),
+        )
+
+    def to(self, device: torch.device | str) -> TrajectoryBatch:
+        """The same batch with its tensors on a device."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> TrajectoryBatch:
+        """Page-locked copy, for the data loader."""
+        return self.map(Tensor.pin_memory)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader
 
 from vjepa.batch import LabelledBatch
+from vjepa.build.loading import step_loader
 from vjepa.build.pretraining import read_source
 from vjepa.config import FinetuneConfig, OptimConfig, config_tree
 from vjepa.data.augment import augment_transform
@@ -234,14 +235,7 @@ def labelled_batches(
         SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,
         micro_batch=micro_batch, rank=rank, world=world, first_step=steps.start, last_step=steps.stop,
     )  # fmt: skip
-    return DataLoader(
-        dataset,
-        batch_sampler=cast(Any, sampler),
-        collate_fn=collate,
-        num_workers=config.data.workers,
-        generator=torch.Generator(),  # its own: the run's random state must not depend on workers
-        **loader,
-    )
+    return step_loader(dataset, collate, sampler, config.data.workers, **loader)
 
 
 def build_collator(config: FinetuneConfig, num_classes: int) -> LabelCollator:

@@ -8,13 +8,13 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from vjepa.batch import Batch
+from vjepa.build.loading import step_loader
 from vjepa.config import Config, SyntheticConfig, config_tree
 from vjepa.data.clips import ClipSampling
 from vjepa.data.collate import MaskCollator
@@ -315,14 +315,7 @@ def build_batches(
     collate = MaskCollator(
         config.masks.all, config.encoder.tubelet, seed, config.masks.future_share, noise_shape(config)
     )
-    return DataLoader(
-        cast(Any, build_dataset(config, sources)),
-        batch_sampler=cast(Any, sampler),
-        collate_fn=collate,
-        num_workers=config.data.workers,
-        generator=torch.Generator(),  # its own: the run's random state must not depend on workers
-        **loader,
-    )
+    return step_loader(build_dataset(config, sources), collate, sampler, config.data.workers, **loader)
 
 
 def probe_dataset(config: Config, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:

@@ -26,6 +26,7 @@ from vjepa.config.schema import (
     TrainConfig,
     VICRegConfig,
 )
+from vjepa.config.world import WorldConfig
 
 __all__ = [
     "Config",
@@ -45,6 +46,7 @@ __all__ = [
     "SyntheticConfig",
     "TrainConfig",
     "VICRegConfig",
+    "WorldConfig",
     "config_from_tree",
     "config_tree",
     "read_config",

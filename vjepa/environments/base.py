@@ -29,6 +29,7 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
         num_envs: E.
         size: H and W.
         max_steps: of an episode.
+        ends: whether a reached goal ends the episode; not where trajectories are collected.
 
     Attributes:
         state_ES, goal_ES: where things are, and where they should be. `set_state` changes them.
@@ -38,7 +39,7 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
     state_size: int
     action_size = 2
 
-    def __init__(self, num_envs: int = 1, size: int = 64, max_steps: int = 50) -> None:
+    def __init__(self, num_envs: int = 1, size: int = 64, max_steps: int = 50, *, ends: bool = True) -> None:
         if num_envs < 1 or size < 16 or max_steps < 1:
             raise ValueError(
                 f"num_envs is {num_envs}, size {size}, max_steps {max_steps}: give 1 copy or more, 16 pixels or more, 1 step or more"
@@ -46,6 +47,7 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
         self.num_envs = num_envs
         self.size = size
         self.max_steps = max_steps
+        self.ends = ends
         self.single_observation_space = Box(0, 255, (size, size, 3), np.uint8)
         self.single_action_space = Box(-1.0, 1.0, (self.action_size,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -86,7 +88,7 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
         moving = ~self._ended_E
         self.state_ES = np.where(moving[:, None], self.advance(self.state_ES, action_EA), self.state_ES)
         self._steps_E += moving
-        reached_E = self.reached(self.state_ES, self.goal_ES) & moving
+        reached_E = self.reached(self.state_ES, self.goal_ES) & moving & self.ends
         late_E = (self._steps_E >= self.max_steps) & moving & ~reached_E
         self._ended_E |= reached_E | late_E
         return self.picture(self.state_ES), reached_E.astype(np.float64), reached_E, late_E, self._info()
@@ -125,6 +127,14 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
     @abstractmethod
     def distance(self, state_XS: Array, goal_XS: Array) -> Array:
         """How far states are from their goals, ``(X,)``."""
+
+    @abstractmethod
+    def guide(self, state_XS: Array, goal_XS: Array) -> Array:
+        """A scripted policy: actions ``(X, A)`` that lead towards goals, not always on the shortest way."""
+
+    def draw_goals(self, rng: np.random.Generator) -> Array:
+        """Goals for all copies, ``(E, S)``, as `reset` draws them."""
+        return self._draw(rng)[1]
 
     @abstractmethod
     def picture(self, state_XS: Array) -> Pixels:

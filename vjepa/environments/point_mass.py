@@ -45,6 +45,11 @@ class PointMass(ArrayWorld):
         offset = state_XS[:, :2] - goal_XS[:, :2]
         return np.hypot(offset[:, 0], offset[:, 1])
 
+    def guide(self, state_XS: Array, goal_XS: Array) -> Array:
+        """Towards the velocity that fits the distance: fast from afar, slow near by."""
+        wanted = 0.15 * (goal_XS[:, :2] - state_XS[:, :2])
+        return ((wanted - DRAG * state_XS[:, 2:]) / FORCE).clip(-1, 1)
+
     def picture(self, state_XS: Array) -> Pixels:
         """A white dot."""
         canvas = blank(len(state_XS), self.size)

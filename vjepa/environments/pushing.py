@@ -31,8 +31,7 @@ class Pushing(ArrayWorld):
         )
         goal = rng.uniform(margin, 1 - margin, (count, 2))
         # The goal's picture shows a hand, too: behind the block, as if it had just pushed it there.
-        way = goal - block
-        way /= np.maximum(np.hypot(way[:, 0], way[:, 1]), 1e-9)[:, None]
+        way = _unit(goal - block)
         resting = (goal - (HAND + BLOCK) * way).clip(HAND, 1 - HAND)
         start = _apart(np.concatenate([hand, block], axis=1))
         return start, np.concatenate([resting, goal], axis=1)
@@ -53,6 +52,25 @@ class Pushing(ArrayWorld):
         """Of the block from its goal."""
         offset = state_XS[:, 2:] - goal_XS[:, 2:]
         return np.hypot(offset[:, 0], offset[:, 1])
+
+    def guide(self, state_XS: Array, goal_XS: Array) -> Array:
+        """Round the block to the side away from the goal, then push."""
+        hand, block = state_XS[:, :2], state_XS[:, 2:]
+        way = _unit(goal_XS[:, 2:] - block)
+        offset = hand - block
+        along = (offset * way).sum(axis=1, keepdims=True)
+        aside = offset - along * way
+        ready = (along < 0) & (_length(aside)[:, None] < 0.5 * HAND)
+        push = way - 2 * aside / HAND  # forward, and back onto the line
+        to_behind = -offset - (HAND + BLOCK + 0.02) * way
+        outward = _unit(offset)
+        blocked = (_length(offset)[:, None] < HAND + BLOCK + 0.04) & (
+            (to_behind * outward).sum(1, keepdims=True) < 0
+        )
+        tangent = to_behind - (to_behind * outward).sum(1, keepdims=True) * outward
+        sideways = np.where(_length(tangent)[:, None] > 1e-3, tangent, outward[:, ::-1] * [1.0, -1.0])
+        walk = np.where(blocked, _unit(sideways) + 0.2 * outward, to_behind / STRIDE)
+        return np.where(ready, push, walk).clip(-1, 1)
 
     def picture(self, state_XS: Array) -> Pixels:
         """A blue block, a white hand."""
@@ -76,3 +94,11 @@ def _moved_from(fixed: Array, other: Array) -> Array:
     lacking = np.maximum(HAND + BLOCK - length, 0)
     direction = np.where(length[:, None] > 1e-9, offset / np.maximum(length, 1e-9)[:, None], [1.0, 0.0])
     return np.asarray(other + lacking[:, None] * direction)
+
+
+def _length(offset_X2: Array) -> Array:
+    return np.asarray(np.hypot(offset_X2[:, 0], offset_X2[:, 1]))
+
+
+def _unit(offset_X2: Array) -> Array:
+    return np.asarray(offset_X2 / np.maximum(_length(offset_X2), 1e-9)[:, None])

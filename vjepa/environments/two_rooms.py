@@ -22,7 +22,7 @@ class TwoRooms(ArrayWorld):
     Start and goal are in different rooms (`cross`), or anywhere.
 
     Args:
-        num_envs, size, max_steps: as of `ArrayWorld`.
+        num_envs, size, max_steps, ends: as of `ArrayWorld`.
         wall: ``fixed`` in the middle with the door in its middle, or ``random``, other in every episode.
         cross: whether the way always leads through the door.
     """
@@ -37,10 +37,11 @@ class TwoRooms(ArrayWorld):
         *,
         wall: str = "fixed",
         cross: bool = True,
+        ends: bool = True,
     ) -> None:
         if wall not in ("fixed", "random"):
             raise ValueError(f"wall is {wall!r}: give fixed or random")
-        super().__init__(num_envs, size, max_steps)
+        super().__init__(num_envs, size, max_steps, ends=ends)
         self.wall = wall
         self.cross = cross
 
@@ -92,6 +93,22 @@ class TwoRooms(ArrayWorld):
         through = _length(state_XS[:, :2] - door) + _length(goal_XS[:, :2] - door)
         same_room = (state_XS[:, 0] < door[:, 0]) == (goal_XS[:, 0] < door[:, 0])
         return np.where(same_room, direct, through)
+
+    def guide(self, state_XS: Array, goal_XS: Array) -> Array:
+        """To the goal, in the other room by way of the door: first in front of it, then through."""
+        place, door, goal = state_XS[:, :2], state_XS[:, 2:], goal_XS[:, :2]
+        side = np.sign(place[:, 0] - door[:, 0])
+        in_front = np.stack([door[:, 0] + side * (WALL / 2 + RADIUS + 0.02), door[:, 1]], axis=1)
+        beyond = np.stack([door[:, 0] - side * (WALL / 2 + RADIUS + 0.02), door[:, 1]], axis=1)
+        aligned = np.abs(place[:, 1] - door[:, 1]) < DOOR / 2 - RADIUS - 0.02
+        there = np.sign(goal[:, 0] - door[:, 0]) == side
+        target = np.where(there[:, None], goal, np.where(aligned[:, None], beyond, in_front))
+        in_doorway = (
+            np.abs(place[:, 0] - door[:, 0]) < WALL / 2 + RADIUS
+        )  # out of it straight, then to the goal
+        ahead = np.stack([np.sign(goal[:, 0] - door[:, 0]), np.zeros(len(place))], axis=1)
+        target = np.where(in_doorway[:, None], place + 2 * STRIDE * ahead, target)
+        return ((target - place) / STRIDE).clip(-1, 1)
 
     def picture(self, state_XS: Array) -> Pixels:
         """Grey walls, a white dot."""

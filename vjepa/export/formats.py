@@ -23,7 +23,9 @@ Format = Literal["onnx", "torch"]
 Run = Callable[[Tensor], Tensor]
 
 _OPSET = 20
-_LARGEST_FILE = 1_900_000_000  # bytes; what protobuf can hold is 2 GiB, larger weights lie in a second file beside it
+_LARGEST_FILE = (
+    1_900_000_000  # bytes; what protobuf can hold is 2 GiB, larger weights lie in a second file beside it
+)
 
 
 def export_graph(graph: Graph, path: str | Path, kind: Format) -> Run:

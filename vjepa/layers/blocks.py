@@ -62,7 +62,7 @@ class TokenTransformer(nn.Module):
         self.causal = causal
         self.grad_checkpointing = False
         rates = cast(list[float], calculate_drop_path_rates(drop_path, depth))
-        self.blocks = nn.ModuleList(_block(width, heads, mlp_ratio, rate) for rate in rates)
+        self.blocks = nn.ModuleList(rotary_block(width, heads, mlp_ratio, rate) for rate in rates)
         self.norm = _layer_norm(width)
         self.level_norms = nn.ModuleDict({str(level): _layer_norm(width) for level in levels[:-1]})
 
@@ -135,7 +135,8 @@ class TokenTransformer(nn.Module):
             block.compile()
 
 
-def _block(width: int, heads: int, mlp_ratio: float, drop_path: float) -> EvaBlock:
+def rotary_block(width: int, heads: int, mlp_ratio: float, drop_path: float = 0.0) -> EvaBlock:
+    """Pre-norm attention with rotary positions, and an MLP."""
     block = EvaBlock(
         width, heads, mlp_ratio=mlp_ratio, attn_type="rope", norm_layer=_layer_norm, drop_path=drop_path
     )  # fmt: skip

@@ -58,7 +58,9 @@ class WorldModel(nn.Module):
         grid = self.encoder.grid_of(video_BTCHW.transpose(1, 2))
         depth = len(self.encoder.transformer.blocks)
         if not all(-depth <= index < depth for index in indices):
-            raise ValueError(f"indices are {list(indices)}, the encoder has {depth} blocks: give -{depth} to {depth - 1}")
+            raise ValueError(
+                f"indices are {list(indices)}, the encoder has {depth} blocks: give -{depth} to {depth - 1}"
+            )
         outputs = self.forward_intermediates(video_BTCHW, [index % depth for index in indices])
         return [tokens_BND.unflatten(1, grid) for tokens_BND in outputs]
 

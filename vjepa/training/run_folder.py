@@ -7,7 +7,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vjepa.config import Config, ConfigError, FinetuneConfig, config_tree, read_tree, write_config
+from vjepa.config import (
+    Config,
+    ConfigError,
+    FinetuneConfig,
+    WorldConfig,
+    config_tree,
+    read_tree,
+    write_config,
+)
+
+AnyConfig = Config | FinetuneConfig | WorldConfig
 
 # What may differ when a run goes on: it does not change what is learnt.
 _FREE = ("train.", "data.workers", "data.cache_dir", "output_dir")
@@ -25,7 +35,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
 
-    def claim(self, config: Config | FinetuneConfig) -> None:
+    def claim(self, config: AnyConfig) -> None:
         """Store the resolved configuration; ValueError where the folder holds a run of another one."""
         self.path.mkdir(parents=True, exist_ok=True)
         if self.config.exists():
@@ -45,7 +55,7 @@ class RunFolder:
         write_config(config, partial)
         os.replace(partial, self.config)
 
-    def _read(self, kind: type[Config] | type[FinetuneConfig]) -> Config | FinetuneConfig:
+    def _read(self, kind: type[AnyConfig]) -> AnyConfig:
         try:
             return read_tree(["--config", str(self.config)], kind)
         except ConfigError as error:

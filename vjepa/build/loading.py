@@ -1,0 +1,32 @@
+"""Data loaders of a run: what comes when is the sampler's alone, whatever the number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch.utils.data import DataLoader
+
+from vjepa.data.sampling import StepBatches
+
+
+def step_loader(
+    dataset: Any, collate: Callable[[Any], Any], sampler: StepBatches, workers: int, **loader: Any
+) -> DataLoader[Any]:
+    """Micro-batches of samples that are asked for by `SampleKey`.
+
+    Args:
+        dataset, collate: as of torch's DataLoader.
+        sampler: which samples come when.
+        workers: processes that make batches; the result does not depend on it.
+        loader: further arguments of torch's DataLoader.
+    """
+    return DataLoader(
+        dataset,
+        batch_sampler=cast(Any, sampler),
+        collate_fn=collate,
+        num_workers=workers,
+        generator=torch.Generator(),  # its own: the run's random state must not depend on workers
+        **loader,
+    )

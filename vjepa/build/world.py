@@ -1,0 +1,195 @@
+"""From the configuration of a world model to its objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+from torch.utils.data import DataLoader
+
+from vjepa.batch import TrajectoryBatch
+from vjepa.build.loading import step_loader
+from vjepa.config import WorldConfig, config_tree
+from vjepa.config.world import CollectConfig
+from vjepa.data.sampling import SampleOrder, StepBatches
+from vjepa.data.trajectories.collect import POLICIES, collect
+from vjepa.data.trajectories.episode import Episode, check_alike
+from vjepa.data.trajectories.open import read_episodes
+from vjepa.data.trajectories.windows import TrajectoryDataset, action_statistics, collate_trajectories
+from vjepa.data.transforms import clip_transform
+from vjepa.environments.make import make_world
+from vjepa.evaluation.feature_cache import encoder_identity as weights_identity
+from vjepa.models.action_model import ActionModel
+from vjepa.models.sizes import SIZES
+from vjepa.objectives.action_jepa import ActionJEPA, InverseDynamics, RollOut
+from vjepa.objectives.regularizers import Regularizer, SIGReg, VICReg
+from vjepa.weights import from_pretrained
+
+COPIES = 50  # of a world that is collected from: as many episodes are held in memory at once
+
+
+class Episodes(NamedTuple):
+    """Episodes to train on, and to measure on; the latter may be empty."""
+
+    train: list[Episode]
+    test: list[Episode]
+
+
+def collect_episodes(config: CollectConfig, size: int, say: Callable[[str], None]) -> tuple[str, str]:
+    """Write the episodes of both parts; what is there already is kept. Their folders."""
+    parts = (("train", config.episodes, 2 * config.seed), ("test", config.test_episodes, 2 * config.seed + 1))
+    folders = []
+    for part, count, seed in parts:
+        folder = Path(config.folder) / part
+        say(f"{config.world}: {count} episodes to {folder}")
+        world = make_world(config.world, COPIES, size, config.steps, ends=False, anywhere=True)
+        collect(folder, world, POLICIES[config.policy], episodes=count, steps=config.steps, seed=seed)
+        folders.append(str(folder))
+    return folders[0], folders[1]
+
+
+def read_parts(config: WorldConfig, say: Callable[[str], None]) -> Episodes:
+    """The episodes of all parts; ValueError where they cannot be used."""
+    data = config.data
+    if (data.train is None) == (data.collect is None):
+        raise ValueError(
+            "give data.train (a folder of videos with actions, of LeRobot, or an HDF5 file) or data.collect, and not both"
+        )
+    train, test = data.train, data.test
+    if data.collect is not None:
+        train, test = collected_folders(data.collect)
+    reading = {
+        "reader": data.reader,
+        "cache_dir": data.cache_dir,
+        "cache_short_side": None if data.cache_dir is None else data.cache_short_side,
+    }
+    parts = [
+        [] if source is None else read_episodes(source, states=data.states, camera=data.camera, **reading)
+        for source in (train, test)
+    ]
+    check_alike([*parts[0], *parts[1]])
+    say(
+        f"{len(parts[0])} episodes to train on with {sum(map(len, parts[0]))} frames, {len(parts[1])} to measure on"
+    )
+    return Episodes(*parts)
+
+
+def collected_folders(config: CollectConfig) -> tuple[str, str]:
+    """Where `collect_episodes` writes."""
+    return str(Path(config.folder) / "train"), str(Path(config.folder) / "test")
+
+
+def model_arguments(config: WorldConfig, episodes: Sequence[Episode]) -> dict[str, Any]:
+    """Constructor arguments of the `ActionModel`, as plain values: what a model folder's config.json holds."""
+    data, dynamics = config.data, config.dynamics
+    encoder, pixels = _encoder_arguments(config)
+    numbers = episodes[0].actions_TA.shape[1]
+    states = episodes[0].states_TQ
+    return {
+        "encoder": encoder,
+        "pixels": pixels,
+        "size": list(data.frame_size),
+        "dynamics": {
+            "width": dynamics.width,
+            "depth": dynamics.depth,
+            "heads": dynamics.heads,
+            "conditioning": dynamics.conditioning,
+            "action_size": data.window.action_size(numbers),
+            "state_size": 0 if states is None else states.shape[1],
+            "predicts_state": states is not None,
+        },
+        "pool": config.frames.pool,
+        "pool_width": config.frames.width,
+        "normalised": config.init is not None,
+        "statistics": action_statistics(episodes, data.window),
+        "window": dynamics.context or data.window.frames - 1,
+    }
+
+
+def _encoder_arguments(config: WorldConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of the encoder and of its pixels: the frozen one's, or the configuration's."""
+    if config.init is not None:
+        given = from_pretrained(config.init, config.which).config
+        return given["encoder"], given["pixels"]
+    section = {key: value for key, value in dataclasses.asdict(config.encoder).items() if value is not None}
+    encoder = {**SIZES[config.encoder.size]._asdict(), **section, "channels": len(config.data.mean)}
+    del encoder["size"]
+    return encoder, {"mean": list(config.data.mean), "std": list(config.data.std)}
+
+
+def model_config(config: WorldConfig, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the folder of a world model says of itself."""
+    return {
+        "library": "vjepa",
+        **arguments,
+        "trajectories": dataclasses.asdict(config.data.window),
+        "training": config_tree(config),
+    }
+
+
+def build_objective(config: WorldConfig, arguments: dict[str, Any]) -> ActionJEPA:
+    """The objective with its networks, freshly drawn from torch's random state but for a frozen encoder."""
+    objective, model = config.objective, ActionModel(**arguments)
+    frozen = config.init is not None
+    if config.init is not None:
+        world = from_pretrained(config.init, config.which)
+        model.encoder.load_state_dict(world.encoder.state_dict())
+    places = model.space[0] * model.space[1]
+    inverse = InverseDynamics(places * model.width, model.dynamics.action_size) if objective.inverse else None
+    rollout = objective.rollout
+    return ActionJEPA(
+        model=model,
+        frozen=frozen,
+        distance=objective.distance,
+        rollout=None if rollout is None else RollOut(rollout.steps, rollout.states == "imagined"),
+        regularizer=_regularizer(config),
+        smoothness=objective.smoothness,
+        inverse=inverse,
+        inverse_weight=objective.inverse,
+    )
+
+
+def _regularizer(config: WorldConfig) -> Regularizer | None:
+    objective = config.objective
+    if objective.stabilizer == "sigreg":
+        return SIGReg(**dataclasses.asdict(objective.sigreg))
+    return VICReg(**dataclasses.asdict(objective.vicreg)) if objective.stabilizer == "vicreg" else None
+
+
+def frame_transform(config: WorldConfig) -> nn.Module:
+    """Frames to the size of the model, all of each."""
+    return clip_transform(config.data.frame_size, whole_frame=True)
+
+
+def trajectory_batches(
+    config: WorldConfig,
+    episodes: Sequence[Episode],
+    *,
+    micro_batch: int,
+    rank: int,
+    world: int,
+    first_step: int,
+    **loader: Any,
+) -> DataLoader[TrajectoryBatch]:
+    """This process's micro-batches from `first_step` to the last step, windows in an order of their own every epoch."""
+    dataset = TrajectoryDataset(episodes, config.data.window, frame_transform(config))
+    sampler = StepBatches(
+        SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,
+        micro_batch=micro_batch, rank=rank, world=world, first_step=first_step, last_step=config.optim.steps,
+    )  # fmt: skip
+    return step_loader(dataset, collate_trajectories, sampler, config.data.workers, **loader)
+
+
+def encoder_identity(config: WorldConfig) -> dict[str, Any]:
+    """All that the tokens of a frame depend on, beside the frame: a frozen encoder's weights and how frames reach it."""
+    assert config.init is not None
+    world = from_pretrained(config.init, config.which)
+    return {
+        **weights_identity(world.encoder, world.config),
+        "size": list(config.data.frame_size),
+        "reader": config.data.reader,
+        "cache_short_side": config.data.cache_short_side if config.data.cache_dir else None,
+    }

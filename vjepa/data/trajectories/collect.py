@@ -1,0 +1,198 @@
+"""Episodes of a world: an .mp4 of what was seen, and an .npz of what was done and how things stood.
+
+    collect("runs/two_rooms/train", TwoRooms(100, ends=False), mixed_policy, episodes=2000, steps=50, seed=0)
+
+E copies of the world, A numbers of an action, S of a state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from vjepa.data.synthetic.write import encode_video, write_whole
+from vjepa.environments.base import ArrayWorld
+
+FRAME_RATE = 10
+
+Policy = Callable[[VectorEnv[Any, Any, Any], NDArray[Any], np.random.Generator], NDArray[np.float64]]
+"""World, its states ``(E, S)`` and chance to actions ``(E, A)``. Made anew for every round of episodes."""
+
+
+class RandomPolicy:
+    """A walk whose direction lasts: it gets somewhere, where independent actions would tremble on the spot.
+
+    Args:
+        persistence: share of an action that is left in the next one, in [0, 1).
+    """
+
+    def __init__(self, persistence: float = 0.8) -> None:
+        self.persistence = persistence
+        self._drift_EA: NDArray[np.float64] | None = None
+
+    def __call__(
+        self, world: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        space = world.single_action_space
+        low, high = space.low.astype(np.float64), space.high.astype(np.float64)  # type: ignore[attr-defined]
+        fresh_EA = rng.normal(size=(world.num_envs, *space.shape))  # type: ignore[misc]
+        if self._drift_EA is None:
+            self._drift_EA = fresh_EA
+        kept = self.persistence
+        self._drift_EA = kept * self._drift_EA + np.sqrt(1 - kept**2) * fresh_EA
+        return np.asarray(((low + high) / 2 + (high - low) / 2 * self._drift_EA).clip(low, high))
+
+
+class ScriptedPolicy:
+    """From goal to goal on the world's own `guide`, with noise, so that what lies beside the way is seen, too.
+
+    Args:
+        noise: deviation of what is added to an action.
+    """
+
+    def __init__(self, noise: float = 0.4) -> None:
+        self.noise = noise
+        self._goal_ES: NDArray[Any] | None = None
+
+    def __call__(
+        self, world: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        if not isinstance(world, ArrayWorld):
+            raise ValueError(
+                f"{type(world).__name__} has no scripted policy: give the random one, or a policy of your own"
+            )
+        if self._goal_ES is None:
+            self._goal_ES = world.goal_ES.copy()
+        new_ES = world.draw_goals(rng)
+        self._goal_ES = np.where(world.reached(state_ES, self._goal_ES)[:, None], new_ES, self._goal_ES)
+        guided_EA = world.guide(state_ES, self._goal_ES)
+        return np.asarray((guided_EA + self.noise * rng.normal(size=guided_EA.shape)).clip(-1, 1))
+
+
+class MixedPolicy:
+    """Half of the copies at random, the other half scripted."""
+
+    def __init__(self) -> None:
+        self._policies = (RandomPolicy(), ScriptedPolicy())
+
+    def __call__(
+        self, world: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        first_EA, second_EA = (policy(world, state_ES, rng) for policy in self._policies)
+        return np.where((np.arange(world.num_envs) % 2 == 0)[:, None], first_EA, second_EA)
+
+
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "random": RandomPolicy,
+    "scripted": ScriptedPolicy,
+    "mixed": MixedPolicy,
+}
+
+
+def collect(
+    folder: str | Path,
+    world: VectorEnv[Any, Any, Any],
+    policy: Callable[[], Policy],
+    *,
+    episodes: int,
+    steps: int,
+    seed: int,
+) -> Path:
+    """Write episodes as ``000000.mp4`` and ``000000.npz``; what a folder has already is kept. Returns the folder.
+
+    Args:
+        folder: made where it is missing.
+        world: its ``info`` has ``state``. An episode that it ends is shorter.
+        policy: makes the policy of a round of ``world.num_envs`` episodes.
+        episodes: to be written.
+        steps: frames of an episode, T; what is done in the last one leads nowhere and is written as zeros.
+        seed: the same seed writes the same episodes.
+
+    Raises:
+        ValueError: `episodes` or `steps` are too few, or the folder was filled with other arguments.
+    """
+    if episodes < 1 or steps < 2:
+        raise ValueError(f"episodes is {episodes} and steps {steps}: give 1 or more, and 2 or more")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(
+        folder / "collected.json",
+        {"episodes": episodes, "steps": steps, "seed": seed, "world": describe(world)},
+    )
+    for first in range(0, episodes, world.num_envs):
+        numbers = range(first, min(first + world.num_envs, episodes))
+        if all((folder / f"{number:06d}.npz").exists() for number in numbers):
+            continue
+        pictures, actions, states, lengths = _play(world, policy(), steps, seed, first)
+        for row, number in enumerate(numbers):
+            kept = slice(0, lengths[row])
+            _write(folder, number, pictures[kept, row], actions[kept, row], states[kept, row])
+    return folder
+
+
+def describe(world: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
+    """What tells one world from another, as JSON."""
+    plain = {
+        name: value for name, value in vars(world).items() if isinstance(value, bool | int | float | str)
+    }
+    return {
+        "name": type(world).__name__,
+        **{name: value for name, value in sorted(plain.items()) if name[0] != "_"},
+    }
+
+
+def _claim(record: Path, wanted: dict[str, Any]) -> None:
+    """Say in the folder what it holds, or check that it is what is wanted."""
+    if not record.exists():
+        write_whole(record, lambda path: path.write_text(json.dumps(wanted, indent=2) + "\n"))
+    elif (found := json.loads(record.read_text())) != wanted:
+        raise ValueError(
+            f"{record.parent} holds other episodes ({found}, wanted {wanted}): choose another folder or delete that one"
+        )
+
+
+def _play(
+    world: VectorEnv[Any, Any, Any], policy: Policy, steps: int, seed: int, first: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """A round: pictures ``(T, E, H, W, 3)``, actions ``(T, E, A)``, states ``(T, E, S)``, frames of each episode ``(E,)``."""
+    rng = np.random.default_rng([seed, first])
+    picture, info = world.reset(seed=int(rng.integers(2**31)))
+    pictures, states, actions = [picture], [info["state"]], []
+    lengths = np.full(world.num_envs, steps)
+    for step in range(1, steps):
+        action_EA = policy(world, states[-1], rng)
+        picture, _, reached_E, late_E, info = world.step(action_EA)
+        actions.append(action_EA)
+        pictures.append(picture)
+        states.append(info["state"])
+        lengths = np.where(reached_E | late_E, np.minimum(lengths, step + 1), lengths)
+    actions.append(np.zeros_like(actions[0]))
+    return (
+        np.stack(pictures),
+        np.stack(actions).astype(np.float32),
+        np.stack(states).astype(np.float32),
+        lengths,
+    )
+
+
+def _write(
+    folder: Path,
+    number: int,
+    pictures_THWC: NDArray[np.uint8],
+    actions_TA: NDArray[np.float32],
+    states_TS: NDArray[np.float32],
+) -> None:
+    """The video first: where the actions are, the episode is whole."""
+    write_whole(folder / f"{number:06d}.mp4", lambda path: encode_video(path, pictures_THWC, FRAME_RATE))
+    write_whole(folder / f"{number:06d}.npz", lambda path: _save(path, actions_TA, states_TS))
+
+
+def _save(path: Path, actions_TA: NDArray[np.float32], states_TS: NDArray[np.float32]) -> None:
+    with path.open("wb") as file:  # given a name, numpy would append .npz to the draft's
+        np.savez_compressed(file, actions=actions_TA, states=states_TS)

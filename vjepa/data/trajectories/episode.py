@@ -1,0 +1,113 @@
+"""One trajectory. T frames, A numbers of an action, Q numbers of a state (proprioception); else as in `vjepa.tokens`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vjepa.data.cache import open_cached
+from vjepa.data.readers.open import open_video
+
+Rows = NDArray[np.float32]
+
+
+class Frames(Protocol):
+    """Where an episode's frames come from; it can be pickled, and opens files when it is read."""
+
+    @property
+    def path(self) -> str:
+        """The file, for messages."""
+        ...
+
+    def read(self, index_K: NDArray[np.int64]) -> Tensor:
+        """Frames by number, ascending: uint8 ``(K, C, H, W)``, or tokens ``(K, S, D)`` that were encoded before."""
+        ...
+
+
+@dataclass(frozen=True)
+class VideoFrames:
+    """Frames of a video.
+
+    Attributes:
+        path: of the video, as of `open_video`.
+        first: number of the episode's first frame in it.
+        reader: what decodes it.
+        cache_dir, cache_short_side: keep decoded frames there, at that size; both or neither.
+    """
+
+    path: str
+    first: int = 0
+    reader: str = "auto"
+    cache_dir: str | None = None
+    cache_short_side: int | None = None
+
+    def read(self, index_K: NDArray[np.int64]) -> Tensor:
+        """See `Frames`; VideoDecodeError where the video cannot be read, or is too short."""
+        if self.cache_dir is None or self.cache_short_side is None:
+            video = open_video(self.path, self.reader)
+        else:
+            video = open_cached(self.path, self.reader, self.cache_short_side, self.cache_dir)
+        with video:
+            return video.get_frames(index_K + self.first)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Frames and actions of one trajectory.
+
+    Attributes:
+        frames: T of them.
+        actions_TA: float32; row t is what is done in frame t and leads to frame t + 1. The last leads nowhere.
+        states_TQ: float32, how things stand in each frame, or None.
+    """
+
+    frames: Frames
+    actions_TA: Rows
+    states_TQ: Rows | None = None
+
+    def __post_init__(self) -> None:
+        where = self.frames.path
+        if self.actions_TA.ndim != 2:
+            raise ValueError(
+                f"{where}: actions have shape {self.actions_TA.shape}: give one row a frame, (T, A)"
+            )
+        if self.states_TQ is not None and (
+            self.states_TQ.ndim != 2 or len(self.states_TQ) != len(self.actions_TA)
+        ):
+            raise ValueError(
+                f"{where}: states have shape {self.states_TQ.shape} and actions {self.actions_TA.shape}: give one row a frame of each"
+            )
+        for name, rows in (("actions", self.actions_TA), ("states", self.states_TQ)):
+            broken = () if rows is None else np.flatnonzero(~np.isfinite(rows).all(axis=1))
+            if len(broken):
+                raise ValueError(
+                    f"{where}: {name} of {len(broken)} frames are not finite, the first is frame {broken[0]}: correct or leave out "
+                    "the episode"
+                )
+
+    def __len__(self) -> int:
+        """Number of frames, T."""
+        return len(self.actions_TA)
+
+
+def check_alike(episodes: Sequence[Episode]) -> None:
+    """ValueError where episodes have actions or states of different sizes."""
+    if not episodes:
+        raise ValueError("there are no episodes: give a folder of videos with actions, of LeRobot or of HDF5")
+    first = episodes[0]
+    for other in episodes:
+        sizes = [(one.actions_TA.shape[1], _size(one.states_TQ)) for one in (first, other)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                f"{other.frames.path} has actions of {sizes[1][0]} numbers and states of {sizes[1][1]}, {first.frames.path} of "
+                f"{sizes[0][0]} and {sizes[0][1]}: give episodes of one kind"
+            )
+
+
+def _size(rows: Rows | None) -> int:
+    return 0 if rows is None else rows.shape[1]

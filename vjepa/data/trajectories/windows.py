@@ -1,0 +1,177 @@
+"""Windows of trajectories: a number of frames, and what was done between them.
+
+Shape letters as in `vjepa.tokens`; T frames of a window, X actions between them, A numbers of an action, Q numbers of a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vjepa.batch import TrajectoryBatch
+from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.sampling import SampleKey
+from vjepa.data.trajectories.episode import Episode, Rows, check_alike
+
+Combine = Literal["concat", "sum"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowConfig:
+    """What is cut from an episode.
+
+    Attributes:
+        frames: of a window.
+        skip: frames from one of them to the next.
+        combine: of the `skip` actions between two frames: `concat`, side by side; `sum`, for actions that are
+            displacements.
+    """
+
+    frames: int = 8
+    skip: int = 1
+    combine: Combine = "concat"
+
+    def __post_init__(self) -> None:
+        if self.frames < 2 or self.skip < 1:
+            raise ValueError(
+                f"window.frames is {self.frames} and window.skip {self.skip}: give 2 frames or more, and a skip of 1 or more"
+            )
+
+    @property
+    def span(self) -> int:
+        """Frames of the episode from the first to the last of a window."""
+        return (self.frames - 1) * self.skip + 1
+
+    def combined(self, actions_YA: Rows) -> Rows:
+        """Actions of ``X * skip`` frames as X actions between the frames of a window."""
+        grouped = actions_YA.reshape(-1, self.skip, actions_YA.shape[1])
+        return grouped.sum(axis=1) if self.combine == "sum" else grouped.reshape(len(grouped), -1)
+
+    def action_size(self, numbers: int) -> int:
+        """Numbers of a combined action."""
+        return numbers if self.combine == "sum" else numbers * self.skip
+
+
+@dataclass(frozen=True)
+class TrajectorySample:
+    """One window.
+
+    Attributes:
+        inputs: uint8 ``video_TCHW``, or ``tokens_TSD``.
+        actions_XA: float32, combined.
+        states_TQ: float32, or None.
+        path: of the frames.
+        failures: (path, cause) of what could not be read before this one could.
+    """
+
+    inputs: Tensor
+    actions_XA: Tensor
+    states_TQ: Tensor | None
+    path: str
+    failures: tuple[tuple[str, str], ...]
+
+
+class TrajectoryDataset(Dataset[TrajectorySample]):
+    """All windows of episodes, one a row, asked for by `SampleKey`. No chance is in them: the order is the sampler's.
+
+    In place of a window whose frames cannot be read, one of the next episode is taken, and the failure travels in the sample.
+
+    Args:
+        episodes: alike in their actions and states.
+        window: what is cut.
+        transform: uint8 ``(T, C, H, W)`` to the size of the model; not asked of tokens.
+
+    Raises:
+        ValueError: an episode is shorter than a window.
+    """
+
+    def __init__(
+        self, episodes: Sequence[Episode], window: WindowConfig, transform: Callable[[Tensor], Tensor]
+    ) -> None:
+        check_alike(episodes)
+        short = [episode for episode in episodes if len(episode) < window.span]
+        if short:
+            raise ValueError(
+                f"{len(short)} of {len(episodes)} episodes are shorter than a window, which spans {window.span} frames "
+                f"({window.frames} with a skip of {window.skip}); {short[0].frames.path} has {len(short[0])}: shorten the window, "
+                "or leave them out"
+            )
+        self.episodes = list(episodes)
+        self.window = window
+        self.transform = transform
+        starts = [len(episode) - window.span + 1 for episode in self.episodes]
+        self._ends = np.cumsum(starts)
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return int(self._ends[-1])
+
+    def __getitem__(self, key: SampleKey) -> TrajectorySample:
+        number = int(np.searchsorted(self._ends, key.index, side="right"))
+        start = key.index - int(self._ends[number - 1] if number else 0)
+        failures: list[tuple[str, str]] = []
+        for _ in self.episodes:
+            try:
+                return self._sample(self.episodes[number], start, tuple(failures))
+            except VideoDecodeError as error:
+                failures.append((error.path, error.cause))
+            number, start = (number + 1) % len(self.episodes), 0
+        raise ValueError(
+            f"none of the {len(failures)} episodes can be read: {failures[0][0]}: {failures[0][1]}"
+        )
+
+    def _sample(
+        self, episode: Episode, start: int, failures: tuple[tuple[str, str], ...]
+    ) -> TrajectorySample:
+        window = self.window
+        index_T = start + window.skip * np.arange(window.frames)
+        inputs = episode.frames.read(index_T)
+        if inputs.dtype == torch.uint8:
+            inputs = self.transform(inputs)
+        actions = window.combined(episode.actions_TA[start : start + window.span - 1])
+        states = None if episode.states_TQ is None else torch.from_numpy(episode.states_TQ[index_T])
+        return TrajectorySample(inputs, torch.from_numpy(actions), states, episode.frames.path, failures)
+
+
+def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch:
+    """Samples of one kind as a batch."""
+    states = [sample.states_TQ for sample in samples if sample.states_TQ is not None]
+    return TrajectoryBatch(
+        inputs=torch.stack([sample.inputs for sample in samples]),
+        actions_BXA=torch.stack([sample.actions_XA for sample in samples]),
+        states_BTQ=torch.stack(states) if states else None,
+        paths=tuple(sample.path for sample in samples),
+        failures=tuple(failure for sample in samples for failure in sample.failures),
+    )
+
+
+def action_statistics(episodes: Sequence[Episode], window: WindowConfig) -> dict[str, list[float]]:
+    """Mean and deviation of combined actions, and of states where there are any: what an `ActionModel` standardises by.
+
+    Numbers that never change keep their scale: a deviation of 0 becomes 1.
+    """
+    actions = np.concatenate([_all_combined(episode.actions_TA, window) for episode in episodes])
+    found = {"action": actions}
+    if episodes[0].states_TQ is not None:
+        found["state"] = np.concatenate(
+            [episode.states_TQ for episode in episodes if episode.states_TQ is not None]
+        )
+    statistics: dict[str, list[float]] = {}
+    for name, rows in found.items():
+        deviation: NDArray[np.float64] = rows.std(axis=0, dtype=np.float64)
+        statistics[f"{name}_mean"] = rows.mean(axis=0, dtype=np.float64).tolist()
+        statistics[f"{name}_std"] = np.where(deviation > 1e-8, deviation, 1.0).tolist()
+    return statistics
+
+
+def _all_combined(actions_TA: Rows, window: WindowConfig) -> Rows:
+    """Combined actions from every frame from which there are enough; the last row leads nowhere and is left out."""
+    views = np.lib.stride_tricks.sliding_window_view(actions_TA[:-1], window.skip, axis=0)  # (Y, A, skip)
+    return window.combined(views.transpose(0, 2, 1).reshape(-1, actions_TA.shape[1]))

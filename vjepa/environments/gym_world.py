@@ -1,0 +1,119 @@
+"""Any environment of gymnasium that draws pictures, as a world: observations are pictures, its own are the states.
+
+E copies, S numbers of a state, A numbers of an action, H W pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from torchvision.transforms.v2 import functional as F
+
+from vjepa.environments.base import Array, Pixels
+
+
+class GymWorld(VectorEnv[Pixels, Array, Any]):
+    """Copies of an environment, stepped one after the other. Ended copies stay as they are until `reset`.
+
+    Actions of an environment with numbered actions are one number for each, of which the largest counts.
+
+    Args:
+        name: as of `gymnasium.make`; the environment must draw (``render_mode="rgb_array"``).
+        num_envs: E.
+        size: H and W, to which its pictures are resized.
+        arguments: further ones of `gymnasium.make`.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012  (gymnasium's way)
+
+    def __init__(self, name: str, num_envs: int = 1, size: int = 64, **arguments: Any) -> None:
+        self.name = name
+        self.num_envs = num_envs
+        self.size = size
+        self.envs = [gymnasium.make(name, render_mode="rgb_array", **arguments) for _ in range(num_envs)]
+        self._given = self.envs[0].action_space
+        if isinstance(self._given, Discrete):
+            self.single_action_space = Box(0.0, 1.0, (int(self._given.n),), np.float32)
+        elif isinstance(self._given, Box) and self._given.is_bounded():
+            self.single_action_space = Box(
+                self._given.low.reshape(-1), self._given.high.reshape(-1), dtype=np.float32
+            )
+        else:
+            raise ValueError(f"{name} has actions {self._given}: give one with bounded or numbered actions")
+        self.single_observation_space = Box(0, 255, (size, size, 3), np.uint8)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._ended_E = np.zeros(num_envs, dtype=bool)
+        self._states: list[NDArray[np.float64]] = []
+        self._pictures: list[Pixels] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Pixels, dict[str, Any]]:
+        """Begin all copies anew; copy number e is seeded by ``seed + e``."""
+        self._ended_E[:] = False
+        seeds = [None if seed is None else seed + number for number in range(self.num_envs)]
+        first = [env.reset(seed=one, options=options)[0] for env, one in zip(self.envs, seeds, strict=True)]
+        self._states = [_flat(observation) for observation in first]
+        self._pictures = [self._drawn(env) for env in self.envs]
+        return np.stack(self._pictures), self._info()
+
+    def step(
+        self, actions: Array
+    ) -> tuple[Pixels, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """One step of the copies that have not ended; actions ``(E, A)``."""
+        action_EA = np.asarray(actions, dtype=np.float64)
+        if action_EA.shape != self.action_space.shape or not np.isfinite(action_EA).all():
+            raise ValueError(
+                f"actions have shape {action_EA.shape}: give finite numbers of shape {self.action_space.shape}"
+            )
+        rewards, reached, late = np.zeros(self.num_envs), self._ended_E & False, self._ended_E & False
+        for number in np.flatnonzero(~self._ended_E):
+            env = self.envs[number]
+            observation, reward, reached[number], late[number], _ = env.step(self._native(action_EA[number]))
+            rewards[number] = float(reward)
+            self._states[number], self._pictures[number] = _flat(observation), self._drawn(env)
+        self._ended_E |= reached | late
+        return np.stack(self._pictures), rewards, reached, late, self._info()
+
+    def _native(self, action_A: Array) -> Any:
+        if isinstance(self._given, Discrete):
+            return int(self._given.start) + int(action_A.argmax())
+        assert isinstance(self._given, Box)
+        return (
+            action_A.reshape(self._given.shape)
+            .clip(self._given.low, self._given.high)
+            .astype(self._given.dtype)
+        )
+
+    def _drawn(self, env: gymnasium.Env[Any, Any]) -> Pixels:
+        picture = env.render()
+        if not isinstance(picture, np.ndarray):
+            raise ValueError(
+                f"{self.name} draws {type(picture).__name__}: give an environment that draws rgb_array"
+            )
+        picture_CHW = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+        resized = F.resize(picture_CHW, [self.size, self.size], antialias=True)
+        return np.asarray(resized.permute(1, 2, 0).numpy())
+
+    def _info(self) -> dict[str, Any]:
+        return {"state": np.stack(self._states)}
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close every copy."""
+        for env in self.envs:
+            env.close()
+
+
+def _flat(observation: Any) -> NDArray[np.float64]:
+    """An observation as numbers; those that are no array of numbers are none."""
+    if isinstance(observation, dict):
+        return np.concatenate([_flat(observation[name]) for name in sorted(observation)])
+    return np.asarray(observation, dtype=np.float64).reshape(-1)

@@ -1,0 +1,105 @@
+"""What a frozen encoder makes of each frame of episodes, on disk: encoded once, then mapped into memory.
+
+An entry is one ``.npy`` of float16 ``(T, S, D)`` an episode, and appears whole or not at all. Shape letters as in
+`vjepa.tokens`; T frames of an episode, S tokens of a frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vjepa.data.trajectories.episode import Episode, Frames
+from vjepa.models.action_model import ActionModel
+
+BATCH = 32  # frames that are encoded at a time
+
+
+@dataclass(frozen=True)
+class TokenFrames:
+    """Tokens of an episode's frames, as its `Frames`."""
+
+    path: str
+    tokens: str
+
+    def read(self, index_K: NDArray[np.int64]) -> Tensor:
+        """Tokens ``(K, S, D)``, float16."""
+        return torch.from_numpy(np.load(self.tokens, mmap_mode="r")[index_K])
+
+
+def encode_episodes(
+    folder: str | Path,
+    model: ActionModel,
+    identity: dict[str, Any],
+    episodes: Sequence[Episode],
+    transform: Callable[[Tensor], Tensor],
+    *,
+    device: torch.device | str = "cpu",
+    rank: int = 0,
+    world: int = 1,
+) -> list[Episode]:
+    """The same episodes with tokens for frames; those that are not on the disk yet are encoded now.
+
+    Args:
+        folder: of the cache.
+        model: in evaluation mode, on the device.
+        identity: all that its encoding depends on, as JSON.
+        episodes: with frames that are pixels.
+        transform: uint8 ``(T, C, H, W)`` to the size of the model.
+        device: of the model.
+        rank, world: this process and their number; each encodes some episodes, and all must have done so before any is read.
+    """
+    found = []
+    for number, episode in enumerate(episodes):
+        path = Path(folder) / _key(identity, episode)
+        if number % world == rank and not path.exists():
+            _write(path, _encode(model, episode, transform, device))
+        found.append(replace(episode, frames=TokenFrames(episode.frames.path, str(path))))
+    return found
+
+
+def _key(identity: dict[str, Any], episode: Episode) -> str:
+    """The same only for the same encoder and the same file, unchanged."""
+    state = os.stat(episode.frames.path)
+    facts = {
+        **identity,
+        "frames": _where(episode.frames),
+        "length": len(episode),
+        "file": [state.st_size, state.st_mtime_ns],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32] + ".npy"
+
+
+def _where(frames: Frames) -> list[str]:
+    """Which frames of which file."""
+    return [os.path.abspath(frames.path), repr(frames)]
+
+
+@torch.no_grad()
+def _encode(
+    model: ActionModel, episode: Episode, transform: Callable[[Tensor], Tensor], device: torch.device | str
+) -> NDArray[np.float16]:
+    parts = []
+    for begin in range(0, len(episode), BATCH):
+        index = np.arange(begin, min(begin + BATCH, len(episode)))
+        video_1TCHW = transform(episode.frames.read(index)).unsqueeze(0).to(device)
+        parts.append(model.encode(video_1TCHW)[0].half().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _write(path: Path, tokens_TSD: NDArray[np.float16]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.save(file, tokens_TSD)
+    os.replace(partial, path)

@@ -1,0 +1,167 @@
+"""What a world model knows of what actions do, before anything is planned with it.
+
+Shape letters as in `vjepa.tokens`; V windows, T frames of one, S tokens of a frame, X actions, A numbers of an action, H steps
+that are imagined, Q numbers of a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vjepa.data.sampling import SampleKey
+from vjepa.data.trajectories.episode import Episode
+from vjepa.data.trajectories.windows import TrajectoryDataset, WindowConfig, collate_trajectories
+from vjepa.models.action_model import ActionModel
+
+MOST_WINDOWS = 512
+BATCH = 64
+RIDGE = 1e-2  # of the read-out of states from standardised embeddings
+
+
+@dataclass(frozen=True)
+class ImaginationReport:
+    """Figures of imagined steps, the first after one step; means over windows that were never trained on.
+
+    Attributes:
+        windows: how many.
+        error: mean squared error of imagined embeddings, over the mean squared deviation of embeddings between windows.
+        copy_error: the same of predicting that nothing moves.
+        permuted_error: the same with the actions of another window: no higher than `error` where actions are not used.
+        state_r2: of states, read by ridge regression from true embeddings, in the imagined ones; averaged over those numbers
+            of the state that change. None where episodes have no states.
+        true_state_r2: the same in the true embeddings of these frames.
+    """
+
+    windows: int
+    error: list[float]
+    copy_error: list[float]
+    permuted_error: list[float]
+    state_r2: list[float] | None
+    true_state_r2: list[float] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested plain values."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """A line a step."""
+        lines = [f"imagined steps, {self.windows} windows never trained on"]
+        lines.append(
+            f"{'step':>6}{'error':>9}{'copying':>9}{'other actions':>15}{'state R2':>10}{'of true':>9}"
+        )
+        for step, row in enumerate(
+            zip(self.error, self.copy_error, self.permuted_error, strict=True), start=1
+        ):
+            line = f"{step:>6}{row[0]:>9.3f}{row[1]:>9.3f}{row[2]:>15.3f}"
+            if self.state_r2 is not None and self.true_state_r2 is not None:
+                line += f"{self.state_r2[step - 1]:>10.3f}{self.true_state_r2[step - 1]:>9.3f}"
+            lines.append(line)
+        return "\n".join(lines)
+
+
+class Windows(NamedTuple):
+    """What was seen and what was imagined, of V windows; the first frames are what imagining begins with."""
+
+    true_VTSD: Tensor
+    imagined_VHSD: Tensor
+    permuted_VHSD: Tensor
+    states_VTQ: Tensor | None
+
+
+def measure_imagination(
+    model: ActionModel,
+    episodes: Sequence[Episode],
+    window: WindowConfig,
+    transform: Callable[[Tensor], Tensor],
+    *,
+    seed: int = 0,
+    context: int | None = None,
+) -> ImaginationReport:
+    """Imagine the rest of windows from their first frames, and hold it against what came.
+
+    Args:
+        model: in evaluation mode.
+        episodes: never trained on; states are read where they have them.
+        window: frames and skip; longer ones than in training show how errors add up.
+        transform: uint8 ``(T, C, H, W)`` to the size of the model.
+        seed: of the windows that are taken, and of the permutation.
+        context: frames that are seen; None takes as many as the model looks back on, and leaves one at least to imagine.
+    """
+    seen = min(context or model.window, window.frames - 1)
+    windows = _windows(model, episodes, window, transform, seed, seen)
+    target_VHSD = windows.true_VTSD[:, seen:]
+    copied_VHSD = windows.true_VTSD[:, seen - 1 : seen].expand_as(target_VHSD)
+    scale = (target_VHSD - target_VHSD.mean(dim=0)).square().mean().clamp_min(1e-12)
+    errors = [
+        ((part - target_VHSD).square().mean(dim=(0, 2, 3)) / scale).tolist()
+        for part in (windows.imagined_VHSD, copied_VHSD, windows.permuted_VHSD)
+    ]
+    state_r2 = true_r2 = None
+    if windows.states_VTQ is not None:
+        state_r2, true_r2 = _state_r2(windows, seen)
+    return ImaginationReport(len(target_VHSD), errors[0], errors[1], errors[2], state_r2, true_r2)
+
+
+@torch.no_grad()
+def _windows(
+    model: ActionModel,
+    episodes: Sequence[Episode],
+    window: WindowConfig,
+    transform: Callable[[Tensor], Tensor],
+    seed: int,
+    seen: int,
+) -> Windows:
+    dataset = TrajectoryDataset(episodes, window, transform)
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(dataset), generator=generator)[:MOST_WINDOWS].tolist()
+    device = next(model.parameters()).device
+    found: list[tuple[Tensor, ...]] = []
+    for begin in range(0, len(rows), BATCH):
+        samples = [dataset[SampleKey(0, row, 0)] for row in rows[begin : begin + BATCH]]
+        batch = collate_trajectories(samples).to(device)
+        tokens_VTSD = model.encode(batch.inputs)
+        given = batch.states_BTQ if model.dynamics.state_size else None
+        states = None if given is None else given[:, :seen]
+        # Actions of the neighbour: those before the last seen frame stay, they are what was seen.
+        other_VXA = torch.cat(
+            [batch.actions_BXA[:, : seen - 1], batch.actions_BXA.roll(1, 0)[:, seen - 1 :]], 1
+        )
+        paths = [
+            model.imagine(tokens_VTSD[:, :seen], actions, states).tokens_BHSD
+            for actions in (batch.actions_BXA, other_VXA)
+        ]
+        known = () if batch.states_BTQ is None else (batch.states_BTQ,)
+        found.append((tokens_VTSD, *paths, *known))
+    columns = [torch.cat(parts) for parts in zip(*found, strict=True)]
+    return Windows(columns[0], columns[1], columns[2], columns[3] if len(columns) > 3 else None)
+
+
+def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
+    """R2 of states after each imagined step: in imagined embeddings, and in true ones. Read on one half, reported on the other."""
+    assert windows.states_VTQ is not None
+    half = len(windows.true_VTSD) // 2
+    states_VTQ = windows.states_VTQ[..., windows.states_VTQ.flatten(0, 1).std(dim=0) > 1e-6].double()
+    read = _ridge(windows.true_VTSD[:half].flatten(0, 1), states_VTQ[:half].flatten(0, 1))
+    wanted = states_VTQ[half:, seen:]
+    scale = (wanted - wanted.mean(dim=0)).square().mean(dim=0)
+    both = []
+    for tokens_VHSD in (windows.imagined_VHSD[half:], windows.true_VTSD[half:, seen:]):
+        error = (read(tokens_VHSD.flatten(0, 1)).unflatten(0, wanted.shape[:2]) - wanted).square().mean(dim=0)
+        both.append((1 - error / scale).mean(dim=-1).tolist())
+    return both[0], both[1]
+
+
+def _ridge(tokens_YSD: Tensor, states_YQ: Tensor) -> Callable[[Tensor], Tensor]:
+    """A linear read-out of states from all tokens of a frame, in double precision."""
+    features = tokens_YSD.flatten(1).double()
+    mean, std = features.mean(dim=0), features.std(dim=0).clamp_min(1e-6)
+    offset = states_YQ.mean(dim=0)
+    x = (features - mean) / std
+    gram = x.T @ x / len(x) + RIDGE * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    weights = torch.linalg.solve(gram, x.T @ (states_YQ - offset) / len(x))
+    return lambda tokens: (tokens.flatten(1).double() - mean) / std @ weights + offset

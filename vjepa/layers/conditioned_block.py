@@ -1,0 +1,50 @@
+"""A transformer block that a condition steers. Shape letters as in `vjepa.tokens`; E is the block's width, S tokens of a frame."""
+
+from __future__ import annotations
+
+import torch
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+from vjepa.layers.attention import RotaryAttention
+
+
+class ConditionedBlock(nn.Module):
+    """Attention and MLP whose inputs are scaled and shifted, and whose outputs are gated, by a condition of each frame.
+
+    AdaLN-zero (DiT, arXiv 2212.09748, section 3.2): the last layer of the modulation is zero at first, so that a block
+    begins as the identity.
+
+    Args:
+        width, heads, mlp_ratio: of the block.
+        condition_width: of the condition.
+    """
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, condition_width: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.attn = RotaryAttention(width, heads, num_prefix_tokens=0)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(condition_width, 6 * width))
+
+    def reset_modulation(self) -> None:
+        """Make the block the identity; after any other initialisation."""
+        last = self.modulation[1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(
+        self, tokens_BTSE: Tensor, condition_BTX: Tensor, rope: Tensor, attn_mask: Tensor | None = None
+    ) -> Tensor:
+        """Tokens of all frames, ``(B, T, S, E)``, with one condition a frame; the rotary table and mask are of T * S tokens."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (
+            self.modulation(condition_BTX).unsqueeze(2).chunk(6, dim=-1)
+        )
+        frames = tokens_BTSE.shape[1:3]
+        steered = torch.addcmul(shift1, self.norm1(tokens_BTSE), 1 + scale1).flatten(1, 2)
+        attended = self.attn(steered, rope=rope, attn_mask=attn_mask).unflatten(1, frames)
+        tokens_BTSE = torch.addcmul(tokens_BTSE, gate1, attended)
+        steered = torch.addcmul(shift2, self.norm2(tokens_BTSE), 1 + scale2)
+        return torch.addcmul(tokens_BTSE, gate2, self.mlp(steered))

@@ -1,0 +1,148 @@
+"""A run that trains a world model with actions, from its configuration to its figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from accelerate import Accelerator, PartialState
+from accelerate.utils import set_seed
+
+from vjepa.batch import TrajectoryBatch
+from vjepa.build import world as build
+from vjepa.config import WorldConfig
+from vjepa.data.trajectories.episode import Episode
+from vjepa.evaluation.frame_tokens import encode_episodes
+from vjepa.evaluation.imagination import ImaginationReport, measure_imagination
+from vjepa.models.action_model import ActionModel
+from vjepa.objectives.action_jepa import ActionJEPA
+from vjepa.training.launch import start, start_trackers
+from vjepa.training.optimizer import build_optimizer
+from vjepa.training.run_folder import RunFolder
+from vjepa.training.stop import leave_signals_to_parent
+from vjepa.training.trainer import Trainer
+from vjepa.training.unreadable import UnreadableVideos
+from vjepa.weights import save_pretrained
+
+
+def train_world(config: WorldConfig) -> dict[str, Any]:
+    """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
+    started = time.perf_counter()
+    accelerator = start(
+        config.train,
+        config.output_dir,
+        config.optim.batch_size,
+        whole=f"objective.stabilizer {config.objective.stabilizer}" if config.measures_batch else None,
+    )
+    folder = RunFolder(config.output_dir)
+    if accelerator.is_main_process:
+        folder.claim(config)
+        if config.data.collect is not None:
+            build.collect_episodes(config.data.collect, config.data.frame_size[0], accelerator.print)
+    accelerator.wait_for_everyone()
+    parts = build.read_parts(config, accelerator.print)
+    arguments = build.model_arguments(config, parts.train)
+    set_seed(config.seed)
+    objective = build.build_objective(config, arguments)
+    episodes = _encoded(config, objective.model, parts.train, accelerator)
+    trained = _train(config, objective, episodes, accelerator, folder)
+    summary: dict[str, Any] = {}
+    if accelerator.is_main_process:
+        model = trained.model.eval()
+        save_pretrained(folder.model, model.state_dict(), build.model_config(config, arguments))
+        report = None
+        if parts.test:
+            report = measure_imagination(
+                model, parts.test, config.data.window, build.frame_transform(config), seed=config.seed
+            )
+        summary = _summary(config, report, folder, time.perf_counter() - started)
+    accelerator.wait_for_everyone()
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    PartialState().destroy_process_group()
+    return summary
+
+
+def _encoded(
+    config: WorldConfig, model: ActionModel, episodes: Sequence[Episode], accelerator: Accelerator
+) -> Sequence[Episode]:
+    """Episodes whose frames are on disk as tokens, where the encoder is frozen and a folder is given."""
+    if config.data.features is None:
+        return episodes
+    identity = build.encoder_identity(config)
+    model = model.to(accelerator.device).eval()
+    encoded = encode_episodes(
+        config.data.features, model, identity, episodes, build.frame_transform(config),
+        device=accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
+    )  # fmt: skip
+    accelerator.wait_for_everyone()
+    return encoded
+
+
+def _train(
+    config: WorldConfig,
+    objective: ActionJEPA,
+    episodes: Sequence[Episode],
+    accelerator: Accelerator,
+    folder: RunFolder,
+) -> ActionJEPA:
+    """Take the objective through the steps."""
+    accelerator.print(_outline(config, objective, accelerator))
+    # From here on each process has random numbers of its own (drop path), the networks being equal.
+    set_seed(config.seed, device_specific=True)
+
+    def batches(first_step: int) -> Iterable[TrajectoryBatch]:
+        world, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
+        return build.trajectory_batches(
+            config, episodes, micro_batch=config.optim.batch_size // world // pieces,
+            rank=accelerator.process_index, world=world, first_step=first_step,
+            pin_memory=accelerator.device.type == "cuda", worker_init_fn=leave_signals_to_parent,
+        )  # fmt: skip
+
+    prepared, optimizer = accelerator.prepare(objective, build_optimizer(objective, config.optim))
+    start_trackers(accelerator, config, config.output_dir)
+    Trainer(
+        accelerator=accelerator,
+        objective=prepared,
+        optimizer=optimizer,
+        batches=batches,
+        unreadable=UnreadableVideos(len(episodes), config.data.max_unreadable, accelerator.print),
+        folder=folder,
+        optim=config.optim,
+        train=config.train,
+    ).fit()
+    trained: ActionJEPA = accelerator.unwrap_model(prepared)
+    return trained
+
+
+def _outline(config: WorldConfig, objective: ActionJEPA, accelerator: Accelerator) -> str:
+    """What the run will do, said before it starts."""
+    trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in objective.parameters())
+    model, window = objective.model, config.data.window
+    return (
+        f"{config.optim.steps} steps of {config.optim.batch_size} windows of {window.frames} frames, {window.skip} apart "
+        f"({accelerator.num_processes} processes x {accelerator.gradient_accumulation_steps} parts); a frame is "
+        f"{model.space[0]} x {model.space[1]} tokens of width {model.width}, an action {model.dynamics.action_size} numbers; "
+        f"{trained / 1e6:.2f} M trained of {total / 1e6:.2f} M parameters; on {accelerator.device}, precision "
+        f"{accelerator.mixed_precision}"
+    )
+
+
+def _summary(
+    config: WorldConfig, report: ImaginationReport | None, folder: RunFolder, seconds: float
+) -> dict[str, Any]:
+    """Final figures, written and printed."""
+    records = folder.read_metrics()
+    summary: dict[str, Any] = {
+        "steps": config.optim.steps,
+        "final": {key: value for key, value in records[-1].items() if key != "step"},
+        "alarms": [record["alarm"] for record in records if "alarm" in record],
+    }
+    if report is not None:
+        summary["imagination"] = report.as_dict()
+        print(report.table())
+    summary["seconds"] = round(seconds, 1)
+    folder.write_summary(summary)
+    return summary
