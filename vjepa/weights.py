@@ -7,6 +7,7 @@ world = from_pretrained("facebook/vjepa2-vitl-fpc64-256")  # a model of the Hugg
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import warnings
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vjepa.layers.pixels import PixelNormalizer
+from vjepa.models.action_model import ActionModel
 from vjepa.models.channels import adapt_channels
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
@@ -132,6 +134,26 @@ def load_classifier(
     state = _fitting(classifier.state_dict(), tensors, place, strict=strict)
     classifier.load_state_dict(state, strict=strict)
     return classifier.eval(), config
+
+
+def load_action_model(source: str | Path) -> tuple[ActionModel, dict[str, Any]]:
+    """A world model with actions, in evaluation mode, and what its folder says of itself.
+
+    Args:
+        source: a model folder, or the folder of a run of tools/pretrain.py with a configuration of configs/world.
+
+    Raises:
+        ValueError: where there is no such model, or its tensors do not fit its configuration.
+    """
+    config, tensors, place = _read(source)
+    if "dynamics" not in config:
+        raise ValueError(
+            f"{place} has no predictor of what actions do: give the folder of a run with a configuration of configs/world"
+        )
+    names = inspect.signature(ActionModel).parameters
+    model = ActionModel(**{name: value for name, value in config.items() if name in names})
+    model.load_state_dict(_fitting(model.state_dict(), tensors, place, strict=True))
+    return model.eval(), config
 
 
 def _at_home(tensors: Mapping[str, Tensor], homes: Mapping[str, str]) -> dict[str, Tensor]:

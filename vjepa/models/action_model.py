@@ -52,6 +52,11 @@ class ActionModel(nn.Module):
         window: most frames that the predictor looks back on, its own included.
     """
 
+    action_mean: Tensor
+    action_std: Tensor
+    state_mean: Tensor
+    state_std: Tensor
+
     def __init__(
         self,
         *,

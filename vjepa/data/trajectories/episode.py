@@ -72,10 +72,9 @@ class Episode:
 
     def __post_init__(self) -> None:
         where = self.frames.path
-        if self.actions_TA.ndim != 2:
-            raise ValueError(
-                f"{where}: actions have shape {self.actions_TA.shape}: give one row a frame, (T, A)"
-            )
+        shape: tuple[int, ...] = self.actions_TA.shape
+        if len(shape) != 2:
+            raise ValueError(f"{where}: actions have shape {shape}: give one row a frame, (T, A)")
         if self.states_TQ is not None and (
             self.states_TQ.ndim != 2 or len(self.states_TQ) != len(self.actions_TA)
         ):

@@ -1,0 +1,118 @@
+"""Act in a world by planning with a model of it.
+
+    python tools/plan.py --model runs/two_rooms
+    python tools/plan.py --model runs/two_rooms --episodes 100 --policies model random --horizon 8 --cem.samples 500
+
+Success over episodes with a 95 % interval, beside a random policy, a model in which nothing moves, and an oracle that plans
+with the true dynamics. How to plan is the run's own configuration (`planning`), changed by what is given here, e.g.
+--planner mppi. The film shows some episodes: what is seen, what the plan leads to as the model imagines it, and the goal.
+Exit status: 0 done, 2 arguments that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import vjepa.cpu_threads  # noqa: F401  (before torch)
+
+# isort: split
+import torch
+import yaml
+
+from vjepa.build.planning import POLICIES, build_policy
+from vjepa.config import ConfigError, read_tree
+from vjepa.config.world import PlanningConfig
+from vjepa.environments.make import make_world
+from vjepa.planning.episodes import EpisodeReport, run_episodes
+from vjepa.planning.film import film_episodes
+from vjepa.weights import load_action_model
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit status."""
+    options, changes = _parser().parse_known_args(arguments)
+    try:
+        return _plan(options, changes)
+    except (ValueError, ModuleNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--model", required=True, help="folder of a run or of a model")
+    parser.add_argument(
+        "--world", help="name of the world (default: the one that the run's episodes are from)"
+    )
+    parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=50, help="of the environment, at most")
+    parser.add_argument("--seed", type=int, default=0, help="of starts, goals and planning")
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    parser.add_argument("--film", type=Path, help=".mp4 of some episodes (default: MODEL/planning.mp4)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def _plan(options: argparse.Namespace, changes: list[str]) -> int:
+    model, folder = load_action_model(options.model)
+    model.to(options.device)
+    config = _planning(folder["training"]["planning"], changes)
+    collected = folder["training"]["data"]["collect"]
+    name = options.world or (collected or {}).get("world")
+    if name is None:
+        raise ValueError("the run's episodes are not from one of the library's worlds: give --world")
+    print(f"{name}, {options.episodes} episodes of {options.steps} steps at most; {_describe(config)}")
+    found: dict[str, EpisodeReport] = {}
+    for policy_name in options.policies:
+        world = make_world(name, options.episodes, model.size[0], options.steps)
+        policy = build_policy(policy_name, model, folder, config, world, options.seed)
+        found[policy_name] = run_episodes(world, policy, options.seed)
+        print(found[policy_name].line(policy_name), flush=True)
+    record = {policy: _record(report) for policy, report in found.items()}
+    path = Path(options.model) / "planning.json"
+    path.write_text(json.dumps({"world": name, "seed": options.seed, **record}, indent=2) + "\n")
+    if "model" in found:
+        film = options.film or Path(options.model) / "planning.mp4"
+        world = make_world(name, 6, model.size[0], options.steps)
+        film_episodes(
+            world, build_policy("model", model, folder, config, world, options.seed), film, options.seed
+        )
+        print(f"film {film}, figures {path}")
+    return 0
+
+
+def _planning(known: dict[str, object], changes: list[str]) -> PlanningConfig:
+    """The run's way of planning, changed by further arguments."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(known, file)
+        file.flush()
+        try:
+            return read_tree(["--config", file.name, *changes], PlanningConfig)
+        except ConfigError as error:
+            raise ValueError(str(error).replace(f"{file.name}: ", "")) from error
+
+
+def _describe(config: PlanningConfig) -> str:
+    numbers = getattr(config, config.planner)
+    return f"{config.planner} over {config.horizon} steps, {config.execute} taken at a time, cost of the {config.cost}: {numbers}"
+
+
+def _record(report: EpisodeReport) -> dict[str, object]:
+    return {
+        "success": report.rate,
+        "interval": report.interval,
+        "steps": report.steps_E.tolist(),
+        "seconds": round(report.seconds, 2),
+        "looks": report.looks,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""From what a run says of planning to an agent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vjepa.config.world import PlanningConfig
+from vjepa.data.trajectories.windows import WindowConfig
+from vjepa.environments.base import ArrayWorld
+from vjepa.models.action_model import ActionModel
+from vjepa.planning.agent import Imagines, PlanningAgent
+from vjepa.planning.plan import Planner
+from vjepa.planning.policies import CopyLast, ModelPolicy, Oracle, RandomActions, WorldPolicy, world_bounds
+
+POLICIES = ("model", "random", "copy_last", "oracle")
+
+
+def planner_of(config: PlanningConfig) -> Planner:
+    """The planner that is named, with its numbers."""
+    planners: dict[str, Planner] = {"cem": config.cem, "mppi": config.mppi, "gradient": config.gradient}
+    return planners[config.planner]
+
+
+def build_policy(
+    name: str,
+    model: ActionModel,
+    folder: dict[str, Any],
+    config: PlanningConfig,
+    world: ArrayWorld,
+    seed: int,
+) -> WorldPolicy:
+    """A policy by name, one of `POLICIES`.
+
+    Args:
+        name: `model` plans with the model; `copy_last` with one in which nothing moves; `oracle` with the true dynamics;
+            `random` does not plan.
+        model: on its device.
+        folder: what the model's folder says of itself.
+        config: of planning.
+        world: to act in.
+        seed: of chance.
+    """
+    window = WindowConfig(**folder["trajectories"])
+    if name == "random":
+        return RandomActions(seed)
+    if name == "oracle":
+        horizon, execute = config.horizon * window.skip, config.execute * window.skip
+        return Oracle(planner_of(config), horizon=horizon, execute=execute, steps=config.cost, seed=seed)
+    device = next(model.parameters()).device
+    imagines: Imagines = CopyLast(model) if name == "copy_last" else model
+    agent = PlanningAgent(
+        imagines, planner_of(config), window, world_bounds(world, device),
+        horizon=config.horizon, execute=config.execute, steps=config.cost, seed=seed,
+    )  # fmt: skip
+    return ModelPolicy(agent, config.distance, states=model.dynamics.state_size > 0)

@@ -1,0 +1,164 @@
+"""Who acts in a world: a model that plans, and what it is to be compared with.
+
+E copies of the world, N numbers of an action, K actions at a time, S numbers of a state; else as in `vjepa.planning.agent`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vjepa.data.trajectories.collect import RandomPolicy
+from vjepa.environments.base import Array, ArrayWorld, Pixels
+from vjepa.models.action_model import ActionModel, Imagined, NextState
+from vjepa.objectives.distances import DistanceName
+from vjepa.planning.agent import PlanningAgent
+from vjepa.planning.goals import Steps, image_goal, over_steps
+from vjepa.planning.plan import Bounds, Plan, Planner
+
+
+class WorldPolicy(Protocol):
+    """Acts in all copies of a world."""
+
+    def begin(self, world: ArrayWorld) -> None:
+        """Look at the world's states and goals; the episodes have just begun."""
+        ...
+
+    def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
+        """The next actions, ``(E, K, N)``; they are all taken before the next look."""
+        ...
+
+
+class ModelPolicy:
+    """Plans towards the picture of the goal.
+
+    Args:
+        agent: of the model.
+        distance: of embeddings.
+        states: give the agent the world's states, for a model that takes them.
+    """
+
+    def __init__(self, agent: PlanningAgent, distance: DistanceName = "l2", states: bool = False) -> None:
+        self.agent = agent
+        self.distance: DistanceName = distance
+        self.states = states
+
+    def begin(self, world: ArrayWorld) -> None:
+        """The goal is the picture of the world's goal."""
+        pictures = _as_tensor(world.picture(world.goal_ES), self._device)
+        self.agent.begin(image_goal(self.agent.model.encode, pictures, self.distance))
+
+    def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
+        """See `WorldPolicy`."""
+        state = torch.from_numpy(world.state_ES).float().to(self._device) if self.states else None
+        actions = self.agent.act(_as_tensor(picture_EHWC, self._device), state)
+        return np.asarray(actions.cpu().numpy(), dtype=np.float64)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.agent.bounds.low_A.device
+
+
+class RandomActions:
+    """The walk that trajectories are collected with."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def begin(self, world: ArrayWorld) -> None:
+        """Forget the last direction."""
+        self.policy = RandomPolicy()
+
+    def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
+        """See `WorldPolicy`."""
+        return self.policy(world, world.state_ES, self.rng)[:, None]
+
+
+class Oracle:
+    """Plans with the true dynamics and the true distance, with the same planner: what the model's errors cost.
+
+    Args:
+        planner, horizon, execute, steps, seed: as of `PlanningAgent`; the horizon in steps of the environment.
+    """
+
+    def __init__(self, planner: Planner, *, horizon: int, execute: int, steps: Steps, seed: int) -> None:
+        self.planner = planner
+        self.horizon = horizon
+        self.execute = execute
+        self.steps: Steps = steps
+        self.seed = seed
+
+    def begin(self, world: ArrayWorld) -> None:
+        """Forget the last plan."""
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self.last: Plan | None = None
+
+    def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
+        """See `WorldPolicy`."""
+        bounds = world_bounds(world)
+        start = bounds.centre_A.expand(world.num_envs, self.horizon, -1)
+        if self.last is not None:
+            start = self.last.shifted(self.execute, bounds)
+
+        def cost(candidates_ERHA: Tensor) -> Tensor:
+            return over_steps(_true_distance(world, candidates_ERHA), self.steps)
+
+        self.last = self.planner.plan(cost, start, bounds, self.generator)
+        return np.asarray(self.last.actions_BHA[:, : self.execute].numpy(), dtype=np.float64)
+
+
+def _true_distance(world: ArrayWorld, candidates_ERHA: Tensor) -> Tensor:
+    count, horizon = candidates_ERHA.shape[1:3]
+    actions = candidates_ERHA.flatten(0, 1).double().numpy()
+    state_XS, goal_XS = (np.repeat(part, count, axis=0) for part in (world.state_ES, world.goal_ES))
+    distances = []
+    for step in range(horizon):
+        state_XS = world.advance(state_XS, actions[:, step])
+        distances.append(world.distance(state_XS, goal_XS))
+    return torch.from_numpy(np.stack(distances, axis=1)).float().unflatten(0, (-1, count))
+
+
+class CopyLast:
+    """A model of a world in which nothing moves: what planning is worth without dynamics.
+
+    Args:
+        model: whose encoder and sizes it has.
+    """
+
+    window = 1
+
+    def __init__(self, model: ActionModel) -> None:
+        self.model = model
+        self.dynamics = model.dynamics
+
+    def encode(self, video_BTCHW: Tensor) -> Tensor:
+        """The model's own."""
+        return self.model.encode(video_BTCHW)
+
+    def imagine(
+        self,
+        tokens_BTSD: Tensor,
+        actions_BXA: Tensor,
+        states_BTQ: Tensor | None = None,
+        next_state: NextState | None = None,
+    ) -> Imagined:
+        """The last frame, again and again."""
+        steps = actions_BXA.shape[1] - tokens_BTSD.shape[1] + 1
+        states = None if states_BTQ is None else states_BTQ[:, -1:].expand(-1, steps, -1)
+        return Imagined(tokens_BTSD[:, -1:].expand(-1, steps, -1, -1), states)
+
+
+def world_bounds(world: ArrayWorld, device: torch.device | str = "cpu") -> Bounds:
+    """Bounds of a world's actions."""
+    space = world.single_action_space
+    return Bounds(
+        torch.from_numpy(space.low).to(device),  # type: ignore[attr-defined]
+        torch.from_numpy(space.high).to(device),  # type: ignore[attr-defined]
+    )
+
+
+def _as_tensor(picture_EHWC: Pixels, device: torch.device) -> Tensor:
+    return torch.from_numpy(picture_EHWC).permute(0, 3, 1, 2).to(device)
