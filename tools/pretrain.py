@@ -2,8 +2,9 @@
 
     accelerate launch tools/pretrain.py --config configs/pretrain/quickstart.yaml
     accelerate launch tools/pretrain.py --config configs/pretrain/tiny.yaml --data.train videos.csv
+    accelerate launch tools/pretrain.py --config configs/world/two_rooms.yaml
 
-The same command again goes on where the run was. Exit status: 0 finished, 75 stopped on request with a
+A configuration with the section `dynamics` is of a world model with actions, trained on trajectories. The same command again goes on where the run was. Exit status: 0 finished, 75 stopped on request with a
 checkpoint saved, 2 a configuration that cannot be used, 1 any other error.
 """
 
@@ -15,20 +16,23 @@ from collections.abc import Sequence
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
-from vjepa.config import ConfigError, read_config
+from vjepa.config import ConfigError, WorldConfig, is_world_config, read_config, read_tree
 from vjepa.training.pretrain import pretrain
 from vjepa.training.stop import EXIT_STOPPED, Stopped
+from vjepa.training.world import train_world
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    acts = is_world_config(given)
     try:
-        config = read_config(sys.argv[1:] if arguments is None else arguments)
+        config = read_tree(given, WorldConfig) if acts else read_config(given)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        pretrain(config)
+        train_world(config) if isinstance(config, WorldConfig) else pretrain(config)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return EXIT_STOPPED

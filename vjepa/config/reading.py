@@ -36,6 +36,28 @@ def read_config(arguments: Sequence[str]) -> Config:
     return read_tree(arguments, Config)
 
 
+def is_world_config(arguments: Sequence[str]) -> bool:
+    """Whether a configuration is of a world model with actions: its files, or the arguments, have the section `dynamics`."""
+    if any(argument.startswith("--dynamics") for argument in arguments):
+        return True
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    files = [
+        first.removeprefix("--config=") if "=" in first else second
+        for first, second in pairs
+        if first.split("=", 1)[0] == "--config"
+    ]
+    return any(_has_section(Path(file), "dynamics") for file in files)
+
+
+def _has_section(file: Path, name: str) -> bool:
+    """False, too, where the file cannot be read: reading it in earnest says why."""
+    try:
+        tree = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError):
+        return False
+    return isinstance(tree, dict) and name in tree
+
+
 def read_tree(arguments: Sequence[str], kind: type[Kind]) -> Kind:
     """The same for any tree of dataclasses, `kind`."""
     try:
