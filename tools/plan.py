@@ -30,7 +30,10 @@ from vjepa.config.world import PlanningConfig
 from vjepa.environments.make import make_world
 from vjepa.planning.episodes import EpisodeReport, run_episodes
 from vjepa.planning.film import film_episodes
+from vjepa.planning.policies import ModelPolicy
 from vjepa.weights import load_action_model
+
+FILMED = 6  # episodes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,10 +83,10 @@ def _plan(options: argparse.Namespace, changes: list[str]) -> int:
     path.write_text(json.dumps({"world": name, "seed": options.seed, **record}, indent=2) + "\n")
     if "model" in found:
         film = options.film or Path(options.model) / "planning.mp4"
-        world = make_world(name, 6, model.size[0], options.steps)
-        film_episodes(
-            world, build_policy("model", model, folder, config, world, options.seed), film, options.seed
-        )
+        world = make_world(name, FILMED, model.size[0], options.steps)
+        policy = build_policy("model", model, folder, config, world, options.seed)
+        assert isinstance(policy, ModelPolicy)
+        film_episodes(world, policy, model, film, options.seed)
         print(f"film {film}, figures {path}")
     return 0
 

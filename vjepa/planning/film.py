@@ -5,7 +5,6 @@ Shape letters as in `vjepa.tokens`; E copies of the world, T frames, S tokens of
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,92 +13,52 @@ from torch import Tensor
 
 from vjepa.data.trajectories.collect import RandomPolicy
 from vjepa.environments.base import ArrayWorld, Pixels
-from vjepa.evaluation.pixel_decoder import train_pixel_decoder
+from vjepa.evaluation.frame_decoder import fit_frame_decoder
 from vjepa.evaluation.strip import write_film
-from vjepa.planning.policies import ModelPolicy, WorldPolicy
-from vjepa.tokens import Tubelet, unpatchify
+from vjepa.models.action_model import ActionModel
+from vjepa.planning.policies import ModelPolicy
 
 FRAME_RATE = 8
 _ROUNDS = 40  # steps of a random walk whose pictures the decoder learns from
 
 
-def film_episodes(world: ArrayWorld, policy: WorldPolicy, path: str | Path, seed: int) -> None:
+def film_episodes(
+    world: ArrayWorld, policy: ModelPolicy, model: ActionModel, path: str | Path, seed: int
+) -> None:
     """Write an .mp4 of one episode in each copy of a world, one after the other.
 
     Args:
         world: few copies.
-        policy: a `ModelPolicy`.
+        policy: that plans with the model.
+        model: of its agent.
         path: of the film.
         seed: of starts and goals.
     """
-    assert isinstance(policy, ModelPolicy)
-    decode = frame_decoder(world, policy.agent.model.encode, seed)
+    decode = fit_frame_decoder(model, _as_tensor(_walks(world, seed)), seed)
     picture, info = world.reset(seed=seed)
     policy.begin(world)
     goal_ECHW = _as_tensor(info["goal_picture"])
-    seen, imagined, ended_E, lengths = (
-        [],
-        [],
-        np.zeros(world.num_envs, dtype=bool),
-        np.zeros(world.num_envs, int),
-    )
-    for _ in range(world.max_steps):
+    seen, imagined = [], []
+    ended_E, length_E = np.zeros(world.num_envs, dtype=bool), np.zeros(world.num_envs, dtype=int)
+    while not ended_E.all():
         actions_EKN = policy.act(world, picture)
         assert policy.agent.last is not None
-        path_ERHSD = policy.agent.imagine(policy.agent.last.actions_BHA[:, None])
-        end_ECHW = decode(path_ERHSD[:, 0, -1])
+        path_E1HSD = policy.agent.imagine(policy.agent.last.actions_BHA[:, None])
+        end_ECHW = decode(path_E1HSD[:, 0, -1])
         for action_EN in actions_EKN.transpose(1, 0, 2):
             seen.append(_as_tensor(picture))
             imagined.append(end_ECHW)
-            lengths += ~ended_E
+            length_E += ~ended_E
             picture, _, reached_E, late_E, _ = world.step(action_EN)
             ended_E |= reached_E | late_E
-        if ended_E.all():
-            break
-    seen.append(_as_tensor(picture))
-    imagined.append(imagined[-1])
-    seen_TECHW, imagined_TECHW = torch.stack(seen), torch.stack(imagined)
-    parts = [
-        (seen_TECHW[: n + 1, e], imagined_TECHW[: n + 1, e], goal_ECHW[e].expand(n + 1, -1, -1, -1))
-        for e, n in enumerate(lengths)
-    ]
-    panels = [torch.cat(columns) for columns in zip(*parts, strict=True)]
-    write_film(
-        dict(zip(("seen", "imagined end of the plan", "goal"), panels, strict=True)), Path(path), FRAME_RATE
-    )
-
-
-def frame_decoder(
-    world: ArrayWorld, encode: Callable[[Tensor], Tensor], seed: int
-) -> Callable[[Tensor], Tensor]:
-    """Tokens of frames ``(E, S, D)`` to pictures, uint8 ``(E, C, H, W)``: fitted to pictures of random walks.
-
-    Args:
-        world: whose states are left somewhere else.
-        encode: uint8 ``(B, 1, C, H, W)`` to tokens ``(B, 1, S, D)``; no gradient reaches it.
-        seed: of the walks and of the decoder.
-    """
-    picture_VCHW = _as_tensor(_walks(world, seed))
-
-    def embed(video_B1CHW: Tensor) -> Tensor:
-        return encode(video_B1CHW)[:, 0]
-
-    with torch.no_grad():
-        places = embed(picture_VCHW[:1, None]).shape[1]
-    side = round(places**0.5)
-    if side * side != places:
-        raise ValueError(f"a frame has {places} tokens: films are made of square grids")
-    height, width = picture_VCHW.shape[-2:]
-    tubelet = Tubelet(1, height // side, width // side)
-    decoder = train_pixel_decoder(embed, picture_VCHW[:, None], tubelet, seed)
-
-    @torch.no_grad()
-    def decode(tokens_ESD: Tensor) -> Tensor:
-        pixels_ENP = decoder(tokens_ESD.float()).clamp(0, 1)
-        video_ECTHW = unpatchify(pixels_ENP, decoder.grid, tubelet)
-        return (255 * video_ECTHW[:, :, 0] + 0.5).to(torch.uint8)
-
-    return decode
+    seen_TECHW, imagined_TECHW = torch.stack([*seen, _as_tensor(picture)]), torch.stack([*imagined, end_ECHW])
+    panels: list[list[Tensor]] = [[], [], []]
+    for number, length in enumerate(length_E + 1):
+        panels[0].append(seen_TECHW[:length, number])
+        panels[1].append(imagined_TECHW[:length, number])
+        panels[2].append(goal_ECHW[number].expand(length, -1, -1, -1))
+    names = ("seen", "imagined end of the plan", "goal")
+    write_film(dict(zip(names, map(torch.cat, panels), strict=True)), Path(path), FRAME_RATE)
 
 
 def _walks(world: ArrayWorld, seed: int) -> Pixels:

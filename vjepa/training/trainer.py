@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from vjepa.batch import Batch, LabelledBatch
+from vjepa.batch import Batch, LabelledBatch, TrajectoryBatch
 from vjepa.config import OptimConfig, TrainConfig
 from vjepa.evaluation.collapse import CollapseAlarm, embedding_measures
 from vjepa.objectives.base import Objective
@@ -70,7 +70,7 @@ class Trainer:
         accelerator: Accelerator,
         objective: nn.Module,
         optimizer: torch.optim.Optimizer,
-        batches: Callable[[int], Iterable[Batch | LabelledBatch]],
+        batches: Callable[[int], Iterable[Batch | LabelledBatch | TrajectoryBatch]],
         unreadable: UnreadableVideos,
         folder: RunFolder,
         optim: OptimConfig,
@@ -128,7 +128,7 @@ class Trainer:
         """Whether this step is logged; the first always is: what falls, falls from there."""
         return self.step == 1 or self._due(self.train.log_every)
 
-    def _train_step(self, batches: Iterator[Batch | LabelledBatch], request: StopRequest) -> StepReport:
+    def _train_step(self, batches: Iterator[Batch | LabelledBatch | TrajectoryBatch], request: StopRequest) -> StepReport:
         """One optimiser step, accumulated over its micro-batches."""
         self.schedules.apply(self.optimizer, self.step)
         outputs: list[dict[str, Tensor]] = []

@@ -13,8 +13,10 @@ from vjepa.batch import TrajectoryBatch
 from vjepa.build import world as build
 from vjepa.config import WorldConfig
 from vjepa.data.trajectories.episode import Episode
+from vjepa.data.trajectories.windows import TrajectoryDataset
 from vjepa.evaluation.frame_tokens import encode_episodes
 from vjepa.evaluation.imagination import ImaginationReport, measure_imagination
+from vjepa.evaluation.imagination_picture import draw_imagination
 from vjepa.models.action_model import ActionModel
 from vjepa.objectives.action_jepa import ActionJEPA
 from vjepa.training.launch import start, start_trackers
@@ -53,9 +55,10 @@ def train_world(config: WorldConfig) -> dict[str, Any]:
         save_pretrained(folder.model, model.state_dict(), build.model_config(config, arguments))
         report = None
         if parts.test:
-            report = measure_imagination(
-                model, parts.test, config.data.window, build.frame_transform(config), seed=config.seed
-            )
+            transform = build.frame_transform(config)
+            report = measure_imagination(model, parts.test, config.data.window, transform, seed=config.seed)
+            shown = TrajectoryDataset(parts.test, config.data.window, transform)
+            draw_imagination(model, shown, folder.path / "imagination.png", config.seed)
         summary = _summary(config, report, folder, time.perf_counter() - started)
     accelerator.wait_for_everyone()
     for tracker in accelerator.trackers:

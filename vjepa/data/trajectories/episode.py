@@ -82,8 +82,8 @@ class Episode:
                 f"{where}: states have shape {self.states_TQ.shape} and actions {self.actions_TA.shape}: give one row a frame of each"
             )
         for name, rows in (("actions", self.actions_TA), ("states", self.states_TQ)):
-            broken = () if rows is None else np.flatnonzero(~np.isfinite(rows).all(axis=1))
-            if len(broken):
+            broken = [] if rows is None else np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist()
+            if broken:
                 raise ValueError(
                     f"{where}: {name} of {len(broken)} frames are not finite, the first is frame {broken[0]}: correct or leave out "
                     "the episode"

@@ -1,4 +1,5 @@
 """Interim."""
+
 from pathlib import Path
 from typing import Any
 
@@ -6,5 +7,7 @@ from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.folder import read_video_folder
 
 
-def read_episodes(source: str, *, states: bool = False, camera: str | None = None, **reading: Any) -> list[Episode]:
+def read_episodes(
+    source: str, *, states: bool = False, camera: str | None = None, **reading: Any
+) -> list[Episode]:
     return read_video_folder(Path(source), states=states, **reading)
