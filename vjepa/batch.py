@@ -119,6 +119,7 @@ class TrajectoryBatch:
         states_BTQ: float32 (proprioception); None where there are none.
         paths: file of each sample.
         failures: ``(path, cause)`` of every video that could not be read while this batch was made.
+        step: number of optimiser steps taken before the one that this batch is for.
     """
 
     inputs: Tensor
@@ -126,6 +127,7 @@ class TrajectoryBatch:
     states_BTQ: Tensor | None
     paths: tuple[str, ...]
     failures: tuple[tuple[str, str], ...] = ()
+    step: int = 0
 
     def map(self, change: Callable[[Tensor], Tensor]) -> TrajectoryBatch:
         """The same batch with `change` applied to all its tensors."""

@@ -15,9 +15,7 @@ EVERY = pytest.mark.parametrize("conditioning", ["tokens", "adaln"])
 def make(conditioning="tokens", seed=0, **options):
     torch.manual_seed(seed)
     options = {"action_size": A, "state_size": Q, "predicts_state": True, **options}
-    predictor = ActionPredictor(
-        in_width=D, width=48, depth=2, heads=4, conditioning=conditioning, **options
-    )
+    predictor = ActionPredictor(in_width=D, width=48, depth=2, heads=4, conditioning=conditioning, **options)
     for parameter in predictor.parameters():  # away from the identity that it begins as
         torch.nn.init.normal_(parameter, std=0.1)
     return predictor.eval()
@@ -184,9 +182,7 @@ def test_frames_are_embedded_each_by_itself(pool, places):
     torch.testing.assert_close(model.encode(video[:, 1:2])[:, 0], tokens[:, 1], atol=1e-5, rtol=1e-5)
     if pool == "none":  # a frame fills a tubelet by repetition
         still = video[:, :1].expand(-1, 2, -1, -1, -1)
-        torch.testing.assert_close(
-            model.encoder(model.normalizer(still)), tokens[:, 0], atol=1e-5, rtol=1e-5
-        )
+        torch.testing.assert_close(model.encoder(model.normalizer(still)), tokens[:, 0], atol=1e-5, rtol=1e-5)
     with pytest.raises(ValueError, match=r"frames have \(16, 16\) pixels"):
         model.encode(video[..., :16])
 

@@ -88,7 +88,6 @@ class ActionJEPA(nn.Module):
         self.smoothness = smoothness
         self.inverse = inverse
         self.inverse_weight = inverse_weight
-        self.step = 0
 
     def forward(self, batch: TrajectoryBatch) -> dict[str, Tensor]:
         """The loss, and what tells whether it means anything.
@@ -112,7 +111,7 @@ class ActionJEPA(nn.Module):
             parts["rollout"] = self._rollout_error(
                 self.rollout, tokens_BTSD, following.tokens_BTSD, actions_BXA, states_BTQ
             )
-        parts |= self._shaping(tokens_BTSD, actions_BXA)
+        parts |= self._shaping(tokens_BTSD, actions_BXA, batch.step)
         with torch.no_grad():
             copied = self._error(tokens_BTSD[:, :-1], target_BXSD)
             measured = {"over_copy": parts["prediction"].detach() / copied.clamp_min(1e-12)}
@@ -162,11 +161,11 @@ class ActionJEPA(nn.Module):
                 path_BTSD = torch.cat([path_BTSD, following.tokens_BTSD[:, -1:]], dim=1)
         return self._error(path_BTSD[:, 1:], tokens_BTSD[:, 1 : steps + 1])
 
-    def _shaping(self, tokens_BTSD: Tensor, actions_BXA: Tensor) -> dict[str, Tensor]:
+    def _shaping(self, tokens_BTSD: Tensor, actions_BXA: Tensor, step: int) -> dict[str, Tensor]:
         """What an encoder that learns is asked for beside being predictable."""
         parts: dict[str, Tensor] = {}
         if self.regularizer is not None:
-            parts |= self.regularizer(tokens_BTSD.flatten(1, 2), (), self.step)
+            parts |= self.regularizer(tokens_BTSD.flatten(1, 2), (), step)
         if self.smoothness:
             change = (tokens_BTSD[:, 1:] - tokens_BTSD[:, :-1]).float().square().mean()
             parts["smoothness"] = self.smoothness * change
@@ -175,8 +174,7 @@ class ActionJEPA(nn.Module):
         return parts
 
     def after_step(self, step: int) -> None:
-        """Note the number of steps taken: the regularizer's chance is drawn from it."""
-        self.step = step
+        """Nothing follows the encoder here."""
 
     def train(self, mode: bool = True) -> ActionJEPA:
         """Training mode; a frozen encoder stays in evaluation mode."""

@@ -104,6 +104,7 @@ class PlanningAgent:
         self._seen: list[Tensor] = []  # tokens (B, S, D) of the frames looked back on
         self._states: list[Tensor] = []
         self._done: list[Tensor] = []  # actions (B, A) between them
+        self._doing: Tensor | None = None  # since the last of them
         self.last, self._taken = None, 0
 
     @torch.no_grad()
@@ -111,19 +112,26 @@ class PlanningAgent:
         """Look at uint8 pictures; the next `window.skip` actions of the environment, ``(B, skip, N)``."""
         if self._goal is None:
             raise ValueError("there is no goal yet: call begin first")
+        if self._doing is not None:
+            self._done.append(self._doing)
         self._seen.append(self.model.encode(picture_BCHW.unsqueeze(1))[:, 0])
         if state_BQ is not None:
             self._states.append(state_BQ)
         if self.last is None or self._taken == self.execute:
             self._plan(self._goal)
         assert self.last is not None
-        action_BA = self.last.actions_BHA[:, self._taken]
+        self._doing = self.last.actions_BHA[:, self._taken]
         self._taken += 1
-        self._done.append(action_BA)
         kept = self.model.window
-        self._seen, self._states = self._seen[-kept:], self._states[-kept:]
-        self._done = self._done[-kept:]
-        return environment_actions(action_BA, self.window)
+        self._seen, self._states, self._done = self._seen[-kept:], self._states[-kept:], self._done[-kept:]
+        return environment_actions(self._doing, self.window)
+
+    @torch.no_grad()
+    def imagined_end(self) -> Tensor:
+        """Where what is left of the plan leads from the frame that was seen last, ``(B, S, D)``."""
+        if self.last is None:
+            raise ValueError("there is no plan yet: call act first")
+        return self.imagine(self.last.actions_BHA[:, None, self._taken - 1 :])[:, 0, -1]
 
     def _plan(self, goal: Goal) -> None:
         start_BHA = self._start()

@@ -42,9 +42,7 @@ def film_episodes(
     ended_E, length_E = np.zeros(world.num_envs, dtype=bool), np.zeros(world.num_envs, dtype=int)
     while not ended_E.all():
         actions_EKN = policy.act(world, picture)
-        assert policy.agent.last is not None
-        path_E1HSD = policy.agent.imagine(policy.agent.last.actions_BHA[:, None])
-        end_ECHW = decode(path_E1HSD[:, 0, -1])
+        end_ECHW = decode(policy.agent.imagined_end())
         for action_EN in actions_EKN.transpose(1, 0, 2):
             seen.append(_as_tensor(picture))
             imagined.append(end_ECHW)

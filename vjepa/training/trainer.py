@@ -128,7 +128,9 @@ class Trainer:
         """Whether this step is logged; the first always is: what falls, falls from there."""
         return self.step == 1 or self._due(self.train.log_every)
 
-    def _train_step(self, batches: Iterator[Batch | LabelledBatch | TrajectoryBatch], request: StopRequest) -> StepReport:
+    def _train_step(
+        self, batches: Iterator[Batch | LabelledBatch | TrajectoryBatch], request: StopRequest
+    ) -> StepReport:
         """One optimiser step, accumulated over its micro-batches."""
         self.schedules.apply(self.optimizer, self.step)
         outputs: list[dict[str, Tensor]] = []

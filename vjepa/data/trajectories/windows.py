@@ -68,6 +68,7 @@ class TrajectorySample:
         actions_XA: float32, combined.
         states_TQ: float32, or None.
         path: of the frames.
+        step: optimiser step that it is for.
         failures: (path, cause) of what could not be read before this one could.
     """
 
@@ -75,6 +76,7 @@ class TrajectorySample:
     actions_XA: Tensor
     states_TQ: Tensor | None
     path: str
+    step: int
     failures: tuple[tuple[str, str], ...]
 
 
@@ -119,7 +121,7 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
         failures: list[tuple[str, str]] = []
         for _ in self.episodes:
             try:
-                return self._sample(self.episodes[number], start, tuple(failures))
+                return self._sample(self.episodes[number], start, key.step, tuple(failures))
             except VideoDecodeError as error:
                 failures.append((error.path, error.cause))
             number, start = (number + 1) % len(self.episodes), 0
@@ -128,7 +130,7 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
         )
 
     def _sample(
-        self, episode: Episode, start: int, failures: tuple[tuple[str, str], ...]
+        self, episode: Episode, start: int, step: int, failures: tuple[tuple[str, str], ...]
     ) -> TrajectorySample:
         window = self.window
         index_T = start + window.skip * np.arange(window.frames)
@@ -137,7 +139,9 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
             inputs = self.transform(inputs)
         actions = window.combined(episode.actions_TA[start : start + window.span - 1])
         states = None if episode.states_TQ is None else torch.from_numpy(episode.states_TQ[index_T])
-        return TrajectorySample(inputs, torch.from_numpy(actions), states, episode.frames.path, failures)
+        return TrajectorySample(
+            inputs, torch.from_numpy(actions), states, episode.frames.path, step, failures
+        )
 
 
 def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch:
@@ -149,6 +153,7 @@ def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch
         states_BTQ=torch.stack(states) if states else None,
         paths=tuple(sample.path for sample in samples),
         failures=tuple(failure for sample in samples for failure in sample.failures),
+        step=samples[0].step,
     )
 
 
