@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from vjepa.data.trajectories.collect import POLICIES, collect
 from vjepa.data.trajectories.episode import Episode, check_alike
 from vjepa.data.trajectories.open import read_episodes
 from vjepa.data.trajectories.windows import TrajectoryDataset, action_statistics, collate_trajectories
-from vjepa.data.transforms import clip_transform
+from vjepa.data.transforms import CentreCrop
 from vjepa.environments.make import make_world
 from vjepa.evaluation.feature_cache import encoder_identity as weights_identity
 from vjepa.models.action_model import ActionModel
@@ -66,11 +67,14 @@ def read_parts(config: WorldConfig, say: Callable[[str], None]) -> Episodes:
         "cache_dir": data.cache_dir,
         "cache_short_side": None if data.cache_dir is None else data.cache_short_side,
     }
+    # What the library's own worlds write has states: figures are told of them even where the model is not.
+    known = data.states or data.collect is not None
     parts = [
-        [] if source is None else read_episodes(source, states=data.states, camera=data.camera, **reading)
-        for source in (train, test)
+        [] if source is None else read_episodes(source, states=states, camera=data.camera, **reading)
+        for source, states in ((train, data.states), (test, known))
     ]
-    check_alike([*parts[0], *parts[1]])
+    check_alike(parts[0])
+    check_alike([replace(parts[0][0], states_TQ=None), *(replace(one, states_TQ=None) for one in parts[1])])
     say(
         f"{len(parts[0])} episodes to train on with {sum(map(len, parts[0]))} frames, {len(parts[1])} to measure on"
     )
@@ -160,8 +164,8 @@ def _regularizer(config: WorldConfig) -> Regularizer | None:
 
 
 def frame_transform(config: WorldConfig) -> nn.Module:
-    """Frames to the size of the model, all of each."""
-    return clip_transform(config.data.frame_size, whole_frame=True)
+    """Frames to the size of the model: all of the middle that has its shape."""
+    return CentreCrop(config.data.frame_size, margin=1)
 
 
 def trajectory_batches(

@@ -54,16 +54,22 @@ def clip_transform(size: Size, whole_frame: bool) -> nn.Module:
 
 
 class CentreCrop(nn.Module):
-    """The middle of a video, at one size: see `eval_transform`."""
+    """The middle of a video, at one size.
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    Args:
+        size: height and width in pixels.
+        margin: that much of a larger picture is cropped away on all sides: see `eval_transform`; 1 for none.
+    """
+
+    def __init__(self, size: tuple[int, int], margin: float = 256 / 224) -> None:
         super().__init__()
         self.size = size
-        self.covered = tuple(int(side * 256 / 224) for side in size)
+        self.margin = margin
+        self.covered = tuple(int(side * margin) for side in size)
 
     def extra_repr(self) -> str:
         """What tells one from another: features are cached by it."""
-        return f"size={self.size}"
+        return f"size={self.size}" + (f", margin={self.margin}" if self.margin == 1 else "")
 
     def forward(self, video_TCHW: Tensor) -> Tensor:
         """Uint8 ``(T, C, H, W) -> (T, C, h, w)``."""

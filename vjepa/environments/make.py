@@ -35,6 +35,8 @@ def make_world(
         num_envs, size, max_steps, ends: as of `ArrayWorld`.
         anywhere: in two rooms, starts and goals may be in the same one.
     """
+    if name not in _WORLDS:
+        raise ValueError(f"there is no world {name!r}: give one of {', '.join(_WORLDS)}")
     kind, options = _WORLDS[name]
     if kind is TwoRooms:
         options = {**options, "cross": not anywhere}

@@ -1,0 +1,220 @@
+"""World models with actions: what they learn, that they go on where they were, and what they refuse."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+pytest.importorskip("gymnasium")
+
+from tests.training.conftest import metrics, result_bytes
+from tests.training.test_distributed import ENVIRONMENT, two_processes
+from tests.training.test_resume import fresh_accelerate
+from tools.plan import main as plan
+from tools.pretrain import main as pretrain_tool
+from vjepa.config import ConfigError, WorldConfig, read_tree
+from vjepa.data.trajectories.collect import POLICIES, collect
+from vjepa.environments.make import make_world
+from vjepa.models.world import WorldModel
+from vjepa.training.stop import Stopped
+from vjepa.training.trainer import Trainer
+from vjepa.training.world import train_world
+from vjepa.weights import load_action_model, save_pretrained
+
+CONFIG = {
+    "encoder": {"width": 24, "depth": 2, "heads": 2, "tubelet": [2, 8, 8]},
+    "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3},
+}
+LEARNING = (
+    "--encoder.size=nano", "--encoder.width=24", "--encoder.heads=2", "--encoder.depth=1",
+    "--encoder.tubelet=[1, 8, 8]", "--encoder.positions=sincos", "--frames={pool: flatten, width: 16}",
+    "--objective.stabilizer=vicreg", "--objective.inverse=1", "--objective.smoothness=0.1",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerate():
+    fresh_accelerate()
+    yield
+    fresh_accelerate()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Episodes of a point mass, and a model folder with random weights."""
+    folder = tmp_path_factory.mktemp("episodes")
+    for part, seed, count in (("train", 0, 8), ("test", 1, 4)):
+        world = make_world("point_mass", 4, 16, 14, ends=False)
+        collect(folder / part, world, POLICIES["random"], episodes=count, steps=14, seed=seed)
+    torch.manual_seed(0)
+    save_pretrained(folder / "model", WorldModel(CONFIG).state_dict(), CONFIG)
+    return folder
+
+
+@pytest.fixture
+def arguments(folder, tmp_path):
+    def arguments(name="run", *changes):
+        return [
+            f"--output_dir={tmp_path / name}", f"--data.train={folder / 'train'}",
+            "--data.window={frames: 4, skip: 2}", "--data.size=16", "--data.workers=0",
+            "--dynamics={width: 24, depth: 1, heads: 2}", "--optim.steps=8", "--optim.batch_size=8",
+            "--optim.warmup_steps=2", "--train.log_every=1", "--train.checkpoint_every=3", "--train.trackers=[]",
+            "--train.device=cpu", "--train.threads=1", *changes,
+        ]  # fmt: skip
+
+    return arguments
+
+
+@pytest.fixture
+def run(arguments):
+    def run(name, *changes):
+        fresh_accelerate()
+        return train_world(read_tree(arguments(name, *changes), WorldConfig))
+
+    return run
+
+
+FROZEN = ("--data.states=true",)
+
+
+@pytest.mark.parametrize("way", ["frozen", "learning", "sigreg"])
+def test_stopping_and_going_on_changes_no_byte(way, run, folder, tmp_path, monkeypatch):
+    changes = {
+        "frozen": (*FROZEN, f"--init={folder / 'model'}"),
+        "learning": LEARNING,
+        "sigreg": (*LEARNING, "--objective.stabilizer=sigreg"),
+    }[way]
+    run("whole", *changes)
+    step = Trainer._train_step
+
+    def stop_in_the_middle(trainer, batches, request):
+        request.requested = trainer.step == 3
+        return step(trainer, batches, request)
+
+    monkeypatch.setattr(Trainer, "_train_step", stop_in_the_middle)
+    with pytest.raises(Stopped):
+        run("parts", *changes)
+    monkeypatch.undo()
+    run("parts", *changes, "--data.workers=2")
+    expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "parts")
+    assert expected.keys() == actual.keys()
+    assert not [name for name in expected if expected[name] != actual[name] and name != "model/config.json"]
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
+
+
+def test_a_frozen_encoder_stays_and_its_tokens_may_lie_on_the_disk(run, folder, tmp_path):
+    changes = (*FROZEN, f"--init={folder / 'model'}", "--objective.rollout.states=true")
+    summary = run("live", *changes, f"--data.test={folder / 'test'}")
+    weights = load_file(tmp_path / "live" / "model" / "model.safetensors")
+    before = load_file(folder / "model" / "model.safetensors")
+    assert all(
+        torch.equal(weights[name], tensor) for name, tensor in before.items() if name.startswith("encoder.")
+    )
+    run("cached", *changes, f"--data.features={tmp_path / 'features'}")
+    assert len(list((tmp_path / "features").iterdir())) == 8
+    live, cached = ([record["loss"] for record in metrics(tmp_path / name)] for name in ("live", "cached"))
+    np.testing.assert_allclose(live, cached, rtol=2e-3)  # tokens on the disk are of half precision
+    assert {"prediction", "rollout", "state"} <= summary["final"].keys()
+    assert len(summary["imagination"]["state_r2"]) == 1  # three frames are looked back on, one is imagined
+    assert (tmp_path / "live" / "imagination.png").stat().st_size > 10_000
+
+
+def test_two_processes_are_one(arguments, tmp_path):
+    one = subprocess.run(
+        [sys.executable, "tools/pretrain.py", *arguments("one", *LEARNING)],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert one.returncode == 0, one.stderr
+    two = two_processes("tools/pretrain.py", *arguments("two", *LEARNING))
+    assert two.returncode == 0, two.stderr
+    for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+
+
+def test_statistics_travel_with_the_model(run, folder, tmp_path):
+    run("run", *LEARNING)
+    model, config = load_action_model(tmp_path / "run")
+    actions = [np.load(path)["actions"][:-1] for path in sorted((folder / "train").glob("*.npz"))]
+    pairs = np.concatenate([np.concatenate([one[:-1], one[1:]], axis=1) for one in actions])
+    np.testing.assert_allclose(model.action_mean.numpy(), pairs.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(model.action_std.numpy(), pairs.std(axis=0), atol=1e-5)
+    assert config["trajectories"] == {"frames": 4, "skip": 2, "combine": "concat"}
+    standard = model.standardise_actions(torch.from_numpy(pairs))
+    assert standard.mean(dim=0).abs().max() < 1e-4
+
+
+def test_it_is_planned_with(run, tmp_path, capsys):
+    run("run", *LEARNING)
+    command = ["--model", str(tmp_path / "run"), "--world", "point_mass", "--episodes", "3", "--steps", "6"]
+    assert (
+        plan(
+            [*command, "--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "2"]
+        )
+        == 0
+    )
+    said = capsys.readouterr().out
+    for name in ("model", "random", "copy_last", "oracle"):
+        assert f"\n{name}" in said
+    figures = json.loads((tmp_path / "run" / "planning.json").read_text())
+    assert figures["model"]["interval"][0] <= figures["model"]["success"] <= figures["model"]["interval"][1]
+    assert (tmp_path / "run" / "planning.mp4").stat().st_size > 1000
+    assert plan([*command, "--horizn", "2"]) == 2
+    assert "did you mean 'horizon'?" in capsys.readouterr().err
+    assert plan(["--model", str(tmp_path / "nothing"), "--world", "point_mass"]) == 2
+    assert plan(["--model", str(tmp_path / "run")]) == 2
+    assert "give --world" in capsys.readouterr().err
+    assert plan([*command[:2], "--world", "desert"]) == 2
+    assert "there is no world 'desert'" in capsys.readouterr().err
+
+
+def refused(run, message, *changes):
+    with pytest.raises((ValueError, ConfigError), match=message):
+        run(f"refused-{abs(hash(changes))}", *changes)
+
+
+def test_what_does_not_fit_is_refused(run, folder, tmp_path):
+    frozen = f"--init={folder / 'model'}"
+    refused(run, "makes all frames alike")
+    refused(run, "a frozen encoder's tokens are predicted as they are", frozen, "--frames.pool=mean")
+    refused(run, r"rollout\.steps is 4 and data\.window\.frames 4", frozen, "--objective.rollout.steps=4")
+    refused(run, r"data\.features is for a frozen encoder", *LEARNING, "--data.features=x")
+    refused(
+        run, "shorter than a window, which spans 31 frames", frozen, "--data.window={frames: 16, skip: 2}"
+    )
+    refused(run, "and not both", frozen, "--data.collect={world: pushing}")
+
+
+def test_actions_that_cannot_be_used_are_named(run, folder, tmp_path):
+    def broken(name, change):
+        copy = tmp_path / name
+        copy.mkdir()
+        for path in (folder / "train").iterdir():
+            (copy / path.name).write_bytes(path.read_bytes())
+        change(copy)
+        return f"--data.train={copy}"
+
+    def rewrite(copy, **arrays):
+        with np.load(copy / "000003.npz") as episode:
+            arrays = {**episode, **arrays}
+        np.savez(copy / "000003.npz", **arrays)
+
+    frozen = f"--init={folder / 'model'}"
+    nan = np.zeros((14, 2), np.float32)
+    nan[5, 1] = np.nan
+    refused(run, "000003.mp4: actions of 1 frames are not finite, the first is frame 5", frozen,
+            broken("nan", lambda copy: rewrite(copy, actions=nan)))  # fmt: skip
+    refused(run, "000003.mp4 has actions of 3 numbers", frozen,
+            broken("wide", lambda copy: rewrite(copy, actions=np.zeros((14, 3), np.float32))))  # fmt: skip
+    refused(run, "000003.mp4 has no actions: put 000003.npz", frozen,
+            broken("missing", lambda copy: (copy / "000003.npz").unlink()))  # fmt: skip
+
+
+def test_the_tool_knows_it_by_its_section(arguments, tmp_path, capsys):
+    path = tmp_path / "world.yaml"
+    path.write_text("dynamics: {width: 24, depht: 1}\n")
+    assert pretrain_tool(["--config", str(path)]) == 2
+    assert "did you mean 'dynamics.depth'?" in capsys.readouterr().err
