@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vjepa.data.cache import open_cached
+from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.open import open_video
 
 Rows = NDArray[np.float32]
@@ -53,7 +54,11 @@ class VideoFrames:
         else:
             video = open_cached(self.path, self.reader, self.cache_short_side, self.cache_dir)
         with video:
-            return video.get_frames(index_K + self.first)
+            wanted = index_K + self.first
+            if wanted[-1] >= len(video):
+                cause = f"it has {len(video)} frames, and actions for {wanted[-1] + 1} or more"
+                raise VideoDecodeError(self.path, self.reader, cause)
+            return video.get_frames(wanted)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from vjepa.data.readers.arrays import natural_key
 from vjepa.data.trajectories.episode import Episode, Rows, VideoFrames
-from vjepa.data.trajectories.tables import column_rows, read_table
+from vjepa.data.trajectories.tables import Table
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".npy")
 ACTION_SUFFIXES = (".npz", ".parquet")
@@ -54,21 +54,21 @@ def _episode(video: Path, states: bool, reading: dict[str, Any]) -> Episode:
 
 
 def _read(path: Path) -> tuple[Rows, Rows | None]:
-    if path.suffix == ".parquet":
-        columns: Any = read_table(path)
-        get = column_rows
-    else:
-        columns, get = _load_npz(path), lambda found, name: np.asarray(found[name], dtype=np.float32)
-    if "actions" not in columns:
-        raise ValueError(
-            f"{path} has {', '.join(columns) or 'nothing'} and no 'actions': add them, one row a frame"
-        )
-    return get(columns, "actions"), get(columns, "states") if "states" in columns else None
+    found = _load_parquet(path) if path.suffix == ".parquet" else _load_npz(path)
+    if "actions" not in found:
+        raise ValueError(f"{path} has no 'actions': add them, one row a frame")
+    return found["actions"], found.get("states")
 
 
-def _load_npz(path: Path) -> dict[str, Any]:
+def _load_parquet(path: Path) -> dict[str, Rows]:
+    table = Table(path)
+    return {name: table.rows(name) for name in ("actions", "states") if name in table}
+
+
+def _load_npz(path: Path) -> dict[str, Rows]:
     try:
         with np.load(path) as arrays:
-            return {name: arrays[name] for name in arrays.files if name in ("actions", "states")}
+            wanted = [name for name in ("actions", "states") if name in arrays.files]
+            return {name: np.asarray(arrays[name], dtype=np.float32) for name in wanted}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read as .npz ({error}): write it again") from error

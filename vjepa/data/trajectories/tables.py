@@ -1,5 +1,65 @@
-"""Interim."""
+"""Columns of Parquet files, by the package pyarrow (the extra `world`). T rows, X numbers of each."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vjepa.data.trajectories.episode import Rows
 
 
-def read_table(path): ...
-def column_rows(columns, name): ...
+class Table:
+    """Some columns of a file.
+
+    Args:
+        path: of the file.
+        columns: that are wanted; None for all.
+
+    Raises:
+        ModuleNotFoundError: without pyarrow.
+        ValueError: the file cannot be read, or a column is missing.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
+        if importlib.util.find_spec("pyarrow") is None:
+            raise ModuleNotFoundError(f"{path} needs the package pyarrow: pip install 'vjepa-world[world]'")
+        import pyarrow
+        import pyarrow.parquet
+
+        self.path = path
+        try:
+            names = pyarrow.parquet.read_schema(path).names
+            missing = [name for name in columns or () if name not in names]
+            if missing:
+                raise ValueError(f"{path} has no column {', '.join(missing)}: it has {', '.join(names)}")
+            self._table = pyarrow.parquet.read_table(path, columns=None if columns is None else list(columns))
+        except (OSError, pyarrow.ArrowException) as error:
+            raise ValueError(f"{path} cannot be read as Parquet ({error}): write it again") from error
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._table.column_names
+
+    @property
+    def names(self) -> list[str]:
+        """Of the columns."""
+        return list(self._table.column_names)
+
+    def values(self, name: str) -> list[Any]:
+        """A column as it is."""
+        found: list[Any] = self._table.column(name).to_pylist()
+        return found
+
+    def rows(self, name: str) -> Rows:
+        """A column of lists, or of numbers, as float32 ``(T, X)``; ValueError where rows differ in length or are missing."""
+        values = self.values(name)
+        try:
+            array = np.asarray(values, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.path}: the rows of '{name}' are not lists of one length of numbers: give every frame as many"
+            ) from error
+        return array.reshape(len(values), -1)

@@ -1,0 +1,255 @@
+"""Trajectories of every layout: frames, actions, states and the ends of episodes are those that were written."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.synthetic.write import encode_video
+from vjepa.data.trajectories.episode import check_alike
+from vjepa.data.trajectories.open import read_episodes
+
+LENGTHS = (7, 5, 9)
+
+
+def episodes(seed=0):
+    """Smooth frames, that a lossy film keeps, and random rows."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for length in LENGTHS:
+        level = rng.integers(20, 230, (length, 1, 1, 3))
+        frames = np.broadcast_to(level, (length, 16, 24, 3)).astype(np.uint8)
+        actions, states = (rng.normal(size=(length, width)).astype(np.float32) for width in (3, 2))
+        made.append((frames, actions, states))
+    return made
+
+
+def check(found, wanted, exact, states=True):
+    assert len(found) == len(wanted)
+    check_alike(found)
+    for episode, (frames, actions, known) in zip(found, wanted, strict=True):
+        assert len(episode) == len(actions)
+        np.testing.assert_array_equal(episode.actions_TA, actions)
+        assert (episode.states_TQ is not None) == states
+        if states:
+            np.testing.assert_array_equal(episode.states_TQ, known)
+        index = np.array([0, 2, len(actions) - 1])
+        seen = episode.frames.read(index)
+        assert seen.shape == (3, 3, 16, 24)
+        assert seen.dtype == torch.uint8
+        difference = np.abs(seen.permute(0, 2, 3, 1).numpy().astype(int) - frames[index])
+        assert difference.max() <= (0 if exact else 6)
+
+
+def write_folder(folder, suffix, made):
+    folder.mkdir(exist_ok=True)
+    for number, (frames, actions, states) in enumerate(made):
+        if suffix == ".npz":
+            np.save(folder / f"{number}.npy", frames)
+            np.savez(folder / f"{number}.npz", actions=actions, states=states)
+        else:
+            encode_video(folder / f"{number}.mp4", frames, 10)
+            write_table(folder / f"{number}.parquet", actions=actions, states=states)
+    return str(folder)
+
+
+def write_table(path, **columns):
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = {
+        name: [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
+        for name, rows in columns.items()
+    }
+    pyarrow.parquet.write_table(pyarrow.table(plain), path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_a_folder_of_videos_with_their_actions(suffix, tmp_path):
+    source = write_folder(tmp_path / "f", suffix, episodes())
+    check(read_episodes(source, states=True), episodes(), exact=suffix == ".npz")
+    check(read_episodes(source), episodes(), exact=suffix == ".npz", states=False)
+
+
+INFO = {
+    "fps": 10,
+    "features": {
+        "observation.images.top": {"dtype": "video"},
+        "action": {"dtype": "float32"},
+        "observation.state": {"dtype": "float32"},
+    },
+}
+
+
+def write_lerobot2(folder, made):
+    info = {
+        **INFO, "codebase_version": "v2.1", "chunks_size": 2,
+        "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
+        "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
+    }  # fmt: skip
+    (folder / "meta").mkdir(parents=True)
+    (folder / "meta" / "info.json").write_text(json.dumps(info))
+    lines = []
+    for number, (frames, actions, states) in enumerate(made):
+        chunk = f"chunk-{number // 2:03d}"
+        columns = {"action": actions, "observation.state": states}
+        write_table(folder / "data" / chunk / f"episode_{number:06d}.parquet", **columns)
+        video = folder / "videos" / chunk / "observation.images.top" / f"episode_{number:06d}.mp4"
+        video.parent.mkdir(parents=True, exist_ok=True)
+        encode_video(video, frames, 10)
+        lines.append(json.dumps({"episode_index": number, "length": len(actions)}))
+    (folder / "meta" / "episodes.jsonl").write_text("\n".join(lines) + "\n")
+    return str(folder)
+
+
+def write_lerobot3(folder, made):
+    """The first two episodes share files; the third has a table and a video of its own."""
+    info = {
+        **INFO, "codebase_version": "v3.0",
+        "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+        "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+    }  # fmt: skip
+    (folder / "meta").mkdir(parents=True)
+    (folder / "meta" / "info.json").write_text(json.dumps(info))
+    rows, start = [], 0
+    for file, group in enumerate((made[:2], made[2:])):
+        columns = [np.concatenate([episode[part] for episode in group]) for part in range(3)]
+        table = {"action": columns[1], "observation.state": columns[2]}
+        write_table(folder / "data" / "chunk-000" / f"file-{file:03d}.parquet", **table)
+        video = folder / "videos" / "observation.images.top" / "chunk-000" / f"file-{file:03d}.mp4"
+        video.parent.mkdir(parents=True, exist_ok=True)
+        encode_video(video, columns[0], 10)
+        first = 0
+        for frames, _, _ in group:
+            rows.append((0, file, start, start + len(frames), 0, file, first / 10))
+            start, first = start + len(frames), first + len(frames)
+    prefix = "videos/observation.images.top/"
+    names = ["data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index",
+             *(prefix + name for name in ("chunk_index", "file_index", "from_timestamp"))]  # fmt: skip
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    write_table(folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet", **columns)
+    return str(folder)
+
+
+@pytest.mark.parametrize("write", [write_lerobot2, write_lerobot3])
+def test_lerobot_s_layouts(write, tmp_path):
+    source = write(tmp_path / "d", episodes())
+    check(read_episodes(source, states=True), episodes(), exact=False)
+    check(read_episodes(source, camera="observation.images.top"), episodes(), exact=False, states=False)
+    cached = {"cache_dir": str(tmp_path / "cache"), "cache_short_side": 16}
+    check(read_episodes(source, states=True, **cached), episodes(), exact=False)
+
+
+def test_lerobot_s_cameras_and_versions_are_named(tmp_path):
+    source = write_lerobot2(tmp_path / "d", episodes())
+    path = tmp_path / "d" / "meta" / "info.json"
+    info = json.loads(path.read_text())
+    with pytest.raises(ValueError, match=r"cameras observation\.images\.top and data\.camera is left"):
+        read_episodes(source, camera="left")
+    info["features"]["observation.images.wrist"] = {"dtype": "video"}
+    path.write_text(json.dumps(info))
+    with pytest.raises(ValueError, match=r"top, observation\.images\.wrist and data\.camera is None"):
+        read_episodes(source)
+    path.write_text(json.dumps({**info, "codebase_version": "v1.6"}))
+    with pytest.raises(ValueError, match=r"version '1\.6': 2\.x and 3\.0"):
+        read_episodes(source, camera="observation.images.top")
+    path.write_text(json.dumps({**info, "features": {"action": {"dtype": "float32"}}}))
+    with pytest.raises(ValueError, match="has no videos"):
+        read_episodes(source)
+
+
+def write_robomimic(path, made):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for number, (frames, actions, states) in enumerate(made):
+            demo = file.create_group(f"data/demo_{number}")
+            demo["actions"] = actions.astype(np.float64)
+            demo["obs/agentview_image"] = frames
+            demo["obs/joints"], demo["obs/arm"] = states[:, 1:], states[:, :1]
+    return str(path)
+
+
+def write_flat(path, made):
+    h5py = pytest.importorskip("h5py")
+    frames, actions, states = (np.concatenate([episode[part] for episode in made]) for part in range(3))
+    with h5py.File(path, "w") as file:
+        file["pixels"], file["action"], file["proprio"] = frames, actions, states
+        file["ep_len"] = np.array(LENGTHS)
+        file["ep_offset"] = np.cumsum([0, *LENGTHS[:-1]])
+    return str(path)
+
+
+@pytest.mark.parametrize("write", [write_robomimic, write_flat])
+def test_hdf5_s_layouts(write, tmp_path):
+    source = write(tmp_path / "d.hdf5", episodes())
+    check(read_episodes(source, states=True), episodes(), exact=True)
+    check(read_episodes(source), episodes(), exact=True, states=False)
+
+
+def test_hdf5_that_cannot_be_used_is_named(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "d.h5"
+    write_robomimic(path, episodes())
+    with h5py.File(path, "a") as file:
+        file["data/demo_1/obs/wrist_image"] = np.zeros((5, 4, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"agentview_image, wrist_image and data\.camera is None"):
+        read_episodes(str(path))
+    with h5py.File(path, "a") as file:
+        del file["data/demo_1/obs/wrist_image"], file["data/demo_2/actions"]
+    with pytest.raises(ValueError, match="data/demo_2 has no 'actions'"):
+        read_episodes(str(path))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match="cannot be read as HDF5"):
+        read_episodes(str(path))
+    with h5py.File(path, "w") as file:
+        file["things"] = np.zeros(3)
+    with pytest.raises(ValueError, match="has things: give robomimic"):
+        read_episodes(str(path))
+    write_flat(path, episodes())
+    found = read_episodes(str(path))
+    path.unlink()
+    with pytest.raises(VideoDecodeError):
+        found[0].frames.read(np.array([0]))
+
+
+def test_folders_that_cannot_be_used_are_named(tmp_path):
+    with pytest.raises(ValueError, match="there is no"):
+        read_episodes(str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="has no episodes"):
+        read_episodes(str(tmp_path))
+    (tmp_path / "text.txt").write_text("x")
+    with pytest.raises(ValueError, match="is no file of trajectories"):
+        read_episodes(str(tmp_path / "text.txt"))
+    source = write_folder(tmp_path / "f", ".npz", episodes())
+    np.savez(tmp_path / "f" / "1.npz", states=np.zeros((5, 2)))
+    with pytest.raises(ValueError, match=r"1\.npz has no 'actions'"):
+        read_episodes(source)
+    np.savez(tmp_path / "f" / "1.npz", actions=np.zeros((5, 3)))
+    with pytest.raises(ValueError, match=r"1\.npz has no 'states': add them.*data\.states false"):
+        read_episodes(source, states=True)
+    (tmp_path / "f" / "1.npz").write_bytes(b"PK no archive")
+    with pytest.raises(ValueError, match=r"1\.npz cannot be read"):
+        read_episodes(source)
+    (tmp_path / "f" / "1.npz").unlink()
+    with pytest.raises(ValueError, match=r"1\.npy has no actions: put 1\.npz or 1\.parquet"):
+        read_episodes(source)
+    np.savez(tmp_path / "f" / "1.npz", actions=np.zeros((5, 3)), states=np.zeros((4, 2)))
+    with pytest.raises(ValueError, match=r"states have shape \(4, 2\) and actions \(5, 3\)"):
+        read_episodes(source, states=True)
+
+
+def test_tables_that_cannot_be_used_are_named(tmp_path):
+    source = write_folder(tmp_path / "f", ".parquet", episodes())
+    path = tmp_path / "f" / "1.parquet"
+    write_table(path, actions=[[1.0, 2.0], [1.0]], states=[[1.0], [2.0]])
+    with pytest.raises(ValueError, match=r"1\.parquet: the rows of 'actions' are not lists of one length"):
+        read_episodes(source)
+    write_table(path, actions=[[1.0], [None]])
+    with pytest.raises(ValueError, match=r"actions of 1 frames are not finite|rows of 'actions'"):
+        read_episodes(source)
+    path.write_bytes(b"PAR1 no table")
+    with pytest.raises(ValueError, match=r"1\.parquet cannot be read as Parquet"):
+        read_episodes(source)
