@@ -9,6 +9,7 @@ import sys
 import typing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,27 +17,35 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
 from vjepa import build
-from vjepa.build import finetuning
+from vjepa.build import finetuning, world
+from vjepa.build.planning import planner_of
 from vjepa.config import (
     Config,
     ConfigError,
     EncoderConfig,
     FinetuneConfig,
     PredictorConfig,
+    WorldConfig,
+    is_world_config,
     read_config,
     read_tree,
     write_config,
 )
 from vjepa.data.augment import augment_transform
+from vjepa.data.trajectories.episode import Episode, VideoFrames
+from vjepa.models.action_model import ActionModel
 from vjepa.models.classifier import build_head
+from vjepa.models.world import WorldModel
 from vjepa.training.optimizer import Schedules
 from vjepa.training.plan import example_batch
+from vjepa.weights import save_pretrained
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = ROOT / "configs" / "accelerate"
 COMPARISONS = ROOT / "configs" / "compare"
 FINETUNING = ROOT / "configs" / "finetune"
-OTHERS = {LAUNCHER, COMPARISONS, FINETUNING}
+WORLDS = ROOT / "configs" / "world"
+OTHERS = {LAUNCHER, COMPARISONS, FINETUNING, WORLDS}
 FILES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent not in OTHERS)
 
 
@@ -70,6 +79,32 @@ def test_a_shipped_configuration_is_whole(path, tmp_path):
 
     write_config(config, tmp_path / "again.yaml")
     assert read_config(["--config", str(tmp_path / "again.yaml")]) == config
+
+
+@pytest.mark.parametrize("path", sorted(WORLDS.glob("*.yaml")), ids=name_of)
+def test_a_shipped_world_model_is_whole(path, tmp_path):
+    pytest.importorskip("gymnasium")
+    given = ["--config", str(path)]
+    assert is_world_config(given)
+    train = re.search(r"--data\.train (\S+)", path.read_text())
+    given += ["--data.train", train.group(1)] if train else []
+    config = read_tree(given, WorldConfig)
+    if config.init is not None:  # any encoder will do, and no network is asked
+        arguments = {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 16, 16]}
+        known = {"encoder": arguments, "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3}}
+        save_pretrained(tmp_path, WorldModel(known).state_dict(), known)
+        config = dataclasses.replace(config, init=str(tmp_path))
+    rows = np.zeros((100, 2), np.float32)
+    episode = Episode(VideoFrames("none"), rows, rows if config.data.states else None)
+    arguments = world.model_arguments(config, [episode])
+    with torch.device("meta"):
+        model = ActionModel(**arguments)
+    frames = config.data.window.frames
+    assert 1 <= model.window <= frames - 1
+    assert config.optim.warmup_steps < config.optim.steps
+    assert planner_of(config.planning) is getattr(config.planning, config.planning.planner)
+    write_config(config, tmp_path / "again.yaml")
+    assert read_tree(["--config", str(tmp_path / "again.yaml")], WorldConfig) == config
 
 
 @pytest.mark.parametrize("path", sorted(FINETUNING.glob("*.yaml")), ids=name_of)

@@ -104,7 +104,7 @@ def _planning(known: dict[str, object], changes: list[str]) -> PlanningConfig:
 
 def _describe(config: PlanningConfig) -> str:
     numbers = getattr(config, config.planner)
-    return f"{config.planner} over {config.horizon} steps, {config.execute} taken at a time, cost of the {config.cost}: {numbers}"
+    return f"{config.planner} over {config.horizon} steps, {config.execute} taken at a time, share of the path {config.path}: {numbers}"
 
 
 def _record(report: EpisodeReport) -> dict[str, object]:

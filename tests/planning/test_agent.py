@@ -125,15 +125,16 @@ def test_goals_are_pictures_embeddings_or_values():
     assert found[1, 4, 2].item() == pytest.approx((tokens[1, 4, 2] - wanted[1]).abs().mean().item(), rel=1e-5)
     value = ValueGoal(lambda frames: frames[:, 0, :1] * 2, torch.tensor([[1.0], [3.0]]))(tokens)
     torch.testing.assert_close(value[1], (2 * tokens[1, :, :, 0, 0] - 3).square())
-    assert torch.equal(over_steps(found, "last"), found[..., -1])
-    torch.testing.assert_close(over_steps(found, "path"), found.mean(dim=-1))
+    assert torch.equal(over_steps(found, 0.0), found[..., -1])
+    torch.testing.assert_close(over_steps(found, 1.0), found.mean(dim=-1))
+    torch.testing.assert_close(over_steps(found, 0.25), 0.75 * found[..., -1] + 0.25 * found.mean(dim=-1))
 
 
 def test_whom_it_is_compared_with():
     world = make_world("point_mass", 40, 32, 60)
     rates = {}
     for name, policy in {
-        "oracle": Oracle(PLANNER, horizon=8, execute=2, steps="path", seed=0),
+        "oracle": Oracle(PLANNER, horizon=8, execute=2, path=1.0, seed=0),
         "random": RandomActions(0),
         "nothing moves": ModelPolicy(
             PlanningAgent(CopyLast(Truth()), PLANNER, WindowConfig(frames=2), BOUNDS, horizon=4)

@@ -45,11 +45,11 @@ def build_policy(
         return RandomActions(seed)
     if name == "oracle":
         horizon, execute = config.horizon * window.skip, config.execute * window.skip
-        return Oracle(planner_of(config), horizon=horizon, execute=execute, steps=config.cost, seed=seed)
+        return Oracle(planner_of(config), horizon=horizon, execute=execute, path=config.path, seed=seed)
     device = next(model.parameters()).device
     imagines: Imagines = CopyLast(model) if name == "copy_last" else model
     agent = PlanningAgent(
         imagines, planner_of(config), window, world_bounds(world, device),
-        horizon=config.horizon, execute=config.execute, steps=config.cost, seed=seed,
+        horizon=config.horizon, execute=config.execute, path=config.path, seed=seed,
     )  # fmt: skip
     return ModelPolicy(agent, config.distance, states=model.dynamics.state_size > 0)

@@ -22,12 +22,12 @@ from vjepa.data.trajectories.open import read_episodes
 from vjepa.data.trajectories.windows import TrajectoryDataset, action_statistics, collate_trajectories
 from vjepa.data.transforms import CentreCrop
 from vjepa.environments.make import make_world
-from vjepa.evaluation.feature_cache import encoder_identity as weights_identity
+from vjepa.evaluation.feature_cache import encoder_identity
 from vjepa.models.action_model import ActionModel
 from vjepa.models.sizes import SIZES
 from vjepa.objectives.action_jepa import ActionJEPA, InverseDynamics, RollOut
 from vjepa.objectives.regularizers import Regularizer, SIGReg, VICReg
-from vjepa.weights import from_pretrained
+from vjepa.weights import from_pretrained, read_model_config
 
 COPIES = 50  # of a world that is collected from: as many episodes are held in memory at once
 
@@ -116,7 +116,7 @@ def model_arguments(config: WorldConfig, episodes: Sequence[Episode]) -> dict[st
 def _encoder_arguments(config: WorldConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of the encoder and of its pixels: the frozen one's, or the configuration's."""
     if config.init is not None:
-        given = from_pretrained(config.init, config.which).config
+        given = read_model_config(config.init)
         return given["encoder"], given["pixels"]
     section = {key: value for key, value in dataclasses.asdict(config.encoder).items() if value is not None}
     encoder = {**SIZES[config.encoder.size]._asdict(), **section, "channels": len(config.data.mean)}
@@ -187,12 +187,10 @@ def trajectory_batches(
     return step_loader(dataset, collate_trajectories, sampler, config.data.workers, **loader)
 
 
-def encoder_identity(config: WorldConfig) -> dict[str, Any]:
+def tokens_identity(config: WorldConfig, model: ActionModel, arguments: dict[str, Any]) -> dict[str, Any]:
     """All that the tokens of a frame depend on, beside the frame: a frozen encoder's weights and how frames reach it."""
-    assert config.init is not None
-    world = from_pretrained(config.init, config.which)
     return {
-        **weights_identity(world.encoder, world.config),
+        **encoder_identity(model.encoder, arguments),
         "size": list(config.data.frame_size),
         "reader": config.data.reader,
         "cache_short_side": config.data.cache_short_side if config.data.cache_dir else None,

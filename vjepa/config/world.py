@@ -170,7 +170,7 @@ class PlanningConfig:
         planner: `cem` (with `cem.noise_exponent` and `cem.kept`, iCEM), `mppi` or `gradient`.
         horizon: imagined steps of a plan.
         execute: steps of it that are taken before planning anew.
-        cost: distance of the imagined frame from the goal's, of the `last` step or summed over the `path`.
+        path: share of the mean distance from the goal over the whole path in a plan's cost; the rest is that of its last step.
         distance: as in training, or another.
         cem: its numbers (`cem`).
         mppi: its numbers (`mppi`).
@@ -180,13 +180,15 @@ class PlanningConfig:
     planner: Literal["cem", "mppi", "gradient"] = "cem"
     horizon: int = 6
     execute: int = 1
-    cost: Literal["last", "path"] = "path"
+    path: float = 0.2
     distance: DistanceName = "l2"
     cem: CEM = field(default_factory=CEM)
     mppi: MPPI = field(default_factory=MPPI)
     gradient: GradientPlanner = field(default_factory=GradientPlanner)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.path <= 1:
+            raise ValueError(f"planning.path is {self.path}: give a share in [0, 1]")
         if not 1 <= self.execute <= self.horizon:
             raise ValueError(
                 f"planning.horizon is {self.horizon} and execute {self.execute}: give 1 step or more, and a horizon that is not "

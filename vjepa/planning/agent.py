@@ -14,7 +14,7 @@ from torch import Tensor
 from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.models.action_model import Imagined, NextState
 from vjepa.models.action_predictor import ActionPredictor
-from vjepa.planning.goals import Goal, Steps, over_steps
+from vjepa.planning.goals import Goal, over_steps
 from vjepa.planning.plan import Bounds, Plan, Planner
 
 
@@ -58,7 +58,7 @@ class PlanningAgent:
         bounds: of the environment's actions, on the model's device.
         horizon: steps of a plan.
         execute: of them that are taken before planning anew.
-        steps: cost of the `last` step or of the mean over the `path`.
+        path: share of the whole path in a plan's cost, the rest is the last step's (`over_steps`).
         next_state: of a model with states, how they follow from actions where that is known.
         seed: of the planner's chance.
     """
@@ -72,7 +72,7 @@ class PlanningAgent:
         *,
         horizon: int,
         execute: int = 1,
-        steps: Steps = "path",
+        path: float = 0.0,
         next_state: NextState | None = None,
         seed: int = 0,
     ) -> None:
@@ -91,7 +91,7 @@ class PlanningAgent:
             )
         self.horizon = horizon
         self.execute = execute
-        self.steps: Steps = steps
+        self.path = path
         self.next_state = next_state
         self.seed = seed
         self.last: Plan | None = None
@@ -161,7 +161,7 @@ class PlanningAgent:
         return imagined.tokens_BHSD.unflatten(0, (-1, count))[:, :, -horizon:]
 
     def _cost(self, goal: Goal, candidates_BRHA: Tensor) -> Tensor:
-        return over_steps(goal(self.imagine(candidates_BRHA)), self.steps)
+        return over_steps(goal(self.imagine(candidates_BRHA)), self.path)
 
 
 def model_bounds(bounds: Bounds, window: WindowConfig) -> Bounds:

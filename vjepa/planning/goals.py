@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from vjepa.objectives.distances import DISTANCES, DistanceName
-
-Steps = Literal["last", "path"]
 
 
 class Goal(Protocol):
@@ -74,6 +72,10 @@ def image_goal(
     return EmbeddingGoal(encode(picture_BCHW.unsqueeze(1))[:, 0], distance)
 
 
-def over_steps(distance_BRH: Tensor, steps: Steps) -> Tensor:
-    """Costs ``(B, R)``: of the last step, or the mean over all."""
-    return distance_BRH[..., -1] if steps == "last" else distance_BRH.mean(dim=-1)
+def over_steps(distance_BRH: Tensor, path: float) -> Tensor:
+    """Costs ``(B, R)``: the distance of the last step, and of the mean over all steps with a share of `path` in [0, 1].
+
+    With 0, a plan need only end at the goal, and may put that off again and again; with 1, it must come near at once, and is
+    caught where the way leads away from the goal first.
+    """
+    return (1 - path) * distance_BRH[..., -1] + path * distance_BRH.mean(dim=-1)

@@ -16,7 +16,7 @@ from vjepa.environments.base import Array, ArrayWorld, Pixels
 from vjepa.models.action_model import ActionModel, Imagined, NextState
 from vjepa.objectives.distances import DistanceName
 from vjepa.planning.agent import PlanningAgent
-from vjepa.planning.goals import Steps, image_goal, over_steps
+from vjepa.planning.goals import image_goal, over_steps
 from vjepa.planning.plan import Bounds, Plan, Planner
 
 
@@ -81,14 +81,14 @@ class Oracle:
     """Plans with the true dynamics and the true distance, with the same planner: what the model's errors cost.
 
     Args:
-        planner, horizon, execute, steps, seed: as of `PlanningAgent`; the horizon in steps of the environment.
+        planner, horizon, execute, path, seed: as of `PlanningAgent`; the horizon in steps of the environment.
     """
 
-    def __init__(self, planner: Planner, *, horizon: int, execute: int, steps: Steps, seed: int) -> None:
+    def __init__(self, planner: Planner, *, horizon: int, execute: int, path: float, seed: int) -> None:
         self.planner = planner
         self.horizon = horizon
         self.execute = execute
-        self.steps: Steps = steps
+        self.path = path
         self.seed = seed
 
     def begin(self, world: ArrayWorld) -> None:
@@ -104,7 +104,7 @@ class Oracle:
             start = self.last.shifted(self.execute, bounds)
 
         def cost(candidates_ERHA: Tensor) -> Tensor:
-            return over_steps(_true_distance(world, candidates_ERHA), self.steps)
+            return over_steps(_true_distance(world, candidates_ERHA), self.path)
 
         self.last = self.planner.plan(cost, start, bounds, self.generator)
         return np.asarray(self.last.actions_BHA[:, : self.execute].numpy(), dtype=np.float64)

@@ -47,7 +47,7 @@ def train_world(config: WorldConfig) -> dict[str, Any]:
     arguments = build.model_arguments(config, parts.train)
     set_seed(config.seed)
     objective = build.build_objective(config, arguments)
-    episodes = _encoded(config, objective.model, parts.train, accelerator)
+    episodes = _encoded(config, objective.model, arguments, parts.train, accelerator)
     trained = _train(config, objective, episodes, accelerator, folder)
     summary: dict[str, Any] = {}
     if accelerator.is_main_process:
@@ -68,12 +68,16 @@ def train_world(config: WorldConfig) -> dict[str, Any]:
 
 
 def _encoded(
-    config: WorldConfig, model: ActionModel, episodes: Sequence[Episode], accelerator: Accelerator
+    config: WorldConfig,
+    model: ActionModel,
+    arguments: dict[str, Any],
+    episodes: Sequence[Episode],
+    accelerator: Accelerator,
 ) -> Sequence[Episode]:
     """Episodes whose frames are on disk as tokens, where the encoder is frozen and a folder is given."""
     if config.data.features is None:
         return episodes
-    identity = build.encoder_identity(config)
+    identity = build.tokens_identity(config, model, arguments)
     model = model.to(accelerator.device).eval()
     encoded = encode_episodes(
         config.data.features, model, identity, episodes, build.frame_transform(config),
