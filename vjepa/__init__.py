@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vjepa.config import Config, FinetuneConfig, read_config, read_tree
+    from vjepa.config import Config, FinetuneConfig, WorldConfig, read_config, read_tree
     from vjepa.data.manifest import read_manifest
     from vjepa.data.readers.open import open_video
     from vjepa.evaluation.classification import classification_report
@@ -18,32 +18,39 @@ if TYPE_CHECKING:
     from vjepa.inference.classifier import VideoClassifier
     from vjepa.inference.future import FuturePredictor
     from vjepa.inference.surprise import surprise
+    from vjepa.models.action_model import ActionModel
     from vjepa.models.encoder import VideoEncoder
     from vjepa.models.predictor import Predictor
     from vjepa.models.world import WorldModel
     from vjepa.objectives.jepa import JEPA
     from vjepa.objectives.pixels import PixelReconstruction
+    from vjepa.planning.agent import PlanningAgent
     from vjepa.training.finetune import finetune
     from vjepa.training.pretrain import pretrain
-    from vjepa.weights import from_pretrained, save_pretrained
+    from vjepa.training.world import train_world
+    from vjepa.weights import from_pretrained, load_action_model, save_pretrained
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActionModel",
     "Config",
     "FinetuneConfig",
     "FuturePredictor",
     "JEPA",
     "PixelReconstruction",
+    "PlanningAgent",
     "Predictor",
     "VideoClassifier",
     "VideoEncoder",
+    "WorldConfig",
     "WorldModel",
     "__version__",
     "classification_report",
     "evaluate_future",
     "finetune",
     "from_pretrained",
+    "load_action_model",
     "open_video",
     "pretrain",
     "push_to_hub",
@@ -52,22 +59,27 @@ __all__ = [
     "read_tree",
     "save_pretrained",
     "surprise",
+    "train_world",
 ]
 
 _HOMES = {
+    "ActionModel": "vjepa.models.action_model",
     "Config": "vjepa.config",
     "FinetuneConfig": "vjepa.config",
     "FuturePredictor": "vjepa.inference.future",
     "JEPA": "vjepa.objectives.jepa",
     "PixelReconstruction": "vjepa.objectives.pixels",
+    "PlanningAgent": "vjepa.planning.agent",
     "Predictor": "vjepa.models.predictor",
     "VideoClassifier": "vjepa.inference.classifier",
     "VideoEncoder": "vjepa.models.encoder",
+    "WorldConfig": "vjepa.config",
     "WorldModel": "vjepa.models.world",
     "classification_report": "vjepa.evaluation.classification",
     "evaluate_future": "vjepa.evaluation.future",
     "finetune": "vjepa.training.finetune",
     "from_pretrained": "vjepa.weights",
+    "load_action_model": "vjepa.weights",
     "open_video": "vjepa.data.readers.open",
     "pretrain": "vjepa.training.pretrain",
     "push_to_hub": "vjepa.hub",
@@ -76,6 +88,7 @@ _HOMES = {
     "read_tree": "vjepa.config",
     "save_pretrained": "vjepa.weights",
     "surprise": "vjepa.inference.surprise",
+    "train_world": "vjepa.training.world",
 }
 
 

@@ -24,6 +24,7 @@ from vjepa.models.channels import adapt_channels
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.world import WorldModel
+from vjepa.released.action_model import read_action_model
 from vjepa.released.families import warn_of_licence
 from vjepa.released.hub import download, is_hub_name
 from vjepa.released.reading import is_released, read_released
@@ -140,12 +141,18 @@ def load_action_model(source: str | Path) -> tuple[ActionModel, dict[str, Any]]:
     """A world model with actions, in evaluation mode, and what its folder says of itself.
 
     Args:
-        source: a model folder, or the folder of a run of tools/pretrain.py with a configuration of configs/world.
+        source: a model folder, or the folder of a run of tools/pretrain.py with a configuration of configs/world; or the authors'
+            file of V-JEPA 2-AC.
 
     Raises:
         ValueError: where there is no such model, or its tensors do not fit its configuration.
     """
-    config, tensors, place = _read(source)
+    if Path(source).is_file():
+        place = str(source)
+        config, tensors = read_action_model(source)
+        warn_of_licence("vjepa2_ac")
+    else:
+        config, tensors, place = _read(source)
     if "dynamics" not in config:
         raise ValueError(
             f"{place} has no predictor of what actions do: give the folder of a run with a configuration of configs/world"

@@ -157,8 +157,15 @@ def vjepa2_1_file():
 
 def vjepa2_ac_file():
     """The predictor sees actions and states."""
-    narrow = blocks("predictor_blocks", NARROW, 1, 3) | pair("action_encoder", NARROW, 7, seed=4)
-    return {"encoder": wrapped(encoder(1)), "predictor": wrapped(narrow)}
+    narrow = blocks("predictor_blocks", NARROW, 2, 3) | pair("action_encoder", NARROW, 7, seed=4)
+    narrow |= pair("state_encoder", NARROW, 7, seed=6) | pair("extrinsics_encoder", NARROW, 6, seed=8)
+    narrow |= pair("predictor_embed", NARROW, WIDTH, seed=10) | pair("predictor_norm", NARROW, seed=12)
+    narrow |= pair("predictor_proj", WIDTH, NARROW, seed=14)
+    return {
+        "encoder": wrapped(encoder(1)),
+        "target_encoder": wrapped(encoder(2)),
+        "predictor": wrapped(narrow),
+    }
 
 
 def ijepa_file():

@@ -168,10 +168,83 @@ def test_vjepa2_ac_without_its_predictor(tmp_path):
     with pytest.warns(UserWarning, match="the predictor is left out: it is conditioned on actions"):
         world = vjepa.from_pretrained(saved(tmp_path, checkpoint))
     assert world.predictor is None
-    state, video = files.plain(checkpoint["encoder"]), pixels()
+    state, video = files.plain(checkpoint["target_encoder"]), pixels()
     x, grid = files.patches(state, "patch_embed.proj", video)
     x = files.through(state, "blocks", x, files.HEADS, files.places(grid), "tile")[-1]
     close(world.encoder(video), files.norm(state, "norm", x))
+
+
+def their_next_frame(state, tokens_TSD, actions, states, side):
+    """V-JEPA 2-AC's predictor of one clip, written from the paper and the public code's behaviour: 2 condition tokens a frame."""
+    frames, width = len(tokens_TSD), files.NARROW  # one head
+    conditions = [
+        files.linear(state, f"{name}_encoder", part)
+        for name, part in (("action", actions), ("state", states))
+    ]
+    x = torch.cat(
+        [*(part[:, None] for part in conditions), files.linear(state, "predictor_embed", tokens_TSD)], 1
+    )
+    place = torch.tensor([-1, -1, *range(side * side)]).repeat(frames)
+    time = torch.arange(frames).repeat_interleave(side * side + 2)
+    each = 2 * (width // 3 // 2)
+    positions = (time, torch.where(place < 0, 0, place // side), torch.where(place < 0, 0, place % side))
+    x = x.flatten(0, 1)
+    for number in range(2):
+        name = f"predictor_blocks.{number}"
+        qkv = files.linear(state, f"{name}.attn.qkv", files.norm(state, f"{name}.norm1", x))
+        q, k, v = (part.clone() for part in qkv.unflatten(-1, (3, width)).unbind(1))
+        for axis, position in enumerate(positions):
+            part = slice(axis * each, (axis + 1) * each)
+            frequency = 10_000.0 ** -(torch.arange(each // 2) / (each // 2))
+            angle = (position[:, None] * frequency).repeat(1, 2)  # repeated as a whole
+            for values in (q, k):
+                first, second = values[:, part].unflatten(-1, (-1, 2)).unbind(-1)
+                other = torch.stack([-second, first], dim=-1).flatten(-2)
+                values[:, part] = values[:, part] * angle.cos() + other * angle.sin()
+        score = (q @ k.T / width**0.5).masked_fill(time[:, None] < time[None], -torch.inf)
+        x = x + files.linear(state, f"{name}.attn.proj", score.softmax(-1) @ v)
+        hidden = torch.nn.functional.gelu(
+            files.linear(state, f"{name}.mlp.fc1", files.norm(state, f"{name}.norm2", x))
+        )
+        x = x + files.linear(state, f"{name}.mlp.fc2", hidden)
+    x = x.unflatten(0, (frames, -1))[:, 2:]
+    return files.linear(state, "predictor_proj", files.norm(state, "predictor_norm", x))
+
+
+@torch.no_grad()
+def test_vjepa2_ac_with_its_predictor(tmp_path):
+    checkpoint = files.vjepa2_ac_file()
+    path = saved(tmp_path, checkpoint)
+    model, config = vjepa.load_action_model(path)
+    assert config["dynamics"]["action_size"] == config["dynamics"]["state_size"] == 7
+    encoder, narrow = files.plain(checkpoint["target_encoder"]), files.plain(checkpoint["predictor"])
+    video = torch.randint(0, 256, (1, 2, 3, 256, 256), dtype=torch.uint8)
+    tokens = model.encode(video)
+    still = model.normalizer(video)[:, :, :1].expand(-1, -1, 2, -1, -1)  # a frame fills a tubelet
+    x, grid = files.patches(encoder, "patch_embed.proj", still)
+    x = files.through(encoder, "blocks", x[0], files.HEADS, files.places(grid), "tile")[-1]
+    expected = torch.nn.functional.layer_norm(files.norm(encoder, "norm", x), (files.WIDTH,))
+    close(tokens[0, 0], expected)
+    actions, states = (normal_rows(seed) for seed in (1, 2))
+    next_frame = their_next_frame(narrow, tokens[0], actions, states, grid[1])
+    found = model.dynamics(tokens, actions[None], states[None], model.space).tokens_BTSD[0]
+    close(found, torch.nn.functional.layer_norm(next_frame, (files.WIDTH,)))
+    imagined = model.imagine(
+        tokens[:, :1], actions[None, :1], states[None, :1], lambda pose, change: pose + change
+    )
+    first = model.dynamics(tokens[:, :1], actions[None, :1], states[None, :1], model.space).tokens_BTSD
+    close(imagined.tokens_BHSD, first)
+    with pytest.raises(ValueError, match="give next_state"):
+        model.imagine(tokens[:, :1], actions[None], states[None, :1])
+    del checkpoint["predictor"]["module.backbone.predictor_norm.weight"]
+    with pytest.raises(ValueError, match=r"missing predictor\.predictor_norm\.weight"):
+        vjepa.load_action_model(saved(tmp_path, checkpoint))
+    with pytest.raises(ValueError, match=r"is V-JEPA 2's, which has no predictor of what actions do"):
+        vjepa.load_action_model(saved(tmp_path, files.vjepa2_file()))
+
+
+def normal_rows(seed):
+    return torch.randn(2, 7, generator=torch.Generator().manual_seed(seed))
 
 
 def test_ijepa(tmp_path):

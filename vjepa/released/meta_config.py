@@ -143,7 +143,7 @@ def _takes_predictor(
     """Whether this library has such a predictor; if not, its tensors are taken out."""
     reason = None
     if family == "vjepa2_ac":
-        reason = "it is conditioned on actions, which this library's is not"
+        reason = "it is conditioned on actions: vjepa.load_action_model gives the two together"
     if family == "vjepa2_1":
         _fold_modality(state, notes)
         levels, width = len(encoder["levels"]), encoder["width"]

@@ -1,0 +1,97 @@
+"""V-JEPA 2-AC: the authors' file as arguments and tensors of an `ActionModel`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vjepa.models.action_model import ActionModel
+from vjepa.released.containers import open_container
+from vjepa.released.families import TITLES, recognise
+from vjepa.released.mapping import Row, layer, layers, read_rows
+from vjepa.released.meta_config import meta_draft
+from vjepa.released.meta_layout import BLOCK
+from vjepa.released.shapes import count, needed
+
+SIZE, FRAMES, HEAD_WIDTH = 256, 8, 64  # as the authors trained; no shape tells them
+_UNUSED = "predictor.extrinsics_encoder."  # cameras, with which the released model was not trained
+
+
+def read_action_model(source: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a world model's folder would hold: its configuration and its tensors.
+
+    The frozen encoder is the file's target encoder where there is one, else its encoder: the same network in the authors'
+    training. Poses and their changes are taken as they are, so that there are no statistics.
+
+    Args:
+        source: ``.pt``.
+
+    Raises:
+        ValueError: it is damaged, is not V-JEPA 2-AC's, or has other tensors than that has; all of them are listed.
+    """
+    container = open_container(Path(source))
+    family, _ = recognise({name: tuple(value.shape) for name, value in container.state.items()})
+    if family != "vjepa2_ac":
+        raise ValueError(f"{source} is {TITLES[family]}'s, which has no predictor of what actions do")
+    state = {name: value for name, value in container.state.items() if not name.startswith(_UNUSED)}
+    draft = meta_draft(family, container)
+    network = "target_encoder" if "target_encoder" in draft.networks else "encoder"
+    config = {
+        "library": "vjepa",
+        "encoder": draft.config["encoder"],
+        "pixels": dict(container.pixels),
+        "size": [SIZE, SIZE],
+        "dynamics": _dynamics(state),
+        "pool": "none",
+        "normalised": True,
+        "window": FRAMES,
+        "trajectories": {"frames": FRAMES, "skip": 1, "combine": "sum"},
+    }
+    rows = list(_rows(network, config["encoder"]["depth"], config["dynamics"]["depth"]))
+    wanted = {name for row in rows for name in row.theirs}
+    others = ("encoder.", "target_encoder.")
+    kept = {name: value for name, value in state.items() if name in wanted or not name.startswith(others)}
+    tensors, problems = read_rows(rows, kept, _shapes(config))
+    if problems:
+        raise ValueError(
+            f"the weights in {source} are not all of {TITLES[family]}'s:\n  " + "\n  ".join(problems)
+        )
+    return config, tensors
+
+
+def _dynamics(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    width = len(needed(state, "predictor.predictor_embed.weight"))
+    return {
+        "width": width,
+        "depth": count(state, "predictor.predictor_blocks.{}.mlp.fc1.weight"),
+        "heads": max(width // HEAD_WIDTH, 1),
+        "action_size": needed(state, "predictor.action_encoder.weight").shape[1],
+        "state_size": needed(state, "predictor.state_encoder.weight").shape[1],
+        "conditioning": "tokens",
+        "rotary_layout": "tile",
+    }
+
+
+def _rows(network: str, depth: int, predictor_depth: int) -> Iterator[Row]:
+    yield from layer("encoder.patch_embed.proj", f"{network}.patch_embed.proj")
+    for number in range(depth):
+        yield from layers(f"encoder.transformer.blocks.{number}", f"{network}.blocks.{number}", BLOCK)
+    yield from layer("encoder.transformer.norm", f"{network}.norm")
+    theirs = "predictor.predictor"
+    yield from layer("dynamics.embed", f"{theirs}_embed")
+    yield from layer("dynamics.action_embed", "predictor.action_encoder")
+    yield from layer("dynamics.state_embed", "predictor.state_encoder")
+    for number in range(predictor_depth):
+        yield from layers(f"dynamics.blocks.{number}", f"{theirs}_blocks.{number}", BLOCK)
+    yield from layer("dynamics.norm", f"{theirs}_norm")
+    yield from layer("dynamics.proj", f"{theirs}_proj")
+
+
+def _shapes(config: Mapping[str, Any]) -> dict[str, torch.Size]:
+    arguments = {name: value for name, value in config.items() if name not in ("library", "trajectories")}
+    with torch.device("meta"):
+        return {name: value.shape for name, value in ActionModel(**arguments).state_dict().items()}
