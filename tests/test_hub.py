@@ -30,7 +30,25 @@ def test_a_card_says_what_the_model_is(run):
     assert head["pipeline_tag"] == "feature-extraction"
     assert "| linear probe, frozen | trained 86.3%, random 32.8%, chance 12.5% |" in card
     assert "| clips | 16 frames of 16 x 16 pixels |" in card
-    assert "| training data | clips.csv |" in card
+    assert "| training data | clips.csv?split=train |" in card
+
+
+@pytest.mark.parametrize(
+    ("train", "named"),
+    [
+        ("/home/someone/clips/", "clips"),
+        (["/home/someone/a.csv?split=train", "/home/someone/b/"], "a.csv?split=train, b"),
+        ("/home/someone/a.csv?file=/home/someone/x.mp4&split=1", "a.csv?file=x.mp4&split=1"),
+        ("clips.csv", "clips.csv"),
+    ],
+)
+def test_data_keeps_its_name(run, train, named):
+    config = json.loads((run / "model" / "config.json").read_text())
+    config["training"]["data"]["train"] = train
+    (run / "model" / "config.json").write_text(json.dumps(config))
+    card = hub.model_card(run, "mit")
+    assert f"| training data | {named} |" in card
+    assert "/home/someone" not in card
 
 
 def test_no_path_of_the_owner_s_machine_is_in_it(run):

@@ -9,6 +9,7 @@ huggingface_hub's PyTorchModelHubMixin is not used: what it saves it also loads,
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -76,7 +77,13 @@ def _names_alone(value: Any) -> Any:
         return {key: _names_alone(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_names_alone(item) for item in value]
-    return value.rsplit("/", 1)[-1] if isinstance(value, str) else value
+    return _name_alone(value) if isinstance(value, str) else value
+
+
+def _name_alone(source: str) -> str:
+    """``/data/clips/?split=train`` to ``clips?split=train``."""
+    path, mark, query = source.partition("?")
+    return path.rstrip("/").rsplit("/", 1)[-1] + mark + re.sub(r"=[^&]*/", "=", query)
 
 
 def _facts(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
@@ -89,7 +96,7 @@ def _facts(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
         facts["clips"] = f"{clip['num_frames']} frames of {clip['size'][0]} x {clip['size'][1]} pixels"
     data = config.get("training", {}).get("data", {})
     sources = data.get("train") if isinstance(data.get("train"), list) else [data.get("train")]
-    names = [source.partition("?")[0] for source in sources if source]
+    names = [source for source in sources if source]
     if names or data.get("synthetic"):
         facts["training data"] = ", ".join(names) or "rendered by the library"
     if "classes" in config:

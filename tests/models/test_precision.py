@@ -7,6 +7,10 @@ import torch
 
 from tests.inference.conftest import make_world
 from vjepa.inference.future import FuturePredictor
+from vjepa.layers.pixels import PixelNormalizer
+from vjepa.models.causal_stream import CausalStream
+from vjepa.models.classifier import Classifier, build_head
+from vjepa.models.encoder import VideoEncoder
 from vjepa.models.precision import reduce_precision
 
 
@@ -34,6 +38,42 @@ def test_answers_stay_nearly_the_same(kind, most):
         FuturePredictor(model).observe(video[:, :10]).predict().embeddings_BFhwY for model in (reduced, world)
     )
     assert 0 < (predicted - whole).norm() / whole.norm() < 3 * most
+
+
+@torch.no_grad()
+def test_other_ways_through_a_model_stay_nearly_the_same():
+    """Levels, a stream step by step, and a classifier: none of them passes the encoder's `forward`."""
+    torch.manual_seed(0)
+    encoder = VideoEncoder(width=24, depth=3, heads=2, tubelet=(2, 8, 8), causal=True, levels=(1, 2)).eval()
+    reduced = copy.deepcopy(encoder)
+    reduce_precision(torch.nn.ModuleDict({"encoder": reduced}), "bf16")
+    video = torch.randn(2, 3, 4, 16, 16)
+    streams = [CausalStream(network, 2) for network in (encoder, reduced)]
+    for start in (0, 2):
+        whole, narrow = (stream.step(video[:, :, start : start + 2]) for stream in streams)
+        assert narrow.dtype == torch.float32
+        assert 0 < (narrow - whole).norm() / whole.norm() < 0.03
+    levels = zip(
+        encoder.forward_intermediates(video, [0, 2]),
+        reduced.forward_intermediates(video, [0, 2]),
+        strict=True,
+    )
+    for whole, narrow in levels:
+        assert narrow.dtype == torch.float32
+        assert 0 < (narrow - whole).norm() / whole.norm() < 0.03
+    classifier = Classifier(
+        encoder,
+        build_head(width=24, num_classes=5, kind="attentive"),
+        PixelNormalizer([0.5] * 3, [0.25] * 3),
+        (0,),
+        True,
+    ).eval()
+    clip = torch.randint(0, 256, (2, 4, 3, 16, 16), dtype=torch.uint8)
+    whole = classifier.head(classifier.features(clip))
+    reduce_precision(classifier, "bf16")
+    narrow = classifier.head(classifier.features(clip))
+    assert narrow.dtype == torch.float32
+    assert (narrow - whole).abs().max() < 0.05
 
 
 def test_bfloat16_takes_half_the_memory():

@@ -52,4 +52,4 @@ class CausalStream:
             if str(number) in transformer.level_norms:
                 levels.append(transformer.level_norms[str(number)](tokens_BSD))
         self.seen += 1
-        return torch.cat([*levels, transformer.norm(tokens_BSD)], dim=-1)
+        return torch.cat([*levels, transformer.norm(tokens_BSD)], dim=-1).to(video_BCTHW.dtype)

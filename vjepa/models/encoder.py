@@ -112,7 +112,9 @@ class VideoEncoder(nn.Module):
         """
         tokens_BXD, in_front = self._embed(video_BCTHW, None)
         outputs = self.transformer.intermediates(tokens_BXD, self.grid_of(video_BCTHW), indices)
-        return [(self.transformer.norm(tokens) if norm else tokens)[:, in_front:] for tokens in outputs]
+        normed = [self.transformer.norm(tokens) if norm else tokens for tokens in outputs]
+        # Weights may be of a narrower type than what goes in and comes out (`vjepa.models.precision`).
+        return [tokens[:, in_front:].to(video_BCTHW.dtype) for tokens in normed]
 
     def _embed(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> tuple[Tensor, int]:
         """Tokens before the first block, and how many stand in front of those on the grid."""
