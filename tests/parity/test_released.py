@@ -116,14 +116,21 @@ def test_the_mask_token_of_vjepa2_is_one_that_was_trained(tmp_path):
     ] == [384, 384]
 
 
-def test_vjepa2_1(tmp_path):
+def stretched(grid):
+    """V-JEPA 2.1's places: rows and columns reach as far as those of 256 x 256 pixels, whatever the size."""
+    side = 256 // files.PATCH
+    return files.places(grid) * [1, (side - 1) / (grid[1] - 1), (side - 1) / (grid[2] - 1)]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 48)])
+def test_vjepa2_1(tmp_path, size):
     """Levels, an embedding of images, and a predictor of all levels that tells images from videos there."""
     checkpoint = files.vjepa2_1_file()
     world = vjepa.from_pretrained(saved(tmp_path, checkpoint))
-    state, video = files.plain(checkpoint["target_encoder"]), pixels()
+    state, video = files.plain(checkpoint["target_encoder"]), pixels(4, *size)
     for kind, name, clip in (("video", "patch_embed", video), ("img", "patch_embed_img", video[:, :, :1])):
         x, grid = files.patches(state, f"{name}.proj", clip)
-        place = files.places(grid)
+        place = stretched(grid)
         outputs = files.through(
             state, "blocks", x + state[f"{kind}_mod_embed"], files.HEADS, place, "interleave"
         )
@@ -134,7 +141,7 @@ def test_vjepa2_1(tmp_path):
     context, actual = predicted(world, video, token=2)
     x = files.linear(narrow, "predictor_embed.2", F.gelu(files.linear(narrow, "predictor_embed.0", context)))
     x = torch.cat([x, narrow["mask_tokens.2"][0].expand(len(TARGET), -1)]) + narrow["video_mod_embed"][0]
-    place = files.places((2, 4, 4))[[*CONTEXT, *TARGET]]
+    place = stretched((2, size[0] // 8, size[1] // 8))[[*CONTEXT, *TARGET]]
     x = files.norm(
         narrow, "predictor_norm", files.through(narrow, "predictor_blocks", x, 12, place, "interleave")[-1]
     )
@@ -159,7 +166,7 @@ def test_sizes_that_the_weights_were_not_trained_for_are_warned_of(tmp_path):
         UserWarning, match="for other sizes than trained the table of positions is computed anew"
     ):
         vjepa.from_pretrained(saved(tmp_path, files.vjepa_file()))
-    with pytest.warns(UserWarning, match="numbers are theirs at 256 x 256"):
+    with pytest.warns(UserWarning, match="stretched to the positions of 256 x 256 pixels, as the authors do"):
         vjepa.from_pretrained(saved(tmp_path, files.vjepa2_1_file()))
 
 

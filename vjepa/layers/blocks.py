@@ -33,6 +33,7 @@ class TokenTransformer(nn.Module):
         causal: a token attends to tokens of its own and of earlier time steps only.
         levels: numbers of the blocks whose outputs `forward` gives if asked to, each with a norm of its
             own, ascending; the last block must be among them. Empty for the last block alone.
+        trained_side: of `rotary_table`.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class TokenTransformer(nn.Module):
         drop_path: float = 0.0,
         causal: bool = False,
         levels: Sequence[int] = (),
+        trained_side: int | None = None,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -59,6 +61,7 @@ class TokenTransformer(nn.Module):
         self.head_width = width // heads
         self.positions = positions
         self.rotary_layout = rotary_layout
+        self.trained_side = trained_side
         self.causal = causal
         self.grad_checkpointing = False
         rates = cast(list[float], calculate_drop_path_rates(drop_path, depth))
@@ -110,7 +113,9 @@ class TokenTransformer(nn.Module):
         if self.positions != "rotary":
             table = _at(POSITION_TABLES[self.positions](grid, self.width, device), index_BK)
             return tokens_BXD + F.pad(table, (0, 0, in_front, 0)).to(tokens_BXD.dtype), None
-        table = rotary_table(grid, self.head_width, self.rotary_layout, device)
+        table = rotary_table(
+            grid, self.head_width, self.rotary_layout, device, trained_side=self.trained_side
+        )
         rope = table.unsqueeze(0) if index_BK is None else _at(table, index_BK)
         if in_front:
             cosine, sine = rope.chunk(2, dim=-1)  # angle 0: nothing turns

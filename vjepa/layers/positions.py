@@ -77,6 +77,7 @@ def rotary_table(
     layout: RotaryLayout = "interleave",
     device: torch.device | None = None,
     first_step: int = 0,
+    trained_side: int | None = None,
 ) -> Tensor:
     """3-D rotary table for `vjepa.layers.attention.rotate`: ``(N, 2 d)``, cosines, then signed sines.
 
@@ -88,7 +89,9 @@ def rotary_table(
     alone. ``"tile"`` repeats the list of angles as a whole, so the two values of a pair get different
     angles: not a rotation, but what the released V-JEPA 2 weights were trained with.
 
-    `first_step` is the number of the grid's first time step, in a stream.
+    `first_step` is the number of the grid's first time step, in a stream. With `trained_side`, rows and columns are stretched
+    or shrunk so that they reach from 0 to that side less one, whatever the grid: V-JEPA 2.1 (arXiv 2603.14482), trained with
+    256 x 256 pixels, sees other sizes so.
     """
     num_frequencies = (head_width // 3) // 2
     if num_frequencies == 0 or head_width % 2:
@@ -96,6 +99,9 @@ def rotary_table(
             f"a head of width {head_width} cannot hold 3-D rotary positions: give an even width of 6 or more"
         )
     coordinates_N3 = grid_coordinates(grid, device)
+    if trained_side is not None:
+        for axis, length in ((1, grid.h), (2, grid.w)):
+            coordinates_N3[:, axis] *= (trained_side - 1) / max(length - 1, 1)
     if first_step:
         # An hour is some 30,000 steps: in single precision neighbours would drift apart. Not all devices have doubles.
         coordinates_N3 = coordinates_N3.cpu().double()

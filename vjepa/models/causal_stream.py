@@ -44,7 +44,12 @@ class CausalStream:
         assert grid.t == 1, f"{grid.t} time steps were given at once"
         tokens_BSD = self.encoder.patch_embed(video_BCTHW)
         table = rotary_table(
-            grid, transformer.head_width, transformer.rotary_layout, tokens_BSD.device, self.seen
+            grid,
+            transformer.head_width,
+            transformer.rotary_layout,
+            tokens_BSD.device,
+            self.seen,
+            transformer.trained_side,
         )
         levels = []
         for number, (block, cache) in enumerate(zip(transformer.blocks, self.caches, strict=True)):

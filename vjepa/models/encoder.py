@@ -33,6 +33,7 @@ class VideoEncoder(nn.Module):
         image_tokenizer: single frames have a patch embedding of their own, one frame deep, and both kinds a
             learnt vector that tells them apart (V-JEPA 2.1, arXiv 2603.14482).
         levels: blocks whose outputs `forward` gives if asked to, ascending to the last (V-JEPA 2.1).
+        trained_side: rotary positions of rows and columns are stretched to a grid of so many (V-JEPA 2.1); None for no.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class VideoEncoder(nn.Module):
         class_token: bool = False,
         image_tokenizer: bool = False,
         levels: Sequence[int] = (),
+        trained_side: int | None = None,
     ) -> None:
         super().__init__()
         self.width = width
@@ -59,6 +61,7 @@ class VideoEncoder(nn.Module):
         self.transformer = TokenTransformer(
             width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio, positions=positions,
             rotary_layout=rotary_layout, drop_path=drop_path, causal=causal, levels=levels,
+            trained_side=trained_side,
         )  # fmt: skip
         self.image_embed = (
             TubeletEmbed(width, self.tubelet._replace(t=1), channels) if image_tokenizer else None

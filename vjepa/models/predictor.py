@@ -29,6 +29,7 @@ class Predictor(nn.Module):
         hidden_width: where given, context tokens enter through an MLP with so many hidden values instead of
             one matrix (V-JEPA 2.1, for tokens of several levels).
         predicts_context: it has a second output, at the context's own positions (V-JEPA 2.1).
+        trained_side: as of `VideoEncoder`.
         noise_width: where given, it takes noise vectors of so many numbers, and each gives another prediction.
     """
 
@@ -47,13 +48,14 @@ class Predictor(nn.Module):
         hidden_width: int | None = None,
         predicts_context: bool = False,
         noise_width: int | None = None,
+        trained_side: int | None = None,
     ) -> None:
         super().__init__()
         self.embed = _embedding(in_width, hidden_width, width)
         self.mask_tokens = nn.Parameter(torch.zeros(num_mask_tokens, width))
         self.transformer = TokenTransformer(
             width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio,
-            positions=positions, rotary_layout=rotary_layout,
+            positions=positions, rotary_layout=rotary_layout, trained_side=trained_side,
         )  # fmt: skip
         self.proj = nn.Linear(width, out_width)
         self.context_proj = nn.Linear(width, out_width) if predicts_context else None

@@ -114,11 +114,12 @@ def _image_and_levels(state: Mapping[str, Tensor], main: str, depth: int, notes:
             f"it has {norms} norms of levels and {depth} blocks: V-JEPA 2.1's levels are known for 12, 24, 40 and 48 blocks, "
             "four of each; of others it is not known which blocks they follow"
         )
+    patch = needed(state, f"{main}.patch_embed.proj.weight").shape[-1]
     notes.append(
-        "the authors stretch the positions of rows and columns to those of 256 x 256 pixels; this library does not, so that "
-        "numbers are theirs at 256 x 256 (16 x 16 tokens) alone, which config['clip'] asks for"
+        "rows and columns of other sizes are stretched to the positions of 256 x 256 pixels, as the authors do"
     )
     return {
+        "trained_side": 256 // patch,
         "image_tokenizer": f"{main}.patch_embed_img.proj.weight" in state,
         "levels": levels,
     }
@@ -205,6 +206,7 @@ def _predictor(
         "num_mask_tokens": count(state, "predictor.mask_tokens.{}") or 1,
         "positions": encoder["positions"],
         "rotary_layout": encoder.get("rotary_layout", "interleave"),
+        **({"trained_side": encoder["trained_side"]} if "trained_side" in encoder else {}),
         "predicts_context": f"{name}_proj_context.weight" in state,
     }
 
