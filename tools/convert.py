@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vjepa.released.meta_layout import to_meta
+from vjepa.released.preprocessing import transformers_preprocessor
 from vjepa.released.transformers_layout import to_transformers
 from vjepa.weights import from_pretrained, load_classifier, read_model_config, save_pretrained
 
@@ -97,6 +98,8 @@ def _convert(options: argparse.Namespace) -> int:
         output.mkdir(parents=True, exist_ok=True)
         save_file(state, output / "model.safetensors", metadata={"format": "pt"})
         (output / "config.json").write_text(json.dumps(description, indent=2) + "\n")
+        name, preprocessor = transformers_preprocessor(model.config, description["model_type"])
+        (output / name).write_text(json.dumps(preprocessor, indent=2) + "\n")
     print(f"wrote {output}")
     return _compare(model, output, by_transformers=options.to == "transformers")
 

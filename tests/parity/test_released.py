@@ -14,10 +14,13 @@ import vjepa
 from tests.parity import released_files as files
 from tests.parity.test_masked_autoencoders import plane_positions
 from tools.convert import main as convert
+from vjepa.data.transforms import clip_transform
+from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.world import WorldModel
 from vjepa.released import families
 from vjepa.released.families import recognise
 from vjepa.released.meta_layout import to_meta
+from vjepa.released.preprocessing import transformers_preprocessor
 from vjepa.released.reading import read_released
 from vjepa.released.transformers_layout import to_transformers
 from vjepa.weights import load_classifier
@@ -576,6 +579,32 @@ def test_convert(ours, tmp_path, layout, capsys):
     video = pixels()
     close(again.encoder(video), world.encoder(video))
     close(predicted(again, video, 1)[1], predicted(world, video, 1)[1])
+
+
+@pytest.mark.parametrize(
+    ("model_type", "whole"), [("vjepa2", False), ("videomae", False), ("videomae", True)]
+)
+def test_transformers_processors_prepare_clips_as_ours(tmp_path, model_type, whole):
+    """To the bit's width where nothing is resized; their resizing is other code, and differs by a few bytes."""
+    config = {**OURS, "clip": {"num_frames": 4, "size": [32, 32], "whole_frame": whole}}
+    name, content = transformers_preprocessor(config, model_type)
+    (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    video = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8) if whole else smooth_clip()
+    auto = "AutoVideoProcessor" if model_type == "vjepa2" else "AutoImageProcessor"
+    processor = getattr(transformers, auto).from_pretrained(tmp_path)
+    frames = list(video.permute(0, 2, 3, 1).numpy())
+    if model_type == "vjepa2":
+        theirs = processor(video, return_tensors="pt")["pixel_values_videos"][0]
+    else:
+        theirs = processor(frames, return_tensors="pt")["pixel_values"][0]
+    ours = PixelNormalizer(**OURS["pixels"])(clip_transform(32, whole)(video)[None])[0].transpose(0, 1)
+    torch.testing.assert_close(theirs, ours, atol=1e-5 if whole else 0.1, rtol=0)
+
+
+def smooth_clip():
+    across = torch.linspace(40, 200, 60).expand(4, 3, 48, 60)
+    return (across + torch.linspace(0, 50, 48)[:, None]).to(torch.uint8)
 
 
 @pytest.mark.parametrize("layout", ["ours", "transformers", "meta"])
