@@ -5,6 +5,7 @@ import json
 import os
 import warnings
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -716,6 +717,12 @@ def test_a_hostile_file_is_refused_and_not_run(tmp_path):
     with pytest.raises(ValueError, match=r"file.pt is refused: it wants \w+.system to be called"):
         vjepa.from_pretrained(path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_numbers_of_numpy_are_no_danger(tmp_path):
+    extra = {"loss": np.float64(0.5), "epoch": np.int64(7), "best": np.float32(1), "done": np.bool_(True)}
+    path = saved(tmp_path, {**files.vjepa2_file(), **extra})
+    assert vjepa.from_pretrained(path).encoder is not None
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy._core.multiarray import scalar
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -25,6 +27,15 @@ _NETWORKS = {
     "predictor": "predictor",
     "classifier": "classifier",
 }
+# Trainers of MAE and VideoMAE keep their arguments in the file, a plain record of values; and some a loss as numpy's number, under
+# the name that numpy 1 or numpy 2 gave to what makes it.
+_PLAIN: list[Any] = [
+    argparse.Namespace,
+    scalar,
+    (scalar, "numpy.core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?")),
+]
 _WHOLE = ("model", "module", "state_dict")
 _WRAPPERS = re.compile(r"^(?:module\.|backbone\.)+")
 _SHARDS = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -85,8 +96,7 @@ def _load(path: Path) -> dict[str, Any]:
                 f"{path} cannot be read: {error}; it may be cut short: fetch it again"
             ) from error
     try:
-        # Trainers of MAE and VideoMAE keep their arguments in the file: a plain record of values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(_PLAIN):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (
         pickle.UnpicklingError,
