@@ -85,6 +85,8 @@ def test_short_episodes_and_impossible_windows_are_refused():
         match=r"1 of 2 episodes are shorter than a window, which spans 9 frames \(3 with a skip of 4\)",
     ):
         TrajectoryDataset(make(), WindowConfig(frames=3, skip=4), lambda video: video)
+    with pytest.raises(ValueError, match="1 of 2 episodes are shorter than a window"):
+        action_statistics(make(), WindowConfig(frames=3, skip=4))
     with pytest.raises(ValueError, match="there are no episodes"):
         TrajectoryDataset([], WindowConfig(), lambda video: video)
     with pytest.raises(ValueError, match=r"window\.frames is 1"):

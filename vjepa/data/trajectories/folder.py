@@ -6,6 +6,7 @@ The file of actions has ``actions``, one row a frame, and may have ``states``. I
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -70,5 +71,5 @@ def _load_npz(path: Path) -> dict[str, Rows]:
         with np.load(path) as arrays:
             wanted = [name for name in ("actions", "states") if name in arrays.files]
             return {name: np.asarray(arrays[name], dtype=np.float32) for name in wanted}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} cannot be read as .npz ({error}): write it again") from error

@@ -55,11 +55,25 @@ class Table:
 
     def rows(self, name: str) -> Rows:
         """A column of lists, or of numbers, as float32 ``(T, X)``; ValueError where rows differ in length or are missing."""
-        values = self.values(name)
-        try:
-            array = np.asarray(values, dtype=np.float32)
-        except (TypeError, ValueError) as error:
+        from pyarrow import compute, types
+
+        # Whole arrays, not Python's lists: files of LeRobot's version 3 have a million rows.
+        column = self._table.column(name).combine_chunks()
+        count = len(column)
+        if not count:
+            raise ValueError(f"{self.path}: '{name}' has no rows: give one a frame, or leave the file out")
+        whole = True
+        while (
+            types.is_list(column.type)
+            or types.is_large_list(column.type)
+            or types.is_fixed_size_list(column.type)
+        ):
+            whole = whole and not column.null_count and len(compute.list_value_length(column).unique()) == 1
+            column = column.flatten()
+        numbers = (types.is_floating, types.is_integer, types.is_boolean)
+        if not whole or column.null_count or not any(is_kind(column.type) for is_kind in numbers):
             raise ValueError(
                 f"{self.path}: the rows of '{name}' are not lists of one length of numbers: give every frame as many"
-            ) from error
-        return array.reshape(len(values), -1)
+            )
+        found: Rows = column.to_numpy(zero_copy_only=False).astype(np.float32)
+        return found.reshape(count, -1)

@@ -98,13 +98,7 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
         self, episodes: Sequence[Episode], window: WindowConfig, transform: Callable[[Tensor], Tensor]
     ) -> None:
         check_alike(episodes)
-        short = [episode for episode in episodes if len(episode) < window.span]
-        if short:
-            raise ValueError(
-                f"{len(short)} of {len(episodes)} episodes are shorter than a window, which spans {window.span} frames "
-                f"({window.frames} with a skip of {window.skip}); {short[0].frames.path} has {len(short[0])}: shorten the window, "
-                "or leave them out"
-            )
+        check_long(episodes, window)
         self.episodes = list(episodes)
         self.window = window
         self.transform = transform
@@ -144,6 +138,17 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
         )
 
 
+def check_long(episodes: Sequence[Episode], window: WindowConfig) -> None:
+    """ValueError where episodes are shorter than a window."""
+    short = [episode for episode in episodes if len(episode) < window.span]
+    if short:
+        raise ValueError(
+            f"{len(short)} of {len(episodes)} episodes are shorter than a window, which spans {window.span} frames "
+            f"({window.frames} with a skip of {window.skip}); {short[0].frames.path} has {len(short[0])}: shorten the window, "
+            "or leave them out"
+        )
+
+
 def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch:
     """Samples of one kind as a batch."""
     states = [sample.states_TQ for sample in samples if sample.states_TQ is not None]
@@ -160,8 +165,9 @@ def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch
 def action_statistics(episodes: Sequence[Episode], window: WindowConfig) -> dict[str, list[float]]:
     """Mean and deviation of combined actions, and of states where there are any: what an `ActionModel` standardises by.
 
-    Numbers that never change keep their scale: a deviation of 0 becomes 1.
+    Numbers that never change keep their scale: a deviation of 0 becomes 1. ValueError where an episode is shorter than a window.
     """
+    check_long(episodes, window)
     actions = np.concatenate([_all_combined(episode.actions_TA, window) for episode in episodes])
     found = {"action": actions}
     if episodes[0].states_TQ is not None:

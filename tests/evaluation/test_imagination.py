@@ -1,0 +1,82 @@
+"""Figures of imagined steps: a model that knows everything, one that knows nothing, one that does not listen."""
+
+import numpy as np
+import pytest
+import torch
+
+from vjepa.data.trajectories.episode import Episode
+from vjepa.data.trajectories.windows import WindowConfig
+from vjepa.evaluation.imagination import measure_imagination
+from vjepa.evaluation.imagination_picture import energy_landscape
+from vjepa.models.action_model import Imagined
+
+
+class Places:
+    """Frames whose pixels are the place of a walker, 100 steps to either side."""
+
+    path = "walk"
+
+    def __init__(self, place_TQ):
+        self.place_TQ = place_TQ
+
+    def read(self, index_K):
+        frames = torch.from_numpy(128 + 100 * self.place_TQ[index_K]).round().to(torch.uint8)
+        return frames[:, :, None, None].expand(-1, -1, 4, 4)
+
+
+def walks(count=40, length=12, seed=0):
+    rng = np.random.default_rng(seed)
+    episodes = []
+    for _ in range(count):
+        actions = rng.uniform(-0.1, 0.1, (length, 3)).astype(np.float32)
+        places = np.cumsum(np.concatenate([rng.uniform(-0.3, 0.3, (1, 3)), actions[:-1]]), axis=0).clip(-1, 1)
+        episodes.append(Episode(Places(places), actions, places.astype(np.float32)))
+    return episodes
+
+
+class Walker(torch.nn.Module):
+    """Embeds a frame as its place, and adds a share of each action."""
+
+    window = 1
+
+    def __init__(self, listens=1.0):
+        super().__init__()
+        self.listens = listens
+        self.nothing = torch.nn.Parameter(torch.zeros(1))
+        self.dynamics = type("Sizes", (), {"state_size": 0})()
+
+    def encode(self, video_BTCHW):
+        return ((video_BTCHW[..., 0, 0].float() - 128) / 100).unsqueeze(2)
+
+    def imagine(self, tokens, actions, states=None, next_state=None):
+        moved = self.listens * actions[:, tokens.shape[1] - 1 :].cumsum(dim=1)
+        return Imagined(tokens[:, -1:] + moved.unsqueeze(2), None)
+
+
+def figures(model):
+    return measure_imagination(model, walks(), WindowConfig(frames=6), lambda video: video)
+
+
+def test_a_model_that_knows_is_told_from_one_that_does_not():
+    knows, deaf = figures(Walker()), figures(Walker(listens=0.0))
+    assert knows.windows == 280
+    assert max(knows.error) < 0.01
+    assert min(knows.permuted_error) > 10 * max(knows.error)
+    assert deaf.error == pytest.approx(deaf.copy_error)
+    assert deaf.error == pytest.approx(deaf.permuted_error)
+    assert knows.copy_error == pytest.approx(deaf.copy_error)
+    assert sorted(deaf.error) == deaf.error  # the further ahead, the worse
+    assert min(knows.state_r2) > 0.98
+    assert min(knows.true_state_r2) > 0.98
+    assert deaf.state_r2[-1] < deaf.state_r2[0] < knows.state_r2[0]
+    assert "other actions" in knows.table()
+    assert set(knows.as_dict()) >= {"error", "permuted_error", "state_r2"}
+
+
+def test_energy_is_least_at_the_action_that_was_taken():
+    start, taken = torch.zeros(1, 1, 3), torch.tensor([0.05, -0.03, 0.02])
+    grid = torch.cartesian_prod(*[torch.linspace(-0.1, 0.1, 21)] * 2)
+    actions = torch.cat([grid, taken[2:].expand(len(grid), 1)], dim=1)
+    energy = energy_landscape(Walker(), start, (start[0] + taken), actions)
+    torch.testing.assert_close(actions[energy.argmin()], taken, atol=1e-4, rtol=0)
+    assert energy.shape == (441,)
