@@ -278,7 +278,7 @@ def test_flat_hdf5_that_cannot_be_used_is_named(tmp_path):
         facts.set_filter(300, h5py.h5z.FLAG_OPTIONAL)  # a number that no filter has
         space = h5py.h5s.create_simple(pixels.shape)
         h5py.h5d.create(file.id, b"pixels", h5py.h5t.NATIVE_UINT8, space, facts)
-    with pytest.raises(ValueError, match="pixels is compressed by filter 300.*pip install hdf5plugin"):
+    with pytest.raises(ValueError, match=r"pixels is compressed by filter 300.*pip install hdf5plugin"):
         read_episodes(str(path))
 
 
@@ -292,7 +292,7 @@ def test_hdf5_that_cannot_be_used_is_named(tmp_path):
         read_episodes(str(path))
     with h5py.File(path, "a") as file:
         del file["data/demo_1/obs/wrist_image"], file["data/demo_1/obs/joints"]
-    with pytest.raises(ValueError, match="states of 1, .* of 3 and 2: give episodes of one kind"):
+    with pytest.raises(ValueError, match=r"states of 1, .* of 3 and 2: give episodes of one kind"):
         check_alike(read_episodes(str(path), states=True))
     with h5py.File(path, "a") as file:
         del file["data/demo_1/obs"]

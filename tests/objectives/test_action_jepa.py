@@ -85,6 +85,13 @@ def test_what_an_encoder_that_learns_is_asked_for():
         assert parameter.grad.abs().sum() > 0 or name.startswith("model.dynamics.state_proj"), name
 
 
+def test_actions_may_be_read_from_the_change_alone():
+    z, a = torch.randn(2, 4, 2, 3), torch.randn(2, 3, A)
+    inverse = InverseDynamics(6, A, "change")
+    change = (z[:, 1:] - z[:, :-1]).flatten(2)
+    torch.testing.assert_close(inverse(z, a), F.mse_loss(change @ inverse.net.weight.T + inverse.net.bias, a))
+
+
 def test_a_frozen_encoder_gets_no_gradient_and_drops_nothing():
     objective = ActionJEPA(model=make_model(window=8), frozen=True, rollout=RollOut(2, True)).train()
     objective(batch())["loss"].backward()

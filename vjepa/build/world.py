@@ -142,7 +142,10 @@ def build_objective(config: WorldConfig, arguments: dict[str, Any]) -> ActionJEP
         world = from_pretrained(config.init, config.which)
         model.encoder.load_state_dict(world.encoder.state_dict())
     places = model.space[0] * model.space[1]
-    inverse = InverseDynamics(places * model.width, model.dynamics.action_size) if objective.inverse else None
+    inverse = None
+    if objective.inverse:
+        numbers = model.dynamics.action_size
+        inverse = InverseDynamics(places * model.width, numbers, objective.inverse_source)
     rollout = objective.rollout
     return ActionJEPA(
         model=model,

@@ -11,6 +11,7 @@ from vjepa.environments.make import WorldName
 from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.models.action_model import Pool
 from vjepa.models.action_predictor import Conditioning
+from vjepa.objectives.action_jepa import InverseSource
 from vjepa.objectives.distances import DistanceName
 from vjepa.planning.cem import CEM
 from vjepa.planning.gradient import GradientPlanner
@@ -145,6 +146,7 @@ class ActionObjectiveConfig:
         vicreg: its numbers (`vicreg`).
         smoothness: weight of the squared change of an embedding from frame to frame.
         inverse: weight of predicting the action between two frames from their embeddings.
+        inverse_source: `pair`, from both through a hidden layer; `change`, from their difference through one matrix.
     """
 
     distance: DistanceName = "l2"
@@ -154,6 +156,7 @@ class ActionObjectiveConfig:
     vicreg: VICRegConfig = field(default_factory=VICRegConfig)
     smoothness: float = 0.0
     inverse: float = 0.0
+    inverse_source: InverseSource = "pair"
 
     def __post_init__(self) -> None:
         if self.smoothness < 0 or self.inverse < 0:

@@ -7,7 +7,7 @@ between them, A numbers of an action, Q numbers of a state, H imagined frames.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from vjepa.batch import TrajectoryBatch
 from vjepa.models.action_model import ActionModel
 from vjepa.objectives.distances import DISTANCES, DistanceName
 from vjepa.objectives.regularizers import Regularizer
+
+InverseSource = Literal["pair", "change"]
 
 
 class RollOut(NamedTuple):
@@ -37,18 +39,28 @@ class InverseDynamics(nn.Module):
     Args:
         in_width: of a frame's tokens side by side.
         action_size: A.
+        source: `pair`, both frames through a hidden layer (PLDM, EB-JEPA); `change`, their difference through one matrix: what
+            actions do to the world they then do to the embedding along straight lines, so that distances in it are of use
+            from afar.
         hidden: width of the hidden layer.
     """
 
-    def __init__(self, in_width: int, action_size: int, hidden: int = 256) -> None:
+    def __init__(
+        self, in_width: int, action_size: int, source: InverseSource = "pair", hidden: int = 256
+    ) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(2 * in_width, hidden), nn.GELU(), nn.Linear(hidden, action_size))
+        self.source = source
+        if source == "change":
+            self.net: nn.Module = nn.Linear(in_width, action_size)
+        else:
+            first = nn.Linear(2 * in_width, hidden)
+            self.net = nn.Sequential(first, nn.GELU(), nn.Linear(hidden, action_size))
 
     def forward(self, tokens_BTSD: Tensor, actions_BXA: Tensor) -> Tensor:
         """Mean squared error of the standardised actions."""
-        frames_BTX = tokens_BTSD.flatten(2)
-        found_BXA = self.net(torch.cat([frames_BTX[:, :-1], frames_BTX[:, 1:]], dim=-1))
-        return F.mse_loss(found_BXA.float(), actions_BXA.float())
+        before, after = tokens_BTSD.flatten(2)[:, :-1], tokens_BTSD.flatten(2)[:, 1:]
+        seen = after - before if self.source == "change" else torch.cat([before, after], dim=-1)
+        return F.mse_loss(self.net(seen).float(), actions_BXA.float())
 
 
 class ActionJEPA(nn.Module):
