@@ -84,7 +84,7 @@ def test_a_shipped_configuration_is_whole(path, tmp_path):
 @pytest.mark.parametrize("path", sorted(WORLDS.glob("*.yaml")), ids=name_of)
 def test_a_shipped_world_model_is_whole(path, tmp_path):
     pytest.importorskip("gymnasium")
-    given = ["--config", str(path)]
+    given = layers_of(path)
     assert is_world_config(given)
     train = re.search(r"--data\.train (\S+)", path.read_text())
     given += ["--data.train", train.group(1)] if train else []

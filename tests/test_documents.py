@@ -17,11 +17,12 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 import vjepa
 from vjepa.comparison.cells import all_cells
 from vjepa.comparison.config import read_comparison
-from vjepa.config import read_config
+from vjepa.config import WorldConfig, is_world_config, read_config, read_tree
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.data.synthetic import WorldSettings, write_videos
 from vjepa.training.pretrain import pretrain
 from vjepa.training.run_folder import RunFolder
+from vjepa.training.world import train_world
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "vjepa" / "README.md", *sorted((ROOT / "configs").rglob("*.md"))]
@@ -31,6 +32,14 @@ SHORT_RUN = [
     *("--config", "configs/debug.yaml", "--output_dir=runs/debug"),
     *("--optim.steps=2", "--optim.warmup_steps=1", "--data.workers=0"),
     *("--data.synthetic.num_train=16", "--data.synthetic.num_test=16"),
+    *("--train.trackers=[]", "--train.device=cpu", "--train.threads=1"),
+]
+
+
+SHORT_WORLD = [
+    *("--config", "configs/world/two_rooms.yaml"),
+    *("--optim.steps=2", "--optim.warmup_steps=1", "--optim.batch_size=4", "--data.workers=0"),
+    *("--data.collect.episodes=2", "--data.collect.test_episodes=0"),
     *("--train.trackers=[]", "--train.device=cpu", "--train.threads=1"),
 ]
 
@@ -67,6 +76,8 @@ def furnished(tmp_path_factory):
         pretrain(read_config(SHORT_RUN))
         shutil.copytree("runs/debug", "runs/quickstart")
         shutil.rmtree("runs/debug/videos")  # made with other settings than the documents'
+        fresh_accelerate()
+        train_world(read_tree(SHORT_WORLD, WorldConfig))
         fresh_accelerate()
     finally:
         os.chdir(before)
@@ -179,6 +190,7 @@ def test_the_commands_of_a_document_are_understood(path, furnished, monkeypatch)
         assert (ROOT / program).is_file(), command
         arguments = command[command.index(program) + 1 :]
         if program == "tools/pretrain.py":
-            read_config([word for word in arguments if word != "--print_config"])
+            given = [word for word in arguments if word != "--print_config"]
+            read_tree(given, WorldConfig) if is_world_config(given) else read_config(given)
         if program == "tools/compare.py":
             assert all_cells(read_comparison(arguments))

@@ -11,6 +11,7 @@ from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.synthetic.write import encode_video
 from vjepa.data.trajectories.episode import check_alike
 from vjepa.data.trajectories.open import read_episodes
+from vjepa.data.trajectories.tables import Table
 
 LENGTHS = (7, 5, 9)
 
@@ -368,9 +369,21 @@ def test_tables_that_cannot_be_used_are_named(tmp_path):
 
 def test_columns_of_numbers_and_of_lists_in_lists_are_rows(tmp_path):
     write_table(tmp_path / "t.parquet", plain=[1, 2, 3], deep=[[[1.5, 2], [3, 4]]] * 3)
-    from vjepa.data.trajectories.tables import Table
-
     table = Table(tmp_path / "t.parquet")
     np.testing.assert_array_equal(table.rows("plain"), [[1], [2], [3]])
     np.testing.assert_array_equal(table.rows("deep"), [[1.5, 2, 3, 4]] * 3)
     assert table.rows("deep").dtype == np.float32
+
+
+def test_columns_of_lists_of_a_fixed_size_are_rows(tmp_path):
+    """What LeRobot writes."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table as write
+
+    path, pairs = tmp_path / "t.parquet", pyarrow.list_(pyarrow.float32(), 2)
+    write(pyarrow.table({"a": pyarrow.array([[1.0, 2.0], [3.0, 4.0]], pairs)}), path)
+    np.testing.assert_array_equal(Table(path).rows("a"), [[1, 2], [3, 4]])
+    for missing in ([[1.0, 2.0], None], [None, None]):
+        write(pyarrow.table({"a": pyarrow.array(missing, pairs)}), path)
+        with pytest.raises(ValueError, match="rows of 'a' are not lists of one length"):
+            Table(path).rows("a")

@@ -39,17 +39,16 @@ class Episodes(NamedTuple):
     test: list[Episode]
 
 
-def collect_episodes(config: CollectConfig, size: int, say: Callable[[str], None]) -> tuple[str, str]:
-    """Write the episodes of both parts; what is there already is kept. Their folders."""
-    parts = (("train", config.episodes, 2 * config.seed), ("test", config.test_episodes, 2 * config.seed + 1))
-    folders = []
-    for part, count, seed in parts:
-        folder = Path(config.folder) / part
+def collect_episodes(config: CollectConfig, size: int, say: Callable[[str], None]) -> None:
+    """Write the episodes of both parts; what is there already is kept."""
+    counts = (config.episodes, config.test_episodes)
+    for part, (folder, count) in enumerate(zip(collected_folders(config), counts, strict=True)):
+        if not count:
+            continue
         say(f"{config.world}: {count} episodes to {folder}")
         world = make_world(config.world, COPIES, size, config.steps, ends=False, anywhere=True)
-        collect(folder, world, POLICIES[config.policy], episodes=count, steps=config.steps, seed=seed)
-        folders.append(str(folder))
-    return folders[0], folders[1]
+        policy, seed = POLICIES[config.policy], 2 * config.seed + part
+        collect(folder, world, policy, episodes=count, steps=config.steps, seed=seed)
 
 
 def read_parts(config: WorldConfig, say: Callable[[str], None]) -> Episodes:
@@ -62,6 +61,7 @@ def read_parts(config: WorldConfig, say: Callable[[str], None]) -> Episodes:
     train, test = data.train, data.test
     if data.collect is not None:
         train, test = collected_folders(data.collect)
+        test = test if data.collect.test_episodes else None
     reading = {
         "reader": data.reader,
         "cache_dir": data.cache_dir,

@@ -26,7 +26,7 @@ class CollectConfig:
         world: its name.
         folder: where the .mp4 files and actions go; made once, then reused.
         episodes: to train on.
-        test_episodes: never trained on, for the figures at the end.
+        test_episodes: never trained on, for the figures at the end; 0 for no figures.
         steps: frames of an episode.
         policy: `random`, a walk whose direction lasts; `scripted`, noisy ways to goals; `mixed`, half of each.
         seed: of the episodes.
