@@ -223,17 +223,18 @@ def labelled_batches(
     config: FinetuneConfig,
     dataset: Any,
     collate: Any,
-    steps: range,
     *,
     micro_batch: int,
     rank: int,
     world: int,
+    first_step: int,
+    last_step: int,
     **loader: Any,
 ) -> DataLoader[LabelledBatch]:
-    """This process's micro-batches of some steps, the rows of a dataset in an order of their own every epoch."""
+    """This process's micro-batches from `first_step` to `last_step`, the rows of a dataset in an order of their own every epoch."""
     sampler = StepBatches(
         SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,
-        micro_batch=micro_batch, rank=rank, world=world, first_step=steps.start, last_step=steps.stop,
+        micro_batch=micro_batch, rank=rank, world=world, first_step=first_step, last_step=last_step,
     )  # fmt: skip
     return step_loader(dataset, collate, sampler, config.data.workers, **loader)
 

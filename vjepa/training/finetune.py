@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import gather_object, set_seed
 from torch import Tensor
 
-from vjepa.batch import LabelledBatch
 from vjepa.build import finetuning as build
 from vjepa.build.finetuning import LabelledParts
 from vjepa.config import FinetuneConfig
@@ -23,13 +22,11 @@ from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import HeadGrid, TokenClassifier
 from vjepa.models.lora import merge_lora
 from vjepa.objectives.classification import Classification
-from vjepa.training.launch import start, start_trackers
+from vjepa.training.fit import finish, fit, part
+from vjepa.training.launch import start
 from vjepa.training.material import Material, prepare_material
 from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
 from vjepa.training.run_folder import RunFolder
-from vjepa.training.stop import leave_signals_to_parent
-from vjepa.training.trainer import Trainer
-from vjepa.training.unreadable import UnreadableVideos
 from vjepa.weights import save_pretrained
 
 
@@ -75,10 +72,8 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
     if accelerator.is_main_process:
         _save_model(config, parts, classifier, network, folder)
         summary = _summary(config, parts, choice, test, folder, time.perf_counter() - started)
-    accelerator.wait_for_everyone()
-    for tracker in accelerator.trackers:
-        tracker.finish()
-    PartialState().destroy_process_group()
+    finish(accelerator)
+    part()
     return summary
 
 
@@ -109,29 +104,10 @@ def _train(
     else:
         optimizer = build_optimizer(network, optim)
     accelerator.print(_outline(config, parts, objective, optim.steps, accelerator))
-    # From here on each process has random numbers of its own (drop path), the networks being equal.
-    set_seed(config.seed, device_specific=True)
-
-    def batches(first_step: int) -> Iterable[LabelledBatch]:
-        world, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
-        return build.labelled_batches(
-            config, material.train, material.collate, range(first_step, optim.steps),
-            micro_batch=config.optim.batch_size // world // pieces, rank=accelerator.process_index, world=world,
-            pin_memory=accelerator.device.type == "cuda", worker_init_fn=leave_signals_to_parent,
-        )  # fmt: skip
-
-    prepared, optimizer = accelerator.prepare(objective, optimizer)
-    start_trackers(accelerator, config, config.output_dir)
-    Trainer(
-        accelerator=accelerator,
-        objective=prepared,
-        optimizer=optimizer,
-        batches=batches,
-        unreadable=UnreadableVideos(len(parts.train), config.data.max_unreadable, accelerator.print),
-        folder=folder,
-        optim=optim,
-        train=config.train,
-    ).fit()
+    batches = partial(build.labelled_batches, config, material.train, material.collate, last_step=optim.steps)
+    prepared = fit(
+        config, accelerator, folder, objective, optimizer, batches, optim=optim, num_sources=len(parts.train)
+    )
     return cast(Classification, accelerator.unwrap_model(prepared))
 
 

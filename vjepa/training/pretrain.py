@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from vjepa import build
-from vjepa.batch import Batch
 from vjepa.config import Config
 from vjepa.evaluation.report import draw_report, summary_table
 from vjepa.objectives.jepa import JEPA
-from vjepa.training.launch import start, start_trackers
+from vjepa.training.fit import finish, fit, part
+from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import describe_run
 from vjepa.training.probe import probe_encoders
 from vjepa.training.run_folder import RunFolder
-from vjepa.training.stop import leave_signals_to_parent
-from vjepa.training.trainer import Trainer
-from vjepa.training.unreadable import UnreadableVideos
 from vjepa.weights import save_pretrained
 
 BuildObjective = Callable[[Config], nn.Module]
@@ -45,7 +43,7 @@ def pretrain(config: Config, build_objective: BuildObjective | None = None) -> d
     if config.objective.trains_teacher and build_objective is None:
         _run(build.teacher_config(config), None)
     summary = _run(config, build_objective)
-    PartialState().destroy_process_group()
+    part()
     return summary
 
 
@@ -67,30 +65,10 @@ def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, An
     with torch.device("meta"):
         outline = (build_objective or build.build_objective)(config)
     say(describe_run(config, outline, sources.num_rows, accelerator))
-    # From here on each process has random numbers of its own (drop path), the networks being equal.
-    set_seed(config.seed, device_specific=True)
-
-    def batches(first_step: int) -> Iterable[Batch]:
-        world, parts = accelerator.num_processes, accelerator.gradient_accumulation_steps
-        return build.build_batches(
-            config, sources, micro_batch=config.optim.batch_size // world // parts,
-            rank=accelerator.process_index, world=world, first_step=first_step,
-            pin_memory=accelerator.device.type == "cuda", worker_init_fn=leave_signals_to_parent,
-        )  # fmt: skip
-
-    prepared, optimizer = accelerator.prepare(objective, build_optimizer(objective, config.optim))
-    start_trackers(accelerator, config, config.output_dir)
-    trainer = Trainer(
-        accelerator=accelerator,
-        objective=prepared,
-        optimizer=optimizer,
-        batches=batches,
-        unreadable=UnreadableVideos(sources.num_rows, config.data.max_unreadable, say),
-        folder=folder,
-        optim=config.optim,
-        train=config.train,
-    )
-    trainer.fit()
+    prepared = fit(
+        config, accelerator, folder, objective, build_optimizer(objective, config.optim),
+        partial(build.build_batches, config, sources), optim=config.optim, num_sources=sources.num_rows,
+    )  # fmt: skip
     own = build_objective is not None
     return _finish(config, accelerator, _model(config, accelerator, prepared, own), folder, started)
 
@@ -159,9 +137,7 @@ def _finish(
         folder.write_summary(summary)
         draw_report(records, summary, folder.picture)
         print(summary_table(summary, folder.path))
-    accelerator.wait_for_everyone()
-    for tracker in accelerator.trackers:
-        tracker.finish()
+    finish(accelerator)
     return summary
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from vjepa.batch import TrajectoryBatch
 from vjepa.build import world as build
 from vjepa.config import WorldConfig
 from vjepa.data.trajectories.episode import Episode
@@ -19,12 +19,10 @@ from vjepa.evaluation.imagination import ImaginationReport, measure_imagination
 from vjepa.evaluation.imagination_picture import draw_imagination
 from vjepa.models.action_model import ActionModel
 from vjepa.objectives.action_jepa import ActionJEPA
-from vjepa.training.launch import start, start_trackers
+from vjepa.training.fit import finish, fit, part
+from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.run_folder import RunFolder
-from vjepa.training.stop import leave_signals_to_parent
-from vjepa.training.trainer import Trainer
-from vjepa.training.unreadable import UnreadableVideos
 from vjepa.weights import save_pretrained
 
 
@@ -60,10 +58,8 @@ def train_world(config: WorldConfig) -> dict[str, Any]:
             shown = TrajectoryDataset(parts.test, config.data.window, transform)
             draw_imagination(model, shown, folder.path / "imagination.png", config.seed)
         summary = _summary(config, report, folder, time.perf_counter() - started)
-    accelerator.wait_for_everyone()
-    for tracker in accelerator.trackers:
-        tracker.finish()
-    PartialState().destroy_process_group()
+    finish(accelerator)
+    part()
     return summary
 
 
@@ -96,29 +92,10 @@ def _train(
 ) -> ActionJEPA:
     """Take the objective through the steps."""
     accelerator.print(_outline(config, objective, accelerator))
-    # From here on each process has random numbers of its own (drop path), the networks being equal.
-    set_seed(config.seed, device_specific=True)
-
-    def batches(first_step: int) -> Iterable[TrajectoryBatch]:
-        world, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
-        return build.trajectory_batches(
-            config, episodes, micro_batch=config.optim.batch_size // world // pieces,
-            rank=accelerator.process_index, world=world, first_step=first_step,
-            pin_memory=accelerator.device.type == "cuda", worker_init_fn=leave_signals_to_parent,
-        )  # fmt: skip
-
-    prepared, optimizer = accelerator.prepare(objective, build_optimizer(objective, config.optim))
-    start_trackers(accelerator, config, config.output_dir)
-    Trainer(
-        accelerator=accelerator,
-        objective=prepared,
-        optimizer=optimizer,
-        batches=batches,
-        unreadable=UnreadableVideos(len(episodes), config.data.max_unreadable, accelerator.print),
-        folder=folder,
-        optim=config.optim,
-        train=config.train,
-    ).fit()
+    prepared = fit(
+        config, accelerator, folder, objective, build_optimizer(objective, config.optim),
+        partial(build.trajectory_batches, config, episodes), optim=config.optim, num_sources=len(episodes),
+    )  # fmt: skip
     trained: ActionJEPA = accelerator.unwrap_model(prepared)
     return trained
 

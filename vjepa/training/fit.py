@@ -1,0 +1,95 @@
+"""Take an objective through its steps: what runs of every kind share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import set_seed
+from torch import nn
+
+from vjepa.config import OptimConfig, TrainConfig
+from vjepa.training.launch import start_trackers
+from vjepa.training.run_folder import RunFolder
+from vjepa.training.stop import leave_signals_to_parent
+from vjepa.training.trainer import Trainer
+from vjepa.training.unreadable import UnreadableVideos
+
+
+class RunConfig(Protocol):
+    """What configurations of all kinds have."""
+
+    @property
+    def output_dir(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def data(self) -> Any: ...
+
+    @property
+    def train(self) -> TrainConfig: ...
+
+
+def fit(
+    config: RunConfig,
+    accelerator: Accelerator,
+    folder: RunFolder,
+    objective: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    load: Callable[..., Iterable[Any]],
+    *,
+    optim: OptimConfig,
+    num_sources: int,
+) -> nn.Module:
+    """Train to the last step, from the latest checkpoint if there is one; the objective as the accelerator wrapped it.
+
+    Args:
+        config: of the run; written to its trackers.
+        accelerator, folder: of the run.
+        objective, optimizer: as built, the networks being equal on all processes.
+        load: this process's micro-batches, asked for by ``first_step``, ``micro_batch``, ``rank``, ``world`` and arguments
+            of torch's DataLoader.
+        optim: steps and schedules.
+        num_sources: videos or episodes, a share of which may be unreadable.
+    """
+    # From here on each process has random numbers of its own (drop path).
+    set_seed(config.seed, device_specific=True)
+    world, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
+
+    def batches(first_step: int) -> Iterable[Any]:
+        return load(
+            first_step=first_step, micro_batch=optim.batch_size // world // pieces,
+            rank=accelerator.process_index, world=world,
+            pin_memory=accelerator.device.type == "cuda", worker_init_fn=leave_signals_to_parent,
+        )  # fmt: skip
+
+    prepared, optimizer = accelerator.prepare(objective, optimizer)
+    start_trackers(accelerator, config, config.output_dir)
+    Trainer(
+        accelerator=accelerator,
+        objective=prepared,
+        optimizer=optimizer,
+        batches=batches,
+        unreadable=UnreadableVideos(num_sources, config.data.max_unreadable, accelerator.print),
+        folder=folder,
+        optim=optim,
+        train=config.train,
+    ).fit()
+    wrapped: nn.Module = prepared
+    return wrapped
+
+
+def finish(accelerator: Accelerator) -> None:
+    """Wait for all processes, and let trackers end."""
+    accelerator.wait_for_everyone()
+    for tracker in accelerator.trackers:
+        tracker.finish()
+
+
+def part() -> None:
+    """Leave the group of processes; the last thing that a run does."""
+    PartialState().destroy_process_group()
