@@ -6,6 +6,7 @@ import torch
 
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import WindowConfig
+from vjepa.evaluation import frame_decoder
 from vjepa.evaluation.imagination import measure_imagination
 from vjepa.evaluation.imagination_picture import energy_landscape
 from vjepa.models.action_model import Imagined
@@ -80,3 +81,41 @@ def test_energy_is_least_at_the_action_that_was_taken():
     energy = energy_landscape(Walker(), start, (start[0] + taken), actions)
     torch.testing.assert_close(actions[energy.argmin()], taken, atol=1e-4, rtol=0)
     assert energy.shape == (441,)
+
+
+class Seer(torch.nn.Module):
+    """Embeds a frame as one token, the place of its bright square."""
+
+    pool, size, space = "flatten", (16, 16), (1, 1)
+
+    def __init__(self):
+        super().__init__()
+        self.nothing = torch.nn.Parameter(torch.zeros(1))
+
+    def encode(self, video_BTCHW):
+        light = video_BTCHW.float().mean(dim=2)
+        side = torch.arange(16.0)
+        whole = light.sum(dim=(2, 3))
+        places = [(light.sum(dim=axis) @ side) / whole for axis in (2, 3)]
+        return torch.stack(places, dim=-1).unsqueeze(2) / 8 - 1
+
+
+def squares(count, seed):
+    rng = np.random.default_rng(seed)
+    pictures = torch.zeros(count, 3, 16, 16, dtype=torch.uint8)
+    for picture, (row, column) in zip(pictures, rng.integers(0, 12, (count, 2)), strict=True):
+        picture[:, row : row + 4, column : column + 4] = 255
+    return pictures
+
+
+def test_a_small_thing_that_moves_is_decoded_where_it_is(monkeypatch):
+    monkeypatch.setattr(frame_decoder, "STEPS", 400)
+    seen, new = squares(400, seed=0), squares(50, seed=1)
+    before = torch.random.get_rng_state()
+    decode = frame_decoder.fit_frame_decoder(Seer(), seen, seed=0)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    shown = decode(Seer().encode(new.unsqueeze(1))[:, 0])
+    assert shown.dtype == torch.uint8
+    error = (shown.float() - new.float()).square().mean()
+    of_the_mean = (seen.float().mean(dim=0) - new.float()).square().mean()
+    assert error < 0.4 * of_the_mean
