@@ -147,7 +147,10 @@ class ActionModel(nn.Module):
         states_BTQ: Tensor | None,
         next_state: NextState | None = None,
     ) -> Imagined:
-        """`imagine` with standardised actions and states, in and out."""
+        """`imagine` with standardised actions and states, in and out.
+
+        States of more frames than were seen are the true ones of the frames to come, and are not predicted.
+        """
         seen = tokens_BTSD.shape[1]
         for end in range(seen, actions_BXA.shape[1] + 1):
             recent = slice(max(end - self.window, 0), end)
@@ -155,7 +158,7 @@ class ActionModel(nn.Module):
             acted = actions_BXA[:, recent] if self.dynamics.action_size else None
             following = self.dynamics(tokens_BTSD[:, recent], acted, given, self.space)
             tokens_BTSD = torch.cat([tokens_BTSD, following.tokens_BTSD[:, -1:]], dim=1)
-            if states_BTQ is not None:
+            if states_BTQ is not None and states_BTQ.shape[1] == end:
                 state_BQ = self._next_state(
                     following.states_BTQ, states_BTQ[:, -1], actions_BXA[:, end - 1], next_state
                 )

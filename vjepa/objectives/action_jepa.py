@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from vjepa.batch import TrajectoryBatch
 from vjepa.models.action_model import ActionModel
+from vjepa.models.action_predictor import NextFrame
 from vjepa.objectives.distances import DISTANCES, DistanceName
 from vjepa.objectives.regularizers import Regularizer
 
@@ -121,7 +122,7 @@ class ActionJEPA(nn.Module):
             parts["state"] = F.mse_loss(following.states_BTQ.float(), states_BTQ[:, 1:].float())
         if self.rollout is not None:
             parts["rollout"] = self._rollout_error(
-                self.rollout, tokens_BTSD, following.tokens_BTSD, actions_BXA, states_BTQ
+                self.rollout, tokens_BTSD, following, actions_BXA, states_BTQ
             )
         parts |= self._shaping(tokens_BTSD, actions_BXA, batch.step)
         with torch.no_grad():
@@ -148,7 +149,7 @@ class ActionJEPA(nn.Module):
         self,
         rollout: RollOut,
         tokens_BTSD: Tensor,
-        following_BXSD: Tensor,
+        following: NextFrame,
         actions_BXA: Tensor,
         states_BTQ: Tensor | None,
     ) -> Tensor:
@@ -156,22 +157,17 @@ class ActionJEPA(nn.Module):
 
         As V-JEPA 2-AC: the first of them is that of teacher forcing, and has its part in the loss once more.
         """
-        model, steps = self.model, rollout.steps
-        path_BTSD = torch.cat([tokens_BTSD[:, :1], following_BXSD[:, :1]], dim=1)
-        seen = None if states_BTQ is None else states_BTQ[:, :2]
-        if rollout.imagined_states and states_BTQ is not None:
-            first = model.roll_out(tokens_BTSD[:, :1], actions_BXA[:, :1], states_BTQ[:, :1]).states_BHQ
-            assert first is not None
-            seen = torch.cat([states_BTQ[:, :1], first], dim=1)
-        if rollout.imagined_states or states_BTQ is None:
-            further = model.roll_out(path_BTSD, actions_BXA[:, :steps], seen).tokens_BHSD
-            path_BTSD = torch.cat([path_BTSD, further], dim=1)
-        else:
-            for end in range(2, steps + 1):
-                acted = actions_BXA[:, :end] if model.dynamics.action_size else None
-                following = model.dynamics(path_BTSD, acted, states_BTQ[:, :end], model.space)
-                path_BTSD = torch.cat([path_BTSD, following.tokens_BTSD[:, -1:]], dim=1)
-        return self._error(path_BTSD[:, 1:], tokens_BTSD[:, 1 : steps + 1])
+        begun_BTSD = torch.cat([tokens_BTSD[:, :1], following.tokens_BTSD[:, :1]], dim=1)
+        known = states_BTQ
+        if states_BTQ is not None and rollout.imagined_states:
+            if following.states_BTQ is None:
+                raise ValueError(
+                    "imagined states need a predictor that predicts them: give predicts_state, or true states"
+                )
+            known = torch.cat([states_BTQ[:, :1], following.states_BTQ[:, :1]], dim=1)
+        further_BHSD = self.model.roll_out(begun_BTSD, actions_BXA[:, : rollout.steps], known).tokens_BHSD
+        path_BHSD = torch.cat([begun_BTSD[:, 1:], further_BHSD], dim=1)
+        return self._error(path_BHSD, tokens_BTSD[:, 1 : rollout.steps + 1])
 
     def _shaping(self, tokens_BTSD: Tensor, actions_BXA: Tensor, step: int) -> dict[str, Tensor]:
         """What an encoder that learns is asked for beside being predictable."""
