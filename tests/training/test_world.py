@@ -171,6 +171,16 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     assert "there is no world 'desert'" in capsys.readouterr().err
 
 
+def test_trajectories_of_one_s_own_need_no_gymnasium():
+    code = (
+        "import sys; sys.modules['gymnasium'] = None; import tools.pretrain, vjepa.training.world, vjepa.planning.agent; "
+        "print('here'); import vjepa.planning.policies"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.stdout == "here\n"
+    assert "worlds need the package gymnasium: pip install 'vjepa-world[world]'" in found.stderr
+
+
 def refused(run, message, *changes):
     with pytest.raises((ValueError, ConfigError), match=message):
         run(f"refused-{abs(hash(changes))}", *changes)

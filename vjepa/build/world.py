@@ -16,12 +16,10 @@ from vjepa.build.loading import step_loader
 from vjepa.config import WorldConfig, config_tree
 from vjepa.config.world import CollectConfig
 from vjepa.data.sampling import SampleOrder, StepBatches
-from vjepa.data.trajectories.collect import POLICIES, collect
 from vjepa.data.trajectories.episode import Episode, check_alike
 from vjepa.data.trajectories.open import read_episodes
 from vjepa.data.trajectories.windows import TrajectoryDataset, action_statistics, collate_trajectories
 from vjepa.data.transforms import CentreCrop
-from vjepa.environments.make import make_world
 from vjepa.evaluation.feature_cache import encoder_identity
 from vjepa.models.action_model import ActionModel
 from vjepa.models.sizes import SIZES
@@ -29,26 +27,12 @@ from vjepa.objectives.action_jepa import ActionJEPA, InverseDynamics, RollOut
 from vjepa.objectives.regularizers import Regularizer, SIGReg, VICReg
 from vjepa.weights import from_pretrained, read_model_config
 
-COPIES = 50  # of a world that is collected from: as many episodes are held in memory at once
-
 
 class Episodes(NamedTuple):
     """Episodes to train on, and to measure on; the latter may be empty."""
 
     train: list[Episode]
     test: list[Episode]
-
-
-def collect_episodes(config: CollectConfig, size: int, say: Callable[[str], None]) -> None:
-    """Write the episodes of both parts; what is there already is kept."""
-    counts = (config.episodes, config.test_episodes)
-    for part, (folder, count) in enumerate(zip(collected_folders(config), counts, strict=True)):
-        if not count:
-            continue
-        say(f"{config.world}: {count} episodes to {folder}")
-        world = make_world(config.world, COPIES, size, config.steps, ends=False, anywhere=True)
-        policy, seed = POLICIES[config.policy], 2 * config.seed + part
-        collect(folder, world, policy, episodes=count, steps=config.steps, seed=seed)
 
 
 def read_parts(config: WorldConfig, say: Callable[[str], None]) -> Episodes:

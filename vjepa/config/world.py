@@ -7,7 +7,7 @@ from typing import Literal
 
 from vjepa.config.schema import EncoderConfig, OptimConfig, SIGRegConfig, TrainConfig, VICRegConfig
 from vjepa.data.trajectories.windows import WindowConfig
-from vjepa.environments.make import WorldName
+from vjepa.environments.names import WorldName
 from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.models.action_model import Pool
 from vjepa.models.action_predictor import Conditioning

@@ -9,10 +9,16 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
+
+try:
+    from gymnasium.spaces import Box
+    from gymnasium.vector import AutoresetMode, VectorEnv
+    from gymnasium.vector.utils import batch_space
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "worlds need the package gymnasium: pip install 'vjepa-world[world]'"
+    ) from error
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

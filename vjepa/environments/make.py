@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from vjepa.environments.base import ArrayWorld
+from vjepa.environments.names import WorldName
 from vjepa.environments.point_mass import PointMass
 from vjepa.environments.pushing import Pushing
 from vjepa.environments.two_rooms import TwoRooms
-
-WorldName = Literal["two_rooms", "two_rooms_random", "point_mass", "pushing"]
 
 _WORLDS: dict[WorldName, tuple[type[ArrayWorld], dict[str, Any]]] = {
     "two_rooms": (TwoRooms, {"wall": "fixed"}),

@@ -39,7 +39,9 @@ def train_world(config: WorldConfig) -> dict[str, Any]:
     if accelerator.is_main_process:
         folder.claim(config)
         if config.data.collect is not None:
-            build.collect_episodes(config.data.collect, config.data.frame_size[0], accelerator.print)
+            from vjepa.build.collecting import collect_episodes  # not without gymnasium
+
+            collect_episodes(config.data.collect, config.data.frame_size[0], accelerator.print)
     accelerator.wait_for_everyone()
     parts = build.read_parts(config, accelerator.print)
     arguments = build.model_arguments(config, parts.train)

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from vjepa.data.synthetic.write import encode_video, write_whole
-from vjepa.environments.base import ArrayWorld
+from vjepa.environments.base import ArrayWorld, VectorEnv
 
 FRAME_RATE = 10
 
