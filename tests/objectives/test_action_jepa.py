@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from tests.models.test_action_predictor import A, Q, make_model
 from vjepa.batch import TrajectoryBatch
-from vjepa.objectives.action_jepa import ActionJEPA, InverseDynamics, RollOut
+from vjepa.models.inverse_dynamics import InverseDynamics
+from vjepa.objectives.action_jepa import ActionJEPA, RollOut
 from vjepa.objectives.regularizers import VICReg
 
 FRAMES = 5
@@ -60,22 +61,19 @@ def test_a_rollout_goes_on_from_what_was_imagined(steps, imagined):
 
 
 def test_what_an_encoder_that_learns_is_asked_for():
-    model, given = make_model(window=8, pool="flatten", pool_width=12), batch()
-    torch.manual_seed(0)
-    inverse = InverseDynamics(12, A, hidden=8)
+    model, given = make_model(window=8, pool="flatten", pool_width=12, inverse="pair"), batch()
     objective = ActionJEPA(
         model=model,
         frozen=False,
         regularizer=VICReg(2.0, 0.5),
         smoothness=3.0,
-        inverse=inverse,
-        inverse_weight=0.5,
+        inverse=0.5,
     )
     outputs = objective(given)
     z, a, _ = parts_of(model, given)
     torch.testing.assert_close(outputs["smoothness"], 3 * (z[:, 1:] - z[:, :-1]).square().mean())
     pairs = torch.cat([z[:, :-1, 0], z[:, 1:, 0]], dim=-1)
-    torch.testing.assert_close(outputs["inverse"], 0.5 * F.mse_loss(inverse.net(pairs), a))
+    torch.testing.assert_close(outputs["inverse"], 0.5 * F.mse_loss(model.inverse.net(pairs), a))
     expected = VICReg(2.0, 0.5)(z.flatten(1, 2), (), 0)
     for name, value in expected.items():
         torch.testing.assert_close(outputs[name], value)
@@ -86,10 +84,17 @@ def test_what_an_encoder_that_learns_is_asked_for():
 
 
 def test_actions_may_be_read_from_the_change_alone():
-    z, a = torch.randn(2, 4, 2, 3), torch.randn(2, 3, A)
+    z = torch.randn(2, 4, 2, 3)
     inverse = InverseDynamics(6, A, "change")
     change = (z[:, 1:] - z[:, :-1]).flatten(2)
-    torch.testing.assert_close(inverse(z, a), F.mse_loss(change @ inverse.net.weight.T + inverse.net.bias, a))
+    found = inverse(z[:, :-1], z[:, 1:])
+    torch.testing.assert_close(found, change @ inverse.net.weight.T + inverse.net.bias)
+    steps, bias = found - inverse.net.bias, inverse.net.bias
+    torch.testing.assert_close(inverse(z[:, 0], z[:, 3]) - bias, steps.sum(dim=1))  # differences add up
+    with pytest.raises(ValueError, match="the model has no inverse dynamics"):
+        ActionJEPA(model=make_model(), frozen=True, inverse=1.0)
+    with pytest.raises(ValueError, match="the model has an inverse dynamics"):
+        ActionJEPA(model=make_model(inverse="change"), frozen=True)
 
 
 def test_a_frozen_encoder_gets_no_gradient_and_drops_nothing():

@@ -10,10 +10,11 @@ from tests.models.test_action_predictor import make_model
 from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.environments.make import make_world
 from vjepa.models.action_model import Imagined
+from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.planning.agent import PlanningAgent, environment_actions, model_bounds
 from vjepa.planning.cem import CEM
 from vjepa.planning.episodes import run_episodes
-from vjepa.planning.goals import EmbeddingGoal, ValueGoal, image_goal, over_steps
+from vjepa.planning.goals import EmbeddingGoal, InverseGoal, ValueGoal, image_goal, over_steps
 from vjepa.planning.plan import Bounds
 from vjepa.planning.policies import CopyLast, ModelPolicy, Oracle, RandomActions, world_bounds
 
@@ -174,3 +175,14 @@ def test_what_does_not_fit_is_refused():
         PlanningAgent(Truth(), PLANNER, WindowConfig(frames=2), bounds, horizon=2).act(
             torch.zeros(1, 3, 32, 32)
         )
+
+
+def test_what_is_left_to_do_is_a_cost():
+    """Inverse dynamics of the change reads the whole way, and nothing that does not move."""
+    inverse = InverseDynamics(3, 2, "change")
+    with torch.no_grad():
+        inverse.net.weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+        inverse.net.bias.zero_()
+    goal = torch.tensor([[[4.0, -2.0, 100.0]]])
+    frames = torch.tensor([[1.0, 1.0, -7.0], [4.0, -2.0, 3.0]]).reshape(1, 1, 2, 1, 3)
+    torch.testing.assert_close(InverseGoal(inverse, goal)(frames), torch.tensor([[[9.0, 0.0]]]))

@@ -8,6 +8,8 @@ from vjepa.config.world import PlanningConfig
 from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.environments.base import ArrayWorld
 from vjepa.models.action_model import ActionModel
+from vjepa.models.inverse_dynamics import InverseDynamics
+from vjepa.objectives.distances import DistanceName
 from vjepa.planning.agent import Imagines, PlanningAgent
 from vjepa.planning.plan import Planner
 from vjepa.planning.policies import CopyLast, ModelPolicy, Oracle, RandomActions, WorldPolicy, world_bounds
@@ -52,4 +54,14 @@ def build_policy(
         imagines, planner_of(config), window, world_bounds(world, device),
         horizon=config.horizon, execute=config.execute, path=config.path, seed=seed,
     )  # fmt: skip
-    return ModelPolicy(agent, config.distance, states=model.dynamics.state_size > 0)
+    return ModelPolicy(agent, _distance(config, model), states=model.dynamics.state_size > 0)
+
+
+def _distance(config: PlanningConfig, model: ActionModel) -> DistanceName | InverseDynamics:
+    if config.distance != "inverse":
+        return config.distance
+    if model.inverse is None:
+        raise ValueError(
+            "planning.distance is inverse and the model has no inverse dynamics: train it with objective.inverse, or give l1 or l2"
+        )
+    return model.inverse

@@ -23,7 +23,7 @@ from vjepa.data.transforms import CentreCrop
 from vjepa.evaluation.feature_cache import encoder_identity
 from vjepa.models.action_model import ActionModel
 from vjepa.models.sizes import SIZES
-from vjepa.objectives.action_jepa import ActionJEPA, InverseDynamics, RollOut
+from vjepa.objectives.action_jepa import ActionJEPA, RollOut
 from vjepa.objectives.regularizers import Regularizer, SIGReg, VICReg
 from vjepa.weights import from_pretrained, read_model_config
 
@@ -94,6 +94,7 @@ def model_arguments(config: WorldConfig, episodes: Sequence[Episode]) -> dict[st
         "normalised": config.init is not None,
         "statistics": action_statistics(episodes, data.window),
         "window": dynamics.context or data.window.frames - 1,
+        "inverse": config.objective.inverse_source if config.objective.inverse else None,
     }
 
 
@@ -125,11 +126,6 @@ def build_objective(config: WorldConfig, arguments: dict[str, Any]) -> ActionJEP
     if config.init is not None:
         world = from_pretrained(config.init, config.which)
         model.encoder.load_state_dict(world.encoder.state_dict())
-    places = model.space[0] * model.space[1]
-    inverse = None
-    if objective.inverse:
-        numbers = model.dynamics.action_size
-        inverse = InverseDynamics(places * model.width, numbers, objective.inverse_source)
     rollout = objective.rollout
     return ActionJEPA(
         model=model,
@@ -138,8 +134,7 @@ def build_objective(config: WorldConfig, arguments: dict[str, Any]) -> ActionJEP
         rollout=None if rollout is None else RollOut(rollout.steps, rollout.states == "imagined"),
         regularizer=_regularizer(config),
         smoothness=objective.smoothness,
-        inverse=inverse,
-        inverse_weight=objective.inverse,
+        inverse=objective.inverse,
     )
 
 

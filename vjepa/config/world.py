@@ -11,7 +11,7 @@ from vjepa.environments.names import WorldName
 from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.models.action_model import Pool
 from vjepa.models.action_predictor import Conditioning
-from vjepa.objectives.action_jepa import InverseSource
+from vjepa.models.inverse_dynamics import InverseSource
 from vjepa.objectives.distances import DistanceName
 from vjepa.planning.cem import CEM
 from vjepa.planning.gradient import GradientPlanner
@@ -174,7 +174,8 @@ class PlanningConfig:
         horizon: imagined steps of a plan.
         execute: steps of it that are taken before planning anew.
         path: share of the mean distance from the goal over the whole path in a plan's cost; the rest is that of its last step.
-        distance: as in training, or another.
+        distance: of an imagined frame from the goal's: value by value, or `inverse`, the action that the model's inverse dynamics
+            reads between them: what is left to do, whatever else is in the pictures.
         cem: its numbers (`cem`).
         mppi: its numbers (`mppi`).
         gradient: its numbers (`gradient`).
@@ -184,7 +185,7 @@ class PlanningConfig:
     horizon: int = 6
     execute: int = 1
     path: float = 0.2
-    distance: DistanceName = "l2"
+    distance: DistanceName | Literal["inverse"] = "l2"
     cem: CEM = field(default_factory=CEM)
     mppi: MPPI = field(default_factory=MPPI)
     gradient: GradientPlanner = field(default_factory=GradientPlanner)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.action_predictor import ActionPredictor
 from vjepa.models.encoder import VideoEncoder
+from vjepa.models.inverse_dynamics import InverseDynamics, InverseSource
 
 Pool = Literal["none", "mean", "flatten"]
 NextState = Callable[[Tensor, Tensor], Tensor]
@@ -50,6 +51,7 @@ class ActionModel(nn.Module):
         statistics: mean and standard deviation of actions and states in the data, by ``action_mean``, ``action_std``,
             ``state_mean``, ``state_std``; lists of numbers, absent where there are none.
         window: most frames that the predictor looks back on, its own included.
+        inverse: it also has inverse dynamics (`InverseDynamics`), of this source; None for none.
     """
 
     action_mean: Tensor
@@ -69,6 +71,7 @@ class ActionModel(nn.Module):
         normalised: bool = False,
         statistics: dict[str, list[float]] | None = None,
         window: int = 8,
+        inverse: InverseSource | None = None,
     ) -> None:
         super().__init__()
         self.encoder = VideoEncoder(**encoder)
@@ -83,6 +86,10 @@ class ActionModel(nn.Module):
         self.space = (grid.h, grid.w) if pool == "none" else (1, 1)
         self.width = self.encoder.width if pool == "none" else pool_width
         self.dynamics = ActionPredictor(in_width=self.width, normalised=normalised, **dynamics)
+        self.inverse = None
+        if inverse is not None:
+            places = self.space[0] * self.space[1]
+            self.inverse = InverseDynamics(places * self.width, self.dynamics.action_size, inverse)
         for name in ("action", "state"):
             numbers = getattr(self.dynamics, f"{name}_size")
             for part, default in (("mean", 0.0), ("std", 1.0)):

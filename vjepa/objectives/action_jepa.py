@@ -7,7 +7,7 @@ between them, A numbers of an action, Q numbers of a state, H imagined frames.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,6 @@ from vjepa.models.action_model import ActionModel
 from vjepa.models.action_predictor import NextFrame
 from vjepa.objectives.distances import DISTANCES, DistanceName
 from vjepa.objectives.regularizers import Regularizer
-
-InverseSource = Literal["pair", "change"]
 
 
 class RollOut(NamedTuple):
@@ -34,36 +32,6 @@ class RollOut(NamedTuple):
     imagined_states: bool
 
 
-class InverseDynamics(nn.Module):
-    """Which action led from one frame to the next: what is acted on must be in the embedding, what is not need not be.
-
-    Args:
-        in_width: of a frame's tokens side by side.
-        action_size: A.
-        source: `pair`, both frames through a hidden layer (PLDM, EB-JEPA); `change`, their difference through one matrix: what
-            actions do to the world they then do to the embedding along straight lines, so that distances in it are of use
-            from afar.
-        hidden: width of the hidden layer.
-    """
-
-    def __init__(
-        self, in_width: int, action_size: int, source: InverseSource = "pair", hidden: int = 256
-    ) -> None:
-        super().__init__()
-        self.source = source
-        if source == "change":
-            self.net: nn.Module = nn.Linear(in_width, action_size)
-        else:
-            first = nn.Linear(2 * in_width, hidden)
-            self.net = nn.Sequential(first, nn.GELU(), nn.Linear(hidden, action_size))
-
-    def forward(self, tokens_BTSD: Tensor, actions_BXA: Tensor) -> Tensor:
-        """Mean squared error of the standardised actions."""
-        before, after = tokens_BTSD.flatten(2)[:, :-1], tokens_BTSD.flatten(2)[:, 1:]
-        seen = after - before if self.source == "change" else torch.cat([before, after], dim=-1)
-        return F.mse_loss(self.net(seen).float(), actions_BXA.float())
-
-
 class ActionJEPA(nn.Module):
     """Loss of an `ActionModel` on trajectories.
 
@@ -74,8 +42,7 @@ class ActionJEPA(nn.Module):
         rollout: a loss on several steps, or None.
         regularizer: keeps the embeddings of an encoder that learns from collapsing; frames and tokens are places to it.
         smoothness: weight of the mean squared change of an embedding from frame to frame.
-        inverse: predicts actions from embeddings, or None.
-        inverse_weight: of its error.
+        inverse: weight of the error of the model's inverse dynamics, which it must then have.
     """
 
     def __init__(
@@ -87,10 +54,14 @@ class ActionJEPA(nn.Module):
         rollout: RollOut | None = None,
         regularizer: Regularizer | None = None,
         smoothness: float = 0.0,
-        inverse: InverseDynamics | None = None,
-        inverse_weight: float = 0.0,
+        inverse: float = 0.0,
     ) -> None:
         super().__init__()
+        if (model.inverse is None) == bool(inverse):
+            raise ValueError(
+                f"inverse is {inverse} and the model has {'no' if model.inverse is None else 'an'} inverse dynamics: give a weight "
+                "above 0 to a model that has one, and to no other"
+            )
         self.model = model
         self.frozen = frozen
         if frozen:
@@ -100,7 +71,6 @@ class ActionJEPA(nn.Module):
         self.regularizer = regularizer
         self.smoothness = smoothness
         self.inverse = inverse
-        self.inverse_weight = inverse_weight
 
     def forward(self, batch: TrajectoryBatch) -> dict[str, Tensor]:
         """The loss, and what tells whether it means anything.
@@ -177,8 +147,9 @@ class ActionJEPA(nn.Module):
         if self.smoothness:
             change = (tokens_BTSD[:, 1:] - tokens_BTSD[:, :-1]).float().square().mean()
             parts["smoothness"] = self.smoothness * change
-        if self.inverse is not None:
-            parts["inverse"] = self.inverse_weight * self.inverse(tokens_BTSD, actions_BXA)
+        if self.model.inverse is not None:
+            found_BXA = self.model.inverse(tokens_BTSD[:, :-1], tokens_BTSD[:, 1:])
+            parts["inverse"] = self.inverse * F.mse_loss(found_BXA.float(), actions_BXA.float())
         return parts
 
     def after_step(self, step: int) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.objectives.distances import DISTANCES, DistanceName
 
 
@@ -44,6 +45,24 @@ class EmbeddingGoal:
                 "(S, D) for each problem, of the same model"
             )
         return DISTANCES[self.distance](tokens_BRHSD, wanted.expand_as(tokens_BRHSD)).mean(dim=(-2, -1))
+
+
+@dataclass(frozen=True)
+class InverseGoal:
+    """Leave nothing to be done: the mean square of the action that inverse dynamics reads between a frame and the goal's.
+
+    Attributes:
+        inverse: of the model, best with the source `change`, which also reads ways of many steps.
+        tokens_BSD: of the goals' frames.
+    """
+
+    inverse: InverseDynamics
+    tokens_BSD: Tensor
+
+    def __call__(self, tokens_BRHSD: Tensor) -> Tensor:
+        """See `Goal`."""
+        wanted = self.tokens_BSD[:, None, None].expand_as(tokens_BRHSD)
+        return self.inverse(tokens_BRHSD, wanted).square().mean(dim=-1)
 
 
 @dataclass(frozen=True)

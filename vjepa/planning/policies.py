@@ -14,9 +14,10 @@ from torch import Tensor
 from vjepa.data.trajectories.collect import RandomPolicy
 from vjepa.environments.base import Array, ArrayWorld, Pixels
 from vjepa.models.action_model import ActionModel, Imagined, NextState
+from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.objectives.distances import DistanceName
 from vjepa.planning.agent import PlanningAgent
-from vjepa.planning.goals import image_goal, over_steps
+from vjepa.planning.goals import InverseGoal, image_goal, over_steps
 from vjepa.planning.plan import Bounds, Plan, Planner
 
 
@@ -37,19 +38,25 @@ class ModelPolicy:
 
     Args:
         agent: of the model.
-        distance: of embeddings.
+        distance: of embeddings, value by value; or the model's inverse dynamics (`InverseGoal`).
         states: give the agent the world's states, for a model that takes them.
     """
 
-    def __init__(self, agent: PlanningAgent, distance: DistanceName = "l2", states: bool = False) -> None:
+    def __init__(
+        self, agent: PlanningAgent, distance: DistanceName | InverseDynamics = "l2", states: bool = False
+    ) -> None:
         self.agent = agent
-        self.distance: DistanceName = distance
+        self.distance = distance
         self.states = states
 
     def begin(self, world: ArrayWorld) -> None:
         """The goal is the picture of the world's goal."""
         pictures = _as_tensor(world.picture(world.goal_ES), self._device)
-        self.agent.begin(image_goal(self.agent.model.encode, pictures, self.distance))
+        if isinstance(self.distance, InverseDynamics):
+            goal = image_goal(self.agent.model.encode, pictures)
+            self.agent.begin(InverseGoal(self.distance, goal.tokens_BSD))
+        else:
+            self.agent.begin(image_goal(self.agent.model.encode, pictures, self.distance))
 
     def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
         """See `WorldPolicy`."""
