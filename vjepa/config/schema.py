@@ -17,7 +17,6 @@ from vjepa.masks.random import RandomMask, TubeMask
 from vjepa.models.sizes import SizeName
 from vjepa.objectives.distances import DistanceName
 from vjepa.objectives.futures import Score
-from vjepa.objectives.regularizers import VICRegOf
 from vjepa.schedules import Shape
 
 
@@ -215,13 +214,11 @@ class VICRegConfig:
         variance: weight of the hinge on each dimension's deviation.
         covariance: weight of the squared covariances.
         predictions: weight of these terms of the predictions beside those of the embeddings.
-        of: what is to vary between clips: `tokens`, each at its place; or `clips`, the means of their tokens.
     """
 
     variance: float = 1.0
     covariance: float = 0.04
     predictions: float = 1.0
-    of: VICRegOf = "tokens"
 
     def __post_init__(self) -> None:
         if min(self.variance, self.covariance, self.predictions) < 0:

@@ -8,7 +8,7 @@ processes, with gradient. Shape letters as in `vjepa.tokens`; J random direction
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -16,8 +16,6 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_reduce
 
 Predicted = Sequence[tuple[Tensor, Tensor]]  # (predicted_BMD, target_BM) of each mask
-
-VICRegOf = Literal["tokens", "clips"]
 
 
 class Regularizer(Protocol):
@@ -79,17 +77,12 @@ class VICReg:
         covariance: weight of ``sum_{d != e} cov_de^2 / D``: no two dimensions say the same.
         predictions: weight of the predictions' terms beside those of the embeddings. A good prediction varies less than
             what it predicts, by all that cannot be known: where that is much, the variance asked of predictions is noise.
-        of: what is to vary: `tokens`, each at its place; or `clips`, the means of their tokens, in which what is new in every
-            token, such as noise, hardly shows.
     """
 
-    def __init__(
-        self, variance: float, covariance: float, predictions: float = 1.0, of: VICRegOf = "tokens"
-    ) -> None:
+    def __init__(self, variance: float, covariance: float, predictions: float = 1.0) -> None:
         self.variance = variance
         self.covariance = covariance
         self.predictions = predictions
-        self.of = of
 
     def __call__(self, embedding_BND: Tensor, predicted: Predicted, step: int) -> dict[str, Tensor]:
         """The two terms, weighted means over the encoder's embeddings and the predictions of each mask."""
@@ -97,10 +90,7 @@ class VICReg:
         mean_ND = _mean_over_batch(embedding_BND)
         # A prediction is held against the mean of the place that it is for: places differ from clip to clip.
         centred = [predicted_BMD.float() - mean_ND[target_BM] for predicted_BMD, target_BM in predicted]
-        parts = [embedding_BND - mean_ND, *centred]
-        if self.of == "clips":
-            parts = [part_BXD.mean(dim=1, keepdim=True) for part_BXD in parts]
-        terms = [self._terms(part) for part in parts]
+        terms = [self._terms(embedding_BND - mean_ND), *(self._terms(part) for part in centred)]
         weight = torch.tensor([1.0, *[self.predictions] * len(centred)], device=mean_ND.device)
         variance, covariance = (
             (torch.stack(term) * weight).sum() / weight.sum() for term in zip(*terms, strict=True)
