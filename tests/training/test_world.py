@@ -123,6 +123,22 @@ def test_a_frozen_encoder_stays_and_its_tokens_may_lie_on_the_disk(run, folder, 
     assert (tmp_path / "live" / "imagination.png").stat().st_size > 10_000
 
 
+def test_dynamics_may_be_learnt_anew_on_a_world_model_s_frames(run, tmp_path):
+    """The second stage: embedding and pooling stay, and every frame is embedded once."""
+    run("first", *LEARNING)
+    again = (f"--init={tmp_path / 'first'}", "--dynamics.depth=2")
+    run("live", *again)
+    run("cached", *again, f"--data.features={tmp_path / 'features'}")
+    live, cached = ([record["loss"] for record in metrics(tmp_path / name)] for name in ("live", "cached"))
+    np.testing.assert_allclose(live, cached, rtol=2e-3)
+    first, second = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("first", "live"))
+    kept = [name for name in first if name.startswith(("encoder.", "projector."))]
+    assert any(name.startswith("projector.") for name in kept)
+    assert all(torch.equal(first[name], second[name]) for name in kept)
+    model, config = load_action_model(tmp_path / "live")
+    assert (model.pool, model.normalised, config["dynamics"]["depth"]) == ("flatten", False, 2)
+
+
 def test_two_processes_are_one(arguments, tmp_path):
     one = subprocess.run(
         [sys.executable, "tools/pretrain.py", *arguments("one", *LEARNING)],

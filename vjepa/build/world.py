@@ -25,7 +25,7 @@ from vjepa.models.action_model import ActionModel
 from vjepa.models.sizes import SIZES
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
 from vjepa.objectives.regularizers import Regularizer, SIGReg, VICReg
-from vjepa.weights import from_pretrained, read_model_config
+from vjepa.weights import from_pretrained, load_action_model, read_model_config
 
 
 class Episodes(NamedTuple):
@@ -73,12 +73,10 @@ def collected_folders(config: CollectConfig) -> tuple[str, str]:
 def model_arguments(config: WorldConfig, episodes: Sequence[Episode]) -> dict[str, Any]:
     """Constructor arguments of the `ActionModel`, as plain values: what a model folder's config.json holds."""
     data, dynamics = config.data, config.dynamics
-    encoder, pixels = _encoder_arguments(config)
     numbers = episodes[0].actions_TA.shape[1]
     states = episodes[0].states_TQ
     return {
-        "encoder": encoder,
-        "pixels": pixels,
+        **_frame_arguments(config),
         "size": list(data.frame_size),
         "dynamics": {
             "width": dynamics.width,
@@ -89,24 +87,28 @@ def model_arguments(config: WorldConfig, episodes: Sequence[Episode]) -> dict[st
             "state_size": 0 if states is None else states.shape[1],
             "predicts_state": states is not None,
         },
-        "pool": config.frames.pool,
-        "pool_width": config.frames.width,
-        "normalised": config.init is not None,
         "statistics": action_statistics(episodes, data.window),
         "window": dynamics.context or data.window.frames - 1,
         "inverse": config.objective.inverse_source if config.objective.inverse else None,
     }
 
 
-def _encoder_arguments(config: WorldConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments of the encoder and of its pixels: the frozen one's, or the configuration's."""
-    if config.init is not None:
-        given = read_model_config(config.init)
-        return given["encoder"], given["pixels"]
-    section = {key: value for key, value in dataclasses.asdict(config.encoder).items() if value is not None}
-    encoder = {**SIZES[config.encoder.size]._asdict(), **section, "channels": len(config.data.mean)}
-    del encoder["size"]
-    return encoder, {"mean": list(config.data.mean), "std": list(config.data.std)}
+def _frame_arguments(config: WorldConfig) -> dict[str, Any]:
+    """How frames are embedded: as the frozen model does, or as the configuration says."""
+    if config.init is None:
+        section = {
+            key: value for key, value in dataclasses.asdict(config.encoder).items() if value is not None
+        }
+        encoder = {**SIZES[config.encoder.size]._asdict(), **section, "channels": len(config.data.mean)}
+        del encoder["size"]
+        pixels = {"mean": list(config.data.mean), "std": list(config.data.std)}
+        pooling = {"pool": config.frames.pool, "pool_width": config.frames.width}
+        return {"encoder": encoder, "pixels": pixels, **pooling, "normalised": False}
+    given = read_model_config(config.init)
+    pooling = {"pool": "none", "normalised": True}
+    if "dynamics" in given:  # a world model
+        pooling = {name: given[name] for name in ("pool", "pool_width", "normalised")}
+    return {"encoder": given["encoder"], "pixels": given["pixels"], **pooling}
 
 
 def model_config(config: WorldConfig, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -124,8 +126,7 @@ def build_objective(config: WorldConfig, arguments: dict[str, Any]) -> ActionJEP
     objective, model = config.objective, ActionModel(**arguments)
     frozen = config.init is not None
     if config.init is not None:
-        world = from_pretrained(config.init, config.which)
-        model.encoder.load_state_dict(world.encoder.state_dict())
+        _load_frozen(model, config)
     rollout = objective.rollout
     return ActionJEPA(
         model=model,
@@ -136,6 +137,19 @@ def build_objective(config: WorldConfig, arguments: dict[str, Any]) -> ActionJEP
         smoothness=objective.smoothness,
         inverse=objective.inverse,
     )
+
+
+def _load_frozen(model: ActionModel, config: WorldConfig) -> None:
+    """Give a model the encoder, and what pools its tokens, of another."""
+    assert config.init is not None
+    if "dynamics" in read_model_config(config.init):
+        given, _ = load_action_model(config.init)
+        model.encoder.load_state_dict(given.encoder.state_dict())
+        if model.projector is not None and given.projector is not None:
+            model.projector.load_state_dict(given.projector.state_dict())
+        return
+    world = from_pretrained(config.init, config.which)
+    model.encoder.load_state_dict(world.encoder.state_dict())
 
 
 def _regularizer(config: WorldConfig) -> Regularizer | None:
@@ -172,7 +186,8 @@ def trajectory_batches(
 def tokens_identity(config: WorldConfig, model: ActionModel, arguments: dict[str, Any]) -> dict[str, Any]:
     """All that the tokens of a frame depend on, beside the frame: a frozen encoder's weights and how frames reach it."""
     return {
-        **encoder_identity(model.encoder, arguments),
+        **encoder_identity(nn.ModuleList([model.encoder, model.projector or nn.Identity()]), arguments),
+        "pool": arguments["pool"],
         "size": list(config.data.frame_size),
         "reader": config.data.reader,
         "cache_short_side": config.data.cache_short_side if config.data.cache_dir else None,

@@ -207,8 +207,8 @@ class WorldConfig:
     Attributes:
         output_dir: folder of the run.
         seed: of initialisation and order.
-        init: run, model folder or released weights whose encoder is taken as it is and stays frozen; null trains an encoder
-            (`encoder`) together with the predictor.
+        init: run, model folder or released weights whose encoder is taken as it is and stays frozen, with its pooling where it is
+            a world model; null trains an encoder (`encoder`, `frames`) together with the predictor.
         which: its `target_encoder` or its `encoder`; null takes the target encoder where there is one.
     """
 

@@ -66,6 +66,8 @@ class ActionJEPA(nn.Module):
         self.frozen = frozen
         if frozen:
             model.encoder.requires_grad_(False)
+            if model.projector is not None:
+                model.projector.requires_grad_(False)
         self.distance = DISTANCES[distance]
         self.rollout = rollout
         self.regularizer = regularizer
