@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from tools.pretrain import main as pretrain_tool
 from vjepa.config import ConfigError, WorldConfig, read_tree
 from vjepa.data.trajectories.collect import POLICIES, collect
 from vjepa.environments.make import make_world
+from vjepa.evaluation import frame_decoder
+from vjepa.evaluation.pixel_decoder import train_pixel_decoder
 from vjepa.models.world import WorldModel
 from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
@@ -41,6 +44,13 @@ def _fresh_accelerate():
     fresh_accelerate()
     yield
     fresh_accelerate()
+
+
+@pytest.fixture(autouse=True)
+def _quick_pictures(monkeypatch):
+    """Pictures need not be good here."""
+    monkeypatch.setattr(frame_decoder, "STEPS", 20)
+    monkeypatch.setattr(frame_decoder, "train_pixel_decoder", partial(train_pixel_decoder, steps=20))
 
 
 @pytest.fixture(scope="module")
