@@ -9,6 +9,7 @@ from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.evaluation import frame_decoder
 from vjepa.evaluation.imagination import measure_imagination
 from vjepa.evaluation.imagination_picture import energy_landscape
+from vjepa.evaluation.state_probe import fit_state_probe
 from vjepa.models.action_model import Imagined
 
 
@@ -119,3 +120,13 @@ def test_a_small_thing_that_moves_is_decoded_where_it_is(monkeypatch):
     error = (shown.float() - new.float()).square().mean()
     of_the_mean = (seen.float().mean(dim=0) - new.float()).square().mean()
     assert error < 0.4 * of_the_mean
+
+
+def test_a_probe_reads_how_things_stand():
+    read = fit_state_probe(Walker(), walks(60), lambda video: video, [2, 0], seed=0)
+    place = torch.tensor([[0.3, -0.2, 0.1], [-0.4, 0.5, -0.25]])
+    torch.testing.assert_close(read(place.unsqueeze(1)), place[:, [2, 0]], atol=0.06, rtol=0)
+    with pytest.raises(ValueError, match="the episodes have none"):
+        fit_state_probe(
+            Walker(), [Episode(Places(place.numpy()), place.numpy())], lambda video: video, [0], 0
+        )

@@ -188,6 +188,9 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     figures = json.loads((tmp_path / "run" / "planning.json").read_text())
     assert figures["model"]["interval"][0] <= figures["model"]["success"] <= figures["model"]["interval"][1]
     assert (tmp_path / "run" / "planning.mp4").stat().st_size > 1000
+    quick = ("--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "1")
+    for distance in ("inverse", "probe"):
+        assert plan([*command, *quick, "--policies", "model", "--distance", distance]) == 0
     assert plan([*command, "--horizn", "2"]) == 2
     assert "did you mean 'horizon'?" in capsys.readouterr().err
     assert plan(["--model", str(tmp_path / "nothing"), "--world", "point_mass"]) == 2

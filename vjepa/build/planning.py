@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from vjepa.build.world import frame_transform, read_train
+from vjepa.config import WorldConfig, config_from_tree
 from vjepa.config.world import PlanningConfig
 from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.environments.base import ArrayWorld
+from vjepa.evaluation.state_probe import Read, fit_state_probe
 from vjepa.models.action_model import ActionModel
 from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.objectives.distances import DistanceName
@@ -54,10 +57,17 @@ def build_policy(
         imagines, planner_of(config), window, world_bounds(world, device),
         horizon=config.horizon, execute=config.execute, path=config.path, seed=seed,
     )  # fmt: skip
-    return ModelPolicy(agent, _distance(config, model), states=model.dynamics.state_size > 0)
+    distance = _distance(config, model, folder, world, seed)
+    return ModelPolicy(agent, distance, states=model.dynamics.state_size > 0)
 
 
-def _distance(config: PlanningConfig, model: ActionModel) -> DistanceName | InverseDynamics:
+def _distance(
+    config: PlanningConfig, model: ActionModel, folder: dict[str, Any], world: ArrayWorld, seed: int
+) -> DistanceName | InverseDynamics | Read:
+    if config.distance == "probe":
+        run = config_from_tree(folder["training"], WorldConfig)
+        episodes = read_train(run, states=True)
+        return fit_state_probe(model, episodes, frame_transform(run), world.goal_numbers, seed)
     if config.distance != "inverse":
         return config.distance
     if model.inverse is None:

@@ -42,27 +42,36 @@ def read_parts(config: WorldConfig, say: Callable[[str], None]) -> Episodes:
         raise ValueError(
             "give data.train (a folder of videos with actions, of LeRobot, or an HDF5 file) or data.collect, and not both"
         )
-    train, test = data.train, data.test
+    train = read_train(config, data.states)
+    test = data.test
     if data.collect is not None:
-        train, test = collected_folders(data.collect)
-        test = test if data.collect.test_episodes else None
-    reading = {
-        "reader": data.reader,
-        "cache_dir": data.cache_dir,
-        "cache_short_side": None if data.cache_dir is None else data.cache_short_side,
-    }
+        test = collected_folders(data.collect)[1] if data.collect.test_episodes else None
     # What the library's own worlds write has states: figures are told of them even where the model is not.
     known = data.states or data.collect is not None
-    parts = [
-        [] if source is None else read_episodes(source, states=states, camera=data.camera, **reading)
-        for source, states in ((train, data.states), (test, known))
-    ]
-    check_alike(parts[0])
-    check_alike([replace(parts[0][0], states_TQ=None), *(replace(one, states_TQ=None) for one in parts[1])])
+    measured = [] if test is None else _read(config, test, known)
+    check_alike(train)
+    check_alike([replace(train[0], states_TQ=None), *(replace(one, states_TQ=None) for one in measured)])
     say(
-        f"{len(parts[0])} episodes to train on with {sum(map(len, parts[0]))} frames, {len(parts[1])} to measure on"
+        f"{len(train)} episodes to train on with {sum(map(len, train))} frames, {len(measured)} to measure on"
     )
-    return Episodes(*parts)
+    return Episodes(train, measured)
+
+
+def read_train(config: WorldConfig, states: bool) -> list[Episode]:
+    """The episodes to train on, with states or without."""
+    data = config.data
+    source = data.train if data.collect is None else collected_folders(data.collect)[0]
+    assert source is not None
+    return _read(config, source, states)
+
+
+def _read(config: WorldConfig, source: str, states: bool) -> list[Episode]:
+    data = config.data
+    short_side = None if data.cache_dir is None else data.cache_short_side
+    return read_episodes(
+        source, states=states, camera=data.camera,
+        reader=data.reader, cache_dir=data.cache_dir, cache_short_side=short_side,
+    )  # fmt: skip
 
 
 def collected_folders(config: CollectConfig) -> tuple[str, str]:

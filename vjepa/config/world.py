@@ -174,8 +174,9 @@ class PlanningConfig:
         horizon: imagined steps of a plan.
         execute: steps of it that are taken before planning anew.
         path: share of the mean distance from the goal over the whole path in a plan's cost; the rest is that of its last step.
-        distance: of an imagined frame from the goal's: value by value, or `inverse`, the action that the model's inverse dynamics
-            reads between them: what is left to do, whatever else is in the pictures.
+        distance: of an imagined frame from the goal's: value by value; `inverse`, the action that the model's inverse dynamics
+            reads between them: what is left to do, whatever else is in the pictures; or `probe`, of what a probe reads from them
+            of the numbers that goals are about, fitted to the states of the run's episodes.
         cem: its numbers (`cem`).
         mppi: its numbers (`mppi`).
         gradient: its numbers (`gradient`).
@@ -185,7 +186,7 @@ class PlanningConfig:
     horizon: int = 6
     execute: int = 1
     path: float = 0.2
-    distance: DistanceName | Literal["inverse"] = "l2"
+    distance: DistanceName | Literal["inverse", "probe"] = "l2"
     cem: CEM = field(default_factory=CEM)
     mppi: MPPI = field(default_factory=MPPI)
     gradient: GradientPlanner = field(default_factory=GradientPlanner)

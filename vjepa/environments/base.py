@@ -39,10 +39,12 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
 
     Attributes:
         state_ES, goal_ES: where things are, and where they should be. `set_state` changes them.
+        goal_numbers: numbers of the state that a goal is about, and that one picture shows.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_fps": 10}  # noqa: RUF012  (gymnasium's way)
     state_size: int
+    goal_numbers: tuple[int, ...] = (0, 1)
     action_size = 2
 
     def __init__(self, num_envs: int = 1, size: int = 64, max_steps: int = 50, *, ends: bool = True) -> None:

@@ -21,6 +21,7 @@ class Pushing(ArrayWorld):
     """
 
     state_size = 4
+    goal_numbers = (2, 3)
 
     def _draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
         count, margin = self.num_envs, BLOCK + 0.12  # a block at a wall cannot be pushed away from it

@@ -5,6 +5,7 @@ E copies of the world, N numbers of an action, K actions at a time, S numbers of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from vjepa.models.action_model import ActionModel, Imagined, NextState
 from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.objectives.distances import DistanceName
 from vjepa.planning.agent import PlanningAgent
-from vjepa.planning.goals import InverseGoal, image_goal, over_steps
+from vjepa.planning.goals import Goal, InverseGoal, ValueGoal, image_goal, over_steps
 from vjepa.planning.plan import Bounds, Plan, Planner
 
 
@@ -38,12 +39,16 @@ class ModelPolicy:
 
     Args:
         agent: of the model.
-        distance: of embeddings, value by value; or the model's inverse dynamics (`InverseGoal`).
+        distance: of embeddings, value by value; or the model's inverse dynamics (`InverseGoal`); or a probe, whose reading of the
+            goal's picture is wanted (`ValueGoal`).
         states: give the agent the world's states, for a model that takes them.
     """
 
     def __init__(
-        self, agent: PlanningAgent, distance: DistanceName | InverseDynamics = "l2", states: bool = False
+        self,
+        agent: PlanningAgent,
+        distance: DistanceName | InverseDynamics | Callable[[Tensor], Tensor] = "l2",
+        states: bool = False,
     ) -> None:
         self.agent = agent
         self.distance = distance
@@ -52,11 +57,16 @@ class ModelPolicy:
     def begin(self, world: ArrayWorld) -> None:
         """The goal is the picture of the world's goal."""
         pictures = _as_tensor(world.picture(world.goal_ES), self._device)
-        if isinstance(self.distance, InverseDynamics):
-            goal = image_goal(self.agent.model.encode, pictures)
-            self.agent.begin(InverseGoal(self.distance, goal.tokens_BSD))
-        else:
-            self.agent.begin(image_goal(self.agent.model.encode, pictures, self.distance))
+        self.agent.begin(self._goal(pictures))
+
+    def _goal(self, picture_EHWC: Tensor) -> Goal:
+        encode, distance = self.agent.model.encode, self.distance
+        if isinstance(distance, str):
+            return image_goal(encode, picture_EHWC, distance)
+        tokens_ESD = image_goal(encode, picture_EHWC).tokens_BSD
+        if isinstance(distance, InverseDynamics):
+            return InverseGoal(distance, tokens_ESD)
+        return ValueGoal(distance, distance(tokens_ESD))
 
     def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
         """See `WorldPolicy`."""

@@ -1,0 +1,91 @@
+"""Read how things stand from a frame's embedding. Shape letters as in `vjepa.tokens`; V frames, S tokens of one, Q numbers of a state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vjepa.data.trajectories.episode import Episode
+from vjepa.models.action_model import ActionModel
+
+Read = Callable[[Tensor], Tensor]
+
+MOST_FRAMES = 20_000
+HIDDEN, STEPS, BATCH, PEAK_LR = 256, 1500, 512, 2e-3
+
+
+def fit_state_probe(
+    model: ActionModel,
+    episodes: Sequence[Episode],
+    transform: Callable[[Tensor], Tensor],
+    numbers: Sequence[int],
+    seed: int,
+) -> Read:
+    """Tokens ``(V, S, D)`` to some numbers of the state ``(V, Q)``: a small network on a frozen model's embeddings.
+
+    Args:
+        model: in evaluation mode; no gradient reaches it.
+        episodes: with states.
+        transform: uint8 ``(T, C, H, W)`` to the size of the model.
+        numbers: of the state, which are read.
+        seed: of frames and weights; the caller's random state stays as it was.
+
+    Raises:
+        ValueError: the episodes have no states.
+    """
+    if not episodes or episodes[0].states_TQ is None:
+        raise ValueError("a probe is fitted to states, and the episodes have none: give episodes with states")
+    device = next(model.parameters()).device
+    inputs_VX, states_VQ = _frames(model, episodes, transform, list(numbers), seed)
+    mean_Q, std_Q = _scale(states_VQ)
+    mean_X, std_X = _scale(inputs_VX)
+    inputs_VX = (inputs_VX - mean_X) / std_X
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        net = nn.Sequential(
+            nn.Linear(inputs_VX.shape[1], HIDDEN), nn.GELU(),
+            nn.Linear(HIDDEN, HIDDEN), nn.GELU(),
+            nn.Linear(HIDDEN, len(mean_Q)),
+        )  # fmt: skip
+        optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=1e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=STEPS)
+        for _ in range(STEPS):
+            chosen = torch.randint(len(inputs_VX), (min(BATCH, len(inputs_VX)),))
+            wanted = (states_VQ[chosen] - mean_Q) / std_Q
+            F.mse_loss(net(inputs_VX[chosen]), wanted).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+    net.eval().requires_grad_(False).to(device)
+    mean_X, std_X, mean_Q, std_Q = (part.to(device) for part in (mean_X, std_X, mean_Q, std_Q))
+    return lambda tokens_VSD: net((tokens_VSD.flatten(1).float() - mean_X) / std_X) * std_Q + mean_Q
+
+
+def _scale(values_VX: Tensor) -> tuple[Tensor, Tensor]:
+    return values_VX.mean(dim=0), values_VX.std(dim=0).clamp_min(1e-6)
+
+
+@torch.no_grad()
+def _frames(
+    model: ActionModel,
+    episodes: Sequence[Episode],
+    transform: Callable[[Tensor], Tensor],
+    numbers: list[int],
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Embeddings ``(V, S * D)`` and states of frames spread over the episodes, on the CPU."""
+    rng = np.random.default_rng(seed)
+    each = max(MOST_FRAMES // len(episodes), 1)
+    device = next(model.parameters()).device
+    inputs, states = [], []
+    for episode in episodes:
+        assert episode.states_TQ is not None
+        index = np.sort(rng.permutation(len(episode))[:each])
+        video_1TCHW = transform(episode.frames.read(index)).unsqueeze(0).to(device)
+        inputs.append(model.encode(video_1TCHW)[0].flatten(1).float().cpu())
+        states.append(torch.from_numpy(episode.states_TQ[index][:, numbers]))
+    return torch.cat(inputs), torch.cat(states)
