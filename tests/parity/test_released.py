@@ -361,6 +361,18 @@ def test_a_probe_of_vjepa2_on_its_encoder(tmp_path):
     close(classifier.head(tokens), probe_logits(files.plain(probe["classifiers"][0]), tokens, 16))
 
 
+def test_a_probe_of_anticipation_says_why_it_is_not_read(tmp_path):
+    probe = files.probe_file()
+    (head,) = probe["classifiers"]
+    linear = {name: head.pop(name) for name in list(head) if name.endswith(("linear.weight", "linear.bias"))}
+    for name, value in linear.items():
+        for kind in ("verb", "noun", "action"):
+            head[name.replace("linear", f"{kind}_classifier")] = value.clone()
+    paths = saved(tmp_path, files.vjepa2_file()), saved(tmp_path, probe, "probe.pt")
+    with pytest.raises(ValueError, match="a probe of action anticipation"):
+        load_classifier(paths[0], probe=paths[1])
+
+
 def test_a_probe_of_vjepa_on_its_encoder(tmp_path):
     probe = files.probe_file()["classifiers"][0]
     probe |= files.pair("module.pooler.cross_attention_block.xattn.proj", files.WIDTH, files.WIDTH, seed=20)

@@ -16,7 +16,7 @@ from vjepa.environments.base import ArrayWorld, Pixels
 from vjepa.evaluation.frame_decoder import fit_frame_decoder
 from vjepa.evaluation.strip import write_film
 from vjepa.models.action_model import ActionModel
-from vjepa.planning.policies import ModelPolicy
+from vjepa.planning.policies import ModelPolicy, as_pictures
 
 FRAME_RATE = 8
 _ROUNDS = 40  # steps of a random walk whose pictures the decoder learns from
@@ -34,22 +34,25 @@ def film_episodes(
         path: of the film.
         seed: of starts and goals.
     """
-    decode = fit_frame_decoder(model, _as_tensor(_walks(world, seed)), seed)
+    decode = fit_frame_decoder(model, as_pictures(_walks(world, seed)), seed)
     picture, info = world.reset(seed=seed)
     policy.begin(world)
-    goal_ECHW = _as_tensor(info["goal_picture"])
+    goal_ECHW = as_pictures(info["goal_picture"])
     seen, imagined = [], []
     ended_E, length_E = np.zeros(world.num_envs, dtype=bool), np.zeros(world.num_envs, dtype=int)
     while not ended_E.all():
         actions_EKN = policy.act(world, picture)
         end_ECHW = decode(policy.agent.imagined_end())
         for action_EN in actions_EKN.transpose(1, 0, 2):
-            seen.append(_as_tensor(picture))
+            seen.append(as_pictures(picture))
             imagined.append(end_ECHW)
             length_E += ~ended_E
             picture, _, reached_E, late_E, _ = world.step(action_EN)
             ended_E |= reached_E | late_E
-    seen_TECHW, imagined_TECHW = torch.stack([*seen, _as_tensor(picture)]), torch.stack([*imagined, end_ECHW])
+    seen_TECHW, imagined_TECHW = (
+        torch.stack([*seen, as_pictures(picture)]),
+        torch.stack([*imagined, end_ECHW]),
+    )
     panels: list[list[Tensor]] = [[], [], []]
     for number, length in enumerate(length_E + 1):
         panels[0].append(seen_TECHW[:length, number])
@@ -70,7 +73,3 @@ def _walks(world: ArrayWorld, seed: int) -> Pixels:
             state_ES = world.advance(state_ES, policy(world, state_ES, rng))
             pictures.append(world.picture(state_ES))
     return np.concatenate(pictures)
-
-
-def _as_tensor(picture_EHWC: Pixels) -> Tensor:
-    return torch.from_numpy(picture_EHWC).permute(0, 3, 1, 2)

@@ -56,7 +56,7 @@ class ModelPolicy:
 
     def begin(self, world: ArrayWorld) -> None:
         """The goal is the picture of the world's goal."""
-        pictures = _as_tensor(world.picture(world.goal_ES), self._device)
+        pictures = as_pictures(world.picture(world.goal_ES), self._device)
         self.agent.begin(self._goal(pictures))
 
     def _goal(self, picture_EHWC: Tensor) -> Goal:
@@ -71,7 +71,7 @@ class ModelPolicy:
     def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
         """See `WorldPolicy`."""
         state = torch.from_numpy(world.state_ES).float().to(self._device) if self.states else None
-        actions = self.agent.act(_as_tensor(picture_EHWC, self._device), state)
+        actions = self.agent.act(as_pictures(picture_EHWC, self._device), state)
         return np.asarray(actions.cpu().numpy(), dtype=np.float64)
 
     @property
@@ -177,5 +177,6 @@ def world_bounds(world: ArrayWorld, device: torch.device | str = "cpu") -> Bound
     )
 
 
-def _as_tensor(picture_EHWC: Pixels, device: torch.device) -> Tensor:
+def as_pictures(picture_EHWC: Pixels, device: torch.device | str = "cpu") -> Tensor:
+    """What a world draws as a model takes it: uint8 ``(E, H, W, 3)`` to ``(E, 3, H, W)``."""
     return torch.from_numpy(picture_EHWC).permute(0, 3, 1, 2).to(device)

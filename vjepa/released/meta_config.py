@@ -213,6 +213,11 @@ def _predictor(
 
 def _probe(container: Container, state: Mapping[str, Tensor], encoder_heads: int) -> dict[str, Any]:
     """A probe of V-JEPA, which has a projection after its cross-attention and its encoder's heads (these from memory), or of V-JEPA 2."""
+    if "classifier.action_classifier.weight" in state:
+        raise ValueError(
+            "it is a probe of action anticipation (EPIC-KITCHENS-100), which names action, and verb and noun, each from a query of "
+            "its own, and sees the predictor's tokens: classifiers of this library have one head; its encoder loads without it"
+        )
     projects = "classifier.pooler.cross_attention_block.xattn.proj.weight" in state
     classes = len(needed(state, "classifier.linear.weight"))
     head = {

@@ -22,7 +22,7 @@ from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import HeadGrid, TokenClassifier
 from vjepa.models.lora import merge_lora
 from vjepa.objectives.classification import Classification
-from vjepa.training.fit import finish, fit, part
+from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.launch import start
 from vjepa.training.material import Material, prepare_material
 from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
@@ -73,7 +73,7 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
         _save_model(config, parts, classifier, network, folder)
         summary = _summary(config, parts, choice, test, folder, time.perf_counter() - started)
     finish(accelerator)
-    part()
+    leave_processes()
     return summary
 
 

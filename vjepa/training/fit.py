@@ -90,6 +90,6 @@ def finish(accelerator: Accelerator) -> None:
         tracker.finish()
 
 
-def part() -> None:
-    """Leave the group of processes; the last thing that a run does."""
+def leave_processes() -> None:
+    """Leave the group of processes; the last thing that a command does, after all its stages."""
     PartialState().destroy_process_group()

@@ -17,7 +17,7 @@ from vjepa import build
 from vjepa.config import Config
 from vjepa.evaluation.report import draw_report, summary_table
 from vjepa.objectives.jepa import JEPA
-from vjepa.training.fit import finish, fit, part
+from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import describe_run
@@ -43,7 +43,7 @@ def pretrain(config: Config, build_objective: BuildObjective | None = None) -> d
     if config.objective.trains_teacher and build_objective is None:
         _run(build.teacher_config(config), None)
     summary = _run(config, build_objective)
-    part()
+    leave_processes()
     return summary
 
 

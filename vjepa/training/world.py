@@ -19,7 +19,7 @@ from vjepa.evaluation.imagination import ImaginationReport, measure_imagination
 from vjepa.evaluation.imagination_picture import draw_imagination
 from vjepa.models.action_model import ActionModel
 from vjepa.objectives.action_jepa import ActionJEPA
-from vjepa.training.fit import finish, fit, part
+from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.run_folder import RunFolder
@@ -61,7 +61,7 @@ def train_world(config: WorldConfig) -> dict[str, Any]:
             draw_imagination(model, shown, folder.path / "imagination.png", config.seed)
         summary = _summary(config, report, folder, time.perf_counter() - started)
     finish(accelerator)
-    part()
+    leave_processes()
     return summary
 
 
