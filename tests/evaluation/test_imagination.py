@@ -76,10 +76,11 @@ def test_a_model_that_knows_is_told_from_one_that_does_not():
 
 
 def test_energy_is_least_at_the_action_that_was_taken():
-    start, taken = torch.zeros(1, 1, 3), torch.tensor([0.05, -0.03, 0.02])
+    start, taken = torch.tensor([[[0.2, 0.1, 0.0]], [[0.0, 0.0, 0.0]]]), torch.tensor([0.05, -0.03, 0.02])
     grid = torch.cartesian_prod(*[torch.linspace(-0.1, 0.1, 21)] * 2)
     actions = torch.cat([grid, taken[2:].expand(len(grid), 1)], dim=1)
-    energy = energy_landscape(Walker(), start, (start[0] + taken), actions)
+    done = torch.tensor([[9.0, 9.0, 9.0]])  # before the last frame, which shows what came of it
+    energy = energy_landscape(Walker(), start, done, start[-1] + taken, actions)
     torch.testing.assert_close(actions[energy.argmin()], taken, atol=1e-4, rtol=0)
     assert energy.shape == (441,)
 

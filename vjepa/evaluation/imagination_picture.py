@@ -26,6 +26,7 @@ DECODER_FRAMES = 512
 def energy_landscape(
     model: ActionModel,
     tokens_TSD: Tensor,
+    done_XA: Tensor,
     goal_SD: Tensor,
     action_YA: Tensor,
     states_TQ: Tensor | None = None,
@@ -36,14 +37,14 @@ def energy_landscape(
 
     Args:
         model: in evaluation mode.
-        tokens_TSD: the frame that is acted in; one, or several with the last of them acted in, in which case the same action
-            stands between them.
+        tokens_TSD: of the frames that were seen, the last of which is acted in.
+        done_XA: between them, one less than frames, in the data's units.
         goal_SD: the wanted frame's.
-        action_YA: in the data's units.
+        action_YA: to be compared, in the data's units.
         states_TQ: of those frames, for a model with states.
     """
-    count, frames = len(action_YA), len(tokens_TSD)
-    actions_YXA = action_YA.unsqueeze(1).expand(-1, frames, -1)
+    count = len(action_YA)
+    actions_YXA = torch.cat([done_XA.expand(count, -1, -1), action_YA.unsqueeze(1)], dim=1)
     states = None if states_TQ is None else states_TQ.expand(count, -1, -1)
     imagined = model.imagine(tokens_TSD.expand(count, -1, -1, -1), actions_YXA, states).tokens_BHSD[:, -1]
     return (imagined - goal_SD).abs().mean(dim=(1, 2))
@@ -112,16 +113,17 @@ def _draw_energy(
 ) -> None:
     """Over the first two numbers of an action, as far as actions go; the others are as they were."""
     taken_A = actions_XA[seen - 1]
-    reach = 2 * model.action_std[:2] + (taken_A[:2] - model.action_mean[:2]).abs()
+    middle = model.action_mean[:2]
+    reach = 2 * model.action_std[:2] + (taken_A[:2] - middle).abs()
     across, down = (
-        torch.linspace(-1, 1, POINTS, device=reach.device) * reach[n] + model.action_mean[n] for n in (0, -1)
+        torch.linspace(-1, 1, POINTS, device=reach.device) * reach[n] + middle[n] for n in (0, -1)
     )
     grid_YA = taken_A.repeat(POINTS * POINTS, 1)
     grid_YA[:, 0] = across.repeat(POINTS)
     if len(taken_A) > 1:
         grid_YA[:, 1] = down.repeat_interleave(POINTS)
-    known = None if states is None else states[-1:]
-    energy = energy_landscape(model, tokens_TSD[seen - 1 : seen], tokens_TSD[seen], grid_YA, known)
+    done_XA = actions_XA[: seen - 1]
+    energy = energy_landscape(model, tokens_TSD[:seen], done_XA, tokens_TSD[seen], grid_YA, states)
     extent = [across[0].item(), across[-1].item(), down[-1].item(), down[0].item()]
     axis.imshow(energy.unflatten(0, (POINTS, POINTS)).cpu(), extent=extent, cmap="viridis", aspect="auto")  # type: ignore[attr-defined]
     axis.plot([taken_A[0].item()], [taken_A[min(1, len(taken_A) - 1)].item()], "rx")  # type: ignore[attr-defined]
