@@ -65,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan(options: argparse.Namespace, changes: list[str]) -> int:
     model, folder = load_action_model(options.model)
+    if "training" not in folder:
+        raise ValueError(
+            f"{options.model} holds released weights, which know none of the library's worlds: give the folder of a run"
+        )
     model.to(options.device)
     config = _planning(folder["training"]["planning"], changes)
     collected = folder["training"]["data"]["collect"]

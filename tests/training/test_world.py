@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 pytest.importorskip("gymnasium")
 
+from tests.parity.released_files import vjepa2_ac_file
 from tests.training.conftest import metrics, result_bytes
 from tests.training.test_distributed import ENVIRONMENT, two_processes
 from tests.training.test_resume import fresh_accelerate
@@ -191,6 +192,9 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     quick = ("--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "1")
     for distance in ("inverse", "probe"):
         assert plan([*command, *quick, "--policies", "model", "--distance", distance]) == 0
+    torch.save(vjepa2_ac_file(), tmp_path / "ac.pt")
+    assert plan(["--model", str(tmp_path / "ac.pt"), *command[2:]]) == 2
+    assert "holds released weights" in capsys.readouterr().err
     assert plan([*command, "--horizn", "2"]) == 2
     assert "did you mean 'horizon'?" in capsys.readouterr().err
     assert plan(["--model", str(tmp_path / "nothing"), "--world", "point_mass"]) == 2
