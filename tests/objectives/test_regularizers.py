@@ -72,13 +72,36 @@ def test_the_terms_are_vicreg_s_of_embeddings_and_predictions():
     assert lighter["variance"].item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_places_by_themselves_are_vicreg_s_mean_over_them():
+    torch.manual_seed(0)
+    embedding = 0.5 * torch.randn(7, 4, 3)
+    by_place = [reference_vicreg(x.tolist()) for x in (embedding - embedding.mean(dim=0)).unbind(dim=1)]
+    variance, covariance = (sum(term) / 4 for term in zip(*by_place, strict=True))
+    terms = VICReg(variance=2.0, covariance=3.0, places=4)(embedding, [], step=0)
+    assert terms["variance"].item() == pytest.approx(2 * variance, rel=1e-4)
+    assert terms["covariance"].item() == pytest.approx(3 * covariance, rel=1e-4)
+    one = VICReg(variance=2.0, covariance=3.0, places=1)
+    of_one = {round(one(embedding, [], step)["variance"].item(), 5) for step in range(20)}
+    assert of_one == {round(2 * variance, 5) for variance, _ in by_place}
+
+
+def test_a_few_places_that_vary_much_are_enough_for_all_together_and_not_for_each_by_itself():
+    torch.manual_seed(0)
+    embedding = torch.zeros(64, 8, 4)
+    embedding[:, 0] = 4 * torch.randn(64, 4)
+    together, apart = (VICReg(1.0, 0.0, places=places)(embedding, [], 0)["variance"] for places in (None, 8))
+    assert together < 0.1
+    assert apart > 0.8
+
+
 def test_embeddings_that_differ_by_place_alone_have_no_variance():
     by_place = torch.randn(1, 6, 32).expand(64, -1, -1)
-    terms = VICReg(variance=1.0, covariance=1.0)(by_place, [], step=0)
-    assert terms["variance"].item() == pytest.approx(0.99, abs=1e-3)
+    for places in (None, 6):
+        terms = VICReg(variance=1.0, covariance=1.0, places=places)(by_place, [], step=0)
+        assert terms["variance"].item() == pytest.approx(0.99, abs=1e-3)
 
 
-@pytest.mark.parametrize("regularizer", [SIGReg(0.1, 16, 3), VICReg(1.0, 0.1)])
+@pytest.mark.parametrize("regularizer", [SIGReg(0.1, 16, 3), VICReg(1.0, 0.1), VICReg(1.0, 0.1, places=3)])
 def test_without_target_encoder_the_gradient_reaches_all(regularizer):
     jepa = small_jepa(target_encoder=None, momentum=None, regularizer=regularizer, distance="l2")
     outputs = jepa(small_batch(clips=6))

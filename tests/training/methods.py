@@ -26,7 +26,7 @@ METHODS = {
     ),
     "salt": ("--objective.stabilizer=frozen", "--objective.teacher_steps=4"),
     "sigreg": ("--objective.stabilizer=sigreg", NO_TEACHER, "--objective.sigreg={directions: 16, places: 3}"),
-    "vicreg": ("--objective.stabilizer=vicreg", NO_TEACHER),
+    "vicreg": ("--objective.stabilizer=vicreg", NO_TEACHER, "--objective.vicreg.places=3"),
 }  # fmt: skip
 
 

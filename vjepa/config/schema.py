@@ -214,17 +214,22 @@ class VICRegConfig:
         variance: weight of the hinge on each dimension's deviation.
         covariance: weight of the squared covariances.
         predictions: weight of these terms of the predictions beside those of the embeddings.
+        places: tokens of the grid, drawn anew each step, each held against the same place of other clips; null holds all of
+            them together against each other.
     """
 
     variance: float = 1.0
     covariance: float = 0.04
     predictions: float = 1.0
+    places: int | None = 32
 
     def __post_init__(self) -> None:
         if min(self.variance, self.covariance, self.predictions) < 0:
             raise ValueError(
                 f"vicreg is {self.variance}, {self.covariance}, {self.predictions}: give weights of 0 or more"
             )
+        if self.places is not None and self.places < 1:
+            raise ValueError(f"vicreg.places is {self.places}: give 1 or more, or null for all together")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,7 +143,7 @@ class ActionObjectiveConfig:
         rollout: a loss on several steps; null for none.
         stabilizer: keeps an encoder that learns from collapsing: `sigreg` or `vicreg`; `none` for a frozen one.
         sigreg: its numbers (`sigreg`).
-        vicreg: its numbers (`vicreg`).
+        vicreg: its numbers (`vicreg`); `places` null, since one frame of a window is like another.
         smoothness: weight of the squared change of an embedding from frame to frame.
         inverse: weight of predicting the action between two frames from their embeddings.
         inverse_source: `pair`, from both through a hidden layer; `change`, from their difference through one matrix.
@@ -153,7 +153,7 @@ class ActionObjectiveConfig:
     rollout: RollOutConfig | None = field(default_factory=RollOutConfig)
     stabilizer: Literal["none", "sigreg", "vicreg"] = "none"
     sigreg: SIGRegConfig = field(default_factory=SIGRegConfig)
-    vicreg: VICRegConfig = field(default_factory=VICRegConfig)
+    vicreg: VICRegConfig = field(default_factory=lambda: VICRegConfig(places=None))
     smoothness: float = 0.0
     inverse: float = 0.0
     inverse_source: InverseSource = "pair"

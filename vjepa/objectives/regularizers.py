@@ -45,12 +45,12 @@ class SIGReg:
 
     def __call__(self, embedding_BND: Tensor, predicted: Predicted, step: int) -> dict[str, Tensor]:
         """The statistic; predictions follow their targets and need none of their own."""
-        _, num_tokens, width = embedding_BND.shape
+        width = embedding_BND.shape[-1]
         # Seeded by the step: the same directions on all processes, and after an interruption.
         generator = torch.Generator().manual_seed(step)
         direction_DJ = torch.randn(width, self.directions, generator=generator)
         direction_DJ = (direction_DJ / direction_DJ.norm(dim=0)).to(embedding_BND.device)
-        place_X = torch.randperm(num_tokens, generator=generator)[: self.places].to(embedding_BND.device)
+        place_X = _drawn_places(embedding_BND, self.places, generator)
         projected_BXJ = embedding_BND[:, place_X].float() @ direction_DJ
         return {"sigreg": self.weight * epps_pulley(projected_BXJ).mean()}
 
@@ -77,32 +77,60 @@ class VICReg:
         covariance: weight of ``sum_{d != e} cov_de^2 / D``: no two dimensions say the same.
         predictions: weight of the predictions' terms beside those of the embeddings. A good prediction varies less than
             what it predicts, by all that cannot be known: where that is much, the variance asked of predictions is noise.
+        places: tokens of the grid, drawn anew each step, whose embeddings have their own variance and covariance over
+            the batch; their terms are averaged. None takes all tokens together, each about the mean of its place
+            (EB-JEPA, arXiv 2602.03604): then a few places that vary much are enough. Predictions are always taken
+            together: each clip has its own places.
     """
 
-    def __init__(self, variance: float, covariance: float, predictions: float = 1.0) -> None:
+    def __init__(
+        self, variance: float, covariance: float, predictions: float = 1.0, places: int | None = None
+    ) -> None:
         self.variance = variance
         self.covariance = covariance
         self.predictions = predictions
+        self.places = places
 
     def __call__(self, embedding_BND: Tensor, predicted: Predicted, step: int) -> dict[str, Tensor]:
         """The two terms, weighted means over the encoder's embeddings and the predictions of each mask."""
         embedding_BND = embedding_BND.float()
         mean_ND = _mean_over_batch(embedding_BND)
+        centred_BND = embedding_BND - mean_ND
+        if self.places is None:
+            found = [_terms(_together(centred_BND))]
+        else:
+            place_X = _drawn_places(centred_BND, self.places, torch.Generator().manual_seed(step))
+            found = [_terms(centred_BND[:, place_X])]
         # A prediction is held against the mean of the place that it is for: places differ from clip to clip.
-        centred = [predicted_BMD.float() - mean_ND[target_BM] for predicted_BMD, target_BM in predicted]
-        terms = [self._terms(embedding_BND - mean_ND), *(self._terms(part) for part in centred)]
-        weight = torch.tensor([1.0, *[self.predictions] * len(centred)], device=mean_ND.device)
+        found += [
+            _terms(_together(predicted_BMD.float() - mean_ND[target_BM]))
+            for predicted_BMD, target_BM in predicted
+        ]
+        weight = torch.tensor([1.0, *[self.predictions] * len(predicted)], device=mean_ND.device)
         variance, covariance = (
-            (torch.stack(term) * weight).sum() / weight.sum() for term in zip(*terms, strict=True)
+            (torch.stack(term) * weight).sum() / weight.sum() for term in zip(*found, strict=True)
         )
         return {"variance": self.variance * variance, "covariance": self.covariance * covariance}
 
-    def _terms(self, centred_BXD: Tensor) -> tuple[Tensor, Tensor]:
-        tokens_XD = centred_BXD.flatten(0, 1)
-        covariance_DD = _mean_over_processes(tokens_XD.T @ tokens_XD / len(tokens_XD))
-        variance_D = covariance_DD.diagonal()
-        off_diagonal = covariance_DD.square().sum() - variance_D.square().sum()
-        return (1 - (variance_D + 1e-4).sqrt()).relu().mean(), off_diagonal / len(variance_D)
+
+def _together(centred_BND: Tensor) -> Tensor:
+    """Tokens of all places as samples of one, ``(B * N, 1, D)``."""
+    return centred_BND.flatten(0, 1).unsqueeze(1)
+
+
+def _terms(centred_BXD: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and covariance term over the batch, means over places."""
+    covariance_XDD = _mean_over_processes(
+        torch.einsum("bxd,bxe->xde", centred_BXD, centred_BXD) / len(centred_BXD)
+    )
+    variance_XD = covariance_XDD.diagonal(dim1=1, dim2=2)
+    off_diagonal = covariance_XDD.square().sum() - variance_XD.square().sum()
+    return (1 - (variance_XD + 1e-4).sqrt()).relu().mean(), off_diagonal / variance_XD.numel()
+
+
+def _drawn_places(embedding_BND: Tensor, places: int, generator: torch.Generator) -> Tensor:
+    """Positions of so many tokens, ``(X,)``: all of them where there are no more."""
+    return torch.randperm(embedding_BND.shape[1], generator=generator)[:places].to(embedding_BND.device)
 
 
 def _mean_over_batch(values_BX: Tensor) -> Tensor:
