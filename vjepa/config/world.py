@@ -103,8 +103,8 @@ class DynamicsConfig:
     """The predictor of the next frame.
 
     Attributes:
-        width: of its tokens. Narrower than what it predicts, it cannot even repeat it: an encoder that learns with it then leaves
-            out what stands still.
+        width: of its tokens. Narrower than what it predicts, it cannot even repeat it: an encoder that learns with it then holds
+            less of what stands still.
         depth: number of blocks.
         heads: attention heads.
         conditioning: actions as `tokens` (V-JEPA 2-AC), or through the norms, `adaln` (jepa-wms, LeWM).
