@@ -101,6 +101,7 @@ class VICReg:
         else:
             place_X = _drawn_places(centred_BND, self.places, torch.Generator().manual_seed(step))
             found = [_terms(centred_BND[:, place_X])]
+        predicted = predicted if self.predictions else ()
         # A prediction is held against the mean of the place that it is for: places differ from clip to clip.
         found += [
             _terms(_together(predicted_BMD.float() - mean_ND[target_BM]))
