@@ -119,7 +119,7 @@ def _videos(config: Config, source: str) -> list[Video]:
     """Of a manifest or a folder, or one video file; labels play no part."""
     if Path(source).suffix.lower() in VIDEO_SUFFIXES:
         return [Video(str(Path(source).absolute()))]
-    videos = build.read_source(source, images=config.data.clip.num_frames == 1)
+    videos = build.read_source(source, images=config.data.kind == "images")
     return [dataclasses.replace(video, label=None) for video in videos]
 
 

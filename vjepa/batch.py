@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Kind = Literal["videos", "images"]
+"""What a step is on; a run on both has steps of either."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ class Batch:
     failures: tuple[tuple[str, str], ...] = ()
     step: int = 0
     noise_BRZ: Tensor | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Clips of one frame are images."""
+        return "images" if self.video_BTCHW.shape[1] == 1 else "videos"
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with `change` applied to all its tensors."""

@@ -74,12 +74,21 @@ def test_image_steps_are_evenly_spread_and_each_order_is_walked_without_gaps():
     on_images = [kind == {True} for kind in kinds]
     assert sum(on_images) == 10
     assert all(sum(on_images[first : first + 4]) == 1 for first in range(0, 40, 4))
+    # Steps that are logged are at regular distances: at a fixed place, all of them or none would be on images.
+    assert len({on_images[first : first + 4].index(True) for first in range(0, 40, 4)}) > 1
     rows = [key.index - 10 for step, image in zip(steps, on_images, strict=True) if image for key in step]
     assert rows == SampleOrder([7], None, 1).indices(np.arange(40)).tolist()
     rows = [key.index for step, image in zip(steps, on_images, strict=True) if not image for key in step]
     assert rows == SampleOrder([10], None, 0).indices(np.arange(120)).tolist()
     serials = [key.serial for step in steps for key in step]
     assert serials == list(range(160))
+
+
+@pytest.mark.parametrize("share", [0.04, 0.3, 1 / 3, 0.5, 0.7])
+def test_a_share_of_any_size_is_kept(share):
+    on_images = [step[0].index >= 10 for step in steps_of(share, last=100)]
+    for steps in range(101):
+        assert abs(sum(on_images[:steps]) - share * steps) <= 1
 
 
 def test_any_step_can_be_the_first_and_processes_share_it():

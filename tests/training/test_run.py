@@ -9,6 +9,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 
 import vjepa
 from tests.training.conftest import STEPS, metrics
+from tests.training.methods import changes_of
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
 from vjepa.training.pretrain import pretrain
@@ -57,6 +58,20 @@ def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, caps
     tokens = model.encode(torch.zeros(1, 4, 3, 16, 16, dtype=torch.uint8))
     assert tokens.shape == (1, 2 * 4 * 4, 24)
     assert model.config["training"]["optim"]["steps"] == STEPS
+
+
+def test_steps_on_images_are_told_from_steps_on_videos(tiny_config, manifest, tmp_path):
+    summary = pretrain(tiny_config("run", "--train.log_every=3", *changes_of("vjepa2_1", manifest)))
+    records = metrics(tmp_path / "run")
+    kinds = [record["kind"] for record in records]
+    assert {record["step"] for record in records} >= {1, 3, 6, 9, 12}
+    assert set(kinds) == {"videos", "images"}
+    for kind, name in (("videos", "final"), ("images", "final_on_images")):
+        last = [record for record in records if record["kind"] == kind][-1]
+        assert {"step": last["step"], "kind": kind, **summary[name]}.items() >= last.items()
+    state = json.loads((tmp_path / "run/checkpoints/step_0000012/trainer.json").read_text())
+    bests = [state["alarms"][kind]["best"]["context/std"] for kind in ("videos", "images")]
+    assert bests[0] != bests[1]
 
 
 def test_schedules_are_those_of_the_configuration(tiny_config, tmp_path):

@@ -246,7 +246,7 @@ def training_sources(config: Config) -> Sources:
     train = data.train
     if data.synthetic is not None:
         train = str(_synthetic_parts(data.synthetic)[0][0] / "manifest.csv")
-    on_images = data.clip.num_frames == 1
+    on_images = data.kind == "images"
     return Sources(
         [read_source(source, images=on_images) for source in _as_list(train)],
         [read_source(source, images=True) for source in _as_list(data.images)],
@@ -271,7 +271,7 @@ def probe_sources(config: Config) -> tuple[list[Video], list[Video]] | None:
     if train is None or test is None:
         return None
     most = config.probe.max_videos
-    on_images = config.data.clip.num_frames == 1
+    on_images = config.data.kind == "images"
     return read_source(train, images=on_images)[:most], read_source(test, images=on_images)[:most]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vjepa.batch import Kind
 from vjepa.data.clips import ClipSampling
 from vjepa.data.synthetic import WorldSettings
 from vjepa.layers.pixel_targets import PixelTargets
@@ -85,10 +86,15 @@ class DataConfig:
     workers: int = 2
     max_unreadable: float = 0.01
 
+    @property
+    def kind(self) -> Kind:
+        """What the run is on; images that are mixed in stand beside it."""
+        return "images" if self.clip.num_frames == 1 else "videos"
+
     def __post_init__(self) -> None:
         if not 0 < self.image_share < 1:
             raise ValueError(f"data.image_share is {self.image_share}: give a share of the steps in (0, 1)")
-        if self.images is not None and self.clip.num_frames == 1:
+        if self.images is not None and self.kind == "images":
             raise ValueError(
                 "data.images is for runs on videos and images; with one frame a clip give data.train"
             )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 # Separate these random streams from others made of the same seed.
-_PERMUTATION, _MIXTURE = 1001, 1002
+_PERMUTATION, _MIXTURE, _IMAGE_STEP = 1001, 1002, 1003
 
 
 class SampleKey(NamedTuple):
@@ -127,8 +129,9 @@ class StepBatches:
         micro_batch: samples of one forward pass on one rank.
         rank, world: this process and their number.
         first_step, last_step: it yields the steps ``first_step <= s < last_step``.
-        images, image_share: which row each image is, and the share of the steps that take images, evenly
-            spread. Each order is walked by its own steps alone; rows of images follow those of the videos.
+        images, image_share: which row each image is, and the share of the steps that take images: of every
+            ``1 / image_share`` steps one, at random, so that steps that are logged at regular distances see both.
+            Each order is walked by its own steps alone; rows of images follow those of the videos.
     """
 
     def __init__(
@@ -158,7 +161,7 @@ class StepBatches:
         self.first_step = first_step
         self.last_step = last_step
         self.images = images
-        self.image_share = image_share if images is not None else 0.0
+        self._image_share = Fraction(image_share).limit_denominator(10**6)
 
     @property
     def micro_steps(self) -> int:
@@ -186,4 +189,9 @@ class StepBatches:
 
     def _image_steps(self, steps: int) -> int:
         """How many of the first `steps` steps take images."""
-        return int(np.floor(steps * self.image_share))
+        if self.images is None:
+            return 0
+        stretch = int(steps * self._image_share)
+        first, end = (math.ceil(number / self._image_share) for number in (stretch, stretch + 1))
+        place = np.random.default_rng([self.images.seed, _IMAGE_STEP, stretch]).integers(first, end)
+        return stretch + int(place < steps)

@@ -34,18 +34,10 @@ def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Pa
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     loss, life, probes = figure.subplots(1, 3, width_ratios=(1, 1, 0.8))
-    steps = [record["step"] for record in records]
-
-    loss.plot(steps, [record["loss"] for record in records], label="loss", color="tab:blue")
-    if "relative_error" in records[-1]:
-        loss.plot(steps, [record["relative_error"] for record in records], label="error / error of the mean",
-                  color="tab:orange")  # fmt: skip
+    for kind in dict.fromkeys(record["kind"] for record in records):
+        _draw_kind(loss, life, [record for record in records if record["kind"] == kind], kind)
     loss.set(xlabel="step", ylim=(0, None), title="prediction error")
     loss.legend()
-
-    for part, color in (("context", "tab:green"), ("target", "tab:red"), ("predicted", "tab:purple")):
-        if f"{part}/rank" in records[-1]:
-            life.plot(steps, [record[f"{part}/rank"] for record in records], label=part, color=color)
     life.set(xlabel="step", ylim=(0, None), title="effective rank of embeddings")
     life.legend()
 
@@ -61,3 +53,19 @@ def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Pa
     else:
         probes.axis("off")
     figure.savefig(path, dpi=120)
+
+
+def _draw_kind(loss: Any, life: Any, records: list[dict[str, Any]], kind: str) -> None:
+    """Curves of the steps on videos, and dotted those of the steps on images."""
+    style = {"videos": "-", "images": ":"}[kind]
+    steps = [record["step"] for record in records]
+    for key, name, color in (
+        ("loss", "loss", "tab:blue"),
+        ("relative_error", "error / error of the mean", "tab:orange"),
+    ):
+        if key in records[-1]:
+            loss.plot(steps, [record[key] for record in records], style, label=f"{name}, {kind}", color=color)
+    for part, color in (("context", "tab:green"), ("target", "tab:red"), ("predicted", "tab:purple")):
+        key = f"{part}/rank"
+        if key in records[-1]:
+            life.plot(steps, [record[key] for record in records], style, label=f"{part}, {kind}", color=color)

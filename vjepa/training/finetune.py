@@ -221,7 +221,7 @@ def _summary(
         "videos": {name: len(getattr(parts, name)) for name in ("train", "val", "test")}
     }
     records = folder.read_metrics()
-    summary["final"] = {key: value for key, value in records[-1].items() if key != "step"}
+    summary["final"] = {key: value for key, value in records[-1].items() if key not in ("step", "kind")}
     if choice.val is not None:
         summary["val"] = choice.val.as_dict()
         summary["chosen"] = dict(zip(("lr", "weight_decay"), choice.setting or (), strict=False))

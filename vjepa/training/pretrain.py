@@ -14,6 +14,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from vjepa import build
+from vjepa.batch import Kind
 from vjepa.config import Config
 from vjepa.evaluation.report import draw_report, summary_table
 from vjepa.objectives.jepa import JEPA
@@ -128,7 +129,8 @@ def _finish(
         summary = {
             "steps": config.optim.steps,
             "clips": config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video,
-            "final": {key: value for key, value in records[-1].items() if key != "step"},
+            "final": _last(records, config.data.kind),
+            **({"final_on_images": _last(records, "images")} if config.data.images else {}),
             "clips_per_second": _median([record["clips_per_second"] for record in records]),
             "alarms": [record["alarm"] for record in records if "alarm" in record],
             "probe": probe_encoders(config, folder.model, accelerator.device),
@@ -139,6 +141,12 @@ def _finish(
         print(summary_table(summary, folder.path))
     finish(accelerator)
     return summary
+
+
+def _last(records: list[dict[str, Any]], kind: Kind) -> dict[str, Any]:
+    """Figures of the last logged step of a kind; of all steps, where a run was too short to have one."""
+    of_kind = [record for record in records if record["kind"] == kind] or records
+    return {key: value for key, value in of_kind[-1].items() if key not in ("step", "kind")}
 
 
 def _median(values: list[float]) -> float:

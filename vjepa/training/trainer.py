@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from vjepa.batch import Batch, LabelledBatch, TrajectoryBatch
+from vjepa.batch import Batch, Kind, LabelledBatch, TrajectoryBatch
 from vjepa.config import OptimConfig, TrainConfig
 from vjepa.evaluation.collapse import CollapseAlarm, embedding_measures
 from vjepa.objectives.base import Objective
@@ -44,6 +44,7 @@ class StepReport:
         local_loss: of this process alone, to tell whose files were in the batch that failed.
         embeddings: ``*_BD`` outputs of this process, one row a clip.
         paths: files of this process's part of the batch.
+        kind: what the step was on, `vjepa.batch.Kind`.
     """
 
     step: int
@@ -52,6 +53,7 @@ class StepReport:
     local_loss: Tensor
     embeddings: dict[str, Tensor]
     paths: list[str]
+    kind: Kind
 
 
 class Trainer:
@@ -86,7 +88,7 @@ class Trainer:
         self.train = train
         self.schedules = Schedules(optim)
         self.checkpoints = Checkpoints(folder.checkpoints, train.keep_checkpoints)
-        self.alarm = CollapseAlarm()
+        self.alarms: dict[Kind, CollapseAlarm] = {}
         self.step = 0
         self._clips = 0
         self._clock = time.perf_counter()
@@ -111,7 +113,7 @@ class Trainer:
                 progress.advance()
                 stopping = previous is not None and self._check(previous)
                 previous = report
-                if self._logs:
+                if self._logs(report.kind):
                     self._log(report, progress)
                 if stopping or self._due(self.train.checkpoint_every):
                     self._check(report)
@@ -123,10 +125,9 @@ class Trainer:
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.optim.steps
 
-    @property
-    def _logs(self) -> bool:
-        """Whether this step is logged; the first always is: what falls, falls from there."""
-        return self.step == 1 or self._due(self.train.log_every)
+    def _logs(self, kind: Kind) -> bool:
+        """Whether this step is logged; the first of a kind always is: what falls, falls from there."""
+        return kind not in self.alarms or self._due(self.train.log_every)
 
     def _train_step(
         self, batches: Iterator[Batch | LabelledBatch | TrajectoryBatch], request: StopRequest
@@ -152,10 +153,16 @@ class Trainer:
         self._clips += len(paths) * self.accelerator.num_processes
         if not self.accelerator.optimizer_step_was_skipped:
             cast(Objective, self.accelerator.unwrap_model(self.objective)).after_step(self.step)
-        return self._report(outputs, cast(Tensor, norm), request, paths)
+        kind = batch.kind if isinstance(batch, Batch) else "videos"
+        return self._report(outputs, cast(Tensor, norm), request, paths, kind)
 
     def _report(
-        self, outputs: list[dict[str, Tensor]], norm: Tensor, request: StopRequest, paths: list[str]
+        self,
+        outputs: list[dict[str, Tensor]],
+        norm: Tensor,
+        request: StopRequest,
+        paths: list[str],
+        kind: Kind,
     ) -> StepReport:
         scalars = {
             name: torch.stack([output[name].float() for output in outputs]).mean()
@@ -165,7 +172,7 @@ class Trainer:
         embeddings = {
             name: torch.cat([output[name] for output in outputs])
             for name in outputs[0]
-            if name.endswith("_BD") and self._logs
+            if name.endswith("_BD") and self._logs(kind)
         }
         local_loss = scalars["loss"]
         scalars["grad_norm"] = _local(norm).float()
@@ -173,7 +180,7 @@ class Trainer:
         figures = torch.stack(list(scalars.values()))
         if self.accelerator.num_processes > 1:
             figures = cast(Tensor, self.accelerator.reduce(figures, reduction="mean"))
-        return StepReport(self.step, list(scalars), figures, local_loss, embeddings, paths)
+        return StepReport(self.step, list(scalars), figures, local_loss, embeddings, paths, kind)
 
     def _check(self, report: StepReport) -> bool:
         """Whether some process was asked to stop; NonFiniteError where a figure is not finite."""
@@ -204,6 +211,7 @@ class Trainer:
         now = time.perf_counter()
         record: dict[str, Any] = {
             "step": report.step,
+            "kind": report.kind,
             **figures,
             **measures,
             "lr": self.schedules.lr(report.step - 1),
@@ -212,19 +220,22 @@ class Trainer:
             "clips_per_second": self._clips / (now - self._clock),
         }
         self._clips, self._clock = 0, now
-        alarm = self.alarm.update(measures)
+        # Embeddings of images differ by other amounts than those of videos: each kind has its own best values.
+        alarm = self.alarms.setdefault(report.kind, CollapseAlarm()).update(measures)
+        if alarm and len(self.alarms) > 1:
+            alarm = f"steps on {report.kind}: {alarm}"
         if self.accelerator.is_main_process:
             self.folder.log(record | ({"alarm": alarm} if alarm else {}))
             progress.show(record)
         if alarm:
             progress.say(alarm)
-        self.accelerator.log({key: value for key, value in record.items() if key != "step"}, step=report.step)
+        self.accelerator.log(_curves(record), step=report.step)
 
     def _save(self) -> None:
         self.unreadable.agree()
         state = {
             "step": self.step,
-            "alarm": dataclasses.asdict(self.alarm),
+            "alarms": {kind: dataclasses.asdict(alarm) for kind, alarm in self.alarms.items()},
             "unreadable": self.unreadable.causes,
         }
         self.checkpoints.save(self.accelerator, self.step, state)
@@ -233,10 +244,16 @@ class Trainer:
         state = self.checkpoints.load_latest(self.accelerator)
         if state is not None:
             self.step = state["step"]
-            self.alarm = CollapseAlarm(**state["alarm"])
+            self.alarms = {kind: CollapseAlarm(**alarm) for kind, alarm in state["alarms"].items()}
             self.unreadable.causes = state["unreadable"]
         if self.accelerator.is_main_process:
             self.folder.forget_after(self.step)
+
+
+def _curves(record: dict[str, Any]) -> dict[str, Any]:
+    """A record for trackers: figures of steps on images are curves of their own."""
+    prefix = "images/" if record["kind"] == "images" else ""
+    return {prefix + key: value for key, value in record.items() if key not in ("step", "kind")}
 
 
 def _local(norm: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ def _summary(
     records = folder.read_metrics()
     summary: dict[str, Any] = {
         "steps": config.optim.steps,
-        "final": {key: value for key, value in records[-1].items() if key != "step"},
+        "final": {key: value for key, value in records[-1].items() if key not in ("step", "kind")},
         "alarms": [record["alarm"] for record in records if "alarm" in record],
     }
     if report is not None:
