@@ -284,6 +284,12 @@ def test_a_key_like_no_other_lists_them_all():
         ),
         ("objective: {stabilizer: hope}", "objective.stabilizer", "hope", "'sigreg', 'vicreg'"),
         ("objective: {vicreg: {places: 0}}", "vicreg.places", "0", "null for all together"),
+        (
+            "data: {images: x, synthetic: {images: {frames: 2}}}",
+            "data.images",
+            "data.synthetic.images",
+            "not both",
+        ),
         ("data: {images: x, clip: {num_frames: 1}}", "data.images", "one frame", "data.train"),
     ],
 )

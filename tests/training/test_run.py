@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 import vjepa
 from tests.training.conftest import STEPS, metrics
 from tests.training.methods import changes_of
+from vjepa.config import read_config
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
 from vjepa.training.pretrain import pretrain
@@ -72,6 +73,24 @@ def test_steps_on_images_are_told_from_steps_on_videos(tiny_config, manifest, tm
     state = json.loads((tmp_path / "run/checkpoints/step_0000012/trainer.json").read_text())
     bests = [state["alarms"][kind]["best"]["context/std"] for kind in ("videos", "images")]
     assert bests[0] != bests[1]
+
+
+def test_images_are_rendered_beside_the_videos(tmp_path):
+    run = [
+        "--config=configs/debug.yaml",
+        f"--output_dir={tmp_path / 'run'}",
+        f"--data.synthetic.folder={tmp_path / 'rendered'}",
+        "--data.synthetic.num_train=10",
+        "--data.synthetic.num_test=10",
+        "--data.synthetic.images={objects: [1, 1], frames: 2, size: 32}",
+        "--encoder.image_tokenizer=true",
+        "--optim={steps: 4, batch_size: 2, warmup_steps: 1}",
+        "--train.trackers=[]",
+        "--train.device=cpu",
+    ]
+    summary = pretrain(read_config(run))
+    assert len(read_manifest(tmp_path / "rendered" / "images" / "manifest.csv")) == 10
+    assert math.isfinite(summary["final_on_images"]["loss"])
 
 
 def test_schedules_are_those_of_the_configuration(tiny_config, tmp_path):

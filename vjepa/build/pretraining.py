@@ -22,7 +22,7 @@ from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.mixed import MixedDataset
 from vjepa.data.sampling import SampleOrder, StepBatches
-from vjepa.data.synthetic import write_videos
+from vjepa.data.synthetic import WorldSettings, write_videos
 from vjepa.data.transforms import clip_transform, train_transform
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
@@ -210,20 +210,37 @@ def clip_size(config: Config) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
+class SyntheticPart(NamedTuple):
+    """Videos that are rendered into one folder."""
+
+    folder: Path
+    world: WorldSettings
+    num_videos: int
+    seed: int
+
+    @property
+    def manifest(self) -> str:
+        """The list of its videos."""
+        return str(self.folder / "manifest.csv")
+
+
 def render_synthetic(synthetic: SyntheticConfig, workers: int, say: Callable[[str], None]) -> None:
-    """Write the synthetic videos of both parts; what is there already is kept."""
-    for part, count, seed in _synthetic_parts(synthetic):
-        say(f"synthetic videos: {count} to {part}")
-        write_videos(part, synthetic.world, num_videos=count, seed=seed, workers=max(workers, 1))
+    """Write the synthetic videos of all parts; what is there already is kept."""
+    for folder, world, num_videos, seed in _synthetic_parts(synthetic).values():
+        say(f"synthetic videos: {num_videos} to {folder}")
+        write_videos(folder, world, num_videos=num_videos, seed=seed, workers=max(workers, 1))
 
 
-def _synthetic_parts(synthetic: SyntheticConfig) -> list[tuple[Path, int, int]]:
-    """Folder, number of videos and seed of the training and the test part."""
-    folder = Path(synthetic.folder)
-    return [
-        (folder / "train", synthetic.num_train, 2 * synthetic.seed),
-        (folder / "test", synthetic.num_test, 2 * synthetic.seed + 1),
-    ]
+def _synthetic_parts(synthetic: SyntheticConfig) -> dict[str, SyntheticPart]:
+    """To train on, to test on, and single frames for steps on images."""
+    folder, world, seed = Path(synthetic.folder), synthetic.world, 2 * synthetic.seed
+    parts = {
+        "train": SyntheticPart(folder / "train", world, synthetic.num_train, seed),
+        "test": SyntheticPart(folder / "test", world, synthetic.num_test, seed + 1),
+    }
+    if synthetic.images is not None:
+        parts["images"] = SyntheticPart(folder / "images", synthetic.images, synthetic.num_train, seed)
+    return parts
 
 
 class Sources(NamedTuple):
@@ -243,13 +260,15 @@ def training_sources(config: Config) -> Sources:
     data = config.data
     if (data.train is None) == (data.synthetic is None):
         raise ValueError("give data.train (a manifest or a folder of videos) or data.synthetic, and not both")
-    train = data.train
+    train, images = data.train, data.images
     if data.synthetic is not None:
-        train = str(_synthetic_parts(data.synthetic)[0][0] / "manifest.csv")
+        parts = _synthetic_parts(data.synthetic)
+        train = parts["train"].manifest
+        images = parts["images"].manifest if "images" in parts else images
     on_images = data.kind == "images"
     return Sources(
         [read_source(source, images=on_images) for source in _as_list(train)],
-        [read_source(source, images=True) for source in _as_list(data.images)],
+        [read_source(source, images=True) for source in _as_list(images)],
     )
 
 
@@ -261,8 +280,8 @@ def probe_manifests(config: Config) -> tuple[str | None, str | None]:
     """Manifests of labelled videos to fit a probe on and to test it on."""
     if config.data.synthetic is None:
         return config.probe.train, config.probe.test
-    train, test = (str(folder / "manifest.csv") for folder, _, _ in _synthetic_parts(config.data.synthetic))
-    return train, test
+    parts = _synthetic_parts(config.data.synthetic)
+    return parts["train"].manifest, parts["test"].manifest
 
 
 def probe_sources(config: Config) -> tuple[list[Video], list[Video]] | None:

@@ -31,6 +31,8 @@ class SyntheticConfig:
         num_test: further videos, never trained on, for the frozen probe.
         seed: of the world; the same seed gives the same frames.
         world: what the videos show.
+        images: what images show: as many videos more, whose single frames are taken at steps on images (`data.image_share`);
+            null for no such steps.
     """
 
     folder: str = "runs/synthetic"
@@ -38,6 +40,7 @@ class SyntheticConfig:
     num_test: int = 512
     seed: int = 0
     world: WorldSettings = field(default_factory=WorldSettings)
+    images: WorldSettings | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +94,21 @@ class DataConfig:
         """What the run is on; images that are mixed in stand beside it."""
         return "images" if self.clip.num_frames == 1 else "videos"
 
+    @property
+    def mixes_in_images(self) -> bool:
+        """Whether there are steps on images between those on videos."""
+        return self.images is not None or (self.synthetic is not None and self.synthetic.images is not None)
+
     def __post_init__(self) -> None:
         if not 0 < self.image_share < 1:
             raise ValueError(f"data.image_share is {self.image_share}: give a share of the steps in (0, 1)")
-        if self.images is not None and self.kind == "images":
+        if self.mixes_in_images and self.kind == "images":
             raise ValueError(
-                "data.images is for runs on videos and images; with one frame a clip give data.train"
+                "data.images and data.synthetic.images are for runs on videos and images; with one frame a clip give "
+                "data.train or data.synthetic.world"
             )
+        if self.images is not None and self.synthetic is not None and self.synthetic.images is not None:
+            raise ValueError("give images as data.images or as data.synthetic.images, and not both")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,7 +130,7 @@ def _finish(
             "steps": config.optim.steps,
             "clips": config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video,
             "final": _last(records, config.data.kind),
-            **({"final_on_images": _last(records, "images")} if config.data.images else {}),
+            **({"final_on_images": _last(records, "images")} if config.data.mixes_in_images else {}),
             "clips_per_second": _median([record["clips_per_second"] for record in records]),
             "alarms": [record["alarm"] for record in records if "alarm" in record],
             "probe": probe_encoders(config, folder.model, accelerator.device),

@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 _SHOWN = {
+    "kind": "{}",
     "loss": "loss {:.4f}",
     "accuracy": "right {:.0%}",
     "relative_error": "of mean {:.2f}",
