@@ -111,17 +111,20 @@ class TwoRooms(ArrayWorld):
         return ((target - place) / STRIDE).clip(-1, 1)
 
     def picture(self, state_XS: Array) -> Pixels:
-        """Grey walls, a white dot."""
+        """Grey walls, a white dot, all with a soft edge of a pixel: an edge rounded to pixels would hide where it stops the dot."""
+        middles_N = (np.arange(self.size) + 0.5) / self.size
+        frame_N = self._covered(FRAME - np.minimum(middles_N, 1 - middles_N))
+        wall_XW = self._covered(WALL / 2 - np.abs(middles_N - state_XS[:, 2:3]))
+        solid_XH = self._covered(np.abs(middles_N - state_XS[:, 3:4]) - DOOR / 2)
+        cover_XHW = np.maximum(solid_XH[:, :, None] * wall_XW[:, None, :], np.maximum.outer(frame_N, frame_N))
         canvas = blank(len(state_XS), self.size)
-        middles = (np.arange(self.size) + 0.5) / self.size
-        frame_N = (middles < FRAME) | (middles > 1 - FRAME)
-        canvas[:, frame_N] = 0.5
-        canvas[:, :, frame_N] = 0.5
-        wall_XW = np.abs(middles - state_XS[:, 2:3]) < WALL / 2
-        solid_XH = np.abs(middles - state_XS[:, 3:4]) > DOOR / 2
-        canvas[solid_XH[:, :, None] & wall_XW[:, None, :]] = 0.5
+        canvas += np.float32(0.5) * cover_XHW[..., None]
         paint_discs(canvas, state_XS[:, :2], RADIUS, (1.0, 1.0, 1.0))
         return to_bytes(canvas)
+
+    def _covered(self, depth: Array) -> NDArray[np.float32]:
+        """Share of a pixel that lies inside, from how deep its middle does, in frame sides."""
+        return np.clip(depth * self.size + 0.5, 0, 1).astype(np.float32)
 
 
 def _length(offset_X2: Array) -> Array:
