@@ -84,24 +84,25 @@ def test_constant_targets_ring_at_the_first_step(tiny_config, fresh):
     assert any("the same for every clip" in alarm for alarm in summary["alarms"])
 
 
-STABILIZERS = {
+RECIPES = {
     "ema": ("--objective.momentum=[0.97, 0.998]",),
     "frozen": ("--config=configs/tiny/salt.yaml",),
     "sigreg": ("--config=configs/tiny/sigreg.yaml",),
     "vicreg": ("--config=configs/tiny/vicreg.yaml",),
+    "levels, context and images": ("--config=configs/tiny/vjepa2_1.yaml",),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stabilizer", STABILIZERS)
-def test_each_way_of_preventing_collapse_learns_without_an_alarm(stabilizer, tmp_path, fresh):
-    """Three to five minutes each on two cores."""
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_each_way_of_preventing_collapse_learns_without_an_alarm(recipe, tmp_path, fresh):
+    """Three to ten minutes each on two cores."""
     summary = pretrain(
         read_config(
             [
                 "--config=configs/pretrain/quickstart.yaml",
                 "--optim.steps=1000",
-                *STABILIZERS[stabilizer],
+                *RECIPES[recipe],
                 f"--output_dir={tmp_path / 'run'}",
                 f"--data.synthetic.folder={tmp_path / 'videos'}",
                 f"--data.cache_dir={tmp_path / 'cache'}",
