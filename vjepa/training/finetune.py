@@ -26,7 +26,7 @@ from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.launch import start
 from vjepa.training.material import Material, prepare_material
 from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
-from vjepa.training.run_folder import RunFolder
+from vjepa.training.run_folder import RunFolder, figures_of
 from vjepa.weights import save_pretrained
 
 
@@ -221,7 +221,7 @@ def _summary(
         "videos": {name: len(getattr(parts, name)) for name in ("train", "val", "test")}
     }
     records = folder.read_metrics()
-    summary["final"] = {key: value for key, value in records[-1].items() if key not in ("step", "kind")}
+    summary["final"] = figures_of(records[-1])
     if choice.val is not None:
         summary["val"] = choice.val.as_dict()
         summary["chosen"] = dict(zip(("lr", "weight_decay"), choice.setting or (), strict=False))

@@ -23,7 +23,7 @@ from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import describe_run
 from vjepa.training.probe import probe_encoders
-from vjepa.training.run_folder import RunFolder
+from vjepa.training.run_folder import RunFolder, figures_of
 from vjepa.weights import save_pretrained
 
 BuildObjective = Callable[[Config], nn.Module]
@@ -146,7 +146,7 @@ def _finish(
 def _last(records: list[dict[str, Any]], kind: Kind) -> dict[str, Any]:
     """Figures of the last logged step of a kind; of all steps, where a run was too short to have one."""
     of_kind = [record for record in records if record["kind"] == kind] or records
-    return {key: value for key, value in of_kind[-1].items() if key not in ("step", "kind")}
+    return figures_of(of_kind[-1])
 
 
 def _median(values: list[float]) -> float:

@@ -87,6 +87,11 @@ class RunFolder:
         self.summary.write_text(json.dumps(summary, indent=2) + "\n")
 
 
+def figures_of(record: dict[str, Any]) -> dict[str, Any]:
+    """What a logged record measured, without what says which step it was."""
+    return {key: value for key, value in record.items() if key not in ("step", "kind")}
+
+
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():

@@ -25,7 +25,7 @@ from vjepa.objectives.base import Objective
 from vjepa.training.checkpoint import Checkpoints
 from vjepa.training.optimizer import Schedules
 from vjepa.training.progress import Progress
-from vjepa.training.run_folder import RunFolder
+from vjepa.training.run_folder import RunFolder, figures_of
 from vjepa.training.stop import Stopped, StopRequest
 from vjepa.training.unreadable import UnreadableVideos
 
@@ -253,7 +253,7 @@ class Trainer:
 def _curves(record: dict[str, Any]) -> dict[str, Any]:
     """A record for trackers: figures of steps on images are curves of their own."""
     prefix = "images/" if record["kind"] == "images" else ""
-    return {prefix + key: value for key, value in record.items() if key not in ("step", "kind")}
+    return {prefix + key: value for key, value in figures_of(record).items()}
 
 
 def _local(norm: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from vjepa.objectives.action_jepa import ActionJEPA
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
-from vjepa.training.run_folder import RunFolder
+from vjepa.training.run_folder import RunFolder, figures_of
 from vjepa.weights import save_pretrained
 
 
@@ -123,7 +123,7 @@ def _summary(
     records = folder.read_metrics()
     summary: dict[str, Any] = {
         "steps": config.optim.steps,
-        "final": {key: value for key, value in records[-1].items() if key not in ("step", "kind")},
+        "final": figures_of(records[-1]),
         "alarms": [record["alarm"] for record in records if "alarm" in record],
     }
     if report is not None:
