@@ -90,6 +90,7 @@ def test_images_are_rendered_beside_the_videos(tmp_path):
     ]
     summary = pretrain(read_config(run))
     assert len(read_manifest(tmp_path / "rendered" / "images" / "manifest.csv")) == 10
+    assert {record["kind"] for record in metrics(tmp_path / "run")} == {"videos", "images"}
     assert math.isfinite(summary["final_on_images"]["loss"])
 
 

@@ -14,7 +14,6 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from vjepa import build
-from vjepa.batch import Kind
 from vjepa.config import Config
 from vjepa.evaluation.report import draw_report, summary_table
 from vjepa.objectives.jepa import JEPA
@@ -129,8 +128,7 @@ def _finish(
         summary = {
             "steps": config.optim.steps,
             "clips": config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video,
-            "final": _last(records, config.data.kind),
-            **({"final_on_images": _last(records, "images")} if config.data.mixes_in_images else {}),
+            **_final(records, config),
             "clips_per_second": _median([record["clips_per_second"] for record in records]),
             "alarms": [record["alarm"] for record in records if "alarm" in record],
             "probe": probe_encoders(config, folder.model, accelerator.device),
@@ -143,10 +141,13 @@ def _finish(
     return summary
 
 
-def _last(records: list[dict[str, Any]], kind: Kind) -> dict[str, Any]:
-    """Figures of the last logged step of a kind; of all steps, where a run was too short to have one."""
-    of_kind = [record for record in records if record["kind"] == kind] or records
-    return figures_of(of_kind[-1])
+def _final(records: list[dict[str, Any]], config: Config) -> dict[str, dict[str, Any]]:
+    """Figures of the last logged step, and of the last one on images where they are mixed in."""
+    last = {record["kind"]: figures_of(record) for record in records}
+    final = {"final": last.get(config.data.kind, figures_of(records[-1]))}
+    if config.data.mixes_in_images and "images" in last:
+        final["final_on_images"] = last["images"]
+    return final
 
 
 def _median(values: list[float]) -> float:
