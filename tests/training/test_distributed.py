@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
 
 from tests.training.conftest import metrics
 from tests.training.methods import METHODS, changes_of
+from vjepa.training.pretrain import pretrain
 
 ENVIRONMENT = {
     **os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo",
@@ -32,13 +34,11 @@ def two_processes(*command, timeout=180):
 
 
 @pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_two_processes_are_one(parts, tiny_arguments, tmp_path):
+def test_two_processes_are_one(parts, tiny_config, tiny_arguments, tmp_path):
     same = ["--encoder.drop_path=0", "--optim.steps=6", "--optim.lr=0.005"]
-    one = subprocess.run(
-        [sys.executable, "tools/pretrain.py", *tiny_arguments("one", *same)],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
-    assert one.returncode == 0, one.stderr
+    pretrain(tiny_config("one", *same))
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
     two = two_processes(
         "tools/pretrain.py", *tiny_arguments("two", *same, f"--train.micro_batch={2 // parts}")
     )

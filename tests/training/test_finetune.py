@@ -1,8 +1,6 @@
 """Fine-tuning: what it learns, that it goes on where it was, and what it refuses."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from safetensors.torch import load_file
 
 import vjepa
 from tests.training.conftest import metrics, result_bytes
-from tests.training.test_distributed import ENVIRONMENT, two_processes
+from tests.training.test_distributed import two_processes
 from tests.training.test_resume import fresh_accelerate
 from vjepa.config import FinetuneConfig, read_tree
 from vjepa.data.manifest import Video, read_manifest, write_manifest
@@ -143,13 +141,9 @@ def test_stopping_and_going_on_changes_no_byte(changes, run, tmp_path, monkeypat
     assert scores[0] == scores[1]
 
 
-def test_two_processes_are_one(arguments, tmp_path):
+def test_two_processes_are_one(run, arguments, tmp_path):
     changes = ("--data.repeats=2", "--augment={mixup: 0.8, cutmix: 1.0}")
-    one = subprocess.run(
-        [sys.executable, "tools/finetune.py", *arguments("one", *changes)],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
-    assert one.returncode == 0, one.stderr
+    run("one", *changes)
     two = two_processes("tools/finetune.py", *arguments("two", *changes, "--train.micro_batch=2"))
     assert two.returncode == 0, two.stderr
     assert "2 processes x 2 parts" in two.stdout

@@ -14,7 +14,7 @@ pytest.importorskip("gymnasium")
 
 from tests.parity.released_files import vjepa2_ac_file
 from tests.training.conftest import metrics, result_bytes
-from tests.training.test_distributed import ENVIRONMENT, two_processes
+from tests.training.test_distributed import two_processes
 from tests.training.test_resume import fresh_accelerate
 from tools.plan import main as plan
 from tools.pretrain import main as pretrain_tool
@@ -150,12 +150,8 @@ def test_dynamics_may_be_learnt_anew_on_a_world_model_s_frames(run, tmp_path):
     assert (model.pool, model.normalised, config["dynamics"]["depth"]) == ("flatten", False, 2)
 
 
-def test_two_processes_are_one(arguments, tmp_path):
-    one = subprocess.run(
-        [sys.executable, "tools/pretrain.py", *arguments("one", *LEARNING)],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
-    assert one.returncode == 0, one.stderr
+def test_two_processes_are_one(run, arguments, tmp_path):
+    run("one", *LEARNING)
     two = two_processes("tools/pretrain.py", *arguments("two", *LEARNING))
     assert two.returncode == 0, two.stderr
     for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
