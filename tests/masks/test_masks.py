@@ -243,5 +243,5 @@ def test_target_blocks_overlap_at_times_and_their_sizes_change_with_the_step():
 
 
 def test_image_blocks_too_large_for_their_grid_are_refused():
-    with pytest.raises(ValueError, match="leaves nothing to see"):
-        draw(ImageBlocks(target_scale=(1.0, 1.0), target_aspect=(1.0, 1.0)), IMAGE)
+    with pytest.raises(ValueError, match="leave nothing to see"):
+        draw(ImageBlocks(), Grid(1, 1, 1))

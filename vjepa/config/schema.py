@@ -140,7 +140,23 @@ class MasksConfig:
     @property
     def all(self) -> tuple[MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask, ...]:
         """Every mask, in the order in which the predictor's mask tokens are numbered."""
-        return (*self.multiblock, *self.tube, *self.random, *self.image_blocks, *self.future)
+        return tuple(self.by_name.values())
+
+    @property
+    def by_name(self) -> dict[str, MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask]:
+        """The same masks by their place in the configuration, such as ``masks.multiblock[0]``."""
+        families: dict[str, tuple[MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask, ...]] = {
+            "multiblock": self.multiblock,
+            "tube": self.tube,
+            "random": self.random,
+            "image_blocks": self.image_blocks,
+            "future": self.future,
+        }
+        return {
+            f"masks.{family}[{number}]": mask
+            for family, masks in families.items()
+            for number, mask in enumerate(masks)
+        }
 
     def __post_init__(self) -> None:
         if not self.all:

@@ -1,14 +1,30 @@
-"""Blocks of tokens: their size, and where they come to lie. Shape letters as in `vjepa.tokens`; X blocks of a sample."""
+"""Blocks of tokens: their size, where they come to lie, and how many tokens all samples of a step have in common.
+
+The published collators draw a sample whose context is too small again, and then cut all samples of a batch to the
+shortest (facebookresearch/vjepa2 c2963a4, src/masks/multiseq_multiblock3d.py; facebookresearch/ijepa 52c1ae9,
+src/masks/multiblock.py). Here the length is a function of the block sizes alone, so that a sample does not depend on
+its batch: the 4 % quantile of the samples that can be drawn, about the minimum over 24 clips, the published batch of one
+GPU. Samples below it are drawn again.
+
+Shape letters as in `vjepa.tokens`; X blocks of a sample.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from vjepa.tokens import Grid
 
 Range = tuple[float, float]
+
+# Sizes of blocks that are tried at a step, and placements that are tried for a sample.
+SIZE_ATTEMPTS = 32
+_ATTEMPTS = 8
+_CALIBRATION_DRAWS = 512
+_QUANTILE = 0.04
 
 
 def block_size(grid: Grid, length: float, area: float, aspect: float) -> Grid:
@@ -34,6 +50,43 @@ def place_blocks(grid: Grid, block: Grid, uniform_BX3: np.ndarray) -> np.ndarray
     ]
     time_BXt, row_BXh, column_BXw = covered
     return time_BXt[..., :, None, None] & row_BXh[..., None, :, None] & column_BXw[..., None, None, :]
+
+
+def calibration_placements(num_blocks: int) -> np.ndarray:
+    """Uniform numbers of the placements that lengths are estimated from, always the same: ``(B, X, 3)``."""
+    return np.random.default_rng(0).random((_CALIBRATION_DRAWS, num_blocks, 3))
+
+
+def common_length(num_tokens_B: np.ndarray) -> int:
+    """The number of tokens that nearly all of these samples have."""
+    return int(np.quantile(num_tokens_B, _QUANTILE))
+
+
+def draw_placements(
+    place: Callable[[np.ndarray], np.ndarray],
+    refuses: Callable[[np.ndarray], np.ndarray],
+    accepted_RX3: np.ndarray,
+    sample_rngs: Sequence[np.random.Generator],
+) -> np.ndarray:
+    """Place the blocks of each sample, again where the result is refused.
+
+    Args:
+        place: uniform numbers ``(B, X, 3)`` to the tokens of each sample, bool ``(B, ..., N)``.
+        refuses: these tokens to the samples that show or hide too little, bool ``(B,)``.
+        accepted_RX3: placements that are not refused; a sample that is refused at every attempt takes one of them.
+        sample_rngs: random generator of each sample.
+    """
+    uniform_BAX3 = np.stack([rng.random((_ATTEMPTS, *accepted_RX3.shape[1:])) for rng in sample_rngs])
+    placed_BN = place(uniform_BAX3[:, 0])
+    for attempt in range(1, _ATTEMPTS):
+        again_B = refuses(placed_BN)
+        if not again_B.any():
+            return placed_BN
+        placed_BN[again_B] = place(uniform_BAX3[again_B, attempt])
+    for row in np.flatnonzero(refuses(placed_BN)).tolist():
+        number = sample_rngs[row].integers(len(accepted_RX3))
+        placed_BN[row] = place(accepted_RX3[number : number + 1])[0]
+    return placed_BN
 
 
 def check_range(name: str, bounds: Range, highest: float) -> None:

@@ -8,19 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from vjepa.masks.base import MaskIndices
-from vjepa.masks.blocks import Range, block_size, check_range, place_blocks
+from vjepa.masks.blocks import (
+    SIZE_ATTEMPTS,
+    Range,
+    block_size,
+    calibration_placements,
+    check_range,
+    common_length,
+    draw_placements,
+    place_blocks,
+)
 from vjepa.tokens import Grid
-
-# As for `vjepa.masks.multiblock`: a length that nearly all draws reach; the others are drawn again.
-_QUANTILE = 0.04
-_CALIBRATION_DRAWS = 512
-_ATTEMPTS = 8
 
 
 class _Blocks(NamedTuple):
@@ -28,6 +32,22 @@ class _Blocks(NamedTuple):
 
     context: Grid
     target: Grid
+
+
+class _Calibration(NamedTuple):
+    """What the placements of blocks of these sizes have in common.
+
+    Attributes:
+        num_context: number of context tokens of every sample.
+        placements_RX3: uniform numbers of the placements that show so many, ``(R, 1 + G, 3)``.
+    """
+
+    num_context: int
+    placements_RX3: np.ndarray
+
+    def refuses(self, placed_BXN: np.ndarray) -> np.ndarray:
+        """Samples that show too little: bool ``(B,)``."""
+        return placed_BXN[:, 0].sum(axis=1) < self.num_context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +62,7 @@ class ImageBlocks:
         num_targets: target blocks.
         target_scale: range of their area.
         target_aspect: range of their height over width.
-        min_keep: context tokens at least, where the grid has them.
+        min_keep: a sample with no more context tokens than this is drawn again, where the grid has more.
     """
 
     context_scale: Range = (0.85, 1.0)
@@ -64,73 +84,53 @@ class ImageBlocks:
         self, grid: Grid, sample_rngs: Sequence[np.random.Generator], step_rng: np.random.Generator
     ) -> MaskIndices:
         """Draw masks; see `vjepa.masks.base.Mask`."""
-        blocks = self._draw_blocks(grid, step_rng)
-        num_context = self._num_context(grid, blocks)
-        seen_BN, target_BGN = self._draw(grid, blocks, sample_rngs, num_context)
-        target_BM = target_BGN.nonzero()[2].reshape(len(sample_rngs), -1)
-        return MaskIndices(_choose(seen_BN, num_context, sample_rngs), target_BM, self.num_targets)
+        blocks, calibration = self._draw_size(grid, step_rng)
+        placed_BXN = draw_placements(
+            partial(self._place, grid, blocks), calibration.refuses, calibration.placements_RX3, sample_rngs
+        )
+        target_BM = placed_BXN[:, 1:].nonzero()[2].reshape(len(sample_rngs), -1)
+        context_BK = _choose(placed_BXN[:, 0], calibration.num_context, sample_rngs)
+        return MaskIndices(context_BK, target_BM, self.num_targets)
+
+    def _draw_size(self, grid: Grid, rng: np.random.Generator) -> tuple[_Blocks, _Calibration]:
+        """Sizes of the blocks, and the context's length; ValueError where targets leave nothing to see."""
+        for _ in range(SIZE_ATTEMPTS):
+            blocks = self._draw_blocks(grid, rng)
+            calibration = self._calibrate(grid, blocks)
+            if calibration is not None:
+                return blocks, calibration
+        raise ValueError(
+            f"{self.num_targets} target blocks of {blocks.target.h} x {blocks.target.w} tokens leave nothing to see of a grid "
+            f"of {grid.h} x {grid.w}: use smaller patches, or lower num_targets or target_scale"
+        )
 
     def _draw_blocks(self, grid: Grid, rng: np.random.Generator) -> _Blocks:
-        context = block_size(grid, 1.0, rng.uniform(*self.context_scale), 1.0)
-        target = block_size(grid, 1.0, rng.uniform(*self.target_scale), rng.uniform(*self.target_aspect))
-        if target.h * target.w >= grid.h * grid.w:
-            raise ValueError(
-                f"a target block of {target.h} x {target.w} leaves nothing to see of a grid of {grid.h} x {grid.w}: "
-                "use smaller patches, or a smaller target_scale"
-            )
-        return _Blocks(context, target)
+        context = _inside(grid, block_size(grid, 1.0, rng.uniform(*self.context_scale), 1.0))
+        area, aspect = rng.uniform(*self.target_scale), rng.uniform(*self.target_aspect)
+        return _Blocks(context, _inside(grid, block_size(grid, 1.0, area, aspect)))
 
-    def _place(self, grid: Grid, blocks: _Blocks, uniform_BX3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Context tokens bool ``(B, N)`` and targets bool ``(B, G, N)``, of ``1 + G`` places a sample."""
-        context_BN = place_blocks(grid, blocks.context, uniform_BX3[:, :1]).reshape(len(uniform_BX3), -1)
-        target_BGN = place_blocks(grid, blocks.target, uniform_BX3[:, 1:]).reshape(
-            len(uniform_BX3), self.num_targets, -1
-        )
-        return context_BN & ~target_BGN.any(axis=1), target_BGN
+    def _place(self, grid: Grid, blocks: _Blocks, uniform_BX3: np.ndarray) -> np.ndarray:
+        """Tokens of the context without the targets, and of each target, bool ``(B, 1 + G, N)``."""
+        size = (len(uniform_BX3), -1, grid.size)
+        context_B1N = place_blocks(grid, blocks.context, uniform_BX3[:, :1]).reshape(size)
+        target_BGN = place_blocks(grid, blocks.target, uniform_BX3[:, 1:]).reshape(size)
+        return np.concatenate([context_B1N & ~target_BGN.any(axis=1, keepdims=True), target_BGN], axis=1)
 
     @lru_cache(maxsize=1024)  # noqa: B019  (self is a small frozen value; block sizes are few)
-    def _num_context(self, grid: Grid, blocks: _Blocks) -> int:
-        """Number of context tokens for these sizes: a function of the sizes alone."""
-        uniform_BX3 = np.random.default_rng(0).random((_CALIBRATION_DRAWS, 1 + self.num_targets, 3))
-        seen_BN, target_BGN = self._place(grid, blocks, uniform_BX3)
-        # What is free of targets at the least is there in any sample, whatever the context block leaves out.
-        free = grid.size - target_BGN.any(axis=1).sum(axis=1).max()
-        wanted = max(int(np.quantile(seen_BN.sum(axis=1), _QUANTILE)), min(self.min_keep, int(free)))
-        return max(wanted, 1)
-
-    def _draw(
-        self, grid: Grid, blocks: _Blocks, sample_rngs: Sequence[np.random.Generator], num_context: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Place the blocks of each sample, again where too little is seen.
-
-        The attempt with the most is kept; what it lacks is filled up with tokens beside the context block, never
-        with targets.
-        """
-        uniform_BAX3 = np.stack([rng.random((_ATTEMPTS, 1 + self.num_targets, 3)) for rng in sample_rngs])
-        seen_BN, target_BGN = self._place(grid, blocks, uniform_BAX3[:, 0])
-        for attempt in range(1, _ATTEMPTS):
-            short = seen_BN.sum(axis=1) < num_context
-            if not short.any():
-                break
-            seen_XN, target_XGN = self._place(grid, blocks, uniform_BAX3[short, attempt])
-            better = seen_XN.sum(axis=1) > seen_BN[short].sum(axis=1)
-            rows = np.flatnonzero(short)[better]
-            seen_BN[rows], target_BGN[rows] = seen_XN[better], target_XGN[better]
-        return _filled(seen_BN, target_BGN, num_context), target_BGN
+    def _calibrate(self, grid: Grid, blocks: _Blocks) -> _Calibration | None:
+        """The context's length for these sizes, a function of the sizes alone; None where nothing is ever seen."""
+        uniform_BX3 = calibration_placements(1 + self.num_targets)
+        num_seen_B = self._place(grid, blocks, uniform_BX3)[:, 0].sum(axis=1)
+        if not num_seen_B.any():
+            return None
+        least = self.min_keep if (num_seen_B > self.min_keep).any() else 0
+        num_context = common_length(num_seen_B[num_seen_B > least])
+        return _Calibration(num_context, uniform_BX3[num_seen_B >= num_context])
 
 
-def _filled(seen_BN: np.ndarray, target_BGN: np.ndarray, num_context: int) -> np.ndarray:
-    """Context tokens, with the first tokens that are no targets where there are fewer than `num_context`."""
-    for row in np.flatnonzero(seen_BN.sum(axis=1) < num_context):
-        free = np.flatnonzero(~target_BGN[row].any(axis=0) & ~seen_BN[row])
-        lacking = num_context - seen_BN[row].sum()
-        if len(free) < lacking:
-            raise ValueError(
-                f"target blocks left {seen_BN[row].sum() + len(free)} tokens to see where {num_context} are needed: "
-                "use smaller patches, or fewer or smaller targets"
-            )
-        seen_BN[row, free[:lacking]] = True
-    return seen_BN
+def _inside(grid: Grid, block: Grid) -> Grid:
+    """The block with fewer rows and columns than the grid, as in the published code: none covers a whole row or column."""
+    return Grid(block.t, min(block.h, max(grid.h - 1, 1)), min(block.w, max(grid.w - 1, 1)))
 
 
 def _choose(seen_BN: np.ndarray, count: int, sample_rngs: Sequence[np.random.Generator]) -> np.ndarray:

@@ -5,37 +5,65 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from functools import lru_cache, partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from vjepa.masks.base import MaskIndices, split_tokens
-from vjepa.masks.blocks import Range, block_size, check_range, place_blocks
+from vjepa.masks.blocks import (
+    SIZE_ATTEMPTS,
+    Range,
+    block_size,
+    calibration_placements,
+    check_range,
+    common_length,
+    draw_placements,
+    place_blocks,
+)
 from vjepa.tokens import Grid
 
-# Lengths are the 4 % quantile of what a block size gives: about the minimum over 24 clips, the published
-# batch of one GPU, to which the published code cuts. Samples below it are drawn again.
-_QUANTILE = 0.04
-_CALIBRATION_DRAWS = 512
-_ATTEMPTS = 8
+
+class _Calibration(NamedTuple):
+    """What the placements of blocks of one size have in common.
+
+    Attributes:
+        num_context: number of context tokens of every sample.
+        num_targets: number of target tokens of every sample.
+        least_hidden: smallest number of hidden tokens with which a sample is not drawn again.
+        most_hidden: largest such number.
+        placements_RX3: uniform numbers of the placements within these bounds, ``(R, X, 3)``.
+    """
+
+    num_context: int
+    num_targets: int
+    least_hidden: int
+    most_hidden: int
+    placements_RX3: np.ndarray
+
+    def refuses(self, hidden_BN: np.ndarray) -> np.ndarray:
+        """Samples that show or hide too little: bool ``(B,)``."""
+        num_hidden_B = hidden_BN.sum(axis=1)
+        return (num_hidden_B < self.least_hidden) | (num_hidden_B > self.most_hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MultiBlock:
     """Hide the union of several blocks; what is hidden is predicted from the rest.
 
-    The size of the blocks is drawn once a step, their places for each sample.
+    The size of the blocks is drawn once a step, their places for each sample. A sample in which nothing would be
+    visible, or nothing hidden, is drawn again; so is a size of blocks that can give nothing else.
 
     Attributes:
-        num_blocks: blocks in the union.
-        spatial_scale: range of a block's area, as a share of ``h * w``.
-        temporal_scale: range of its length, as a share of ``t``.
-        aspect_ratio: range of height over width.
-        max_temporal_keep: the context ends after this share of the time steps; later ones are hidden.
-        max_keep: at most so many context tokens; None for no limit.
+        num_blocks: number of blocks in the union.
+        spatial_scale: range of the area of a block, as a share of ``h * w``.
+        temporal_scale: range of the length of a block, as a share of ``t``.
+        aspect_ratio: range of the height of a block over its width.
+        max_temporal_keep: share of the time steps, from the first, that the context may span; all later tokens are
+            hidden.
+        max_keep: largest number of context tokens; null sets no limit.
         complement: `targets` makes every token that is not context a target, `context` makes every token
-            that is not a target context; `none` lets the tokens that equal lengths cost go.
+            that is not a target context; `none` drops the tokens by which a sample exceeds the common lengths.
         invert: the blocks are the context and the rest is predicted.
     """
 
@@ -65,10 +93,23 @@ class MultiBlock:
         """Draw masks; see `vjepa.masks.base.Mask`."""
         if grid.size < 2:
             raise ValueError(f"a grid of {grid} has nothing to hide from anything: use smaller tubelets")
-        block = self._draw_block(grid, step_rng)
-        num_context, num_targets = self._lengths(grid, block)
-        hidden_BN = self._draw_hidden(grid, block, sample_rngs, num_context, num_targets)
-        return split_tokens(hidden_BN, num_context, num_targets, sample_rngs)
+        block, calibration = self._draw_size(grid, step_rng)
+        hidden_BN = draw_placements(
+            partial(self._hidden, grid, block), calibration.refuses, calibration.placements_RX3, sample_rngs
+        )
+        return split_tokens(hidden_BN, calibration.num_context, calibration.num_targets, sample_rngs)
+
+    def _draw_size(self, grid: Grid, rng: np.random.Generator) -> tuple[Grid, _Calibration]:
+        """The size of a block in tokens, and the lengths that come with it; ValueError where every size hides everything."""
+        for _ in range(SIZE_ATTEMPTS):
+            block = self._draw_block(grid, rng)
+            calibration = self._calibrate(grid, block)
+            if calibration is not None:
+                return block, calibration
+        raise ValueError(
+            f"{self.num_blocks} blocks of {tuple(block)} tokens hide all of a grid of {tuple(grid)}: "
+            "lower num_blocks or spatial_scale, or use smaller tubelets"
+        )
 
     def _draw_block(self, grid: Grid, rng: np.random.Generator) -> Grid:
         """The size of a block in tokens."""
@@ -86,36 +127,22 @@ class MultiBlock:
         return ~hidden_BN if self.invert else hidden_BN
 
     @lru_cache(maxsize=1024)  # noqa: B019  (self is a small frozen value; block sizes are few)
-    def _lengths(self, grid: Grid, block: Grid) -> tuple[int, int]:
-        """Numbers of context and target tokens for this size of block: a function of the sizes alone."""
-        rng = np.random.default_rng(0)
-        num_hidden = self._hidden(grid, block, rng.random((_CALIBRATION_DRAWS, self.num_blocks, 3))).sum(
-            axis=1
-        )
-        num_context = int(np.quantile(grid.size - num_hidden, _QUANTILE))
-        num_context = min(max(num_context, 1), grid.size - 1, self.max_keep or grid.size)
-        num_targets = min(max(int(np.quantile(num_hidden, _QUANTILE)), 1), grid.size - num_context)
+    def _calibrate(self, grid: Grid, block: Grid) -> _Calibration | None:
+        """The lengths for a size of blocks, a function of the sizes alone; None where nothing can be drawn."""
+        uniform_BX3 = calibration_placements(self.num_blocks)
+        num_hidden_B = self._hidden(grid, block, uniform_BX3).sum(axis=1)
+        drawable_B = (num_hidden_B > 0) & (num_hidden_B < grid.size)
+        if not drawable_B.any():
+            return None
+        uniform_BX3, num_hidden_B = uniform_BX3[drawable_B], num_hidden_B[drawable_B]
+        num_context = common_length(grid.size - num_hidden_B)
+        num_context = min(num_context, self.max_keep or grid.size)
+        num_targets = common_length(num_hidden_B)
+        # Whatever is the complement of the other has the length that the other leaves.
+        least_hidden, most_hidden = num_targets, grid.size - num_context
         if self.complement == "targets":
-            num_targets = grid.size - num_context
+            num_targets, least_hidden = grid.size - num_context, 1
         elif self.complement == "context":
-            num_context = grid.size - num_targets
-        return num_context, num_targets
-
-    def _draw_hidden(
-        self,
-        grid: Grid,
-        block: Grid,
-        sample_rngs: Sequence[np.random.Generator],
-        num_context: int,
-        num_targets: int,
-    ) -> np.ndarray:
-        """Place the blocks of each sample, again where too little stays visible or gets hidden."""
-        uniform_BAX3 = np.stack([rng.random((_ATTEMPTS, self.num_blocks, 3)) for rng in sample_rngs])
-        hidden_BN = self._hidden(grid, block, uniform_BAX3[:, 0])
-        for attempt in range(1, _ATTEMPTS):
-            num_hidden = hidden_BN.sum(axis=1)
-            short = (grid.size - num_hidden < num_context) | (num_hidden < num_targets)
-            if not short.any():
-                break
-            hidden_BN[short] = self._hidden(grid, block, uniform_BAX3[short, attempt])
-        return hidden_BN
+            num_context, most_hidden = grid.size - num_targets, grid.size - 1
+        within_B = (num_hidden_B >= least_hidden) & (num_hidden_B <= most_hidden)
+        return _Calibration(num_context, num_targets, least_hidden, most_hidden, uniform_BX3[within_B])

@@ -14,34 +14,68 @@ from vjepa.batch import Batch, TokenMask
 from vjepa.config import Config
 from vjepa.evaluation.cost import StepCost, step_cost
 from vjepa.masks.base import Mask
+from vjepa.masks.future import FutureMask
+from vjepa.masks.token_counts import count_tokens
 from vjepa.tokens import Grid, Tubelet
 
 
 def describe_run(config: Config, objective: nn.Module, num_videos: int, accelerator: Accelerator) -> str:
     """A few lines: steps, clips, effective batch, tokens, parameters, memory, FLOPs; `objective` is on meta."""
-    batch = example_batch(config)
     cost = average_cost(config, objective)
     clips_per_video = config.data.clip.clips_per_video
     clips = config.optim.batch_size * clips_per_video
     parts, world = accelerator.gradient_accumulation_steps, accelerator.num_processes
     share = 0.5 if accelerator.mixed_precision in ("bf16", "fp16") else 1.0
     memory = cost.memory_bytes(clips // parts // world, share)
-    context = " + ".join(str(mask.context_BK.shape[1]) for mask in batch.masks)
-    targets = " + ".join(str(mask.target_BM.shape[1]) for mask in batch.masks)
-    grid = Tubelet(*config.encoder.tubelet).grid_of(config.data.clip.num_frames, *build.clip_size(config))
     return "\n".join(
         (
             f"{config.optim.steps} steps of {clips} clips "
             f"({world} process{'es' if world > 1 else ''} x {parts} part{'s' if parts > 1 else ''} "
             f"x {clips // parts // world}), {config.optim.steps * clips} clips in all, "
             f"{config.optim.steps * config.optim.batch_size / num_videos:.1f} times each of {num_videos} videos",
-            f"grid {grid.t} x {grid.h} x {grid.w} = {grid.size} tokens; context {context}, targets {targets}",
+            *describe_masks(config),
             f"{cost.trained / 1e6:.2f} M trained of {cost.parameters / 1e6:.2f} M parameters; about "
-            f"{memory / 1e9:.2f} GB a process; {cost.flops / 1e9:.2f} GFLOP a clip, "
-            f"{cost.flops * clips * config.optim.steps / 1e15:.3f} PFLOP in all",
+            f"{memory / 1e9:.2f} GB of tensors in each process, beside what Python and torch take; "
+            f"{_flops(cost.flops)} a clip, {_flops(cost.flops * clips * config.optim.steps)} in all",
             f"on {accelerator.device}, precision {accelerator.mixed_precision}, {torch.get_num_threads()} threads",
         )
     )
+
+
+def describe_masks(config: Config) -> list[str]:
+    """Lines that say how many tokens each mask shows and has predicted, and which mask shows too little.
+
+    A context of fewer tokens than one place has over time is a fault of most settings: the loss then learns from next
+    to nothing, without looking wrong.
+    """
+    grid = Tubelet(*config.encoder.tubelet).grid_of(config.data.clip.num_frames, *build.clip_size(config))
+    grids = {config.data.kind: grid}
+    if config.data.mixes_in_images:
+        grids["images"] = grid._replace(t=1)
+    lines, warnings = [], []
+    for kind, size in grids.items():
+        lines.append(
+            f"{kind}: grid {size.t} x {size.h} x {size.w} = {size.size} tokens; least / median / most of a step:"
+        )
+        for name, mask in config.masks.by_name.items():
+            if isinstance(mask, FutureMask) and size.t == 1:
+                continue
+            counts = count_tokens(mask, size)
+            lines.append(f"  {name}: context {counts.context}, targets {counts.targets}")
+            if counts.context.least < size.t:
+                warnings.append(
+                    f"WARNING: {name} shows {counts.context.least} tokens at some steps, fewer than one place has over "
+                    f"time ({size.t}): lower its scale, its number of blocks or its ratio"
+                )
+    return lines + warnings
+
+
+def _flops(number: float) -> str:
+    """Floating-point operations with a unit that suits them."""
+    for unit, size in (("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9)):
+        if number >= size:
+            return f"{number / size:.2f} {unit}"
+    return f"{number / 1e6:.2f} MFLOP"
 
 
 def kinds_of_steps(config: Config) -> list[tuple[float, Batch]]:
