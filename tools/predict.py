@@ -35,9 +35,9 @@ from tqdm import tqdm
 
 from vjepa import build
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
+from vjepa.data.processor import Frames, read_frames
 from vjepa.evaluation.future_picture import EmbeddingColours, draw_future, nearest_steps, write_future_film
 from vjepa.evaluation.future_skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
-from vjepa.inference.clip_format import ClipFormat, Frames, read_frames
 from vjepa.inference.forecast import Window
 from vjepa.inference.surprise import sliding_windows, surprise
 from vjepa.models.world import WorldModel
@@ -96,7 +96,7 @@ def _predict(options: argparse.Namespace) -> None:
     asked: set[int] = set()
     names = _names(videos)
     for number, video in enumerate(tqdm(videos, unit="video", disable=len(videos) == 1)):
-        frames = read_frames(video.path, ClipFormat.of(world), start=video.start, end=video.end)
+        frames = read_frames(video.path, world.processor, start=video.start, end=video.end)
         depth = world.encoder.tubelet.t
         duration = frames.period * depth
         horizons = _horizons(options, window, len(frames.video_TCHW) // depth, duration)

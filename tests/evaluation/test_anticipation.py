@@ -10,9 +10,9 @@ import torch
 
 from tests.inference.conftest import make_world
 from vjepa.data.manifest import Video
+from vjepa.data.processor import read_frames
 from vjepa.evaluation.anticipation import anticipation_tokens, evaluate_anticipation, predict_step
 from vjepa.evaluation.anticipation_probe import AnticipationProbe, focal_loss, mean_class_recall
-from vjepa.inference.clip_format import ClipFormat, read_frames
 from vjepa.inference.forecast import Window, encode_context, predict_rest, roll_out, window_of
 
 # The models know clips of 16 frames at 10 a second, in time steps of 0.2 s, and look at 5 of 8 steps: one second.
@@ -111,7 +111,7 @@ def test_the_context_stands_beside_what_is_predicted(world, parts):
     assert found.tokens_VND.shape == (2, 5 * 4 + 4, 24)
     assert found.context == 20
     for row, end, step in ((0, 1.5, 3), (1, 1.0, 6)):  # of 0.2 s: begun by 0.5 s, and begun at 1.0 s
-        frames = read_frames(segment.path, ClipFormat.of(world), last=10, end=end).video_TCHW
+        frames = read_frames(segment.path, world.processor, last=10, end=end).video_TCHW
         with torch.no_grad():
             context_BKY = encode_context(world, frames[None])
             predicted_BSY = predict_step(world, context_BKY, window, step)

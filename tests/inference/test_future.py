@@ -81,7 +81,7 @@ def test_encoding_the_whole_clip_and_slicing_is_impossible(video):
     world.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[2]))
     vjepa.FuturePredictor(world).observe(video[:16]).predict(steps=[1, 2, 3, 8])
     assert seen == [FRAMES]
-    with pytest.raises(ValueError, match="embeddings cannot be observed"):
+    with pytest.raises(ValueError, match="embeddings are no input"):
         vjepa.FuturePredictor(world).observe(world.encode(video[None, :16]))
 
 

@@ -6,9 +6,9 @@ import torch
 
 import vjepa
 from tests.inference.conftest import make_world
+from vjepa.data.processor import VideoProcessor
 from vjepa.data.readers.open import open_video
 from vjepa.data.synthetic import WorldSettings, write_videos
-from vjepa.inference.clip_format import ClipFormat
 from vjepa.inference.views import view_probabilities
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.classifier import Classifier, build_head
@@ -116,5 +116,9 @@ def test_what_is_no_classifier_is_refused(tmp_path, classifier):
         vjepa.VideoClassifier.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="clips is 3 and segments 2"):
         vjepa.VideoClassifier(
-            classifier.network, CLASSES, ClipFormat.of_config({"clip": CLIP}), clips=3, segments=2
+            classifier.network,
+            CLASSES,
+            VideoProcessor.of_config({"clip": CLIP, "pixels": PIXELS}),
+            clips=3,
+            segments=2,
         )

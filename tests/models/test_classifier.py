@@ -60,11 +60,10 @@ def test_several_levels_are_further_tokens():
     head = build_head("attentive", WIDTH, CLASSES)
     pixels = PixelNormalizer()(video())
     with torch.no_grad():
-        first, last = encoder.forward_intermediates(pixels, (0, 2))
+        final, (first, last) = encoder.forward_intermediates(pixels, (0, 2), norm=True)
+        assert torch.equal(final, last)
         assert torch.equal(last, encoder(pixels))
-        assert torch.equal(
-            encoder.transformer.norm(encoder.forward_intermediates(pixels, (0,), norm=False)[0]), first
-        )
+        assert torch.equal(encoder.transformer.norm(encoder.forward_intermediates(pixels, (0,))[1][0]), first)
     torch.manual_seed(1)
     clip = video()
     tokens = Classifier(encoder, head, PixelNormalizer(), (0, 2)).features(clip)

@@ -11,9 +11,10 @@ def test_features_are_the_encoder_s_and_lie_on_its_grid():
     with torch.no_grad():
         tokens = world.encode(video)
         assert torch.equal(world.forward_features(video), tokens)
-        first, last = world.forward_intermediates(video, [0, 2])
+        final, (first, last) = world.forward_intermediates(video, [0, 2], norm=True)
         assert torch.equal(last, tokens)
-        (raw,) = world.forward_intermediates(video, [2], norm=False)
+        assert torch.equal(final, tokens)
+        _, (raw,) = world.forward_intermediates(video, [2])
         assert torch.equal(world.encoder.transformer.norm(raw), tokens)
         maps = world.feature_maps(video, [0, -1])
     assert [tuple(part.shape) for part in maps] == [(2, 3, 2, 4, 24)] * 2

@@ -25,10 +25,10 @@ from tqdm import tqdm
 
 from vjepa.data.clips import TICK
 from vjepa.data.manifest import Video, class_names
+from vjepa.data.processor import Frames, read_frames
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.evaluation.anticipation_probe import AnticipationProbe, mean_class_recall
 from vjepa.evaluation.future_skill import window_and_last
-from vjepa.inference.clip_format import ClipFormat, Frames, read_frames
 from vjepa.inference.forecast import Window, encode_context, roll_out
 from vjepa.layers.levels import restore_levels
 from vjepa.models.world import WorldModel
@@ -254,7 +254,7 @@ def anticipation_tokens(
 def _context_frames(world: WorldModel, window: Window, segment: Video, horizon: float) -> Frames | None:
     """Frames of a segment's context; None where it would begin before the video does."""
     assert segment.start is not None
-    end, clip = segment.start - horizon, ClipFormat.of(world)
+    end, clip = segment.start - horizon, world.processor
     try:
         frames = read_frames(segment.path, clip, last=window.context_steps * world.encoder.tubelet.t, end=end)
     except VideoDecodeError as error:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vjepa.data.processor import read_frames
 from vjepa.data.synthetic import CONTROL
 from vjepa.data.violation_sets import Matched
 from vjepa.evaluation.violations import (
@@ -27,7 +28,6 @@ from vjepa.evaluation.violations import (
     motion_energy,
     over_seeds,
 )
-from vjepa.inference.clip_format import ClipFormat, read_frames
 from vjepa.inference.surprise import Surprise, surprise
 from vjepa.models.world import WorldModel
 
@@ -141,7 +141,7 @@ def evaluate_expectation(
         _surprises(untrained_copy(world, seed), sets, f"untrained {seed}", progress) for seed in range(nulls)
     ]
     reports["untrained"] = over_seeds([_measured(null, sets, world) for null in nothing])
-    frames, clip = world.config["clip"]["num_frames"], ClipFormat.of(world)
+    frames, clip = world.config["clip"]["num_frames"], world.processor
     energies = {
         path: motion_energy(read_frames(path, clip).video_TCHW, frames, depth) for path in _paths(sets)
     }

@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vjepa.data.manifest import Video, read_manifest
+from vjepa.data.processor import Frames, read_frames
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.evaluation.factors import read_factors_at
 from vjepa.evaluation.future_skill import (
@@ -32,7 +33,6 @@ from vjepa.evaluation.future_skill import (
     window_and_last,
 )
 from vjepa.evaluation.probe import ridge_regression
-from vjepa.inference.clip_format import ClipFormat, Frames, read_frames
 from vjepa.inference.forecast import Window
 from vjepa.models.world import WorldModel
 
@@ -135,7 +135,7 @@ def read_beginnings(
     world: WorldModel, videos: Sequence[Video], frames: int, progress: bool = False
 ) -> Beginnings:
     """The first so many frames of each video that has them, at the model's rate; ValueError for fewer than two."""
-    clip = ClipFormat.of(world)
+    clip = world.processor
     read: list[Frames] = []
     kept, too_short, unreadable = [], [], []
     for video in tqdm(videos, desc="reading", disable=not progress):

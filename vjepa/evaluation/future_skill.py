@@ -23,7 +23,6 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from vjepa.evaluation.statistics import Figure
-from vjepa.inference.clip_format import ClipFormat
 from vjepa.inference.forecast import Window, encode_context, roll_out, window_of
 from vjepa.models.world import WorldModel
 
@@ -77,7 +76,7 @@ def window_and_last(
             "the model has no predictor of embeddings, so its future cannot be held against anything: give a JEPA, or look "
             "at a pixel model with vjepa.surprise and tools/reconstruct.py"
         )
-    height, width = ClipFormat.of(world).size
+    height, width = world.processor.size
     window = window_of(world, height, width, context_steps, mask_token)
     last = 2 * window.rest if steps is None else steps
     if last < 1:

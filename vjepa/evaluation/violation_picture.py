@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
+from vjepa.data.processor import read_frames
 from vjepa.data.violation_sets import Matched
 from vjepa.evaluation.future_picture import heat
-from vjepa.inference.clip_format import ClipFormat, read_frames
 from vjepa.inference.surprise import surprise
 from vjepa.models.world import WorldModel
 
@@ -30,7 +30,7 @@ def draw_violations(world: WorldModel, sets: Sequence[Matched], path: Path) -> N
 
 
 def _draw_pair(part: object, world: WorldModel, matched: Matched) -> None:
-    clip, depth = ClipFormat.of(world), world.encoder.tubelet.t
+    clip, depth = world.processor, world.encoder.tubelet.t
     paths = (matched.possible[0], matched.impossible[0])
     read = [read_frames(path, clip) for path in paths]
     found = [surprise(world, path) for path in paths]

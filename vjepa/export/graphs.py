@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from vjepa.inference.classifier import VideoClassifier
-from vjepa.inference.clip_format import ClipFormat
 from vjepa.inference.forecast import encode_context, roll_out, window_of
 from vjepa.models.world import WorldModel
 
@@ -24,7 +23,7 @@ class EncoderGraph(nn.Module):
     def __init__(self, world: WorldModel) -> None:
         super().__init__()
         self.world = world
-        clip = ClipFormat.of(world)
+        clip = world.processor
         self.shape = (clip.num_frames, len(world.config["pixels"]["mean"]), *clip.size)
 
     def forward(self, video_BTCHW: Tensor) -> Tensor:
@@ -46,7 +45,7 @@ class FutureGraph(nn.Module):
     def __init__(self, world: WorldModel, horizons: Sequence[int] | None = None) -> None:
         super().__init__()
         self.world = world
-        clip = ClipFormat.of(world)
+        clip = world.processor
         self.window = window_of(world, *clip.size)
         if world.predictor is None:
             raise ValueError(
@@ -80,7 +79,7 @@ class ClassifierGraph(nn.Module):
         super().__init__()
         self.network = classifier.network
         self.segments = classifier.segments
-        clip = classifier.clip
+        clip = classifier.processor
         frames = clip.num_frames * classifier.segments
         self.shape = (frames, len(self.network.normalizer.mean), *clip.size)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ from torch import Tensor
 from vjepa.data.clips import TICK, ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
+from vjepa.data.memory import Pixels
+from vjepa.data.processor import VideoProcessor
 from vjepa.data.readers.open import open_video
 from vjepa.data.sampling import SampleKey
 from vjepa.data.views import SpatialViews
-from vjepa.inference.clip_format import ClipFormat, as_bytes
 from vjepa.inference.views import view_probabilities
 from vjepa.models.classifier import Classifier
 from vjepa.weights import load_classifier
@@ -62,7 +64,7 @@ class VideoClassifier:
     Args:
         network: encoder and head.
         classes: names, in the order of the head's outputs.
-        clip: the clips that it knows.
+        processor: from any video to the clips that it knows.
         clips, crops: views of each video, whose probabilities are averaged.
         segments: clips that the head sees together.
     """
@@ -71,7 +73,7 @@ class VideoClassifier:
         self,
         network: Classifier,
         classes: Sequence[str],
-        clip: ClipFormat,
+        processor: VideoProcessor,
         *,
         clips: int = 1,
         crops: int = 1,
@@ -83,11 +85,11 @@ class VideoClassifier:
             )
         self.network = network.eval()
         self.classes = tuple(classes)
-        self.clip = clip
+        self.processor = processor
         self.clips = clips
         self.crops = crops
         self.segments = segments
-        self.transform = SpatialViews(clip.size, crops)
+        self.transform = SpatialViews(processor.size, crops)
 
     @staticmethod
     def from_pretrained(
@@ -105,7 +107,9 @@ class VideoClassifier:
         network, config = load_classifier(source)
         views = dict(config["views"])
         given = {name: count for name, count in (("clips", clips), ("crops", crops)) if count is not None}
-        return VideoClassifier(network, config["classes"], ClipFormat.of_config(config), **{**views, **given})
+        return VideoClassifier(
+            network, config["classes"], VideoProcessor.of_config(config), **{**views, **given}
+        )
 
     def to(self, device: torch.device | str) -> VideoClassifier:
         """The same classifier on a device."""
@@ -113,13 +117,17 @@ class VideoClassifier:
         return self
 
     def predict(
-        self, video: str | Path | Tensor | np.ndarray, *, start: float | None = None, end: float | None = None
+        self,
+        video: str | Path | Pixels | Sequence[Any],
+        *,
+        start: float | None = None,
+        end: float | None = None,
     ) -> Answer:
         """What a video shows.
 
         Args:
-            video: a file (as of `vjepa.open_video`), or frames at the rate of the model's clips, ``(T, C, H, W)``, uint8
-                in [0, 255] or floats in [0, 1].
+            video: a file (as of `vjepa.open_video`), or frames at the rate of the model's clips: ``(T, C, H, W)``, uint8
+                in [0, 255] or floats in [0, 1], or a list of single frames or PIL images.
             start, end: of the part that counts, in seconds; None is all of it. For files.
 
         Raises:
@@ -128,7 +136,7 @@ class VideoClassifier:
         if isinstance(video, str | Path):
             views_RTCHW = self._views(Video(str(video), start=start, end=end))
         elif start is None and end is None:
-            views_RTCHW = self._views_of_frames(as_bytes(video))
+            views_RTCHW = self._views_of_frames(self.processor.clips_of(video))
         else:
             raise ValueError(f"start is {start} and end {end}, which are for files: cut the frames instead")
         probability_X = self.probabilities(views_RTCHW.unsqueeze(0))[0]
@@ -155,13 +163,13 @@ class VideoClassifier:
             timestamps = video.timestamps
         lasting = float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1 / 25
         over = float(timestamps[-1]) + lasting
-        period = self.clip.period(1 / lasting)
+        period = self.processor.period(1 / lasting)
         assert period is not None
-        span = min(self.clip.num_frames * period, over)
+        span = min(self.processor.num_frames * period, over)
         every = span / 2 if every is None else every
         if not every > 0:
             raise ValueError(f"every is {every}: give seconds above 0")
-        one_clip = VideoClassifier(self.network, self.classes, self.clip, crops=self.crops, clips=self.segments,
+        one_clip = VideoClassifier(self.network, self.classes, self.processor, crops=self.crops, clips=self.segments,
                                    segments=self.segments)  # fmt: skip
         count = int(np.ceil(max(over - span, 0) / every - TICK)) + 1
         for number in range(count):
@@ -169,22 +177,32 @@ class VideoClassifier:
             yield start, start + span, one_clip.predict(path, start=start, end=start + span)
 
     def probabilities(self, views_BRTCHW: Tensor) -> Tensor:
-        """Of all classes, averaged over views: uint8 ``(B, R, T, C, H, W)`` of the model's size to ``(B, X)``, on the CPU."""
+        """Of all classes, averaged over views: ``(B, R, T, C, H, W)`` of the model's size to ``(B, X)``, on the CPU.
+
+        Pixels are uint8 in [0, 255] or floats in [0, 1].
+        """
+        if views_BRTCHW.ndim != 6:
+            raise ValueError(
+                f"views have shape {tuple(views_BRTCHW.shape)}: give (B, R, T, C, H, W), R views of each video; predict takes "
+                "videos as they are"
+            )
         device = next(self.network.parameters()).device
         return view_probabilities(
             self.network, views_BRTCHW.to(device), segments=self.segments, crops=self.crops
         ).cpu()
 
     def _views(self, video: Video) -> Tensor:
-        sampling = ClipSampling(self.clip.num_frames, self.clip.fps, self.clip.stride, self.clips)
+        sampling = ClipSampling(
+            self.processor.num_frames, self.processor.fps, self.processor.stride, self.clips
+        )
         dataset = ClipDataset([video], sampling, self.transform, seed=0, spread=True)
         return dataset[SampleKey(serial=0, index=0, step=0)].video_RTCHW
 
-    def _views_of_frames(self, video_BTCHW: Tensor) -> Tensor:
+    def _views_of_frames(self, videos: Sequence[Tensor]) -> Tensor:
         """Clips spread over frames; too few are held at the last."""
-        if len(video_BTCHW) != 1:
-            raise ValueError(f"frames of {len(video_BTCHW)} videos at once: give one, (T, C, H, W)")
-        frames, length = video_BTCHW[0], self.clip.num_frames
+        if len(videos) != 1:
+            raise ValueError(f"frames of {len(videos)} videos at once: give one, (T, C, H, W)")
+        frames, length = videos[0], self.processor.num_frames
         latest = max(len(frames) - length, 0)
         firsts = np.linspace(0, latest, self.clips) if self.clips > 1 else np.array([latest / 2])
         numbers_RT = firsts.round().astype(int)[:, None] + np.arange(length)

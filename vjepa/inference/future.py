@@ -16,9 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from vjepa.inference.clip_format import ClipFormat, as_bytes, read_frames
+from vjepa.data.memory import Pixels, bytes_of
+from vjepa.data.processor import paths_of, read_frames
 from vjepa.inference.forecast import Window, predict_rest, roll_out, window_of
 from vjepa.inference.observation import Observation
 from vjepa.models.world import WorldModel
@@ -86,15 +88,16 @@ class FuturePredictor:
             raise ValueError(
                 "the model predicts pixels, not embeddings: use vjepa.surprise or tools/reconstruct.py, or give a JEPA"
             )
-        self.clip = ClipFormat.of(world)
-        height, width = self.clip.size
+        self.processor = world.processor
+        height, width = self.processor.size
         self.window: Window = window_of(world, height, width, context_steps, mask_token)
+        self.processor.warn_of_rate(fps)
         self.fps = fps
         self.reset()
 
     def reset(self) -> None:
         """Forget all that was observed."""
-        self._observation = Observation(self.world, self.window, self.clip, self.fps)
+        self._observation = Observation(self.world, self.window, self.processor, self.fps)
 
     @property
     def observed_steps(self) -> int:
@@ -102,40 +105,63 @@ class FuturePredictor:
         return self._observation.steps
 
     def observe(
-        self, frames: Tensor | np.ndarray | str | Path | Iterable[Any], *, end: float | None = None
+        self, frames: Pixels | str | Path | Iterable[Any], *, end: float | None = None
     ) -> FuturePredictor:
         """Take in frames; returns itself.
 
         Args:
-            frames: the next frames: uint8 in [0, 255] or floats in [0, 1], ``(T, 3, H, W)``, ``(B, T, 3, H, W)`` for a batch,
-                or one frame ``(3, H, W)``; or an iterable of such, e.g. a camera; or a video's path, or a list of paths
-                for a batch. A path starts anew; only the frames of the context are decoded.
+            frames: one of
+                - the next frames: a tensor or an array, uint8 in [0, 255] or floats in [0, 1], ``(T, C, H, W)``,
+                  ``(B, T, C, H, W)`` for a batch, or one frame ``(C, H, W)`` or PIL image;
+                - a list or another iterable of single frames, e.g. a camera: each comes after the one before;
+                - a list of clips ``(T, C, H, W)``: a batch, each the next frames of its own video, of any size but of equal
+                  lengths;
+                - a video's path, or a list of paths for a batch. A path starts anew; only the frames of the context are
+                  decoded.
             end: seconds at which the context ends, for paths; None for the end of the video.
 
         Raises:
-            ValueError: frames of the wrong shape, range or type; a video shorter than the context.
+            ValueError: frames of the wrong shape, range or type; clips of unequal lengths; a video shorter than the
+                context.
         """
-        if isinstance(frames, str | Path):
-            frames = [str(frames)]
-        if (
-            isinstance(frames, list | tuple)
-            and frames
-            and all(isinstance(path, str | Path) for path in frames)
-        ):
-            self._observe_files([str(path) for path in frames], end)
-            return self
-        if end is not None:
+        paths = paths_of(frames)
+        if paths is not None:
+            self._observe_files(paths, end)
+        elif end is not None:
             raise ValueError(f"end is {end}: it is for paths; of frames in memory, give those before it")
-        if not isinstance(frames, Tensor | np.ndarray):
-            for part in frames:
-                self.observe(part)
-            return self
-        self._observation.append(as_bytes(frames))
+        elif isinstance(frames, Tensor | np.ndarray | Image.Image | list | tuple):
+            self._observe_clips(self.processor.clips_of(frames))
+        else:
+            self._observe_stream(frames)
         return self
+
+    def _observe_clips(self, clips: Sequence[Tensor]) -> None:
+        lengths = sorted({len(clip_TCHW) for clip_TCHW in clips})
+        if len(lengths) > 1:
+            raise ValueError(
+                f"clips of a batch have {lengths} frames: give equal numbers, or observe each clip by a predictor of its own"
+            )
+        self._observation.append(clips)
+
+    def _observe_stream(self, frames: Any) -> None:
+        """Frame by frame, so that an endless stream can be watched."""
+        if not isinstance(frames, Iterable):
+            raise ValueError(
+                f"frames are of type {type(frames).__name__}: give a tensor, an array, PIL images, a path, or an iterable of "
+                "frames"
+            )
+        for frame in frames:
+            pixels = bytes_of(frame, self.processor.channels)
+            if pixels.ndim != 3:
+                raise ValueError(
+                    f"the stream gave pixels of shape {tuple(pixels.shape)}: it must give single frames (C, H, W); give a list "
+                    "of clips for a batch, or observe each part of one video in turn"
+                )
+            self._observation.append([pixels.unsqueeze(0)])
 
     def _observe_files(self, paths: Sequence[str], end: float | None) -> None:
         last = self.window.context_steps * self.world.encoder.tubelet.t
-        clips = [read_frames(path, self.clip, last=last, end=end) for path in paths]
+        clips = [read_frames(path, self.processor, last=last, end=end) for path in paths]
         periods = {round(clip.period, 9) for clip in clips}
         self.reset()
         self._observation.append_clips(

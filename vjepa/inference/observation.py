@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vjepa.data.clips import TICK
-from vjepa.inference.clip_format import ClipFormat
+from vjepa.data.processor import VideoProcessor
 from vjepa.inference.forecast import Window, encode_context
 from vjepa.models.causal_stream import CausalStream
 from vjepa.models.world import WorldModel
@@ -23,12 +23,14 @@ class Observation:
         fps: rate at which frames come; None where it is unknown.
     """
 
-    def __init__(self, world: WorldModel, window: Window, clip: ClipFormat, fps: float | None) -> None:
+    def __init__(
+        self, world: WorldModel, window: Window, processor: VideoProcessor, fps: float | None
+    ) -> None:
         self.world = world
         self.window = window
-        self.clip = clip
+        self.processor = processor
         self.fps = fps
-        self.step_seconds = self._step_seconds(clip.period(fps))
+        self.step_seconds = self._step_seconds(processor.period(fps))
         transformer = world.encoder.transformer
         endless = transformer.causal and transformer.positions == "rotary"
         self._stream = CausalStream(world.encoder, window.grid.t) if endless else None
@@ -57,12 +59,12 @@ class Observation:
             return None
         return tuple(begin + self._whole_steps * self.step_seconds for begin in self._begins)
 
-    def append(self, video_BTCHW: Tensor) -> None:
-        """The next frames, uint8 and of any size."""
-        for frame_BCHW in video_BTCHW.unbind(1):
+    def append(self, clips: Sequence[Tensor]) -> None:
+        """The next frames of each video, uint8 ``(T, C, H, W)``, of equal lengths and any sizes."""
+        for frames in zip(*clips, strict=True):
             repeats = self._repeats()
             if repeats:
-                known_BCHW = self.clip.transform(frame_BCHW)
+                known_BCHW = torch.cat([self.processor.fit(frame_CHW.unsqueeze(0)) for frame_CHW in frames])
                 for _ in range(repeats):
                     self._take(known_BCHW)
 
@@ -76,12 +78,12 @@ class Observation:
     def _repeats(self) -> int:
         """How often the frame that has arrived is shown at the model's rate: 0 leaves it out."""
         number, self._arrived = self._arrived, self._arrived + 1
-        if self.clip.fps is None:
-            return int(number % (self.clip.stride or 1) == 0)
+        if self.processor.fps is None:
+            return int(number % (self.processor.stride or 1) == 0)
         if self.fps is None:
             return 1
         # It is shown from now until the next one comes; moments of the model's clock within that time are its own.
-        rate = self.clip.fps / self.fps
+        rate = self.processor.fps / self.fps
         return math.ceil((number + 1) * rate - TICK) - math.ceil(number * rate - TICK)
 
     def _take(self, frame_BCHW: Tensor) -> None:

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vjepa.inference.clip_format import ClipFormat, as_bytes, read_frames
+from vjepa.data.memory import Pixels
+from vjepa.data.processor import read_frames
 from vjepa.inference.forecast import Window, encode_context, predict_rest, window_of
 from vjepa.layers.pixel_targets import pixel_targets
 from vjepa.models.world import WorldModel
@@ -83,7 +86,7 @@ class Surprise:
 @torch.no_grad()
 def surprise(
     world: WorldModel,
-    video: Tensor | np.ndarray | str,
+    video: Pixels | Sequence[Any] | str | Path,
     *,
     context_steps: Sequence[int] | None = None,
     mask_token: int | None = None,
@@ -92,7 +95,8 @@ def surprise(
 
     Args:
         world: a model with a predictor of embeddings or a decoder of pixels.
-        video: path, or frames at the model's rate, ``(T, 3, H, W)``, uint8 in [0, 255] or floats in [0, 1].
+        video: path, or frames at the model's rate: ``(T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1], or a list of
+            single frames or PIL images.
         context_steps: context lengths in time steps; None for all, from 1 to one less than a window.
         mask_token: placeholder at the targets; None for that of the model's future masks.
 
@@ -100,13 +104,13 @@ def surprise(
         ValueError: the video is shorter than a window, or the model has nothing that predicts.
     """
     seconds = None
-    if isinstance(video, Tensor | np.ndarray):
-        frames_BTCHW = as_bytes(video)
-        if len(frames_BTCHW) != 1:
-            raise ValueError(f"{len(frames_BTCHW)} videos were given: surprise takes one at a time")
-        video_TCHW = ClipFormat.of(world).transform(frames_BTCHW[0])
+    if not isinstance(video, str | Path):
+        clips = world.processor.clips_of(video)
+        if len(clips) != 1:
+            raise ValueError(f"{len(clips)} videos were given: surprise takes one at a time")
+        video_TCHW = world.processor.fit(clips[0])
     else:
-        frames = read_frames(str(video), ClipFormat.of(world))
+        frames = read_frames(str(video), world.processor)
         video_TCHW = frames.video_TCHW
         depth = world.encoder.tubelet.t
         seconds = frames.starts[: len(frames.starts) // depth * depth : depth]

@@ -1,4 +1,4 @@
-"""Small integers to normalised pixels, on the device. Shape letters as in `vjepa.tokens`."""
+"""Bytes, or floats in [0, 1], to normalised pixels, on the device. Shape letters as in `vjepa.tokens`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from torch import Tensor, nn
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+_FORMS = {3: "(C, H, W)", 4: "(T, C, H, W)", 5: "(B, T, C, H, W)"}
+
 
 class PixelNormalizer(nn.Module):
-    """``uint8 (B, T, C, H, W) -> float32 (B, C, T, H, W)``, zero mean and unit deviation a channel.
+    """``(B, T, C, H, W) -> float32 (B, C, T, H, W)``, zero mean and unit deviation in each channel.
 
-    Bytes travel to the device and become floats there: a quarter of the traffic.
+    Everything that a model sees passes here, so this is where pixels are checked: uint8 in [0, 255], or floats in
+    [0, 1], which mean the same pictures. Bytes travel to the device and become floats there, a quarter of the traffic;
+    checking them reads shape and type alone and never waits for the device. Of floats the values are looked at.
+
+    Args:
+        mean: Mean of each pixel channel, in [0, 1].
+        std: Standard deviation of each pixel channel, in the same unit.
     """
 
     mean: Tensor
@@ -36,4 +44,79 @@ class PixelNormalizer(nn.Module):
         self.register_buffer("shift", -torch.tensor(mean).view(-1, 1, 1) / std_C11, persistent=False)
 
     def forward(self, video_BTCHW: Tensor) -> Tensor:
-        return torch.addcmul(self.shift, video_BTCHW, self.scale).transpose(1, 2)
+        """Normalised pixels.
+
+        Raises:
+            ValueError: the video is not ``(B, T, C, H, W)`` with the model's channels, or has no frames, or is neither
+                uint8 nor floats in [0, 1] (NaN is not).
+        """
+        check_layout(video_BTCHW, len(self.mean), dimensions=(5,))
+        if video_BTCHW.dtype == torch.uint8:
+            return torch.addcmul(self.shift, video_BTCHW, self.scale).transpose(1, 2)
+        check_floats(video_BTCHW)
+        pixels_BTCHW = video_BTCHW.to(self.scale.dtype)
+        return torch.addcmul(self.shift, pixels_BTCHW, 255 * self.scale).transpose(1, 2)
+
+
+def check_layout(pixels: Tensor, channels: int, dimensions: Sequence[int] = (3, 4, 5)) -> None:
+    """ValueError, with the remedy, unless the third dimension from the end is that of the channels.
+
+    Args:
+        pixels: a frame ``(C, H, W)``, a clip ``(T, C, H, W)`` or several ``(B, T, C, H, W)``.
+        channels: how many the model knows.
+        dimensions: which of these forms are taken.
+    """
+    shape = tuple(pixels.shape)
+    if len(shape) in dimensions and shape[-3] == channels and 0 not in shape:
+        return
+    forms = " or ".join(_FORMS[number] for number in dimensions)
+    raise ValueError(
+        f"pixels have shape {shape}: give {forms} with C = {channels}; {_remedy(shape, channels)}"
+    )
+
+
+def _remedy(shape: tuple[int, ...], channels: int) -> str:
+    if 0 in shape:
+        return "there is no pixel in these, so leave empty batches out"
+    if len(shape) in (3, 4) and shape[-3] == channels:
+        missing = "".join("None, " for _ in range(5 - len(shape)))
+        return f"one clip is a batch of one by video[{missing}...]"
+    if len(shape) in _FORMS and shape[-1] == channels:
+        order = (*range(len(shape) - 3), len(shape) - 1, len(shape) - 3, len(shape) - 2)
+        return f"channels that come last are moved by frames.permute{order}"
+    if len(shape) > 3 and shape[-4] == channels:
+        return "these look like (C, T, H, W): exchange the two by frames.transpose(-4, -3)"
+    return (
+        "embeddings are no input, and for frames of other channels vjepa.from_pretrained(..., channels=number) adapts a "
+        "model"
+    )
+
+
+def check_floats(pixels: Tensor) -> None:
+    """ValueError, with the remedy, unless pixels are floats in [0, 1]. It waits for the device that they are on."""
+    if not pixels.is_floating_point():
+        raise ValueError(
+            f"pixels are {_name(pixels)}: give uint8 in [0, 255], e.g. by frames.to(torch.uint8), or floats in [0, 1]"
+        )
+    if pixels.is_meta:  # there are no values, only shapes
+        return
+    low, high = torch.stack(torch.aminmax(pixels.detach())).tolist()
+    if low >= 0 and high <= 1:
+        return
+    if low != low or high != high:
+        raise ValueError("float pixels have NaN among them: give values in [0, 1], or uint8")
+    raise ValueError(
+        f"float pixels go from {low:.3g} to {high:.3g}: give values in [0, 1], or uint8; {_range_remedy(low, high)}"
+    )
+
+
+def _range_remedy(low: float, high: float) -> str:
+    if -0.25 < low and high < 1.25:
+        return "what a resize overshot is cut off by frames.clamp(0, 1)"
+    if low >= 0 and high <= 255:
+        return "bytes become such floats by frames / 255"
+    return "normalisation is the model's own business, so give frames as they were before it"
+
+
+def _name(pixels: Tensor) -> str:
+    return str(pixels.dtype).removeprefix("torch.")

@@ -29,6 +29,10 @@ class TubeletEmbed(nn.Module):
                 f"a video of shape {tuple(video_BCTHW.shape)} does not fit: "
                 f"give (B, {self.channels}, T, H, W), or build the encoder with other channels"
             )
+        if not video_BCTHW.is_floating_point():
+            raise ValueError(
+                f"a video of {video_BCTHW.dtype} is given where normalised floats belong: the model's normalizer makes them"
+            )
         tubelets_BNP = patchify(video_BCTHW, self.tubelet)
         if keep_BK is not None:
             tubelets_BNP = gather_tokens(tubelets_BNP, keep_BK)

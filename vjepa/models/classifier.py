@@ -139,17 +139,16 @@ class Classifier(nn.Module):
         self.token_norm = token_norm
 
     def features(self, video_BTCHW: Tensor) -> Tensor:
-        """Tokens that the head sees, of uint8 videos: ``(B, T, C, H, W) -> (B, N, D)``."""
+        """Tokens that the head sees, of videos (uint8, or floats in [0, 1]): ``(B, T, C, H, W) -> (B, N, D)``."""
         pixels_BCTHW = self.normalizer(video_BTCHW)
         if self.token_norm and not self.levels:
             return self.encoder(pixels_BCTHW)
         levels = self.levels or (len(self.encoder.transformer.blocks) - 1,)
-        return torch.cat(
-            self.encoder.forward_intermediates(pixels_BCTHW, levels, norm=self.token_norm), dim=1
-        )
+        _, tokens = self.encoder.forward_intermediates(pixels_BCTHW, levels, norm=self.token_norm)
+        return torch.cat(tokens, dim=1)
 
     def forward(self, video_BTCHW: Tensor) -> Tensor:
-        """Logits of uint8 videos: ``(B, T, C, H, W) -> (B, X)``."""
+        """Logits of videos (uint8, or floats in [0, 1]): ``(B, T, C, H, W) -> (B, X)``."""
         return self.head(self.features(video_BTCHW))
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:

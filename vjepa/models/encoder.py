@@ -101,23 +101,36 @@ class VideoEncoder(nn.Module):
         return tokens_BXY if class_token else tokens_BXY[:, in_front:]
 
     def forward_intermediates(
-        self, video_BCTHW: Tensor, indices: Sequence[int], *, norm: bool = True
-    ) -> list[Tensor]:
-        """Tokens after some of the blocks.
+        self, video_BCTHW: Tensor, indices: int | Sequence[int] | None = None, *, norm: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Tokens after the last norm, and after some of the blocks.
+
+        The contract is timm's (1.0.31, ``VisionTransformer.forward_intermediates``), but for its formats and shortcuts:
+        tokens are ``(B, N, D)`` (timm's NLC), the pair is always given, and intermediates come in the order of `indices`.
 
         Args:
             video_BCTHW: normalised pixels ``(B, C, T, H, W)``.
-            indices: numbers of the blocks, in ``[0, depth)``.
-            norm: apply the last norm to each.
+            indices: numbers of blocks, negative ones counted from the last (-1); or how many of the last blocks; None is
+                all.
+            norm: apply the last norm to the intermediates, too.
 
         Returns:
-            ``(B, N, D)`` for each of `indices`, without the class token.
+            What `forward` gives, ``(B, N, D)``, and a list of the same shape for each block, without the class token.
+
+        Raises:
+            ValueError: the encoder has no such block.
         """
+        depth = len(self.transformer.blocks)
         tokens_BXD, in_front = self._embed(video_BCTHW, None)
-        outputs = self.transformer.intermediates(tokens_BXD, self.grid_of(video_BCTHW), indices)
+        numbers = [*_block_numbers(indices, depth), depth - 1]
+        *outputs, last_BXD = self.transformer.intermediates(tokens_BXD, self.grid_of(video_BCTHW), numbers)
         normed = [self.transformer.norm(tokens) if norm else tokens for tokens in outputs]
         # Weights may be of a narrower type than what goes in and comes out (`vjepa.models.precision`).
-        return [tokens[:, in_front:].to(video_BCTHW.dtype) for tokens in normed]
+        final_BND, *intermediates = (
+            tokens[:, in_front:].to(video_BCTHW.dtype)
+            for tokens in (self.transformer.norm(last_BXD), *normed)
+        )
+        return final_BND, intermediates
 
     def _embed(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> tuple[Tensor, int]:
         """Tokens before the first block, and how many stand in front of those on the grid."""
@@ -137,3 +150,20 @@ class VideoEncoder(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute blocks in the backward pass instead of keeping their activations."""
         self.transformer.grad_checkpointing = enable
+
+
+def _block_numbers(indices: int | Sequence[int] | None, depth: int) -> list[int]:
+    """From 0 on; ValueError where there is no such block."""
+    if indices is None:
+        return list(range(depth))
+    if isinstance(indices, int):
+        if not 1 <= indices <= depth:
+            raise ValueError(
+                f"indices is {indices}, the last so many of {depth} blocks: give 1 to {depth}, or a list of numbers of blocks"
+            )
+        return list(range(depth - indices, depth))
+    if not all(-depth <= index < depth for index in indices):
+        raise ValueError(
+            f"indices are {list(indices)}, the encoder has {depth} blocks: give numbers from -{depth} to {depth - 1}"
+        )
+    return [index % depth for index in indices]
