@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vjepa.config import Config, FinetuneConfig, WorldConfig, read_config, read_tree
     from vjepa.data.manifest import read_manifest
+    from vjepa.data.processor import VideoProcessor
     from vjepa.data.readers.open import open_video
     from vjepa.evaluation.classification import classification_report
     from vjepa.evaluation.future import evaluate_future
@@ -43,6 +44,7 @@ __all__ = [
     "Predictor",
     "VideoClassifier",
     "VideoEncoder",
+    "VideoProcessor",
     "WorldConfig",
     "WorldModel",
     "__version__",
@@ -73,6 +75,7 @@ _HOMES = {
     "Predictor": "vjepa.models.predictor",
     "VideoClassifier": "vjepa.inference.classifier",
     "VideoEncoder": "vjepa.models.encoder",
+    "VideoProcessor": "vjepa.data.processor",
     "WorldConfig": "vjepa.config",
     "WorldModel": "vjepa.models.world",
     "classification_report": "vjepa.evaluation.classification",

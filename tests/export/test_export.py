@@ -58,7 +58,7 @@ def test_a_classifier_is_the_model_s(kind, classifier_folder, tmp_path):  # noqa
 
 def test_segments_stand_one_after_the_other(classifier_folder):  # noqa: F811
     loaded = VideoClassifier.from_pretrained(classifier_folder)
-    two = VideoClassifier(loaded.network, loaded.classes, loaded.clip, clips=2, segments=2)
+    two = VideoClassifier(loaded.network, loaded.classes, loaded.processor, clips=2, segments=2)
     video = example(ClassifierGraph(two), 2)
     assert video.shape[1] == 8
     with torch.no_grad():

@@ -130,20 +130,21 @@ class VideoProcessor:
     def _from_file(self, path: str, start: float | None, end: float | None) -> Tensor:
         with open_video(path) as video:
             self.warn_of_rate(rate_of(video.timestamps))
-            sampling = ClipSampling(self.num_frames, self.fps, self.stride)
-            (index_T,) = spread_clips(video.timestamps, sampling, start, end)
+            (index_T,) = spread_clips(video.timestamps, self._sampling, start, end)
             return self.fit(video.get_frames(index_T)).contiguous()
 
     def _from_memory(self, clip_TCHW: Tensor, fps: float | None) -> Tensor:
         if fps is not None and not fps > 0:
             raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
         self.warn_of_rate(fps)
-        known = fps is None  # at the model's rate: every frame counts
-        sampling = ClipSampling(
-            self.num_frames, None if known else self.fps, 1 if known or self.fps else self.stride
-        )
+        # At the model's rate, every frame counts.
+        sampling = ClipSampling(self.num_frames) if fps is None else self._sampling
         (index_T,) = spread_clips(np.arange(len(clip_TCHW)) / (fps or 1), sampling)
         return self.fit(clip_TCHW[torch.from_numpy(index_T)])
+
+    @property
+    def _sampling(self) -> ClipSampling:
+        return ClipSampling(self.num_frames, self.fps, self.stride)
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def check_floats(pixels: Tensor) -> None:
 
 
 def _range_remedy(low: float, high: float) -> str:
-    if -0.25 < low and high < 1.25:
+    if low > -0.25 and high < 1.25:
         return "what a resize overshot is cut off by frames.clamp(0, 1)"
     if low >= 0 and high <= 255:
         return "bytes become such floats by frames / 255"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vjepa.layers.pixels import PixelNormalizer
+from vjepa.layers.pixels import PixelNormalizer, check_layout
 from vjepa.models.action_predictor import ActionPredictor
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.inverse_dynamics import InverseDynamics, InverseSource
@@ -97,7 +97,8 @@ class ActionModel(nn.Module):
                 self.register_buffer(f"{name}_{part}", torch.tensor(values), persistent=False)
 
     def encode(self, video_BTCHW: Tensor) -> Tensor:
-        """Frames, uint8 ``(B, T, C, H, W)``, to their tokens ``(B, T, S, D)``."""
+        """Frames ``(B, T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1], to their tokens ``(B, T, S, D)``."""
+        check_layout(video_BTCHW, len(self.normalizer.mean), dimensions=(5,))
         if tuple(video_BTCHW.shape[-2:]) != self.size:
             raise ValueError(
                 f"frames have {tuple(video_BTCHW.shape[-2:])} pixels and this model knows {self.size}: resize them"
