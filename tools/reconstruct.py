@@ -1,6 +1,7 @@
 """Look at what a model makes of videos.
 
     python tools/reconstruct.py --model runs/mae --videos videos.csv
+    python tools/reconstruct.py --model MCG-NJU/videomae-base --videos video.mp4
     python tools/reconstruct.py --model runs/quickstart --videos test.csv --train train.csv
 
 A masked auto-encoder: input, mask and reconstruction. A model of embeddings, or any with --readout: input, and what a
@@ -27,11 +28,11 @@ from torch import Tensor
 from vjepa import build
 from vjepa.config import Config, config_from_tree
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
-from vjepa.data.sampling import SampleKey
 from vjepa.evaluation.features import spread_rows
 from vjepa.evaluation.pixel_decoder import psnr, train_pixel_decoder
 from vjepa.evaluation.strip import draw_strip, write_film
 from vjepa.layers.pixel_targets import restore_pixels
+from vjepa.masks.base import Mask
 from vjepa.models.world import WorldModel
 from vjepa.tokens import Grid, Tubelet, gather_tokens, patchify, unpatchify
 from vjepa.training.plan import draw_mask
@@ -91,66 +92,70 @@ def _show(options: argparse.Namespace) -> Shown:
     if options.clips < 1:
         raise ValueError(f"--clips is {options.clips}: give 1 or more")
     world = from_pretrained(options.model)
-    if "training" not in world.config:
-        raise ValueError(
-            f'{options.model} does not say how it was trained ("training" in config.json), so neither which clips nor '
-            "which masks it knows: give a model that tools/pretrain.py wrote"
-        )
-    config = config_from_tree(world.config["training"], Config)
-    videos = _videos(config, options.videos)
-    video_BTCHW = _clips(config, videos, options.clips)
+    videos = _videos(world, options.videos)
+    video_BTCHW = _clips(world, videos, options.clips)
     if world.decoder is not None and not options.readout:
-        return reconstruct(world, config, video_BTCHW, options.mask, options.seed)
+        return reconstruct(world, _masks(world, options.model), video_BTCHW, options.mask, options.seed)
     if options.train is None:
         raise ValueError(
             f"{options.model} is shown by a small decoder, which must be trained: give --train, other videos than "
             "--videos (for a run on synthetic videos, the manifest of their train part)"
         )
-    train = _videos(config, options.train)
+    train = _videos(world, options.train)
     both = {video.path for video in videos} & {video.path for video in train}
     if both:
         raise ValueError(
             f"{len(both)} videos are in both --videos and --train, e.g. {min(both)}: show others than trained on"
         )
-    return read_out(world, video_BTCHW, _clips(config, train, TRAIN_CLIPS), options.seed)
+    return read_out(world, video_BTCHW, _clips(world, train, TRAIN_CLIPS), options.seed)
 
 
-def _videos(config: Config, source: str) -> list[Video]:
+def _masks(world: WorldModel, source: str) -> tuple[Mask, ...]:
+    """What was hidden in training: of a run's model by its configuration, of released weights by their family."""
+    if "training" in world.config:
+        return config_from_tree(world.config["training"], Config).masks.all
+    if "masks" in world.config:
+        return config_from_tree({"masks": {"multiblock": [], **world.config["masks"]}}, Config).masks.all
+    raise ValueError(
+        f'{source} does not say which masks it was trained with ("training" or "masks" in config.json): give a model that '
+        "tools/pretrain.py wrote, or released weights"
+    )
+
+
+def _videos(world: WorldModel, source: str) -> list[Video]:
     """Of a manifest or a folder, or one video file; labels play no part."""
     if Path(source).suffix.lower() in VIDEO_SUFFIXES:
         return [Video(str(Path(source).absolute()))]
-    videos = build.read_source(source, images=config.data.kind == "images")
+    videos = build.read_source(source, images=world.processor.num_frames == 1)
     return [dataclasses.replace(video, label=None) for video in videos]
 
 
-def _clips(config: Config, videos: Sequence[Video], most: int) -> Tensor:
-    """The first evenly placed clip of at most so many videos, evenly chosen: uint8 ``(V, T, C, H, W)``."""
-    dataset = build.probe_dataset(config, videos, [])
-    rows = spread_rows(len(dataset), most)
-    samples = [dataset[SampleKey(serial=row, index=row, step=0)] for row in rows]
-    failures = [failure for sample in samples for failure in sample.failures]
-    if failures:
-        path, cause = failures[0]
-        raise ValueError(f"{path} cannot be read ({cause}): another would stand in its place; leave it out")
-    return torch.stack([sample.video_RTCHW[0] for sample in samples])
+def _clips(world: WorldModel, videos: Sequence[Video], most: int) -> Tensor:
+    """The clip in the middle of at most so many videos, evenly chosen: uint8 ``(V, T, C, H, W)``."""
+    chosen = [videos[row] for row in spread_rows(len(videos), most)]
+    return torch.cat([world.processor(video.path, start=video.start, end=video.end) for video in chosen])
 
 
 @torch.no_grad()
-def reconstruct(world: WorldModel, config: Config, video_BTCHW: Tensor, number: int, seed: int) -> Shown:
+def reconstruct(
+    world: WorldModel, masks: Sequence[Mask], video_BTCHW: Tensor, number: int, seed: int
+) -> Shown:
     """What a masked auto-encoder fills in, with one of the masks that it was trained with.
 
     Args:
+        world: with a decoder of pixels.
+        masks: that it was trained with.
         video_BTCHW: uint8.
         number: of the mask.
         seed: of the mask's places.
     """
     assert world.decoder is not None
-    if not 0 <= number < len(config.masks.all):
-        raise ValueError(f"--mask is {number}: the model knows {len(config.masks.all)}, counted from 0")
+    if not 0 <= number < len(masks):
+        raise ValueError(f"--mask is {number}: the model knows {len(masks)}, counted from 0")
     kind, tubelet = world.config["pixel_targets"], world.encoder.tubelet
     pixels_BCTHW = world.normalizer(video_BTCHW)
     grid = world.encoder.grid_of(pixels_BCTHW)
-    mask = draw_mask(config.masks.all[number], number, grid, len(video_BTCHW), seed)
+    mask = draw_mask(masks[number], number, grid, len(video_BTCHW), seed)
     context_BXD = world.encoder(pixels_BCTHW, mask.context_BK, class_token=True)
     predicted_BMP = world.decoder(
         context_BXD, mask.context_BK, mask.target_BM, grid, mask.number, mask.groups

@@ -1,5 +1,8 @@
 """Pictures and films of what models make of videos."""
 
+import json
+import shutil
+
 import av
 import matplotlib.image
 import pytest
@@ -50,11 +53,11 @@ def show(runs, tmp_path, monkeypatch):
 
 @pytest.fixture
 def two_clips(runs):
-    """The masked auto-encoder, its configuration and two clips of noise."""
+    """The masked auto-encoder, its masks and two clips of noise."""
     world = from_pretrained(runs / "pixels")
-    config = config_from_tree(world.config["training"], Config)
+    masks = config_from_tree(world.config["training"], Config).masks.all
     random = torch.Generator().manual_seed(0)
-    return world, config, torch.randint(256, (2, 4, 3, 16, 16), dtype=torch.uint8, generator=random)
+    return world, masks, torch.randint(256, (2, 4, 3, 16, 16), dtype=torch.uint8, generator=random)
 
 
 def film_size(path):
@@ -82,13 +85,13 @@ def test_what_is_seen_is_the_input_s_own(two_clips):
 
 
 def test_a_perfect_decoder_gives_a_perfect_picture(two_clips, monkeypatch):
-    world, config, video_BTCHW = two_clips
+    world, masks, video_BTCHW = two_clips
     world.config = {**world.config, "pixel_targets": "raw"}
     true_BNP = patchify(video_BTCHW.transpose(1, 2), world.encoder.tubelet) / 255
     monkeypatch.setattr(
         world.decoder, "forward", lambda tokens, context, target_BM, *rest: gather_tokens(true_BNP, target_BM)
     )
-    shown = reconstruct(world, config, video_BTCHW, 0, seed=0)
+    shown = reconstruct(world, masks, video_BTCHW, 0, seed=0)
     assert all(torch.equal(clip["input"], clip["reconstruction"]) for clip in shown.panels)
     assert shown.figures["hidden pixels, reconstruction"] == float("inf")
     assert "not predicted" not in shown.caption
@@ -113,6 +116,18 @@ def test_embeddings_are_decoded_beside_an_untrained_encoder_s(model, show, runs,
     assert film_size(tmp_path / "clip_1.mp4") == (4, 192, 4 * 192 + 3 * 8, 3)
     assert show(*model, *train) == 0
     assert (matplotlib.image.imread(tmp_path / "reconstruction.png") == first).all()
+
+
+def test_released_weights_are_shown_with_the_mask_of_their_family(show, runs, tmp_path, capsys):
+    """They have no configuration of a run; their family's masks stand in config.json."""
+    shutil.copytree(runs / "pixels" / "model", runs / "released")
+    config = json.loads((runs / "released" / "config.json").read_text())
+    del config["training"]
+    for masks, status in ({"masks": {"tube": [{"ratio": 0.75}]}}, 0), ({}, 2):
+        (runs / "released" / "config.json").write_text(json.dumps({**config, **masks}))
+        assert show("released") == status
+    assert "which masks it was trained with" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("clip_*.mp4"))) == 2
 
 
 def test_one_video_is_shown(show, runs, tmp_path):
