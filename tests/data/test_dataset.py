@@ -43,6 +43,18 @@ def test_a_sample(videos):
     assert sample.key == SampleKey(3, 1, 0)
 
 
+def test_a_row_is_asked_for_by_its_number(videos):
+    rows = dataset(videos[:3])
+    for row in (0, 2, -1, np.int64(1)):
+        expected = rows[SampleKey(serial=row % 3, index=row % 3, step=0)]
+        assert torch.equal(rows[row].video_RTCHW, expected.video_RTCHW)
+    assert [sample.path for sample in rows] == [video.path for video in videos[:3]]
+    with pytest.raises(IndexError):
+        rows[3]
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        rows[0.5]
+
+
 def test_the_right_frames(videos, read_numbers):
     whole = train_transform((64, 80), scale=(1, 1), ratio=(1.25, 1.25), flip=False)
     sample = dataset(videos, transform=whole)[SampleKey(0, 2, 0)]

@@ -150,6 +150,12 @@ def set_display_matrix(path, matrix):
     Path(path).write_bytes(content)
 
 
+def test_a_path_may_be_a_path_object(write_video):
+    path = Path(write_video("a.mp4", frames=3))
+    with open_video(path) as video:
+        assert len(video) == 3
+
+
 def test_layout_of_frames(write_video):
     with open_video(write_video("a.mp4", size=(48, 96))) as video:
         frames = video.get_frames([0, 5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class Sample:
 
 
 class ClipDataset(Dataset[Sample]):
-    """Clips of videos, asked for by `SampleKey`; the same key gives the same bits in any process.
+    """Clips of videos, asked for by `SampleKey`, or by row; the same key gives the same bits in any process.
 
     All chance of a sample (places of clips, crops, flips, replacements) comes from (seed, serial);
     global generators are left as they were. In place of a video that cannot be read, another row is
@@ -96,7 +97,10 @@ class ClipDataset(Dataset[Sample]):
         """Number of rows."""
         return len(self.videos)
 
-    def __getitem__(self, key: SampleKey) -> Sample:
+    def __getitem__(self, key: SampleKey | int) -> Sample:
+        if not isinstance(key, SampleKey):  # a row by itself, as a list has it
+            row = range(len(self.videos))[operator.index(key)]
+            key = SampleKey(serial=row, index=row, step=0)
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, key.serial, _STREAM]))
         failures: list[tuple[str, str]] = []
         row = key.index

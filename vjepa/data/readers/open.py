@@ -12,7 +12,7 @@ from vjepa.data.readers.pyav import PyAVReader
 ReaderName = Literal["auto", "pyav", "torchcodec", "decord"]
 
 
-def open_video(path: str, reader: str = "auto", fps: float = 25.0) -> VideoReader:
+def open_video(path: str | os.PathLike[str], reader: str = "auto", fps: float = 25.0) -> VideoReader:
     """Open a video: a video file, a folder of images, an image, or a ``.npy`` array of uint8 ``(T, H, W, 3)``.
 
     Args:
@@ -24,6 +24,7 @@ def open_video(path: str, reader: str = "auto", fps: float = 25.0) -> VideoReade
     `VideoDecodeError` where the video cannot be read, with its path and the cause; ValueError for an
     unknown reader or one that isn't installed.
     """
+    path = os.fspath(path)
     check_reader(reader)
     if not fps > 0:
         raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
