@@ -27,6 +27,7 @@ from torch import Tensor
 from vjepa import build
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
 from vjepa.data.readers.open import open_video
+from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.labelled_film import write_labelled_film
 from vjepa.evaluation.score_file import write_scores
 from vjepa.inference.classifier import Answer, VideoClassifier
@@ -84,6 +85,9 @@ def _classify(options: argparse.Namespace) -> int:
         labels = [video.label or "" for video in read]
         paths = [video.path for video in read]
         write_scores(folder / "scores.csv", paths, labels, torch.stack(scores), classifier.classes)
+    foreign = sum(classifier.processor.is_foreign(video.path) for video in read)
+    if foreign:
+        print(f"of {foreign} of {len(videos)} videos: {FOREIGN}")
     return 0 if len(read) == len(videos) else 1
 
 

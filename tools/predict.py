@@ -36,6 +36,7 @@ from tqdm import tqdm
 from vjepa import build
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
 from vjepa.data.processor import Frames, read_frames
+from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.future_picture import EmbeddingColours, draw_future, nearest_steps, write_future_film
 from vjepa.evaluation.future_skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
 from vjepa.inference.forecast import Window
@@ -109,6 +110,9 @@ def _predict(options: argparse.Namespace) -> None:
         if number < options.pictures:
             _draw(folder / names[number], world, frames, embedded, window, options.film)
     _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, options)
+    foreign = sum(world.processor.is_foreign(video.path) for video in videos)
+    if foreign:
+        print(f"of {foreign} of {len(videos)} videos: {FOREIGN}")
 
 
 def _device(name: str) -> torch.device:

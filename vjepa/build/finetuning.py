@@ -19,6 +19,7 @@ from vjepa.data.dataset import ClipDataset
 from vjepa.data.labelled import LabelCollator
 from vjepa.data.manifest import Video, class_names
 from vjepa.data.mixup import MixPairs
+from vjepa.data.rendered import is_rendered
 from vjepa.data.sampling import SampleOrder, StepBatches
 from vjepa.data.splits import check_leaks, split_by_group, take_labels
 from vjepa.data.views import SpatialViews
@@ -166,6 +167,7 @@ def classifier_config(config: FinetuneConfig, classes: Sequence[str]) -> dict[st
         "levels": list(config.model.levels),
         "token_norm": token_norm(config),
         "views": {**dataclasses.asdict(config.evaluation), "segments": config.data.segments},
+        "rendered": known.get("rendered", False) and is_rendered(str(config.data.train)),
         "training": config_tree(config),
     }  # fmt: skip
 

@@ -21,6 +21,7 @@ from vjepa.data.collate import MaskCollator
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.mixed import MixedDataset
+from vjepa.data.rendered import is_rendered
 from vjepa.data.sampling import SampleOrder, StepBatches
 from vjepa.data.synthetic import WorldSettings, write_videos
 from vjepa.data.transforms import clip_transform, train_transform
@@ -111,8 +112,19 @@ def model_config(config: Config) -> dict[str, Any]:
         **model_arguments(config),
         "clip": {**clip, "size": list(clip_size(config)), "whole_frame": whole_frame(config)},
         "future": _future_arguments(config),
+        "rendered": _saw_rendered_alone(config),
         "training": config_tree(config),
     }
+
+
+def _saw_rendered_alone(config: Config) -> bool:
+    """Whether all that the model saw was rendered by this library, where it started from another model, too."""
+    data = config.data
+    sources = [] if data.train is None else _as_list(data.train)
+    return (
+        all(map(is_rendered, [*sources, *_as_list(data.images)]))
+        and (config.init is None or read_model_config(config.init).get("rendered", False))
+    )  # fmt: skip
 
 
 def whole_frame(config: Config) -> bool:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from vjepa.data.clips import TICK, ClipSampling, spread_clips
 from vjepa.data.memory import Pixels, clips_in_memory
 from vjepa.data.readers.open import open_video
+from vjepa.data.rendered import FOREIGN, is_rendered
 from vjepa.data.transforms import clip_transform
 from vjepa.layers.pixels import check_layout
 
@@ -42,6 +43,7 @@ class VideoProcessor:
         whole_frame: The model was trained without crops, so all of a frame's middle is taken; else the customary margin
             of evaluations is cut away (`vjepa.data.transforms.eval_transform`).
         channels: Channels of a frame.
+        rendered: The model was trained on videos that this library rendered, and on no others.
     """
 
     num_frames: int
@@ -50,6 +52,7 @@ class VideoProcessor:
     size: tuple[int, int]
     whole_frame: bool
     channels: int = 3
+    rendered: bool = False
 
     @staticmethod
     def of_config(config: Mapping[str, Any]) -> VideoProcessor:
@@ -60,8 +63,11 @@ class VideoProcessor:
                 "tools/pretrain.py wrote"
             )
         fields: dict[str, Any] = dict(config["clip"])
-        channels = len(config["pixels"]["mean"])
-        return VideoProcessor(**{**fields, "size": tuple(fields["size"])}, channels=channels)
+        return VideoProcessor(
+            **{**fields, "size": tuple(fields["size"])},
+            channels=len(config["pixels"]["mean"]),
+            rendered=config.get("rendered", False),
+        )
 
     def __call__(
         self,
@@ -127,9 +133,19 @@ class VideoProcessor:
                 stacklevel=3,
             )
 
+    def is_foreign(self, path: str) -> bool:
+        """Whether a file shows what the model cannot know: it was trained on rendered videos alone, and this is none."""
+        return self.rendered and not is_rendered(path)
+
+    def warn_of_file(self, path: str, timestamps: np.ndarray) -> None:
+        """Say where a file is of another kind than the model's training: pictures, or too few frames a second."""
+        if self.is_foreign(path):
+            warnings.warn(FOREIGN, stacklevel=3)
+        self.warn_of_rate(rate_of(timestamps))
+
     def _from_file(self, path: str, start: float | None, end: float | None) -> Tensor:
         with open_video(path) as video:
-            self.warn_of_rate(rate_of(video.timestamps))
+            self.warn_of_file(path, video.timestamps)
             (index_T,) = spread_clips(video.timestamps, self._sampling, start, end)
             return self.fit(video.get_frames(index_T)).contiguous()
 
@@ -199,7 +215,7 @@ def read_frames(
                 f"{last or 1} are needed: give a longer video or a later end, or a shorter context"
             )
         wanted = slice(-last, None) if last is not None else slice(first)
-        clip.warn_of_rate(rate_of(timestamps))
+        clip.warn_of_file(path, timestamps)
         frames_TCHW = clip.fit(video.get_frames(number_T[wanted]))
     period = (clip.stride or 1) * lasting if clip.fps is None else 1 / clip.fps
     return Frames(frames_TCHW.contiguous(), number_T[wanted], starts[wanted], period, path)

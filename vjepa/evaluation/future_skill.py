@@ -151,7 +151,10 @@ def horizon_reports(
 def skill_table(reports: Sequence[HorizonReport]) -> str:
     """One line a horizon, for people: skills over the baselines, and their intervals."""
     heads = "".join(f"{name:>21}" for name in BASELINES)
-    lines = [f"{'step':>4} {'seconds':>8} {'L1':>7}  1 - L1 / L1 of {heads}"]
+    lines = [
+        "skill: 1 - L1 of the prediction / L1 of the baseline, so 1 is perfect and below 0 worse than the baseline",
+        f"{'step':>4} {'seconds':>8} {'L1':>7}  {'skill over':>15}{heads}",
+    ]
     for report in reports:
         seconds = "-" if report.seconds is None else f"{report.seconds:.2f}"
         skills = "".join(f"{_shown(report.skill[name]):>21}" for name in BASELINES)

@@ -9,6 +9,7 @@ Shape letters as in `vjepa.tokens`; X classes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from vjepa.data.manifest import Video
 from vjepa.data.memory import Pixels
 from vjepa.data.processor import VideoProcessor
 from vjepa.data.readers.open import open_video
+from vjepa.data.rendered import FOREIGN
 from vjepa.data.sampling import SampleKey
 from vjepa.data.views import SpatialViews
 from vjepa.inference.views import view_probabilities
@@ -192,6 +194,8 @@ class VideoClassifier:
         ).cpu()
 
     def _views(self, video: Video) -> Tensor:
+        if self.processor.is_foreign(video.path):
+            warnings.warn(FOREIGN, stacklevel=3)
         sampling = ClipSampling(
             self.processor.num_frames, self.processor.fps, self.processor.stride, self.clips
         )

@@ -1,0 +1,108 @@
+"""A model of rendered videos says that it does not know other pictures."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+
+import vjepa
+from tests.inference.conftest import make_world
+from tools.predict import main
+from vjepa import build
+from vjepa.build.finetuning import classifier_config
+from vjepa.config import FinetuneConfig, config_from_tree, read_config
+from vjepa.data.processor import VideoProcessor
+from vjepa.data.rendered import is_rendered
+from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.models.classifier import Classifier, build_head
+from vjepa.weights import save_pretrained
+
+DEBUG = str(Path(__file__).parents[2] / "configs" / "debug.yaml")
+NEVER_SEEN = "has never seen pictures like these"
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """A manifest that the library wrote."""
+    return write_videos(tmp_path_factory.mktemp("v"), WorldSettings(size=16, frames=24), num_videos=1, seed=0)
+
+
+@pytest.fixture
+def own(rendered):
+    return str(rendered.parent / "videos" / "000000.mp4")
+
+
+@pytest.fixture
+def foreign(own, tmp_path):
+    (tmp_path / "other" / "videos").mkdir(parents=True)
+    return str(shutil.copy(own, tmp_path / "other" / "videos"))
+
+
+def test_where_the_library_wrote_is_recognised(rendered, own, foreign):
+    for place in (rendered, own, rendered.parent, rendered.parent / "videos", f"{rendered}?label=up"):
+        assert is_rendered(place)
+    for place in (foreign, "nowhere.mp4", "None", ""):
+        assert not is_rendered(place)
+
+
+def test_a_model_folder_says_what_it_was_trained_on(rendered, foreign, tmp_path):
+    def says(*arguments):
+        return build.model_config(read_config(["--config", DEBUG, *arguments]))["rendered"]
+
+    assert says()
+    assert says("--data.synthetic=null", f"--data.train={rendered}")
+    assert not says("--data.synthetic=null", f"--data.train={foreign}")
+    assert not says("--data.synthetic=null", f"--data.train=['{rendered}', '{foreign}']")
+    world = make_world()
+    for knows in (True, False):
+        save_pretrained(tmp_path / "init", world.state_dict(), {**world.config, "rendered": knows})
+        assert says(f"--init={tmp_path / 'init'}") == knows
+        for train, alone in ((rendered, knows), (foreign, False)):
+            tree = {"model": {"init": str(tmp_path / "init")}, "data": {"train": str(train)}}
+            config = config_from_tree({"output_dir": str(tmp_path), **tree}, FinetuneConfig)
+            assert classifier_config(config, ["a", "b"])["rendered"] == alone
+
+
+def test_every_way_in_for_files_says_so(own, foreign):
+    world = make_world(rendered=True)
+    processor = VideoProcessor.of_config(world.config)
+    network = Classifier(world.encoder, build_head("linear", 24, 2), world.normalizer).eval()
+    classifier = vjepa.VideoClassifier(network, ["a", "b"], processor)
+    ways = (
+        world.encode,
+        lambda path: vjepa.FuturePredictor(world).observe(path),
+        lambda path: vjepa.surprise(world, path, context_steps=[5]),
+        classifier.predict,
+    )
+    for way in ways:
+        with pytest.warns(UserWarning, match=NEVER_SEEN):
+            way(foreign)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            way(own)
+    assert not VideoProcessor.of_config(make_world().config).is_foreign(foreign)
+
+
+def test_the_demo_says_so_beside_its_figures(own, foreign, tmp_path, capsys):
+    world = make_world(rendered=True)
+    save_pretrained(tmp_path / "model", world.state_dict(), world.config)
+    arguments = [
+        "--model",
+        str(tmp_path / "model"),
+        "--output",
+        str(tmp_path),
+        "--pictures",
+        "0",
+        "--device",
+        "cpu",
+    ]
+    for video, said in ((own, False), (foreign, True)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert main([*arguments, "--videos", video]) == 0
+        printed = capsys.readouterr().out
+        assert (
+            f"of 1 of 1 videos: the model was trained on rendered videos alone and {NEVER_SEEN}" in printed
+        ) == said
+        assert "skill: 1 - L1 of the prediction / L1 of the baseline" in printed
