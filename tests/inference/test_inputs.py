@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 
 import vjepa
 from tests.inference.conftest import CLIP, PIXELS, make_world
+from vjepa.batch import Batch, TokenMask
 from vjepa.data.processor import VideoProcessor
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.classifier import Classifier, build_head
@@ -43,6 +44,11 @@ def actor():
     ).eval()  # fmt: skip
 
 
+def batch_of(clip):
+    mask = TokenMask(torch.arange(16)[None], torch.arange(16, 32)[None])
+    return Batch(clip[None], (mask,), torch.zeros(1, dtype=torch.int64), ("a",))
+
+
 @pytest.fixture
 def ways(world, classifier, actor):
     """From a clip ``(16, C, 16, 16)`` to what a model says of it, by name."""
@@ -50,6 +56,13 @@ def ways(world, classifier, actor):
     def observed(clip):
         return vjepa.FuturePredictor(world).observe(clip).predict().embeddings_BFhwY
 
+    torch.manual_seed(0)
+    parts = {"encoder": world.encoder, "normalizer": world.normalizer}
+    jepa = vjepa.JEPA(
+        predictor=world.predictor, target_encoder=copy.deepcopy(world.encoder), momentum=None, **parts
+    )
+    decoder = vjepa.Predictor(in_width=24, out_width=384, width=12, depth=1, heads=1)
+    reconstruction = vjepa.PixelReconstruction(decoder=decoder, targets="tubelet", **parts)
     return {
         "encode": lambda clip: world.encode(clip[None]),
         "forward_features": lambda clip: world.forward_features(clip[None]),
@@ -63,6 +76,8 @@ def ways(world, classifier, actor):
         "probabilities": lambda clip: classifier.probabilities(clip[None, None]),
         "classifier": lambda clip: classifier.network(clip[None]),
         "actions": lambda clip: actor.encode(clip[None]),
+        "JEPA": lambda clip: jepa(batch_of(clip))["loss"],
+        "reconstruction": lambda clip: reconstruction(batch_of(clip))["loss"],
         "a goal's picture": lambda clip: image_goal(actor.encode, clip).tokens_BSD,
     }
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vjepa.evaluation.pixel_decoder import train_pixel_decoder
+from vjepa.layers.pixels import unit_pixels
 from vjepa.models.action_model import ActionModel
 from vjepa.tokens import Tubelet, unpatchify
 
@@ -86,7 +87,7 @@ class VectorDecoder(nn.Module):
 def _fit_vector(model: ActionModel, picture_VCHW: Tensor, seed: int) -> Decode:
     """A frame is one token."""
     device = next(model.parameters()).device
-    true_VCHW = picture_VCHW.float() / 255
+    true_VCHW = unit_pixels(picture_VCHW)
     with torch.no_grad():
         parts = [model.encode(part.unsqueeze(1).to(device))[:, 0, 0].cpu() for part in picture_VCHW.split(64)]
     vector_VD = torch.cat(parts).float()

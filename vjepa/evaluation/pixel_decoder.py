@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vjepa.layers.blocks import TokenTransformer, init_weights
+from vjepa.layers.pixels import unit_pixels
 from vjepa.schedules import warm_up_then_anneal
 from vjepa.tokens import Grid, Tubelet, patchify
 
@@ -78,7 +79,7 @@ def train_pixel_decoder(
                 shape="cosine",
             )
             chosen = torch.randint(len(video_VTCHW), (min(BATCH, len(video_VTCHW)),))
-            true_BNP = patchify(video_VTCHW[chosen].transpose(1, 2), tubelet) / 255
+            true_BNP = unit_pixels(patchify(video_VTCHW[chosen].transpose(1, 2), tubelet))
             F.mse_loss(decoder(tokens_VND[chosen]), true_BNP).backward()
             optimizer.step()
             optimizer.zero_grad()

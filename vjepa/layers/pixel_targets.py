@@ -10,20 +10,22 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vjepa.layers.pixels import unit_pixels
+
 PixelTargets = Literal["tubelet", "patch", "raw"]
 
 _EPSILON = 1e-6
 
 
 def pixel_targets(tubelets_BMP: Tensor, kind: PixelTargets, mean_C: Tensor, std_C: Tensor) -> Tensor:
-    """Targets of the reconstruction loss: uint8 ``(B, M, P)`` to float32 of the same shape.
+    """Targets of the reconstruction loss: uint8, or floats in [0, 1], ``(B, M, P)`` to float32 of the same shape.
 
     `tubelet`: pixels in [0, 1], each tubelet and channel shifted and scaled to mean 0 and deviation 1, with
     ``(x - mean) / (sqrt(var) + 1e-6)`` and the unbiased variance (VideoMAE, arXiv 2203.12602, as published in
     code). `patch`: pixels normalised by the channels' mean and std first, then over all channels together, with
     ``(x - mean) / sqrt(var + 1e-6)`` (MAE, arXiv 2111.06377). `raw`: pixels in [0, 1].
     """
-    pixels_BMP = tubelets_BMP.float() / 255
+    pixels_BMP = unit_pixels(tubelets_BMP)
     if kind == "raw":
         return pixels_BMP
     if kind == "patch":
@@ -41,9 +43,9 @@ def restore_pixels(
     """Predicted targets as pixels in [0, 1], to look at.
 
     Mean and deviation of a tubelet are not predicted where targets are normalised: they are those of the true
-    uint8 `tubelets_BMP`, as in the published pictures of MAE and VideoMAE.
+    `tubelets_BMP` (uint8, or floats in [0, 1]), as in the published pictures of MAE and VideoMAE.
     """
-    true_BMP, predicted_BMP = tubelets_BMP.float() / 255, predicted_BMP.float()
+    true_BMP, predicted_BMP = unit_pixels(tubelets_BMP), predicted_BMP.float()
     if kind == "raw":
         return predicted_BMP.clamp(0, 1)
     if kind == "patch":

@@ -58,6 +58,11 @@ class PixelNormalizer(nn.Module):
         return torch.addcmul(self.shift, pixels_BTCHW, 255 * self.scale).transpose(1, 2)
 
 
+def unit_pixels(pixels: Tensor) -> Tensor:
+    """Bytes or floats as float32 in [0, 1]."""
+    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+
+
 def check_layout(pixels: Tensor, channels: int, dimensions: Sequence[int] = (3, 4, 5)) -> None:
     """ValueError, with the remedy, unless the third dimension from the end is that of the channels.
 
