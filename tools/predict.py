@@ -109,10 +109,8 @@ def _predict(options: argparse.Namespace) -> None:
         _save(folder / names[number], embedded, horizons, window, frames, world, options.format)
         if number < options.pictures:
             _draw(folder / names[number], world, frames, embedded, window, options.film)
-    _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, options)
     foreign = sum(world.processor.is_foreign(video.path) for video in videos)
-    if foreign:
-        print(f"of {foreign} of {len(videos)} videos: {FOREIGN}")
+    _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, foreign, options)
 
 
 def _device(name: str) -> torch.device:
@@ -246,8 +244,10 @@ def _report(
     asked: set[int],
     window: Window,
     duration: float | None,
+    foreign: int,
     options: argparse.Namespace,
 ) -> None:
+    """Figures over all videos, `foreign` of which show what the model cannot know."""
     last = min(len(embedded.true_VFSY[0]) for embedded in found)  # what all videos are long enough for
     befores = [embedded.before_VSY for embedded in found if embedded.before_VSY is not None]
     together = Embedded(
@@ -260,6 +260,7 @@ def _report(
     figures: dict[str, Any] = {
         "model": options.model,
         "videos": len(found),
+        "foreign_videos": foreign,
         "contexts": len(together.true_VFSY),
         "horizons": [dataclasses.asdict(report) for report in reports],
     }
@@ -268,6 +269,8 @@ def _report(
         f"{len(together.true_VFSY)} contexts of {len(found)} videos; intervals are over contexts, which overlap in time"
     )
     print(skill_table(reports))
+    if foreign:
+        print(f"of {foreign} of {len(found)} videos: {FOREIGN}")
     print(folder)
 
 

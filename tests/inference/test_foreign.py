@@ -1,5 +1,6 @@
 """A model of rendered videos says that it does not know other pictures."""
 
+import json
 import shutil
 import warnings
 from pathlib import Path
@@ -105,4 +106,5 @@ def test_the_demo_says_so_beside_its_figures(own, foreign, tmp_path, capsys):
         assert (
             f"of 1 of 1 videos: the model was trained on rendered videos alone and {NEVER_SEEN}" in printed
         ) == said
+        assert json.loads((tmp_path / "future.json").read_text())["foreign_videos"] == int(said)
         assert "skill: 1 - L1 of the prediction / L1 of the baseline" in printed

@@ -138,7 +138,7 @@ def test_a_gradient_reaches_float_pixels(world, video):
 
 
 def test_bytes_are_checked_without_a_look_at_their_values(monkeypatch):
-    """What waits for a device cannot be done on the meta device; floats have no values there, and are let through."""
+    """The meta device has none: what would wait for a GPU fails there."""
     normalizer = PixelNormalizer().to("meta")
     video = torch.empty(2, 4, 3, 8, 8, dtype=torch.uint8, device="meta")
     monkeypatch.setattr(torch, "aminmax", lambda *_: pytest.fail("values were looked at"))
