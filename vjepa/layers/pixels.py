@@ -100,8 +100,10 @@ def _remedy(shape: tuple[int, ...], channels: int) -> str:
 def check_floats(pixels: Tensor) -> None:
     """ValueError, with the remedy, unless pixels are floats in [0, 1]. It waits for the device that they are on."""
     if not pixels.is_floating_point():
+        name = str(pixels.dtype).removeprefix("torch.")
         raise ValueError(
-            f"pixels are {_name(pixels)}: give uint8 in [0, 255], e.g. by frames.to(torch.uint8), or floats in [0, 1]"
+            f"pixels are {name}: give uint8 in [0, 255], by frames.to(torch.uint8) where these have that range, or floats in "
+            "[0, 1]"
         )
     if pixels.is_meta:  # there are no values, only shapes
         return
@@ -121,7 +123,3 @@ def _range_remedy(low: float, high: float) -> str:
     if low >= 0 and high <= 255:
         return "bytes become such floats by frames / 255"
     return "normalisation is the model's own business, so give frames as they were before it"
-
-
-def _name(pixels: Tensor) -> str:
-    return str(pixels.dtype).removeprefix("torch.")
