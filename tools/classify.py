@@ -30,6 +30,7 @@ from vjepa.data.readers.open import open_video
 from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.labelled_film import write_labelled_film
 from vjepa.evaluation.score_file import write_scores
+from vjepa.foreign_text import one_line
 from vjepa.inference.classifier import Answer, VideoClassifier
 
 MOST_FRAMES = 100_000  # of a film: they are held in memory
@@ -76,7 +77,7 @@ def _classify(options: argparse.Namespace) -> int:
             print(f"{video.path}: not read: {error}", file=sys.stderr)
             continue
         shown = ", ".join(f"{name} {probability:.1%}" for name, probability in answer.top(options.top))
-        print(f"{video.path}: {shown}")
+        print(one_line(f"{video.path}: {shown}"))
         read.append(video)
         scores.append(_in_order(answer, classifier.classes))
         if options.film:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from huggingface_hub import HfApi
 
+from vjepa.foreign_text import in_table
 from vjepa.weights import model_folder, read_model_config
 
 
@@ -37,7 +38,7 @@ def push_to_hub(
     api = HfApi(token=token)
     api.create_repo(repo_id, private=private, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "README.md").write_text(card)
+        (Path(folder) / "README.md").write_text(card, encoding="utf-8")
         (Path(folder) / "config.json").write_text(json.dumps(_shared_config(source), indent=2) + "\n")
         shutil.copy(model_folder(source) / "model.safetensors", folder)
         commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Upload a vjepa model")
@@ -54,10 +55,12 @@ def model_card(source: str | Path, licence: str) -> str:
         "pipeline_tag": "video-classification" if classifies else "feature-extraction",
         "tags": ["video", "vjepa", "self-supervised"],
     }
-    rows = "\n".join(f"| {name} | {value} |" for name, value in _facts(config, summary).items())
+    rows = "\n".join(
+        f"| {in_table(name)} | {in_table(value)} |" for name, value in _facts(config, summary).items()
+    )
     use = "vjepa.VideoClassifier.from_pretrained" if classifies else "vjepa.from_pretrained"
     return (
-        f"---\n{_yaml(head)}---\n\n# {Path(source).resolve().name}\n\n"
+        f"---\n{_yaml(head)}---\n\n# {in_table(Path(source).resolve().name)}\n\n"
         f"A model of [vjepa](https://pypi.org/project/vjepa-world): `{use}(FOLDER)`.\n\n| | |\n|---|---|\n{rows}\n\n"
         f"```json\n{json.dumps(config, indent=1)}\n```\n"
     )

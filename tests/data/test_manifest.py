@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -45,6 +46,10 @@ def test_tab_separated_jsonl_and_byte_order_mark(tmp_path):
         ("frames/v1 7", "frames/v1", "7"),
         ("frames/v1", "frames/v1", None),
         ("a.npy", "a.npy", None),
+        ("my holiday/a b.mp4 30 7", "my holiday/a b.mp4", "7"),
+        ("a.mp4,30,7", "a.mp4", "7"),
+        ("frames/v1\t30\t7", "frames/v1", "7"),
+        ("clips.mp4 of/may/frames 7", "clips.mp4 of/may/frames", "7"),
     ],
 )
 def test_lists_of_path_and_label(tmp_path, line, path, label):
@@ -52,6 +57,41 @@ def test_lists_of_path_and_label(tmp_path, line, path, label):
     videos = read_manifest(source)
     assert videos[0] == Video(str(tmp_path / path), label)
     assert len(videos) == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [  # of docs/DATASET.md of VideoMAE v2 (29eab1e), but for the third
+        (["k400/---QUuC4vJs.mp4 0 -1", "SomethingV2/frames/182040 1 58"], [None, None]),
+        (["SomethingV2/frames/74225 62 140", "SomethingV2/frames/116154 51 127"], ["140", "127"]),
+        (["SomethingV2/frames/182040 1 58", "SomethingV2/frames/197728 1 29"], [None, None]),
+    ],
+)
+def test_lists_of_videomae_with_three_fields(tmp_path, lines, expected):
+    videos = read_manifest(manifest(tmp_path, "l.txt", "\n".join(lines)))
+    assert videos == [
+        Video(str(tmp_path / line.split()[0]), label) for line, label in zip(lines, expected, strict=True)
+    ]
+
+
+def test_a_folder_whose_name_ends_in_a_number_keeps_it(tmp_path):
+    source = manifest(tmp_path, "l.txt", "take 3 7\n")
+    assert read_manifest(source) == [Video(str(tmp_path / "take"), "7")]
+    (tmp_path / "take 3").mkdir()
+    assert read_manifest(source) == [Video(str(tmp_path / "take 3"), "7")]
+
+
+def test_names_that_are_no_utf8_come_back(tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.npy")
+    open(path, "wb").close()
+    for name in ("m.csv", "l.txt"):
+        if name == "m.csv":
+            write_manifest(tmp_path / name, [Video(os.fsdecode(path), "a")])
+        else:
+            (tmp_path / name).write_bytes(b"caf\xe9.npy a\n")
+        (video,) = read_manifest(tmp_path / name)
+        assert os.fsencode(video.path) == path
+        assert video.label == "a"
 
 
 def test_folder_per_class(tmp_path):
@@ -113,6 +153,12 @@ def test_select_keeps_rows(tmp_path):
         ("m.jsonl", '{"path": "a"}\n{"path": \n', "line 2 is not JSON"),
         ("m.jsonl", '["a.mp4"]\n', "give an object with 'path'"),
         ("m.jsonl", '{"label": 3}\n', "line 1 has no path"),
+        (
+            "l.txt",
+            "a.mp4 1\nb.mp4 two words\n",
+            r"line 2 has 'two words' after the video b\.mp4: give a label",
+        ),
+        ("l.txt", "AVA/x 9601 300\nAVA/x 9901 300\n", "line 1 takes 300 frames from number 9601 on"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, name, text, message):

@@ -11,6 +11,7 @@ from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.results import Results
 from vjepa.comparison.sections import PROBES
 from vjepa.evaluation.factors import NUISANCE, SIGNAL
+from vjepa.foreign_text import in_picture
 
 _COLOURS = (
     "tab:blue",
@@ -51,7 +52,7 @@ def _probes(comparison: CompareConfig, results: Results) -> Figure:
             ]
             panel.errorbar(
                 comparison.label_shares, [100 * p.mean for p in points if p], [100 * p.half for p in points if p],
-                label=arm.title, color=colour, marker="o", markersize=3, capsize=2, linewidth=1.2,
+                label=in_picture(arm.title), color=colour, marker="o", markersize=3, capsize=2, linewidth=1.2,
                 linestyle="-" if arm.kind == "trained" else ":",
             )  # fmt: skip
         chance = results.values(BASE_WORLD, next(iter(comparison.arms)), "chance")[0]
@@ -82,7 +83,7 @@ def _factors(comparison: CompareConfig, results: Results) -> Figure:
         ):
             values = [results.estimate(BASE_WORLD, arm_name, f"factors/{name}") for name in names]
             places = [number + place * width for number in range(len(names))]
-            panel.bar(places, [v.mean if v else 0 for v in values], width, color=colour, label=arm.title,
+            panel.bar(places, [v.mean if v else 0 for v in values], width, color=colour, label=in_picture(arm.title),
                       yerr=[v.half if v else 0 for v in values], error_kw={"linewidth": 0.8})  # fmt: skip
         panel.set_xticks([number + 0.4 - width / 2 for number in range(len(names))], names)
         panel.axhline(0, color="black", linewidth=0.6)
@@ -112,8 +113,8 @@ def _dial(comparison: CompareConfig, results: Results) -> Figure:
                 panel.errorbar(
                     [strength for strength, _ in shown], [scale * p.mean for _, p in shown],
                     [0 if p.half != p.half else scale * p.half for _, p in shown],
-                    label=comparison.arms[arm].title, color=colour, marker="o", capsize=2,
+                    label=in_picture(comparison.arms[arm].title), color=colour, marker="o", capsize=2,
                 )  # fmt: skip
-            panel.set(title=f"{regime}: {title}", xlabel="strength")
+            panel.set(title=f"{in_picture(regime)}: {title}", xlabel="strength")
     panels[0][0].legend(fontsize=8)
     return figure

@@ -12,6 +12,7 @@ from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.pictures import all_pictures
 from vjepa.comparison.results import Results
 from vjepa.comparison.sections import Section, Table, all_sections
+from vjepa.foreign_text import in_table
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -31,7 +32,7 @@ def write_report(comparison: CompareConfig, results: Results, command: str, made
         folder / "report.md": _markdown(comparison.title, sections),
     }
     for path, text in written.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return list(written)
 
 
@@ -50,7 +51,7 @@ def _made(comparison: CompareConfig, command: str, made_on: str) -> Section:
 
 
 def _markdown(title: str, sections: Sequence[Section]) -> str:
-    parts = [f"# {title}"]
+    parts = [f"# {in_table(title)}"]
     for section in sections:
         parts += [f"## {section.title}", *section.text, *(_markdown_table(table) for table in section.tables)]
     return "\n\n".join(parts) + "\n"
@@ -58,7 +59,7 @@ def _markdown(title: str, sections: Sequence[Section]) -> str:
 
 def _markdown_table(table: Table) -> str:
     lines = [table.header, ["---"] + ["---:"] * (len(table.header) - 1), *table.rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(in_table, line)) + " |" for line in lines)
 
 
 def _html(title: str, sections: Sequence[Section], pictures: dict[str, str]) -> str:

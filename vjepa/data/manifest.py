@@ -19,6 +19,13 @@ VIDEO_SUFFIXES = frozenset(
     + [".ts", ".m2ts", ".mts", ".wmv", ".ogv", ".gif", ".npy"]
 )
 COLUMNS = ("path", "label", "start", "end", "group")
+# Paths are bytes: what of a list is no UTF-8 goes through as it is, and opens the file of that name.
+_BYTES = "surrogateescape"
+# A path with a known ending that is followed by words, none of them with a slash.
+_ENDED = re.compile(
+    rf"(.*(?:{'|'.join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES | IMAGE_SUFFIXES))}))\s+([^/]+)",
+    re.I,
+)
 # First lines that name columns, though none of them is `path`.
 _HEADER_WORDS = {
     "label",
@@ -62,7 +69,8 @@ def read_manifest(
         (seconds), ``group`` or ``subject``;
         a ``.jsonl`` file of objects with the same keys;
         a text file of lines ``path label`` as of V-JEPA and VideoMAE: the last field, after white
-        space, a comma, a tab or ``::``, is the label; a line that is a path alone has none;
+        space, a comma, a tab or ``::``, is the label; a line that is a path alone has none. The lists with two
+        whole numbers, ``path frames label`` and ``path start frames``, are VideoMAE's, see `_from_lines`;
         a folder with one folder of videos per class, or with videos alone (no labels).
         A folder of images and a ``.npy`` array each count as a video, and so does a single image in
         a list, of one frame. With `images`, for training on single frames, each image in a folder
@@ -88,7 +96,7 @@ def read_manifest(
 def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
     """Write a CSV that `read_manifest` reads back; paths below its folder are written relative to it."""
     folder = Path(os.path.abspath(path)).parent
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors=_BYTES) as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for video in videos:
@@ -107,7 +115,7 @@ def class_names(videos: Iterable[Video]) -> list[str]:
 
 
 def _read_file(source: Path, select: Mapping[str, str]) -> list[Video]:
-    text = source.read_text(encoding="utf-8-sig")
+    text = source.read_text(encoding="utf-8-sig", errors=_BYTES)
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     if source.suffix.lower() == ".jsonl":
@@ -119,7 +127,8 @@ def _read_file(source: Path, select: Mapping[str, str]) -> list[Video]:
     if len(header) > 1 and _HEADER_WORDS & {cell.lower() for cell in header}:
         raise ValueError(f"{source} has the columns {', '.join(header)}: one of them must be called 'path'")
     _refuse_select(select, source)
-    return [_from_line(line, source) for line in lines if line.strip()]
+    numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    return _from_lines(numbered, source)
 
 
 def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -180,14 +189,74 @@ def _from_row(row: Mapping[str, Any], source: Path, number: int) -> Video:
     return Video(_absolute(path, source.parent), _text(row.get("label")), start, end, group)
 
 
-def _from_line(line: str, source: Path) -> Video:
-    """A line ``path label``; the path may have spaces, the label may be missing."""
-    line = line.strip()
-    path, label = line, ""
-    if Path(line).suffix.lower() not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
-        separator = next((mark for mark in ("::", "\t", ",") if mark in line), None)
-        path, label = (line.rsplit(separator, 1) if separator else [*line.rsplit(maxsplit=1), ""])[:2]
-    return Video(_absolute(path.strip(), source.parent), label.strip() or None)
+def _from_lines(lines: list[tuple[int, str]], source: Path) -> list[Video]:
+    """Videos of numbered lines ``path label``, ``path frames label`` or ``path start frames``.
+
+    VideoMAE v2 fine-tunes on folders of frames from ``path frames label`` and pre-trains from ``path start frames``, where
+    ``0 -1`` is a whole video (commit 29eab1e: docs/DATASET.md; dataset/datasets.py, `RawFrameClsDataset`;
+    dataset/pretrain_datasets.py, `VideoMAE`). No line tells which of the two it is. A list is of starts where one of its
+    lines starts at 0 or has less than 0 frames, where all lines start at 1, or where a folder has several starts. Frames are
+    counted when a video is read, so their number is not needed.
+    """
+    parsed = [(number, *_split_line(line, source, number)) for number, line in lines]
+    triples = [(path, int(fields[0]), int(fields[1])) for _, path, fields in parsed if len(fields) == 2]
+    first_of = {path: first for path, first, _ in triples}
+    of_starts = any(first < 1 or last < 0 or first_of[path] != first for path, first, last in triples) or (
+        len(triples) > 1 and {first for _, first, _ in triples} == {1}
+    )
+    videos = []
+    for number, path, fields in parsed:
+        if len(fields) == 2 and of_starts:
+            _check_whole(int(fields[0]), int(fields[1]), f"{source} line {number}")
+            fields = []
+        videos.append(Video(_absolute(path, source.parent), fields[-1] if fields else None))
+    return videos
+
+
+def _check_whole(start: int, frames: int, where: str) -> None:
+    """ValueError where a line ``path start frames`` takes a part of a folder: counting begins at 0 or at 1."""
+    if frames >= 0 and start not in (0, 1):
+        raise ValueError(
+            f"{where} takes {frames} frames from number {start} on: a list takes videos whole; write a CSV with start and end "
+            "in seconds, or put the part into a folder of its own"
+        )
+
+
+def _split_line(line: str, source: Path, number: int) -> tuple[str, list[str]]:
+    """The path of a line, which may have blanks, and what follows: nothing, a label, or two whole numbers."""
+    if _has_suffix(line):
+        return line, []
+    if "::" in line:
+        path, _, name = line.rpartition("::")
+        return path.strip(), [name.strip()] if name.strip() else []
+    for mark, separator in (("\t", r"\t"), (",", r"\s*,\s*"), (" ", r"\s+")):
+        numbers = re.fullmatch(rf"(.+?){separator}(-?\d+){separator}(-?\d+)", line)
+        shorter, *label = line.rsplit(None if mark == " " else mark, 1)
+        # A folder of frames may be called `take 3`: then its label is the last number alone.
+        if numbers and (_has_suffix(numbers[1]) or not _is_there(shorter, source)):
+            return numbers[1].strip(), [numbers[2], numbers[3]]
+        if label and mark != " ":
+            return shorter.strip(), [label[0].strip()] if label[0].strip() else []
+    _check_one_word(line, source, number)
+    return shorter, label
+
+
+def _check_one_word(line: str, source: Path, number: int) -> None:
+    """ValueError where a video is followed by several words, which are neither its name nor a label."""
+    ended = _ENDED.fullmatch(line)
+    if ended and len(ended[2].split()) > 1 and not _is_there(line.rsplit(maxsplit=1)[0], source):
+        raise ValueError(
+            f"{source} line {number} has '{ended[2]}' after the video {ended[1]}: give a label (with blanks: after a tab), the "
+            "number of frames and a label, or a start and the number of frames"
+        )
+
+
+def _has_suffix(path: str) -> bool:
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
+
+
+def _is_there(path: str, source: Path) -> bool:
+    return os.path.exists(_absolute(path.strip(), source.parent))
 
 
 def _read_folder(folder: Path, images: bool) -> list[Video]:

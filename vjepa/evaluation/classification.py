@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vjepa.evaluation.statistics import Figure
+from vjepa.foreign_text import in_table
 
 DRAWS = 1000
 _TOP = 5
@@ -77,7 +78,7 @@ class ClassificationReport:
             wrong_X[number] = 0
             other = f"{self.classes[wrong_X.argmax()]} ({wrong_X.max()})" if wrong_X.any() else ""
             recall, precision = _percent(hits, videos), _percent(hits, int(given_X[number]))
-            lines.append(f"| {name} | {videos} | {recall} | {precision} | {other} |")
+            lines.append(f"| {in_table(name)} | {videos} | {recall} | {precision} | {in_table(other)} |")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:

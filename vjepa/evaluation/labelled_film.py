@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vjepa.evaluation.strip import write_film
+from vjepa.foreign_text import one_line
 
 _LEAST_HEIGHT = 240  # of a film's frames in pixels, so that text can be read
 _LINE = 18  # pixels
@@ -29,7 +30,7 @@ def write_labelled_film(
 def _paint(frame_CHW: Tensor, lines: Sequence[str]) -> Tensor:
     image = Image.fromarray(frame_CHW.permute(1, 2, 0).numpy())
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=_LINE - 4)
-    for number, line in enumerate(lines):
+    for number, line in enumerate(map(one_line, lines)):
         place = (4, 2 + number * _LINE)
         draw.rectangle(draw.textbbox(place, line, font=font), fill=(0, 0, 0))
         draw.text(place, line, fill=(255, 255, 255), font=font)

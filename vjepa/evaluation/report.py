@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vjepa.foreign_text import in_picture, one_line
+
 
 def summary_table(summary: dict[str, Any], folder: Path) -> str:
     """Loss, collapse measures, probes and speed, as aligned text."""
@@ -18,11 +20,11 @@ def summary_table(summary: dict[str, Any], folder: Path) -> str:
             rows.append((f"{part} embeddings", measures))
     for name, probe in summary["probe"].items():
         figures = ", ".join(f"{key} {value:.1%}" for key, value in probe.items())
-        rows.append((f"{name} probe, frozen", figures))
+        rows.append((f"{one_line(name)} probe, frozen", figures))
     rows.append(("clips/s in training", f"{summary['clips_per_second']:.0f}"))
     rows.append(("minutes in all", f"{summary['seconds'] / 60:.1f}"))
     rows.append(("collapse alarms", str(len(summary["alarms"]) or "none")))
-    rows.append(("picture, model, metrics", str(folder)))
+    rows.append(("picture, model, metrics", one_line(folder)))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {figures}" for name, figures in rows)
 
@@ -46,7 +48,7 @@ def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Pa
             bars = probes.bar(position + 0.4 * offset, 100 * probe[key], 0.38, color=color, label=key)
             probes.bar_label(bars, fmt="%.1f")
         probes.axhline(100 * probe["chance"], color="black", linestyle=":", label="chance")
-        probes.set_title(f"{name} probe of frozen features")
+        probes.set_title(f"{in_picture(name)} probe of frozen features")
     if summary["probe"]:
         probes.set(ylabel="balanced accuracy, %", xticks=[], ylim=(0, 105))
         probes.legend(loc="upper left")

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vjepa.foreign_text import from_cell, in_cell
+
 _COLUMNS = ("path", "label", "predicted", "probability")
 
 
@@ -32,24 +34,28 @@ class Scores(NamedTuple):
 def write_scores(
     path: Path, paths: Sequence[str], labels: Sequence[str], scores_VX: Tensor, classes: Sequence[str]
 ) -> None:
-    """A CSV with a line a video: path, true class, most probable class, its probability, and that of every class."""
-    with path.open("w", newline="") as file:
+    """A CSV with a line a video: path, true class, most probable class, its probability, and that of every class.
+
+    Names that a spreadsheet would compute (``=1+1``) have an apostrophe before them; paths that are no UTF-8 keep their
+    bytes.
+    """
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow((*_COLUMNS, *classes))
+        writer.writerow((*_COLUMNS, *map(in_cell, classes)))
         for video, label, scores in zip(paths, labels, scores_VX.tolist(), strict=True):
             best = max(range(len(classes)), key=scores.__getitem__)
-            writer.writerow(
-                (video, label, classes[best], f"{scores[best]:.6g}", *(f"{s:.6g}" for s in scores))
-            )
+            names = (in_cell(name) for name in (video, label, classes[best]))
+            writer.writerow((*names, f"{scores[best]:.6g}", *(f"{s:.6g}" for s in scores)))
 
 
 def read_scores(path: Path) -> Scores:
     """What `write_scores` wrote; ValueError where it is something else."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         header, *rows = csv.reader(file)
     if tuple(header[: len(_COLUMNS)]) != _COLUMNS:
         raise ValueError(
             f"{path} begins with the columns {', '.join(header[:4])}: give a file that write_scores wrote"
         )
     scores_VX = torch.tensor([[float(cell) for cell in row[len(_COLUMNS) :]] for row in rows])
-    return Scores([row[0] for row in rows], [row[1] for row in rows], scores_VX, header[len(_COLUMNS) :])
+    paths, labels = ([from_cell(row[column]) for row in rows] for column in range(2))
+    return Scores(paths, labels, scores_VX, [from_cell(name) for name in header[len(_COLUMNS) :]])

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vjepa.foreign_text import in_picture
+
 FILM_HEIGHT = 192  # pixels of a panel at least: small videos are enlarged by whole numbers
 _GAP = 8
 
@@ -42,10 +44,10 @@ def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) 
             axis.imshow(image_CHW.permute(1, 2, 0).numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        row[0].set_ylabel(in_picture(name), rotation=0, ha="right", va="center", fontsize=8)
     for number, axis in enumerate(axes[0]):
         axis.set_title(f"frame {number}", fontsize=8)
-    figure.supxlabel(caption, fontsize=8, wrap=True)
+    figure.supxlabel(in_picture(caption), fontsize=8, wrap=True)
     figure.savefig(path, dpi=110)
 
 

@@ -10,6 +10,7 @@ import torch
 from vjepa.data.processor import read_frames
 from vjepa.data.violation_sets import Matched
 from vjepa.evaluation.future_picture import heat
+from vjepa.foreign_text import in_picture
 from vjepa.inference.surprise import surprise
 from vjepa.models.world import WorldModel
 
@@ -59,5 +60,5 @@ def _draw_pair(part: object, world: WorldModel, matched: Matched) -> None:
         axis.plot(result.curve.tolist(), marker="o", markersize=3, color=colour, label=name)
     if event is not None:
         axis.axvline(event / depth - 0.5, color="black", linestyle=":", label="they differ from here")
-    axis.set(title=f"{matched.kind}: surprise by time step")
+    axis.set(title=f"{in_picture(matched.kind)}: surprise by time step")
     axis.legend(fontsize=8)

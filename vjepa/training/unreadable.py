@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from accelerate.utils import gather_object
 
+from vjepa.foreign_text import one_line
+
 
 class UnreadableVideosError(RuntimeError):
     """More of the manifest's videos are unreadable than the run allows."""
@@ -40,7 +42,7 @@ class UnreadableVideos:
         for path, cause in gather_object(self._new):
             if path not in self.causes:
                 self.causes[path] = cause
-                self.say(f"unreadable video, replaced by another: {path}: {cause}")
+                self.say(one_line(f"unreadable video, replaced by another: {path}: {cause}"))
         self._new = []
         if len(self.causes) > self.max_share * self.num_videos:
             raise UnreadableVideosError(
