@@ -5,6 +5,8 @@
 
 Prints the most probable classes of every video, and writes to --output
     scores.csv  the probabilities of all classes
+    confusion.png, classes.md, accuracy.json  where the videos have labels (a manifest, a folder per class): which class is taken
+                for which, and accuracies with 95 % intervals, as tools/finetune.py gives them
     NAME.mp4    with --film, the video with what it shows from moment to moment written into it
 Exit status: 0 done, 1 some videos could not be read (they are named, the rest is done), 2 arguments that cannot be used.
 """
@@ -12,6 +14,7 @@ Exit status: 0 done, 1 some videos could not be read (they are named, the rest i
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,8 +31,8 @@ from vjepa import build
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
 from vjepa.data.readers.open import open_video
 from vjepa.data.rendered import FOREIGN
+from vjepa.evaluation.classified import report_of, with_class_names, write_figures, write_scores_of
 from vjepa.evaluation.labelled_film import write_labelled_film
-from vjepa.evaluation.score_file import write_scores
 from vjepa.foreign_text import one_line
 from vjepa.inference.classifier import Answer, VideoClassifier
 
@@ -83,13 +86,36 @@ def _classify(options: argparse.Namespace) -> int:
         if options.film:
             _write_film(classifier, video, folder / f"{number:04d}_{Path(video.path).stem}.mp4", options.top)
     if read:
-        labels = [video.label or "" for video in read]
-        paths = [video.path for video in read]
-        write_scores(folder / "scores.csv", paths, labels, torch.stack(scores), classifier.classes)
+        scores_VX = torch.stack(scores)
+        write_scores_of(folder, read, scores_VX, classifier.classes)
+        _compare(folder, read, scores_VX, classifier.classes)
+        print(f"scores of {len(read)} of {len(videos)} videos: {one_line(folder)}")
     foreign = sum(classifier.processor.is_foreign(video.path) for video in read)
     if foreign:
         print(f"of {foreign} of {len(videos)} videos: {FOREIGN}")
     return 0 if len(read) == len(videos) else 1
+
+
+def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: Sequence[str]) -> None:
+    """Figures of the videos that have labels, if any; where labels are none of the model's classes it says so."""
+    rows = [row for row, video in enumerate(videos) if video.label is not None]
+    if not rows:
+        return
+    given = [videos[row] for row in rows]
+    labelled = with_class_names(given, classes)
+    if labelled != given:
+        shown = f"0 is '{classes[0]}', {len(classes) - 1} is '{classes[-1]}'"
+        print(
+            one_line(f"labels are numbers, and taken as those of the model's classes in its order: {shown}")
+        )
+    try:
+        report = report_of(labelled, scores_VX[rows], classes)
+    except ValueError as error:
+        print(one_line(f"not compared with the labels: {error}"), file=sys.stderr)
+        return
+    write_figures(folder, report)
+    (folder / "accuracy.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+    print(f"{report.table()}\n{report.headline()}")
 
 
 def _videos(source: str) -> list[Video]:

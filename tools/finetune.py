@@ -3,7 +3,8 @@
     accelerate launch tools/finetune.py --config configs/finetune/probe.yaml --model.init runs/quickstart \
         --data.train 'videos.csv?split=train' --data.test 'videos.csv?split=test'
 
-Writes a run's folder: metrics.jsonl, summary.json, scores.csv (class probabilities of every test video), confusion.png,
+Where data.test is not given, a fifth of the training videos is held back and tested (data.test_share). Prints the accuracy at the
+end and writes a run's folder: metrics.jsonl, summary.json, scores.csv (class probabilities of every test video), confusion.png,
 classes.md, and model/, which `vjepa.VideoClassifier.from_pretrained` and tools/classify.py take. The same command again
 goes on where the run was. Exit status: 0 finished, 75 stopped on request with a checkpoint saved, 2 arguments that
 cannot be used, 1 any other error.

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix, f1_score, top_k_accuracy_score
+from sklearn.metrics import confusion_matrix, f1_score, recall_score, top_k_accuracy_score
 
-from vjepa.evaluation.classification import classification_report
+from vjepa.evaluation.classification import classification_report, number_labels
 from vjepa.evaluation.confusion_picture import draw_confusion
 from vjepa.evaluation.probe import balanced_accuracy
 from vjepa.evaluation.score_file import read_scores, write_scores
@@ -37,6 +37,30 @@ def test_figures_are_scikit_learn_s():
     assert report.as_dict()["top1"][0] == report.top1.value
     assert "| class 6 | 0 | - |" in report.per_class_table()
     assert f"| top-1 | {100 * report.top1.value:.1f} |" in report.table()
+
+
+def test_unseen_classes_are_missed_as_scikit_learn_counts_them():
+    scores, labels = scored()
+    truth = [f"class {n}" for n in labels.tolist()]
+    truth[:30] = ["never seen"] * 30
+    numbers, unseen = number_labels(truth, CLASSES)
+    report = classification_report(scores, numbers, CLASSES, unseen=unseen)
+    predicted = [CLASSES[n] for n in scores.argmax(dim=1)]
+    names = sorted(set(truth))
+    assert report.top1.value == pytest.approx(
+        np.mean([a == b for a, b in zip(truth, predicted, strict=True)])
+    )
+    assert report.mean_class.value == pytest.approx(
+        recall_score(truth, predicted, labels=names, average="macro")
+    )
+    assert report.macro_f1.value == pytest.approx(f1_score(truth, predicted, labels=names, average="macro"))
+    wide = torch.cat([scores, torch.full((len(scores), 1), -100.0)], dim=1)
+    assert report.top5.value == pytest.approx(
+        top_k_accuracy_score(numbers, wide.numpy(), k=5, labels=range(8))
+    )
+    assert (report.unseen, report.unseen_videos) == (("never seen",), 30)
+    with pytest.raises(ValueError, match="no label of the test part is a class of the model"):
+        number_labels(["x", "y"], CLASSES)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():

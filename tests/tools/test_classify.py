@@ -1,5 +1,7 @@
 """The tool that names what videos show."""
 
+import json
+
 import av
 import numpy as np
 import pytest
@@ -21,8 +23,9 @@ def test_a_manifest_is_named_and_films_are_written(folder, videos, tmp_path, cap
     arguments = ["--model", str(folder), "--videos", str(videos / "manifest.csv"), "--output", str(output)]
     assert main([*arguments, "--film", "--top", "2", "--clips", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
+    assert len(lines) > 2
     assert lines[0].count("%") == 2
+    assert "on 2 test videos, 1 of them of classes that the model lacks and missed" in lines[-2]
     scores = read_scores(output / "scores.csv")
     assert scores.labels == ["still", "left"]
     assert f"{scores.scores_VX[0].max():.1%}" in lines[0]
@@ -47,7 +50,30 @@ def test_a_broken_video_is_named_and_the_rest_is_done(folder, videos, tmp_path, 
     assert main(arguments) == 1
     printed = capsys.readouterr()
     assert "broken.mp4: not read" in printed.err
-    assert len(printed.out.splitlines()) == 2
+    assert len(printed.out.splitlines()) == 3
+
+
+def test_labels_give_an_accuracy_without_training(folder, videos, tmp_path, capsys):  # noqa: F811
+    """By name; by number, where the list has numbers and the model names; not at all, where nothing is known."""
+    paths = [videos / "videos" / f"{number:06d}.mp4" for number in range(2)]
+
+    def classify(*labels):
+        rows = [f"{path}\t{label}" for path, label in zip(paths, labels, strict=True)]
+        (tmp_path / "list.txt").write_text("\n".join(rows))
+        arguments = ["--model", str(folder), "--videos", str(tmp_path / "list.txt"), "--clips", "1"]
+        assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+        return capsys.readouterr()
+
+    classify("a", "b")
+    scores = read_scores(tmp_path / "out" / "scores.csv")
+    right = [int(row.argmax()) for row in scores.scores_VX]
+    wrong = (right[1] + 1) % 3
+    for labels in ([right[0], wrong], [scores.classes[right[0]], scores.classes[wrong]]):
+        printed = classify(*labels).out
+        assert "accuracy 50.0%" in printed
+        assert ("labels are numbers, and taken as" in printed) == isinstance(labels[0], int)
+        assert json.loads((tmp_path / "out" / "accuracy.json").read_text())["top1"][0] == 0.5
+    assert "not compared with the labels: no label of the test part" in classify("7", "8").err
 
 
 def test_what_is_no_classifier_is_refused(videos, capsys):

@@ -119,6 +119,48 @@ def test_shuffled_labels_stay_at_chance(run, world, tmp_path):
     assert 0.2 < np.mean(rates) < 0.8
 
 
+def test_a_folder_per_class_gives_an_accuracy(run, world, tmp_path, capsys):
+    """A part is held back whatever the seed of the run, and a file that is there twice is on one side."""
+    for number, video in enumerate(read_manifest(world / "train.csv")):
+        link = tmp_path / "videos" / video.label / f"{number}.npy"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(video.path)
+    (link.parent / "again.npy").symlink_to(video.path)
+    copy = tmp_path / "videos" / "dark" / "copy.npy"
+    copy.write_bytes((tmp_path / "videos" / "dark" / "0.npy").read_bytes())
+    folder = (f"--data.train={tmp_path / 'videos'}", "--data.test=null")
+    summary = run("run", *FROZEN, *folder)
+    assert summary["videos"] == {"train": 21, "val": 0, "test": 5}
+    assert summary["test"]["top1"][0] == 1.0
+    printed = capsys.readouterr().out
+    assert "21 to train, 5 to test (held back from data.train: data.test_share 0.2)" in printed
+    assert "accuracy 100.0% (95 %: 100.0% to 100.0%) on 5 test videos; figures and model:" in printed
+    assert printed.rstrip().endswith(str(tmp_path / "run"))
+    tested = read_scores(tmp_path / "run" / "scores.csv").paths
+    for twins in (("bright/23", "bright/again"), ("dark/0", "dark/copy")):
+        assert sum(str(tmp_path / "videos" / f"{twin}.npy") in tested for twin in twins) in (0, 2)
+    run("other", *folder, "--seed=7", "--optim.epochs=1")
+    assert read_scores(tmp_path / "other" / "scores.csv").paths == tested
+    summary = run("none", *folder, "--data.test_share=0", "--optim.epochs=1")
+    assert summary["videos"] == {"train": 26, "val": 0, "test": 0}
+    assert (
+        "nothing was tested (data.test null, data.test_share 0); accuracy in training"
+        in capsys.readouterr().out
+    )
+
+
+def test_classes_that_training_lacks_count_as_missed(run, world, tmp_path, capsys):
+    test = read_manifest(world / "test.csv")
+    rows = [Video(video.path, "dim" if n < 3 else video.label) for n, video in enumerate(test)]
+    summary = run("run", *FROZEN, f"--data.test={listed(tmp_path, 'k.csv', rows)}")
+    assert summary["test"]["top1"][0] == pytest.approx(9 / 12)
+    assert summary["test"]["mean_class"][0] == pytest.approx(2 / 3)
+    assert summary["test"]["unseen"] == {"classes": ["dim"], "videos": 3}
+    assert "3 of them of 1 classes that training lacks, which count as missed" in capsys.readouterr().out
+    assert read_scores(tmp_path / "run" / "scores.csv").classes == ["bright", "dark"]
+    assert "| dim | 3 | 0.0 | - |" in (tmp_path / "run" / "classes.md").read_text()
+
+
 @pytest.mark.parametrize("changes", [(), AUGMENTED, FROZEN], ids=["plain", "augmented", "frozen"])
 def test_stopping_and_going_on_changes_no_byte(changes, run, tmp_path, monkeypatch):
     run("whole", *changes)
@@ -251,9 +293,16 @@ def test_bad_input_is_named(run, world, tmp_path):
     missing = listed(tmp_path, "m.csv", [Video(test[0].path), *test[1:]])
     with pytest.raises(ValueError, match=r"videos of data.test have no label"):
         run("a", f"--data.test={missing}")
-    unknown = listed(tmp_path, "k.csv", [Video(test[0].path, "dim"), *test[1:]])
-    with pytest.raises(ValueError, match=r"data.test has the labels dim, which no video of data.train has"):
+    unknown = listed(tmp_path, "k.csv", [Video(video.path, "dim") for video in test])
+    with pytest.raises(
+        ValueError, match=r"data.test has the labels dim, none of which a video of data.train has"
+    ):
         run("a", f"--data.test={unknown}")
+    rare = listed(tmp_path, "r.csv", [Video(train[0].path, "rare"), *train[1:]])
+    with pytest.raises(
+        ValueError, match=r"videos of rare are of one group.*data.test_share 0 to test nothing"
+    ):
+        run("a", f"--data.train={rare}", "--data.test=null")
     with pytest.raises(ValueError, match=r"data.train and data.test share what"):
         run("a", f"--data.test={listed(tmp_path, 'l.csv', [*test, train[0]])}")
     with pytest.raises(ValueError, match="has the class bright alone"):

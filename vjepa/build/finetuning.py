@@ -36,7 +36,7 @@ class LabelledParts(NamedTuple):
     Attributes:
         train: to learn from.
         val: to choose a head on, where there are several.
-        test: to report; empty for none.
+        test: to report; empty for none. Its labels may be of classes that training lacks.
         classes: of the training part, in the order of their numbers.
     """
 
@@ -47,7 +47,7 @@ class LabelledParts(NamedTuple):
 
 
 def labelled_parts(config: FinetuneConfig) -> LabelledParts:
-    """The videos of all parts; ValueError where labels are missing or unknown, or a part leaks into another."""
+    """The videos of all parts; ValueError where labels are missing, no label of a part is known, or a part leaks into another."""
     data = config.data
     if data.train is None:
         raise ValueError(
@@ -64,17 +64,25 @@ def labelled_parts(config: FinetuneConfig) -> LabelledParts:
     if len(classes) < 2:
         raise ValueError(f"data.train has the class {', '.join(classes)} alone: give videos of two or more")
     for name, videos in (("val", val), ("test", test)):
-        unknown = sorted({video.label or "" for video in videos} - set(classes))
-        if unknown:
-            raise ValueError(
-                f"data.{name} has the labels {', '.join(unknown[:10])}, which no video of data.train has: "
-                "correct the manifest, or give training videos of them"
-            )
+        _check_some_known(videos, classes, f"data.{name}")
+    if not test and data.test_share:
+        train, test = split_by_group(train, data.test_share, data.test_seed, "data.test_share")
+        check_leaks({"what data.test_share leaves": train, "what it holds back": test})
     if config.grid is not None and not val:
-        train, val = split_by_group(train, data.val_share, config.seed)
+        train, val = split_by_group(train, data.val_share, config.seed, "data.val_share")
     if data.label_share < 1:
         train = take_labels(train, data.label_share, data.label_seed)
     return LabelledParts(train, val, test, classes)
+
+
+def _check_some_known(videos: Sequence[Video], classes: Sequence[str], name: str) -> None:
+    """ValueError where training knows no class of a part: labels are spelt otherwise. Some that it lacks count as missed."""
+    labels = {video.label or "" for video in videos}
+    if labels and not labels & set(classes):
+        raise ValueError(
+            f"{name} has the labels {', '.join(sorted(labels)[:10])}, none of which a video of data.train has: it has "
+            f"{', '.join(classes[:10])}; write them alike in both"
+        )
 
 
 def _read_labelled(source: str, name: str) -> list[Video]:
@@ -199,7 +207,12 @@ def augmented_dataset(config: FinetuneConfig, videos: Sequence[Video], classes: 
 def view_dataset(
     config: FinetuneConfig, videos: Sequence[Video], classes: Sequence[str], clips: int, crops: int
 ) -> ClipDataset:
-    """Clips without chance: spread over the video, each cropped at `crops` places."""
+    """Clips without chance: spread over the video, each cropped at `crops` places.
+
+    Labels that are none of the classes are left out: what is measured knows them from the videos themselves.
+    """
+    known = set(classes)
+    videos = [video if video.label in known else dataclasses.replace(video, label=None) for video in videos]
     clip, size = clip_of(config)
     spread = dataclasses.replace(clip, clips_per_video=clips)
     return _dataset(config, videos, classes, spread, SpatialViews(size, crops), spread=True)

@@ -81,7 +81,7 @@ def few_labels(
     for (name, share, _), cell in cells.items():
         figures = json.loads(_summary(cell).read_text())
         curves.setdefault(name, {}).setdefault(share, []).append(figures["test"]["mean_class"][0])
-    _write(Path(config.output_dir), curves, 1 / len(figures["test"]["confusion"]))
+    _write(Path(config.output_dir), curves, 1 / figures["test"]["known_classes"])
     return curves
 
 

@@ -79,7 +79,10 @@ class LabelledData:
         train: a manifest with labels (`FILE.csv?split=train`), or a folder with a folder per class.
         val: what a grid of heads is chosen on; null holds back `val_share` of `train`.
         val_share: of the training videos that are held back to choose on, by whole groups; only for a grid.
-        test: what is reported; null for none.
+        test: labelled videos whose accuracy is reported; null holds back `test_share` of `train`.
+        test_share: share of the training videos, by whole groups, that is held back to be tested where `test` is null; 0
+            tests nothing and trains on all videos.
+        test_seed: which videos these are; they are the same for every `seed` of the run.
         label_share: of the labels of each class that may be used, one at least.
         label_seed: which these are.
         clip: frames of a clip and their spacing; null takes the model's.
@@ -97,6 +100,8 @@ class LabelledData:
     val: str | None = None
     val_share: float = 0.2
     test: str | None = None
+    test_share: float = 0.2
+    test_seed: int = 0
     label_share: float = 1.0
     label_seed: int = 0
     clip: ClipSampling | None = None
@@ -113,6 +118,10 @@ class LabelledData:
         for name, share in (("val_share", self.val_share), ("label_share", self.label_share)):
             if not 0 < share <= 1:
                 raise ValueError(f"data.{name} is {share}: give a share in (0, 1]")
+        if not 0 <= self.test_share < 1:
+            raise ValueError(
+                f"data.test_share is {self.test_share}: give a share in [0, 1), 0 to test nothing"
+            )
         if self.segments < 1 or self.repeats < 1:
             raise ValueError(
                 f"data.segments is {self.segments} and data.repeats {self.repeats}: give 1 or more of each"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,19 +18,28 @@ from vjepa.data.manifest import Video, class_names
 _BLOCK = 1 << 20  # bytes read at once
 
 
-def split_by_group(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Video], list[Video]]:
+def split_by_group(
+    videos: Sequence[Video], share: float, seed: int, setting: str = "share"
+) -> tuple[list[Video], list[Video]]:
     """Two parts, the second with about `share` of the videos: no group is in both, and classes are spread alike.
 
-    A video without a group is a group of its own. Groups are never cut, so with few of them the parts are rough.
+    Videos without a group are one where they are of one file or of equal content, else each is a group of its own. Groups
+    are never cut, so with few of them the parts are rough.
+
+    Args:
+        videos: with labels.
+        share: of the second part.
+        seed: the parts are the same for the same seed and videos.
+        setting: what messages call the share.
 
     Raises:
         ValueError: a share outside (0, 1), or a class with videos of one group alone, which would be missing in a part.
     """
     if not 0 < share < 1:
-        raise ValueError(f"share is {share}: give a share of the videos in (0, 1)")
-    groups = [video.group or f"\0{number}" for number, video in enumerate(videos)]
+        raise ValueError(f"{setting} is {share}: give a share of the videos in (0, 1)")
+    groups = _groups(videos)
     labels = [video.label or "" for video in videos]
-    _check_groups(labels, groups)
+    _check_groups(labels, groups, f"{setting} {share}")
     folds = min(max(round(1 / share), 2), len(set(groups)))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     known, best = set(labels), None
@@ -44,21 +53,34 @@ def split_by_group(videos: Sequence[Video], share: float, seed: int) -> tuple[li
     missing = known - {labels[row] for row in rest}
     if missing:
         raise ValueError(
-            f"holding back {share:.0%} by whole groups leaves no video of {', '.join(sorted(missing))}: give a smaller "
-            "share, or a validation part of your own"
+            f"holding back {share:.0%} by whole groups leaves no video of {', '.join(sorted(missing)[:5])}: give a smaller "
+            f"{setting}, or a part of your own"
         )
     return [videos[row] for row in rest], [videos[row] for row in held]
 
 
-def _check_groups(labels: Sequence[str], groups: Sequence[str]) -> None:
+def _groups(videos: Sequence[Video]) -> list[str]:
+    """Names of the groups; those of videos without one are numbers that no name begins with."""
+    counts = Counter(size for size, paths in _by_size(videos).items() for _ in paths)
+    first: dict[str, int] = {}
+    names = []
+    for row, video in enumerate(videos):
+        path = os.path.realpath(video.path)
+        alone = not os.path.isfile(path) or counts[os.path.getsize(path)] < 2
+        row_of = first.setdefault(path if alone else _digest(path), row)
+        names.append(video.group or f"\0{row_of}")
+    return names
+
+
+def _check_groups(labels: Sequence[str], groups: Sequence[str], setting: str) -> None:
     of_class = defaultdict(set)
     for label, group in zip(labels, groups, strict=True):
         of_class[label].add(group)
     alone = sorted(label for label, names in of_class.items() if len(names) < 2)
     if alone:
         raise ValueError(
-            f"all videos of {', '.join(alone[:5])} are of one group: they cannot be in two parts that share no group; "
-            "give a validation part of your own"
+            f"all videos of {', '.join(alone[:5])} are of one group: with {setting} they cannot be in two parts that share no "
+            "group; give a part of your own (data.val, data.test), or data.test_share 0 to test nothing"
         )
 
 

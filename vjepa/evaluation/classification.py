@@ -1,6 +1,7 @@
 """How well classes are named. V videos, X classes, U units of the bootstrap, Q draws of it.
 
-report = classification_report(scores_VX, labels_V, classes, groups)
+labels_V, unseen = number_labels(labels, classes)
+report = classification_report(scores_VX, labels_V, classes, groups, unseen=unseen)
 print(report.table())
 """
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,13 +30,14 @@ class ClassificationReport:
     """Figures of one set of videos, as shares in [0, 1] with their 95 % intervals.
 
     Attributes:
-        classes: names.
+        classes: names, those that the model cannot name at the end.
         top1: share of the videos whose most probable class is right.
         top5: share of the videos whose class is among the five most probable (or all, where there are fewer).
         mean_class: mean over classes of the share that is right.
         macro_f1: mean over classes of the harmonic mean of precision and recall.
         confusion_XX: videos of the class of the row that were given the class of the column.
         videos, units: their number; units are what the bootstrap draws, groups of videos or single ones.
+        unseen: names of the classes that the model cannot name; their videos count as missed.
 
     Classes without a video count in no mean.
     """
@@ -47,6 +50,23 @@ class ClassificationReport:
     confusion_XX: NDArray[np.int64]
     videos: int
     units: int
+    unseen: tuple[str, ...] = ()
+
+    @property
+    def unseen_videos(self) -> int:
+        """Number of videos whose class the model cannot name."""
+        return int(self.confusion_XX[len(self.classes) - len(self.unseen) :].sum())
+
+    def headline(self) -> str:
+        """The accuracy in one sentence."""
+        low, high = self.top1.low, self.top1.high
+        interval = f" (95 %: {low:.1%} to {high:.1%})" if low == low else ""
+        missed = (
+            f", {self.unseen_videos} of them of classes that the model lacks and missed"
+            if self.unseen
+            else ""
+        )
+        return f"accuracy {self.top1.value:.1%}{interval} on {self.videos} test videos{missed}"
 
     def table(self) -> str:
         """The figures as Markdown."""
@@ -62,6 +82,10 @@ class ClassificationReport:
                 f"{100 * figure.low:.1f} to {100 * figure.high:.1f}" if figure.low == figure.low else "-"
             )
             lines.append(f"| {name} | {100 * figure.value:.1f} | {interval} |")
+        if self.unseen:
+            lines.append(
+                f"| missed, as the model does not know their class | {self.unseen_videos} videos | - |"
+            )
         return "\n".join(lines)
 
     def per_class_table(self) -> str:
@@ -89,8 +113,26 @@ class ClassificationReport:
             **{name: [figure.value, figure.low, figure.high] for name, figure in figures.items()},
             "videos": self.videos,
             "units": self.units,
+            "known_classes": len(self.classes) - len(self.unseen),
+            "unseen": {"classes": list(self.unseen), "videos": self.unseen_videos},
             "confusion": self.confusion_XX.tolist(),
         }
+
+
+def number_labels(labels: Sequence[str], classes: Sequence[str]) -> tuple[Tensor, list[str]]:
+    """Numbers ``(V,)`` of the classes of videos, and the names of those that are none of `classes`, which follow them.
+
+    Nobody can name a class that training lacked, and official test parts have such (EPIC-KITCHENS-100): their videos count
+    as missed. ValueError where that would be all of them.
+    """
+    unseen = sorted(set(labels) - set(classes))
+    if labels and len(unseen) == len(set(labels)):
+        raise ValueError(
+            f"no label of the test part is a class of the model: it has {', '.join(unseen[:5])}, ..., the model "
+            f"{', '.join(classes[:5])}, ...; write the labels as the model does"
+        )
+    numbers = {name: number for number, name in enumerate([*classes, *unseen])}
+    return torch.tensor([numbers[label] for label in labels], dtype=torch.int64), unseen
 
 
 def classification_report(
@@ -99,30 +141,33 @@ def classification_report(
     classes: Sequence[str],
     groups: Sequence[str | None] | None = None,
     *,
+    unseen: Sequence[str] = (),
     seed: int = 0,
 ) -> ClassificationReport:
     """Accuracies with intervals by a bootstrap of 1,000 draws.
 
     Args:
         scores_VX: greater is more likely; finite.
-        labels_V: int64, from 0 to X - 1.
+        labels_V: int64, from 0 to X - 1; those of unseen classes follow.
         classes: names of the X columns.
         groups: what each video belongs to: whole groups are drawn, since videos of one source are alike. A video
             without a group is one by itself. None draws single videos.
+        unseen: names of further classes, which have no scores: their videos count as missed.
         seed: of the bootstrap.
 
     Of a single unit there is no interval: NaN.
     """
-    _check(scores_VX, labels_V, classes)
+    _check(scores_VX, labels_V, classes, len(unseen))
+    names = (*classes, *unseen)
     labels, scores = labels_V.numpy(), scores_VX.double()
     predicted = scores.argmax(dim=1).numpy()
     best = scores.topk(min(_TOP, len(classes)), dim=1).indices.numpy()
-    names = [group or f"\0{row}" for row, group in enumerate(groups or [None] * len(labels))]
-    unit_V = np.unique(names, return_inverse=True)[1]
+    drawn_as = [group or f"\0{row}" for row, group in enumerate(groups or [None] * len(labels))]
+    unit_V = np.unique(drawn_as, return_inverse=True)[1]
     units = int(unit_V.max()) + 1
 
     def counts(numbers: NDArray[np.int64], kept: NDArray[np.bool_] | None = None) -> Counts:
-        found = np.zeros((units, len(classes)))
+        found = np.zeros((units, len(names)))
         np.add.at(found, (unit_V, numbers), 1.0 if kept is None else kept.astype(float))
         return found
 
@@ -135,12 +180,12 @@ def classification_report(
     weights_QU = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=DRAWS)
     values = _figures(*(table.sum(axis=0, keepdims=True) for table in tables))
     drawn = _figures(*(weights_QU @ table for table in tables))
-    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (labels, predicted), 1)
     figures = {name: _figure(values[name], drawn[name], units) for name in values}
     return ClassificationReport(
-        classes=tuple(classes), confusion_XX=confusion, videos=len(labels), units=units, **figures
-    )
+        classes=names, confusion_XX=confusion, videos=len(labels), units=units, unseen=tuple(unseen), **figures
+    )  # fmt: skip
 
 
 def _figures(true_QX: Counts, given_QX: Counts, right_QX: Counts, near_QX: Counts) -> dict[str, Counts]:
@@ -164,7 +209,7 @@ def _figure(value_1: Counts, drawn_Q: Counts, units: int) -> Figure:
     return Figure(float(value_1[0]), float(low), float(high))
 
 
-def _check(scores_VX: Tensor, labels_V: Tensor, classes: Sequence[str]) -> None:
+def _check(scores_VX: Tensor, labels_V: Tensor, classes: Sequence[str], unseen: int) -> None:
     if scores_VX.shape != (len(labels_V), len(classes)) or not len(labels_V):
         raise ValueError(
             f"scores have shape {tuple(scores_VX.shape)} for {len(labels_V)} videos and {len(classes)} classes: give a row a "
@@ -172,11 +217,11 @@ def _check(scores_VX: Tensor, labels_V: Tensor, classes: Sequence[str]) -> None:
         )
     if not bool(scores_VX.isfinite().all()):
         raise ValueError("scores are not all finite: the model has broken down, or its input")
-    wrong = labels_V[(labels_V < 0) | (labels_V >= len(classes))]
+    wrong = labels_V[(labels_V < 0) | (labels_V >= len(classes) + unseen)]
     if len(wrong):
         raise ValueError(
             f"{len(wrong)} labels are no class, e.g. {int(wrong[0])} (-1 is a video without a label): a test needs labels "
-            f"from 0 to {len(classes) - 1}"
+            f"from 0 to {len(classes) + unseen - 1}"
         )
 
 

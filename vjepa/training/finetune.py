@@ -14,10 +14,11 @@ from torch import Tensor
 from vjepa.build import finetuning as build
 from vjepa.build.finetuning import LabelledParts
 from vjepa.config import FinetuneConfig
-from vjepa.evaluation.classification import ClassificationReport, classification_report
-from vjepa.evaluation.confusion_picture import draw_confusion
-from vjepa.evaluation.score_file import write_scores
+from vjepa.data.manifest import class_names
+from vjepa.evaluation.classification import ClassificationReport
+from vjepa.evaluation.classified import report_of, write_figures, write_scores_of
 from vjepa.evaluation.scoring import score_rows
+from vjepa.foreign_text import one_line
 from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import HeadGrid, TokenClassifier
 from vjepa.models.lora import merge_lora
@@ -125,6 +126,11 @@ def _outline(
         for videos, verb in ((parts.train, "train"), (parts.val, "choose"), (parts.test, "test"))
         if videos
     )
+    held = config.data.test is None and parts.test
+    counts += f" (held back from data.train: data.test_share {config.data.test_share:g})" if held else ""
+    if unseen := set(class_names(parts.test)) - set(parts.classes):
+        missed = sum(video.label in unseen for video in parts.test)
+        counts += f", {missed} of them of {len(unseen)} classes that training lacks, which count as missed"
     return (
         f"{steps} steps of {config.optim.batch_size} videos ({accelerator.num_processes} processes x "
         f"{accelerator.gradient_accumulation_steps} parts); videos: {counts}; {len(parts.classes)} classes; "
@@ -143,7 +149,7 @@ def _choose(
     if not parts.val:
         return Choice(0, None, None)
     scores_GVX = _scores(config, network, material, "val", accelerator)
-    reports = [classification_report(scores_VX, *_truth(parts, "val")) for scores_VX in scores_GVX]
+    reports = [report_of(parts.val, scores_VX, parts.classes) for scores_VX in scores_GVX]
     number = max(range(len(reports)), key=lambda n: reports[n].mean_class.value)
     setting = None if config.grid is None else config.grid.pairs[number]
     return Choice(number, reports[number], setting)
@@ -164,15 +170,7 @@ def _report(
     if not getattr(parts, part):
         return None
     scores_VX = _scores(config, network, material, part, accelerator)[0]
-    return classification_report(scores_VX, *_truth(parts, part)), scores_VX
-
-
-def _truth(parts: LabelledParts, part: str) -> tuple[Tensor, list[str], list[str | None]]:
-    """Labels ``(V,)``, class names, and groups of the videos of a part."""
-    videos = getattr(parts, part)
-    numbers = {name: number for number, name in enumerate(parts.classes)}
-    labels_V = torch.tensor([numbers[video.label] for video in videos])
-    return labels_V, parts.classes, [video.group for video in videos]
+    return report_of(getattr(parts, part), scores_VX, parts.classes), scores_VX
 
 
 def _scores(
@@ -229,12 +227,21 @@ def _summary(
     if test is not None:
         report, scores_VX = test
         summary["test"] = report.as_dict()
-        labels = [video.label or "" for video in parts.test]
-        paths = [video.path for video in parts.test]
-        write_scores(folder.path / "scores.csv", paths, labels, scores_VX, parts.classes)
-        draw_confusion(report.confusion_XX, parts.classes, folder.path / "confusion.png")
-        (folder.path / "classes.md").write_text(report.per_class_table() + "\n")
+        write_scores_of(folder.path, parts.test, scores_VX, parts.classes)
+        write_figures(folder.path, report)
         print(f"test part\n{report.table()}")
     summary["seconds"] = round(seconds, 1)
     folder.write_summary(summary)
+    print(_ending(test, summary, folder))
     return summary
+
+
+def _ending(
+    test: tuple[ClassificationReport, Tensor] | None, summary: dict[str, Any], folder: RunFolder
+) -> str:
+    """The figure of a run, and where it lies."""
+    place = f"figures and model: {one_line(folder.path)}"
+    if test is not None:
+        return f"{test[0].headline()}; {place}"
+    accuracy = summary["final"]["accuracy"]
+    return f"nothing was tested (data.test null, data.test_share 0); accuracy in training {accuracy:.1%}; {place}"
