@@ -1,9 +1,13 @@
+from functools import partial
+
 import pytest
 import torch
 
 from vjepa.data.manifest import Video
+from vjepa.evaluation.attentive import attentive_probe
 from vjepa.evaluation.features import probe_classes
-from vjepa.evaluation.probe import balanced_accuracy, ridge_probe
+from vjepa.evaluation.knn import knn_probe
+from vjepa.evaluation.probe import balanced_accuracy, linear_probe, ridge_probe
 
 
 def clusters(count, spread, seed, dimensions=8):
@@ -16,6 +20,15 @@ def clusters(count, spread, seed, dimensions=8):
 
 def test_separate_classes_are_told_apart():
     assert ridge_probe(clusters(120, 0.05, 0), clusters(90, 0.05, 1)) == 1.0
+
+
+@pytest.mark.parametrize("probe", [ridge_probe, linear_probe, knn_probe, partial(attentive_probe, seed=0)])
+def test_videos_without_labels_are_named(probe):
+    features, labels = clusters(9, 0.1, 0)
+    unlabelled = features, torch.where(labels == 2, -1, labels)
+    for parts in ((unlabelled, (features, labels)), ((features, labels), unlabelled)):
+        with pytest.raises(ValueError, match="3 of 9 videos have no label"):
+            probe(*parts)
 
 
 def test_noise_is_at_chance():

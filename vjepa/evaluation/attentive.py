@@ -7,7 +7,7 @@ from timm.layers.attention_pool import AttentionPoolLatent
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vjepa.evaluation.probe import balanced_accuracy
+from vjepa.evaluation.probe import balanced_accuracy, check_labelled
 from vjepa.schedules import warm_up_then_anneal
 
 STEPS = 200
@@ -28,6 +28,7 @@ def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *
     and annealed by a cosine; the settings are the same for every encoder and chosen for none. Tokens are standardised
     with the training part's mean and deviation.
     """
+    check_labelled(train, test)
     mean_D, std_D = train[0].mean(dim=(0, 1)), train[0].std(dim=(0, 1)).clamp_min(1e-6)
     train_VND, test_VND = ((tokens - mean_D) / std_D for tokens in (train[0], test[0]))
     with torch.random.fork_rng(devices=[]):

@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torch.nn import functional as F
 
-from vjepa.evaluation.probe import balanced_accuracy
+from vjepa.evaluation.probe import balanced_accuracy, check_labelled
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -22,6 +22,7 @@ def knn_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> floa
 
     Votes weigh ``exp(similarity / .07)``; 20 neighbours, or all where there are fewer (as for DINO, arXiv 2104.14294).
     """
+    check_labelled(train, test)
     mean_D = train[0].mean(dim=0)
     train_VD, test_VD = (F.normalize(features - mean_D, dim=-1).numpy() for features in (train[0], test[0]))
     vote = KNeighborsClassifier(

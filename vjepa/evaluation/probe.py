@@ -26,6 +26,17 @@ def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
     return torch.stack([hits[labels == label].mean() for label in labels.unique()]).mean().item()
 
 
+def check_labelled(*parts: tuple[Tensor, Tensor]) -> None:
+    """ValueError where a video of a part has no class (-1)."""
+    for _, labels_V in parts:
+        missing = int((labels_V < 0).sum())
+        if missing:
+            raise ValueError(
+                f"{missing} of {len(labels_V)} videos have no label, and a probe reads classes out of features: give every row of the "
+                "manifest a label, or leave it out"
+            )
+
+
 def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
     """Balanced accuracy on `test` of multinomial logistic regression fitted on `train`.
 
@@ -36,6 +47,7 @@ def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> f
     each dimension cannot be estimated from one video a class. With fewer than four videos of some class there is
     nothing to validate on: the penalty is then 1.
     """
+    check_labelled(train, test)
     mean_D, scale = train[0].mean(dim=0), train[0].std(dim=0).square().mean().sqrt().clamp_min(1e-8)
     train_VD, test_VD = (((features - mean_D) / scale).double().numpy() for features in (train[0], test[0]))
     labels_V = train[1].numpy()
@@ -58,6 +70,7 @@ def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> fl
         train, test: features ``(V, D)``, standardised here with the training part's mean and deviation, and
             classes ``(V,)``.
     """
+    check_labelled(train, test)
     train_VD, test_VD = _standardised(train[0], test[0])
     labels_V = train[1]
     num_classes = int(labels_V.max()) + 1
