@@ -259,7 +259,7 @@ def test_flat_hdf5_that_cannot_be_used_is_named(tmp_path):
     write_flat(path, episodes())
     with h5py.File(path, "a") as file:
         file["ep_len"][2] += 1
-    with pytest.raises(ValueError, match="has 21 rows, and an episode that ends at row 22"):
+    with pytest.raises(ValueError, match="episode 2 ends at row 22, and the file has 21 rows"):
         read_episodes(str(path))
     with h5py.File(path, "a") as file:
         file["ep_len"][2] -= 1

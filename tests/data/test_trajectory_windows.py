@@ -6,7 +6,7 @@ import torch
 
 from vjepa.data.sampling import SampleKey
 from vjepa.data.trajectories.episode import Episode
-from vjepa.data.trajectories.folder import read_video_folder
+from vjepa.data.trajectories.open import read_episodes
 from vjepa.data.trajectories.windows import (
     TrajectoryDataset,
     WindowConfig,
@@ -100,7 +100,7 @@ def test_a_video_that_cannot_be_read_is_replaced_and_told(tmp_path):
         np.save(tmp_path / f"{number}.npy", np.full((6 if number else 3, 8, 8, 3), number, np.uint8))
         np.savez(tmp_path / f"{number}.npz", actions=np.zeros((6, 1), np.float32))
     dataset = TrajectoryDataset(
-        read_video_folder(tmp_path, states=False), WindowConfig(frames=2, skip=2), lambda video: video
+        read_episodes(str(tmp_path)), WindowConfig(frames=2, skip=2), lambda video: video
     )
     assert dataset[SampleKey(0, 0, 0)].inputs.shape == (2, 3, 8, 8)  # frames 0 and 2 are there
     sample = dataset[SampleKey(0, 3, 0)]  # frames 3 and 5 are not: the video is shorter than its actions

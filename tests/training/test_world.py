@@ -221,8 +221,15 @@ def test_what_does_not_fit_is_refused(run, folder, tmp_path):
     refused(run, "a frozen encoder's tokens are predicted as they are", frozen, "--frames.pool=mean")
     refused(run, r"rollout\.steps is 4 and data\.window\.frames 4", frozen, "--objective.rollout.steps=4")
     refused(run, r"data\.features is for a frozen encoder", *LEARNING, "--data.features=x")
+    refused(run, "has 14 frames, and a window spans 31", frozen, "--data.window={frames: 16, skip: 2}")
+    train = folder / "train"
+    refused(run, "share 8 episodes", frozen, f"--data.test={train}")
     refused(
-        run, "shorter than a window, which spans 31 frames", frozen, "--data.window={frames: 16, skip: 2}"
+        run,
+        "share 2 episodes",
+        frozen,
+        f"--data.train={train}?episodes=0-5",
+        f"--data.test={train}?episodes=4-7",
     )
     refused(run, "and not both", frozen, "--data.collect={world: pushing}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -51,10 +52,22 @@ def read_parts(config: WorldConfig, say: Callable[[str], None]) -> Episodes:
     measured = [] if test is None else _read(config, test, known)
     check_alike(train)
     check_alike([replace(train[0], states_TQ=None), *(replace(one, states_TQ=None) for one in measured)])
+    _check_leaks(train, measured)
     say(
         f"{len(train)} episodes to train on with {sum(map(len, train))} frames, {len(measured)} to measure on"
     )
     return Episodes(train, measured)
+
+
+def _check_leaks(train: Sequence[Episode], measured: Sequence[Episode]) -> None:
+    """ValueError where an episode is in both parts."""
+    known = {(os.path.realpath(one.frames.path), one.number) for one in train}
+    shared = [one for one in measured if (os.path.realpath(one.frames.path), one.number) in known]
+    if shared:
+        raise ValueError(
+            f"data.train and data.test share {len(shared)} episodes, e.g. {shared[0].where}: choose others, as by "
+            "FILE?episodes=0-179 and FILE?episodes=180-"
+        )
 
 
 def read_train(config: WorldConfig, states: bool) -> list[Episode]:
@@ -69,7 +82,7 @@ def _read(config: WorldConfig, source: str, states: bool) -> list[Episode]:
     data = config.data
     short_side = None if data.cache_dir is None else data.cache_short_side
     return read_episodes(
-        source, states=states, camera=data.camera,
+        source, states=states, camera=data.camera, least_frames=data.window.span, max_unusable=data.max_unreadable,
         reader=data.reader, cache_dir=data.cache_dir, cache_short_side=short_side,
     )  # fmt: skip
 

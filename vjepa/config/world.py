@@ -46,8 +46,9 @@ class TrajectoryConfig:
     """Episodes and the windows cut from them.
 
     Attributes:
-        train: a folder of videos with their actions, a folder in LeRobot's layout, or an HDF5 file.
-        test: the same, for the figures at the end; null for none.
+        train: a folder of videos with their actions, a folder in LeRobot's layout, or an HDF5 file; of each, some episodes alone by
+            `FILE?episodes=0-179` or `FILE?without=3,17`.
+        test: the same, for the figures at the end; null for none. No episode may be in both.
         collect: make episodes instead (`train` and `test` stay null).
         window: frames of a window, the skip between them, and what becomes of the actions in between.
         states: also read states (proprioception), and predict them.
@@ -60,7 +61,7 @@ class TrajectoryConfig:
         cache_short_side: short side in pixels of the cached frames.
         features: keep what a frozen encoder makes of each frame here, so that it is encoded once; null encodes each time.
         workers: processes that make batches; the result does not depend on it.
-        max_unreadable: share of the episodes that may fail before the run stops.
+        max_unreadable: share of the episodes that may be unreadable, or shorter than a window, before the run stops.
     """
 
     train: str | None = None

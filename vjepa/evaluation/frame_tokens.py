@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.trajectories.episode import Episode, Frames
 from vjepa.models.action_model import ActionModel
 
@@ -34,6 +36,10 @@ class TokenFrames:
 
     def read(self, index_K: NDArray[np.int64]) -> Tensor:
         """Tokens ``(K, S, D)``, float16."""
+        if not os.path.exists(self.tokens):
+            raise VideoDecodeError(
+                self.path, "features", "its frames could not be read when they were encoded"
+            )
         return torch.from_numpy(np.load(self.tokens, mmap_mode="r")[index_K])
 
 
@@ -48,7 +54,9 @@ def encode_episodes(
     rank: int = 0,
     world: int = 1,
 ) -> list[Episode]:
-    """The same episodes with tokens for frames; those that are not on the disk yet are encoded now.
+    """The same episodes with tokens for frames; those that are not on the disk yet, or damaged there, are encoded now.
+
+    An episode whose frames cannot be read is warned of, and has no tokens: reading them says so.
 
     Args:
         folder: of the cache.
@@ -62,10 +70,37 @@ def encode_episodes(
     found = []
     for number, episode in enumerate(episodes):
         path = Path(folder) / _key(identity, episode)
-        if number % world == rank and not path.exists():
-            _write(path, _encode(model, episode, transform, device))
+        if number % world == rank and not _is_whole(path, len(episode)):
+            path.unlink(missing_ok=True)
+            _encode_to(path, model, episode, transform, device)
         found.append(replace(episode, frames=TokenFrames(episode.frames.path, str(path))))
     return found
+
+
+def _is_whole(path: Path, length: int) -> bool:
+    """Whether an entry is there with all its rows: a machine that lost its power may leave a file without its end."""
+    try:
+        return len(np.load(path, mmap_mode="r")) == length
+    except (OSError, EOFError, ValueError, TypeError):
+        return False
+
+
+def _encode_to(
+    path: Path,
+    model: ActionModel,
+    episode: Episode,
+    transform: Callable[[Tensor], Tensor],
+    device: torch.device | str,
+) -> None:
+    parts = []
+    for begin in range(0, len(episode), BATCH):
+        try:
+            frames_TCHW = episode.frames.read(np.arange(begin, min(begin + BATCH, len(episode))))
+        except Exception as error:  # a parser may raise anything of a damaged file
+            warnings.warn(f"{episode.where} cannot be encoded: {type(error).__name__}: {error}", stacklevel=3)
+            return
+        parts.append(_encode(model, transform(frames_TCHW).unsqueeze(0).to(device)))
+    _write(path, np.concatenate(parts))
 
 
 def _key(identity: dict[str, Any], episode: Episode) -> str:
@@ -86,15 +121,8 @@ def _where(frames: Frames) -> list[str]:
 
 
 @torch.no_grad()
-def _encode(
-    model: ActionModel, episode: Episode, transform: Callable[[Tensor], Tensor], device: torch.device | str
-) -> NDArray[np.float16]:
-    parts = []
-    for begin in range(0, len(episode), BATCH):
-        index = np.arange(begin, min(begin + BATCH, len(episode)))
-        video_1TCHW = transform(episode.frames.read(index)).unsqueeze(0).to(device)
-        parts.append(model.encode(video_1TCHW)[0].half().cpu().numpy())
-    return np.concatenate(parts)
+def _encode(model: ActionModel, video_1TCHW: Tensor) -> NDArray[np.float16]:
+    return np.asarray(model.encode(video_1TCHW)[0].half().cpu().numpy())
 
 
 def _write(path: Path, tokens_TSD: NDArray[np.float16]) -> None:

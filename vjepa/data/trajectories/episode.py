@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.open import open_video
 
 Rows = NDArray[np.float32]
+
+MOST_NUMBERS = 2**27  # of an array of actions or states: half a gigabyte, which no episode has
 
 
 class Frames(Protocol):
@@ -69,14 +71,23 @@ class Episode:
         frames: T of them.
         actions_TA: float32; row t is what is done in frame t and leads to frame t + 1. The last leads nowhere.
         states_TQ: float32, how things stand in each frame, or None.
+        number: of the episode in its source, for choosing episodes and for messages.
+        shared: whether its file holds other episodes, too.
     """
 
     frames: Frames
     actions_TA: Rows
     states_TQ: Rows | None = None
+    number: int = 0
+    shared: bool = False
+
+    @property
+    def where(self) -> str:
+        """File and, where that holds several episodes, number, for messages."""
+        return f"{self.frames.path}, episode {self.number}" if self.shared else self.frames.path
 
     def __post_init__(self) -> None:
-        where = self.frames.path
+        where = self.where
         shape: tuple[int, ...] = self.actions_TA.shape
         if len(shape) != 2:
             raise ValueError(f"{where}: actions have shape {shape}: give one row a frame, (T, A)")
@@ -99,6 +110,25 @@ class Episode:
         return len(self.actions_TA)
 
 
+def as_rows(array: NDArray[Any], name: str) -> Rows:
+    """Real numbers as float32; ValueError of anything else: complex numbers would lose a part."""
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"'{name}' holds {array.dtype}: give real numbers")
+    return array.astype(np.float32)
+
+
+class ListedEpisode(NamedTuple):
+    """An episode that a source lists, not read yet.
+
+    Attributes:
+        number: in the source.
+        read: reads it. Whatever it raises is the fault of this episode.
+    """
+
+    number: int
+    read: Callable[[], Episode]
+
+
 def check_alike(episodes: Sequence[Episode]) -> None:
     """ValueError where episodes have actions or states of different sizes."""
     if not episodes:
@@ -108,7 +138,7 @@ def check_alike(episodes: Sequence[Episode]) -> None:
         sizes = [(one.actions_TA.shape[1], _size(one.states_TQ)) for one in (first, other)]
         if sizes[0] != sizes[1]:
             raise ValueError(
-                f"{other.frames.path} has actions of {sizes[1][0]} numbers and states of {sizes[1][1]}, {first.frames.path} of "
+                f"{other.where} has actions of {sizes[1][0]} numbers and states of {sizes[1][1]}, {first.where} of "
                 f"{sizes[0][0]} and {sizes[0][1]}: give episodes of one kind"
             )
 

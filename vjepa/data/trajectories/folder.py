@@ -6,14 +6,15 @@ The file of actions has ``actions``, one row a frame, and may have ``states``. I
 from __future__ import annotations
 
 import zipfile
-import zlib
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vjepa.data.readers.arrays import natural_key
-from vjepa.data.trajectories.episode import Episode, Rows, VideoFrames
+from vjepa.data.trajectories.episode import MOST_NUMBERS, Episode, ListedEpisode, Rows, VideoFrames, as_rows
 from vjepa.data.trajectories.tables import Table
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".npy")
@@ -25,25 +26,23 @@ def is_video_folder(folder: Path) -> bool:
     return any(path.suffix.lower() in VIDEO_SUFFIXES for path in folder.iterdir())
 
 
-def read_video_folder(folder: Path, *, states: bool, **reading: Any) -> list[Episode]:
-    """Episodes in the order of their names.
+def list_video_folder(folder: Path, *, states: bool, **reading: Any) -> Iterator[ListedEpisode]:
+    """Episodes in the order of their names, numbered from 0.
 
     Args:
         folder: with the videos.
         states: read them, too.
         reading: of `VideoFrames`.
 
-    Raises:
-        ValueError: a video has no actions, or they cannot be read.
+    Reading one raises ValueError where its video has no actions, or they cannot be read.
     """
     videos = [path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
-    return [
-        _episode(path, states, reading) for path in sorted(videos, key=lambda path: natural_key(path.name))
-    ]
+    for number, path in enumerate(sorted(videos, key=lambda path: natural_key(path.name))):
+        yield ListedEpisode(number, partial(_episode, path, number, states, reading))
 
 
-def _episode(video: Path, states: bool, reading: dict[str, Any]) -> Episode:
-    found = [video.with_suffix(suffix) for suffix in ACTION_SUFFIXES if video.with_suffix(suffix).exists()]
+def _episode(video: Path, number: int, states: bool, reading: dict[str, Any]) -> Episode:
+    found = [video.with_suffix(suffix) for suffix in ACTION_SUFFIXES if video.with_suffix(suffix).is_file()]
     if not found:
         raise ValueError(
             f"{video} has no actions: put {video.stem}.npz or {video.stem}.parquet with 'actions' beside it, one row a frame"
@@ -51,7 +50,7 @@ def _episode(video: Path, states: bool, reading: dict[str, Any]) -> Episode:
     actions, found_states = _read(found[0])
     if states and found_states is None:
         raise ValueError(f"{found[0]} has no 'states': add them, one row a frame, or set data.states false")
-    return Episode(VideoFrames(str(video), **reading), actions, found_states if states else None)
+    return Episode(VideoFrames(str(video), **reading), actions, found_states if states else None, number)
 
 
 def _read(path: Path) -> tuple[Rows, Rows | None]:
@@ -70,6 +69,17 @@ def _load_npz(path: Path) -> dict[str, Rows]:
     try:
         with np.load(path) as arrays:
             wanted = [name for name in ("actions", "states") if name in arrays.files]
-            return {name: np.asarray(arrays[name], dtype=np.float32) for name in wanted}
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read as .npz ({error}): write it again") from error
+            for name in wanted:
+                _check_size(arrays.zip, name)
+            return {name: as_rows(arrays[name], name) for name in wanted}
+    except Exception as error:  # of archives, of what compresses them and of what is in them
+        raise ValueError(
+            f"{path} cannot be read as .npz ({type(error).__name__}: {error}): write it again"
+        ) from error
+
+
+def _check_size(archive: zipfile.ZipFile, name: str) -> None:
+    """ValueError where a small archive would unpack to what no episode has."""
+    size = archive.getinfo(f"{name}.npy").file_size
+    if size > 8 * MOST_NUMBERS:
+        raise ValueError(f"'{name}' unpacks to {size} bytes, more than an episode's {8 * MOST_NUMBERS}")

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from torch import Tensor
 
 from vjepa.data.readers.arrays import natural_key
 from vjepa.data.readers.base import VideoDecodeError
-from vjepa.data.trajectories.episode import Episode, Rows
+from vjepa.data.trajectories.episode import MOST_NUMBERS, Episode, ListedEpisode, Rows, as_rows
 
 SUFFIXES = (".hdf5", ".h5")
 
@@ -47,13 +50,16 @@ class HDF5Frames:
         try:
             with _h5py(self.path).File(self.path) as file:
                 frames_KHWC = file[self.dataset][index_K + self.first]
-        except (OSError, KeyError, IndexError, TypeError) as error:
+            return torch.from_numpy(frames_KHWC).permute(0, 3, 1, 2)
+        except Exception as error:  # HDF5, its filters and what was written may fail in any way
             raise VideoDecodeError(self.path, "h5py", f"{self.dataset}: {error}") from error
-        return torch.from_numpy(frames_KHWC).permute(0, 3, 1, 2)
 
 
-def read_hdf5(path: Path, *, states: bool, camera: str | None) -> list[Episode]:
-    """All episodes of a file.
+def list_hdf5(path: Path, *, states: bool, camera: str | None) -> Iterator[ListedEpisode]:
+    """All episodes of a file, to be read while they are listed: the file is open so long.
+
+    What a file says to lie in other files (external links, external storage, virtual datasets) is refused: the file comes from
+    others, and such a link may lead to anything on this machine.
 
     Args:
         path: of the file.
@@ -70,14 +76,34 @@ def read_hdf5(path: Path, *, states: bool, camera: str | None) -> list[Episode]:
     except OSError as error:
         raise ValueError(f"{path} cannot be read as HDF5 ({error}): write it again") from error
     with file:
-        if isinstance(file.get("data"), h5py.Group) and any(name.startswith("demo") for name in file["data"]):
-            return list(_grouped(path, file["data"], states, camera))
-        if {"action", "ep_offset", "ep_len"} <= set(file):
-            return list(_flat(path, file, states, camera))
+        data = _member(path, file, "data") if "data" in file else None
+        if isinstance(data, h5py.Group) and any(name.startswith("demo") for name in data):
+            yield from _grouped(path, data, states, camera)
+        elif {"action", "ep_offset", "ep_len"} <= set(file):
+            yield from _flat(path, file, states, camera)
+        else:
+            raise ValueError(
+                f"{path} has {', '.join(file) or 'nothing'}: give robomimic's layout (data/demo_N with actions and obs), or a flat "
+                "one (pixels, action, ep_offset, ep_len)"
+            )
+
+
+def _member(path: Path, group: Any, name: str) -> Any:
+    """What a group has under a name, where it lies in the file itself."""
+    h5py = _h5py(path)
+    where = f"{path}: {group.name.rstrip('/')}/{name}"
+    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
         raise ValueError(
-            f"{path} has {', '.join(file) or 'nothing'}: give robomimic's layout (data/demo_N with actions and obs), or a flat one "
-            "(pixels, action, ep_offset, ep_len)"
+            f"{where} is a link to another file, which is not followed: copy the data into this one"
         )
+    found = group[name]
+    if found.file.filename != group.file.filename:
+        raise ValueError(f"{where} lies in another file, which is not read: copy the data into this one")
+    if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
+        raise ValueError(
+            f"{where} has its numbers in other files, which are not read: copy them into this one"
+        )
+    return found
 
 
 def _h5py(path: str | Path) -> Any:
@@ -90,9 +116,13 @@ def _h5py(path: str | Path) -> Any:
 
 
 def _numbers(path: Path, dataset: Any, rows: slice = slice(None)) -> Rows:
+    """Rows of a dataset as float32; ValueError where they cannot be read, or are more than an episode has."""
     _check_filters(path, dataset)
+    count = len(range(*rows.indices(len(dataset)))) * math.prod(dataset.shape[1:])
+    if count > MOST_NUMBERS:
+        raise ValueError(f"{path}: {dataset.name} has {count} numbers: an episode has at most {MOST_NUMBERS}")
     try:
-        return np.asarray(dataset[rows], dtype=np.float32)
+        return as_rows(dataset[rows], dataset.name)
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: {dataset.name} cannot be read as numbers ({error}): write it again"
@@ -110,47 +140,85 @@ def _check_filters(path: Path, dataset: Any) -> None:
             )
 
 
-def _grouped(path: Path, group: Any, states: bool, camera: str | None) -> Iterator[Episode]:
-    for name in sorted(group, key=natural_key):
-        demo = group[name]
-        if "actions" not in demo:
-            raise ValueError(f"{path}: data/{name} has no 'actions': add them, one row a frame")
-        if "obs" not in demo:
-            raise ValueError(
-                f"{path}: data/{name} has no 'obs': write its pictures there (dataset_states_to_obs.py)"
-            )
-        pictures = _pictures(path, demo["obs"], camera)
-        frames = HDF5Frames(str(path), f"data/{name}/obs/{pictures}")
-        flat = [demo["obs"][key] for key in sorted(demo["obs"]) if len(_shape(demo["obs"][key])) == 2]
-        known = np.concatenate([_numbers(path, one) for one in flat], axis=1) if states and flat else None
-        if states and known is None:
-            raise ValueError(f"{path}: data/{name}/obs has pictures alone: set data.states false")
-        yield Episode(frames, _numbers(path, demo["actions"]), known)
+def _grouped(path: Path, group: Any, states: bool, camera: str | None) -> Iterator[ListedEpisode]:
+    """Numbered as the demonstrations are."""
+    for place, name in enumerate(sorted(group, key=natural_key)):
+        digits = re.search(r"\d{1,18}$", name)
+        number = int(digits[0]) if digits else place
+        yield ListedEpisode(number, partial(_demonstration, path, group, name, number, states, camera))
 
 
-def _flat(path: Path, file: Any, states: bool, camera: str | None) -> Iterator[Episode]:
+def _demonstration(
+    path: Path, group: Any, name: str, number: int, states: bool, camera: str | None
+) -> Episode:
+    demo = _member(path, group, name)
+    if "actions" not in demo:
+        raise ValueError(f"{path}: data/{name} has no 'actions': add them, one row a frame")
+    if "obs" not in demo:
+        raise ValueError(
+            f"{path}: data/{name} has no 'obs': write its pictures there (dataset_states_to_obs.py)"
+        )
+    observed = _member(path, demo, "obs")
+    pictures = _pictures(path, observed, camera)
+    flat = [key for key in sorted(observed) if len(_shape(_member(path, observed, key))) == 2]
+    if states and not flat:
+        raise ValueError(f"{path}: data/{name}/obs has pictures alone: set data.states false")
+    known = np.concatenate([_numbers(path, observed[key]) for key in flat], axis=1) if states else None
+    frames = HDF5Frames(str(path), f"data/{name}/obs/{pictures}")
+    return Episode(frames, _numbers(path, _member(path, demo, "actions")), known, number, shared=True)
+
+
+def _flat(path: Path, file: Any, states: bool, camera: str | None) -> Iterator[ListedEpisode]:
+    """Numbered in their order, from 0."""
     # Goals may lie beside the pixels, as pictures, too.
     pictures = _pictures(path, file, "pixels" if camera is None and "pixels" in file else camera)
     source = next((name for name in ("proprio", "state") if name in file), None)
     if states and source is None:
         raise ValueError(f"{path} has no 'proprio' or 'state': add one, or set data.states false")
-    ends = file["ep_offset"][:] + file["ep_len"][:]
-    count = min(len(file[name]) for name in (pictures, "action", *([source] if states else [])))
-    if len(ends) and ends.max() > count:
+    named = [pictures, "action", *([source] if states and source else [])]
+    rows = min(len(_member(path, file, name)) for name in named)
+    offsets, lengths = (_places(path, file, name) for name in ("ep_offset", "ep_len"))
+    if len(offsets) != len(lengths):
         raise ValueError(
-            f"{path} has {count} rows, and an episode that ends at row {ends.max()}: write it again"
+            f"{path} has {len(offsets)} ep_offset and {len(lengths)} ep_len: give one of each an episode"
         )
-    for offset, end in zip(file["ep_offset"][:].tolist(), ends.tolist(), strict=True):
-        rows = slice(offset, end)
-        actions = _numbers(path, file["action"], rows)
-        # Nothing was done in the last frame, and stable-worldmodel says so by NaN.
-        actions[-1:] = np.where(np.isfinite(actions[-1:]), actions[-1:], 0)
-        known = _numbers(path, file[source], rows) if states else None
-        yield Episode(HDF5Frames(str(path), pictures, offset), actions, known)
+    for number, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
+        read = partial(_flat_episode, path, file, number, (offset, length, rows), named)
+        yield ListedEpisode(number, read)
+
+
+def _places(path: Path, file: Any, name: str) -> list[int]:
+    dataset = _member(path, file, name)
+    if len(_shape(dataset)) != 1 or dataset.dtype.kind not in "iu" or len(dataset) > MOST_NUMBERS:
+        raise ValueError(
+            f"{path}: {name} has the shape {_shape(dataset)} of {getattr(dataset, 'dtype', 'no numbers')}: give one whole number an "
+            f"episode, for at most {MOST_NUMBERS}"
+        )
+    found: list[int] = dataset[:].tolist()
+    return found
+
+
+def _flat_episode(
+    path: Path, file: Any, number: int, place: tuple[int, int, int], named: list[str]
+) -> Episode:
+    offset, length, rows = place
+    where = f"{path}, episode {number}"
+    if offset < 0 or length < 1:
+        raise ValueError(f"{where} has ep_offset {offset} and ep_len {length}: give 0 or more, and 1 or more")
+    if offset + length > rows:
+        raise ValueError(
+            f"{where} ends at row {offset + length}, and the file has {rows} rows: write it again"
+        )
+    pictures, *columns = named
+    actions, *known = (_numbers(path, file[name], slice(offset, offset + length)) for name in columns)
+    # Nothing was done in the last frame, and stable-worldmodel says so by NaN.
+    actions[-1:] = np.where(np.isfinite(actions[-1:]), actions[-1:], 0)
+    frames = HDF5Frames(str(path), pictures, offset)
+    return Episode(frames, actions, known[0] if known else None, number, shared=True)
 
 
 def _pictures(path: Path, group: Any, camera: str | None) -> str:
-    found = [name for name in group if _is_video(group[name])]
+    found = [name for name in group if _is_video(_member(path, group, name))]
     if camera is None and len(found) == 1:
         camera = str(found[0])
     if camera is None or camera not in found:

@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import re
+import string
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vjepa.data.trajectories.episode import Episode, Rows, VideoFrames
+from vjepa.data.trajectories.episode import Episode, ListedEpisode, Rows, VideoFrames
 from vjepa.data.trajectories.tables import Table
 
 ACTION, STATE, EPISODE = "action", "observation.state", "episode_index"
@@ -36,7 +41,9 @@ def is_lerobot(folder: Path) -> bool:
     return (folder / "meta" / "info.json").is_file()
 
 
-def read_lerobot(folder: Path, *, states: bool, camera: str | None, **reading: Any) -> list[Episode]:
+def list_lerobot(
+    folder: Path, *, states: bool, camera: str | None, **reading: Any
+) -> Iterator[ListedEpisode]:
     """All episodes, in their order.
 
     Args:
@@ -46,11 +53,11 @@ def read_lerobot(folder: Path, *, states: bool, camera: str | None, **reading: A
         reading: of `VideoFrames`.
 
     Raises:
-        ValueError: another version, no such camera, files that are missing or cannot be read.
+        ValueError: another version, no such camera, descriptions that are missing, cannot be read or lead out of the folder.
     """
     info = _info(folder)
     key = _camera(info, camera, folder)
-    version = str(info["codebase_version"]).removeprefix("v")
+    version = info["codebase_version"].removeprefix("v")
     if version.startswith("2"):
         places = _places_of_files(folder, info, key)
     elif version.startswith("3"):
@@ -59,29 +66,97 @@ def read_lerobot(folder: Path, *, states: bool, camera: str | None, **reading: A
         raise ValueError(f"{folder} has LeRobot's layout of version '{version}': 2.x and 3.0 can be read")
     columns = [ACTION, STATE] if states else [ACTION]
     tables: dict[Path, dict[str, Rows]] = {}
-    episodes = []
     for place in places:
-        if place.table not in tables:
-            wanted = columns if place.rows is None else [*columns, EPISODE]
-            table = Table(place.table, wanted)
-            tables[place.table] = {name: table.rows(name) for name in wanted}
-        found = tables[place.table]
-        rows = _rows(place, found)
-        frames = VideoFrames(str(place.video), place.first, **reading)
-        episodes.append(Episode(frames, found[ACTION][rows], found[STATE][rows] if states else None))
-    return episodes
+        yield ListedEpisode(place.number, partial(_read, place, columns, tables, reading))
+
+
+def _read(
+    place: _Place, columns: list[str], tables: dict[Path, dict[str, Rows]], reading: dict[str, Any]
+) -> Episode:
+    """An episode; tables that hold several are kept in `tables`."""
+    if place.table not in tables:
+        wanted = columns if place.rows is None else [*columns, EPISODE]
+        table = Table(place.table, wanted)
+        tables[place.table] = {name: table.rows(name) for name in wanted}
+    found = tables[place.table]
+    rows = _rows(place, found)
+    states = found[STATE][rows] if STATE in columns else None
+    frames = VideoFrames(str(place.video), place.first, **reading)
+    return Episode(frames, found[ACTION][rows], states, place.number, shared=place.rows is not None)
 
 
 def _info(folder: Path) -> dict[str, Any]:
+    """What ``meta/info.json`` says, each value of the kind that it must be."""
     path = folder / "meta" / "info.json"
     try:
-        info: dict[str, Any] = json.loads(path.read_text())
+        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as JSON ({error}): download it again") from error
-    wanted = ("codebase_version", "features", "data_path", "video_path", "fps")
-    if missing := [name for name in wanted if name not in info]:
+    if not isinstance(info, dict):
+        raise ValueError(f"{path} holds a {type(info).__name__}: it must be an object; download it again")
+    info = {"chunks_size": 1000, **info}
+    if missing := [name for name in _RULES if name not in info]:
         raise ValueError(f"{path} has no {', '.join(missing)}: give a folder in LeRobot's layout, 2.x or 3.0")
+    for name, (rule, holds) in _RULES.items():
+        if not holds(info[name]):
+            raise ValueError(f"{path} has {name} = {str(info[name])[:80]}: it must be {rule}")
     return info
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48
+
+
+_RULES = {
+    "codebase_version": ("text, such as v2.1", _is_text),
+    "features": (
+        "an object of objects",
+        lambda value: isinstance(value, dict) and all(isinstance(one, dict) for one in value.values()),
+    ),
+    "data_path": ("text", _is_text),
+    "video_path": ("text", _is_text),
+    "fps": ("a number above 0", lambda value: _is_number(value) and value > 0),
+    "chunks_size": ("a whole number above 0", lambda value: _is_whole(value) and value > 0),
+}
+
+
+def _whole(value: Any, name: str, path: Path) -> int:
+    if not _is_whole(value):
+        raise ValueError(f"{path} has {name} = {str(value)[:80]}: it must be a whole number of 0 or more")
+    return int(value)
+
+
+def _file(folder: Path, info: dict[str, Any], kind: str, **names: int | str) -> Path:
+    """The path that a template of the description gives: of the known names alone, and inside the folder.
+
+    A dataset comes from others, and its description must not read attributes of objects, fill the memory with blanks, or
+    lead to other files. Links of the file system are followed: those are made on this machine, as by the hub's cache.
+    """
+    template, where = info[kind], folder / "meta" / "info.json"
+    try:
+        fields = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
+    except ValueError as error:
+        raise ValueError(f"{where} has {kind} = '{template}', which is no template ({error})") from error
+    for name, width, conversion in fields:
+        if name not in names or conversion or not re.fullmatch(r"(0?[1-9]\d?d?)?", width or ""):
+            raise ValueError(
+                f"{where} has {kind} = '{template}': in braces it may have {', '.join(names)}, with a width such as 06d, and "
+                "nothing else"
+            )
+    path = template.format(**names)
+    if os.path.isabs(path) or ".." in Path(path).parts or "\0" in path:
+        raise ValueError(
+            f"{where} has {kind} = '{template}', which gives {path}: it must stay in the dataset's folder"
+        )
+    return folder / path
 
 
 def _rows(place: _Place, table: dict[str, Rows]) -> slice:
@@ -115,17 +190,20 @@ def _camera(info: dict[str, Any], camera: str | None, folder: Path) -> str:
 
 def _places_of_files(folder: Path, info: dict[str, Any], key: str) -> Iterator[_Place]:
     """Version 2: every episode has a table and a video of its own."""
-    size = int(info.get("chunks_size", 1000))
     path = folder / "meta" / "episodes.jsonl"
     try:
-        numbers = [json.loads(line)[EPISODE] for line in path.read_text().splitlines() if line.strip()]
-    except (OSError, ValueError, KeyError) as error:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        numbers = [json.loads(line)[EPISODE] for line in lines if line.strip()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} cannot be read ({type(error).__name__}: {error}): download the dataset again"
         ) from error
-    for number in numbers:
-        names = {"episode_chunk": number // size, "episode_index": number, "video_key": key}
-        table, video = (folder / info[kind].format(**names) for kind in ("data_path", "video_path"))
+    for found in numbers:
+        number = _whole(found, EPISODE, path)
+        names = {
+            "episode_chunk": number // info["chunks_size"], "episode_index": number, "video_key": key,
+        }  # fmt: skip
+        table, video = (_file(folder, info, kind, **names) for kind in ("data_path", "video_path"))
         yield _Place(number, table, None, video, 0)
 
 
@@ -133,17 +211,23 @@ def _places_in_files(folder: Path, info: dict[str, Any], key: str) -> Iterator[_
     """Version 3: files hold many episodes; tables of episodes tell which, and where each begins."""
     prefix = f"videos/{key}/"
     wanted = [EPISODE, "data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index",
-              *(prefix + name for name in ("chunk_index", "file_index", "from_timestamp"))]  # fmt: skip
+              *(prefix + name for name in ("chunk_index", "file_index"))]  # fmt: skip
     paths = sorted((folder / "meta" / "episodes").rglob("*.parquet"))
     if not paths:
         raise ValueError(f"{folder / 'meta' / 'episodes'} has no .parquet: download the dataset again")
     for path in paths:
-        listed = Table(path, wanted)
-        for row in zip(*(listed.values(name) for name in wanted), strict=True):
-            number, chunk, file, start, end, video_chunk, video_file, seconds = row
-            table = folder / info["data_path"].format(chunk_index=chunk, file_index=file)
-            video = folder / info["video_path"].format(
-                video_key=key, chunk_index=video_chunk, file_index=video_file
+        seconds_name = f"{prefix}from_timestamp"
+        listed = Table(path, [*wanted, seconds_name])
+        rows = zip(*(listed.values(name) for name in wanted), strict=True)
+        for row, seconds in zip(rows, listed.values(seconds_name), strict=True):
+            number, chunk, file, start, end, video_chunk, video_file = (
+                _whole(value, name, path) for value, name in zip(row, wanted, strict=True)
+            )
+            if not _is_number(seconds) or not 0 <= seconds < 2**32:
+                raise ValueError(f"{path} has {seconds_name} = {seconds}: it must be seconds of 0 or more")
+            table = _file(folder, info, "data_path", chunk_index=chunk, file_index=file)
+            video = _file(
+                folder, info, "video_path", video_key=key, chunk_index=video_chunk, file_index=video_file
             )
             # `start` and `end` count over all files: their difference alone says something of this one.
             yield _Place(number, table, end - start, video, int(np.rint(seconds * info["fps"])))

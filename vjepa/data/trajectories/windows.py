@@ -67,7 +67,7 @@ class TrajectorySample:
         inputs: uint8 ``video_TCHW``, or ``tokens_TSD``.
         actions_XA: float32, combined.
         states_TQ: float32, or None.
-        path: of the frames.
+        path: file and, where that holds several, number of the episode.
         step: optimiser step that it is for.
         failures: (path, cause) of what could not be read before this one could.
     """
@@ -114,28 +114,36 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
         start = key.index - int(self._ends[number - 1] if number else 0)
         failures: list[tuple[str, str]] = []
         for _ in self.episodes:
+            episode = self.episodes[number]
+            index_T = start + self.window.skip * np.arange(self.window.frames)
             try:
-                return self._sample(self.episodes[number], start, key.step, tuple(failures))
-            except VideoDecodeError as error:
-                failures.append((error.path, error.cause))
+                inputs = episode.frames.read(index_T)
+            except Exception as error:  # a parser may raise anything of a damaged file
+                cause = (
+                    error.cause if isinstance(error, VideoDecodeError) else f"{type(error).__name__}: {error}"
+                )
+                failures.append((episode.where, cause))
+            else:
+                return self._sample(episode, inputs, index_T, key.step, tuple(failures))
             number, start = (number + 1) % len(self.episodes), 0
         raise ValueError(
             f"none of the {len(failures)} episodes can be read: {failures[0][0]}: {failures[0][1]}"
         )
 
     def _sample(
-        self, episode: Episode, start: int, step: int, failures: tuple[tuple[str, str], ...]
+        self,
+        episode: Episode,
+        inputs: Tensor,
+        index_T: NDArray[np.int64],
+        step: int,
+        failures: tuple[tuple[str, str], ...],
     ) -> TrajectorySample:
-        window = self.window
-        index_T = start + window.skip * np.arange(window.frames)
-        inputs = episode.frames.read(index_T)
+        window, start = self.window, index_T[0]
         if inputs.dtype == torch.uint8:
             inputs = self.transform(inputs)
         actions = window.combined(episode.actions_TA[start : start + window.span - 1])
         states = None if episode.states_TQ is None else torch.from_numpy(episode.states_TQ[index_T])
-        return TrajectorySample(
-            inputs, torch.from_numpy(actions), states, episode.frames.path, step, failures
-        )
+        return TrajectorySample(inputs, torch.from_numpy(actions), states, episode.where, step, failures)
 
 
 def check_long(episodes: Sequence[Episode], window: WindowConfig) -> None:
@@ -144,8 +152,8 @@ def check_long(episodes: Sequence[Episode], window: WindowConfig) -> None:
     if short:
         raise ValueError(
             f"{len(short)} of {len(episodes)} episodes are shorter than a window, which spans {window.span} frames "
-            f"({window.frames} with a skip of {window.skip}); {short[0].frames.path} has {len(short[0])}: shorten the window, "
-            "or leave them out"
+            f"({window.frames} with a skip of {window.skip}); {short[0].where} has {len(short[0])}: shorten the window, or leave "
+            f"them out (?without={','.join(str(one.number) for one in short[:10])})"
         )
 
 

@@ -1,0 +1,72 @@
+"""Which episodes of a source are taken: ``FILE?episodes=0-179&without=3,17``."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+Ranges = tuple[tuple[int, int | None], ...]
+"""First and last number of each range, both included; None is up to the end."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Episodes by their numbers.
+
+    Attributes:
+        taken: ranges that are taken; None takes all.
+        without: ranges that are left out of them.
+    """
+
+    taken: Ranges | None = None
+    without: Ranges = ()
+
+    def takes(self, number: int) -> bool:
+        """Whether an episode is taken."""
+        return (self.taken is None or _holds(self.taken, number)) and not _holds(self.without, number)
+
+    def check(self, numbers: set[int], source: str) -> None:
+        """ValueError where a number that is asked for is none of a source's."""
+        bounds = {
+            bound for part in (*(self.taken or ()), *self.without) for bound in part if bound is not None
+        }
+        absent = sorted(bounds - numbers)
+        if absent:
+            known = (
+                f"it has {len(numbers)}, from {min(numbers)} to {max(numbers)}" if numbers else "it has none"
+            )
+            raise ValueError(f"{source} asks for episode {absent[0]}, which is not there: {known}")
+
+
+def _holds(ranges: Ranges, number: int) -> bool:
+    return any(first <= number and (last is None or number <= last) for first, last in ranges)
+
+
+def split_source(source: str) -> tuple[str, Selection]:
+    """The path of ``PATH?episodes=0-179,190-&without=3``, and what it selects: ranges have both their ends.
+
+    Raises:
+        ValueError: what stands after the question mark is something else.
+    """
+    path, _, query = source.partition("?")
+    if not query or os.path.exists(source):
+        return source, Selection()
+    chosen: dict[str, Ranges] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name not in ("episodes", "without") or name in chosen:
+            raise ValueError(
+                f"{source} selects by '{part}': give episodes=0-179 for those that are taken, without=3,17 for those that are not"
+            )
+        chosen[name] = tuple(_range(piece.strip(), source) for piece in value.split(","))
+    return path, Selection(chosen.get("episodes"), chosen.get("without", ()))
+
+
+def _range(text: str, source: str) -> tuple[int, int | None]:
+    found = re.fullmatch(r"(\d{1,18})(?:(-)(\d{1,18})?)?", text)
+    if found is None or (found[3] and int(found[3]) < int(found[1])):
+        raise ValueError(
+            f"{source} has the range '{text}': give a number (7), or first and last (0-179, or 180-)"
+        )
+    return int(found[1]), int(found[3]) if found[3] else None if found[2] else int(found[1])
