@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from vjepa.data.action_sets import ACTION_SETS, MISSING_SHARE, ActionSet
 from vjepa.data.manifest import Video, write_manifest
+from vjepa.foreign_text import one_line
 
 _ENDS = 3  # classes that are printed from each end of the list, most rows first
 
@@ -89,7 +90,7 @@ def _counts(videos: Sequence[Video]) -> str:
     files, groups = ({getattr(video, name) for video in videos} - {None} for name in ("path", "group"))
     counts = f"{len(videos)} rows, {len(files)} videos, {len(classes)} classes, {len(groups)} groups"
     ordered = sorted(classes.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{count:8d}  {name}" for name, count in ordered]
+    shown = [f"{count:8d}  {one_line(name)}" for name, count in ordered]
     if len(shown) > 2 * _ENDS + 1:
         shown[_ENDS:-_ENDS] = [f"{'...':>8}  {len(shown) - 2 * _ENDS} classes between"]
     return "\n".join([counts, *(shown or ["          no labels: they are withheld"])])

@@ -21,6 +21,7 @@ from vjepa.data.clips import ClipSampling, EmptyRangeError, spread_clips
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.open import ReaderName, open_video
+from vjepa.foreign_text import one_line
 
 END_SLACK = 1.0  # seconds by which a range may end after the last frame without a remark
 
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             good.append(video)
             doubtful += bool(finding.remarks)
         for remark in finding.remarks:
-            print(f"{'doubtful' if finding.readable else 'unreadable'}  {video.path}: {remark}", flush=True)
+            state = "doubtful" if finding.readable else "unreadable"
+            print(one_line(f"{state}  {video.path}: {remark}"), flush=True)
     bad = len(videos) - len(good)
     print(f"{len(videos)} videos: {len(good)} can be read ({doubtful} of them doubtful), {bad} cannot")
     if options.output:

@@ -28,6 +28,7 @@ from vjepa.data.synthetic.write_pairs import write_pairs
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
 from vjepa.evaluation.expectation import evaluate_expectation
 from vjepa.evaluation.violation_picture import draw_violations
+from vjepa.foreign_text import one_line
 from vjepa.models.world import WorldModel
 from vjepa.weights import from_pretrained
 
@@ -119,7 +120,7 @@ def _synthetic_sets(world: WorldModel, folder: Path, num_pairs: int) -> list[Mat
             check_world(synthetic.world, kind)
             kinds.append(kind)
         except ValueError as error:
-            print(f"no pairs of '{kind}': {error}")
+            print(one_line(f"no pairs of '{kind}': {error}"))
     if not kinds or kinds == [CONTROL]:
         raise ValueError("the model's world can have no violation: train one with configs/predict/box.yaml")
     # The seed of the training videos, whose background the pairs share where videos share one.

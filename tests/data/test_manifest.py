@@ -158,6 +158,8 @@ def test_select_keeps_rows(tmp_path):
             "a.mp4 1\nb.mp4 two words\n",
             r"line 2 has 'two words' after the video b\.mp4: give a label",
         ),
+        ("m.csv", f"path,label\n{'a' * 200_000},1\n", "cannot be read as CSV"),
+        ("film.mkv", "\x1aE\u00df\0\0matroska", "is no text: give a list of videos"),
         ("l.txt", "AVA/x 9601 300\nAVA/x 9901 300\n", "line 1 takes 300 frames from number 9601 on"),
     ],
 )

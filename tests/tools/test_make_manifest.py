@@ -1,6 +1,8 @@
 """The tool that writes manifests of published data sets, on small folders laid out as they are."""
 
 import csv
+import os
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,19 @@ def test_classes_are_counted(tmp_path, capsys):
     }  # fmt: skip
     assert main(arguments("epic", tmp_path, "--split", "test")) == 0
     assert "no labels: they are withheld" in capsys.readouterr().out
+
+
+def test_names_that_are_no_utf8_go_through(tmp_path, capsys):
+    for name in (b"lists", b"videos", b"videos/caf\xe9"):
+        os.mkdir(os.path.join(os.fsencode(tmp_path), name))
+    folder = os.fsencode(tmp_path)
+    Path(os.fsdecode(folder + b"/videos/caf\xe9/\xe9.avi")).touch()
+    Path(os.fsdecode(folder + b"/lists/caf\xe9_test_split1.txt")).write_bytes(b"\xe9.avi 1\n")
+    assert main(arguments("hmdb51", tmp_path)) == 0
+    (row,) = read_manifest(tmp_path / "rows.csv")
+    assert os.path.exists(row.path)
+    assert os.fsencode(row.label) == b"caf\xe9"
+    assert r"1  caf\udce9" in capsys.readouterr().out
 
 
 def test_of_many_classes_the_largest_and_smallest_are_printed(tmp_path, capsys):

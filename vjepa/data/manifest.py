@@ -20,7 +20,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 COLUMNS = ("path", "label", "start", "end", "group")
 # Paths are bytes: what of a list is no UTF-8 goes through as it is, and opens the file of that name.
-_BYTES = "surrogateescape"
+BYTES = "surrogateescape"
 # A path with a known ending that is followed by words, none of them with a slash.
 _ENDED = re.compile(
     rf"(.*(?:{'|'.join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES | IMAGE_SUFFIXES))}))\s+([^/]+)",
@@ -87,7 +87,10 @@ def read_manifest(
         _refuse_select(select, source)
         videos = _read_folder(source, images)
     else:
-        videos = _read_file(source, select or {})
+        try:
+            videos = _read_file(source, select or {})
+        except csv.Error as error:
+            raise ValueError(f"{source} cannot be read as CSV ({error}): write it again") from error
     if not videos:
         raise ValueError(f"the manifest {source} names no video: give one a line, or a folder of them")
     return videos
@@ -96,7 +99,7 @@ def read_manifest(
 def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
     """Write a CSV that `read_manifest` reads back; paths below its folder are written relative to it."""
     folder = Path(os.path.abspath(path)).parent
-    with open(path, "w", newline="", encoding="utf-8", errors=_BYTES) as file:
+    with open(path, "w", newline="", encoding="utf-8", errors=BYTES) as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for video in videos:
@@ -115,7 +118,9 @@ def class_names(videos: Iterable[Video]) -> list[str]:
 
 
 def _read_file(source: Path, select: Mapping[str, str]) -> list[Video]:
-    text = source.read_text(encoding="utf-8-sig", errors=_BYTES)
+    text = source.read_text(encoding="utf-8-sig", errors=BYTES)
+    if "\0" in text:
+        raise ValueError(f"{source} is no text: give a list of videos, or the folder in which this file lies")
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     if source.suffix.lower() == ".jsonl":

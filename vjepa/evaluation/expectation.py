@@ -28,6 +28,7 @@ from vjepa.evaluation.violations import (
     motion_energy,
     over_seeds,
 )
+from vjepa.foreign_text import one_line
 from vjepa.inference.surprise import Surprise, surprise
 from vjepa.models.world import WorldModel
 
@@ -86,9 +87,7 @@ class ExpectationReport:
             for row, (name, report) in enumerate(self.reports.items()):
                 table = report.macro if kind == "all of these" else report.kinds[kind]
                 filtered, best = table["filtered"]["relative_mean"], table["best"]["relative_mean"]
-                line = (
-                    f"{kind if row == 0 else '':<16}{name:<14}{_shown(table['fixed']['relative_mean']):>22}"
-                )
+                line = f"{one_line(kind) if row == 0 else '':<16}{name:<14}{_shown(table['fixed']['relative_mean']):>22}"
                 line += f"{filtered.value:>10.2f}{best.value:>8.2f}{table['fixed']['auroc_max'].value:>11.2f}"
                 if name == "model" and kind in self.localisation:
                     found = self.localisation[kind]

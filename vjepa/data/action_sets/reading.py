@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vjepa.data.manifest import VIDEO_SUFFIXES, Video
+from vjepa.data.manifest import BYTES, VIDEO_SUFFIXES, Video
 
 MISSING_SHARE = 0.01  # of the listed rows that may lack their video unless another allowance is given
 _NAMED = 3  # missing videos that a message names
@@ -71,7 +71,7 @@ def check_labels(label_of: Mapping[str, str | None], labels: Container[str], sou
 
 def read_rows(source: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a CSV file whose header must have these columns; others may be there. ValueError otherwise."""
-    with source.open(newline="", encoding="utf-8-sig") as file:
+    with source.open(newline="", encoding="utf-8-sig", errors=BYTES) as file:
         reader = csv.DictReader(file)
         absent = [column for column in columns if column not in (reader.fieldnames or ())]
         if absent:
@@ -102,7 +102,7 @@ def read_answers(source: Path) -> dict[str, str]:
 
 def read_lines(source: Path) -> list[str]:
     """Lines that are not empty, without white space around them."""
-    lines = source.read_text(encoding="utf-8-sig").splitlines()
+    lines = source.read_text(encoding="utf-8-sig", errors=BYTES).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
