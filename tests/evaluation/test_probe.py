@@ -71,11 +71,26 @@ def test_parts_that_do_not_go_together_are_refused():
     video = Video(path="a.mp4", label="walk")
     with pytest.raises(ValueError, match="in both"):
         probe_classes([video], [video])
-    with pytest.raises(ValueError, match=r"lacks: \['run'\]"):
+    with pytest.raises(ValueError, match=r"classes run, none of which probe\.train has: it has walk"):
         probe_classes([video], [Video(path="b.mp4", label="run")])
     with pytest.raises(ValueError, match=r"no label, e\.g\. b\.mp4"):
         probe_classes([video], [Video(path="b.mp4")])
-    assert probe_classes([video, Video(path="c.mp4", label="run")], [Video(path="b.mp4", label="run")]) == [
-        "run",
-        "walk",
-    ]
+    run = [Video(path="c.mp4", label="run"), video]
+    assert probe_classes(run, [Video(path="b.mp4", label="run")]) == (["run", "walk"], 2)
+
+
+def test_classes_that_the_training_part_lacks_are_missed():
+    known, unseen = Video(path="b.mp4", label="walk"), Video(path="d.mp4", label="fly")
+    with pytest.warns(UserWarning, match=r"1 videos of probe\.test are of 1 classes that probe\.train lacks"):
+        names, number = probe_classes([Video(path="a.mp4", label="walk")], [known, unseen])
+    assert (names, number) == (["walk", "fly"], 1)
+    train, (features, labels) = clusters(120, 0.05, 0), clusters(90, 0.05, 1)
+    labels[:45] = 3  # a fourth class, half of the test part: its recall is 0
+    for probe in (ridge_probe, linear_probe, knn_probe, partial(attentive_probe, seed=0)):
+        shape = (-1, 1, 8) if isinstance(probe, partial) else (-1, 8)
+        whole, known = (
+            probe((train[0].reshape(shape), train[1]), (features[rows].reshape(shape), labels[rows]))
+            for rows in (slice(0, None), slice(45, None))
+        )
+        assert whole == pytest.approx(0.75 * known)
+        assert known > 0.4

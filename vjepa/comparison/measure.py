@@ -63,12 +63,12 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
         raise ValueError(
             "a comparison needs labelled videos: give base.data.synthetic, or base.probe.train and test"
         )
-    classes = probe_classes(*videos)
+    classes, known = probe_classes(*videos)
     datasets = [build.probe_dataset(config, part, classes) for part in videos]
     encode = _encoder(cell, config, datasets[0])
     train, test = (_part(encode, part, dataset) for part, dataset in zip(videos, datasets, strict=True))
     figures = {
-        "chance": 1 / len(classes),
+        "chance": 1 / known,
         "probe": _probes(train, test, cell.label_shares, cell.seed),
         "features": embedding_measures(test.pooled[0]) | _lidar(encode, config, videos[1], classes),
         "pixels": pixel_r2(encode, datasets[0], datasets[1], config.encoder.tubelet),

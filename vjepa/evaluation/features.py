@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -13,8 +14,11 @@ from vjepa.data.manifest import Video, class_names
 from vjepa.data.sampling import SampleKey
 
 
-def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> list[str]:
-    """The classes of the training part; ValueError where the two parts do not go together."""
+def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[str], int]:
+    """The classes of both parts, and how many of them, the first, a probe can know: those of the training part.
+
+    Test videos of the other classes count as missed, with a warning. ValueError where the two parts do not go together.
+    """
     unlabelled = [video.path for video in (*train, *test) if video.label is None]
     if unlabelled:
         raise ValueError(
@@ -24,11 +28,20 @@ def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> list[str]:
     if shared:
         raise ValueError(f"{len(shared)} videos are in both probe.train and probe.test, e.g. {min(shared)}")
     classes, tested = class_names(train), class_names(test)
-    if not set(tested) <= set(classes):
+    unseen = [name for name in tested if name not in set(classes)]
+    if unseen and len(unseen) == len(tested):
         raise ValueError(
-            f"probe.test has classes that probe.train lacks: {sorted(set(tested) - set(classes))}"
+            f"probe.test has the classes {', '.join(unseen[:10])}, none of which probe.train has: it has {', '.join(classes[:10])}; "
+            "write them alike in both"
         )
-    return classes
+    if unseen:
+        missed = sum(video.label in unseen for video in test)
+        warnings.warn(
+            f"{missed} videos of probe.test are of {len(unseen)} classes that probe.train lacks, and count as missed: "
+            f"{', '.join(unseen[:10])}",
+            stacklevel=2,
+        )
+    return [*classes, *unseen], len(classes)
 
 
 def pool_steps(tokens_BND: Tensor, steps: int) -> Tensor:

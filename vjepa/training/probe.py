@@ -24,7 +24,7 @@ def probe_encoders(config: Config, model: Path, device: torch.device) -> dict[st
     parts = build.probe_sources(config)
     if parts is None:
         return {}
-    classes = probe_classes(*parts)
+    classes, known = probe_classes(*parts)
     clips = [build.probe_dataset(config, videos, classes) for videos in parts]
     trained = from_pretrained(model)
     torch.manual_seed(config.seed)
@@ -33,7 +33,7 @@ def probe_encoders(config: Config, model: Path, device: torch.device) -> dict[st
         "linear": {
             "trained": _accuracy(trained.to(device), clips, config.data.workers),
             "random": _accuracy(untrained.to(device), clips, config.data.workers),
-            "chance": 1 / len(classes),
+            "chance": 1 / known,
         }
     }
 
