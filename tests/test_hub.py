@@ -40,6 +40,7 @@ def test_a_card_says_what_the_model_is(run):
         (["/home/someone/a.csv?split=train", "/home/someone/b/"], "a.csv?split=train, b"),
         ("/home/someone/a.csv?file=/home/someone/x.mp4&split=1", "a.csv?file=x.mp4&split=1"),
         ("clips.csv", "clips.csv"),
+        ("/home/someone/a|b <c>.csv", r"a\|b &lt;c>.csv"),
     ],
 )
 def test_data_keeps_its_name(run, train, named):

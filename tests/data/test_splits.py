@@ -83,6 +83,22 @@ def test_the_same_content_is_a_leak(tmp_path):
         check_leaks({"train": [found["a"], found["b"]], "val": [], "test": [found["c"]]})
 
 
+def test_equal_contents_are_on_one_side(tmp_path):
+    """Copies and links of a file are held back together, and files that only begin alike are not."""
+    videos = []
+    for number in range(12):
+        path = tmp_path / f"{number}.npy"
+        path.write_bytes(bytes(100_000) + bytes([number // 2]))
+        videos.append(Video(str(path), str(number // 2 % 2)))
+    (tmp_path / "link.npy").symlink_to(tmp_path / "0.npy")
+    videos.append(Video(str(tmp_path / "link.npy"), "0"))
+    for seed in range(5):
+        parts = split_by_group(videos, 0.3, seed)
+        contents = [{Path(video.path).read_bytes() for video in part} for part in parts]
+        assert not contents[0] & contents[1]
+        assert len(parts[1]) >= 4
+
+
 def test_few_labels_are_of_every_class_and_nested():
     videos = videos_of(groups=20, each=5, classes=3)
     few, more = take_labels(videos, 0.05, seed=0), take_labels(videos, 0.2, seed=0)

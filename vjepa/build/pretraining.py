@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -375,9 +376,13 @@ def read_source(source: str, *, images: bool = False) -> list[Video]:
 
     With `images`, a folder of images is a list of images, not a video.
     """
+    if os.path.exists(source):
+        return read_manifest(source, images=images)
     path, _, query = source.partition("?")
-    select = dict(part.split("=", 1) for part in query.split("&")) if query else None
-    return read_manifest(path, select, images=images)
+    parts = query.split("&") if query else []
+    if wrong := [part for part in parts if "=" not in part]:
+        raise ValueError(f"{source} selects by '{wrong[0]}': give column=value, as in FILE.csv?split=train")
+    return read_manifest(path, dict(part.split("=", 1) for part in parts), images=images)
 
 
 def load_weights(objective: JEPA | PixelReconstruction, source: str) -> None:

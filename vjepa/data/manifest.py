@@ -21,9 +21,11 @@ VIDEO_SUFFIXES = frozenset(
 COLUMNS = ("path", "label", "start", "end", "group")
 # Paths are bytes: what of a list is no UTF-8 goes through as it is, and opens the file of that name.
 BYTES = "surrogateescape"
+_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
+_WHOLE = re.compile(r"-?\d+")
 # A path with a known ending that is followed by words, none of them with a slash.
 _ENDED = re.compile(
-    rf"(.*(?:{'|'.join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES | IMAGE_SUFFIXES))}))\s+([^/]+)",
+    rf"(.*(?:{'|'.join(re.escape(suffix) for suffix in sorted(_SUFFIXES))}))\s+([^/]+)",
     re.I,
 )
 # First lines that name columns, though none of them is `path`.
@@ -234,16 +236,16 @@ def _split_line(line: str, source: Path, number: int) -> tuple[str, list[str]]:
     if "::" in line:
         path, _, name = line.rpartition("::")
         return path.strip(), [name.strip()] if name.strip() else []
-    for mark, separator in (("\t", r"\t"), (",", r"\s*,\s*"), (" ", r"\s+")):
-        numbers = re.fullmatch(rf"(.+?){separator}(-?\d+){separator}(-?\d+)", line)
-        shorter, *label = line.rsplit(None if mark == " " else mark, 1)
+    mark = next((mark for mark in ("\t", ",") if mark in line), None)  # else white space
+    path, *fields = (part.strip() for part in line.rsplit(mark, 2))
+    shorter, *label = (part.strip() for part in line.rsplit(mark, 1))
+    if len(fields) == 2 and all(_WHOLE.fullmatch(field) for field in fields):
         # A folder of frames may be called `take 3`: then its label is the last number alone.
-        if numbers and (_has_suffix(numbers[1]) or not _is_there(shorter, source)):
-            return numbers[1].strip(), [numbers[2], numbers[3]]
-        if label and mark != " ":
-            return shorter.strip(), [label[0].strip()] if label[0].strip() else []
-    _check_one_word(line, source, number)
-    return shorter, label
+        if _has_suffix(path) or not _is_there(shorter, source):
+            return path, fields
+    elif len(fields) == 2 and mark is None:
+        _check_one_word(line, source, number)
+    return shorter, [name for name in label if name]
 
 
 def _check_one_word(line: str, source: Path, number: int) -> None:
@@ -257,7 +259,7 @@ def _check_one_word(line: str, source: Path, number: int) -> None:
 
 
 def _has_suffix(path: str) -> bool:
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
+    return os.path.splitext(path)[1].lower() in _SUFFIXES
 
 
 def _is_there(path: str, source: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from vjepa.data.label_subset import label_subset
 from vjepa.data.manifest import Video, class_names
 
 _BLOCK = 1 << 20  # bytes read at once
+_BEGINNING = 1 << 16  # bytes that tell most videos of equal size apart
 
 
 def split_by_group(
@@ -60,16 +61,11 @@ def split_by_group(
 
 
 def _groups(videos: Sequence[Video]) -> list[str]:
-    """Names of the groups; those of videos without one are numbers that no name begins with."""
-    counts = Counter(size for size, paths in _by_size(videos).items() for _ in paths)
-    first: dict[str, int] = {}
-    names = []
-    for row, video in enumerate(videos):
-        path = os.path.realpath(video.path)
-        alone = not os.path.isfile(path) or counts[os.path.getsize(path)] < 2
-        row_of = first.setdefault(path if alone else _digest(path), row)
-        names.append(video.group or f"\0{row_of}")
-    return names
+    """Names of the groups; of videos without one the number of the first of equal content, after a zero that no name has."""
+    contents = _contents(video.path for video in videos)
+    first: dict[object, int] = {}
+    rows = [first.setdefault(contents[os.path.realpath(video.path)], row) for row, video in enumerate(videos)]
+    return [video.group or f"\0{row}" for row, video in zip(rows, videos, strict=True)]
 
 
 def _check_groups(labels: Sequence[str], groups: Sequence[str], setting: str) -> None:
@@ -135,30 +131,41 @@ def _overlap(video: Video, other: Video) -> bool:
 
 def _shared_contents(first: Sequence[Video], second: Sequence[Video]) -> tuple[str, str] | None:
     """Two files of equal bytes, one of each part."""
-    sizes = [_by_size(part) for part in (first, second)]
-    for size in sizes[0].keys() & sizes[1].keys():
-        digests = {_digest(path): path for path in sizes[0][size]}
-        for path in sizes[1][size]:
-            same = digests.get(_digest(path))
-            # One file in both parts, with ranges that do not overlap, is no copy.
-            if same is not None and os.path.realpath(same) != os.path.realpath(path):
-                return same, path
+    contents = _contents(video.path for video in (*first, *second))
+    known = {contents[os.path.realpath(video.path)]: video.path for video in first}
+    for video in second:
+        same = known.get(contents[os.path.realpath(video.path)])
+        # One file in both parts, with ranges that do not overlap, is no copy.
+        if same is not None and os.path.realpath(same) != os.path.realpath(video.path):
+            return same, video.path
     return None
 
 
-def _by_size(videos: Sequence[Video]) -> dict[int, list[str]]:
-    by_size = defaultdict(list)
-    for path in dict.fromkeys(video.path for video in videos):
-        if os.path.isfile(path):
-            by_size[os.path.getsize(path)].append(path)
-    return by_size
+def _contents(paths: Iterable[str]) -> dict[str, tuple[object, ...]]:
+    """By real path a key that files share where their bytes are equal; what is no file has one of its own.
+
+    No more is read than tells the files apart: of files of equal size the beginning, of equal beginnings all.
+    """
+    keys: dict[str, tuple[object, ...]] = {}
+    for path in dict.fromkeys(map(os.path.realpath, paths)):
+        keys[path] = (os.path.getsize(path),) if os.path.isfile(path) else (path,)
+    for most in (_BEGINNING, None):
+        counts = Counter(keys.values())
+        keys = {path: key if counts[key] == 1 else (*key, _digest(path, most)) for path, key in keys.items()}
+    return keys
 
 
-def _digest(path: str) -> str:
+def _digest(path: str, most: int | None) -> str:
+    """Of the first `most` bytes, or of all; of a file that cannot be read its path: training counts it as unreadable."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(_BLOCK if most is None else most):
+                digest.update(block)
+                if most is not None:
+                    break
+    except OSError:
+        return path
     return digest.hexdigest()
 
 
