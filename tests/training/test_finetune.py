@@ -1,6 +1,7 @@
 """Fine-tuning: what it learns, that it goes on where it was, and what it refuses."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import vjepa
 from tests.training.conftest import metrics, result_bytes
 from tests.training.test_distributed import two_processes
 from tests.training.test_resume import fresh_accelerate
-from vjepa.config import FinetuneConfig, read_tree
+from tools.classify import main as classify
+from vjepa.config import ConfigError, FinetuneConfig, read_tree
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.open import open_video
 from vjepa.data.sampling import SampleKey
@@ -147,6 +149,31 @@ def test_a_folder_per_class_gives_an_accuracy(run, world, tmp_path, capsys):
         "nothing was tested (data.test null, data.test_share 0); accuracy in training"
         in capsys.readouterr().out
     )
+
+
+def test_names_of_classes_and_files_are_data(run, world, tmp_path, capsys):
+    """Formulas of matplotlib and of spreadsheets, marks of Markdown, and bytes that are no UTF-8."""
+    names = {"bright": "$x_$|a", "dark": "=1+caf\udce9"}
+    for part in ("train", "test"):
+        videos = read_manifest(world / f"{part}.csv")
+        copy = tmp_path / f"{part}\udce9.npy"
+        copy.write_bytes(Path(videos[0].path).read_bytes())
+        rows = [Video(video.path, names[video.label]) for video in videos]
+        write_manifest(tmp_path / f"{part}.csv", [Video(str(copy), rows[0].label), *rows[1:]])
+    sources = [f"--data.{part}={tmp_path / part}.csv" for part in ("train", "test")]
+    assert run("run", *FROZEN, *sources)["test"]["top1"][0] == 1.0
+    scores = read_scores(tmp_path / "run" / "scores.csv")
+    assert scores.classes == sorted(names.values())
+    assert scores.paths[0] == str(tmp_path / "test\udce9.npy")
+    assert r"| \$x\_\$\|a | 6 |" in (tmp_path / "run" / "classes.md").read_text()
+    capsys.readouterr()
+    arguments = ["--model", str(tmp_path / "run"), "--videos", str(tmp_path / "test.csv"), "--clips", "1"]
+    assert classify(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "accuracy 100.0%" in printed
+    assert r"test\udce9.npy: =1+caf\udce9" in printed
+    with pytest.raises(ConfigError, match=r"train=.*\\udce9\.csv' has bytes that are no UTF-8"):
+        run("run", f"--data.train={tmp_path}/\udce9.csv")
 
 
 def test_classes_that_training_lacks_count_as_missed(run, world, tmp_path, capsys):

@@ -20,6 +20,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from vjepa.config.schema import Config
+from vjepa.foreign_text import one_line
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -60,6 +61,7 @@ def _has_section(file: Path, name: str) -> bool:
 
 def read_tree(arguments: Sequence[str], kind: type[Kind]) -> Kind:
     """The same for any tree of dataclasses, `kind`."""
+    _refuse_bytes(arguments)
     try:
         return _parse(arguments, kind)
     except READING_ERRORS as error:
@@ -68,6 +70,15 @@ def read_tree(arguments: Sequence[str], kind: type[Kind]) -> Kind:
 
 
 READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
+
+
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """ConfigError where an argument is no UTF-8: a run's config.yaml could not hold it, and the run never go on."""
+    for argument in arguments:
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+            raise ConfigError(
+                f"the argument '{one_line(argument)}' has bytes that are no UTF-8: rename the file, or give it by a link"
+            )
 
 
 def config_from_tree(tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
