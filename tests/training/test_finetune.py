@@ -96,6 +96,7 @@ AUGMENTED = (
     "--model.drop_path=0.2", "--data.repeats=2", "--augment={randaugment: [2, 5], erase: 0.3, mixup: 0.8, cutmix: 1.0}",
     "--optim.average=0.9", "--optim.layer_decay=0.75",
 )  # fmt: skip
+QUICK = ("--train.log_every=50", "--train.checkpoint_every=50")
 FROZEN = ("--model.tune=none", "--head.kind=attentive", "--optim.epochs=12", "--optim.lr=0.005")
 
 
@@ -131,7 +132,7 @@ def test_a_folder_per_class_gives_an_accuracy(run, world, tmp_path, capsys):
     copy = tmp_path / "videos" / "dark" / "copy.npy"
     copy.write_bytes((tmp_path / "videos" / "dark" / "0.npy").read_bytes())
     folder = (f"--data.train={tmp_path / 'videos'}", "--data.test=null")
-    summary = run("run", *FROZEN, *folder)
+    summary = run("run", *FROZEN, *QUICK, *folder)
     assert summary["videos"] == {"train": 21, "val": 0, "test": 5}
     assert summary["test"]["top1"][0] == 1.0
     printed = capsys.readouterr().out
@@ -161,7 +162,7 @@ def test_names_of_classes_and_files_are_data(run, world, tmp_path, capsys):
         rows = [Video(video.path, names[video.label]) for video in videos]
         write_manifest(tmp_path / f"{part}.csv", [Video(str(copy), rows[0].label), *rows[1:]])
     sources = [f"--data.{part}={tmp_path / part}.csv" for part in ("train", "test")]
-    assert run("run", *FROZEN, *sources)["test"]["top1"][0] == 1.0
+    assert run("run", *FROZEN, *QUICK, *sources)["test"]["top1"][0] == 1.0
     scores = read_scores(tmp_path / "run" / "scores.csv")
     assert scores.classes == sorted(names.values())
     assert scores.paths[0] == str(tmp_path / "test\udce9.npy")
@@ -179,7 +180,7 @@ def test_names_of_classes_and_files_are_data(run, world, tmp_path, capsys):
 def test_classes_that_training_lacks_count_as_missed(run, world, tmp_path, capsys):
     test = read_manifest(world / "test.csv")
     rows = [Video(video.path, "dim" if n < 3 else video.label) for n, video in enumerate(test)]
-    summary = run("run", *FROZEN, f"--data.test={listed(tmp_path, 'k.csv', rows)}")
+    summary = run("run", *FROZEN, *QUICK, f"--data.test={listed(tmp_path, 'k.csv', rows)}")
     assert summary["test"]["top1"][0] == pytest.approx(9 / 12)
     assert summary["test"]["mean_class"][0] == pytest.approx(2 / 3)
     assert summary["test"]["unseen"] == {"classes": ["dim"], "videos": 3}
