@@ -61,8 +61,11 @@ def test_what_cannot_be_compared_is_refused(arguments):
         few_labels(config, [read_arm("a=x"), read_arm("a=y")])
     with pytest.raises(ValueError, match="the arm is 'a'"):
         read_arm("a")
-    with pytest.raises(ValueError, match=r"data\.test is null"):
-        few_labels(read_tree([*arguments, "--data.test=null"], FinetuneConfig), [read_arm("a=x")])
+    with pytest.raises(ValueError, match=r"data\.test is null and data\.test_share 0"):
+        few_labels(
+            read_tree([*arguments, "--data.test=null", "--data.test_share=0"], FinetuneConfig),
+            [read_arm("a=x")],
+        )
 
 
 def test_the_table_has_intervals_over_seeds(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vjepa.build.pretraining import read_source
 from vjepa.data.manifest import Video, class_names, read_manifest, write_manifest
 
 
@@ -197,3 +198,14 @@ def test_class_names():
     assert named("10", "9", None, "9") == ["9", "10"]
     assert named("10", "9", "x") == ["10", "9", "x"]
     assert named(None) == []
+
+
+def test_sources_of_a_configuration_select_rows(tmp_path):
+    source = manifest(tmp_path, "m.csv", "path,label,split\na.mp4,x,train\nb.mp4,x,test\nc.mp4,y,test\n")
+    assert [video.path[-5:] for video in read_source(f"{source}?split=test&label=y")] == ["c.mp4"]
+    with pytest.raises(ValueError, match=r"selects by 'train': give column=value"):
+        read_source(f"{source}?train")
+    with pytest.raises(ValueError, match="selects by one column twice"):
+        read_source(f"{source}?split=test&split=train")
+    asked = manifest(tmp_path, "really?.csv", "path\na.mp4\n")
+    assert len(read_source(str(asked))) == 1

@@ -382,7 +382,10 @@ def read_source(source: str, *, images: bool = False) -> list[Video]:
     parts = query.split("&") if query else []
     if wrong := [part for part in parts if "=" not in part]:
         raise ValueError(f"{source} selects by '{wrong[0]}': give column=value, as in FILE.csv?split=train")
-    return read_manifest(path, dict(part.split("=", 1) for part in parts), images=images)
+    pairs = [part.split("=", 1) for part in parts]
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError(f"{source} selects by one column twice: a row has one value in it, so give one")
+    return read_manifest(path, dict(pairs), images=images)
 
 
 def load_weights(objective: JEPA | PixelReconstruction, source: str) -> None:

@@ -61,8 +61,10 @@ def few_labels(
 
     Runs that are finished are kept: the same call goes on.
     """
-    if config.data.test is None:
-        raise ValueError("data.test is null: give the videos to measure on")
+    if config.data.test is None and not config.data.test_share:
+        raise ValueError(
+            "data.test is null and data.test_share 0: give the videos to measure on, or a share to hold back"
+        )
     if len({arm.name for arm in arms}) < len(arms) or not arms:
         raise ValueError(
             f"the arms are {[arm.name for arm in arms]}: give one or more, with names that differ"
