@@ -38,6 +38,14 @@ def test_videos_without_groups_are_split_one_by_one():
     assert len(rest) == 24
 
 
+def test_few_videos_of_a_class_are_split_without_a_word(recwarn):
+    videos = [Video(f"/v/{n}.mp4", label=str(n % 2)) for n in range(6)]
+    rest, held = split_by_group(videos, 0.2, seed=0)
+    assert len(held) == 2
+    assert {v.label for v in rest} == {v.label for v in held} == {"0", "1"}
+    assert not recwarn
+
+
 def test_a_class_of_one_group_cannot_be_split():
     videos = [*videos_of(), Video("/v/rare.mp4", label="rare", group="only")]
     with pytest.raises(ValueError, match="all videos of rare are of one group"):

@@ -25,7 +25,7 @@ def test_a_manifest_is_named_and_films_are_written(folder, videos, tmp_path, cap
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 2
     assert lines[0].count("%") == 2
-    assert "on 2 test videos, 1 of them of classes that the model lacks and missed" in lines[-2]
+    assert "on 2 videos, 1 of them of classes that the model lacks and missed" in lines[-2]
     scores = read_scores(output / "scores.csv")
     assert scores.labels == ["still", "left"]
     assert f"{scores.scores_VX[0].max():.1%}" in lines[0]

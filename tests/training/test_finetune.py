@@ -137,7 +137,7 @@ def test_a_folder_per_class_gives_an_accuracy(run, world, tmp_path, capsys):
     assert summary["test"]["top1"][0] == 1.0
     printed = capsys.readouterr().out
     assert "21 to train, 5 to test (held back from data.train: data.test_share 0.2)" in printed
-    assert "accuracy 100.0% (95 %: 100.0% to 100.0%) on 5 test videos; figures and model:" in printed
+    assert "test part: accuracy 100.0% (95 %: 100.0% to 100.0%) on 5 videos; figures and model:" in printed
     assert printed.rstrip().endswith(str(tmp_path / "run"))
     tested = read_scores(tmp_path / "run" / "scores.csv").paths
     for twins in (("bright/23", "bright/again"), ("dark/0", "dark/copy")):

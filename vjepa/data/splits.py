@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from vjepa.data.label_subset import label_subset
 from vjepa.data.manifest import Video, class_names
 
-_BLOCK = 1 << 20  # bytes read at once
 _BEGINNING = 1 << 16  # bytes that tell most videos of equal size apart
 
 
@@ -41,23 +42,32 @@ def split_by_group(
     groups = _groups(videos)
     labels = [video.label or "" for video in videos]
     _check_groups(labels, groups, f"{setting} {share}")
-    folds = min(max(round(1 / share), 2), len(set(groups)))
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    known, best = set(labels), None
-    for rest, held in splitter.split(np.zeros(len(videos)), labels, groups):
-        lost = len(known - {labels[row] for row in rest}) + len(known - {labels[row] for row in held})
-        cost = (lost, abs(len(held) / len(videos) - share))
-        if best is None or cost < best[0]:
-            best = (cost, rest, held)
-    assert best is not None
-    (lost, _), rest, held = best
-    missing = known - {labels[row] for row in rest}
+    rest, held = _nearest_fold(labels, groups, share, seed)
+    missing = set(labels) - {labels[row] for row in rest}
     if missing:
         raise ValueError(
             f"holding back {share:.0%} by whole groups leaves no video of {', '.join(sorted(missing)[:5])}: give a smaller "
             f"{setting}, or a part of your own"
         )
     return [videos[row] for row in rest], [videos[row] for row in held]
+
+
+def _nearest_fold(
+    labels: Sequence[str], groups: Sequence[str], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the rest and of the fold whose size is nearest to `share`, of those that lose the fewest classes."""
+    # scikit-learn cuts no more folds than its largest class has videos, and warns of smaller ones.
+    folds = min(max(round(1 / share), 2), len(set(groups)), max(Counter(labels).values()))
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        pairs = list(splitter.split(np.zeros(len(labels)), labels, groups))
+
+    def cost(pair: tuple[NDArray[np.int64], NDArray[np.int64]]) -> tuple[int, float]:
+        lost = sum(len(set(labels) - {labels[row] for row in rows}) for rows in pair)
+        return lost, abs(len(pair[1]) / len(labels) - share)
+
+    return min(pairs, key=cost)
 
 
 def _groups(videos: Sequence[Video]) -> list[str]:
@@ -157,13 +167,9 @@ def _contents(paths: Iterable[str]) -> dict[str, tuple[object, ...]]:
 
 def _digest(path: str, most: int | None) -> str:
     """Of the first `most` bytes, or of all; of a file that cannot be read its path: training counts it as unreadable."""
-    digest = hashlib.sha256()
     try:
         with Path(path).open("rb") as file:
-            while block := file.read(_BLOCK if most is None else most):
-                digest.update(block)
-                if most is not None:
-                    break
+            digest = hashlib.file_digest(file, "sha256") if most is None else hashlib.sha256(file.read(most))
     except OSError:
         return path
     return digest.hexdigest()

@@ -66,7 +66,7 @@ class ClassificationReport:
             if self.unseen
             else ""
         )
-        return f"accuracy {self.top1.value:.1%}{interval} on {self.videos} test videos{missed}"
+        return f"accuracy {self.top1.value:.1%}{interval} on {self.videos} videos{missed}"
 
     def table(self) -> str:
         """The figures as Markdown."""

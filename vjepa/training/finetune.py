@@ -242,6 +242,6 @@ def _ending(
     """The figure of a run, and where it lies."""
     place = f"figures and model: {one_line(folder.path)}"
     if test is not None:
-        return f"{test[0].headline()}; {place}"
+        return f"test part: {test[0].headline()}; {place}"
     accuracy = summary["final"]["accuracy"]
     return f"nothing was tested (data.test null, data.test_share 0); accuracy in training {accuracy:.1%}; {place}"
