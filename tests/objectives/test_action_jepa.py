@@ -39,8 +39,6 @@ def test_teacher_forcing_predicts_each_frame_from_the_true_ones_before_it():
     torch.testing.assert_close(outputs["prediction"], expected)
     torch.testing.assert_close(outputs["state"], torch.stack(state_errors).mean())
     torch.testing.assert_close(outputs["loss"], outputs["prediction"] + outputs["state"])
-    copied = (z[:, 1:] - z[:, :-1]).abs().mean()
-    torch.testing.assert_close(outputs["over_copy"], expected / copied)
 
 
 @pytest.mark.parametrize("imagined", [True, False])
@@ -112,4 +110,5 @@ def test_tokens_from_the_disk_are_as_good_as_frames():
         cached = objective(batch(tokens=model.encode(given.inputs)))
         live = objective(given)
     for name, value in live.items():
-        torch.testing.assert_close(cached[name], value)
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(cached[name], value)

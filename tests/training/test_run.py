@@ -168,7 +168,8 @@ def test_accumulated_parts_are_the_whole_batch(tiny_config, tmp_path):
         for state in (AcceleratorState, GradientState, PartialState):
             state._reset_state()
     for whole, parts in zip(metrics(tmp_path / "whole"), metrics(tmp_path / "parts"), strict=True):
-        assert whole["loss"] == pytest.approx(parts["loss"], rel=1e-5)
+        for figure in ("loss", "relative_error", "target/std", "context/rank"):
+            assert whole[figure] == pytest.approx(parts[figure], rel=1e-4 if "/" in figure else 1e-5)
         assert whole["lr"] == parts["lr"]
 
 

@@ -7,7 +7,7 @@ between them, A numbers of an action, Q numbers of a state, H imagined frames.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from vjepa.batch import TrajectoryBatch
 from vjepa.models.action_model import ActionModel
 from vjepa.models.action_predictor import NextFrame
+from vjepa.objectives.batch_figure import ratio
 from vjepa.objectives.distances import DISTANCES, DistanceName
 from vjepa.objectives.regularizers import Regularizer
 
@@ -74,7 +75,7 @@ class ActionJEPA(nn.Module):
         self.smoothness = smoothness
         self.inverse = inverse
 
-    def forward(self, batch: TrajectoryBatch) -> dict[str, Tensor]:
+    def forward(self, batch: TrajectoryBatch) -> dict[str, Any]:
         """The loss, and what tells whether it means anything.
 
         Returns:
@@ -99,7 +100,7 @@ class ActionJEPA(nn.Module):
         parts |= self._shaping(tokens_BTSD, actions_BXA, batch.step)
         with torch.no_grad():
             copied = self._error(tokens_BTSD[:, :-1], target_BXSD)
-            measured = {"over_copy": parts["prediction"].detach() / copied.clamp_min(1e-12)}
+            measured = {"over_copy": ratio(parts["prediction"], copied)}
         embeddings = {
             "target_BD": target_BXSD[:, -1],
             "context_BD": tokens_BTSD[:, 0],

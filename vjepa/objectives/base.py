@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from torch import Tensor
 
 from vjepa.batch import Batch
+from vjepa.objectives.batch_figure import BatchFigure
 
 
 class Objective(Protocol):
     """An `nn.Module` that owns its networks. A Protocol: nothing to inherit, nothing to grow."""
 
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, batch: Batch) -> Mapping[str, Tensor | BatchFigure]:
         """Outputs of one forward pass.
 
-        ``loss`` is a scalar, the mean over the batch. Other scalars are averaged and logged. Embeddings
-        ``*_BD``, one row a clip, are measured for collapse.
+        ``loss`` is a scalar, the mean over the batch. Other scalars must be means over clips, too; they are averaged
+        over micro-batches and processes, and logged. A figure that is no such mean, like a ratio, is a `BatchFigure`.
+        Embeddings ``*_BD``, one row a clip, are measured for collapse.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from vjepa.batch import LabelledBatch
 from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import TokenClassifier
+from vjepa.objectives.batch_figure import BatchFigure
 from vjepa.tokens import join_clips
 
 
@@ -46,8 +48,9 @@ class Classification(nn.Module):
         """The network to use when the training is over: the average, where there is one."""
         return self.network if self.average is None else self.average
 
-    def forward(self, batch: LabelledBatch) -> dict[str, Tensor]:
-        """``loss``, summed over the heads, which share nothing; ``accuracy``, of the best of them in this batch.
+    def forward(self, batch: LabelledBatch) -> dict[str, Any]:
+        """``loss``, summed over the heads, which share nothing; ``accuracy``, that of the head that is best in the whole batch;
+        of several heads also ``loss_of_a_head``, the mean over the heads.
 
         A mixed clip counts as right where the class that it has most of is named.
         """
@@ -56,7 +59,9 @@ class Classification(nn.Module):
         logits_GSX = logits_GSX if logits_GSX.ndim == 3 else logits_GSX.unsqueeze(0)
         losses = [self._loss(logits_SX.float(), batch.shares_SX) for logits_SX in logits_GSX]
         right_GS = logits_GSX.detach().argmax(dim=-1) == batch.shares_SX.argmax(dim=-1)
-        return {"loss": torch.stack(losses).sum(), "accuracy": right_GS.float().mean(dim=1).max()}
+        loss_G = torch.stack(losses)
+        outputs = {"loss": loss_G.sum(), "accuracy": BatchFigure(right_GS.float().mean(dim=1), torch.max)}
+        return outputs if len(losses) == 1 else {**outputs, "loss_of_a_head": loss_G.mean()}
 
     def _loss(self, logits_SX: Tensor, shares_SX: Tensor) -> Tensor:
         return F.cross_entropy(logits_SX, shares_SX, label_smoothing=self.smoothing)

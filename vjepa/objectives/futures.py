@@ -30,17 +30,18 @@ class Futures:
     def __init__(self, score: Score = "energy") -> None:
         self.score = score
 
-    def __call__(self, predicted_BRMY: Tensor, target_BMY: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and how far samples are from each other over how far they are from what happened.
+    def __call__(self, predicted_BRMY: Tensor, target_BMY: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, the mean distance of samples from each other, and their mean distance from what happened.
 
-        That ratio is 1, on average, of samples that what happened could be one of, and 0 of samples that are all alike.
+        The second over the third, the relative spread, is 1 on average where what happened could be one of the samples,
+        and 0 where the samples are all alike.
         """
         error_BRM, spread_BM = token_errors(predicted_BRMY, target_BMY), token_spread(predicted_BRMY)
         if self.score == "energy":
             loss = error_BRM.mean() - spread_BM.mean() / 2
         else:
             loss = error_BRM.mean(dim=-1).min(dim=1).values.mean()
-        return loss, (spread_BM.mean() / error_BRM.mean().clamp_min(1e-12)).detach()
+        return loss, spread_BM.mean(), error_BRM.mean()
 
 
 def energy_score(predicted_BRMY: Tensor, target_BMY: Tensor) -> Tensor:

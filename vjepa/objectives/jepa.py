@@ -8,7 +8,7 @@ all levels together, R futures of a clip, Z numbers of their noise.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,14 @@ from vjepa.layers.levels import normalise_levels
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor, predict_samples
+from vjepa.objectives.batch_figure import BatchFigure, divide, ratio
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.distances import DISTANCES, DistanceName
 from vjepa.objectives.futures import Futures
 from vjepa.objectives.regularizers import Regularizer
 from vjepa.tokens import Grid, gather_tokens
+
+_KEPT_VALUES = 16_384  # of a clip's targets, until the step's last micro-batch
 
 
 class Prediction(NamedTuple):
@@ -84,14 +87,14 @@ class JEPA(nn.Module):
         self.context_loss = context_loss
         self.futures = futures
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Any]:
         """The loss, and what tells whether it means anything.
 
         Returns:
             ``loss``: mean over masks, targets and dimensions, with the further losses that there are; those
             are also given by their names. ``relative_error``: the error of prediction over that of predicting, at
-            each position, the mean target of the batch (of two clips or more); 1 has learnt nothing that differs
-            between clips. ``context_BD``, ``target_BD``, ``predicted_BD``: embeddings averaged over tokens,
+            each position, the mean target of the whole batch; 1 has learnt nothing that differs between clips, and a
+            batch of a single clip has none (`_relative_error`). ``context_BD``, ``target_BD``, ``predicted_BD``: embeddings averaged over tokens,
             before any LayerNorm of the targets. With several futures, the errors are those of their mean, and
             ``relative_spread`` tells how much they differ, 1 being right on average (`Futures`).
         """
@@ -99,16 +102,13 @@ class JEPA(nn.Module):
         grid = self.encoder.grid_of(video_BCTHW)
         embedding_BND, target_BNY = self.forward_target(video_BCTHW)
         predictions = [self._predict(video_BCTHW, grid, mask, batch.noise_BRZ) for mask in batch.masks]
-        errors, mean_errors = self._errors(batch.masks, predictions, target_BNY)
-
-        loss = errors.mean()
-        outputs = {
+        loss = self._errors(batch.masks, predictions, target_BNY).mean()
+        outputs: dict[str, Any] = {
             "target_BD": embedding_BND.detach().mean(dim=1),
             "context_BD": predictions[-1].context_BKD.detach().mean(dim=1),
             "predicted_BD": predictions[-1].predicted_BMY.detach().mean(dim=1),
+            "relative_error": self._relative_error(loss.detach(), batch.masks, target_BNY.detach()),
         }
-        if len(video_BCTHW) > 1:
-            outputs["relative_error"] = loss.detach() / mean_errors.mean()
         if self.futures is not None:
             loss, outputs["relative_spread"] = self._score(self.futures, batch.masks, predictions, target_BNY)
         further = self._further_losses(batch, grid, predictions, embedding_BND, target_BNY)
@@ -150,17 +150,31 @@ class JEPA(nn.Module):
 
     def _errors(
         self, masks: Sequence[TokenMask], predictions: Sequence[Prediction], target_BNY: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Error of each mask's predictions, and of the batch's mean targets in their place."""
-        mean_target_NY = target_BNY.detach().mean(dim=0)
-        errors, mean_errors = [], []
+    ) -> Tensor:
+        """Error of each mask's predictions."""
+        errors = []
         for mask, prediction in zip(masks, predictions, strict=True):
             target_BMY = gather_tokens(target_BNY, mask.target_BM)
             errors.append(self.distance(prediction.predicted_BMY.float(), target_BMY.float()).mean())
-            with torch.no_grad():
-                mean_error = self.distance(mean_target_NY[mask.target_BM].float(), target_BMY.float())
-                mean_errors.append(mean_error.mean())
-        return torch.stack(errors), torch.stack(mean_errors)
+        return torch.stack(errors)
+
+    def _relative_error(self, error: Tensor, masks: Sequence[TokenMask], target_BNY: Tensor) -> BatchFigure:
+        """`error` over the distance of the targets from the mean targets of the whole batch, at the same positions.
+
+        The mean is known only when all micro-batches have been seen, so values of the targets are kept until then: all
+        of them where a clip has 16,384 or fewer, else as many that are evenly spread over positions and dimensions.
+        """
+        _, positions, width = target_BNY.shape
+        kept = min(_KEPT_VALUES, positions * width)
+        value_S = torch.arange(kept, device=target_BNY.device) * (positions * width) // kept
+        value_BS = target_BNY.flatten(1)[:, value_S].float()
+        weight_BS = _target_weights(masks, positions)[:, value_S // width]
+
+        def against(mean_S: Tensor) -> BatchFigure:
+            distance_BS = self.distance(mean_S.expand_as(value_BS), value_BS)
+            return ratio(error, (weight_BS * distance_BS).sum(dim=1).mean() * positions / kept)
+
+        return BatchFigure(value_BS.mean(dim=0), against)
 
     def _score(
         self,
@@ -168,16 +182,18 @@ class JEPA(nn.Module):
         masks: Sequence[TokenMask],
         predictions: Sequence[Prediction],
         target_BNY: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, BatchFigure]:
         """Loss and relative spread of the futures, means over the masks."""
-        losses, spreads = [], []
+        scores = []
         for mask, prediction in zip(masks, predictions, strict=True):
             assert prediction.samples_BRMY is not None
             target_BMY = gather_tokens(target_BNY, mask.target_BM)
-            loss, spread = futures(prediction.samples_BRMY.float(), target_BMY.float())
-            losses.append(loss)
-            spreads.append(spread)
-        return torch.stack(losses).mean(), torch.stack(spreads).mean()
+            scores.append(futures(prediction.samples_BRMY.float(), target_BMY.float()))
+        losses, spreads, errors = (torch.stack(column) for column in zip(*scores, strict=True))
+        spread = BatchFigure(
+            torch.stack([spreads, errors]).detach(), lambda means_2K: divide(means_2K).mean()
+        )
+        return losses.mean(), spread
 
     def _further_losses(
         self,
@@ -219,3 +235,12 @@ class JEPA(nn.Module):
         if self.target_encoder is not None:
             self.target_encoder.eval()
         return self
+
+
+def _target_weights(masks: Sequence[TokenMask], positions: int) -> Tensor:
+    """How much each position of a clip counts in the error, ``(B, N)``: a mask's targets have equal shares of it."""
+    weight_BN = torch.zeros(len(masks[0].target_BM), positions, device=masks[0].target_BM.device)
+    for mask in masks:
+        share_BM = torch.ones_like(mask.target_BM, dtype=weight_BN.dtype)
+        weight_BN.scatter_add_(1, mask.target_BM, share_BM / (len(masks) * mask.target_BM.shape[1]))
+    return weight_BN

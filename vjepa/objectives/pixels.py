@@ -6,6 +6,9 @@ The rival of predicting embeddings, on the same data, encoder, masks and trainer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +18,7 @@ from vjepa.layers.pixel_targets import PixelTargets, pixel_targets, restore_pixe
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
+from vjepa.objectives.batch_figure import BatchFigure, ratio
 from vjepa.tokens import gather_tokens, patchify
 
 
@@ -42,27 +46,28 @@ class PixelReconstruction(nn.Module):
         self.normalizer = normalizer
         self.targets = targets
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Any]:
         """The loss, and what tells whether it means anything.
 
         Returns:
             ``loss``: mean squared error over masks, targets and values. ``relative_error``: the loss over that
-            of predicting the mean of the batch's targets (of two clips or more). ``context_BD``: embeddings
+            of predicting the mean of the whole batch's targets. ``context_BD``: embeddings
             averaged over tokens.
         """
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         tubelets_BNP = patchify(batch.video_BTCHW.transpose(1, 2), self.encoder.tubelet)
-        losses, mean_losses = [], []
+        losses, targets = [], []
         for mask in batch.masks:
             context_BXD, predicted_BMP = self.forward_context(video_BCTHW, mask)
             target_BMP = self.target_pixels(gather_tokens(tubelets_BNP, mask.target_BM))
             losses.append(F.mse_loss(predicted_BMP.float(), target_BMP))
-            mean_losses.append(target_BMP.var(dim=(0, 1), unbiased=False).mean())
+            targets.append(target_BMP)
         loss = torch.stack(losses).mean()
-        outputs = {"loss": loss, "context_BD": context_BXD.detach().mean(dim=1)}
-        if len(video_BCTHW) > 1:
-            outputs["relative_error"] = loss.detach() / torch.stack(mean_losses).mean()
-        return outputs
+        return {
+            "loss": loss,
+            "context_BD": context_BXD.detach().mean(dim=1),
+            "relative_error": _relative_error(loss.detach(), targets),
+        }
 
     def forward_context(self, video_BCTHW: Tensor, mask: TokenMask) -> tuple[Tensor, Tensor]:
         """Embeddings of the context (class token in front) and predictions of the targets, ``(B, M, P)``."""
@@ -84,3 +89,13 @@ class PixelReconstruction(nn.Module):
 
     def after_step(self, step: int) -> None:
         """Nothing follows the encoder."""
+
+
+def _relative_error(loss: Tensor, targets: Sequence[Tensor]) -> BatchFigure:
+    """`loss` over the variance of the whole batch's targets ``(B, M, P)``, mask by mask and value by value."""
+    mean_XP = torch.stack([target_BMP.mean(dim=(0, 1)) for target_BMP in targets])
+    variance_XP = torch.stack([target_BMP.var(dim=(0, 1), unbiased=False) for target_BMP in targets])
+    # A part's mean square distance from the whole batch's mean: its own variance, and how far its mean is from there.
+    return BatchFigure(
+        mean_XP, lambda whole_XP: ratio(loss, (variance_XP + (mean_XP - whole_XP) ** 2).mean())
+    )

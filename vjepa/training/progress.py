@@ -11,6 +11,7 @@ from tqdm import tqdm
 _SHOWN = {
     "kind": "{}",
     "loss": "loss {:.4f}",
+    "loss_of_a_head": "of a head {:.4f}",
     "accuracy": "right {:.0%}",
     "relative_error": "of mean {:.2f}",
     "target/std": "std {:.3f}",

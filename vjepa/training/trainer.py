@@ -2,7 +2,8 @@
 
 What a step reports (loss, gradient norm, a request to stop) is averaged over processes in one small tensor
 and read one step later, when the device has long finished it: no step waits for the host. All processes
-read the same numbers, so they agree on non-finite losses and on stopping without further talk.
+read the same numbers, so they agree on non-finite losses and on stopping without further talk. Statistics of
+the whole batch (`BatchFigure`, collapse measures) take more talk, and only steps that are logged have them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from vjepa.batch import Batch, Kind, LabelledBatch, TrajectoryBatch
 from vjepa.config import OptimConfig, TrainConfig
 from vjepa.evaluation.collapse import CollapseAlarm, embedding_measures
 from vjepa.objectives.base import Objective
+from vjepa.objectives.batch_figure import BatchFigure, of_whole_batch
 from vjepa.training.checkpoint import Checkpoints
 from vjepa.training.optimizer import Schedules
 from vjepa.training.progress import Progress
@@ -40,7 +42,8 @@ class StepReport:
 
     Attributes:
         step: number of steps taken, this one included.
-        figures: means over processes, named by `names`.
+        figures: of the whole batch, named by `names`.
+        may_lack: names of those that may not exist, which is NaN: a ratio to nothing, for example.
         local_loss: of this process alone, to tell whose files were in the batch that failed.
         embeddings: ``*_BD`` outputs of this process, one row a clip.
         paths: files of this process's part of the batch.
@@ -50,6 +53,7 @@ class StepReport:
     step: int
     names: list[str]
     figures: Tensor
+    may_lack: list[str]
     local_loss: Tensor
     embeddings: dict[str, Tensor]
     paths: list[str]
@@ -134,7 +138,7 @@ class Trainer:
     ) -> StepReport:
         """One optimiser step, accumulated over its micro-batches."""
         self.schedules.apply(self.optimizer, self.step)
-        outputs: list[dict[str, Tensor]] = []
+        outputs: list[dict[str, Tensor | BatchFigure]] = []
         paths: list[str] = []
         for _ in range(self.accelerator.gradient_accumulation_steps):
             batch = next(batches).to(self.accelerator.device)
@@ -148,7 +152,7 @@ class Trainer:
                     norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), limit)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-            outputs.append({name: value.detach() for name, value in output.items()})
+            outputs.append({name: _without_gradient(value) for name, value in output.items()})
         self.step += 1
         self._clips += len(paths) * self.accelerator.num_processes
         if not self.accelerator.optimizer_step_was_skipped:
@@ -158,29 +162,42 @@ class Trainer:
 
     def _report(
         self,
-        outputs: list[dict[str, Tensor]],
+        outputs: list[dict[str, Tensor | BatchFigure]],
         norm: Tensor,
         request: StopRequest,
         paths: list[str],
         kind: Kind,
     ) -> StepReport:
+        parts = {name: [output[name] for output in outputs] for name in outputs[0]}
         scalars = {
-            name: torch.stack([output[name].float() for output in outputs]).mean()
-            for name, value in outputs[0].items()
-            if value.ndim == 0
-        }
-        embeddings = {
-            name: torch.cat([output[name] for output in outputs])
-            for name in outputs[0]
-            if name.endswith("_BD") and self._logs(kind)
+            name: torch.stack([cast(Tensor, value).float() for value in values]).mean()
+            for name, values in parts.items()
+            if isinstance(values[0], Tensor) and values[0].ndim == 0
         }
         local_loss = scalars["loss"]
         scalars["grad_norm"] = _local(norm).float()
         scalars["stop"] = torch.tensor(float(request.requested), device=local_loss.device)
-        figures = torch.stack(list(scalars.values()))
-        if self.accelerator.num_processes > 1:
-            figures = cast(Tensor, self.accelerator.reduce(figures, reduction="mean"))
-        return StepReport(self.step, list(scalars), figures, local_loss, embeddings, paths, kind)
+        names, figures = list(scalars), self._over_processes(torch.stack(list(scalars.values())))
+        whole: dict[str, Tensor] = {}
+        embeddings: dict[str, Tensor] = {}
+        if self._logs(kind):
+            whole = {
+                name: of_whole_batch(cast(list[BatchFigure], values), self._over_processes)
+                for name, values in parts.items()
+                if isinstance(values[0], BatchFigure)
+            }
+            names, figures = [*names, *whole], torch.stack([*figures, *whole.values()])
+            embeddings = {
+                name: torch.cat(cast(list[Tensor], values))
+                for name, values in parts.items()
+                if name.endswith("_BD")
+            }
+        return StepReport(self.step, names, figures, list(whole), local_loss, embeddings, paths, kind)
+
+    def _over_processes(self, local: Tensor) -> Tensor:
+        if self.accelerator.num_processes == 1:
+            return local
+        return cast(Tensor, self.accelerator.reduce(local, reduction="mean"))
 
     def _check(self, report: StepReport) -> bool:
         """Whether some process was asked to stop; NonFiniteError where a figure is not finite."""
@@ -203,6 +220,9 @@ class Trainer:
         self._check(report)
         figures = dict(zip(report.names, report.figures.tolist(), strict=True))
         del figures["stop"]
+        for name in report.may_lack:
+            if math.isnan(figures[name]):
+                del figures[name]
         measures: dict[str, float] = {}
         for name, local_BD in report.embeddings.items():
             embedding_BD = cast(Tensor, self.accelerator.gather(local_BD))
@@ -254,6 +274,10 @@ def _curves(record: dict[str, Any]) -> dict[str, Any]:
     """A record for trackers: figures of steps on images are curves of their own."""
     prefix = "images/" if record["kind"] == "images" else ""
     return {prefix + key: value for key, value in figures_of(record).items()}
+
+
+def _without_gradient(value: Tensor | BatchFigure) -> Tensor | BatchFigure:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _local(norm: Tensor) -> Tensor:
