@@ -191,7 +191,7 @@ def _save(
         "mask_token": window.mask_token,
         "normalisation": world.config["future"]["normalisation"],
     }
-    tensors = {"predicted": predicted, "context_end": torch.tensor(ends, dtype=torch.float64)}
+    tensors = {"predicted": predicted, "context_end": torch.tensor(ends, dtype=torch.float64, device="cpu")}
     if kind == "npz":
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         np.savez(path.with_name(f"{path.name}.npz"), metadata=json.dumps(metadata), **arrays)  # type: ignore[arg-type]

@@ -167,7 +167,8 @@ def evaluate_anticipation(
     """
     _check(train, test, (horizon, *train_horizons), draws)
     (low, high), random = train_horizons, torch.Generator().manual_seed(seed)
-    drawn_V = low + (high - low) * torch.rand(len(train) * draws, generator=random, dtype=torch.float64)
+    share_V = torch.rand(len(train) * draws, generator=random, dtype=torch.float64, device="cpu")
+    drawn_V = low + (high - low) * share_V
     drawn = [video for video in train for _ in range(draws)]
     fit = anticipation_tokens(world, drawn, drawn_V.tolist(), progress=progress)
     held = anticipation_tokens(world, test, [horizon] * len(test), progress=progress)

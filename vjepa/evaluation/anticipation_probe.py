@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
+from vjepa.double_precision import in_double
 from vjepa.schedules import warm_up_then_anneal
 
 ALPHA, GAMMA = 0.25, 2.0
@@ -117,5 +118,6 @@ def mean_class_recall(scores_VX: Tensor, labels_V: Tensor, k: int) -> float:
     """
     if not 1 <= k <= scores_VX.shape[1]:
         raise ValueError(f"k is {k}: there are {scores_VX.shape[1]} classes, so give 1 to as many")
-    hit_V = (scores_VX.topk(k, dim=1).indices == labels_V.unsqueeze(1)).any(dim=1).double()
+    scores_VX, labels_V = scores_VX.cpu(), labels_V.cpu()
+    hit_V = in_double((scores_VX.topk(k, dim=1).indices == labels_V.unsqueeze(1)).any(dim=1))
     return torch.stack([hit_V[labels_V == label].mean() for label in labels_V.unique()]).mean().item()

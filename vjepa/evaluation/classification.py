@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vjepa.double_precision import in_double
 from vjepa.evaluation.statistics import Figure
 from vjepa.foreign_text import in_table
 
@@ -159,7 +160,7 @@ def classification_report(
     """
     _check(scores_VX, labels_V, classes, len(unseen))
     names = (*classes, *unseen)
-    labels, scores = labels_V.numpy(), scores_VX.double()
+    labels, scores = labels_V.numpy(), in_double(scores_VX)
     predicted = scores.argmax(dim=1).numpy()
     best = scores.topk(min(_TOP, len(classes)), dim=1).indices.numpy()
     drawn_as = [group or f"\0{row}" for row, group in enumerate(groups or [None] * len(labels))]

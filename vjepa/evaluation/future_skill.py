@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from vjepa.double_precision import in_double
 from vjepa.evaluation.statistics import Figure
 from vjepa.inference.forecast import Window, encode_context, roll_out, window_of
 from vjepa.models.world import WorldModel
@@ -197,17 +198,17 @@ def _errors(measure: Callable[[Tensor, Tensor], Tensor], embedded: Embedded) -> 
 
 
 def _mean(error_V: Tensor, draws_QV: NDArray[np.int64]) -> Figure:
-    values_V = error_V.double().numpy()
+    values_V = in_double(error_V).numpy()
     return _figure(values_V.mean(), values_V[draws_QV].mean(axis=1))
 
 
 def _skills(errors: Errors, row: int, draws_QV: NDArray[np.int64]) -> dict[str, Figure | None]:
     """Clip by clip paired: both means are over the same draws."""
-    predicted_V = errors["predicted"][:, row].double().numpy()
+    predicted_V = in_double(errors["predicted"][:, row]).numpy()
     skills: dict[str, Figure | None] = dict.fromkeys(BASELINES)
     for name in BASELINES:
         if name in errors:
-            baseline_V = errors[name][:, row].double().numpy()
+            baseline_V = in_double(errors[name][:, row]).numpy()
             drawn_Q = 1 - predicted_V[draws_QV].mean(axis=1) / baseline_V[draws_QV].mean(axis=1)
             skills[name] = _figure(1 - predicted_V.mean() / baseline_V.mean(), drawn_Q)
     return skills

@@ -16,6 +16,7 @@ from torch import Tensor
 from vjepa.data.sampling import SampleKey
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import TrajectoryDataset, WindowConfig, collate_trajectories
+from vjepa.double_precision import in_double
 from vjepa.models.action_model import ActionModel
 
 MOST_WINDOWS = 512
@@ -145,7 +146,8 @@ def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
     """R2 of states after each imagined step: in imagined embeddings, and in true ones. Read on one half, reported on the other."""
     assert windows.states_VTQ is not None
     half = len(windows.true_VTSD) // 2
-    states_VTQ = windows.states_VTQ[..., windows.states_VTQ.flatten(0, 1).std(dim=0) > 1e-6].double()
+    changes_Q = windows.states_VTQ.flatten(0, 1).std(dim=0) > 1e-6
+    states_VTQ = in_double(windows.states_VTQ[..., changes_Q])
     read = _ridge(windows.true_VTSD[:half].flatten(0, 1), states_VTQ[:half].flatten(0, 1))
     wanted = states_VTQ[half:, seen:]
     scale = (wanted - wanted.mean(dim=0)).square().mean(dim=0)
@@ -158,10 +160,10 @@ def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
 
 def _ridge(tokens_YSD: Tensor, states_YQ: Tensor) -> Callable[[Tensor], Tensor]:
     """A linear read-out of states from all tokens of a frame, in double precision."""
-    features = tokens_YSD.flatten(1).double()
+    features = in_double(tokens_YSD.flatten(1))
     mean, std = features.mean(dim=0), features.std(dim=0).clamp_min(1e-6)
     offset = states_YQ.mean(dim=0)
     x = (features - mean) / std
-    gram = x.T @ x / len(x) + RIDGE * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    gram = x.T @ x / len(x) + RIDGE * torch.eye(x.shape[1]).to(x)
     weights = torch.linalg.solve(gram, x.T @ (states_YQ - offset) / len(x))
-    return lambda tokens: (tokens.flatten(1).double() - mean) / std @ weights + offset
+    return lambda tokens: (in_double(tokens.flatten(1)) - mean) / std @ weights + offset

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vjepa.double_precision import in_double
 from vjepa.layers.blocks import TokenTransformer, init_weights
 from vjepa.layers.pixels import unit_pixels
 from vjepa.schedules import warm_up_then_anneal
@@ -88,5 +89,5 @@ def train_pixel_decoder(
 
 def psnr(first: Tensor, second: Tensor) -> float:
     """Peak signal-to-noise ratio in decibels of pixels in [0, 1]; infinite where they are equal."""
-    error = (first.double() - second.double()).square().mean().item()
+    error = (in_double(first) - in_double(second)).square().mean().item()
     return math.inf if error == 0 else -10 * math.log10(error)

@@ -15,6 +15,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from torch import Tensor
 from torch.nn import functional as F
 
+from vjepa.double_precision import in_double
+
 _STRENGTHS = tuple(10.0**power for power in range(-3, 5))
 _PENALTIES = (0.01, 0.1, 1.0)  # inverse, as scikit-learn has it
 _FOLDS = 5
@@ -22,7 +24,8 @@ _FOLDS = 5
 
 def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
     """Mean over classes of the share of a class that is recognised, in [0, 1]."""
-    hits = (predicted == labels).double()
+    predicted, labels = predicted.cpu(), labels.cpu()
+    hits = in_double(predicted == labels)
     return torch.stack([hits[labels == label].mean() for label in labels.unique()]).mean().item()
 
 
@@ -49,7 +52,7 @@ def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> f
     """
     check_labelled(train, test)
     mean_D, scale = train[0].mean(dim=0), train[0].std(dim=0).square().mean().sqrt().clamp_min(1e-8)
-    train_VD, test_VD = (((features - mean_D) / scale).double().numpy() for features in (train[0], test[0]))
+    train_VD, test_VD = (in_double((features - mean_D) / scale).numpy() for features in (train[0], test[0]))
     labels_V = train[1].numpy()
     model = LogisticRegression(max_iter=300)
     folds = min(_FOLDS, int(train[1].bincount().min()) // 2)
@@ -72,9 +75,9 @@ def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> fl
     """
     check_labelled(train, test)
     train_VD, test_VD = _standardised(train[0], test[0])
-    labels_V = train[1]
+    labels_V = train[1].cpu()
     num_classes = int(labels_V.max()) + 1
-    wanted_VF = F.one_hot(labels_V, num_classes).double() - 1 / num_classes
+    wanted_VF = in_double(F.one_hot(labels_V, num_classes)) - 1 / num_classes
 
     def accuracy(predicted_VF: Tensor) -> float:
         return balanced_accuracy(predicted_VF.argmax(dim=1), labels_V)
@@ -98,7 +101,7 @@ def ridge_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) 
             "a target is the same for all videos of a part, so there is no variance to explain: leave it out"
         )
     predicted_VF = ridge_predictions(train, test[0])
-    test_VF = test[1].double()
+    test_VF = in_double(test[1])
     return 1 - (predicted_VF - test_VF).square().mean(dim=0) / test_VF.var(dim=0, unbiased=False)
 
 
@@ -110,8 +113,9 @@ def ridge_predictions(train: tuple[Tensor, Tensor], others_XD: Tensor) -> Tensor
         others_XD: features ``(X, D)``.
     """
     train_VD, others_XD = _standardised(train[0], others_XD)
-    mean_F, std_F = train[1].double().mean(dim=0), train[1].double().std(dim=0).clamp_min(1e-8)
-    train_VF = (train[1].double() - mean_F) / std_F
+    target_VF = in_double(train[1])
+    mean_F, std_F = target_VF.mean(dim=0), target_VF.std(dim=0).clamp_min(1e-8)
+    train_VF = (target_VF - mean_F) / std_F
     held_V = torch.arange(len(train_VD)) % _FOLDS == 0
     path_SVF = _ridge_path(train_VD[~held_V], train_VF[~held_V], train_VD[held_V])
     best_F = (path_SVF - train_VF[held_V]).square().mean(dim=1).argmin(dim=0)
@@ -138,7 +142,7 @@ def _ridge_path(features_VD: Tensor, wanted_VF: Tensor, others_XD: Tensor) -> Te
 
 def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     """Both parts in double precision, shifted and scaled by the training part's mean and deviation."""
-    train, test = train.double(), test.double()
+    train, test = in_double(train), in_double(test)
     mean, std = train.mean(dim=0), train.std(dim=0).clamp_min(1e-8)
     return (train - mean) / std, (test - mean) / std
 
@@ -155,7 +159,7 @@ def _held_out(features_VD: Tensor, wanted_VF: Tensor, strength: float) -> Tensor
 
 def _fit(features_VD: Tensor, wanted_VF: Tensor, strength: float) -> Tensor:
     features_VD = _with_constant(features_VD)
-    penalty = strength * len(features_VD) / 100 * torch.eye(features_VD.shape[1], dtype=torch.double)
+    penalty = strength * len(features_VD) / 100 * torch.eye(features_VD.shape[1]).to(features_VD)
     return torch.linalg.solve(features_VD.T @ features_VD + penalty, features_VD.T @ wanted_VF)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from vjepa.data.synthetic import CONTROL
+from vjepa.double_precision import in_double
 from vjepa.evaluation.statistics import CONFIDENCE, Figure, estimate
 
 Array = NDArray[np.float64]
@@ -173,7 +174,7 @@ def motion_energy(video_TCHW: Tensor, window: int, stride: int) -> Array:
             f"window is {window} and stride {stride} for {len(video_TCHW)} frames: give a window from 2 to as many, and a "
             "stride of 1 or more"
         )
-    steps = video_TCHW.short().diff(dim=0).abs().double().flatten(1).mean(dim=1).numpy()
+    steps = in_double(video_TCHW.short().diff(dim=0).abs()).flatten(1).mean(dim=1).numpy()
     return np.lib.stride_tricks.sliding_window_view(steps, window - 1)[::stride].mean(axis=1)[None]
 
 

@@ -5,11 +5,13 @@ Shape letters as in `vjepa.tokens`; d is the width of one attention head.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from vjepa.double_precision import in_double
 from vjepa.tokens import Grid
 
 PositionKind = Literal["rotary", "sincos", "sincos_plane", "sinusoid"]
@@ -58,9 +60,23 @@ def sinusoid_table(grid: Grid, width: int, device: torch.device | None = None) -
     """Fixed 1-D embedding ``(N, D)`` of a token's number, sine and cosine in turn (VideoMAE, arXiv 2203.12602)."""
     if width % 2:
         raise ValueError(f"width {width} cannot hold pairs of sine and cosine: give an even width")
+    where = torch.empty(0, device=device)
+    # While a graph is traced or exported, tensors are stand-ins for others: these must not be kept.
+    stands_in = torch.compiler.is_compiling() or type(where) is not Tensor
+    return (_sinusoids if stands_in else _kept_sinusoids)(grid.size, width, where.device)
+
+
+def _sinusoids(positions: int, width: int, device: torch.device) -> Tensor:
     # In double precision: the published table is made in numpy, and a token's number may be large.
-    angle = _angles(torch.arange(grid.size, dtype=torch.float64, device=device), width // 2)
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
+    angle = _angles(in_double(torch.arange(positions, device="cpu")), width // 2)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float().to(device)
+
+
+@lru_cache(maxsize=32)
+def _kept_sinusoids(positions: int, width: int, device: torch.device) -> Tensor:
+    """Made once for each size and device: it comes from the CPU, and no step should wait for that."""
+    with torch.inference_mode(False):  # a table made in a prediction may be used in training
+        return _sinusoids(positions, width, device)
 
 
 POSITION_TABLES = {
@@ -103,8 +119,8 @@ def rotary_table(
         for axis, length in ((1, grid.h), (2, grid.w)):
             coordinates_N3[:, axis] *= (trained_side - 1) / max(length - 1, 1)
     if first_step:
-        # An hour is some 30,000 steps: in single precision neighbours would drift apart. Not all devices have doubles.
-        coordinates_N3 = coordinates_N3.cpu().double()
+        # An hour is some 30,000 steps: in single precision neighbours would drift apart.
+        coordinates_N3 = in_double(coordinates_N3)
         coordinates_N3[:, 0] += first_step
     axes = []
     for position_N in coordinates_N3.unbind(-1):
@@ -114,4 +130,4 @@ def rotary_table(
     angle_Nd = torch.cat([*axes, unturned], dim=-1)
     # The first value of a pair (a, b) becomes a cos - b sin, the second b cos + a sin.
     sign_d = angle_Nd.new_tensor([-1.0, 1.0]).repeat(head_width // 2)
-    return torch.cat([angle_Nd.cos(), angle_Nd.sin() * sign_d], dim=-1).to(device, torch.float32)
+    return torch.cat([angle_Nd.cos(), angle_Nd.sin() * sign_d], dim=-1).float().to(device)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vjepa.data.trajectories.collect import RandomPolicy
+from vjepa.double_precision import in_double
 from vjepa.environments.base import Array, ArrayWorld, Pixels
 from vjepa.models.action_model import ActionModel, Imagined, NextState
 from vjepa.models.inverse_dynamics import InverseDynamics
@@ -129,7 +130,7 @@ class Oracle:
 
 def _true_distance(world: ArrayWorld, candidates_ERHA: Tensor) -> Tensor:
     count, horizon = candidates_ERHA.shape[1:3]
-    actions = candidates_ERHA.flatten(0, 1).double().numpy()
+    actions = in_double(candidates_ERHA.flatten(0, 1)).numpy()
     state_XS, goal_XS = (np.repeat(part, count, axis=0) for part in (world.state_ES, world.goal_ES))
     distances = []
     for step in range(horizon):
@@ -172,8 +173,8 @@ def world_bounds(world: ArrayWorld, device: torch.device | str = "cpu") -> Bound
     """Bounds of a world's actions."""
     space = world.single_action_space
     return Bounds(
-        torch.from_numpy(space.low).to(device),  # type: ignore[attr-defined]
-        torch.from_numpy(space.high).to(device),  # type: ignore[attr-defined]
+        torch.from_numpy(space.low).float().to(device),  # type: ignore[attr-defined]
+        torch.from_numpy(space.high).float().to(device),  # type: ignore[attr-defined]
     )
 
 
