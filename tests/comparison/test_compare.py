@@ -11,8 +11,9 @@ from tools.compare import main
 from vjepa.comparison.cells import _write_figures, all_cells, run_cells
 from vjepa.comparison.config import read_comparison
 from vjepa.comparison.results import Results
-from vjepa.comparison.sections import all_sections
+from vjepa.comparison.sections import all_sections, percent, plain
 from vjepa.config import ConfigError
+from vjepa.evaluation.statistics import Estimate
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,6 +125,12 @@ def test_the_report_is_whole_and_says_where_nothing_shows(tmp_path):
     tuned = next(table for table in sections[2].tables if table.header == ["fine-tuned", "all labels"])
     assert tuned.rows[2] == ["untrained", "31.0 ± 2.5"]
     assert verdicts["R² of pixels, linear read-out of tokens"][1] == "no difference shows"
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert plain(Estimate(-0.001, 0.004, 3)) == "0.00 ± 0.00"
+    assert percent(Estimate(-0.0004, float("nan"), 1)) == "0.0"
+    assert plain(Estimate(-0.006, 0.004, 3)) == "-0.01 ± 0.00"
 
 
 def test_figures_of_another_configuration_are_not_mixed_in(tmp_path):

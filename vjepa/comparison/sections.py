@@ -46,7 +46,8 @@ def plain(value: Estimate | None, style: str = ".2f") -> str:
 
 
 def _with_interval(mean: float, half: float, style: str) -> str:
-    return f"{mean:{style}}" if half != half else f"{mean:{style}} ± {half:{style}}"  # NaN: one seed
+    # z: what rounds to zero has no sign. NaN is the half of one seed.
+    return f"{mean:z{style}}" if half != half else f"{mean:z{style}} ± {half:{style}}"
 
 
 def all_sections(comparison: CompareConfig, results: Results) -> list[Section]:
@@ -86,7 +87,8 @@ def _contrast(comparison: CompareConfig, results: Results, first: str, second: s
         verdict = (
             f"{titles[0 if its.mean > 0 else 1]} has more" if difference.shows else "no difference shows"
         )
-        interval = f"{scale * its.mean:+.2f} ({scale * its.low:+.2f} to {scale * its.high:+.2f}){unit}"
+        # The ends keep the sign of what rounds to zero: it tells whether zero is inside.
+        interval = f"{scale * its.mean:+z.2f} ({scale * its.low:+.2f} to {scale * its.high:+.2f}){unit}"
         rows.append([name, interval, verdict])
     return Table([f"{titles[0]} minus {titles[1]}", "difference", "verdict"], rows)
 
@@ -150,7 +152,7 @@ def _plain(results: Results, arm: str, path: str, style: str = ".2f") -> str:
 
 def _scaled(results: Results, arm: str, path: str, scale: float) -> str:
     value = results.estimate(BASE_WORLD, arm, path)
-    return "-" if value is None else f"{scale * value.mean:.1f}"
+    return "-" if value is None else f"{scale * value.mean:z.1f}"
 
 
 def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> str:

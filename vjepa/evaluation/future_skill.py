@@ -165,7 +165,7 @@ def skill_table(reports: Sequence[HorizonReport]) -> str:
 
 
 def _shown(figure: Figure | None) -> str:
-    return "-" if figure is None else f"{figure.value:+.2f} ({figure.low:+.2f} {figure.high:+.2f})"
+    return "-" if figure is None else f"{figure.value:+z.2f} ({figure.low:+.2f} {figure.high:+.2f})"
 
 
 def _baselines(embedded: Embedded) -> dict[str, Tensor]:

@@ -89,7 +89,7 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     figure.supxlabel(
-        f"decoded by a small network that saw other frames; the first {seen} are given. Right: energy of one step over the first "
+        f"decoded by a small network that saw other frames; given: the first {seen}. Right: energy of one step over the first "
         "two numbers of its action, dark is low; cross: the action that was taken",
         fontsize=8, wrap=True,
     )  # fmt: skip
