@@ -11,6 +11,7 @@ from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import read_manifest
 from vjepa.data.synthetic import WorldSettings, write_videos
 from vjepa.data.transforms import eval_transform
+from vjepa.evaluation import feature_cache
 from vjepa.evaluation.feature_cache import cached_features
 from vjepa.models.world import WorldModel
 
@@ -89,3 +90,26 @@ def test_anything_that_matters_is_extracted_anew(world, videos, tmp_path, extrac
     os.utime(videos[2].path, ns=(1, 1))
     assert count() == 1
     assert count() == 0
+
+
+def test_all_shards_come_from_one_loader(world, videos, tmp_path, extractions, monkeypatch):
+    whole, labels = cached_features(tmp_path / "whole", world, dataset_of(videos))
+    loaders, batches = [], feature_cache.feature_batches
+
+    def counted(*arguments, **options):
+        loaders.append(None)
+        return batches(*arguments, **options)
+
+    monkeypatch.setattr(feature_cache, "feature_batches", counted)
+    monkeypatch.setattr(feature_cache, "SHARD", 4)
+    monkeypatch.setattr(feature_cache, "_BATCH", 2)
+    for missing in (None, 0, 1):
+        extractions.clear()
+        if missing is not None:
+            (shard,) = tmp_path.rglob(f"few/*/shard_0000{missing}.safetensors")
+            shard.unlink()
+        features, found = cached_features(tmp_path / "few", world, dataset_of(videos))
+        torch.testing.assert_close(features, whole)
+        assert torch.equal(found, labels)
+        assert extractions == {None: [2, 2, 2], 0: [2, 2], 1: [2]}[missing]
+    assert len(loaders) == 3

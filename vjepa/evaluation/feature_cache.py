@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ from vjepa.models.world import WorldModel
 Pooling = Literal["mean", "steps", "tokens"]
 
 SHARD = 64  # videos
+_BATCH = 32  # videos that are encoded together; a shard holds whole batches
 
 
 class FeatureShards(Dataset[tuple[Tensor, int]]):
@@ -103,13 +105,17 @@ def extract_shards(
     entry = Path(folder) / key
     entry.mkdir(parents=True, exist_ok=True)
     count = len(dataset)
-    for number in range(rank, -(-views * count // SHARD), world):
-        if _shard(entry, number).exists():
-            continue
-        wanted = range(number * SHARD, min((number + 1) * SHARD, views * count))
-        keys = [SampleKey(serial=serial, index=serial % count, step=0) for serial in wanted]
-        found = list(feature_batches(encode, dataset, keys, device=device, workers=workers))
-        features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    serials = {
+        number: range(number * SHARD, min((number + 1) * SHARD, views * count))
+        for number in range(rank, -(-views * count // SHARD), world)
+        if not _shard(entry, number).exists()
+    }
+    keys = [SampleKey(serial, serial % count, step=0) for wanted in serials.values() for serial in wanted]
+    # One loader for all shards: starting its processes takes longer than a shard. All shards but the last are as long.
+    found = feature_batches(encode, dataset, keys, device=device, workers=workers, batch_size=_BATCH)
+    for number, wanted in serials.items():
+        parts = list(itertools.islice(found, -(-len(wanted) // _BATCH)))
+        features, labels = (torch.cat(column) for column in zip(*parts, strict=True))
         partial = _shard(entry, number).with_suffix(f".{os.getpid()}.partial")
         save_file({"features": features.to(precision).contiguous(), "labels": labels}, partial)
         os.replace(partial, _shard(entry, number))
