@@ -6,7 +6,7 @@ import torch
 
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import WindowConfig
-from vjepa.evaluation import frame_decoder
+from vjepa.evaluation import frame_decoder, state_probe
 from vjepa.evaluation.imagination import measure_imagination
 from vjepa.evaluation.imagination_picture import energy_landscape
 from vjepa.evaluation.state_probe import fit_state_probe
@@ -123,7 +123,8 @@ def test_a_small_thing_that_moves_is_decoded_where_it_is(monkeypatch):
     assert error < 0.4 * of_the_mean
 
 
-def test_a_probe_reads_how_things_stand():
+def test_a_probe_reads_how_things_stand(monkeypatch):
+    monkeypatch.setattr(state_probe, "STEPS", 300)
     read = fit_state_probe(Walker(), walks(60), lambda video: video, [2, 0], seed=0)
     place = torch.tensor([[0.3, -0.2, 0.1], [-0.4, 0.5, -0.25]])
     torch.testing.assert_close(read(place.unsqueeze(1)), place[:, [2, 0]], atol=0.06, rtol=0)
