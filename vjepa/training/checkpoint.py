@@ -1,31 +1,45 @@
-"""Checkpoints that a kill at any instant leaves usable.
+"""Checkpoints that a kill at any instant leaves usable, and that prove themselves when they are read.
 
-A checkpoint is written under a name that nothing reads, brought to disk, and then renamed: it exists whole
-or not at all. accelerate saves what it prepared (parameters, optimiser, random states of every process);
-the trainer's own few numbers go beside them as JSON.
+A checkpoint is written under a name that nothing reads, brought to disk, and then renamed: it exists whole or not at
+all. What is written last is the list of its files with their sizes and CRC-32 checksums, so that what a disk, a copy or
+a hand did to it later is found: a run goes on from the newest checkpoint that agrees with its list. accelerate saves
+what it prepared (parameters, optimiser, random states of every process); the trainer's own few numbers go beside them
+as JSON.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import shutil
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, load
 
 _NAME = re.compile(r"step_(\d+)")
+_LEFTOVER = re.compile(r"(partial|removed)_\d{7,}")
 _TRAINER_STATE = "trainer.json"
+_CHECKSUMS = "checksums.json"
+_BLOCK = 1 << 20  # bytes read at once
 
 
 class Checkpoints:
     """The checkpoints of one run.
 
+    What lies in the folder and is not a checkpoint (other files, empty folders, links) is never touched; a link to a
+    checkpoint is read like one.
+
     Args:
         folder: ``checkpoints/`` of the run.
-        keep: how many whole ones stay; older ones are removed after a new one stands.
+        keep: how many checkpoints stay; older ones are removed after a new one stands.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -33,62 +47,216 @@ class Checkpoints:
             raise ValueError(f"train.keep_checkpoints is {keep}: give 1 or more, or nothing could be resumed")
         self.folder = folder
         self.keep = keep
+        self._damaged: set[Path] = set()
 
     def steps(self) -> list[int]:
-        """Steps of the whole checkpoints, ascending."""
-        if not self.folder.is_dir():
-            return []
-        found = (_NAME.fullmatch(entry.name) for entry in self.folder.iterdir())
-        return sorted(int(match.group(1)) for match in found if match)
+        """Steps of the checkpoints that are not known to be damaged, ascending."""
+        return [step for step, folder in self._found() if folder not in self._damaged and _is_own(folder)]
 
     def save(self, accelerator: Accelerator, step: int, state: dict[str, Any]) -> None:
         """Save everything after `step` steps; every process must call this."""
         final = self.folder / f"step_{step:07d}"
         partial = self.folder / f"partial_{step:07d}"
         if accelerator.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
+            self._remove_leftovers()  # first, since a full disk may have no room for them and a new one
+            _move_aside(partial)
         accelerator.wait_for_everyone()
         accelerator.save_state(str(partial))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             (partial / _TRAINER_STATE).write_text(json.dumps(state))
+            _write_checksums(partial, accelerator.num_processes)
             _to_disk(partial)
-            if final.exists():
+            if _is_own(final) or final in self._damaged:
                 _remove(final)
+            _move_aside(final)
             os.replace(partial, final)
             _to_disk_entry(self.folder)
-            self._prune()
+            self._damaged.discard(final)
+            self._prune(step)
         accelerator.wait_for_everyone()
 
     def load_latest(self, accelerator: Accelerator) -> dict[str, Any] | None:
-        """Restore the latest whole checkpoint; the trainer's state, or None where there is none."""
-        steps = self.steps()
-        if not steps:
+        """Restore the newest whole checkpoint; the trainer's state, or None where there is no checkpoint.
+
+        Rates, decays and all other settings of the optimiser stay those of the configuration. What was passed over, and
+        why, is printed.
+
+        Raises:
+            ValueError: where there are checkpoints and none is whole, or the random state cannot be restored.
+        """
+        chosen: list[Any] = [None, {}]
+        if accelerator.is_main_process:
+            chosen = [*self._newest_whole()]
+        folder, faults = broadcast_object_list(chosen)
+        self._damaged = set(faults)
+        if folder is None:
+            if faults:
+                raise ValueError(_none_whole(self.folder, faults))
             return None
-        folder = self.folder / f"step_{steps[-1]:07d}"
-        accelerator.load_state(str(folder))
+        for path, fault in faults.items():
+            accelerator.print(f"checkpoint {path} is passed over: {fault}")
+        _load(accelerator, folder)
         state: dict[str, Any] = json.loads((folder / _TRAINER_STATE).read_text())
         return state
 
-    def _prune(self) -> None:
+    def _found(self) -> list[tuple[int, Path]]:
+        """Folders, and links to folders, that are called like checkpoints and not empty, by step."""
+        if not self.folder.is_dir():
+            return []
+        named = ((_NAME.fullmatch(path.name), path) for path in self.folder.iterdir())
+        found = [(int(match.group(1)), path) for match, path in named if match and path.is_dir()]
+        return sorted((step, path) for step, path in found if any(path.iterdir()))
+
+    def _newest_whole(self) -> tuple[Path | None, dict[Path, str]]:
+        """The newest whole checkpoint, or None, and the faults of those that are newer."""
+        faults: dict[Path, str] = {}
+        for _, folder in reversed(self._found()):
+            fault = _fault(folder)
+            if fault is None:
+                return folder, faults
+            faults[folder] = fault
+        return None, faults
+
+    def _prune(self, latest: int) -> None:
         for step in self.steps()[: -self.keep]:
             _remove(self.folder / f"step_{step:07d}")
-        for leftover in (*self.folder.glob("partial_*"), *self.folder.glob("removed_*")):
-            shutil.rmtree(leftover)
+        for step, folder in self._found():
+            if folder in self._damaged and _is_own(folder) and step < latest:
+                _remove(folder)
+
+    def _remove_leftovers(self) -> None:
+        """What kills left of checkpoints that were being written or removed."""
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if _LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether it was written here, whatever became of it since: not a link, and with a list of checksums."""
+    return not folder.is_symlink() and (folder / _CHECKSUMS).is_file()
+
+
+def _load(accelerator: Accelerator, folder: Path) -> None:
+    """Restore what accelerate saved, but for the optimiser's settings."""
+    optimizers = accelerator._optimizers
+    settings = [[_without_parameters(group) for group in one.param_groups] for one in optimizers]
+    accelerator.load_state(str(folder))
+    for optimizer, groups in zip(optimizers, settings, strict=True):
+        for group, setting in zip(optimizer.param_groups, groups, strict=True):
+            group.update(setting)
+    processes = json.loads((folder / _CHECKSUMS).read_text())["processes"]
+    if processes != accelerator.num_processes:
+        accelerator.print(
+            f"{folder} was written by {processes} processes and {accelerator.num_processes} go on: drop path draws other "
+            "numbers from here on"
+        )
+    if accelerator.process_index < processes:
+        _check_random_state(accelerator, folder)
+
+
+def _without_parameters(group: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _check_random_state(accelerator: Accelerator, folder: Path) -> None:
+    """accelerate only logs that it could not restore one (checkpointing.py, `load_accelerator_state`, of 1.15)."""
+    states = load(folder / f"random_states_{accelerator.process_index}.pkl")
+    if not torch.equal(states["torch_manual_seed"], torch.get_rng_state()):
+        raise ValueError(
+            f"the random state in {folder} cannot be restored: remove that checkpoint, so that an earlier one is taken"
+        )
+    if accelerator.device.type != "cuda":
+        return
+    saved, now = states.get("torch_cuda_manual_seed", ()), torch.cuda.get_rng_state_all()
+    if len(saved) != len(now) or not all(map(torch.equal, saved, now)):
+        accelerator.print(
+            f"{folder} was written with {len(saved)} GPUs and {len(now)} are here: drop path draws other numbers from here on"
+        )
+
+
+def _write_checksums(folder: Path, processes: int) -> None:
+    """The list of a checkpoint's files: the last that is written."""
+    lost = [name for name in _random_states(processes) if not (folder / name).is_file()]
+    if lost:
+        raise ValueError(
+            f"{folder} lacks {', '.join(lost)}: not all processes write to the same folder, so give an output_dir that all "
+            "machines share"
+        )
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    listed = dict(zip([str(path.relative_to(folder)) for path in paths], _checksums(paths), strict=True))
+    (folder / _CHECKSUMS).write_text(json.dumps({"processes": processes, "files": listed}, indent=1) + "\n")
+
+
+def _random_states(processes: int) -> list[str]:
+    return [f"random_states_{number}.pkl" for number in range(processes)]
+
+
+def _fault(folder: Path) -> str | None:
+    """What keeps a folder from being a whole checkpoint, or None."""
+    try:
+        listed = json.loads((folder / _CHECKSUMS).read_text())
+        wanted = {str(name): tuple(value) for name, value in listed["files"].items()}
+        needed = {_TRAINER_STATE, *_random_states(int(listed["processes"]))}
+    except FileNotFoundError:
+        return f"it has no {_CHECKSUMS}"
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return f"its {_CHECKSUMS} is damaged"
+    unlisted = sorted(needed - wanted.keys())
+    if unlisted:
+        return f"its {_CHECKSUMS} does not name {unlisted[0]}"
+    lost = sorted(name for name in wanted if not (folder / name).is_file())
+    if lost:
+        return f"{lost[0]} is missing"
+    names = list(wanted)
+    try:
+        found = _checksums([folder / name for name in names])
+    except OSError as error:
+        return f"it cannot be read ({error})"
+    damaged = [name for name, value in zip(names, found, strict=True) if value != wanted[name]]
+    return f"{damaged[0]} and {_CHECKSUMS} do not agree" if damaged else None
+
+
+def _none_whole(folder: Path, faults: dict[Path, str]) -> str:
+    listed = "; ".join(f"{path.name}: {fault}" for path, fault in faults.items())
+    return (
+        f"no checkpoint in {folder} is whole ({listed}): bring one back from a copy, or move {folder} away to start again "
+        "from the first step"
+    )
+
+
+def _checksums(paths: Iterable[Path]) -> list[tuple[int, int]]:
+    """Size in bytes and CRC-32 of each file."""
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(_checksum, paths))
+
+
+def _checksum(path: Path) -> tuple[int, int]:
+    value = size = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            value, size = zlib.crc32(block, value), size + len(block)
+    return size, value
+
+
+def _move_aside(path: Path) -> None:
+    """Free a name that a checkpoint needs: what else bears it is kept under another one."""
+    if path.is_symlink() or path.exists():
+        names = (path.with_name(f"{path.name}_moved_aside_{number}") for number in itertools.count())
+        os.replace(path, next(name for name in names if not (name.is_symlink() or name.exists())))
 
 
 def _remove(folder: Path) -> None:
     """Take a checkpoint out of sight first: a kill while its files go must not leave half of one."""
     hidden = folder.with_name(folder.name.replace("step_", "removed_"))
-    shutil.rmtree(hidden, ignore_errors=True)
+    _move_aside(hidden)
     os.replace(folder, hidden)
     shutil.rmtree(hidden)
 
 
 def _to_disk(folder: Path) -> None:
-    for path in folder.rglob("*"):
+    for path in (*folder.rglob("*"), folder):
         _to_disk_entry(path)
-    _to_disk_entry(folder)
 
 
 def _to_disk_entry(path: Path) -> None:
