@@ -154,6 +154,7 @@ def test_a_random_state_that_cannot_be_restored_is_an_error(run, monkeypatch):
     def refuse(_):
         raise RuntimeError("of another version")
 
+    torch.rand(1)
     monkeypatch.setattr(torch, "set_rng_state", refuse)
     with pytest.raises(ValueError, match=r"random state in .* cannot be restored"):
         Checkpoints(folder, keep=2).load_latest(accelerator)
