@@ -122,8 +122,8 @@ def test_kill_at_random_instants_changes_no_byte(tiny_arguments, tmp_path):
 def test_a_run_does_not_go_on_with_another_configuration(tiny_config):
     pretrain(tiny_config("run", "--optim.steps=3"))
     fresh_accelerate()
-    with pytest.raises(ValueError, match=r"lr: 0\.000625 there, 0\.1 here"):
-        pretrain(tiny_config("run", "--optim.steps=3", "--optim.lr=0.1"))
+    with pytest.raises(ValueError, match=r"predictor\.width: 12 there, 24 here"):
+        pretrain(tiny_config("run", "--optim.steps=3", "--predictor.width=24"))
 
 
 def test_old_checkpoints_make_room(tiny_config, tmp_path):

@@ -267,6 +267,12 @@ class Sources(NamedTuple):
         """Rows of all manifests."""
         return sum(len(source) for source in (*self.videos, *self.images))
 
+    @property
+    def rows(self) -> list[tuple[str, float | None, float | None]]:
+        """Path of each row and the part of it that counts, the videos first."""
+        sources = itertools.chain(*self.videos, *self.images)
+        return [(video.path, video.start, video.end) for video in sources]
+
 
 def training_sources(config: Config) -> Sources:
     """The videos and images to train on."""

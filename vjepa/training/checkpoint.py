@@ -51,7 +51,9 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints that are not known to be damaged, ascending."""
-        return [step for step, folder in self._found() if folder not in self._damaged and _is_own(folder)]
+        return [
+            step for step, folder in _found(self.folder) if folder not in self._damaged and _is_own(folder)
+        ]
 
     def save(self, accelerator: Accelerator, step: int, state: dict[str, Any]) -> None:
         """Save everything after `step` steps; every process must call this."""
@@ -100,18 +102,10 @@ class Checkpoints:
         state: dict[str, Any] = json.loads((folder / _TRAINER_STATE).read_text())
         return state
 
-    def _found(self) -> list[tuple[int, Path]]:
-        """Folders, and links to folders, that are called like checkpoints and not empty, by step."""
-        if not self.folder.is_dir():
-            return []
-        named = ((_NAME.fullmatch(path.name), path) for path in self.folder.iterdir())
-        found = [(int(match.group(1)), path) for match, path in named if match and path.is_dir()]
-        return sorted((step, path) for step, path in found if any(path.iterdir()))
-
     def _newest_whole(self) -> tuple[Path | None, dict[Path, str]]:
         """The newest whole checkpoint, or None, and the faults of those that are newer."""
         faults: dict[Path, str] = {}
-        for _, folder in reversed(self._found()):
+        for _, folder in reversed(_found(self.folder)):
             fault = _fault(folder)
             if fault is None:
                 return folder, faults
@@ -121,7 +115,7 @@ class Checkpoints:
     def _prune(self, latest: int) -> None:
         for step in self.steps()[: -self.keep]:
             _remove(self.folder / f"step_{step:07d}")
-        for step, folder in self._found():
+        for step, folder in _found(self.folder):
             if folder in self._damaged and _is_own(folder) and step < latest:
                 _remove(folder)
 
@@ -130,6 +124,20 @@ class Checkpoints:
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if _LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Whether ``checkpoints/`` of a run has any checkpoint, whole or damaged."""
+    return bool(_found(folder))
+
+
+def _found(folder: Path) -> list[tuple[int, Path]]:
+    """Folders, and links to folders, that are called like checkpoints and not empty, by step."""
+    if not folder.is_dir():
+        return []
+    named = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    found = [(int(match.group(1)), path) for match, path in named if match and path.is_dir()]
+    return sorted((step, path) for step, path in found if any(path.iterdir()))
 
 
 def _is_own(folder: Path) -> bool:

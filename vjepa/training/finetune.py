@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -27,7 +26,7 @@ from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.launch import start
 from vjepa.training.material import Material, prepare_material
 from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
-from vjepa.training.run_folder import RunFolder, figures_of
+from vjepa.training.run_folder import RunFolder, claim, figures_of
 from vjepa.weights import save_pretrained
 
 
@@ -47,7 +46,7 @@ class Choice(NamedTuple):
 
 def finetune(config: FinetuneConfig) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
-    started = time.perf_counter()
+    folder = RunFolder(config.output_dir)
     accelerator = start(
         config.train,
         config.output_dir,
@@ -55,13 +54,12 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
         together=2 if config.augment.mixes else 1,
         find_unused=bool(config.model.levels),  # blocks above the highest level have no part
     )
-    folder = RunFolder(config.output_dir)
     parts = build.labelled_parts(config)
+    if claim(folder, config, accelerator):
+        leave_processes()
+        return folder.read_summary()
     set_seed(config.seed)
     classifier = build.build_classifier(config, len(parts.classes))
-    if accelerator.is_main_process:
-        folder.claim(config)
-    accelerator.wait_for_everyone()
     material = prepare_material(config, parts, classifier, accelerator)
     objective = _train(config, parts, classifier, material, accelerator, folder)
 
@@ -72,7 +70,7 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     if accelerator.is_main_process:
         _save_model(config, parts, classifier, network, folder)
-        summary = _summary(config, parts, choice, test, folder, time.perf_counter() - started)
+        summary = _summary(config, parts, choice, test, folder)
     finish(accelerator)
     leave_processes()
     return summary
@@ -107,8 +105,9 @@ def _train(
     accelerator.print(_outline(config, parts, objective, optim.steps, accelerator))
     batches = partial(build.labelled_batches, config, material.train, material.collate, last_step=optim.steps)
     prepared = fit(
-        config, accelerator, folder, objective, optimizer, batches, optim=optim, num_sources=len(parts.train)
-    )
+        config, accelerator, folder, objective, optimizer, batches, optim=optim,
+        rows=[(video.path, video.label, video.start, video.end) for video in parts.train], classes=parts.classes,
+    )  # fmt: skip
     return cast(Classification, accelerator.unwrap_model(prepared))
 
 
@@ -212,7 +211,6 @@ def _summary(
     choice: Choice,
     test: tuple[ClassificationReport, Tensor] | None,
     folder: RunFolder,
-    seconds: float,
 ) -> dict[str, Any]:
     """Figures, per-video scores and the confusion picture, written and printed."""
     summary: dict[str, Any] = {
@@ -230,7 +228,7 @@ def _summary(
         write_scores_of(folder.path, parts.test, scores_VX, parts.classes)
         write_figures(folder.path, report)
         print(f"test part\n{report.table()}")
-    summary["seconds"] = round(seconds, 1)
+    summary["seconds"] = folder.seconds()
     folder.write_summary(summary)
     print(_ending(test, summary, folder))
     return summary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,8 +11,9 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from vjepa.config import OptimConfig, TrainConfig
+from vjepa.training.going_on import calmer_settings
 from vjepa.training.launch import start_trackers
-from vjepa.training.run_folder import RunFolder
+from vjepa.training.run_folder import Row, RunFolder
 from vjepa.training.stop import leave_signals_to_parent
 from vjepa.training.trainer import Trainer
 from vjepa.training.unreadable import UnreadableVideos
@@ -31,6 +32,9 @@ class RunConfig(Protocol):
     def data(self) -> Any: ...
 
     @property
+    def optim(self) -> Any: ...
+
+    @property
     def train(self) -> TrainConfig: ...
 
 
@@ -43,7 +47,8 @@ def fit(
     load: Callable[..., Iterable[Any]],
     *,
     optim: OptimConfig,
-    num_sources: int,
+    rows: Sequence[Row],
+    classes: Sequence[str] | None = None,
 ) -> nn.Module:
     """Train to the last step, from the latest checkpoint if there is one; the objective as the accelerator wrapped it.
 
@@ -54,8 +59,12 @@ def fit(
         load: this process's micro-batches, asked for by ``first_step``, ``micro_batch``, ``rank``, ``world`` and arguments
             of torch's DataLoader.
         optim: steps and schedules.
-        num_sources: videos or episodes, a share of which may be unreadable.
+        rows: of the lists of training videos or episodes, a share of which may be unreadable.
+        classes: in the order of their numbers, of a run that learns any.
     """
+    if accelerator.is_main_process:
+        for remark in folder.compare_sources(rows, classes, accelerator.mixed_precision):
+            accelerator.print(f"warning: {remark}")
     # From here on each process has random numbers of its own (drop path).
     set_seed(config.seed, device_specific=True)
     world, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
@@ -74,10 +83,11 @@ def fit(
         objective=prepared,
         optimizer=optimizer,
         batches=batches,
-        unreadable=UnreadableVideos(num_sources, config.data.max_unreadable, accelerator.print),
+        unreadable=UnreadableVideos([row[0] for row in rows], config.data.max_unreadable, accelerator.print),
         folder=folder,
         optim=optim,
         train=config.train,
+        remedy=calmer_settings(config),
     ).fit()
     wrapped: nn.Module = prepared
     return wrapped

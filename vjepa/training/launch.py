@@ -62,7 +62,8 @@ def _accumulation(batch_size: int, world: int, most: int | None, together: int, 
     """Micro-batches of one step on one process: the fewest that respect `train.micro_batch`."""
     if batch_size % (world * together):
         raise ValueError(
-            f"optim.batch_size {batch_size} cannot be shared by {world} processes: give a multiple of {world * together}"
+            f"optim.batch_size {batch_size} cannot be shared by {world} processes: start as many as divide it, or give a "
+            f"multiple of {world * together}"
         )
     share = batch_size // world
     parts = 1 if most is None else math.ceil(share / most)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -22,7 +21,7 @@ from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import describe_run
 from vjepa.training.probe import probe_encoders
-from vjepa.training.run_folder import RunFolder, figures_of
+from vjepa.training.run_folder import RunFolder, claim, figures_of
 from vjepa.weights import save_pretrained
 
 BuildObjective = Callable[[Config], nn.Module]
@@ -49,14 +48,13 @@ def pretrain(config: Config, build_objective: BuildObjective | None = None) -> d
 
 def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, Any]:
     """One stage, with a folder of its own."""
-    started = time.perf_counter()
+    folder = RunFolder(config.output_dir)
     accelerator = _start(config)
     say = accelerator.print
-    folder = RunFolder(config.output_dir)
-    if accelerator.is_main_process:
-        folder.claim(config)
-        if config.data.synthetic is not None:
-            build.render_synthetic(config.data.synthetic, config.data.workers, say)
+    if claim(folder, config, accelerator):
+        return folder.read_summary()
+    if accelerator.is_main_process and config.data.synthetic is not None:
+        build.render_synthetic(config.data.synthetic, config.data.workers, say)
     accelerator.wait_for_everyone()
 
     sources = build.training_sources(config)
@@ -67,10 +65,10 @@ def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, An
     say(describe_run(config, outline, sources.num_rows, accelerator))
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
-        partial(build.build_batches, config, sources), optim=config.optim, num_sources=sources.num_rows,
+        partial(build.build_batches, config, sources), optim=config.optim, rows=sources.rows,
     )  # fmt: skip
     own = build_objective is not None
-    return _finish(config, accelerator, _model(config, accelerator, prepared, own), folder, started)
+    return _finish(config, accelerator, _model(config, accelerator, prepared, own), folder)
 
 
 def _start(config: Config) -> Accelerator:
@@ -118,7 +116,6 @@ def _finish(
     accelerator: Accelerator,
     model: tuple[dict[str, Tensor], dict[str, Any]],
     folder: RunFolder,
-    started: float,
 ) -> dict[str, Any]:
     """Model, probes, summary and picture."""
     summary: dict[str, Any] = {}
@@ -132,7 +129,7 @@ def _finish(
             "clips_per_second": _median([record["clips_per_second"] for record in records]),
             "alarms": [record["alarm"] for record in records if "alarm" in record],
             "probe": probe_encoders(config, folder.model, accelerator.device),
-            "seconds": round(time.perf_counter() - started, 1),
+            "seconds": folder.seconds(),
         }
         folder.write_summary(summary)
         draw_report(records, summary, folder.picture)

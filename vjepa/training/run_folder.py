@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from vjepa.config import (
     Config,
@@ -16,11 +22,14 @@ from vjepa.config import (
     read_tree,
     write_config,
 )
+from vjepa.training.checkpoint import has_checkpoints
+from vjepa.training.going_on import Change, Changed, changes
 
 AnyConfig = Config | FinetuneConfig | WorldConfig
+Row = tuple[Any, ...]
+"""What a run learns from one row of a list: the path of the file, and whatever else of the row counts."""
 
-# What may differ when a run goes on: it does not change what is learnt.
-_FREE = ("train.", "data.workers", "data.cache_dir", "output_dir")
+_ELSEWHERE = "give another --output_dir"
 
 
 class RunFolder:
@@ -29,53 +38,132 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config = self.path / "config.yaml"
+        self.learnt_from = self.path / "learnt_from.json"
+        self.elapsed = self.path / "elapsed.json"
         self.metrics = self.path / "metrics.jsonl"
         self.summary = self.path / "summary.json"
         self.picture = self.path / "report.png"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
+        self._started = time.perf_counter()
+        self._seconds_before = float(_read_json(self.elapsed).get("seconds", 0.0))
 
-    def claim(self, config: AnyConfig) -> None:
-        """Store the resolved configuration; ValueError where the folder holds a run of another one."""
+    @property
+    def trained(self) -> bool:
+        """Whether there is a checkpoint or a model: what a start with other settings must not mix with."""
+        return has_checkpoints(self.checkpoints) or self.model.exists()
+
+    def claim(self, config: AnyConfig, say: Callable[[str], None]) -> bool:
+        """Store the resolved configuration; whether the run is finished already, with nothing left to do.
+
+        Where nothing was trained yet, any configuration is taken. Settings that differ from those of a run that was trained
+        are judged by the table of `vjepa.training.going_on`.
+
+        Raises:
+            ValueError: the folder holds another run, or a run whose checkpoints are gone.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        if self.config.exists():
-            before = _flat(config_tree(self._read(type(config))))
-            now = _flat(config_tree(config))
-            changes = [
-                f"{key}: {before.get(key)} there, {now.get(key)} here"
-                for key in sorted(before.keys() | now.keys())
-                if before.get(key) != now.get(key) and not key.startswith(_FREE)
-            ]
-            if changes:
-                raise ValueError(
-                    f"{self.path} holds a run with another configuration ({'; '.join(changes)}): "
-                    "give another --output_dir, or the settings it was started with"
-                )
+        differing = self._differing(config) if self.trained else []
+        self._say(differing, say)
+        new_figures = [change.key for change in differing if change.kind is not Change.FREE]
+        finished = self.model.exists() and self.summary.exists() and not new_figures
+        if self.model.exists() and not finished and not has_checkpoints(self.checkpoints):
+            raise ValueError(
+                f"{self.path} holds a model and no checkpoint to go on from: {_ELSEWHERE}, or move {self.model} away to start "
+                "from the first step"
+            )
+        if new_figures:
+            self.summary.unlink(missing_ok=True)
         partial = self.config.with_suffix(".partial")
         write_config(config, partial)
         os.replace(partial, self.config)
+        return finished
+
+    def _differing(self, config: AnyConfig) -> list[Changed]:
+        """The settings that are others than those of the run, all of which may be; ValueError else."""
+        if not self.config.exists():
+            raise ValueError(
+                f"{self.path} holds a run without its config.yaml: {_ELSEWHERE}, or bring it back"
+            )
+        found = changes(config_tree(self._read(type(config))), config_tree(config))
+        refused = [change for change in found if change.kind is Change.ANOTHER_RUN]
+        if refused:
+            listed = "; ".join(f"{key}: {before} there, {now} here" for key, before, now in refused)
+            raise ValueError(
+                f"{self.path} holds a run with another configuration ({listed}): {_ELSEWHERE}, or these settings as they were"
+            )
+        return found
+
+    def _say(self, differing: Sequence[Changed], say: Callable[[str], None]) -> None:
+        said = [f"{key} {before} -> {now}" for key, before, now in differing if _is_said(key, before, now)]
+        if said:
+            say(f"{self.path} goes on with other settings: {', '.join(said)}")
 
     def _read(self, kind: type[AnyConfig]) -> AnyConfig:
         try:
             return read_tree(["--config", str(self.config)], kind)
         except ConfigError as error:
+            raise ValueError(f"{self.path} holds a run of another kind: {_ELSEWHERE}\n{error}") from error
+
+    def compare_sources(
+        self, rows: Sequence[Row], classes: Sequence[str] | None = None, precision: str | None = None
+    ) -> Iterator[str]:
+        """Remember what is learnt from; gives what is to be said where a trained run learnt from something else.
+
+        Args:
+            rows: of the lists of training videos, in their order.
+            classes: in the order of their numbers, of a run that learns any.
+            precision: in which the networks compute.
+
+        Raises:
+            ValueError: the classes are others, so that the outputs of the trained head would change their meaning.
+        """
+        now: dict[str, Any] = {
+            "rows": len(rows),
+            "digest": _digest(rows),
+            "classes": classes and list(classes),
+            "precision": precision,
+        }
+        before = _read_json(self.learnt_from) if self.trained else {}
+        if before.get("classes", now["classes"]) != now["classes"]:
             raise ValueError(
-                f"{self.path} holds a run of another kind: give another --output_dir\n{error}"
-            ) from error
+                f"{self.path} holds a run that learnt {_shown(before['classes'])}, and data.train has {_shown(now['classes'])}: "
+                f"{_ELSEWHERE}, or a list with the same classes"
+            )
+        _write_json(self.learnt_from, now)
+        if before.get("digest", now["digest"]) != now["digest"]:
+            yield (
+                f"the list of training videos is another one ({before['rows']} rows before, {len(rows)} now): the order of "
+                "samples is another one from here on"
+            )
+        if before.get("precision", precision) != precision:
+            yield f"the precision of the run was {before['precision']} and is {precision} from here on"
+
+    def seconds(self) -> float:
+        """How long the run took so far, in all its processes one after the other."""
+        return round(self._seconds_before + time.perf_counter() - self._started, 1)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
         with self.metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
+        _write_json(self.elapsed, {"seconds": self.seconds()})
 
-    def forget_after(self, step: int) -> None:
-        """Drop metrics of steps that will be taken again, and a last line that a kill cut short."""
+    def forget_after(self, step: int, say: Callable[[str], None] = print) -> None:
+        """Drop metrics of steps that will be taken again, and what a kill or a damaged disk left of a line."""
         if not self.metrics.exists():
             return
-        lines = self.metrics.read_text().splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        lines = self.metrics.read_bytes().splitlines(keepends=True)
+        kept, damaged = [], 0
+        for line in lines:
+            record = _record(line)
+            damaged += record is None
+            if record is not None and record["step"] <= step:
+                kept.append(line)
+        if damaged:
+            say(f"{self.metrics}: {damaged} damaged line{'s' if damaged > 1 else ''} cut")
         partial = self.metrics.with_suffix(".partial")
-        partial.write_text("".join(kept))
+        partial.write_bytes(b"".join(kept))
         os.replace(partial, self.metrics)
 
     def read_metrics(self) -> list[dict[str, Any]]:
@@ -84,7 +172,20 @@ class RunFolder:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write the final figures."""
-        self.summary.write_text(json.dumps(summary, indent=2) + "\n")
+        _write_json(self.summary, summary)
+
+    def read_summary(self) -> dict[str, Any]:
+        """The final figures of a finished run."""
+        return _read_json(self.summary)
+
+
+def claim(folder: RunFolder, config: AnyConfig, accelerator: Accelerator) -> bool:
+    """`RunFolder.claim` for all processes, each of which must call this."""
+    answer = [folder.claim(config, accelerator.print) if accelerator.is_main_process else None]
+    finished = bool(broadcast_object_list(answer)[0])
+    if finished:
+        accelerator.print(f"{folder.path} is finished: its figures are in {folder.summary}")
+    return finished
 
 
 def figures_of(record: dict[str, Any]) -> dict[str, Any]:
@@ -92,11 +193,43 @@ def figures_of(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in ("step", "kind")}
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+def _is_said(key: str, before: Any, now: Any) -> bool:
+    return Changed(key, before, now).kind is Change.SAID
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A line of metrics.jsonl, or None of one that is not whole."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    whole = line.endswith(b"\n") and isinstance(record, dict) and isinstance(record.get("step"), int)
+    return record if whole else None
+
+
+def _digest(rows: Sequence[Row]) -> str:
+    """Of rows in their order; files count by their place below the folder that all share, so that it may be moved."""
+    paths = [str(row[0]) for row in rows]
+    top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
+    named = [[os.path.relpath(path, top), *row[1:]] for path, row in zip(paths, rows, strict=True)]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:32]
+
+
+def _shown(classes: Any) -> str:
+    names = list(classes or ())
+    return f"{len(names)} classes ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A small file that the run can do without; empty where it is missing or damaged."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)

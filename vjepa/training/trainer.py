@@ -68,6 +68,7 @@ class Trainer:
         objective: prepared by it, as is `optimizer`.
         batches: called with the number of steps taken, gives this process's micro-batches from there on.
         unreadable: policy on videos that cannot be read.
+        remedy: which settings to change where the loss is not finite.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Trainer:
         folder: RunFolder,
         optim: OptimConfig,
         train: TrainConfig,
+        remedy: str,
     ) -> None:
         self.accelerator = accelerator
         self.objective = objective
@@ -90,6 +92,7 @@ class Trainer:
         self.folder = folder
         self.optim = optim
         self.train = train
+        self.remedy = remedy
         self.schedules = Schedules(optim)
         self.checkpoints = Checkpoints(folder.checkpoints, train.keep_checkpoints)
         self.alarms: dict[Kind, CollapseAlarm] = {}
@@ -211,8 +214,8 @@ class Trainer:
             kept = self.checkpoints.steps()
             raise NonFiniteError(
                 f"step {report.step}: {' and '.join(broken)}. The batch's files: {files}. "
-                f"The last good checkpoint is of step {kept[-1] if kept else 0}. Look at those files, lower "
-                "optim.lr, lengthen optim.warmup_steps or lower optim.clip_grad, then run again"
+                f"The last good checkpoint is of step {kept[-1] if kept else 0}. Look at those files, "
+                f"{self.remedy}, then run again"
             )
         return figures["stop"] > 0
 
@@ -265,9 +268,14 @@ class Trainer:
         if state is not None:
             self.step = state["step"]
             self.alarms = {kind: CollapseAlarm(**alarm) for kind, alarm in state["alarms"].items()}
-            self.unreadable.causes = state["unreadable"]
+            self.unreadable.restore(state["unreadable"])
+        if self.step > self.optim.steps:
+            raise ValueError(
+                f"{self.folder.path} is at step {self.step} already, and the settings ask for {self.optim.steps} steps: raise "
+                "optim.steps (optim.epochs of a fine-tuning)"
+            )
         if self.accelerator.is_main_process:
-            self.folder.forget_after(self.step)
+            self.folder.forget_after(self.step, self.accelerator.print)
 
 
 def _curves(record: dict[str, Any]) -> dict[str, Any]:

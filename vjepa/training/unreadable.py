@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from accelerate.utils import gather_object
 
@@ -17,13 +17,14 @@ class UnreadableVideos:
     """The policy of one run, the same on every process.
 
     Args:
-        num_videos: in the manifest.
+        paths: file of each row of the training lists.
         max_share: of them that may be unreadable.
         say: prints a line.
     """
 
-    def __init__(self, num_videos: int, max_share: float, say: Callable[[str], None]) -> None:
-        self.num_videos = num_videos
+    def __init__(self, paths: Sequence[str], max_share: float, say: Callable[[str], None]) -> None:
+        self.num_videos = len(paths)
+        self.paths = frozenset(paths)
         self.max_share = max_share
         self.say = say
         self.causes: dict[str, str] = {}
@@ -32,6 +33,10 @@ class UnreadableVideos:
     def note(self, failures: Sequence[tuple[str, str]]) -> None:
         """Take failures of this process's batch."""
         self._new.extend(failures)
+
+    def restore(self, causes: Mapping[str, str]) -> None:
+        """Take what was found before the run was interrupted; what is no longer in the lists does not count."""
+        self.causes = {path: cause for path, cause in causes.items() if path in self.paths}
 
     def agree(self) -> int:
         """Share what is new with all processes (each must call this); the number of videos so far.
@@ -47,8 +52,8 @@ class UnreadableVideos:
         if len(self.causes) > self.max_share * self.num_videos:
             raise UnreadableVideosError(
                 f"{len(self.causes)} of {self.num_videos} videos cannot be read, more than "
-                f"{self.max_share:.1%} (data.max_unreadable). Write a manifest without them with "
-                "`python tools/validate_videos.py MANIFEST --output CLEAN.csv`, or raise the limit. They are:\n  "
+                f"{self.max_share:.1%} (data.max_unreadable). Give lists without them to go on (`python "
+                "tools/validate_videos.py LIST --output CLEAN.csv` writes one), or raise that limit. They are:\n  "
                 + "\n  ".join(f"{path}: {cause}" for path, cause in self.causes.items())
             )
         return len(self.causes)

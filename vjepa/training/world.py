@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -22,26 +21,26 @@ from vjepa.objectives.action_jepa import ActionJEPA
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
-from vjepa.training.run_folder import RunFolder, figures_of
+from vjepa.training.run_folder import RunFolder, claim, figures_of
 from vjepa.weights import save_pretrained
 
 
 def train_world(config: WorldConfig) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
-    started = time.perf_counter()
+    folder = RunFolder(config.output_dir)
     accelerator = start(
         config.train,
         config.output_dir,
         config.optim.batch_size,
         whole=f"objective.stabilizer {config.objective.stabilizer}" if config.measures_batch else None,
     )
-    folder = RunFolder(config.output_dir)
-    if accelerator.is_main_process:
-        folder.claim(config)
-        if config.data.collect is not None:
-            from vjepa.build.collecting import collect_episodes  # not without gymnasium
+    if claim(folder, config, accelerator):
+        leave_processes()
+        return folder.read_summary()
+    if accelerator.is_main_process and config.data.collect is not None:
+        from vjepa.build.collecting import collect_episodes  # not without gymnasium
 
-            collect_episodes(config.data.collect, config.data.frame_size[0], accelerator.print)
+        collect_episodes(config.data.collect, config.data.frame_size[0], accelerator.print)
     accelerator.wait_for_everyone()
     parts = build.read_parts(config, accelerator.print)
     arguments = build.model_arguments(config, parts.train)
@@ -59,7 +58,7 @@ def train_world(config: WorldConfig) -> dict[str, Any]:
             report = measure_imagination(model, parts.test, config.data.window, transform, seed=config.seed)
             shown = TrajectoryDataset(parts.test, config.data.window, transform)
             draw_imagination(model, shown, folder.path / "imagination.png", config.seed)
-        summary = _summary(config, report, folder, time.perf_counter() - started)
+        summary = _summary(config, report, folder)
     finish(accelerator)
     leave_processes()
     return summary
@@ -96,7 +95,7 @@ def _train(
     accelerator.print(_outline(config, objective, accelerator))
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
-        partial(build.trajectory_batches, config, episodes), optim=config.optim, num_sources=len(episodes),
+        partial(build.trajectory_batches, config, episodes), optim=config.optim, rows=[(episode.frames.path, len(episode)) for episode in episodes],
     )  # fmt: skip
     trained: ActionJEPA = accelerator.unwrap_model(prepared)
     return trained
@@ -116,9 +115,7 @@ def _outline(config: WorldConfig, objective: ActionJEPA, accelerator: Accelerato
     )
 
 
-def _summary(
-    config: WorldConfig, report: ImaginationReport | None, folder: RunFolder, seconds: float
-) -> dict[str, Any]:
+def _summary(config: WorldConfig, report: ImaginationReport | None, folder: RunFolder) -> dict[str, Any]:
     """Final figures, written and printed."""
     records = folder.read_metrics()
     summary: dict[str, Any] = {
@@ -129,6 +126,6 @@ def _summary(
     if report is not None:
         summary["imagination"] = report.as_dict()
         print(report.table())
-    summary["seconds"] = round(seconds, 1)
+    summary["seconds"] = folder.seconds()
     folder.write_summary(summary)
     return summary
