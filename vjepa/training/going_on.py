@@ -70,7 +70,7 @@ def change_of(key: str) -> Change:
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Changed]:
     """The settings that differ between two configurations, as `vjepa.config.config_tree` gives them."""
-    old, new = _flat(before), _flat(now)
+    old, new = flat_settings(before), flat_settings(now)
     pairs = ((key, old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys()))
     return [Changed(key, first, second) for key, first, second in pairs if first != second]
 
@@ -87,11 +87,12 @@ def _length(value: Any) -> int | None:
     return len(value) if isinstance(value, list) else None
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flat_settings(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat

@@ -23,7 +23,7 @@ from vjepa.config import (
     write_config,
 )
 from vjepa.training.checkpoint import has_checkpoints
-from vjepa.training.going_on import Change, Changed, changes
+from vjepa.training.going_on import Change, Changed, change_of, changes, flat_settings
 
 AnyConfig = Config | FinetuneConfig | WorldConfig
 Row = tuple[Any, ...]
@@ -42,9 +42,11 @@ class RunFolder:
         self.elapsed = self.path / "elapsed.json"
         self.metrics = self.path / "metrics.jsonl"
         self.summary = self.path / "summary.json"
+        self.finished = self.path / "finished.json"
         self.picture = self.path / "report.png"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
+        self._settings = ""
         self._started = time.perf_counter()
         self._seconds_before = float(_read_json(self.elapsed).get("seconds", 0.0))
 
@@ -63,17 +65,15 @@ class RunFolder:
             ValueError: the folder holds another run, or a run whose checkpoints are gone.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        differing = self._differing(config) if self.trained else []
-        self._say(differing, say)
-        new_figures = [change.key for change in differing if change.kind is not Change.FREE]
-        finished = self.model.exists() and self.summary.exists() and not new_figures
+        self._say(self._differing(config) if self.trained else [], say)
+        self._settings = _digest_of_settings(config)
+        settings = _read_json(self.finished).get("settings")
+        finished = self.model.exists() and bool(self.read_summary()) and settings == self._settings
         if self.model.exists() and not finished and not has_checkpoints(self.checkpoints):
             raise ValueError(
                 f"{self.path} holds a model and no checkpoint to go on from: {_ELSEWHERE}, or move {self.model} away to start "
                 "from the first step"
             )
-        if new_figures:
-            self.summary.unlink(missing_ok=True)
         partial = self.config.with_suffix(".partial")
         write_config(config, partial)
         os.replace(partial, self.config)
@@ -171,8 +171,9 @@ class RunFolder:
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Write the final figures."""
+        """Write the final figures, and then that the run is finished with the settings that it was claimed for."""
         _write_json(self.summary, summary)
+        _write_json(self.finished, {"settings": self._settings})
 
     def read_summary(self) -> dict[str, Any]:
         """The final figures of a finished run."""
@@ -195,6 +196,16 @@ def figures_of(record: dict[str, Any]) -> dict[str, Any]:
 
 def _is_said(key: str, before: Any, now: Any) -> bool:
     return Changed(key, before, now).kind is Change.SAID
+
+
+def _digest_of_settings(config: AnyConfig) -> str:
+    """Of all settings that the figures of a finished run depend on."""
+    settings = {
+        key: value
+        for key, value in flat_settings(config_tree(config)).items()
+        if change_of(key) is not Change.FREE
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
