@@ -46,6 +46,7 @@ from vjepa.models.encoder import VideoEncoder
 from vjepa.tokens import Tubelet
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import example_batch
+from vjepa.training.stop import command
 
 DESIGN = (
     "--encoder.size=small", "--predictor.width=192", "--predictor.depth=6", "--predictor.heads=6",
@@ -264,6 +265,7 @@ def benchmark(parts: Sequence[str], setting: Setting, repeats: int) -> list[Row]
     return measure([partial(PARTS[part], setting) for part in parts], precisions, setting.device, repeats)
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status."""
     options, changes = _options(arguments)

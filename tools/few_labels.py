@@ -20,8 +20,10 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 from vjepa.comparison.few_labels import SHARES, few_labels, read_arm
 from vjepa.config import FinetuneConfig, read_tree
 from vjepa.evaluation.label_curve import label_curve_table
+from vjepa.training.stop import command
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     options, others = _parser().parse_known_args(arguments)

@@ -6,8 +6,8 @@
 Where data.test is not given, a fifth of the training videos is held back and tested (data.test_share). Prints the accuracy at the
 end and writes a run's folder: metrics.jsonl, summary.json, scores.csv (class probabilities of every test video), confusion.png,
 classes.md, and model/, which `vjepa.VideoClassifier.from_pretrained` and tools/classify.py take. The same command again
-goes on where the run was. Exit status: 0 finished, 75 stopped on request with a checkpoint saved, 2 arguments that
-cannot be used, 1 any other error.
+goes on where the run was. Exit status: 0 finished, 75 stopped on request with a checkpoint saved, 130 interrupted by a
+second Ctrl-C, 2 arguments that cannot be used or a folder that another run uses, 1 any other error.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 from vjepa.config import ConfigError, FinetuneConfig, read_tree
 from vjepa.training.finetune import finetune
-from vjepa.training.stop import EXIT_STOPPED, Stopped
+from vjepa.training.stop import command
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     try:
@@ -30,9 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        return EXIT_STOPPED
     return 0
 
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import NamedTuple, get_args
 
 from vjepa.data.clips import ClipSampling, EmptyRangeError, spread_clips
@@ -22,6 +20,8 @@ from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.open import ReaderName, open_video
 from vjepa.foreign_text import one_line
+from vjepa.training.stop import command
+from vjepa.workers import pool
 
 END_SLACK = 1.0  # seconds by which a range may end after the last frame without a remark
 
@@ -63,11 +63,11 @@ def findings(videos: Sequence[Video], reader: str, workers: int) -> Iterator[Fin
     if not workers:
         yield from (check(video, reader) for video in videos)
         return
-    # Spawned, not forked: a child must not inherit decoders' threads half alive.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(check, reader=reader), videos, chunksize=8)
+    with pool(workers) as executor:
+        yield from executor.map(partial(check, reader=reader), videos, chunksize=8)
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the check; the exit status."""
     options = _options(arguments)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader
 
 from vjepa.batch import LabelledBatch
 from vjepa.build.loading import step_loader
@@ -28,6 +27,7 @@ from vjepa.models.encoder import VideoEncoder
 from vjepa.models.head_grid import HeadGrid
 from vjepa.models.lora import add_lora
 from vjepa.weights import from_pretrained, read_model_config
+from vjepa.workers import Loader
 
 
 class LabelledParts(NamedTuple):
@@ -246,7 +246,7 @@ def labelled_batches(
     first_step: int,
     last_step: int,
     **loader: Any,
-) -> DataLoader[LabelledBatch]:
+) -> Loader[LabelledBatch]:
     """This process's micro-batches from `first_step` to `last_step`, the rows of a dataset in an order of their own every epoch."""
     sampler = StepBatches(
         SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,

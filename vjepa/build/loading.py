@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-import torch
-from torch.utils.data import DataLoader
-
 from vjepa.data.sampling import StepBatches
+from vjepa.workers import Loader
 
 
 def step_loader(
     dataset: Any, collate: Callable[[Any], Any], sampler: StepBatches, workers: int, **loader: Any
-) -> DataLoader[Any]:
+) -> Loader[Any]:
     """Micro-batches of samples that are asked for by `SampleKey`.
 
     Args:
@@ -22,11 +20,4 @@ def step_loader(
         workers: processes that make batches; the result does not depend on it.
         loader: further arguments of torch's DataLoader.
     """
-    return DataLoader(
-        dataset,
-        batch_sampler=cast(Any, sampler),
-        collate_fn=collate,
-        num_workers=workers,
-        generator=torch.Generator(),  # its own: the run's random state must not depend on workers
-        **loader,
-    )
+    return Loader(dataset, workers=workers, batch_sampler=cast(Any, sampler), collate_fn=collate, **loader)

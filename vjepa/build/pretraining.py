@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
-from torch.utils.data import DataLoader
 
 from vjepa.batch import Batch
 from vjepa.build.loading import step_loader
@@ -37,6 +36,7 @@ from vjepa.objectives.pixels import PixelReconstruction
 from vjepa.objectives.regularizers import SIGReg, VICReg
 from vjepa.schedules import anneal
 from vjepa.weights import from_pretrained, read_model_config
+from vjepa.workers import Loader
 
 
 def model_arguments(config: Config) -> dict[str, Any]:
@@ -334,7 +334,7 @@ def build_batches(
     world: int = 1,
     first_step: int = 0,
     **loader: Any,
-) -> DataLoader[Batch]:
+) -> Loader[Batch]:
     """This process's micro-batches from `first_step` to the last step.
 
     Args:

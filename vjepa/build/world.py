@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
-from torch.utils.data import DataLoader
 
 from vjepa.batch import TrajectoryBatch
 from vjepa.build.loading import step_loader
@@ -27,6 +26,7 @@ from vjepa.models.sizes import SIZES
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
 from vjepa.objectives.regularizers import Regularizer, SIGReg, VICReg
 from vjepa.weights import from_pretrained, load_action_model, read_model_config
+from vjepa.workers import Loader
 
 
 class Episodes(NamedTuple):
@@ -195,7 +195,7 @@ def trajectory_batches(
     world: int,
     first_step: int,
     **loader: Any,
-) -> DataLoader[TrajectoryBatch]:
+) -> Loader[TrajectoryBatch]:
     """This process's micro-batches from `first_step` to the last step, windows in an order of their own every epoch."""
     dataset = TrajectoryDataset(episodes, config.data.window, frame_transform(config))
     sampler = StepBatches(

@@ -1,26 +1,43 @@
-"""Several tasks at a time, each in a fresh process with its share of the cores."""
+"""Several runs at a time, each in a fresh process with its share of the cores."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TypeVar
+
+from vjepa.training.stop import Stopped, answering_signals
+from vjepa.workers import pool
 
 Task = TypeVar("Task")
 
+_PATROL = 0.5  # seconds between two looks whether to stop
+
 
 def finishing(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) -> Iterator[Task]:
-    """Tasks as they finish, `jobs` at a time; the first that fails stops the rest."""
+    """Tasks as they finish, `jobs` at a time.
+
+    The first that fails, and a signal, stop the rest: runs end after the step that they are at, and save.
+    """
     threads = str(max((os.cpu_count() or 1) // jobs, 1))
     os.environ["OMP_NUM_THREADS"] = threads  # read by torch in the processes that are started
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        running = {pool.submit(work, task): task for task in tasks}
-        try:
-            for future in as_completed(running):
+    with (
+        answering_signals() as request,
+        request.finishing("step of every run"),
+        pool(jobs, obedient=True, tasks_each=1) as executor,
+    ):
+        running = {executor.submit(_run, work, task): task for task in tasks}
+        left = set(running)
+        while left:
+            done, left = wait(left, _PATROL, FIRST_COMPLETED)
+            if request.requested:
+                raise Stopped
+            for future in done:
                 future.result()
                 yield running[future]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+
+
+def _run(work: Callable[[Task], None], task: Task) -> None:
+    with answering_signals():
+        work(task)

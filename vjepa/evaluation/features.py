@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from vjepa.data.dataset import ClipDataset, Sample
 from vjepa.data.manifest import Video, class_names
 from vjepa.data.sampling import SampleKey
+from vjepa.workers import Loader
 
 
 def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[str], int]:
@@ -99,12 +99,8 @@ def feature_batches(
     Arguments and errors as of `extract_features`.
     """
     batches = [list(keys[first : first + batch_size]) for first in range(0, len(keys), batch_size)]
-    loader: DataLoader[Sample] = DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=stack_samples,
-        generator=torch.Generator(),
+    loader: Loader[tuple[Tensor, Tensor]] = Loader(
+        dataset, workers=workers, batch_sampler=batches, collate_fn=stack_samples
     )
     for video_BRTCHW, label_B in loader:
         feature_X = encode(video_BRTCHW.flatten(0, 1).to(device)).float().cpu()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.sampling import SampleKey
@@ -15,6 +14,7 @@ from vjepa.evaluation.features import stack_samples
 from vjepa.inference.views import view_probabilities
 from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import TokenClassifier
+from vjepa.workers import Loader
 
 BATCH = 16  # videos
 
@@ -42,12 +42,8 @@ def score_rows(
     stack = torch.utils.data.default_collate if isinstance(dataset, FeatureShards) else stack_samples
     keys = [SampleKey(serial=row, index=row, step=0) for row in rows]
     batches = [keys[first : first + BATCH] for first in range(0, len(keys), BATCH)]
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        dataset,  # type: ignore[arg-type]
-        batch_sampler=batches,  # type: ignore[arg-type]
-        num_workers=workers,
-        collate_fn=stack,
-        generator=torch.Generator(),
+    loader: Loader[tuple[Tensor, Tensor]] = Loader(
+        dataset, workers=workers, batch_sampler=batches, collate_fn=stack
     )
     found = [
         view_probabilities(network, views.to(device), segments=segments, crops=crops).cpu()

@@ -22,11 +22,14 @@ from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import HeadGrid, TokenClassifier
 from vjepa.models.lora import merge_lora
 from vjepa.objectives.classification import Classification
+from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
+from vjepa.training.folder_lock import exclusive
 from vjepa.training.launch import start
 from vjepa.training.material import Material, prepare_material
 from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
 from vjepa.training.run_folder import RunFolder, claim, figures_of
+from vjepa.training.stop import answering_signals
 from vjepa.weights import save_pretrained
 
 
@@ -47,16 +50,23 @@ class Choice(NamedTuple):
 def finetune(config: FinetuneConfig) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
     folder = RunFolder(config.output_dir)
-    accelerator = start(
-        config.train,
-        config.output_dir,
-        config.optim.batch_size,
-        together=2 if config.augment.mixes else 1,
-        find_unused=bool(config.model.levels),  # blocks above the highest level have no part
-    )
+    with answering_signals():
+        accelerator = start(
+            config.train,
+            config.output_dir,
+            config.optim.batch_size,
+            together=2 if config.augment.mixes else 1,
+            find_unused=bool(config.model.levels),  # blocks above the highest level have no part
+        )
+        with exclusive(folder.path, accelerator):
+            summary = _run(config, accelerator, folder)
+        leave_processes()
+    return summary
+
+
+def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) -> dict[str, Any]:
     parts = build.labelled_parts(config)
     if claim(folder, config, accelerator):
-        leave_processes()
         return folder.read_summary()
     set_seed(config.seed)
     classifier = build.build_classifier(config, len(parts.classes))
@@ -67,13 +77,14 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
     choice = _choose(config, parts, network, material, accelerator)
     network.head = _chosen_head(network.head, choice.number)
     test = _report(config, parts, network, material, "test", accelerator)
-    summary: dict[str, Any] = {}
-    if accelerator.is_main_process:
+
+    def write() -> dict[str, Any]:
         _save_model(config, parts, classifier, network, folder)
-        summary = _summary(config, parts, choice, test, folder)
+        return _summary(config, parts, choice, test, folder)
+
+    summary = alone(accelerator, write)
     finish(accelerator)
-    leave_processes()
-    return summary
+    return summary or {}
 
 
 def _train(
@@ -186,6 +197,7 @@ def _scores(
         network.to(accelerator.device), dataset, mine, segments=config.data.segments,
         crops=config.evaluation.crops, workers=config.data.workers,
     )  # fmt: skip
+    wait_for_all(accelerator)
     gathered = dict(gather_object(list(zip(mine, found.unbind(dim=1), strict=True))))
     return torch.stack([gathered[row] for row in range(len(dataset))], dim=1)
 

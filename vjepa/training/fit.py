@@ -11,10 +11,10 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from vjepa.config import OptimConfig, TrainConfig
+from vjepa.training.alone import wait_for_all
 from vjepa.training.going_on import calmer_settings
 from vjepa.training.launch import start_trackers
 from vjepa.training.run_folder import Row, RunFolder
-from vjepa.training.stop import leave_signals_to_parent
 from vjepa.training.trainer import Trainer
 from vjepa.training.unreadable import UnreadableVideos
 
@@ -73,7 +73,7 @@ def fit(
         return load(
             first_step=first_step, micro_batch=optim.batch_size // world // pieces,
             rank=accelerator.process_index, world=world,
-            pin_memory=accelerator.device.type == "cuda", worker_init_fn=leave_signals_to_parent,
+            pin_memory=accelerator.device.type == "cuda",
         )  # fmt: skip
 
     prepared, optimizer = accelerator.prepare(objective, optimizer)
@@ -95,7 +95,7 @@ def fit(
 
 def finish(accelerator: Accelerator) -> None:
     """Wait for all processes, and let trackers end."""
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     for tracker in accelerator.trackers:
         tracker.finish()
 

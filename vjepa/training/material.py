@@ -17,6 +17,7 @@ from vjepa.config import FinetuneConfig
 from vjepa.data.dataset import ClipDataset
 from vjepa.evaluation.feature_cache import FeatureShards, encoder_identity, extract_shards
 from vjepa.models.classifier import Classifier
+from vjepa.training.alone import wait_for_all
 from vjepa.weights import read_model_config
 
 _PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -56,7 +57,7 @@ def prepare_material(
     encode = _Encode(config, classifier, accelerator)
     shards = {name: encode(dataset, 1) for name, dataset in views.items()}
     tokens = encode(train, max(config.features.views, 1))
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     return Material(tokens, TokenCollator(len(parts.classes), config.data.segments), {**shards})
 
 

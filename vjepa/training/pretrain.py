@@ -16,12 +16,15 @@ from vjepa import build
 from vjepa.config import Config
 from vjepa.evaluation.report import draw_report, summary_table
 from vjepa.objectives.jepa import JEPA
+from vjepa.training.alone import alone
 from vjepa.training.fit import finish, fit, leave_processes
+from vjepa.training.folder_lock import exclusive
 from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import describe_run
 from vjepa.training.probe import probe_encoders
 from vjepa.training.run_folder import RunFolder, claim, figures_of
+from vjepa.training.stop import answering_signals
 from vjepa.weights import save_pretrained
 
 BuildObjective = Callable[[Config], nn.Module]
@@ -39,10 +42,11 @@ def pretrain(config: Config, build_objective: BuildObjective | None = None) -> d
             configured one; it must have an ``encoder`` as `vjepa.build.model_arguments` describes it, which is what the
             model folder then holds and what is probed.
     """
-    if config.objective.trains_teacher and build_objective is None:
-        _run(build.teacher_config(config), None)
-    summary = _run(config, build_objective)
-    leave_processes()
+    with answering_signals():
+        if config.objective.trains_teacher and build_objective is None:
+            _run(build.teacher_config(config), None)
+        summary = _run(config, build_objective)
+        leave_processes()
     return summary
 
 
@@ -50,12 +54,18 @@ def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, An
     """One stage, with a folder of its own."""
     folder = RunFolder(config.output_dir)
     accelerator = _start(config)
+    with exclusive(folder.path, accelerator):
+        return _train(config, build_objective, accelerator, folder)
+
+
+def _train(
+    config: Config, build_objective: BuildObjective | None, accelerator: Accelerator, folder: RunFolder
+) -> dict[str, Any]:
     say = accelerator.print
     if claim(folder, config, accelerator):
         return folder.read_summary()
-    if accelerator.is_main_process and config.data.synthetic is not None:
-        build.render_synthetic(config.data.synthetic, config.data.workers, say)
-    accelerator.wait_for_everyone()
+    if config.data.synthetic is not None:
+        alone(accelerator, partial(build.render_synthetic, config.data.synthetic, config.data.workers, say))
 
     sources = build.training_sources(config)
     set_seed(config.seed)
@@ -117,9 +127,9 @@ def _finish(
     model: tuple[dict[str, Tensor], dict[str, Any]],
     folder: RunFolder,
 ) -> dict[str, Any]:
-    """Model, probes, summary and picture."""
-    summary: dict[str, Any] = {}
-    if accelerator.is_main_process:
+    """Model, probes, summary and picture, made by the main process."""
+
+    def write() -> dict[str, Any]:
         save_pretrained(folder.model, *model)
         records = folder.read_metrics()
         summary = {
@@ -134,8 +144,11 @@ def _finish(
         folder.write_summary(summary)
         draw_report(records, summary, folder.picture)
         print(summary_table(summary, folder.path))
+        return summary
+
+    summary = alone(accelerator, write)
     finish(accelerator)
-    return summary
+    return summary or {}
 
 
 def _final(records: list[dict[str, Any]], config: Config) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
@@ -34,25 +36,33 @@ class Progress:
     def advance(self) -> None:
         """One step was taken."""
         if self.bar is not None:
-            self.bar.update()
+            self._out(self.bar.update)
 
     def show(self, record: dict[str, Any]) -> None:
         """Show a logged record."""
         figures = "  ".join(text.format(record[key]) for key, text in _SHOWN.items() if key in record)
         if self.bar is not None:
-            self.bar.set_postfix_str(figures)
+            self._out(self.bar.set_postfix_str, figures)
         elif self.visible:
-            print(f"step {record['step']}/{self.total}  {figures}  {self._left(record['step'])}", flush=True)
+            line = f"step {record['step']}/{self.total}  {figures}  {self._left(record['step'])}"
+            self._out(partial(print, flush=True), line)
 
     def say(self, message: str) -> None:
         """Print a line without breaking the bar."""
         if self.visible:
-            tqdm.write(message)
+            self._out(tqdm.write, message)
 
     def close(self) -> None:
         """Leave the bar as it is."""
         if self.bar is not None:
-            self.bar.close()
+            self._out(self.bar.close)
+
+    def _out(self, show: Callable[..., object], *what: object) -> None:
+        """A terminal or a pipe that has gone does not end the run: nothing is shown any more."""
+        try:
+            show(*what)
+        except OSError:
+            self.visible, self.bar = False, None
 
     def _left(self, step: int) -> str:
         seconds = (time.monotonic() - self.started) / max(step - self.first, 1) * (self.total - step)

@@ -22,6 +22,7 @@ from vjepa.config import (
     read_tree,
     write_config,
 )
+from vjepa.training.alone import alone
 from vjepa.training.checkpoint import has_checkpoints
 from vjepa.training.going_on import Change, Changed, change_of, changes, flat_settings
 
@@ -182,8 +183,8 @@ class RunFolder:
 
 def claim(folder: RunFolder, config: AnyConfig, accelerator: Accelerator) -> bool:
     """`RunFolder.claim` for all processes, each of which must call this."""
-    answer = [folder.claim(config, accelerator.print) if accelerator.is_main_process else None]
-    finished = bool(broadcast_object_list(answer)[0])
+    answer = alone(accelerator, lambda: folder.claim(config, accelerator.print))
+    finished = bool(broadcast_object_list([answer])[0])
     if finished:
         accelerator.print(f"{folder.path} is finished: its figures are in {folder.summary}")
     return finished

@@ -2,21 +2,24 @@
 
 What a step reports (loss, gradient norm, a request to stop) is averaged over processes in one small tensor
 and read one step later, when the device has long finished it: no step waits for the host. All processes
-read the same numbers, so they agree on non-finite losses and on stopping without further talk. Statistics of
-the whole batch (`BatchFigure`, collapse measures) take more talk, and only steps that are logged have them.
+read the same numbers, so they agree on non-finite losses and on stopping without further talk. A process that was asked
+to stop reads the step's own figures at once: where all were asked, as they are by a launcher, that step is the last.
+Statistics of the whole batch (`BatchFigure`, collapse measures) take more talk, and only steps that are logged have them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vjepa.batch import Batch, Kind, LabelledBatch, TrajectoryBatch
@@ -28,12 +31,16 @@ from vjepa.training.checkpoint import Checkpoints
 from vjepa.training.optimizer import Schedules
 from vjepa.training.progress import Progress
 from vjepa.training.run_folder import RunFolder, figures_of
-from vjepa.training.stop import Stopped, StopRequest
+from vjepa.training.stop import Stopped, StopRequest, answering_signals
 from vjepa.training.unreadable import UnreadableVideos
 
 
 class NonFiniteError(RuntimeError):
     """The loss or the gradient of a step is not finite; checkpoints are from before it."""
+
+
+class SaveError(RuntimeError):
+    """A checkpoint cannot be written; those before it are as they were."""
 
 
 @dataclass
@@ -45,6 +52,7 @@ class StepReport:
         figures: of the whole batch, named by `names`.
         may_lack: names of those that may not exist, which is NaN: a ratio to nothing, for example.
         local_loss: of this process alone, to tell whose files were in the batch that failed.
+        asked: whether this process was asked to stop before the step ended.
         embeddings: ``*_BD`` outputs of this process, one row a clip.
         paths: files of this process's part of the batch.
         kind: what the step was on, `vjepa.batch.Kind`.
@@ -55,6 +63,7 @@ class StepReport:
     figures: Tensor
     may_lack: list[str]
     local_loss: Tensor
+    asked: bool
     embeddings: dict[str, Tensor]
     paths: list[str]
     kind: Kind
@@ -104,30 +113,48 @@ class Trainer:
         """Train to the last step, from the latest checkpoint if there is one.
 
         Raises:
-            Stopped: after SIGTERM or SIGINT, with a checkpoint saved.
+            Stopped: asked to, with a checkpoint saved.
+            SaveError: a checkpoint cannot be written.
             NonFiniteError, UnreadableVideosError: the run cannot go on as it is.
         """
-        self._resume()
-        progress = Progress(self.optim.steps, self.step, self.accelerator.is_main_process)
-        self.unreadable.say = progress.say
-        self._clock = time.perf_counter()
-        self.objective.train()
-        previous: StepReport | None = None
-        with StopRequest() as request:
+        with answering_signals() as request, request.finishing("step"):
+            progress = Progress(self.optim.steps, self._resume(), self.accelerator.is_main_process)
+            self.unreadable.say = progress.say
+            self._clock = time.perf_counter()
+            self.objective.train()
             batches = iter(self.batches(self.step))
-            while self.step < self.optim.steps:
-                report = self._train_step(batches, request)
-                progress.advance()
-                stopping = previous is not None and self._check(previous)
-                previous = report
-                if self._logs(report.kind):
-                    self._log(report, progress)
-                if stopping or self._due(self.train.checkpoint_every):
-                    self._check(report)
-                    self._save()
-                if stopping:
-                    raise Stopped(self.step)
-        progress.close()
+            try:
+                self._take_steps(batches, request, progress)
+            finally:
+                progress.close()
+                if isinstance(batches, Generator):
+                    batches.close()  # ends the loader's workers
+
+    def _take_steps(
+        self,
+        batches: Iterator[Batch | LabelledBatch | TrajectoryBatch],
+        request: StopRequest,
+        progress: Progress,
+    ) -> None:
+        previous: StepReport | None = None
+        while self.step < self.optim.steps:
+            report = self._train_step(batches, request)
+            progress.advance()
+            stopping = self._stops(previous, report)
+            previous = report
+            if self._logs(report.kind):
+                self._log(report, progress)
+            if stopping or self._due(self.train.checkpoint_every):
+                self._check(report)
+                self._save()
+            if stopping:
+                raise Stopped(self.step)
+
+    def _stops(self, previous: StepReport | None, report: StepReport) -> bool:
+        """Whether this step is the last: all processes were asked to stop before it ended, or one in the step before."""
+        if previous is not None and self._check(previous) > 0:
+            return True
+        return report.asked and self._check(report) == 1
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.optim.steps
@@ -179,7 +206,8 @@ class Trainer:
         }
         local_loss = scalars["loss"]
         scalars["grad_norm"] = _local(norm).float()
-        scalars["stop"] = torch.tensor(float(request.requested), device=local_loss.device)
+        asked = request.requested  # once: it may change while this is written
+        scalars["stop"] = torch.tensor(float(asked), device=local_loss.device)
         names, figures = list(scalars), self._over_processes(torch.stack(list(scalars.values())))
         whole: dict[str, Tensor] = {}
         embeddings: dict[str, Tensor] = {}
@@ -195,15 +223,15 @@ class Trainer:
                 for name, values in parts.items()
                 if name.endswith("_BD")
             }
-        return StepReport(self.step, names, figures, list(whole), local_loss, embeddings, paths, kind)
+        return StepReport(self.step, names, figures, list(whole), local_loss, asked, embeddings, paths, kind)
 
     def _over_processes(self, local: Tensor) -> Tensor:
         if self.accelerator.num_processes == 1:
             return local
         return cast(Tensor, self.accelerator.reduce(local, reduction="mean"))
 
-    def _check(self, report: StepReport) -> bool:
-        """Whether some process was asked to stop; NonFiniteError where a figure is not finite."""
+    def _check(self, report: StepReport) -> float:
+        """The share of processes that were asked to stop; NonFiniteError where a figure is not finite."""
         figures = dict(zip(report.names, report.figures.tolist(), strict=True))
         # With fp16 a gradient that overflows is normal: the scaler skips the step and tries a smaller scale.
         watched = ["loss"] if self.accelerator.mixed_precision == "fp16" else ["loss", "grad_norm"]
@@ -217,7 +245,7 @@ class Trainer:
                 f"The last good checkpoint is of step {kept[-1] if kept else 0}. Look at those files, "
                 f"{self.remedy}, then run again"
             )
-        return figures["stop"] > 0
+        return figures["stop"]
 
     def _log(self, report: StepReport, progress: Progress) -> None:
         self._check(report)
@@ -261,12 +289,27 @@ class Trainer:
             "alarms": {kind: dataclasses.asdict(alarm) for kind, alarm in self.alarms.items()},
             "unreadable": self.unreadable.causes,
         }
-        self.checkpoints.save(self.accelerator, self.step, state)
+        try:
+            self.checkpoints.save(self.accelerator, self.step, state)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch's and safetensors' are no OSErrors
+            raise SaveError(self._unsaved(error)) from error
 
-    def _resume(self) -> None:
+    def _unsaved(self, error: Exception) -> str:
+        folder, kept = self.checkpoints.folder, self.checkpoints.steps()
+        space = shutil.disk_usage(folder.parent).free / 1e6
+        return (
+            f"the checkpoint of step {self.step} cannot be written to {folder}, whose disk has {space:.0f} MB left "
+            f"({str(error).splitlines()[0]}). Make room, then run the same command again: it goes on after step "
+            f"{kept[-1] if kept else 0}"
+        )
+
+    def _resume(self) -> int:
+        """Go back to the latest checkpoint, and say so; the steps that were taken."""
         state = self.checkpoints.load_latest(self.accelerator)
         if state is not None:
             self.step = state["step"]
+            left = "" if self.step < self.optim.steps else ", which was the last"
+            self.accelerator.print(f"goes on after step {self.step} of {self.optim.steps}{left}")
             self.alarms = {kind: CollapseAlarm(**alarm) for kind, alarm in state["alarms"].items()}
             self.unreadable.restore(state["unreadable"])
         if self.step > self.optim.steps:
@@ -276,6 +319,7 @@ class Trainer:
             )
         if self.accelerator.is_main_process:
             self.folder.forget_after(self.step, self.accelerator.print)
+        return self.step
 
 
 def _curves(record: dict[str, Any]) -> dict[str, Any]:

@@ -18,38 +18,48 @@ from vjepa.evaluation.imagination import ImaginationReport, measure_imagination
 from vjepa.evaluation.imagination_picture import draw_imagination
 from vjepa.models.action_model import ActionModel
 from vjepa.objectives.action_jepa import ActionJEPA
+from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
+from vjepa.training.folder_lock import exclusive
 from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.run_folder import RunFolder, claim, figures_of
+from vjepa.training.stop import answering_signals
 from vjepa.weights import save_pretrained
 
 
 def train_world(config: WorldConfig) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
     folder = RunFolder(config.output_dir)
-    accelerator = start(
-        config.train,
-        config.output_dir,
-        config.optim.batch_size,
-        whole=f"objective.stabilizer {config.objective.stabilizer}" if config.measures_batch else None,
-    )
-    if claim(folder, config, accelerator):
+    with answering_signals():
+        accelerator = start(
+            config.train,
+            config.output_dir,
+            config.optim.batch_size,
+            whole=f"objective.stabilizer {config.objective.stabilizer}" if config.measures_batch else None,
+        )
+        with exclusive(folder.path, accelerator):
+            summary = _run(config, accelerator, folder)
         leave_processes()
+    return summary
+
+
+def _run(config: WorldConfig, accelerator: Accelerator, folder: RunFolder) -> dict[str, Any]:
+    if claim(folder, config, accelerator):
         return folder.read_summary()
-    if accelerator.is_main_process and config.data.collect is not None:
+    if config.data.collect is not None:
         from vjepa.build.collecting import collect_episodes  # not without gymnasium
 
-        collect_episodes(config.data.collect, config.data.frame_size[0], accelerator.print)
-    accelerator.wait_for_everyone()
+        collect = partial(collect_episodes, config.data.collect, config.data.frame_size[0], accelerator.print)
+        alone(accelerator, collect)
     parts = build.read_parts(config, accelerator.print)
     arguments = build.model_arguments(config, parts.train)
     set_seed(config.seed)
     objective = build.build_objective(config, arguments)
     episodes = _encoded(config, objective.model, arguments, parts.train, accelerator)
     trained = _train(config, objective, episodes, accelerator, folder)
-    summary: dict[str, Any] = {}
-    if accelerator.is_main_process:
+
+    def write() -> dict[str, Any]:
         model = trained.model.eval()
         save_pretrained(folder.model, model.state_dict(), build.model_config(config, arguments))
         report = None
@@ -58,10 +68,11 @@ def train_world(config: WorldConfig) -> dict[str, Any]:
             report = measure_imagination(model, parts.test, config.data.window, transform, seed=config.seed)
             shown = TrajectoryDataset(parts.test, config.data.window, transform)
             draw_imagination(model, shown, folder.path / "imagination.png", config.seed)
-        summary = _summary(config, report, folder)
+        return _summary(config, report, folder)
+
+    summary = alone(accelerator, write)
     finish(accelerator)
-    leave_processes()
-    return summary
+    return summary or {}
 
 
 def _encoded(
@@ -80,7 +91,7 @@ def _encoded(
         config.data.features, model, identity, episodes, build.frame_transform(config),
         device=accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
     )  # fmt: skip
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     return encoded
 
 

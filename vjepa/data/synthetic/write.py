@@ -6,10 +6,8 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from vjepa.data.synthetic.render import render_video
 from vjepa.data.synthetic.settings import SHAPES, WorldSettings
+from vjepa.workers import pool
 
 RATE_FACTOR = "10"  # x264's constant rate factor: small artefacts, far below the texture
 KEYFRAME_DISTANCE = "8"  # frames: a seek decodes at most so many
@@ -49,8 +48,8 @@ def write_videos(
     if workers == 1 or len(missing) < 2:
         _drain(map(write, missing))
     else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            _drain(pool.map(write, missing, chunksize=max(1, min(32, len(missing) // workers))))
+        with pool(workers) as executor:
+            _drain(executor.map(write, missing, chunksize=max(1, min(32, len(missing) // workers))))
 
     manifest = folder / "manifest.csv"
     write_whole(manifest, lambda path: _write_manifest(path, folder, settings, num_videos))

@@ -1,0 +1,176 @@
+"""One run at a time in a folder: two would write each other's checkpoints and metrics.
+
+The lock belongs to an open file, and the operating system releases it when the process ends, however that happens: what a
+killed run leaves behind holds nobody up. Network file systems pass it on to their server (NFS from version 4 on, Lustre
+mounted with `flock`). Where a file system has no locks, the file says who holds the folder, and it is believed
+as long as that process lives; of another machine's process nobody can tell, and the message says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from vjepa.config import ConfigError
+from vjepa.training.alone import alone
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
+NAME = "run.lock"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+
+
+class FolderInUseError(ConfigError):
+    """Another run holds the folder."""
+
+
+@contextmanager
+def exclusive(folder: str | Path, accelerator: Accelerator) -> Iterator[None]:
+    """Hold the folder of a run inside the block; the main process does, for all of them.
+
+    Raises:
+        FolderInUseError: on every process, where another run holds it; nothing was changed.
+    """
+    lock = FolderLock(folder)
+    alone(accelerator, lock.take)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class FolderLock:
+    """Holds the folder of a run; threads of a process exclude each other, too.
+
+    Args:
+        folder: of the run; made where it is missing.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder) / NAME
+        self._descriptor = -1
+
+    def take(self) -> None:
+        """Take the lock, or raise FolderInUseError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = self._open()
+        try:
+            holder = {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+            }
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, (json.dumps(holder) + "\n").encode())
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        _held.add(self)
+
+    def release(self) -> None:
+        """Release the lock, where it was taken; the file goes, too."""
+        if self._descriptor >= 0:
+            self.path.unlink(missing_ok=True)
+            self.forget()
+
+    def forget(self) -> None:
+        """Close the file and leave it; for a forked process, which must not hold what its parent holds."""
+        _held.discard(self)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> int:
+        """The locked file, which is the one that the name stands for: a holder that ends removes its own."""
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                self._lock(descriptor)
+                if _is(descriptor, self.path):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            if fcntl is None:
+                raise OSError(errno.ENOSYS, "no locks")
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUseError(self._message(_holder(descriptor))) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            holder = _holder(descriptor)
+            if _lives(holder):
+                raise FolderInUseError(f"{self._message(holder)}. {_ADVICE.format(self.path)}") from error
+
+    def _message(self, holder: dict[str, Any]) -> str:
+        who = (
+            f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
+            if {"pid", "host", "since"} <= holder.keys()
+            else "another process"
+        )
+        return f"{self.path.parent} is in use by a run ({who}): wait for it, stop it, or give another --output_dir"
+
+
+_ADVICE = "This file system has no locks: if that run has ended, delete {}"
+_held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for lock in list(_held):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
+
+
+def _holder(descriptor: int) -> dict[str, Any]:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    try:
+        found = json.loads(os.read(descriptor, 4096))
+    except ValueError:
+        return {}  # it is just being written
+    return found if isinstance(found, dict) else {}
+
+
+def _lives(holder: dict[str, Any]) -> bool:
+    """Whether the process that a file names may still run."""
+    if "pid" not in holder:
+        return False
+    if holder.get("host") != socket.gethostname():
+        return True
+    try:
+        os.kill(holder["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

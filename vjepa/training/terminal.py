@@ -1,0 +1,91 @@
+"""Ctrl-C goes to the run, not to the launcher that waits for it.
+
+A terminal sends Ctrl-C to every process of its foreground group. accelerate's launcher of a single process (accelerate
+1.15, commands/launch.py, `simple_launcher`) waits with `Popen.wait`, which gives up a quarter of a second after a
+KeyboardInterrupt: the prompt returns while the run, which wants to finish its step and save, goes on behind it. So the run
+makes a group of its own the foreground group, and hands the terminal back when it ends or is suspended. The
+launcher then waits, as it should.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from contextlib import suppress
+
+# What only accelerate's launcher sets (accelerate 1.15, utils/launch.py), and what torchrun sets.
+_ACCELERATE, _TORCHRUN = "ACCELERATE_DYNAMO_BACKEND", "TORCHELASTIC_RUN_ID"
+
+
+def launched() -> bool:
+    """Whether a launcher started this process and waits for it."""
+    own = multiprocessing.parent_process() is None
+    return own and (_ACCELERATE in os.environ or _TORCHRUN in os.environ)
+
+
+class Terminal:
+    """The terminal of a run that accelerate's launcher of a single process started; None elsewhere does nothing.
+
+    torchrun, which starts several, is no case: it hands signals on to its processes, and waits for them.
+    """
+
+    def __init__(self) -> None:
+        self.home = -1  # the group of processes to which the launcher belongs
+        self._file = -1
+        self._taken = False
+        if launched() and _TORCHRUN not in os.environ and hasattr(os, "tcsetpgrp"):
+            # There is no terminal in a batch job.
+            with suppress(OSError):
+                self._file = os.open("/dev/tty", os.O_RDWR)
+                self.home = os.getpgrp()
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a terminal that a launcher must not be told of Ctrl-C by."""
+        return self._file >= 0 and self.home != os.getpid()
+
+    def take(self) -> None:
+        """Move to the foreground in a group of our own, if the launcher's group is there; in the background, nothing."""
+        if not self.known or self._taken:
+            return
+        with suppress(OSError):  # it was closed
+            if os.tcgetpgrp(self._file) == self.home:
+                os.setpgid(0, 0)
+                self._taken = True
+                self._to_front(os.getpid())
+
+    def give_back(self) -> None:
+        """Join the launcher's group again, and make it the foreground group if ours is."""
+        if not self._taken:
+            return
+        self._taken = False
+        with suppress(OSError):
+            if os.tcgetpgrp(self._file) == os.getpid():
+                self._to_front(self.home)
+        with suppress(OSError):  # all others of that group may have ended
+            os.setpgid(0, self.home)
+
+    def suspend(self) -> None:
+        """Ctrl-Z: stop the launcher's group with this process in it, so that the shell sees its job stopped."""
+        ours = os.getpid()
+        self.give_back()
+        os.killpg(self.home, signal.SIGSTOP)
+        # Here it goes on. The shell wakes the launcher's group; our workers, which Ctrl-Z stopped, are in the other.
+        with suppress(OSError):
+            os.killpg(ours, signal.SIGCONT)
+
+    def close(self) -> None:
+        """Hand the terminal back for good."""
+        self.give_back()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _to_front(self, group: int) -> None:
+        # A process of a background group that does this is stopped, unless it blocks or ignores this signal.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+        try:
+            os.tcsetpgrp(self._file, group)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
