@@ -1,17 +1,15 @@
 """N steps are k steps, an end of any kind, and N - k steps: the same bytes."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from tests.training.conftest import STEPS, metrics, result_bytes
 from vjepa.training.pretrain import pretrain
-from vjepa.training.stop import EXIT_STOPPED, Stopped
+from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
 
 # The parent imports everything once and each run is a fork of it: a kill costs no second of imports.
@@ -76,24 +74,6 @@ def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatc
     differing = [name for name in expected if expected[name] != actual[name] and name != "model/config.json"]
     assert not differing
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
-
-
-def test_sigterm_saves_and_leaves_with_its_own_status(tiny_arguments, tmp_path):
-    command = [sys.executable, "tools/pretrain.py", *tiny_arguments("run", "--optim.steps=100000")]
-    run = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    run.send_signal(signal.SIGTERM)
-    _, message = run.communicate(timeout=60)
-    assert run.returncode == EXIT_STOPPED
-    assert "the same command goes on from there" in message
-    steps = [
-        int(path.name.removeprefix("step_")) for path in (tmp_path / "run" / "checkpoints").glob("step_*")
-    ]
-    assert f"stopped after step {max(steps)}," in message
 
 
 def test_kill_at_random_instants_changes_no_byte(tiny_arguments, tmp_path):
