@@ -16,6 +16,7 @@ import resource
 import signal
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import torch
@@ -114,7 +115,10 @@ def wait_until(done, limit):
 
 def carry_out(case, log):
     leader = fork(case, log)
-    text = lambda: open(log).read() if os.path.exists(log) else ""  # noqa: E731
+
+    def text():
+        return Path(log).read_text() if os.path.exists(log) else ""
+
     if case["signals"]:
         ready = case["ready"]
         started = wait_until(lambda: ready in text() and len(session(leader)) >= 3, 60)
