@@ -11,6 +11,7 @@ import atexit
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -18,8 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
+from multiprocessing.context import BaseContext, SpawnProcess
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -40,13 +42,16 @@ class Workers(BaseContext):
         method: how processes are started ("fork", "spawn", "forkserver"); None takes the default.
         obedient: leave the processes their signal handlers, so that `ask_to_stop` reaches them; they then also go on
             when this process has died, and must look after that themselves.
+        apart: spawned processes know nothing of the script that is being run; nothing that they are given may be
+            defined in it.
     """
 
-    def __init__(self, method: str | None = None, obedient: bool = False) -> None:
+    def __init__(self, method: str | None = None, obedient: bool = False, apart: bool = False) -> None:
         # torch and concurrent.futures accept any BaseContext, whose locks and queues ask for this name.
         self._name = method or multiprocessing.get_start_method()
         self._base = multiprocessing.get_context(self._name)
         self._obedient = obedient
+        self._apart = apart
         self._started: list[tuple[BaseProcess, Connection]] = []
         self._thread = threading.get_ident()
         _made.add(self)
@@ -63,7 +68,7 @@ class Workers(BaseContext):
     ) -> BaseProcess:
         """A process that is not started yet, as of multiprocessing."""
         dismissal, dismiss = self._base.Pipe(duplex=False)
-        process: BaseProcess = cast(Any, self._base).Process(
+        process: BaseProcess = (_Apart if self._apart else cast(Any, self._base).Process)(
             group, _work, name, (target, dismissal, self._obedient, multiprocessing.get_start_method(), *args),
             dict(kwargs or {}), daemon=daemon,
         )  # fmt: skip
@@ -98,6 +103,19 @@ class Workers(BaseContext):
             for process in self.alive():
                 process.kill()
                 process.join(_GRACE)
+
+
+class _Apart(SpawnProcess):
+    """A spawned process that does not run the user's script again."""
+
+    def start(self) -> None:
+        """Start, while there seems to be no script: multiprocessing hands on what `__main__` says of itself."""
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            super().start()
+        finally:
+            sys.modules["__main__"] = main
 
 
 _made: weakref.WeakSet[Workers] = weakref.WeakSet()
@@ -179,14 +197,15 @@ def pool(
 ) -> Iterator[ProcessPoolExecutor]:
     """A pool of spawned processes; an exception ends them in the middle of what they do.
 
-    Spawned, not forked: a child must not inherit decoders' threads half alive.
+    Spawned, not forked: a child must not inherit decoders' threads half alive. A spawned process runs the user's script
+    again, as a module, unless that says ``if __name__ == "__main__"``; these do not, so no script needs to.
 
     Args:
         count: processes at a time.
         obedient: as of `Workers`; an exception then waits for them, until they have stopped as they were asked to.
         tasks_each: tasks after which a process is replaced by a fresh one; None for no limit.
     """
-    workers = Workers("spawn", obedient)
+    workers = Workers("spawn", obedient, apart=True)
     executor = ProcessPoolExecutor(count, mp_context=workers, max_tasks_per_child=tasks_each)
     try:
         yield executor

@@ -30,7 +30,7 @@ def write_videos(
 
     The manifest's columns are ``path`` and ``factors`` (relative to it; ``factors`` is an ``.npz`` of what
     `render_video` returns) and ``label`` (the motion's name, or the shape's). The frames do not depend on ``workers``,
-    the number of processes; with more than one, a script needs the usual ``if __name__ == "__main__"``.
+    the number of processes.
 
     A folder that an earlier call filled, or began to fill, with the same arguments is completed: each file
     is either whole or absent. ValueError where the folder was written with other arguments.
