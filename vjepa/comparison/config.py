@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from jsonargparse import ArgumentParser
 
-from vjepa.config import READING_ERRORS, ConfigError
+from vjepa.config import READING_ERRORS, ConfigError, refuse_bombs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +99,9 @@ class CompareConfig:
     def __post_init__(self) -> None:
         if len(self.seeds) < 3:
             raise ValueError(f"seeds is {self.seeds}: give three or more, or there is no interval to report")
+        negative = [seed for seed in (*self.seeds, *(self.dial.seeds if self.dial else ())) if seed < 0]
+        if negative:
+            raise ValueError(f"seeds or dial.seeds have {negative[0]}: give whole numbers, 0 or more")
         if not all(0 < share <= 1 for share in self.label_shares):
             raise ValueError(f"label_shares is {self.label_shares}: give shares in (0, 1]")
         asked = {arm for pair in self.contrasts for arm in pair} | set(self.dial.arms if self.dial else ())
@@ -123,6 +126,7 @@ def read_comparison(arguments: Sequence[str]) -> CompareConfig:
     parser.add_argument("--config", action="config", help="YAML file; several may be layered")
     parser.add_class_arguments(CompareConfig, as_group=False)
     try:
+        refuse_bombs(arguments)
         values = parser.instantiate(parser.parse_args(list(arguments))).as_dict()
         values.pop("config", None)
         return cast(CompareConfig, CompareConfig(**values))

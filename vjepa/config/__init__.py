@@ -9,6 +9,7 @@ from vjepa.config.reading import (
     is_world_config,
     read_config,
     read_tree,
+    refuse_bombs,
     write_config,
 )
 from vjepa.config.schema import (
@@ -53,5 +54,6 @@ __all__ = [
     "is_world_config",
     "read_config",
     "read_tree",
+    "refuse_bombs",
     "write_config",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vjepa.config import checks
 from vjepa.config.schema import TrainConfig
 from vjepa.data.clips import ClipSampling
 from vjepa.schedules import Shape
@@ -25,6 +26,7 @@ class LoRAConfig:
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"model.lora.rank is {self.rank}: give 1 or more")
+        checks.above_zero("model.lora", self, "alpha")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,9 @@ class StartConfig:
     levels: tuple[int, ...] = ()
     lora: LoRAConfig = field(default_factory=LoRAConfig)
 
+    def __post_init__(self) -> None:
+        checks.below_one("model", self, "drop_path")
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig:
@@ -69,6 +74,10 @@ class HeadConfig:
     hidden: int | None = None
     dropout: float = 0.0
     init_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.at_least("head", self, depth=1, queries=1, hidden=1, init_scale=0)
+        checks.below_one("head", self, "dropout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +124,10 @@ class LabelledData:
     max_unreadable: float = 0.01
 
     def __post_init__(self) -> None:
+        checks.frame_size("data", self)
+        checks.at_least("data", self, cache_short_side=1, workers=0)
+        checks.share("data", self, "max_unreadable")
+        checks.seed("data", self, "label_seed")
         for name, share in (("val_share", self.val_share), ("label_share", self.label_share)):
             if not 0 < share <= 1:
                 raise ValueError(f"data.{name} is {share}: give a share in (0, 1]")
@@ -155,6 +168,13 @@ class AugmentConfig:
     mixup: float = 0.0
     cutmix: float = 0.0
     smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        checks.ascending("augment", self, "scale", highest=1)
+        checks.ascending("augment", self, "ratio")
+        checks.share("augment", self, "erase")
+        checks.at_least("augment", self, mixup=0, cutmix=0)
+        checks.below_one("augment", self, "smoothing")
 
     @property
     def mixes(self) -> bool:
@@ -199,6 +219,11 @@ class FinetuneOptim:
             raise ValueError(
                 f"optim.epochs is {self.epochs} and optim.batch_size {self.batch_size}: give more than 0 of each"
             )
+        checks.at_least(
+            "optim", self, epochs=0, lr=0, start_lr=0, final_lr=0, warmup_epochs=0, weight_decay=0
+        )
+        checks.above_zero("optim", self, "clip_grad")
+        checks.below_one("optim", self, "betas", "average")
         if self.warmup_epochs > self.epochs:
             raise ValueError(
                 f"optim.warmup_epochs {self.warmup_epochs} is more than optim.epochs {self.epochs}: "
@@ -290,6 +315,7 @@ class FinetuneConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        checks.seed("", self, "seed")
         if self.model.tune != "none":
             for name in ("grid", "features"):
                 if getattr(self, name) is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
+import math
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,20 +43,22 @@ def is_world_config(arguments: Sequence[str]) -> bool:
     """Whether a configuration is of a world model with actions: its files, or the arguments, have the section `dynamics`."""
     if any(argument.startswith("--dynamics") for argument in arguments):
         return True
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    files = [
-        first.removeprefix("--config=") if "=" in first else second
-        for first, second in pairs
-        if first.split("=", 1)[0] == "--config"
-    ]
-    return any(_has_section(Path(file), "dynamics") for file in files)
+    return any(_has_section(Path(file), "dynamics") for file in _files(arguments))
+
+
+def _files(arguments: Sequence[str]) -> Iterator[str]:
+    """The configuration files that arguments name."""
+    for first, second in itertools.pairwise([*arguments, ""]):
+        if first.split("=", 1)[0] == "--config":
+            yield first.removeprefix("--config=") if "=" in first else second
 
 
 def _has_section(file: Path, name: str) -> bool:
     """False, too, where the file cannot be read: reading it in earnest says why."""
     try:
+        refuse_bombs(["--config", str(file)])
         tree = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError):
+    except (OSError, ValueError, yaml.YAMLError):
         return False
     return isinstance(tree, dict) and name in tree
 
@@ -90,7 +94,35 @@ def config_from_tree(tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
         raise ConfigError(_explain(str(error), kind)) from error
 
 
+MOST_VALUES = 100_000  # of a configuration file
+
+
+def refuse_bombs(arguments: Sequence[str]) -> None:
+    """ValueError where a file's aliases stand for more values than any configuration has, or for themselves."""
+    for file in _files(arguments):
+        try:
+            root = yaml.compose(Path(file).read_text(), Loader=yaml.SafeLoader)
+        except (OSError, yaml.YAMLError):
+            continue  # reading it in earnest says why
+        if root is not None and _count_values(root, {}) > MOST_VALUES:
+            raise ValueError(
+                f"{file} stands for more than {MOST_VALUES} values once its aliases (*name) are written out: write the values "
+                "that are meant"
+            )
+
+
+def _count_values(node: yaml.Node, known: dict[int, float]) -> float:
+    """Values below a node with all aliases written out; infinite where a node contains itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # as long as it is being counted
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        below = [part for item in parts for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_count_values(part, known) for part in below)
+    return known[id(node)]
+
+
 def _parse(arguments: Sequence[str], kind: type[Kind]) -> Kind:
+    refuse_bombs(arguments)
     parser = _parser(kind)
     return kind(**_sections(parser, parser.parse_args(list(arguments))))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from vjepa.batch import Kind
+from vjepa.config import checks
 from vjepa.data.clips import ClipSampling
 from vjepa.data.synthetic import WorldSettings
 from vjepa.layers.pixel_targets import PixelTargets
@@ -41,6 +43,10 @@ class SyntheticConfig:
     seed: int = 0
     world: WorldSettings = field(default_factory=WorldSettings)
     images: WorldSettings | None = None
+
+    def __post_init__(self) -> None:
+        checks.at_least("data.synthetic", self, num_train=1, num_test=1)
+        checks.seed("data.synthetic", self, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +106,23 @@ class DataConfig:
         return self.images is not None or (self.synthetic is not None and self.synthetic.images is not None)
 
     def __post_init__(self) -> None:
+        checks.frame_size("data", self)
+        checks.ascending("data", self, "crop_scale", highest=1)
+        checks.ascending("data", self, "crop_ratio")
+        checks.pixel_statistics("data", self)
+        checks.at_least("data", self, cache_short_side=1, workers=0)
+        checks.share("data", self, "max_unreadable")
+        self._check_mixtures()
+
+    def _check_mixtures(self) -> None:
+        sources = len(self.train) if isinstance(self.train, list) else 1
+        if self.weights is not None and (
+            len(self.weights) != sources or min(self.weights) < 0 or not 0 < sum(self.weights) < math.inf
+        ):
+            raise ValueError(
+                f"data.weights is {self.weights} for {sources} sources in data.train: give one weight for each, 0 or more, not "
+                "all 0"
+            )
         if not 0 < self.image_share < 1:
             raise ValueError(f"data.image_share is {self.image_share}: give a share of the steps in (0, 1)")
         if self.mixes_in_images and self.kind == "images":
@@ -208,6 +231,16 @@ class EncoderConfig:
     image_tokenizer: bool = False
     levels: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        checks.at_least("encoder", self, width=1, depth=1, heads=1)
+        checks.above_zero("encoder", self, "mlp_ratio")
+        checks.below_one("encoder", self, "drop_path")
+        checks.heads("encoder", self.width, self.heads, self.size)
+        if min(self.tubelet) < 1:
+            raise ValueError(
+                f"encoder.tubelet is {list(self.tubelet)}: give frames, rows and columns of a token, each 1 or more"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorConfig:
@@ -223,6 +256,10 @@ class PredictorConfig:
     depth: int = 12
     heads: int = 12
 
+    def __post_init__(self) -> None:
+        checks.at_least("predictor", self, width=1, depth=1, heads=1)
+        checks.heads("predictor", self.width, self.heads)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SIGRegConfig:
@@ -237,6 +274,9 @@ class SIGRegConfig:
     weight: float = 0.02
     directions: int = 128
     places: int = 4
+
+    def __post_init__(self) -> None:
+        checks.at_least("sigreg", self, weight=0, directions=1, places=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,6 +318,7 @@ class ContextLossConfig:
     warmup: tuple[int, int] = (15_000, 30_000)
 
     def __post_init__(self) -> None:
+        checks.at_least("context_loss", self, weight=0)
         if not 0 <= self.warmup[0] <= self.warmup[1]:
             raise ValueError(
                 f"context_loss.warmup is {self.warmup}: give two steps, the first not after the second"
@@ -418,6 +459,11 @@ class OptimConfig:
             raise ValueError(
                 f"optim.steps is {self.steps} and optim.batch_size {self.batch_size}: give 1 or more of each"
             )
+        checks.at_least(
+            "optim", self, lr=0, start_lr=0, final_lr=0, warmup_steps=0, weight_decay=0, final_weight_decay=0
+        )
+        checks.above_zero("optim", self, "schedule_stretch", "eps", "clip_grad")
+        checks.below_one("optim", self, "betas")
         if self.warmup_steps > self.steps:
             raise ValueError(
                 f"optim.warmup_steps {self.warmup_steps} is more than optim.steps {self.steps}: "
@@ -454,6 +500,11 @@ class TrainConfig:
     device: Literal["auto", "cpu"] = "auto"
     threads: int | None = None
 
+    def __post_init__(self) -> None:
+        checks.at_least(
+            "train", self, micro_batch=1, log_every=1, checkpoint_every=1, keep_checkpoints=1, threads=1
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
@@ -469,6 +520,13 @@ class ProbeConfig:
     train: str | None = None
     test: str | None = None
     max_videos: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.at_least("probe", self, max_videos=1)
+        if (self.train is None) != (self.test is None):
+            raise ValueError(
+                f"probe.train is {self.train} and probe.test {self.test}: give both, or null for both and no probe"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -492,3 +550,6 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
+
+    def __post_init__(self) -> None:
+        checks.seed("", self, "seed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vjepa.config import checks
 from vjepa.config.schema import EncoderConfig, OptimConfig, SIGRegConfig, TrainConfig, VICRegConfig
 from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.environments.names import WorldName
@@ -39,6 +40,10 @@ class CollectConfig:
     steps: int = 50
     policy: Literal["random", "scripted", "mixed"] = "mixed"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks.at_least("data.collect", self, episodes=1, test_episodes=0, steps=2)
+        checks.seed("data.collect", self, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +85,12 @@ class TrajectoryConfig:
     workers: int = 2
     max_unreadable: float = 0.01
 
+    def __post_init__(self) -> None:
+        checks.frame_size("data", self)
+        checks.pixel_statistics("data", self)
+        checks.at_least("data", self, cache_short_side=1, workers=0)
+        checks.share("data", self, "max_unreadable")
+
     @property
     def frame_size(self) -> tuple[int, int]:
         """Height and width of a frame."""
@@ -97,6 +108,9 @@ class FrameConfig:
 
     pool: Pool = "none"
     width: int = 192
+
+    def __post_init__(self) -> None:
+        checks.at_least("frames", self, width=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +131,10 @@ class DynamicsConfig:
     heads: int = 6
     conditioning: Conditioning = "adaln"
     context: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.at_least("dynamics", self, width=1, depth=1, heads=1, context=1)
+        checks.heads("dynamics", self.width, self.heads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +247,7 @@ class WorldConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        checks.seed("", self, "seed")
         objective, frozen = self.objective, self.init is not None
         if frozen and (self.frames.pool != "none" or objective.stabilizer != "none"):
             raise ValueError(

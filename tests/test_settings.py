@@ -1,0 +1,102 @@
+"""Settings are checked before anything runs, from Python and on the command line alike."""
+
+import math
+
+import pytest
+
+from vjepa.comparison.config import read_comparison
+from vjepa.config import (
+    Config,
+    ConfigError,
+    ContextLossConfig,
+    DataConfig,
+    EncoderConfig,
+    FinetuneConfig,
+    OptimConfig,
+    PredictorConfig,
+    ProbeConfig,
+    SIGRegConfig,
+    SyntheticConfig,
+    TrainConfig,
+    WorldConfig,
+    is_world_config,
+    read_config,
+)
+from vjepa.config.finetuning import AugmentConfig, FinetuneOptim, HeadConfig, LabelledData, StartConfig
+from vjepa.config.world import CollectConfig, DynamicsConfig, FrameConfig, TrajectoryConfig
+
+
+def written(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+# Section of a configuration by its class, the setting, and values that are out of its range.
+OUT_OF_RANGE = [
+    (TrainConfig, "log_every", 0), (TrainConfig, "checkpoint_every", 0), (TrainConfig, "micro_batch", 0),
+    (TrainConfig, "keep_checkpoints", 0), (TrainConfig, "threads", -1),
+    (OptimConfig, "lr", -1.0), (OptimConfig, "lr", math.nan), (OptimConfig, "warmup_steps", -5), (OptimConfig, "clip_grad", 0),
+    (OptimConfig, "betas", (2.0, 0.9)), (OptimConfig, "final_lr", -1e-9), (OptimConfig, "weight_decay", -0.1),
+    (OptimConfig, "schedule_stretch", 0.0), (OptimConfig, "eps", 0.0), (OptimConfig, "lr", math.inf),
+    (DataConfig, "workers", -1), (DataConfig, "max_unreadable", 1.5), (DataConfig, "size", 0), (DataConfig, "crop_scale", (0.5, 0.3)),
+    (DataConfig, "crop_ratio", (0.0, 1.0)), (DataConfig, "mean", (0.5,)), (DataConfig, "std", (0.2, 0.2, 0.0)),
+    (DataConfig, "weights", [1.0, 2.0]), (DataConfig, "cache_short_side", 0),
+    (SyntheticConfig, "seed", -1), (SyntheticConfig, "num_train", 0),
+    (EncoderConfig, "drop_path", 2.0), (EncoderConfig, "heads", 0), (EncoderConfig, "width", 100), (EncoderConfig, "tubelet", (0, 8, 8)),
+    (PredictorConfig, "heads", 5), (PredictorConfig, "depth", 0), (SIGRegConfig, "places", 0), (ContextLossConfig, "weight", -1.0),
+    (ProbeConfig, "max_videos", 0), (ProbeConfig, "test", "alone.csv"), (Config, "seed", -1), (Config, "seed", 2**32),
+    (FinetuneConfig, "seed", -1), (WorldConfig, "seed", -1), (StartConfig, "drop_path", 1.0), (HeadConfig, "dropout", 1.0),
+    (LabelledData, "workers", -1), (LabelledData, "label_seed", -1), (AugmentConfig, "mixup", -1.0), (AugmentConfig, "scale", (1.0, 2.0)),
+    (FinetuneOptim, "warmup_epochs", -1.0), (FinetuneOptim, "clip_grad", 0.0), (FinetuneOptim, "average", 1.0),
+    (FinetuneOptim, "epochs", math.inf), (CollectConfig, "steps", 1), (TrajectoryConfig, "max_unreadable", -0.1),
+    (TrajectoryConfig, "std", (1.0, -1.0, 1.0)), (DynamicsConfig, "context", 0), (FrameConfig, "width", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "name", "value"), OUT_OF_RANGE)
+def test_a_setting_out_of_range_is_refused_from_python_too(section, name, value):
+    with pytest.raises(ValueError, match=rf"\b{name} (is )?.*: give ") as error:
+        section(**{name: value})
+    shown = list(value) if isinstance(value, tuple) else value
+    assert str(shown) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--train.log_every=0"], "train.log_every is 0: give 1 or more"),
+        (["--seed=-1"], "seed is -1: give a whole number from 0 to 4294967295"),
+        (["--optim.clip_grad=0"], "optim.clip_grad is 0.0: give a number above 0, or null"),
+        (["--data.synthetic.seed=-1"], "data.synthetic.seed is -1: give a whole number from 0 to 4294967295"),
+    ],
+)
+def test_the_command_line_says_one_sentence(arguments, sentence):
+    with pytest.raises(ConfigError) as error:
+        read_config(arguments)
+    assert str(error.value) == sentence
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("read", [read_config, is_world_config, read_comparison])
+def test_a_file_of_aliases_that_multiply_is_refused(read, tmp_path):
+    levels = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
+    bomb = written(tmp_path, "bomb.yaml", "\n".join(levels))
+    loop = written(tmp_path, "loop.yaml", "data: &a {train: *a}")
+    for path in (bomb, loop):
+        if read is is_world_config:
+            assert not read(["--config", path])
+            continue
+        with pytest.raises(ConfigError, match=r"aliases \(\*name\) are written out: write the values"):
+            read(["--config", path])
+
+
+def test_aliases_that_do_not_multiply_are_taken(tmp_path):
+    text = "encoder: &small {width: 96, depth: 2, heads: 3}\npredictor: *small\n"
+    assert read_config(["--config", written(tmp_path, "good.yaml", text)]).predictor.heads == 3
+
+
+def test_without_arguments_the_defaults_are_read():
+    assert not is_world_config([])
+    assert read_config([]) == Config()
