@@ -23,7 +23,6 @@ from vjepa.comparison.config import read_comparison
 from vjepa.comparison.measure import measure_cell
 from vjepa.comparison.report import write_report
 from vjepa.comparison.results import Results
-from vjepa.config import ConfigError
 from vjepa.evaluation.timing import machine_name
 from vjepa.training.stop import command
 
@@ -32,13 +31,9 @@ from vjepa.training.stop import command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        comparison = read_comparison(given)
-        cells = all_cells(comparison)
-        run_cells(cells, measure_cell, comparison.jobs, lambda message: print(message, flush=True))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    comparison = read_comparison(given)
+    cells = all_cells(comparison)
+    run_cells(cells, measure_cell, comparison.jobs, lambda message: print(message, flush=True))
     typed = "python tools/compare.py " + shlex.join(given)
     made_on = f"Made on {machine_name(torch.device('cpu'))}, {comparison.jobs} runs at a time"
     for path in write_report(comparison, Results(cells), typed, made_on):

@@ -7,7 +7,7 @@ Where data.test is not given, a fifth of the training videos is held back and te
 end and writes a run's folder: metrics.jsonl, summary.json, scores.csv (class probabilities of every test video), confusion.png,
 classes.md, and model/, which `vjepa.VideoClassifier.from_pretrained` and tools/classify.py take. The same command again
 goes on where the run was. Exit status: 0 finished, 75 stopped on request with a checkpoint saved, 130 interrupted by a
-second Ctrl-C, 2 arguments that cannot be used or a folder that another run uses, 1 any other error.
+second Ctrl-C, 2 settings, files or a folder that cannot be used, 1 any other error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
-from vjepa.config import ConfigError, FinetuneConfig, read_tree
+from vjepa.config import FinetuneConfig, read_tree
 from vjepa.training.finetune import finetune
 from vjepa.training.stop import command
 
@@ -26,11 +26,7 @@ from vjepa.training.stop import command
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    try:
-        finetune(read_tree(sys.argv[1:] if arguments is None else arguments, FinetuneConfig))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    finetune(read_tree(sys.argv[1:] if arguments is None else arguments, FinetuneConfig))
     return 0
 
 

@@ -4,9 +4,9 @@
     accelerate launch tools/pretrain.py --config configs/pretrain/tiny.yaml --data.train videos.csv
     accelerate launch tools/pretrain.py --config configs/world/two_rooms.yaml
 
-A configuration with the section `dynamics` is of a world model with actions, trained on trajectories. The same command again goes on where the run was. Exit status: 0 finished, 75 stopped on request with a
-checkpoint saved, 130 interrupted by a second Ctrl-C, 2 a configuration that cannot be used or a folder that another
-run uses, 1 any other error.
+A configuration with the section `dynamics` is of a world model with actions, trained on trajectories. The same command
+again goes on where the run was. Exit status: 0 finished, 75 stopped on request with a checkpoint saved, 130 interrupted
+by a second Ctrl-C, 2 settings, files or a folder that cannot be used, 1 any other error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
-from vjepa.config import ConfigError, WorldConfig, is_world_config, read_config, read_tree
+from vjepa.config import WorldConfig, is_world_config, read_config, read_tree
 from vjepa.training.pretrain import pretrain
 from vjepa.training.stop import command
 from vjepa.training.world import train_world
@@ -28,12 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     acts = is_world_config(given)
-    try:
-        config = read_tree(given, WorldConfig) if acts else read_config(given)
-        train_world(config) if isinstance(config, WorldConfig) else pretrain(config)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config = read_tree(given, WorldConfig) if acts else read_config(given)
+    train_world(config) if isinstance(config, WorldConfig) else pretrain(config)
     return 0
 
 

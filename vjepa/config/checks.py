@@ -92,7 +92,7 @@ def heads(section: str, width: int | None, number: int | None, size: SizeName | 
     number = number if number is not None or known is None else known.heads
     if width is not None and number is not None and width % number:
         raise ValueError(
-            f"{section}.width is {width} and {section}.heads {number}: heads share the width, so give a multiple of them"
+            f"{section}.width is {width} and {section}.heads {number}: give a width that is a multiple of the heads"
         )
 
 

@@ -173,7 +173,10 @@ def _plain(value: Any) -> Any:
 
 
 def _explain(message: str, kind: type) -> str:
-    """The parser's message, with the nearest name where a key is unknown."""
+    """The parser's message, with the nearest name where a key is unknown; of a rule that was broken, the rule alone."""
+    rule = re.search(r"^\s*- (\S+ is .*: give .*)$", message, re.MULTILINE)
+    if rule is not None:  # a section that may be null: the parser tells what it tried, and all of the section
+        return rule.group(1)
     unknown = re.search(r"(?:accept option '|arguments: --|Option ')([\w.]+)", message)
     if unknown is None:
         return message

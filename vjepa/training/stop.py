@@ -234,7 +234,8 @@ def _handlers(request: StopRequest, watch: _Watch) -> Iterator[None]:
 def command(main: Callable[..., int]) -> Callable[..., int]:
     """A command's `main`, which owns the signals, and whose exit status says how it ended.
 
-    That is what `main` returns; 75 where it was asked to stop; 130 where it was interrupted.
+    That is what `main` returns; 75 where it was asked to stop; 130 where it was interrupted; where its user can mend what is
+    wrong, a sentence on stderr and 2, or 1 where it showed in training (`vjepa.training.users_error`).
     """
 
     @functools.wraps(main)
@@ -247,6 +248,16 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
             return EXIT_STOPPED
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
+        except Exception as error:
+            from vjepa.training import (
+                users_error,  # it knows the trainer, which asks this module whether to stop
+            )
+
+            status = users_error.exit_status(error)
+            if status is None:
+                raise
+            users_error.print_error(error)
+            return status
 
     return owning
 
