@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
@@ -12,7 +13,7 @@ from vjepa.data.manifest import read_manifest
 from vjepa.data.synthetic import WorldSettings, write_videos
 from vjepa.data.transforms import eval_transform
 from vjepa.evaluation import feature_cache
-from vjepa.evaluation.feature_cache import cached_features
+from vjepa.evaluation.feature_cache import cached_features, extract_shards
 from vjepa.models.world import WorldModel
 
 CONFIG = {
@@ -113,3 +114,33 @@ def test_all_shards_come_from_one_loader(world, videos, tmp_path, extractions, m
         assert torch.equal(found, labels)
         assert extractions == {None: [2, 2, 2], 0: [2, 2], 1: [2]}[missing]
     assert len(loaders) == 3
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "header", "of fewer videos"])
+def test_a_damaged_shard_is_made_again(damage, world, videos, tmp_path, extractions):
+    first = cached_features(tmp_path / "c", world, dataset_of(videos))
+    (shard,) = (tmp_path / "c").rglob("*.safetensors")
+    content = shard.read_bytes()
+    if damage == "of fewer videos":
+        save_file({"features": first[0][:2], "labels": first[1][:2]}, shard)
+    else:
+        shard.write_bytes(
+            {"empty": b"", "truncated": content[:-1], "header": b"\xff" * 8 + content[8:]}[damage]
+        )
+    again = cached_features(tmp_path / "c", world, dataset_of(videos))
+    assert len(extractions) == 2
+    assert torch.equal(first[0], again[0])
+
+
+def test_a_shard_marks_what_cannot_be_read(world, videos, tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("not a video")
+    listed = [*videos[:3], replace(videos[0], path=str(broken)), *videos[3:]]
+    dataset = dataset_of(listed)
+    shards = extract_shards(tmp_path / "c", lambda video: video.float().mean((1, 2, 3, 4)), {}, dataset)
+    assert {row: path for row, (path, _) in shards.unreadable().items()} == {3: str(broken)}
+    kept = shards.without([3])
+    assert len(kept) == 6
+    assert [kept[row][0].item() for row in range(6)] == [shards[row][0].item() for row in (0, 1, 2, 4, 5, 6)]
+    with pytest.raises(ValueError, match=r"1 videos cannot be read, e\.g\. .*broken\.mp4"):
+        cached_features(tmp_path / "d", world, dataset)

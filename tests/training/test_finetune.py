@@ -24,6 +24,7 @@ from vjepa.models.world import WorldModel
 from vjepa.training.finetune import finetune
 from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
+from vjepa.training.unreadable import UnreadableVideosError
 from vjepa.weights import save_pretrained
 
 CONFIG = {
@@ -359,3 +360,59 @@ def test_a_checkpoint_of_another_size_is_refused(run, world, tmp_path):
     save_pretrained(tmp_path / "wide", WorldModel(bigger).state_dict(), bigger)
     with pytest.raises(ValueError, match="holds a run with another configuration"):
         run("run", "--optim.epochs=1", f"--model.init={tmp_path / 'wide'}")
+
+
+@pytest.fixture
+def damaged(world, tmp_path):
+    """The test part, and a video more that is there and none: one of thirteen."""
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("not a video")
+    write_manifest(tmp_path / "damaged.csv", [Video(str(broken), "dark"), *read_manifest(world / "test.csv")])
+    return tmp_path / "damaged.csv"
+
+
+@pytest.mark.parametrize(
+    "features", [(), ("--features={folder: FEATURES, precision: fp32}",)], ids=["clips", "features"]
+)
+def test_an_unreadable_test_video_is_left_out_of_the_figures(features, run, damaged, tmp_path, capsys):
+    changes = [change.replace("FEATURES", str(tmp_path / "features")) for change in features]
+    probe = ("--model.tune=none", "--optim.epochs=1", *changes)
+    whole = run("whole", *probe)
+    assert "unreadable" not in whole
+
+    with pytest.raises(
+        UnreadableVideosError, match=r"1 of 13 videos of data\.test cannot be read, more than 1\.0%"
+    ):
+        run("run", *probe, f"--data.test={damaged}")
+    # The training is not lost, and what the message advises lets the same folder be finished: a limit, or another list.
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+    assert not (tmp_path / "run" / "summary.json").exists()
+    steps = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    capsys.readouterr()
+    summary = run("run", *probe, f"--data.test={damaged}", "--data.max_unreadable=0.1")
+    assert "1 of 13 videos of data.test cannot be read and are left out:\n" in capsys.readouterr().out
+    assert summary["test"] == whole["test"]
+    assert summary["unreadable"] == {"data.test": 1}
+    assert len(read_scores(tmp_path / "run" / "scores.csv").paths) == 12
+    assert run("run", *probe)["test"] == whole["test"]
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == steps
+
+
+def test_files_of_the_test_part_that_are_gone_are_told_before_the_first_step(run, world, tmp_path):
+    gone = tmp_path / "gone.csv"
+    write_manifest(gone, [*read_manifest(world / "test.csv"), Video("/gone.mp4", "dark")])
+    with pytest.raises(UnreadableVideosError, match=r"/gone\.mp4: there is no such file"):
+        run("run", *QUICK, f"--data.test={gone}")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_unreadable_training_videos_have_no_features_and_are_left_out(run, world, tmp_path, capsys):
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("not a video")
+    listed = tmp_path / "train.csv"
+    write_manifest(listed, [Video(str(broken), "dark"), *read_manifest(world / "train.csv")])
+    probe = (*QUICK, "--model.tune=none", "--optim.epochs=1", f"--features.folder={tmp_path / 'f'}")
+    with pytest.raises(UnreadableVideosError, match=r"1 of 25 videos of data\.train"):
+        run("run", *probe, f"--data.train={listed}")
+    assert run("run", *probe, f"--data.train={listed}", "--data.max_unreadable=0.05")["test"]
+    assert "1 of 25 videos of data.train cannot be read and are left out" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -121,6 +122,30 @@ def test_an_unreadable_video_is_reported_once_and_counted(tiny_config, manifest,
     assert capsys.readouterr().out.count("unreadable video, replaced by another") == 1
     records = metrics(tmp_path / "run")
     assert records[-1]["unreadable"] == 1
+
+
+def test_an_unreadable_video_of_a_probe_is_left_out_and_counted(tiny_config, manifest, tmp_path, capsys):
+    videos = read_manifest(manifest)
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("not a video")
+    parts = {"train": videos[:8], "test": [*videos[8:], replace(videos[8], path=str(broken))]}
+    for name, listed in parts.items():
+        write_manifest(tmp_path / f"{name}.csv", listed)
+    lists = [f"--probe.{name}={tmp_path / name}.csv" for name in parts]
+    short = ("--optim.steps=1", "--optim.warmup_steps=0", *lists)
+    with pytest.raises(UnreadableVideosError, match=r"1 of 3 videos of probe\.test cannot be read"):
+        pretrain(tiny_config("run", *short))
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+    summary = pretrain(tiny_config("run", *short, "--data.max_unreadable=0.4"))
+    assert summary["unreadable"] == {"probe.test": 1}
+    assert 0 <= summary["probe"]["linear"]["trained"] <= 1
+    assert "1 of 3 videos of probe.test cannot be read and are left out" in capsys.readouterr().out
+    # What is not there is told before the first step.
+    broken.unlink()
+    with pytest.raises(UnreadableVideosError, match=r"probe\.test .*\n.*broken\.mp4: there is no such file"):
+        pretrain(tiny_config("new", *short))
+    assert not (tmp_path / "new" / "metrics.jsonl").exists()
 
 
 def test_too_many_unreadable_videos_end_the_run(tiny_config, manifest, tmp_path):

@@ -22,7 +22,7 @@ from vjepa.evaluation.attentive import attentive_probe
 from vjepa.evaluation.collapse import embedding_measures
 from vjepa.evaluation.cost import forward_flops
 from vjepa.evaluation.factors import factor_probe, read_factor_targets
-from vjepa.evaluation.features import extract_features, probe_classes
+from vjepa.evaluation.features import LeftOut, extract_features, probe_classes
 from vjepa.evaluation.knn import knn_probe
 from vjepa.evaluation.lidar import lidar
 from vjepa.evaluation.pixel_readout import pixel_r2
@@ -32,6 +32,7 @@ from vjepa.models.world import WorldModel
 from vjepa.training.finetune import finetune
 from vjepa.training.plan import average_cost, kinds_of_steps
 from vjepa.training.pretrain import pretrain
+from vjepa.training.unreadable import leave_out
 from vjepa.weights import from_pretrained, save_pretrained
 
 LIDAR_CLIPS = 4
@@ -64,6 +65,7 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
             "a comparison needs labelled videos: give base.data.synthetic, or base.probe.train and test"
         )
     classes, known = probe_classes(*videos)
+    videos = _readable(config, videos, classes)
     datasets = [build.probe_dataset(config, part, classes) for part in videos]
     encode = _encoder(cell, config, datasets[0])
     train, test = (_part(encode, part, dataset) for part, dataset in zip(videos, datasets, strict=True))
@@ -84,6 +86,23 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
         parts = (_part(online.encode, part, dataset) for part, dataset in zip(videos, datasets, strict=True))
         figures["online_linear"] = linear_probe(*(part.pooled for part in parts))
     return figures
+
+
+def _readable(
+    config: Config, parts: tuple[list[Video], list[Video]], classes: list[str]
+) -> tuple[list[Video], list[Video]]:
+    """Both parts without what cannot be read, so that all figures of a cell are over the same videos."""
+    kept = []
+    for name, videos in zip(("train", "test"), parts, strict=True):
+        left_out: LeftOut = {}
+        extract_features(_first_value, build.probe_dataset(config, videos, classes), left_out=left_out)
+        leave_out(name, len(videos), left_out, config.data.max_unreadable, print)
+        kept.append([video for row, video in enumerate(videos) if row not in left_out])
+    return kept[0], kept[1]
+
+
+def _first_value(video_BTCHW: Tensor) -> Tensor:
+    return video_BTCHW.flatten(1)[:, :1]
 
 
 def _train(config: Config) -> dict[str, Any]:

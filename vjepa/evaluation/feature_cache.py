@@ -14,24 +14,25 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.sampling import SampleKey
-from vjepa.evaluation.features import feature_batches, pool_steps
+from vjepa.evaluation.features import LeftOut, feature_batches, pool_steps
 from vjepa.models.world import WorldModel
 
 Pooling = Literal["mean", "steps", "tokens"]
 
 SHARD = 64  # videos
+_UNREADABLE = "unreadable"  # in a shard's metadata: rows, paths and causes
 _BATCH = 32  # videos that are encoded together; a shard holds whole batches
 
 
@@ -42,31 +43,49 @@ class FeatureShards(Dataset[tuple[Tensor, int]]):
         entry: folder of the shards.
         count: number of videos.
         views: rounds of extraction, each with a chance of its own; they are read in turn.
+        rows: of the videos that count, in their order; None for all.
     """
 
-    def __init__(self, entry: Path, count: int, views: int = 1) -> None:
+    def __init__(self, entry: Path, count: int, views: int = 1, rows: Sequence[int] | None = None) -> None:
         self.entry = entry
         self.count = count
         self.views = views
+        self.rows = range(count) if rows is None else rows
 
     def __len__(self) -> int:
-        """Number of videos."""
-        return self.count
+        """Number of videos that count."""
+        return len(self.rows)
+
+    def without(self, left_out: Iterable[int]) -> FeatureShards:
+        """The same, but for some rows."""
+        lost = set(left_out)
+        return FeatureShards(
+            self.entry, self.count, self.views, [row for row in self.rows if row not in lost]
+        )
+
+    def unreadable(self) -> LeftOut:
+        """Rows whose features are another video's, since they could not be read when their shard was made."""
+        found: LeftOut = {}
+        for number in range(-(-self.views * self.count // SHARD)):
+            with safe_open(_shard(self.entry, number), framework="pt") as shard:
+                marked = json.loads((shard.metadata() or {}).get(_UNREADABLE, "{}"))
+            found |= {int(row): (path, cause) for row, (path, cause) in marked.items()}
+        return found
 
     def __getitem__(self, place: int | SampleKey) -> tuple[Tensor, int]:
         """Features ``(R, ...)`` of a video, and its class.
 
         Of a `SampleKey`, the view changes from epoch to epoch; of a row, it is the first.
         """
-        row, view = (place, 0) if isinstance(place, int) else (place.index, place.serial // self.count)
-        number = (view % self.views) * self.count + row
+        row, view = (place, 0) if isinstance(place, int) else (place.index, place.serial // len(self))
+        number = (view % self.views) * self.count + self.rows[row]
         with safe_open(_shard(self.entry, number // SHARD), framework="pt") as shard:
             inside = number % SHARD
             features = shard.get_slice("features")[inside : inside + 1][0]
             return features, int(shard.get_slice("labels")[inside : inside + 1][0])
 
     def load(self) -> tuple[Tensor, Tensor]:
-        """All features of the first view ``(V, R, ...)`` and classes ``(V,)``."""
+        """All features of the first view ``(V, R, ...)`` and classes ``(V,)``, those of unreadable videos, too."""
         parts = [load_file(_shard(self.entry, number)) for number in range(-(-self.count // SHARD))]
         features, labels = (torch.cat([part[name] for part in parts]) for name in ("features", "labels"))
         return features[: self.count], labels[: self.count]
@@ -98,7 +117,8 @@ def extract_shards(
         rank, world: this process and their number: each extracts some of the shards, and none waits for another.
 
     An entry is found again only for the same identity, the same rows of the manifest with files of the same size and
-    time of change, and the same clips, transform, reader, views and precision.
+    time of change, and the same clips, transform, reader, views and precision. A shard that is damaged is made again. What
+    cannot be read is marked in its shard (`FeatureShards.unreadable`).
     """
     facts = {**identity, **_dataset_identity(dataset), "views": views, "precision": str(precision)}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
@@ -108,16 +128,26 @@ def extract_shards(
     serials = {
         number: range(number * SHARD, min((number + 1) * SHARD, views * count))
         for number in range(rank, -(-views * count // SHARD), world)
-        if not _shard(entry, number).exists()
+    }
+    serials = {
+        number: wanted
+        for number, wanted in serials.items()
+        if not _is_whole(_shard(entry, number), len(wanted))
     }
     keys = [SampleKey(serial, serial % count, step=0) for wanted in serials.values() for serial in wanted]
     # One loader for all shards: starting its processes takes longer than a shard. All shards but the last are as long.
-    found = feature_batches(encode, dataset, keys, device=device, workers=workers, batch_size=_BATCH)
+    left_out: LeftOut = {}
+    found = feature_batches(
+        encode, dataset, keys, left_out, device=device, workers=workers, batch_size=_BATCH
+    )
     for number, wanted in serials.items():
         parts = list(itertools.islice(found, -(-len(wanted) // _BATCH)))
         features, labels = (torch.cat(column) for column in zip(*parts, strict=True))
         partial = _shard(entry, number).with_suffix(f".{os.getpid()}.partial")
-        save_file({"features": features.to(precision).contiguous(), "labels": labels}, partial)
+        rows = {serial % count for serial in wanted}
+        marked = json.dumps({row: cause for row, cause in left_out.items() if row in rows})
+        tensors = {"features": features.to(precision).contiguous(), "labels": labels}
+        save_file(tensors, partial, metadata={_UNREADABLE: marked})
         os.replace(partial, _shard(entry, number))
     return FeatureShards(entry, count, views)
 
@@ -143,6 +173,12 @@ def cached_features(
         device=next(model.parameters()).device,
         workers=workers,
     )
+    unreadable = shards.unreadable()
+    if unreadable:
+        path, cause = next(iter(unreadable.values()))
+        raise ValueError(
+            f"{len(unreadable)} videos cannot be read, e.g. {path} ({cause}): leave them out of the list that is encoded"
+        )
     features, labels = shards.load()
     return features.mean(dim=1), labels
 
@@ -154,6 +190,15 @@ def encoder_identity(encoder: nn.Module, config: Mapping[str, Any]) -> dict[str,
 
 def _shard(entry: Path, number: int) -> Path:
     return entry / f"shard_{number:05d}.safetensors"
+
+
+def _is_whole(path: Path, videos: int) -> bool:
+    """Whether a shard is there, as long as its header says, and of so many videos."""
+    try:
+        with safe_open(path, framework="pt") as shard:
+            return all(shard.get_slice(name).get_shape()[0] == videos for name in ("features", "labels"))
+    except (OSError, SafetensorError):
+        return False
 
 
 def _pooled(model: WorldModel, video_BTCHW: Tensor, pooling: Pooling) -> Tensor:
@@ -185,5 +230,8 @@ def _digest(encoder: nn.Module) -> str:
 
 def _state(row: dict[str, Any]) -> dict[str, Any]:
     """A row of a manifest with the state of its file; a folder of frames counts by its own time of change."""
-    status = os.stat(row["path"])
+    try:
+        status = os.stat(row["path"])
+    except OSError:  # it counts as a video that cannot be read
+        return {**row, "bytes": None, "changed": None}
     return {**row, "bytes": status.st_size, "changed": status.st_mtime_ns}

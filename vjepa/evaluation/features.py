@@ -13,6 +13,9 @@ from vjepa.data.manifest import Video, class_names
 from vjepa.data.sampling import SampleKey
 from vjepa.workers import Loader
 
+LeftOut = dict[int, tuple[str, str]]
+"""Rows of a list that are left out of its figures, with the path and why it cannot be read."""
+
 
 def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[str], int]:
     """The classes of both parts, and how many of them, the first, a probe can know: those of the training part.
@@ -64,10 +67,12 @@ def extract_features(
     workers: int = 0,
     rows: Sequence[int] | None = None,
     average: bool = True,
+    left_out: LeftOut | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Features ``(V, ...)``, averaged over a video's clips, and classes ``(V,)``, on the CPU.
 
-    An unreadable video is an error: a figure over other videos than asked would be another figure.
+    An unreadable video is an error, unless `left_out` takes it: a figure over other videos than asked is another figure, and
+    must say so.
 
     Args:
         encode: uint8 ``(B, T, C, H, W)`` to features of each clip, ``(B, ...)``: a vector ``(B, D)``, one for
@@ -75,13 +80,33 @@ def extract_features(
         dataset: with evenly spread clips.
         rows: of the dataset; None for all.
         average: over the clips of a video; False gives ``(V, R, ...)``.
+        left_out: takes the rows that cannot be read; the others are returned.
+
+    Raises:
+        ValueError: a video cannot be read and `left_out` is None, or none can be read.
     """
     rows = range(len(dataset)) if rows is None else rows
     keys = [SampleKey(serial=row, index=row, step=0) for row in rows]
-    found = feature_batches(encode, dataset, keys, device=device, batch_size=batch_size, workers=workers)
+    unreadable: LeftOut = {}
+    found = feature_batches(
+        encode, dataset, keys, unreadable, device=device, batch_size=batch_size, workers=workers
+    )
     features, labels = zip(*found, strict=True)
-    feature_VR = torch.cat(features)
-    return feature_VR.mean(dim=1) if average else feature_VR, torch.cat(labels)
+    if unreadable and left_out is None:
+        row, (path, cause) = next(iter(unreadable.items()))
+        raise ValueError(
+            f"{path} (row {row + 1} of {len(dataset)}) cannot be read ({cause}): leave it out of the list that is measured; "
+            "tools/validate_videos.py writes one without it"
+        )
+    if left_out is not None:
+        left_out |= unreadable
+    kept = torch.tensor([row not in unreadable for row in rows])
+    if not kept.any():
+        raise ValueError(
+            f"none of the {len(kept)} videos can be read, the first because: {unreadable[rows[0]][1]}"
+        )
+    feature_VR = torch.cat(features)[kept]
+    return feature_VR.mean(dim=1) if average else feature_VR, torch.cat(labels)[kept]
 
 
 @torch.no_grad()
@@ -89,6 +114,7 @@ def feature_batches(
     encode: Callable[[Tensor], Tensor],
     dataset: ClipDataset,
     keys: Sequence[SampleKey],
+    left_out: LeftOut,
     *,
     device: torch.device | str = "cpu",
     batch_size: int = 32,
@@ -96,24 +122,21 @@ def feature_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Features of every clip ``(B, R, ...)`` and classes ``(B,)`` of the samples that are asked for, on the CPU.
 
-    Arguments and errors as of `extract_features`.
+    In the place of a row that cannot be read stand another video's clips; `left_out` takes the row. Other arguments as of
+    `extract_features`.
     """
     batches = [list(keys[first : first + batch_size]) for first in range(0, len(keys), batch_size)]
-    loader: Loader[tuple[Tensor, Tensor]] = Loader(
+    loader: Loader[tuple[Tensor, Tensor, LeftOut]] = Loader(
         dataset, workers=workers, batch_sampler=batches, collate_fn=stack_samples
     )
-    for video_BRTCHW, label_B in loader:
+    for video_BRTCHW, label_B, unreadable in loader:
+        left_out |= unreadable
         feature_X = encode(video_BRTCHW.flatten(0, 1).to(device)).float().cpu()
         yield feature_X.unflatten(0, video_BRTCHW.shape[:2]), label_B
 
 
-def stack_samples(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
-    """Clips ``(B, R, T, C, H, W)`` and classes ``(B,)``; ValueError where a video could not be read."""
-    for sample in samples:
-        if sample.failures:
-            path, cause = sample.failures[0]
-            raise ValueError(
-                f"{path} cannot be read ({cause}): leave it out of the probe's manifest; "
-                "tools/validate_videos.py writes a clean one"
-            )
-    return torch.stack([sample.video_RTCHW for sample in samples]), torch.tensor([s.label for s in samples])
+def stack_samples(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, LeftOut]:
+    """Clips ``(B, R, T, C, H, W)``, classes ``(B,)``, and the rows whose clips are another video's, since they cannot be read."""
+    unreadable = {sample.key.index: sample.failures[0] for sample in samples if sample.failures}
+    labels_B = torch.tensor([sample.label for sample in samples])
+    return torch.stack([sample.video_RTCHW for sample in samples]), labels_B, unreadable

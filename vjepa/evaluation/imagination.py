@@ -82,6 +82,7 @@ def measure_imagination(
     *,
     seed: int = 0,
     context: int | None = None,
+    left_out: dict[str, str] | None = None,
 ) -> ImaginationReport:
     """Imagine the rest of windows from their first frames, and hold it against what came.
 
@@ -91,10 +92,17 @@ def measure_imagination(
         window: frames and skip; longer ones than in training show how errors add up.
         transform: uint8 ``(T, C, H, W)`` to the size of the model.
         seed: of the windows that are taken, and of the permutation.
+        left_out: takes path and cause of episodes that cannot be read, whose windows are left out; None makes them an error.
         context: frames that are seen; None takes as many as the model looks back on, and leaves one at least to imagine.
     """
     seen = min(context or model.window, window.frames - 1)
-    windows = _windows(model, episodes, window, transform, seed, seen)
+    unreadable: dict[str, str] = {}
+    windows = _windows(model, episodes, window, transform, seed, seen, unreadable)
+    if unreadable and left_out is None:
+        path, cause = next(iter(unreadable.items()))
+        raise ValueError(f"{path} cannot be read ({cause}): leave it out of the episodes that are measured")
+    if left_out is not None:
+        left_out |= unreadable
     target_VHSD = windows.true_VTSD[:, seen:]
     copied_VHSD = windows.true_VTSD[:, seen - 1 : seen].expand_as(target_VHSD)
     scale = (target_VHSD - target_VHSD.mean(dim=0)).square().mean().clamp_min(1e-12)
@@ -116,6 +124,7 @@ def _windows(
     transform: Callable[[Tensor], Tensor],
     seed: int,
     seen: int,
+    unreadable: dict[str, str],
 ) -> Windows:
     dataset = TrajectoryDataset(episodes, window, transform)
     generator = torch.Generator().manual_seed(seed)
@@ -123,7 +132,11 @@ def _windows(
     device = next(model.parameters()).device
     found: list[tuple[Tensor, ...]] = []
     for begin in range(0, len(rows), BATCH):
-        samples = [dataset[SampleKey(0, row, 0)] for row in rows[begin : begin + BATCH]]
+        taken = [dataset[SampleKey(0, row, 0)] for row in rows[begin : begin + BATCH]]
+        unreadable |= dict(failure for sample in taken for failure in sample.failures)
+        samples = [sample for sample in taken if not sample.failures]
+        if not samples:
+            continue
         batch = collate_trajectories(samples).to(device)
         tokens_VTSD = model.encode(batch.inputs)
         given = batch.states_BTQ if model.dynamics.state_size else None
@@ -138,6 +151,8 @@ def _windows(
         ]
         known = () if batch.states_BTQ is None else (batch.states_BTQ,)
         found.append((tokens_VTSD, *paths, *known))
+    if not found:
+        raise ValueError(f"none of the {len(episodes)} episodes that are measured can be read: {unreadable}")
     columns = [torch.cat(parts) for parts in zip(*found, strict=True)]
     return Windows(columns[0], columns[1], columns[2], columns[3] if len(columns) > 3 else None)
 

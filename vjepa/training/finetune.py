@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -13,9 +14,11 @@ from torch import Tensor
 from vjepa.build import finetuning as build
 from vjepa.build.finetuning import LabelledParts
 from vjepa.config import FinetuneConfig
-from vjepa.data.manifest import class_names
+from vjepa.data.manifest import Video, class_names
 from vjepa.evaluation.classification import ClassificationReport
 from vjepa.evaluation.classified import report_of, write_figures, write_scores_of
+from vjepa.evaluation.feature_cache import FeatureShards
+from vjepa.evaluation.features import LeftOut
 from vjepa.evaluation.scoring import score_rows
 from vjepa.foreign_text import one_line
 from vjepa.models.classifier import Classifier
@@ -30,6 +33,7 @@ from vjepa.training.material import Material, prepare_material
 from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
 from vjepa.training.run_folder import RunFolder, claim, figures_of
 from vjepa.training.stop import answering_signals
+from vjepa.training.unreadable import check_files, leave_out
 from vjepa.weights import save_pretrained
 
 
@@ -45,6 +49,14 @@ class Choice(NamedTuple):
     number: int
     val: ClassificationReport | None
     setting: tuple[float, float] | None
+
+
+class Tested(NamedTuple):
+    """Figures of the test part, class probabilities ``(V, X)``, and the V videos that could be read."""
+
+    report: ClassificationReport
+    scores_VX: Tensor
+    videos: list[Video]
 
 
 def finetune(config: FinetuneConfig) -> dict[str, Any]:
@@ -68,6 +80,11 @@ def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) ->
     parts = build.labelled_parts(config)
     if claim(folder, config, accelerator):
         return folder.read_summary()
+    if accelerator.is_main_process:
+        measured = {
+            f"data.{name}": [video.path for video in getattr(parts, name)] for name in ("val", "test")
+        }
+        check_files(measured, config.data.max_unreadable, accelerator.print)
     set_seed(config.seed)
     classifier = build.build_classifier(config, len(parts.classes))
     material = prepare_material(config, parts, classifier, accelerator)
@@ -76,13 +93,10 @@ def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) ->
     network = objective.result.eval()
     choice = _choose(config, parts, network, material, accelerator)
     network.head = _chosen_head(network.head, choice.number)
-    test = _report(config, parts, network, material, "test", accelerator)
-
-    def write() -> dict[str, Any]:
-        _save_model(config, parts, classifier, network, folder)
-        return _summary(config, parts, choice, test, folder)
-
-    summary = alone(accelerator, write)
+    # Before its figures: what may be wrong with them must not cost the training.
+    alone(accelerator, partial(_save_model, config, parts, classifier, network, folder))
+    test = _test(config, parts, network, material, accelerator)
+    summary = alone(accelerator, partial(_summary, config, parts, choice, test, folder))
     finish(accelerator)
     return summary or {}
 
@@ -158,8 +172,8 @@ def _choose(
     """The best head on the validation part by mean-class accuracy; the first of equals."""
     if not parts.val:
         return Choice(0, None, None)
-    scores_GVX = _scores(config, network, material, "val", accelerator)
-    reports = [report_of(parts.val, scores_VX, parts.classes) for scores_VX in scores_GVX]
+    scores_GVX, videos = _scores(config, parts, network, material, "val", accelerator)
+    reports = [report_of(videos, scores_VX, parts.classes) for scores_VX in scores_GVX]
     number = max(range(len(reports)), key=lambda n: reports[n].mean_class.value)
     setting = None if config.grid is None else config.grid.pairs[number]
     return Choice(number, reports[number], setting)
@@ -169,37 +183,47 @@ def _chosen_head(head: torch.nn.Module, number: int) -> torch.nn.Module:
     return head.heads[number] if isinstance(head, HeadGrid) else head
 
 
-def _report(
+def _test(
+    config: FinetuneConfig,
+    parts: LabelledParts,
+    network: Classifier | TokenClassifier,
+    material: Material,
+    accelerator: Accelerator,
+) -> Tested | None:
+    if not parts.test:
+        return None
+    scores_GVX, videos = _scores(config, parts, network, material, "test", accelerator)
+    return Tested(report_of(videos, scores_GVX[0], parts.classes), scores_GVX[0], videos)
+
+
+def _scores(
     config: FinetuneConfig,
     parts: LabelledParts,
     network: Classifier | TokenClassifier,
     material: Material,
     part: str,
     accelerator: Accelerator,
-) -> tuple[ClassificationReport, Tensor] | None:
-    if not getattr(parts, part):
-        return None
-    scores_VX = _scores(config, network, material, part, accelerator)[0]
-    return report_of(getattr(parts, part), scores_VX, parts.classes), scores_VX
+) -> tuple[Tensor, list[Video]]:
+    """Class probabilities ``(G, V, X)`` and the V videos: those of a part that can be read.
 
+    Every process takes some of the videos, none of them twice.
 
-def _scores(
-    config: FinetuneConfig,
-    network: Classifier | TokenClassifier,
-    material: Material,
-    part: str,
-    accelerator: Accelerator,
-) -> Tensor:
-    """Class probabilities ``(G, V, X)``: every process takes some of the videos, none of them twice."""
-    dataset = material.views[part]
+    Raises:
+        UnreadableVideosError: more of the part cannot be read than `data.max_unreadable`.
+    """
+    dataset, videos = material.views[part], getattr(parts, part)
+    left_out: LeftOut = dataset.unreadable() if isinstance(dataset, FeatureShards) else {}
     mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
     found = score_rows(
         network.to(accelerator.device), dataset, mine, segments=config.data.segments,
-        crops=config.evaluation.crops, workers=config.data.workers,
+        crops=config.evaluation.crops, workers=config.data.workers, left_out=left_out,
     )  # fmt: skip
     wait_for_all(accelerator)
     gathered = dict(gather_object(list(zip(mine, found.unbind(dim=1), strict=True))))
-    return torch.stack([gathered[row] for row in range(len(dataset))], dim=1)
+    unreadable = dict(gather_object(list(left_out.items())))
+    leave_out(f"data.{part}", len(videos), unreadable, config.data.max_unreadable, accelerator.print)
+    kept = [row for row in range(len(videos)) if row not in unreadable]
+    return torch.stack([gathered[row] for row in kept], dim=1), [videos[row] for row in kept]
 
 
 def _save_model(
@@ -211,6 +235,7 @@ def _save_model(
 ) -> None:
     encoder = network.encoder if isinstance(network, Classifier) else classifier.encoder
     if config.model.tune == "lora":
+        encoder = copy.deepcopy(encoder)  # figures are made with the one that was trained
         merge_lora(encoder)
     state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     state |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
@@ -221,7 +246,7 @@ def _summary(
     config: FinetuneConfig,
     parts: LabelledParts,
     choice: Choice,
-    test: tuple[ClassificationReport, Tensor] | None,
+    test: Tested | None,
     folder: RunFolder,
 ) -> dict[str, Any]:
     """Figures, per-video scores and the confusion picture, written and printed."""
@@ -235,9 +260,11 @@ def _summary(
         summary["chosen"] = dict(zip(("lr", "weight_decay"), choice.setting or (), strict=False))
         print(f"chosen on the validation part: {summary['chosen']}\n{choice.val.table()}")
     if test is not None:
-        report, scores_VX = test
+        report, scores_VX, videos = test
         summary["test"] = report.as_dict()
-        write_scores_of(folder.path, parts.test, scores_VX, parts.classes)
+        if len(videos) < len(parts.test):
+            summary["unreadable"] = {"data.test": len(parts.test) - len(videos)}
+        write_scores_of(folder.path, videos, scores_VX, parts.classes)
         write_figures(folder.path, report)
         print(f"test part\n{report.table()}")
     summary["seconds"] = folder.seconds()
@@ -246,12 +273,10 @@ def _summary(
     return summary
 
 
-def _ending(
-    test: tuple[ClassificationReport, Tensor] | None, summary: dict[str, Any], folder: RunFolder
-) -> str:
+def _ending(test: Tested | None, summary: dict[str, Any], folder: RunFolder) -> str:
     """The figure of a run, and where it lies."""
     place = f"figures and model: {one_line(folder.path)}"
     if test is not None:
-        return f"test part: {test[0].headline()}; {place}"
+        return f"test part: {test.report.headline()}; {place}"
     accuracy = summary["final"]["accuracy"]
     return f"nothing was tested (data.test null, data.test_share 0); accuracy in training {accuracy:.1%}; {place}"

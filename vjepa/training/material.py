@@ -18,6 +18,7 @@ from vjepa.data.dataset import ClipDataset
 from vjepa.evaluation.feature_cache import FeatureShards, encoder_identity, extract_shards
 from vjepa.models.classifier import Classifier
 from vjepa.training.alone import wait_for_all
+from vjepa.training.unreadable import leave_out
 from vjepa.weights import read_model_config
 
 _PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -58,6 +59,9 @@ def prepare_material(
     shards = {name: encode(dataset, 1) for name, dataset in views.items()}
     tokens = encode(train, max(config.features.views, 1))
     wait_for_all(accelerator)
+    unreadable = tokens.unreadable()
+    leave_out("data.train", len(parts.train), unreadable, config.data.max_unreadable, accelerator.print)
+    tokens = tokens.without(unreadable)
     return Material(tokens, TokenCollator(len(parts.classes), config.data.segments), {**shards})
 
 

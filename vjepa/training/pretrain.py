@@ -22,9 +22,10 @@ from vjepa.training.folder_lock import exclusive
 from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import describe_run
-from vjepa.training.probe import probe_encoders
+from vjepa.training.probe import probe_encoders, probed_lists
 from vjepa.training.run_folder import RunFolder, claim, figures_of
 from vjepa.training.stop import answering_signals
+from vjepa.training.unreadable import check_files
 from vjepa.weights import save_pretrained
 
 BuildObjective = Callable[[Config], nn.Module]
@@ -68,6 +69,9 @@ def _train(
         alone(accelerator, partial(build.render_synthetic, config.data.synthetic, config.data.workers, say))
 
     sources = build.training_sources(config)
+    measured = {name: [video.path for video in videos] for name, videos in probed_lists(config).items()}
+    if accelerator.is_main_process:
+        check_files(measured, config.data.max_unreadable, say)
     set_seed(config.seed)
     objective = _objective(config) if build_objective is None else build_objective(config)
     with torch.device("meta"):
@@ -132,13 +136,15 @@ def _finish(
     def write() -> dict[str, Any]:
         save_pretrained(folder.model, *model)
         records = folder.read_metrics()
+        probe, unreadable = probe_encoders(config, folder.model, accelerator.device)
         summary = {
             "steps": config.optim.steps,
             "clips": config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video,
             **_final(records, config),
             "clips_per_second": _median([record["clips_per_second"] for record in records]),
             "alarms": [record["alarm"] for record in records if "alarm" in record],
-            "probe": probe_encoders(config, folder.model, accelerator.device),
+            "probe": probe,
+            **({"unreadable": unreadable} if unreadable else {}),
             "seconds": folder.seconds(),
         }
         folder.write_summary(summary)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,39 +12,70 @@ from torch import Tensor
 from vjepa import build
 from vjepa.config import Config
 from vjepa.data.dataset import ClipDataset
-from vjepa.evaluation.features import extract_features, probe_classes
+from vjepa.data.manifest import Video
+from vjepa.evaluation.features import LeftOut, extract_features, probe_classes
 from vjepa.evaluation.probe import ridge_probe
 from vjepa.models.world import WorldModel
+from vjepa.training.unreadable import leave_out
 from vjepa.weights import from_pretrained
 
+Probes = dict[str, dict[str, float]]
 
-def probe_encoders(config: Config, model: Path, device: torch.device) -> dict[str, dict[str, float]]:
-    """Balanced accuracy of a linear probe: ``{"linear": {"trained": ..., "random": ..., "chance": ...}}``.
 
-    Empty where the configuration names no labelled videos.
-    """
+def probed_lists(config: Config) -> dict[str, list[Video]]:
+    """The lists that a probe reads at the end, by their settings; ValueError where they cannot be used."""
     parts = build.probe_sources(config)
     if parts is None:
         return {}
-    classes, known = probe_classes(*parts)
-    clips = [build.probe_dataset(config, videos, classes) for videos in parts]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the probe itself says so
+        probe_classes(*parts)
+    return dict(zip(("probe.train", "probe.test"), parts, strict=True))
+
+
+def probe_encoders(
+    config: Config, model: Path, device: torch.device, say: Callable[[str], None] = print
+) -> tuple[Probes, dict[str, int]]:
+    """Balanced accuracy of a linear probe, ``{"linear": {"trained": ..., "random": ..., "chance": ...}}``, and how many videos
+    of each list cannot be read, and are left out.
+
+    Both are empty where the configuration names no labelled videos.
+
+    Raises:
+        UnreadableVideosError: more of a list than `data.max_unreadable`.
+    """
+    lists = probed_lists(config)
+    if not lists:
+        return {}, {}
+    classes, known = probe_classes(*lists.values())
+    clips = {name: build.probe_dataset(config, videos, classes) for name, videos in lists.items()}
     trained = from_pretrained(model)
     torch.manual_seed(config.seed)
     untrained = WorldModel(trained.config).eval()
-    return {
-        "linear": {
-            "trained": _accuracy(trained.to(device), clips, config.data.workers),
-            "random": _accuracy(untrained.to(device), clips, config.data.workers),
-            "chance": 1 / known,
-        }
+    workers = config.data.workers
+    found, unreadable = _features(trained.to(device), clips, workers)
+    for name, causes in unreadable.items():
+        leave_out(name, len(lists[name]), causes, config.data.max_unreadable, say)
+    figures = {
+        "trained": ridge_probe(*found),
+        "random": ridge_probe(*_features(untrained.to(device), clips, workers)[0]),
+        "chance": 1 / known,
     }
+    return {"linear": figures}, {name: len(causes) for name, causes in unreadable.items() if causes}
 
 
-def _accuracy(model: WorldModel, clips: list[ClipDataset], workers: int) -> float:
+def _features(
+    model: WorldModel, clips: dict[str, ClipDataset], workers: int
+) -> tuple[list[tuple[Tensor, Tensor]], dict[str, LeftOut]]:
+    """Features and classes of each list, and the rows of each that are left out."""
     device = next(model.parameters()).device
+    unreadable: dict[str, LeftOut] = {name: {} for name in clips}
 
     def encode(video_BTCHW: Tensor) -> Tensor:
         return model.encode(video_BTCHW).mean(dim=1)
 
-    train, test = (extract_features(encode, part, device=device, workers=workers) for part in clips)
-    return ridge_probe(train, test)
+    found = [
+        extract_features(encode, part, device=device, workers=workers, left_out=unreadable[name])
+        for name, part in clips.items()
+    ]
+    return found, unreadable

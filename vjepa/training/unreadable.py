@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 from accelerate.utils import gather_object
@@ -11,6 +12,47 @@ from vjepa.foreign_text import one_line
 
 class UnreadableVideosError(RuntimeError):
     """More of the manifest's videos are unreadable than the run allows."""
+
+
+def leave_out(
+    name: str, count: int, causes: Mapping[int, tuple[str, str]], max_share: float, say: Callable[[str], None]
+) -> None:
+    """The same policy for a list that is measured or encoded beforehand: what cannot be read is named, and left out.
+
+    Args:
+        name: of the list, as its setting is called.
+        count: rows of it.
+        causes: path and cause of each row that cannot be read.
+        max_share: of the rows that may be unreadable.
+        say: prints a line.
+
+    Raises:
+        UnreadableVideosError: above the allowed share.
+    """
+    if not causes:
+        return
+    listed = "\n  ".join(f"{path}: {cause}" for path, cause in causes.values())
+    if len(causes) > max_share * count:
+        raise UnreadableVideosError(
+            f"{len(causes)} of {count} videos of {name} cannot be read, more than {max_share:.1%} (data.max_unreadable). Give a "
+            f"list without them as {name} (`python tools/validate_videos.py LIST --output CLEAN.csv` writes one), or raise that "
+            f"limit; the same command then goes on. They are:\n  {listed}"
+        )
+    say(f"{len(causes)} of {count} videos of {name} cannot be read and are left out:\n  {listed}")
+
+
+def check_files(lists: Mapping[str, Sequence[str]], max_share: float, say: Callable[[str], None]) -> None:
+    """The same before the first step, for files that are not there.
+
+    Args:
+        lists: paths of each list that is measured at the end, by its setting.
+        max_share, say: as of `leave_out`.
+    """
+    for name, paths in lists.items():
+        gone = {
+            row: (path, "there is no such file") for row, path in enumerate(paths) if not os.path.exists(path)
+        }
+        leave_out(name, len(paths), gone, max_share, say)
 
 
 class UnreadableVideos:

@@ -25,6 +25,7 @@ from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.run_folder import RunFolder, claim, figures_of
 from vjepa.training.stop import answering_signals
+from vjepa.training.unreadable import leave_out
 from vjepa.weights import save_pretrained
 
 
@@ -62,13 +63,17 @@ def _run(config: WorldConfig, accelerator: Accelerator, folder: RunFolder) -> di
     def write() -> dict[str, Any]:
         model = trained.model.eval()
         save_pretrained(folder.model, model.state_dict(), build.model_config(config, arguments))
-        report = None
+        report, left_out = None, dict[str, str]()
         if parts.test:
             transform = build.frame_transform(config)
-            report = measure_imagination(model, parts.test, config.data.window, transform, seed=config.seed)
+            report = measure_imagination(
+                model, parts.test, config.data.window, transform, seed=config.seed, left_out=left_out
+            )
+            causes = dict(enumerate(left_out.items()))
+            leave_out("data.test", len(parts.test), causes, config.data.max_unreadable, accelerator.print)
             shown = TrajectoryDataset(parts.test, config.data.window, transform)
             draw_imagination(model, shown, folder.path / "imagination.png", config.seed)
-        return _summary(config, report, folder)
+        return _summary(config, report, len(left_out), folder)
 
     summary = alone(accelerator, write)
     finish(accelerator)
@@ -106,7 +111,7 @@ def _train(
     accelerator.print(_outline(config, objective, accelerator))
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
-        partial(build.trajectory_batches, config, episodes), optim=config.optim, rows=[(episode.frames.path, len(episode)) for episode in episodes],
+        partial(build.trajectory_batches, config, episodes), optim=config.optim, rows=[(episode.where, len(episode)) for episode in episodes],
     )  # fmt: skip
     trained: ActionJEPA = accelerator.unwrap_model(prepared)
     return trained
@@ -126,7 +131,9 @@ def _outline(config: WorldConfig, objective: ActionJEPA, accelerator: Accelerato
     )
 
 
-def _summary(config: WorldConfig, report: ImaginationReport | None, folder: RunFolder) -> dict[str, Any]:
+def _summary(
+    config: WorldConfig, report: ImaginationReport | None, unreadable: int, folder: RunFolder
+) -> dict[str, Any]:
     """Final figures, written and printed."""
     records = folder.read_metrics()
     summary: dict[str, Any] = {
@@ -136,6 +143,8 @@ def _summary(config: WorldConfig, report: ImaginationReport | None, folder: RunF
     }
     if report is not None:
         summary["imagination"] = report.as_dict()
+        if unreadable:
+            summary["unreadable"] = {"data.test": unreadable}
         print(report.table())
     summary["seconds"] = folder.seconds()
     folder.write_summary(summary)
