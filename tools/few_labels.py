@@ -27,13 +27,9 @@ from vjepa.training.stop import command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     options, others = _parser().parse_known_args(arguments)
-    try:
-        arms = [read_arm(text) for text in options.arm]
-        config = read_tree(others, FinetuneConfig)
-        curves = few_labels(config, arms, shares=options.shares, seeds=options.seeds, jobs=options.jobs)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    arms = [read_arm(text) for text in options.arm]
+    config = read_tree(others, FinetuneConfig)
+    curves = few_labels(config, arms, shares=options.shares, seeds=options.seeds, jobs=options.jobs)
     print(label_curve_table(curves))
     return 0
 

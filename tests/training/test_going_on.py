@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from tests.training.conftest import metrics
@@ -17,6 +18,7 @@ from vjepa.config.world import ActionObjectiveConfig, WorldConfig
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
 from vjepa.training.going_on import TABLE, Change, calmer_settings, change_of, changes, flat_settings
+from vjepa.training.plan import _too_large
 from vjepa.training.pretrain import pretrain
 from vjepa.training.run_folder import RunFolder
 from vjepa.training.trainer import NonFiniteError
@@ -208,3 +210,9 @@ def test_the_table_names_settings_that_there_are_and_the_documents_say_the_same(
         is change_of("predictor.width")
         is Change.ANOTHER_RUN
     )
+
+
+def test_tensors_that_cannot_fit_are_warned_of():
+    (warning,) = _too_large(1e18, torch.device("cpu"))
+    assert "1000000000 GB of tensors do not fit" in warning
+    assert _too_large(1e6, torch.device("cpu")) == []

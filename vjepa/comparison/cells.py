@@ -19,7 +19,7 @@ from typing import Any
 from vjepa import build
 from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.processes import finishing
-from vjepa.config import Config, config_from_tree, config_tree
+from vjepa.config import Config, FinetuneConfig, config_from_tree, config_tree
 
 BASE_WORLD = "base"
 
@@ -65,6 +65,22 @@ class Cell:
             )
         return True
 
+    def finetune_config(self, init: Path, threads: int | None = None) -> FinetuneConfig:
+        """Of its fine-tuning, from a model folder; ConfigError where the sections make none."""
+        assert self.finetune is not None
+        train, test = build.probe_manifests(self.config)
+        data, given = self.config.data, self.finetune
+        read = {name: getattr(data, name) for name in ("workers", "reader", "cache_dir", "cache_short_side")}
+        tree = {
+            **given,
+            "output_dir": str(self.folder / "finetuned"),
+            "seed": self.seed,
+            "model": {**given.get("model", {}), "init": str(init)},
+            "data": {"train": train, "test": test, **read, **given.get("data", {})},
+            "train": {**config_tree(self.config)["train"], **given.get("train", {}), "threads": threads},
+        }
+        return config_from_tree(tree, FinetuneConfig)
+
     def asked(self) -> dict[str, Any]:
         """All that its figures depend on."""
         asked = {"kind": self.kind, "label_shares": self.label_shares, "config": config_tree(self.config)}
@@ -74,7 +90,7 @@ class Cell:
 
 
 def all_cells(comparison: CompareConfig) -> list[Cell]:
-    """Every cell, those of the first seed first."""
+    """Every cell, those of the first seed first; ConfigError where one of them could not be run to its end."""
     cells = [
         _cell(comparison, arm, BASE_WORLD, seed, {}) for seed in comparison.seeds for arm in comparison.arms
     ]
@@ -85,6 +101,9 @@ def all_cells(comparison: CompareConfig) -> list[Cell]:
             for name, world in comparison.dial.worlds.items()
             for arm in comparison.dial.arms
         ]
+    tuned = next((cell for cell in cells if cell.finetune is not None), None)
+    if tuned is not None:  # the sections are the same for all
+        tuned.finetune_config(tuned.folder)
     return cells
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vjepa import build
 from vjepa.comparison.cells import Cell
-from vjepa.config import Config, FinetuneConfig, config_from_tree, config_tree
+from vjepa.config import Config
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.label_subset import label_subset
 from vjepa.data.manifest import Video
@@ -140,28 +140,13 @@ def _finetuned(cell: Cell) -> float:
     """Mean-class accuracy of the arm's encoder, fine-tuned with all labels; of an untrained one, from scratch."""
     assert cell.finetune is not None
     config = cell.config
-    folder = cell.folder / "finetuned"
     init = cell.folder
     if cell.kind == "random":
         torch.manual_seed(cell.seed)
         init = cell.folder / "untrained"
         untrained = build.model_config(config)
         save_pretrained(init, WorldModel(untrained).state_dict(), untrained)
-    train, test = build.probe_manifests(config)
-    data = {
-        "train": train, "test": test, "workers": config.data.workers, "reader": config.data.reader,
-        "cache_dir": config.data.cache_dir, "cache_short_side": config.data.cache_short_side,
-    }  # fmt: skip
-    tree = {
-        **cell.finetune,
-        "output_dir": str(folder),
-        "seed": cell.seed,
-        "model": {**cell.finetune.get("model", {}), "init": str(init)},
-        "data": {**data, **cell.finetune.get("data", {})},
-        "train": {**config_tree(config)["train"], **cell.finetune.get("train", {})},
-    }
-    tree["train"]["threads"] = torch.get_num_threads()
-    summary = finetune(config_from_tree(tree, FinetuneConfig))
+    summary = finetune(cell.finetune_config(init, torch.get_num_threads()))
     return float(summary["test"]["mean_class"][0])
 
 

@@ -45,8 +45,7 @@ def start(
             "so that they find each other (configs/accelerate/two_cpu_processes.yaml)"
         )
     if state.device.type == "cpu":
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(train.threads or threads_per_process(local))
+        torch.set_num_threads(train.threads or threads_per_process(local_processes()))
     return Accelerator(
         cpu=cpu,
         mixed_precision=train.precision,
@@ -56,6 +55,11 @@ def start(
         step_scheduler_with_optimizer=False,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused)],
     )
+
+
+def local_processes() -> int:
+    """How many processes of the run share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _accumulation(batch_size: int, world: int, most: int | None, together: int, whole: str | None) -> int:

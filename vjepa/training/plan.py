@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from vjepa.masks.base import Mask
 from vjepa.masks.future import FutureMask
 from vjepa.masks.token_counts import count_tokens
 from vjepa.tokens import Grid, Tubelet
+from vjepa.training.launch import local_processes
 
 
 def describe_run(config: Config, objective: nn.Module, num_videos: int, accelerator: Accelerator) -> str:
@@ -38,8 +40,25 @@ def describe_run(config: Config, objective: nn.Module, num_videos: int, accelera
             f"{memory / 1e9:.2f} GB of tensors in each process, beside what Python and torch take; "
             f"{_flops(cost.flops)} a clip, {_flops(cost.flops * clips * config.optim.steps)} in all",
             f"on {accelerator.device}, precision {accelerator.mixed_precision}, {torch.get_num_threads()} threads",
+            *_too_large(memory, accelerator.device),
         )
     )
+
+
+def _too_large(memory: float, device: torch.device) -> list[str]:
+    """A warning where the tensors of a process cannot fit into the memory that it has."""
+    if device.type == "cuda":
+        room = float(torch.cuda.get_device_properties(device).total_memory)
+    elif device.type == "cpu" and hasattr(os, "sysconf"):
+        room = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / local_processes()
+    else:
+        return []
+    if memory <= room:
+        return []
+    return [
+        f"WARNING: {memory / 1e9:.0f} GB of tensors do not fit into the {room / 1e9:.0f} GB that a process has: lower "
+        "train.micro_batch, set train.activation_checkpointing, or give smaller or shorter clips"
+    ]
 
 
 def describe_masks(config: Config) -> list[str]:
