@@ -12,7 +12,16 @@ SOURCES = sorted(path for folder in ("vjepa", "tools") for path in (ROOT / folde
 
 # From the ground up; a name is a module of vjepa/ or a package with all that is in it.
 FLOORS = (
-    ("tokens", "schedules", "batch", "cpu_threads", "double_precision", "foreign_text", "workers", "environments"),
+    (
+        "tokens",
+        "schedules",
+        "batch",
+        "cpu_threads",
+        "double_precision",
+        "foreign_text",
+        "workers",
+        "environments",
+    ),
     ("layers",),
     ("masks",),
     ("data",),
