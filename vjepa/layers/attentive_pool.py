@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from functools import partial
+from typing import Literal, cast
 
 import torch
 from timm.layers.mlp import Mlp
@@ -12,20 +13,25 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+BlocksOn = Literal["tokens", "queries"]
+
 
 class AttentivePooler(nn.Module):
     """V-JEPA's attentive pooler (arXiv 2404.08471 section 4; deeper in V-JEPA 2, arXiv 2506.09985).
 
-    Blocks of self-attention over the tokens, then one block in which the queries attend to them. It has no positions:
-    the order of the tokens does not matter.
+    One block in which the queries attend to the tokens, and blocks of self-attention before or after it. It has no
+    positions: the order of the tokens does not matter.
 
     Args:
         width: of the tokens, D.
         heads: attention heads of every block.
-        depth: blocks in all, the last of them cross-attention; V-JEPA has 1, V-JEPA 2 has 4.
+        depth: blocks in all, one of them cross-attention; V-JEPA has 1, V-JEPA 2 has 4.
         queries: Q, each pools for itself.
         mlp_ratio: width of each MLP over D.
-        cross_projection: a projection after the cross-attention, as V-JEPA has it and V-JEPA 2 does not.
+        blocks_on: what the self-attention works on: the `tokens`, before the cross-attention (V-JEPA 2: facebookresearch/vjepa2
+            at c2963a4, src/models/attentive_pooler.py), or the `queries`, after it (V-JEPA: facebookresearch/jepa at 51c59d5,
+            the same file).
+        norm_eps: epsilon of the norms. The authors' poolers have PyTorch's default of 1e-5.
     """
 
     def __init__(
@@ -36,45 +42,47 @@ class AttentivePooler(nn.Module):
         depth: int = 1,
         queries: int = 1,
         mlp_ratio: float = 4.0,
-        cross_projection: bool = False,
+        blocks_on: BlocksOn = "tokens",
+        norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} cannot be shared by {heads} heads: give a divisor of the width")
         if depth < 1 or queries < 1:
             raise ValueError(f"depth is {depth} and queries {queries}: give 1 or more of each")
+        self.blocks_on = blocks_on
         self.queries_QD = nn.Parameter(torch.empty(queries, width))
+        norm_layer = cast(type[nn.Module], partial(nn.LayerNorm, eps=norm_eps))
         self.blocks = nn.ModuleList(
-            Block(
-                width,
-                heads,
-                mlp_ratio=mlp_ratio,
-                qkv_bias=True,
-                norm_layer=cast(type[nn.Module], _layer_norm),
-            )
+            Block(width, heads, mlp_ratio=mlp_ratio, qkv_bias=True, norm_layer=norm_layer)
             for _ in range(depth - 1)
         )
-        self.cross_block = CrossBlock(width, heads, mlp_ratio, cross_projection)
+        self.cross_block = CrossBlock(width, heads, mlp_ratio, norm_eps)
         _init_weights(self)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
         """What each query found: ``(B, N, D) -> (B, Q, D)``."""
+        queries_BQD = self.queries_QD.expand(tokens_BND.shape[0], -1, -1)
+        if self.blocks_on == "queries":
+            return self._through_blocks(self.cross_block(queries_BQD, tokens_BND))
+        return self.cross_block(queries_BQD, self._through_blocks(tokens_BND))
+
+    def _through_blocks(self, tokens_BXD: Tensor) -> Tensor:
         for block in self.blocks:
-            tokens_BND = block(tokens_BND)
-        return self.cross_block(self.queries_QD.expand(tokens_BND.shape[0], -1, -1), tokens_BND)
+            tokens_BXD = block(tokens_BXD)
+        return tokens_BXD
 
 
 class CrossBlock(nn.Module):
     """Queries attend to tokens, then an MLP."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, projection: bool) -> None:
+    def __init__(self, width: int, heads: int, mlp_ratio: float, norm_eps: float) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1 = _layer_norm(width)
+        self.norm1 = nn.LayerNorm(width, eps=norm_eps)
         self.q = nn.Linear(width, width)
         self.kv = nn.Linear(width, 2 * width)
-        self.proj = nn.Linear(width, width) if projection else nn.Identity()
-        self.norm2 = _layer_norm(width)
+        self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
     def forward(self, queries_BQD: Tensor, tokens_BND: Tensor) -> Tensor:
@@ -82,12 +90,8 @@ class CrossBlock(nn.Module):
         k, v = self.kv(self.norm1(tokens_BND)).chunk(2, dim=-1)
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.q(queries_BQD), k, v))
         found_BQD = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        queries_BQD = queries_BQD + self.proj(found_BQD)
+        queries_BQD = queries_BQD + found_BQD
         return queries_BQD + self.mlp(self.norm2(queries_BQD))
-
-
-def _layer_norm(width: int, **kwargs: object) -> nn.LayerNorm:
-    return nn.LayerNorm(width, eps=1e-6, **kwargs)  # type: ignore[arg-type]
 
 
 @torch.no_grad()

@@ -34,6 +34,7 @@ class TokenTransformer(nn.Module):
         levels: numbers of the blocks whose outputs `forward` gives if asked to, each with a norm of its
             own, ascending; the last block must be among them. Empty for the last block alone.
         trained_side: of `rotary_table`.
+        last_norm: whether there is a norm after the last block.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class TokenTransformer(nn.Module):
         causal: bool = False,
         levels: Sequence[int] = (),
         trained_side: int | None = None,
+        last_norm: bool = True,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -66,7 +68,7 @@ class TokenTransformer(nn.Module):
         self.grad_checkpointing = False
         rates = cast(list[float], calculate_drop_path_rates(drop_path, depth))
         self.blocks = nn.ModuleList(rotary_block(width, heads, mlp_ratio, rate) for rate in rates)
-        self.norm = _layer_norm(width)
+        self.norm = _layer_norm(width) if last_norm else nn.Identity()
         self.level_norms = nn.ModuleDict({str(level): _layer_norm(width) for level in levels[:-1]})
 
     def forward(

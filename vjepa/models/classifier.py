@@ -9,7 +9,7 @@ import torch
 from timm.layers.weight_init import trunc_normal_
 from torch import Tensor, nn
 
-from vjepa.layers.attentive_pool import AttentivePooler
+from vjepa.layers.attentive_pool import AttentivePooler, BlocksOn
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 
@@ -54,7 +54,7 @@ class AttentiveHead(nn.Module):
         width: of the tokens, D.
         num_classes: X.
         heads: attention heads; None takes the greatest number that divides D of those with 64 values or more each.
-        depth, queries, cross_projection: of the pooler.
+        depth, queries, blocks_on, norm_eps: of the pooler.
         dropout, init_scale: of the last layer, as of `MeanHead`.
     """
 
@@ -66,7 +66,8 @@ class AttentiveHead(nn.Module):
         heads: int | None = None,
         depth: int = 1,
         queries: int = 1,
-        cross_projection: bool = False,
+        blocks_on: BlocksOn = "tokens",
+        norm_eps: float = 1e-6,
         dropout: float = 0.0,
         init_scale: float = 1.0,
     ) -> None:
@@ -74,7 +75,7 @@ class AttentiveHead(nn.Module):
         if heads is None:
             heads = next(count for count in range(max(width // 64, 1), 0, -1) if width % count == 0)
         self.pool = AttentivePooler(
-            width, heads, depth=depth, queries=queries, cross_projection=cross_projection
+            width, heads, depth=depth, queries=queries, blocks_on=blocks_on, norm_eps=norm_eps
         )
         self.dropout = nn.Dropout(dropout)
         self.fc = _last_layer(queries * width, num_classes, init_scale)

@@ -34,6 +34,7 @@ class VideoEncoder(nn.Module):
             learnt vector that tells them apart (V-JEPA 2.1, arXiv 2603.14482).
         levels: blocks whose outputs `forward` gives if asked to, ascending to the last (V-JEPA 2.1).
         trained_side: rotary positions of rows and columns are stretched to a grid of so many (V-JEPA 2.1); None for no.
+        last_norm: tokens pass a norm after the last block. VideoMAE's encoders have none under a head that has its own.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class VideoEncoder(nn.Module):
         image_tokenizer: bool = False,
         levels: Sequence[int] = (),
         trained_side: int | None = None,
+        last_norm: bool = True,
     ) -> None:
         super().__init__()
         self.width = width
@@ -61,7 +63,7 @@ class VideoEncoder(nn.Module):
         self.transformer = TokenTransformer(
             width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio, positions=positions,
             rotary_layout=rotary_layout, drop_path=drop_path, causal=causal, levels=levels,
-            trained_side=trained_side,
+            trained_side=trained_side, last_norm=last_norm,
         )  # fmt: skip
         self.image_embed = (
             TubeletEmbed(width, self.tubelet._replace(t=1), channels) if image_tokenizer else None
