@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 import vjepa
 from vjepa.models.world import WorldModel
-from vjepa.weights import save_pretrained
+from vjepa.weights import load_classifier, save_pretrained
 
 CONFIG = {
     "encoder": {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 8, 8]},
@@ -96,3 +96,118 @@ def test_an_encoder_that_is_not_there_is_named(folder):
 
 def test_the_configuration_is_plain_json(folder):
     assert json.loads((folder / "config.json").read_text()) == CONFIG
+
+
+def rewritten(folder, change):
+    """The folder with another config.json."""
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+CLIP = {"num_frames": 4, "fps": 4, "stride": None, "size": [16, 16], "whole_frame": True}
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("encoder.heads", 0, r"encoder.heads is 0: give whole numbers from 1"),
+        ("encoder.heads", 5, r"encoder.width 24 cannot be shared by encoder.heads 5"),
+        ("encoder.depth", 100_000, r"encoder.depth is 100000: give whole numbers from 1 to 1000"),
+        ("encoder.depth", 1.5, r"encoder.depth is 1.5"),
+        ("encoder.width", "24", r"encoder.width is '24'"),
+        ("encoder.width", True, r"encoder.width is True"),
+        ("encoder.mlp_ratio", float("inf"), r"encoder.mlp_ratio is inf"),
+        ("encoder.tubelet", [2, 8], r"encoder.tubelet is \[2, 8\]: give frames, rows and columns"),
+        ("encoder.positions", "learnt", r"encoder.positions is 'learnt': give one of 'rotary'"),
+        ("encoder.causal", 1, r"encoder.causal is 1: give true or false"),
+        ("encoder.dept", 1, r"encoder has no argument 'dept': it has width, depth"),
+        ("encoder", None, r"encoder is None"),
+        ("encoder", {"width": 24, "heads": 2}, r"encoder.depth is missing"),
+        ("predictor.num_mask_tokens", -1, r"predictor.num_mask_tokens is -1"),
+        ("pixels.mean", [0.5, float("nan"), 0.5], r"pixels have mean \[0.5, nan, 0.5\]"),
+        ("pixels.std", [0.5, 0, 0.5], r"and deviations above 0"),
+        ("pixels.std", [0.5], r"a finite number for each channel"),
+        ("clip", {**CLIP, "size": [16, 0]}, r"clip.size is \[16, 0\]"),
+        ("clip", {**CLIP, "fps": -1}, r"clip.fps is -1"),
+        ("clip", {"num_frames": 4}, r"clip is .* give fps, num_frames, size, stride, whole_frame"),
+    ],
+)
+def test_a_configuration_is_checked_before_a_network_is_built(folder, part, value, message):
+    def change(config):
+        *outer, name = part.split(".")
+        for key in outer:
+            config = config[key]
+        config[name] = value
+
+    rewritten(folder, change)
+    with pytest.raises(ValueError, match=message) as error:
+        vjepa.from_pretrained(folder)
+    assert str(error.value).startswith(f"{folder / 'config.json'} is no configuration of a model: ")
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ({"kind": "attentiv"}, "head.kind is 'attentiv': give one of linear, mlp, attentive"),
+        ({"kind": "linear", "depth": 2}, "head has no argument 'depth'"),
+        ({"kind": "attentive", "norm_eps": 0}, "head.norm_eps is 0"),
+    ],
+)
+def test_a_head_is_checked_too(folder, head, message):
+    rewritten(folder, lambda config: config.update(head=head, classes=["a", "b"], levels=[], token_norm=True))
+    with pytest.raises(ValueError, match=message):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"encoder": NaN}', "[" * 100_000])
+def test_a_configuration_that_is_damaged_names_its_path(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=f"^{folder / 'config.json'} "):
+        vjepa.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 60, -1])
+def test_damaged_weights_name_their_path(folder, kept):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:kept])
+    with pytest.raises(ValueError, match=f"^{folder / 'model.safetensors'} cannot be read"):
+        vjepa.from_pretrained(folder)
+
+
+def test_weights_that_are_not_finite_are_named(folder):
+    """Else all that the model says would be NaN, without a word."""
+    state = load_file(folder / "model.safetensors")
+    state["predictor.proj.weight"][0, :3] = torch.nan
+    state["encoder.patch_embed.proj.bias"][1] = torch.inf
+    save_file(state, folder / "model.safetensors")
+    message = (
+        r"not finite .*: encoder.patch_embed.proj.bias \(1 of 24\), predictor.proj.weight \(3 of 288\); take"
+    )
+    with pytest.raises(ValueError, match=message):
+        vjepa.from_pretrained(folder)
+    state = {name: value.nan_to_num(posinf=3e38) for name, value in state.items()}
+    state["encoder.patch_embed.proj.bias"][:] = 3e38  # their sum is too large, and each of them is finite
+    save_file(state, folder / "model.safetensors")
+    assert vjepa.from_pretrained(folder).encoder is not None
+
+
+def test_what_is_no_model_is_told_apart(folder, tmp_path):
+    def refused(source, message):
+        with pytest.raises(ValueError, match=message):
+            vjepa.from_pretrained(source)
+
+    refused(tmp_path / "nothing", "nothing is not a model: there is no such file or folder")
+    refused("https://example.org/vitl.pt", "is an address: fetch the file, and give its path")
+    (tmp_path / "files").mkdir()
+    torch.save({}, tmp_path / "files" / "latest.pt")
+    refused(tmp_path / "files", r"no config.json beside latest.pt; give such a file itself, \S+latest.pt")
+    (tmp_path / "sharded").mkdir()
+    (tmp_path / "sharded" / "config.json").write_text('{"model_type": "vjepa2"}')
+    for parts in ("7", '{"a": 7}', '["a"]', '{"a": "../model/model.safetensors"}'):
+        index = f'{{"weight_map": {parts}}}'
+        (tmp_path / "sharded" / "model.safetensors.index.json").write_text(index)
+        refused(
+            tmp_path / "sharded",
+            r"model.safetensors.index.json (has no weight_map|names the file \.\./model)",
+        )

@@ -2,13 +2,15 @@
 
     python tools/convert.py vitl.pt --to ours --output models/vitl
     python tools/convert.py vitl.pt --probe ssv2-vitl-16x2x3.pt --to ours --output models/ssv2
+    python tools/convert.py mine.pt --family vjepa2 --heads encoder=4 predictor=4 --to ours --output models/mine
     python tools/convert.py runs/mine --to transformers --output models/mine_for_transformers
     python tools/convert.py runs/mine --to meta --output mine.pt
 
 SOURCE is all that `vjepa.from_pretrained` takes. With `ours` and `transformers`, --output is a folder; with `meta`, a file, or a
-folder for model.pt. What was written is read again and both models see the same random clip: the greatest difference is printed.
-For `transformers` that is transformers' own class, where it is installed. A classifier is converted with its head, any other
-model with its predictor or decoder. Exit status: 0 done and equal, 1 written but not equal, 2 arguments that cannot be used.
+folder for model.pt. What was written is read again and both models see the same random clip: the greatest difference is printed,
+and what the other layout lost of the model's clips, pixels and future is named. For `transformers` the other model is transformers'
+own class, where it is installed. A classifier is converted with its head, any other model with its predictor or decoder. Exit status:
+0 done and equal, 1 written but not equal, 2 arguments that cannot be used.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from torch import Tensor, nn
 
 from vjepa.released.meta_layout import to_meta
 from vjepa.released.preprocessing import transformers_preprocessor
+from vjepa.released.reading import NOTHING
+from vjepa.released.told import Told
 from vjepa.released.transformers_layout import to_transformers
 from vjepa.weights import from_pretrained, load_classifier, read_model_config, save_pretrained
 
@@ -80,11 +84,43 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--which", choices=["target_encoder", "encoder"], help="default: the target encoder, if any"
     )
+    parser.add_argument(
+        "--family", choices=["vjepa", "vjepa2"], help="of an encoder alone that has a table of positions"
+    )
+    parser.add_argument(
+        "--heads",
+        nargs="+",
+        default=[],
+        metavar="NETWORK=N",
+        help="attention heads of an encoder, predictor, decoder or head (a probe) of a width that nobody published",
+    )
+    parser.add_argument(
+        "--levels",
+        nargs="*",
+        type=int,
+        help="numbers of the blocks whose tokens the probe sees (none: the last block's alone); without --probe, of the blocks "
+        "that the norms of a V-JEPA 2.1 encoder follow",
+    )
     return parser
 
 
+def _heads(given: Sequence[str]) -> dict[str, int]:
+    parts = [text.partition("=") for text in given]
+    wrong = [text for text, (_, _, number) in zip(given, parts, strict=True) if not number.isdecimal()]
+    if wrong:
+        raise ValueError(f"--heads has {', '.join(wrong)}: write NETWORK=N, e.g. predictor=12")
+    return {network: int(number) for network, _, number in parts}
+
+
 def _convert(options: argparse.Namespace) -> int:
-    model = _load(options.source, options.which, options.probe)
+    of_probe = options.probe is not None
+    told = Told(
+        family=options.family,
+        heads=_heads(options.heads),
+        levels=None if of_probe else options.levels,
+        probe_levels=options.levels if of_probe else None,
+    )
+    model = _load(options.source, options.which, options.probe, told)
     tensors = model.network.state_dict()
     output = Path(options.output)
     if options.to == "ours":
@@ -104,11 +140,12 @@ def _convert(options: argparse.Namespace) -> int:
     return _compare(model, output, by_transformers=options.to == "transformers")
 
 
-def _load(source: str | Path, which: Any = None, probe: str | None = None) -> Model:
-    if probe is not None or "head" in read_model_config(source):
-        classifier, config = load_classifier(source, probe=probe)
+def _load(source: str | Path, which: Any = None, probe: str | None = None, told: Told = NOTHING) -> Model:
+    said: dict[str, Any] = {"family": told.family, "heads": told.heads}
+    if probe is not None or "head" in read_model_config(source, told):
+        classifier, config = load_classifier(source, probe=probe, levels=told.probe_levels, **said)
         return Model(classifier, {key: value for key, value in config.items() if key != "predictor"})
-    world = from_pretrained(source, which)
+    world = from_pretrained(source, which, levels=told.levels, **said)
     return Model(world, world.config)
 
 
@@ -121,17 +158,32 @@ def _compare(model: Model, output: Path, *, by_transformers: bool) -> int:
     shape = (1, clip["num_frames"], model.config["encoder"].get("channels", 3), *clip["size"])
     video_BTCHW = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = model.answer(video_BTCHW)
-    found, whose = _load(output).answer(video_BTCHW), "read again"
+    again = _load(output)
+    found, whose = again.answer(video_BTCHW), "read again"
+    lost = _lost(model.config, again.config)
+    for line in lost:
+        print(f"lost: {line}")
     if by_transformers and importlib.util.find_spec("transformers") is not None:
-        found, whose = _transformers_answer(model, output, video_BTCHW), "transformers"
+        found, whose = _transformers_answer(again, output, video_BTCHW), "transformers"
     difference = (found - expected).abs().max().item()
-    same = difference <= TOLERANCE
+    same = difference <= TOLERANCE and not lost
     print(f"{whose}: greatest difference {difference:.2g} of values up to {expected.abs().max().item():.2g}")
     return 0 if same else 1
 
 
+def _lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What the model that was read again says otherwise of clips, pixels and the future."""
+    lost = []
+    for part in ("clip", "pixels", "future", "pixel_targets", "classes", "levels"):
+        old, new = (json.loads(json.dumps(config.get(part))) for config in (before, after))
+        if old is not None and old != new:
+            lost.append(f"{part} is {new} when it is read again, and was {old}")
+    return lost
+
+
 @torch.no_grad()
-def _transformers_answer(model: Model, output: Path, video_BTCHW: Tensor) -> Tensor:
+def _transformers_answer(again: Model, output: Path, video_BTCHW: Tensor) -> Tensor:
+    """Of their class, on pixels that are normalised as the folder's processor says (`again` has read it)."""
     import transformers
 
     name = json.loads((output / "config.json").read_text())["architectures"][0]
@@ -139,10 +191,10 @@ def _transformers_answer(model: Model, output: Path, video_BTCHW: Tensor) -> Ten
     wrong = [f"{kind} {key}" for kind in ("missing_keys", "unexpected_keys") for key in told[kind]]
     if wrong:
         raise ValueError(f"transformers finds {', '.join(wrong)} in {output}")
-    network: Any = model.network
+    network: Any = again.network
     pixels_BTCHW = network.normalizer(video_BTCHW).transpose(1, 2)
     theirs = theirs.eval()
-    if model.classifies:
+    if again.classifies:
         logits: Tensor = theirs(pixels_BTCHW).logits
         return logits
     base = theirs.videomae if name == "VideoMAEForPreTraining" else theirs

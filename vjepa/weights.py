@@ -11,25 +11,31 @@ import inspect
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.action_model import ActionModel
 from vjepa.models.channels import adapt_channels
+from vjepa.models.check_config import check_config
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.world import WorldModel
 from vjepa.released.action_model import read_action_model
-from vjepa.released.families import warn_of_licence
+from vjepa.released.containers import load_tensors
+from vjepa.released.families import Family, warn_of_licence
 from vjepa.released.hub import download, is_hub_name
-from vjepa.released.reading import is_released, read_released
+from vjepa.released.json_files import read_json
+from vjepa.released.reading import NOTHING, is_released, read_released
+from vjepa.released.told import Told
 
 WhichEncoder = Literal["target_encoder", "encoder"]
+_WEIGHT_SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".safetensors")
 
 
 def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
@@ -59,6 +65,9 @@ def from_pretrained(
     *,
     strict: bool = True,
     channels: int | None = None,
+    family: Family | None = None,
+    heads: Mapping[str, int] | None = None,
+    levels: Sequence[int] | None = None,
 ) -> WorldModel:
     """Load a trained model, in evaluation mode.
 
@@ -74,12 +83,17 @@ def from_pretrained(
         strict: weights that are missing, too many or of another shape are an error; else a warning, and what is missing
             stays as it is drawn at random.
         channels: of the videos, where they are others than those of training (`vjepa.models.channels`); a warning says so.
+        family: of weights that others released, where their names do not tell it: `vjepa` or `vjepa2`.
+        heads: attention heads by network (``encoder``, ``predictor``, ``decoder``) of weights that others released. Shapes do
+            not tell them: they are those of the published network of this width, and where there is none they must be given.
+        levels: blocks that the norms of levels follow, of an encoder of V-JEPA 2.1 of a depth that nobody published.
 
     Raises:
-        ValueError: where there is no model, or its tensors do not fit its configuration; every missing,
-            unexpected or reshaped name is listed.
+        ValueError: where there is no model, its configuration has unknown, missing or impossible values, its tensors do not fit
+            it (every missing, unexpected or reshaped name is listed) or are not finite, or what they do not tell was not given.
     """
-    config, tensors, place = _read(source, strict=strict)
+    told = Told(family=family, heads=heads or {}, levels=levels)
+    config, tensors, place = _read(source, strict=strict, told=told)
     if channels is not None and channels != len(config["pixels"]["mean"]):
         warnings.warn(
             f"{place} knows {len(config['pixels']['mean'])} channels: its kernels are adapted to {channels}, and a decoder of "
@@ -103,21 +117,33 @@ def from_pretrained(
 
 
 def load_classifier(
-    source: str | Path, *, probe: str | Path | None = None, strict: bool = True
+    source: str | Path,
+    *,
+    probe: str | Path | None = None,
+    strict: bool = True,
+    family: Family | None = None,
+    heads: int | Mapping[str, int] | None = None,
+    levels: Sequence[int] | None = None,
 ) -> tuple[Classifier, dict[str, Any]]:
     """A fine-tuned encoder with its head, in evaluation mode, and what its folder says of itself.
 
     Args:
         source: a model folder, or the folder of a run of tools/finetune.py; or released weights of a classifier, as of
             `from_pretrained`.
-        probe: a file with an attentive probe of V-JEPA 2, for an encoder from `source`. It stands on the target encoder
-            where there is one, as in the authors' evaluations.
-        strict: as of `from_pretrained`.
+        probe: a file with an attentive probe of V-JEPA or V-JEPA 2, for an encoder from `source`. It stands on the target
+            encoder where there is one, as in the authors' evaluations.
+        strict, family: as of `from_pretrained`.
+        heads: attention heads of the probe, where no published probe has its width; or those of several networks, by name:
+            ``{"encoder": 4, "head": 4}``.
+        levels: numbers of the blocks whose tokens the probe sees; empty for the last block's alone. Published probes of
+            V-JEPA 2 are known by their number of classes; of others it must be given.
 
     Raises:
-        ValueError: where there is no classifier, or its tensors do not fit its configuration.
+        ValueError: where there is no classifier, or as of `from_pretrained`.
     """
-    config, tensors, place = _read(source, strict=strict, probe=probe)
+    by_network = {"head": heads} if isinstance(heads, int) else heads or {}
+    told = Told(family=family, heads=by_network, probe_levels=levels)
+    config, tensors, place = _read(source, strict=strict, probe=probe, told=told)
     if "head" not in config:
         raise ValueError(
             f"{place} has no head that names classes: give the folder of a run of tools/finetune.py, or released weights of a "
@@ -137,22 +163,26 @@ def load_classifier(
     return classifier.eval(), config
 
 
-def load_action_model(source: str | Path) -> tuple[ActionModel, dict[str, Any]]:
+def load_action_model(
+    source: str | Path, *, heads: Mapping[str, int] | None = None
+) -> tuple[ActionModel, dict[str, Any]]:
     """A world model with actions, in evaluation mode, and what its folder says of itself.
 
     Args:
         source: a model folder, or the folder of a run of tools/pretrain.py with a configuration of configs/world; or the authors'
             file of V-JEPA 2-AC.
+        heads: attention heads of the ``encoder`` and of the ``predictor`` of the authors' file, as of `from_pretrained`.
 
     Raises:
-        ValueError: where there is no such model, or its tensors do not fit its configuration.
+        ValueError: where there is no such model, or as of `from_pretrained`.
     """
     if Path(source).is_file():
         place = str(source)
-        config, tensors = read_action_model(source)
+        config, tensors = read_action_model(source, heads or {})
+        _refuse_nonfinite(tensors, place)
         warn_of_licence("vjepa2_ac")
     else:
-        config, tensors, place = _read(source)
+        config, tensors, place = _read(source, told=Told(heads=heads or {}))
     if "dynamics" not in config:
         raise ValueError(
             f"{place} has no predictor of what actions do: give the folder of a run with a configuration of configs/world"
@@ -170,32 +200,61 @@ def _at_home(tensors: Mapping[str, Tensor], homes: Mapping[str, str]) -> dict[st
 
 
 def _read(
-    source: str | Path, *, strict: bool = True, probe: str | Path | None = None
+    source: str | Path, *, strict: bool = True, probe: str | Path | None = None, told: Told = NOTHING
 ) -> tuple[dict[str, Any], dict[str, Tensor], str]:
     """Configuration, tensors, and where they are from."""
-    path = download(str(source)) if is_hub_name(source) else Path(source)
+    path = _place_of(source)
     if is_released(path):
-        released = read_released(path, probe=probe, strict=strict)
+        released = read_released(path, probe=probe, strict=strict, told=told)
         warn_of_licence(released.family)
         if released.notes:
             warnings.warn(f"{path}: " + "; ".join(released.notes), stacklevel=3)
+        _refuse_nonfinite(released.tensors, str(path))
         return released.config, released.tensors, str(path)
     if probe is not None:
         raise ValueError(
-            f"{path} has no need of the probe {probe}: a probe is for released weights of V-JEPA 2"
+            f"{path} has no need of the probe {probe}: a probe is for released weights of V-JEPA or V-JEPA 2"
         )
     folder = model_folder(path)
-    return _config_of(folder), load_file(folder / "model.safetensors"), str(folder)
+    if told != NOTHING:
+        raise ValueError(f"{folder} says itself which family, heads and levels it has: give none")
+    config, tensors = _config_of(folder), load_tensors(folder / "model.safetensors")
+    _refuse_nonfinite(tensors, str(folder))
+    return config, tensors, str(folder)
 
 
-def read_model_config(source: str | Path) -> dict[str, Any]:
-    """What a model folder, or released weights, say of themselves; ValueError where there is no model."""
-    path = download(str(source)) if is_hub_name(source) else Path(source)
-    return read_released(path).config if is_released(path) else _config_of(model_folder(path))
+def _place_of(source: str | Path) -> Path:
+    """Where a model is on the disk, fetched from the hub where it has a name of it."""
+    if is_hub_name(source):
+        return download(str(source))
+    if isinstance(source, str) and "://" in source:
+        raise ValueError(f"{source} is an address: fetch the file, and give its path")
+    return Path(source)
+
+
+def _refuse_nonfinite(tensors: Mapping[str, Tensor], place: str) -> None:
+    """ValueError that names the tensors with NaN or infinity: all that a model says of any video would be NaN."""
+    # The sum is one pass without a copy; only where it is not finite (or too large) is each number looked at.
+    suspects = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor.sum()))]
+    broken = {name: int((~torch.isfinite(tensors[name])).sum()) for name in sorted(suspects)}
+    named = [f"{name} ({count} of {tensors[name].numel()})" for name, count in broken.items() if count]
+    if named:
+        rest = f" and {len(named) - 5} more" if len(named) > 5 else ""
+        raise ValueError(
+            f"the weights in {place} are not finite (NaN or infinity): {', '.join(named[:5])}{rest}; take a checkpoint from "
+            "before they became so"
+        )
+
+
+def read_model_config(source: str | Path, told: Told = NOTHING) -> dict[str, Any]:
+    """What a model folder, or released weights, say of themselves, with what a user says of these; ValueError where there is no model."""
+    path = _place_of(source)
+    return read_released(path, told=told).config if is_released(path) else _config_of(model_folder(path))
 
 
 def _config_of(folder: Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    config = read_json(folder / "config.json")
+    check_config(config, str(folder / "config.json"))
     return config
 
 
@@ -205,6 +264,13 @@ def model_folder(source: str | Path) -> Path:
     for folder in (source, source / "model"):
         if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
             return folder
+    if not source.exists():
+        raise ValueError(f"{source} is not a model: there is no such file or folder")
+    files = [path.name for path in sorted(source.iterdir()) if path.suffix in _WEIGHT_SUFFIXES]
+    if files:
+        raise ValueError(
+            f"{source} is not a model: it has no config.json beside {', '.join(files[:5])}; give such a file itself, {source / files[0]}"
+        )
     raise ValueError(
         f"{source} is not a model: it has no config.json with model.safetensors, nor has {source / 'model'}; "
         "give the folder of a finished run or of a saved model"

@@ -17,6 +17,7 @@ from vjepa.models.world import WorldModel
 from vjepa.released.containers import Container
 from vjepa.released.reading import from_container
 
+POOLER_EPS = 1e-5  # nn.LayerNorm's own, with which the authors build their poolers
 WIDTH, HEADS, PATCH, SIDE, FRAMES = 192, 3, 8, 32, 4
 NARROW = 96
 GRID = (FRAMES // 2, SIDE // PATCH, SIDE // PATCH)
@@ -206,10 +207,10 @@ def mae_file():
     return {"model": state | {"mask_token": normal(1, 1, 64, seed=9), "decoder_pos_embed": table(64)}}
 
 
-def probe_file(classes=5):
+def probe_file(classes=5, depth=4):
     """An attentive probe of V-JEPA 2: blocks, one of cross-attention, and a linear layer."""
     state = {"pooler.query_tokens": normal(1, 1, WIDTH, seed=1)}
-    state |= {f"pooler.{name}": value for name, value in blocks("blocks", WIDTH, 3, 3).items()}
+    state |= {f"pooler.{name}": value for name, value in blocks("blocks", WIDTH, depth - 1, 3).items()}
     cross = "pooler.cross_attention_block"
     state |= pair(f"{cross}.norm1", WIDTH, seed=4) | pair(f"{cross}.norm2", WIDTH, seed=6)
     state |= pair(f"{cross}.xattn.q", WIDTH, WIDTH, seed=8) | pair(
@@ -220,6 +221,13 @@ def probe_file(classes=5):
     )
     state |= pair("linear", classes, WIDTH, seed=16)
     return {"classifiers": [wrapped(state, "module.")], "opt": None, "epoch": 20}
+
+
+def vjepa_probe_file(depth):
+    """One of V-JEPA, which has a projection that its forward does not use."""
+    (state,) = probe_file(depth=depth)["classifiers"]
+    unused = pair("module.pooler.cross_attention_block.xattn.proj", WIDTH, WIDTH, seed=20)
+    return {"classifier": state | unused, "opt": None, "epoch": 20}
 
 
 # What the networks compute.
@@ -233,8 +241,8 @@ def linear(state, name, x):
     return F.linear(x, state[f"{name}.weight"], state.get(f"{name}.bias"))
 
 
-def norm(state, name, x):
-    return F.layer_norm(x, x.shape[-1:], state[f"{name}.weight"], state[f"{name}.bias"], eps=1e-6)
+def norm(state, name, x, eps=1e-6):
+    return F.layer_norm(x, x.shape[-1:], state[f"{name}.weight"], state[f"{name}.bias"], eps=eps)
 
 
 def turned(x, place, layout):
@@ -259,8 +267,8 @@ def split(x, heads):
     return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
 
 
-def block(state, name, x, heads, place=None, layout=None):
-    h = norm(state, f"{name}.norm1", x)
+def block(state, name, x, heads, place=None, layout=None, eps=1e-6):
+    h = norm(state, f"{name}.norm1", x, eps)
     bias = state.get(f"{name}.attn.qkv.bias")
     if bias is None:
         query, value = state[f"{name}.attn.q_bias"], state[f"{name}.attn.v_bias"]
@@ -271,17 +279,17 @@ def block(state, name, x, heads, place=None, layout=None):
     if layout is not None:
         q, k = turned(q, place, layout), turned(k, place, layout)
     x = x + linear(state, f"{name}.attn.proj", attend(q, k, v).transpose(-3, -2).flatten(-2))
-    h = F.gelu(linear(state, f"{name}.mlp.fc1", norm(state, f"{name}.norm2", x)))
+    h = F.gelu(linear(state, f"{name}.mlp.fc1", norm(state, f"{name}.norm2", x, eps)))
     return x + linear(state, f"{name}.mlp.fc2", h)
 
 
-def through(state, name, x, heads, place=None, layout=None):
-    """After each block."""
+def through(state, name, x, heads, place=None, layout=None, eps=1e-6):
+    """After each block; where there is none, what went in."""
     outputs = []
     while f"{name}.{len(outputs)}.norm1.weight" in state:
-        x = block(state, f"{name}.{len(outputs)}", x, heads, place, layout)
+        x = block(state, f"{name}.{len(outputs)}", x, heads, place, layout, eps)
         outputs.append(x)
-    return outputs
+    return outputs or [x]
 
 
 def patches(state, name, pixels):

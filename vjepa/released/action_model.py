@@ -16,12 +16,18 @@ from vjepa.released.mapping import Row, layer, layers, read_rows
 from vjepa.released.meta_config import meta_draft
 from vjepa.released.meta_layout import BLOCK
 from vjepa.released.shapes import count, needed
+from vjepa.released.told import Told, heads_of
 
-SIZE, FRAMES, HEAD_WIDTH = 256, 8, 64  # as the authors trained; no shape tells them
+SIZE, FRAMES = (
+    256,
+    8,
+)  # as the authors trained (facebookresearch/vjepa2 at c2963a4, configs/train/vitg16/droid-256px-8f.yaml)
 _UNUSED = "predictor.extrinsics_encoder."  # cameras, with which the released model was not trained
 
 
-def read_action_model(source: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_action_model(
+    source: str | Path, heads: Mapping[str, int]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a world model's folder would hold: its configuration and its tensors.
 
     The frozen encoder is the file's target encoder where there is one, else its encoder: the same network in the authors'
@@ -29,11 +35,13 @@ def read_action_model(source: str | Path) -> tuple[dict[str, Any], dict[str, Ten
 
     Args:
         source: ``.pt``.
+        heads: attention heads of the ``encoder`` and of the ``predictor``, where no published model has their width.
 
     Raises:
-        ValueError: it is damaged, is not V-JEPA 2-AC's, or has other tensors than that has; all of them are listed.
+        ValueError: it is damaged, is not V-JEPA 2-AC's, has other tensors than that has, all of which are listed, or heads that
+            nobody knows.
     """
-    container = open_container(Path(source))
+    container = open_container(Path(source)).told(Told(heads=heads))
     family, _ = recognise({name: tuple(value.shape) for name, value in container.state.items()})
     if family != "vjepa2_ac":
         raise ValueError(f"{source} is {TITLES[family]}'s, which has no predictor of what actions do")
@@ -45,7 +53,7 @@ def read_action_model(source: str | Path) -> tuple[dict[str, Any], dict[str, Ten
         "encoder": draft.config["encoder"],
         "pixels": dict(container.pixels),
         "size": [SIZE, SIZE],
-        "dynamics": _dynamics(state),
+        "dynamics": _dynamics(state, container.stated),
         "pool": "none",
         "normalised": True,
         "window": FRAMES,
@@ -63,12 +71,12 @@ def read_action_model(source: str | Path) -> tuple[dict[str, Any], dict[str, Ten
     return config, tensors
 
 
-def _dynamics(state: Mapping[str, Tensor]) -> dict[str, Any]:
+def _dynamics(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> dict[str, Any]:
     width = len(needed(state, "predictor.predictor_embed.weight"))
     return {
         "width": width,
         "depth": count(state, "predictor.predictor_blocks.{}.mlp.fc1.weight"),
-        "heads": max(width // HEAD_WIDTH, 1),
+        "heads": heads_of("predictor", width, "vjepa2_ac", stated),
         "action_size": needed(state, "predictor.action_encoder.weight").shape[1],
         "state_size": needed(state, "predictor.state_encoder.weight").shape[1],
         "conditioning": "tokens",

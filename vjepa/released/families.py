@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 Family = Literal["vjepa", "vjepa2", "vjepa2_1", "vjepa2_ac", "videomae", "ijepa", "mae", "probe"]
@@ -23,7 +23,7 @@ LICENCES: dict[Family, str] = {
     "vjepa": "CC BY-NC 4.0",
     "ijepa": "CC BY-NC 4.0",
     "mae": "CC BY-NC 4.0",
-    "videomae": "CC BY-NC 4.0 (VideoMAE v2: MIT)",
+    "videomae": "CC BY-NC 4.0 (those of v2 have their terms on their pages of the hub)",
 }
 """Of the authors' own weights, where it is restrictive."""
 
@@ -41,26 +41,47 @@ def warn_of_licence(family: Family) -> None:
         )
 
 
-def recognise(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Family, Layout]:
+def recognise(shapes: Mapping[str, tuple[int, ...]], family: Family | None = None) -> tuple[Family, Layout]:
     """The family of weights, and whose names they have, from names and shapes.
 
     Args:
         shapes: by name; the network in front where a file has several (``target_encoder.blocks.0.norm1.weight``), without
             names of wrappers (``module.``, ``backbone.``, ``videomae.``).
+        family: what a user says it is. It decides between V-JEPA and V-JEPA 2, whose encoders have the same names.
 
     Raises:
-        ValueError: they are of no family that is known.
+        ValueError: they are of no family that is known, of another than `family`, or of either of two.
     """
-    family = _of_transformers(shapes)
-    if family is not None:
-        return family, "transformers"
-    family = _of_authors(shapes)
-    if family is None:
+    found = _of_transformers(shapes)
+    layout: Layout = "meta" if found is None else "transformers"
+    by_names, possible = _of_authors(shapes) if found is None else (found, (found,))
+    if not possible:
+        raise ValueError(_unknown(shapes))
+    if family is not None and family not in possible:
         raise ValueError(
-            f"these weights are of no family that is known ({', '.join(TITLES.values())}; their own layout or transformers'): "
-            f"their names begin {', '.join(sorted(shapes)[:8]) or 'nowhere'}"
+            f"family is {family!r}, and by their names these weights are {' or '.join(map(repr, possible))}: give that, or leave "
+            "it out"
         )
-    return family, "meta"
+    chosen = family or by_names
+    if chosen is None:
+        raise ValueError(
+            "an encoder of V-JEPA and one of V-JEPA 2 have the same names, and its table of positions (pos_embed) may be V-JEPA's, "
+            "or be left over in V-JEPA 2's, which does not use it: say it, family='vjepa' or family='vjepa2'"
+        )
+    return chosen, layout
+
+
+def _unknown(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    if shapes and all(name.startswith("predictor.") for name in shapes):
+        return (
+            "it holds a predictor alone, and a predictor needs the encoder whose tokens it takes: give a file with both, "
+            "{'encoder': ..., 'predictor': ...}"
+        )
+    return (
+        f"these weights are of no family that is known ({', '.join(TITLES.values())}; their own layout or transformers'): "
+        f"their names begin {', '.join(sorted(shapes)[:8]) or 'nowhere'}; save the state_dict of the network itself, or "
+        "{'encoder': ..., 'predictor': ...} of its parts"
+    )
 
 
 def _of_transformers(shapes: Mapping[str, tuple[int, ...]]) -> Family | None:
@@ -74,42 +95,73 @@ def _of_transformers(shapes: Mapping[str, tuple[int, ...]]) -> Family | None:
     return "mae" if "embeddings.cls_token" in shapes else "ijepa"
 
 
-def _of_authors(shapes: Mapping[str, tuple[int, ...]]) -> Family | None:
+def _of_authors(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Family | None, tuple[Family, ...]]:
+    """The family whose names these are, None where they do not tell; and all families whose names they could be."""
     if any(f"{prefix}blocks.0.attn.q_bias" in shapes for prefix in ("encoder.", "")):
-        return "videomae"
+        return "videomae", ("videomae",)
     if "cls_token" in shapes and "patch_embed.proj.weight" in shapes:
-        return "mae"
+        return "mae", ("mae",)
     for network in ("target_encoder", "encoder"):
         patch = shapes.get(f"{network}.patch_embed.proj.weight")
         if patch is not None:
-            return "ijepa" if len(patch) == 4 else _of_video_jepa(shapes, network)
-    return "probe" if "classifier.pooler.query_tokens" in shapes else None
+            return ("ijepa", ("ijepa",)) if len(patch) == 4 else _of_video_jepa(shapes, network)
+    return ("probe", ("probe",)) if "classifier.pooler.query_tokens" in shapes else (None, ())
 
 
-def _of_video_jepa(shapes: Mapping[str, tuple[int, ...]], network: str) -> Family:
+def _of_video_jepa(
+    shapes: Mapping[str, tuple[int, ...]], network: str
+) -> tuple[Family | None, tuple[Family, ...]]:
+    """V-JEPA's encoders and V-JEPA 2's have the same names, but for a table of positions.
+
+    V-JEPA's always have one. V-JEPA 2's may have one left over, in released files, too (facebookresearch/vjepa2 at c2963a4,
+    src/hub/backbones.py: "state_dict has pos_embed but we use RoPE"), so that a table alone tells nothing. A predictor does:
+    V-JEPA's has 2 mask tokens and a table of its own, and that of V-JEPA 2's released files has 10.
+    """
     if f"{network}.norms_block.0.weight" in shapes or f"{network}.patch_embed_img.proj.weight" in shapes:
-        return "vjepa2_1"
+        return "vjepa2_1", ("vjepa2_1",)
     if "predictor.action_encoder.weight" in shapes:
-        return "vjepa2_ac"
-    # V-JEPA 2 may have a table of positions left over, which is not used; it has 10 mask tokens, and V-JEPA has 2.
-    many_tokens = "predictor.mask_tokens.2" in shapes
-    return "vjepa" if f"{network}.pos_embed" in shapes and not many_tokens else "vjepa2"
+        return "vjepa2_ac", ("vjepa2_ac",)
+    either: tuple[Family, ...] = ("vjepa", "vjepa2")
+    if f"{network}.pos_embed" not in shapes or "predictor.mask_tokens.2" in shapes:
+        return "vjepa2", either
+    return ("vjepa" if "predictor.predictor_pos_embed" in shapes else None), either
 
 
-def clip_format(family: Family, frames: int, size: int) -> dict[str, Any]:
-    """``config["clip"]``: the frames that the authors trained with, whose rate the weights do not tell."""
+def clip_format(family: Family, frames: int, size: int | Sequence[int]) -> dict[str, Any]:
+    """``config["clip"]``: the frames that the authors trained with, whose rate the weights do not tell.
+
+    Args:
+        family: of the weights.
+        frames: of a clip.
+        size: of a frame in pixels: its side, or its height and width.
+    """
     fps, stride = None, None
     if family in ("vjepa2", "vjepa2_1", "vjepa2_ac"):
         fps = 4
     elif family in ("vjepa", "videomae"):
         stride = 4
+    height, width = (size, size) if isinstance(size, int) else size
     return {
         "num_frames": frames,
         "fps": fps,
         "stride": stride,
-        "size": [size, size],
+        "size": [height, width],
         "whole_frame": False,
     }
+
+
+# The masks under which a decoder of pixels was trained, in the words of this library's configurations.
+_PIXEL_MASKS: dict[Family, dict[str, list[dict[str, float]]]] = {
+    # scripts/*/pretrain.sh of MCG-NJU/VideoMAE at 14ef8d8: --mask_type tube --mask_ratio 0.9
+    "videomae": {"tube": [{"ratio": 0.9}]},
+    # main_pretrain.py of facebookresearch/mae at efb2a80: --mask_ratio 0.75
+    "mae": {"random": [{"ratio": 0.75}]},
+}
+
+
+def pixel_masks(family: Family) -> dict[str, list[dict[str, float]]]:
+    """``config["masks"]`` of a model with a decoder of pixels: what its authors hid while it was trained."""
+    return _PIXEL_MASKS[family]
 
 
 def future_arguments(steps: int, mask_token: int) -> dict[str, Any]:

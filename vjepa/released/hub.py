@@ -1,31 +1,37 @@
-"""Models of the Hugging Face hub, as folders on the disk."""
+"""Models of the Hugging Face hub, as folders or files on the disk."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-_NAME = re.compile(r"[\w.-]+/[\w.-]+(?:@[\w./-]+)?")
+# organisation/name, a file in that repository or none, a revision or none
+_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w./-]+\.(?:pt|pth|tar|bin|safetensors)))?(?:@([\w./-]+))?")
 _FILES = ["*.json", "*.safetensors", "pytorch_model*.bin"]
 
 
 def is_hub_name(source: str | Path) -> bool:
-    """Whether this is ``organisation/name`` (or ``organisation/name@revision``), and no place on the disk."""
-    return isinstance(source, str) and bool(_NAME.fullmatch(source)) and not Path(source).parent.exists()
+    """Whether this is ``organisation/name``, ``organisation/name@revision`` or ``organisation/name/folder/file.pth``, and no
+    place on the disk."""
+    return isinstance(source, str) and bool(_NAME.fullmatch(source)) and not Path(source).parents[-2].exists()
 
 
 def download(name: str) -> Path:
-    """The folder of a model of the hub, fetched where it is not there yet.
+    """A model of the hub on the disk, fetched where it is not there yet: its folder, or the file that is named.
 
     Raises:
         ValueError: it cannot be had.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    name, _, revision = name.partition("@")
+    match = _NAME.fullmatch(name)
+    assert match is not None, f"{name} is no name of the hub"
+    repository, file, revision = match.groups()
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=_FILES))
+        if file is not None:
+            return Path(hf_hub_download(repository, file, revision=revision))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ValueError(
             f"{name} is not on the disk, and cannot be had from the Hugging Face hub: {error}; give a path, or a name of the hub "

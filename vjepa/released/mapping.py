@@ -52,9 +52,12 @@ def rows_of(count: int) -> Join:
     return Join(torch.cat, lambda tensor: list(tensor.chunk(count)))
 
 
-def constant(value: float, width: int) -> Join:
-    """What is not there at all: `value` here. Not written, whatever it is: only for what is not used."""
-    return Join(lambda _: torch.full((width,), value), lambda _: [])
+def _nothing(_: list[Tensor]) -> Tensor:
+    raise AssertionError("what is not used is never read")
+
+
+UNUSED = Join(_nothing, lambda _: [])
+"""A tensor of ours that the model does not use, and the other layout does not have: it is not written."""
 
 
 def zeros(name: str, width: int) -> Join:

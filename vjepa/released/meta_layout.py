@@ -16,9 +16,9 @@ from vjepa.released.mapping import (
     NO_KEY_BIAS,
     SAME,
     TOKEN_LIST,
+    UNUSED,
     VECTOR,
     Row,
-    constant,
     layer,
     layers,
     pixel_order,
@@ -26,12 +26,12 @@ from vjepa.released.mapping import (
     write_rows,
     zeros,
 )
-from vjepa.released.shapes import heads_of
 from vjepa.tokens import Grid, Tubelet
 
 Arguments = Mapping[str, Any]
 
-STATED_KEYS = ("clip", "future", "pixels", "classes", "pixel_targets", "licence")
+STATED_KEYS = ("clip", "future", "pixels", "classes", "views", "pixel_targets", "masks", "licence")
+_FAMILIES = {"rotary": "vjepa2", "sincos": "vjepa"}  # those whose names are the same
 BLOCK = {name: name for name in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")}
 _BLOCK_WITHOUT_QKV = {name: name for name in BLOCK if name != "attn.qkv"}
 
@@ -102,8 +102,6 @@ def _jepa_predictor_rows(predictor: Arguments, *, single_token: bool) -> Iterato
 
 def _probe_rows(head: Arguments) -> Iterator[Row]:
     cross = {"norm1": "norm1", "q": "xattn.q", "kv": "xattn.kv", "norm2": "norm2"}
-    if head.get("cross_projection"):
-        cross["proj"] = "xattn.proj"
     yield row("head.pool.queries_QD", "classifier.pooler.query_tokens", VECTOR)
     yield from _block_rows("head.pool", "classifier.pooler.blocks", head.get("depth", 1) - 1)
     theirs = "classifier.pooler.cross_attention_block"
@@ -141,13 +139,14 @@ def _biasless_block_rows(ours: str, theirs: str, depth: int) -> Iterator[Row]:
 
 
 def last_norm_rows(config: Arguments, theirs: str) -> Iterator[Row]:
-    """The encoder's last norm; where the head has it instead, ours is there and is not used."""
+    """The encoder's last norm, where there is one, and where the head does not have it instead."""
+    if not config["encoder"].get("last_norm", True):
+        return
     if config.get("token_norm", True):
         yield from layer("encoder.transformer.norm", theirs)
         return
-    width = config["encoder"]["width"]
-    yield row("encoder.transformer.norm.weight", (), constant(1.0, width))
-    yield row("encoder.transformer.norm.bias", (), constant(0.0, width))
+    yield row("encoder.transformer.norm.weight", (), UNUSED)
+    yield row("encoder.transformer.norm.bias", (), UNUSED)
 
 
 def _mae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
@@ -181,6 +180,8 @@ def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     refuse_misfits(config, networks)
     named = dict(tensors)
     positions = config["encoder"].get("positions", "rotary")
+    if not config["encoder"].get("last_norm", True) and (positions != "sinusoid" or "decoder" in networks):
+        raise ValueError("the model does not fit that layout: encoder.last_norm is false, and theirs has one")
     if positions == "sinusoid" or config["encoder"].get("class_token"):
         state = write_rows(meta_rows(config, networks), named)
         return {"model": state | _tables(config, networks), STATED: _stated(config, networks)}
@@ -190,8 +191,16 @@ def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     named = {name: value for name, value in named.items() if not name.startswith("teacher.")}
     networks = {name.split(".", 1)[0] for name in named}
     state = write_rows(meta_rows(config, networks), named) | _tables(config, networks)
+    if "head" in networks and positions == "sincos":
+        state |= _unused_projection(config["encoder"]["width"])
     checkpoint = _by_network(state, "module." if positions == "sincos_plane" else "module.backbone.")
     return {**checkpoint, "epoch": 0, STATED: _stated(config, networks)}
+
+
+def _unused_projection(width: int) -> dict[str, Tensor]:
+    """V-JEPA's layer that its forward passes by (`meta_config._probe`): one that changes nothing, should some code use it."""
+    name = "classifier.pooler.cross_attention_block.xattn.proj"
+    return {f"{name}.weight": torch.eye(width), f"{name}.bias": torch.zeros(width)}
 
 
 def _by_network(state: Mapping[str, Tensor], wrapper: str) -> dict[str, Any]:
@@ -206,12 +215,18 @@ def _by_network(state: Mapping[str, Tensor], wrapper: str) -> dict[str, Any]:
 
 
 def _stated(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
-    """What their layout does not tell: heads of every network, clips, pixels, classes. Their own code does not look at it."""
+    """What their layout does not tell: family, heads, levels, clips, pixels, classes. Their own code does not look at it."""
     heads = {"encoder": config["encoder"]["heads"]}
     for network in ("predictor", "decoder", "head"):
         if network in networks and config[network].get("heads"):
             heads[network] = config[network]["heads"]
     beside = {key: config[key] for key in STATED_KEYS if key in config}
+    positions = config["encoder"].get("positions", "rotary")
+    if positions in _FAMILIES:
+        beside["family"] = _FAMILIES[positions]
+    if "head" in networks and config["head"]["kind"] == "attentive":
+        beside["probe_levels"] = config.get("levels") or []
+        beside["head"] = {"norm_eps": config["head"].get("norm_eps", 1e-6)}
     return {"heads": heads, **json.loads(json.dumps(beside))}
 
 
@@ -277,16 +292,15 @@ def refuse_misfits(config: Arguments, networks: Collection[str]) -> None:
 
 
 def _head_misfits(config: Arguments) -> list[str]:
-    kind, videomae = config["head"]["kind"], config["encoder"].get("positions") == "sinusoid"
+    head, positions = config["head"], config["encoder"].get("positions", "rotary")
+    videomae = positions == "sinusoid"
     wanted = "linear" if videomae else "attentive"
-    reasons = [] if kind == wanted else [f"head.kind is {kind}, and theirs is {wanted}"]
-    if config.get("levels"):
+    reasons = [] if head["kind"] == wanted else [f"head.kind is {head['kind']}, and theirs is {wanted}"]
+    if config.get("levels") and positions != "rotary":
         reasons.append(f"levels are {list(config['levels'])}, and theirs sees the last block alone")
     if bool(config.get("token_norm", True)) == videomae:
         reasons.append(f"token_norm is {config.get('token_norm', True)}, and theirs {not videomae}")
+    blocks_on = "queries" if positions == "sincos" else "tokens"
+    if head.get("depth", 1) > 1 and head.get("blocks_on", "tokens") != blocks_on:
+        reasons.append(f"head.blocks_on is {head.get('blocks_on', 'tokens')}, and theirs is {blocks_on}")
     return reasons
-
-
-def stated_heads(stated: Mapping[str, int], network: str, width: int, family: str) -> int:
-    """Heads of an encoder: as `to_meta` wrote them, or of the published size."""
-    return stated[network] if network in stated else heads_of(width, family)

@@ -1,9 +1,67 @@
-"""What transformers' processors must know of a model's clips."""
+"""What transformers' processors know of a model's clips: read and written."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from vjepa.released.json_files import read_json
+
+# In the order in which transformers looks for them (transformers 5.24, video_processing_utils.py and image_processing_base.py), with
+# the keys under which the first, which is for all processors of a model, has them.
+_FILES = (
+    ("processor_config.json", ("video_processor", "image_processor")),
+    ("video_preprocessor_config.json", ()),
+    ("preprocessor_config.json", ()),
+)
+
+
+def read_processor(folder: Path) -> dict[str, list[float]] | None:
+    """Means and deviations of the pixels, as of `PixelNormalizer`, from a folder's processor; None where it has none.
+
+    Raises:
+        ValueError: they are no numbers, or cannot be divided by.
+    """
+    for name, keys in _FILES:
+        if not (folder / name).is_file():
+            continue
+        settings = read_json(folder / name)
+        for found in [settings.get(key) for key in keys] or [settings]:
+            if isinstance(found, dict) and ("image_mean" in found or "do_normalize" in found):
+                return _pixels(found, folder / name)
+    return None
+
+
+def _pixels(settings: Mapping[str, Any], path: Path) -> dict[str, list[float]] | None:
+    """``(scale * byte - mean) / std`` in the words of `PixelNormalizer`, whose scale is 1 / 255."""
+    mean, std = settings.get("image_mean"), settings.get("image_std")
+    if settings.get("do_normalize", True) is False:
+        channels = len(mean) if isinstance(mean, list) else 3
+        mean, std = [0.0] * channels, [1.0] * channels
+    if mean is None and std is None:
+        return None
+    factor = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
+    if not _are_pixels(mean, std, factor):
+        raise ValueError(
+            f"{path} has image_mean {mean}, image_std {std} and rescale_factor {factor}: give a list of finite numbers, one a "
+            "channel, for mean and std, and deviations and a factor above 0"
+        )
+    scale = 255 * factor
+    if math.isclose(scale, 1.0):
+        scale = 1.0  # as it is nearly always: then nothing is rounded
+    return {"mean": [value / scale for value in mean or ()], "std": [value / scale for value in std or ()]}
+
+
+def _are_pixels(mean: Any, std: Any, factor: Any) -> bool:
+    if not isinstance(mean, list) or not isinstance(std, list) or not len(mean) == len(std) > 0:
+        return False
+    return all(_is_finite(value) for value in [*mean, *std, factor]) and min([*std, factor]) > 0
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def transformers_preprocessor(config: Mapping[str, Any], model_type: str) -> tuple[str, dict[str, Any]]:

@@ -18,8 +18,11 @@ from vjepa.released.families import LICENCES, TITLES, Family, Layout, recognise
 from vjepa.released.mapping import read_rows
 from vjepa.released.meta_config import Draft, meta_draft
 from vjepa.released.meta_layout import meta_rows
+from vjepa.released.told import Told
 from vjepa.released.transformers_config import transformers_draft
 from vjepa.released.transformers_layout import plain_names, transformers_rows
+
+NOTHING = Told()
 
 
 @dataclass(frozen=True)
@@ -39,22 +42,25 @@ class Released:
     notes: tuple[str, ...]
 
 
-def read_released(source: str | Path, *, probe: str | Path | None = None, strict: bool = True) -> Released:
+def read_released(
+    source: str | Path, *, probe: str | Path | None = None, strict: bool = True, told: Told = NOTHING
+) -> Released:
     """Read a file, or a folder of transformers.
 
     Args:
         source: ``.pt``, ``.pth.tar``, ``.safetensors``, or a folder with transformers' config.json.
         probe: a file with an attentive probe of V-JEPA 2, to stand on an encoder from `source`.
         strict: missing, unexpected and reshaped tensors are an error; else they are named in the notes and left aside.
+        told: what a user says of the weights that they do not tell.
 
     Raises:
-        ValueError: it is damaged, wants code to be run, is of no known family, or does not fit its family; every missing,
-            unexpected or reshaped name is listed.
+        ValueError: it is damaged, wants code to be run, is of no known family, does not fit its family, or does not tell what no
+            published table knows and nobody said; every missing, unexpected or reshaped name is listed.
     """
     container = open_container(Path(source))
     if probe is not None:
         container = _with_probe(container, open_container(Path(probe)))
-    return from_container(container, strict=strict)
+    return from_container(container.told(told), strict=strict, told=told)
 
 
 def is_released(path: Path) -> bool:
@@ -63,17 +69,18 @@ def is_released(path: Path) -> bool:
     return path.is_file() or (description.is_file() and "model_type" in read_json(description))
 
 
-def from_container(container: Container, *, strict: bool = True) -> Released:
+def from_container(container: Container, *, strict: bool = True, told: Told = NOTHING) -> Released:
     """The same, of an open file, or of a state dictionary in memory: ``Container(Path("mine"), state)``."""
     plain = plain_names(container.state)
     shapes = {name: tuple(value.shape) for name, value in plain.items()}
     try:
-        family, layout = recognise(shapes)
+        family, layout = recognise(shapes, container.stated.get("family"))
         draft = _draft(family, layout, container, plain)
+        _refuse_needless(told, draft, layout)
         rows = meta_rows if layout == "meta" else transformers_rows
         expected = expected_shapes(draft.config, draft.networks)
         tensors, problems = read_rows(rows(draft.config, draft.networks), draft.state, expected)
-    except ValueError as error:
+    except Exception as error:  # whatever odd names and shapes of a damaged file lead to is that file's fault
         where = str(container.path)
         raise ValueError(str(error) if where in str(error) else f"{where}: {error}") from error
     if problems and strict:
@@ -90,6 +97,26 @@ def from_container(container: Container, *, strict: bool = True) -> Released:
     return Released(family, json.loads(json.dumps(config)), tensors, notes)
 
 
+def _refuse_needless(told: Told, draft: Draft, layout: Layout) -> None:
+    """ValueError where a user says something that is not asked: it would go unused without a word."""
+    for network in told.heads:
+        if network not in draft.config:
+            raise ValueError(f"heads are given for the {network}, and the weights have none")
+        known = draft.config[network].get("heads")
+        if known != told.heads[network]:
+            raise ValueError(
+                f"heads of the {network} are given as {told.heads[network]}, and config.json says {known}"
+            )
+    if told.levels is not None and not draft.config["encoder"].get("levels"):
+        raise ValueError(
+            "levels are given, and only an encoder of V-JEPA 2.1 has norms of levels: leave them out"
+        )
+    if told.probe_levels is not None and ("head" not in draft.networks or layout == "transformers"):
+        raise ValueError(
+            "levels are given, and the weights have no attentive probe of the authors: leave them out"
+        )
+
+
 def _draft(family: Family, layout: Layout, container: Container, plain: dict[str, Tensor]) -> Draft:
     if layout == "meta":
         return meta_draft(family, container)
@@ -97,6 +124,11 @@ def _draft(family: Family, layout: Layout, container: Container, plain: dict[str
 
 
 def _with_probe(container: Container, probe: Container) -> Container:
+    if container.description is not None:
+        raise ValueError(
+            f"{container.path} is a folder of transformers, and a probe stands on an encoder in the authors' own file: give that, "
+            "or write one (tools/convert.py FOLDER --to meta)"
+        )
     found = {name: value for name, value in probe.state.items() if name.startswith("classifier.")}
     if "classifier.pooler.query_tokens" not in found:
         raise ValueError(
@@ -105,9 +137,14 @@ def _with_probe(container: Container, probe: Container) -> Container:
         )
     return container._replace(
         state={**container.state, **found},
-        stated={**probe.stated, **container.stated, "heads": {**probe.heads, **container.heads}},
+        stated={**probe.stated, **container.stated, "heads": {**_heads(probe), **_heads(container)}},
         notes=(*container.notes, *probe.notes),
     )
+
+
+def _heads(container: Container) -> Mapping[str, int]:
+    heads: Mapping[str, int] = container.stated.get("heads", {})
+    return heads
 
 
 def expected_shapes(config: Mapping[str, Any], networks: tuple[str, ...]) -> dict[str, torch.Size]:

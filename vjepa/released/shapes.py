@@ -1,4 +1,4 @@
-"""What shapes tell of a network, and what they do not: the number of heads. Shape letters as in `vjepa.tokens`."""
+"""What shapes tell of a network. Shape letters as in `vjepa.tokens`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from vjepa.layers.positions import POSITION_TABLES, PositionKind
-from vjepa.models.sizes import SIZES
 from vjepa.tokens import Grid
 
 State = Mapping[str, Tensor]
-
-_HEADS = {size.width: size.heads for size in SIZES.values()}
-_OLDER_HEADS = {**_HEADS, 1408: 16}  # V-JEPA, I-JEPA and VideoMAE v2: giant has 16
-_NEWER_HEADS = {**_HEADS, 1664: 26}  # V-JEPA 2.1: gigantic has 26
-NEWER = ("vjepa2", "vjepa2_1", "vjepa2_ac")
 
 
 def needed(state: State, name: str) -> Tensor:
@@ -83,35 +77,29 @@ def measure_predictor(state: State, embed: str, out: str, hidden: str) -> dict[s
     }
 
 
-def heads_of(width: int, family: str) -> int:
-    """Attention heads of the published encoder of this width; ValueError where none is known."""
-    table = _NEWER_HEADS if family in NEWER else _OLDER_HEADS
-    if width not in table:
-        raise ValueError(
-            f"how many heads an encoder of width {width} has cannot be told from its shapes: known are the published widths "
-            f"{', '.join(map(str, sorted(table)))}; give a folder of transformers, whose config.json says it, or one of ours"
-        )
-    return table[width]
-
-
 def grid_of_table(table_ND: Tensor, kind: PositionKind, name: str) -> Grid:
-    """The grid whose fixed position table this is, ``(N, D)``.
+    """The grid whose fixed position table this is, ``(N, D)``; square frames are tried first.
 
     Raises:
-        ValueError: it is the table of no grid with square frames: it was learnt, or interpolated.
+        ValueError: it is the table of no grid: it was learnt, or interpolated, or is not used.
     """
     tokens, width = table_ND.shape
     tolerance = 1e-4 if table_ND.element_size() >= 4 else 1e-2
-    for steps in range(1, tokens + 1):
-        side = math.isqrt(tokens // steps)
-        if steps * side * side != tokens:
-            continue
-        grid = Grid(steps, side, side)
+    for grid in _grids(tokens, kind):
         if (POSITION_TABLES[kind](grid, width) - table_ND.float()).abs().max() < tolerance:
             return grid
-        if kind == "sincos_plane":
-            break  # time plays no part: there is no other
     raise ValueError(
         f"{name} ({tokens} tokens) is not the fixed table of positions ({kind}): it was learnt or interpolated, and this "
-        "library's encoders compute theirs; give the weights before fine-tuning"
+        "library's encoders compute theirs: give the weights before fine-tuning; where the network does not use it, as V-JEPA 2, "
+        "say so (family='vjepa2')"
     )
+
+
+def _grids(tokens: int, kind: PositionKind) -> list[Grid]:
+    """Grids of so many tokens; time plays no part in a plane's table."""
+    steps = [step for step in range(1, tokens + 1) if tokens % step == 0] if kind != "sincos_plane" else [1]
+    grids = []
+    for step in steps:
+        places = tokens // step
+        grids += [Grid(step, row, places // row) for row in range(1, places + 1) if places % row == 0]
+    return sorted(grids, key=lambda grid: grid.h != grid.w)

@@ -8,22 +8,30 @@ from typing import Any
 from torch import Tensor
 
 from vjepa.released.containers import Container
-from vjepa.released.families import Family, clip_format, future_arguments
+from vjepa.released.families import Family, clip_format, future_arguments, pixel_masks
 from vjepa.released.meta_config import (
+    FIRST_TOKEN,
     NO_NORM_NOTE,
-    PROBE_HEADS,
-    SINUSOID_NOTE,
     TABLE_NOTE,
     TARGETS_NOTE,
     Draft,
+    check_channels,
     classifier_arguments,
     drop_class_tables,
+    sinusoid_note,
 )
-from vjepa.released.shapes import count, grid_of_table, heads_of, measure_encoder, measure_predictor, needed
+from vjepa.released.meta_layout import STATED_KEYS
+from vjepa.released.shapes import count, grid_of_table, measure_encoder, measure_predictor, needed
+from vjepa.released.told import heads_of
 
 Description = Mapping[str, Any]
 
 _EPSILON = 1e-6  # of the authors' norms, and of this library's
+_PROBE_HEADS = 16  # facebookresearch/vjepa2 at c2963a4, configs/inference
+_ACTIVATIONS = (
+    "gelu",
+    "gelu_python",
+)  # names of transformers for one and the same function, the only one of these families
 
 
 def transformers_draft(family: Family, container: Container, state: dict[str, Tensor]) -> Draft:
@@ -36,27 +44,62 @@ def transformers_draft(family: Family, container: Container, state: dict[str, Te
         state: its tensors under their plain names (`plain_names`).
     """
     description = container.description or {}
-    draft = {"vjepa2": _vjepa2, "videomae": _videomae}.get(family, _image)(family, description, state)
+    _refuse_others(description)
+    draft = {"vjepa2": _vjepa2, "videomae": _videomae}.get(family, _image)(family, container, state)
     notes = list(draft.notes)
     epsilon = description.get("layer_norm_eps", _EPSILON)
     if epsilon != _EPSILON:
         notes.append(f"layer_norm_eps is {epsilon} in config.json; the authors' {_EPSILON} is used")
     config = {"library": "vjepa", **draft.config, "pixels": dict(container.pixels)}
+    config |= _stated(config, container)
+    check_channels(config, container)
+    depth, said = config["encoder"]["depth"], description.get("num_hidden_layers")
+    if said not in (None, depth):
+        raise ValueError(f"config.json has num_hidden_layers {said}, and there are weights of {depth} blocks")
     return draft._replace(config=config, notes=(*container.notes, *notes))
 
 
+def _refuse_others(description: Description) -> None:
+    """ValueError where config.json asks for what this library's networks do not do, and would give other numbers."""
+    activation = description.get("hidden_act", "gelu")
+    if activation not in _ACTIVATIONS:
+        raise ValueError(
+            f"config.json has hidden_act {activation!r}, and this library's networks have the authors' 'gelu' alone: with it these "
+            "weights would give other numbers than they were trained to"
+        )
+
+
+def _stated(config: Mapping[str, Any], container: Container) -> dict[str, Any]:
+    """What `to_transformers` kept in config.json beside transformers' own fields; frames and size are those of the fields."""
+    stated = {
+        key: container.stated[key] for key in STATED_KEYS if key in container.stated and key != "pixels"
+    }
+    if "clip" in stated:
+        size = {name: config["clip"][name] for name in ("num_frames", "size")}
+        stated["clip"] = {**config["clip"], **stated["clip"], **size}
+    if "classes" in stated:
+        stated.pop("classes")  # transformers' own id2label may have been changed since
+    return stated
+
+
+def _heads(network: str, key: str, width: int, family: Family, container: Container) -> int:
+    """Heads of a network by config.json, else as `heads_of`."""
+    heads = (container.description or {}).get(key)
+    return heads or heads_of(network, width, family, container.stated)
+
+
 def _encoder(
-    family: Family, description: Description, state: Mapping[str, Tensor], names: tuple[str, str]
+    family: Family, container: Container, state: Mapping[str, Tensor], names: tuple[str, str]
 ) -> dict[str, Any]:
     encoder = measure_encoder(state, *names)
-    heads = description.get("num_attention_heads") or heads_of(encoder["width"], family)
-    return {**encoder, "heads": heads}
+    return {**encoder, "heads": _heads("encoder", "num_attention_heads", encoder["width"], family, container)}
 
 
-def _vjepa2(family: Family, description: Description, state: dict[str, Tensor]) -> Draft:
+def _vjepa2(family: Family, container: Container, state: dict[str, Tensor]) -> Draft:
+    description = container.description or {}
     names = ("encoder.embeddings.patch_embeddings.proj.weight", "encoder.layer.{}.mlp.fc1.weight")
     rotary = {"positions": "rotary", "rotary_layout": "tile"}
-    encoder = {**_encoder(family, description, state, names), **rotary}
+    encoder = {**_encoder(family, container, state, names), **rotary}
     frames, size = description.get("frames_per_clip", 64), description.get("crop_size", 256)
     config: dict[str, Any] = {"encoder": encoder, "clip": clip_format(family, frames, size)}
     networks, notes, token = ["encoder"], [WHICH_NOTE], 0
@@ -70,7 +113,7 @@ def _vjepa2(family: Family, description: Description, state: dict[str, Tensor]) 
             _drop_empty_predictor(state)
         else:
             tokens = len(needed(state, "predictor.embeddings.mask_tokens"))
-            heads = description.get("pred_num_attention_heads", 12)
+            heads = _heads("predictor", "pred_num_attention_heads", predictor["width"], family, container)
             config["predictor"] = {**predictor, "heads": heads, "num_mask_tokens": tokens, **rotary}
             networks.append("predictor")
     if "pooler.query_tokens" in state:
@@ -78,9 +121,9 @@ def _vjepa2(family: Family, description: Description, state: dict[str, Tensor]) 
         config["head"] = {"kind": "attentive", "heads": encoder["heads"], "depth": depth}
         config |= classifier_arguments(_classes(description, state), token_norm=True)
         networks.append("head")
-        if encoder["heads"] != PROBE_HEADS:
+        if encoder["heads"] != _PROBE_HEADS:
             notes.append(
-                f"its pooler has the encoder's {encoder['heads']} heads; the authors' probes have {PROBE_HEADS}"
+                f"its pooler has the encoder's {encoder['heads']} heads; the authors' probes have {_PROBE_HEADS}"
             )
     config["future"] = future_arguments(max(frames // encoder["tubelet"][0], 1), token)
     return Draft(config, tuple(networks), state, tuple(notes))
@@ -103,9 +146,11 @@ def _trained_token(state: Mapping[str, Tensor], notes: list[str]) -> int:
     return chosen
 
 
-def _videomae(family: Family, description: Description, state: dict[str, Tensor]) -> Draft:
+def _videomae(family: Family, container: Container, state: dict[str, Tensor]) -> Draft:
+    description = container.description or {}
     names = ("embeddings.patch_embeddings.projection.weight", "encoder.layer.{}.intermediate.dense.weight")
-    encoder = {**_encoder(family, description, state, names), "positions": "sinusoid"}
+    encoder = {**_encoder(family, container, state, names), "positions": "sinusoid"}
+    encoder["last_norm"] = "layernorm.weight" in state
     frames, size = description.get("num_frames", 16), description.get("image_size", 224)
     state.pop("embeddings.position_embeddings", None)  # in files of older versions: the fixed table
     config: dict[str, Any] = {
@@ -113,18 +158,15 @@ def _videomae(family: Family, description: Description, state: dict[str, Tensor]
         "clip": clip_format(family, frames, size),
         "future": future_arguments(max(frames // encoder["tubelet"][0], 1), 0),
     }
-    networks, notes = ["encoder"], [SINUSOID_NOTE]
-    if "layernorm.weight" not in state:
-        config["token_norm"] = False
+    networks, notes = ["encoder"], [sinusoid_note(config["clip"])]
+    if not encoder["last_norm"]:
         notes.append(NO_NORM_NOTE)
     if "encoder_to_decoder.weight" in state:
-        config |= _videomae_decoder(description, state)
+        config |= _videomae_decoder(container, state)
         networks.append("decoder")
     if "classifier.weight" in state:
         if "fc_norm.weight" not in state:
-            raise ValueError(
-                "its head looks at the first token alone (use_mean_pooling: false), and this library's at the mean of all"
-            )
+            raise ValueError(FIRST_TOKEN)
         config |= {
             "head": {"kind": "linear"},
             **classifier_arguments(_classes(description, state), token_norm=False),
@@ -133,12 +175,8 @@ def _videomae(family: Family, description: Description, state: dict[str, Tensor]
     return Draft(config, tuple(networks), state, tuple(notes))
 
 
-def _videomae_decoder(description: Description, state: dict[str, Tensor]) -> dict[str, Any]:
-    if "layernorm.weight" not in state:
-        raise ValueError(
-            "its encoder has no last norm (use_mean_pooling: true) and its decoder none before it: the authors' model has one, "
-            "and so does this library's; load it as VideoMAEModel, or without its decoder"
-        )
+def _videomae_decoder(container: Container, state: dict[str, Tensor]) -> dict[str, Any]:
+    description = container.description or {}
     state.pop("decoder.decoder_pos_embed", None)
     decoder = measure_predictor(
         state,
@@ -146,17 +184,19 @@ def _videomae_decoder(description: Description, state: dict[str, Tensor]) -> dic
         "decoder.head.weight",
         "decoder.decoder_layers.{}.intermediate.dense.weight",
     )
-    heads = description.get("decoder_num_attention_heads") or max(decoder["width"] // 64, 1)
+    heads = _heads("decoder", "decoder_num_attention_heads", decoder["width"], "videomae", container)
     return {
         "decoder": {**decoder, "heads": heads, "positions": "sinusoid"},
         "pixel_targets": "tubelet" if description.get("norm_pix_loss", True) else "raw",
+        "masks": pixel_masks("videomae"),
     }
 
 
-def _image(family: Family, description: Description, state: dict[str, Tensor]) -> Draft:
+def _image(family: Family, container: Container, state: dict[str, Tensor]) -> Draft:
     """IJepaModel, ViTMAEModel, ViTMAEForPreTraining."""
+    description = container.description or {}
     names = ("embeddings.patch_embeddings.projection.weight", "layers.{}.mlp.fc1.weight")
-    encoder = {**_encoder(family, description, state, names), "positions": "sincos_plane"}
+    encoder = {**_encoder(family, container, state, names), "positions": "sincos_plane"}
     if family == "mae":
         encoder["class_token"] = True
         grid = drop_class_tables(state, ["embeddings.position_embeddings", "decoder.decoder_pos_embed"])
@@ -164,8 +204,8 @@ def _image(family: Family, description: Description, state: dict[str, Tensor]) -
         name = "embeddings.position_embeddings"
         table = state.pop(name, None)
         grid = None if table is None else grid_of_table(table.flatten(0, -2), "sincos_plane", name)
-    patch = encoder["tubelet"][2]
-    size = grid.w * patch if grid is not None else description.get("image_size", 224)
+    _, rows, columns = encoder["tubelet"]
+    size = (grid.h * rows, grid.w * columns) if grid is not None else description.get("image_size", 224)
     config: dict[str, Any] = {
         "encoder": encoder,
         "clip": clip_format(family, 1, size),
@@ -181,7 +221,8 @@ def _image(family: Family, description: Description, state: dict[str, Tensor]) -
             state, "decoder.decoder_embed.weight", "decoder.decoder_pred.weight",
             "decoder.decoder_layers.{}.mlp.fc1.weight",
         )  # fmt: skip
-        heads = description.get("decoder_num_attention_heads", 16)
+        heads = _heads("decoder", "decoder_num_attention_heads", decoder["width"], family, container)
+        config["masks"] = pixel_masks("mae")
         config["decoder"] = {**decoder, "heads": heads, "positions": "sincos_plane"}
         config["pixel_targets"] = "patch" if description.get("norm_pix_loss") else "raw"
         networks.append("decoder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vjepa.released.containers import STATED
 from vjepa.released.mapping import (
     IMAGE_PATCH,
     NO_KEY_BIAS,
@@ -28,6 +30,14 @@ from vjepa.released.meta_layout import last_norm_rows, refuse_misfits
 Arguments = Mapping[str, Any]
 Renames = tuple[tuple[str, str], ...]
 
+_BESIDE = (
+    "clip",
+    "future",
+    "pixel_targets",
+    "views",
+    "masks",
+    "licence",
+)  # what transformers' configurations have no fields for
 _SHARED = {"norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
 _VJEPA2_BLOCK = {
     "norm1": "norm1",
@@ -216,6 +226,8 @@ def to_transformers(
             state |= _empty_predictor(description)
     else:
         description = _videomae_description(config, networks)
+    beside = {key: config[key] for key in _BESIDE if key in config}
+    description[STATED] = json.loads(json.dumps(beside))
     base = {"vjepa2": "VJEPA2Model", "videomae": "VideoMAEModel"}[description["model_type"]]
     if description["architectures"] != [base]:
         state = {_with_base(name, description["model_type"]): value for name, value in state.items()}
@@ -234,8 +246,8 @@ def _refuse(config: Arguments, networks: Collection[str]) -> None:
         reasons.append(f"encoder.positions is {positions}, and VJEPA2 has rotary, VideoMAE sinusoid")
     if "clip" not in config:
         reasons.append('it does not say which clips it knows ("clip"), which config.json needs')
-    elif config["clip"]["size"][0] != config["clip"]["size"][1]:
-        reasons.append(f"its clips are {config['clip']['size']}, and theirs are square")
+    elif positions == "rotary" and config["clip"]["size"][0] != config["clip"]["size"][1]:
+        reasons.append(f"its clips are {config['clip']['size']}, and VJEPA2's are square")
     _, rows, columns = encoder.get("tubelet", (2, 16, 16))
     if rows != columns:
         reasons.append(f"its patches are {rows} x {columns}, and theirs are square")
@@ -247,6 +259,8 @@ def _refuse(config: Arguments, networks: Collection[str]) -> None:
             reasons.append(
                 f"its predictor goes from {predictor['in_width']} to {predictor['out_width']}, not {width}"
             )
+    if positions == "rotary" and not encoder.get("last_norm", True):
+        reasons.append("encoder.last_norm is false, and VJEPA2 has one")
     if positions == "rotary" and "head" in networks:
         reasons += _pooler_misfits(config)
     if reasons:
@@ -257,6 +271,8 @@ def _refuse(config: Arguments, networks: Collection[str]) -> None:
 def _pooler_misfits(config: Arguments) -> list[str]:
     head, heads = config["head"], config["encoder"]["heads"]
     reasons = []
+    if config.get("levels"):
+        reasons.append(f"levels are {list(config['levels'])}, and theirs sees the last block alone")
     if head.get("queries", 1) != 1:
         reasons.append(f"head.queries is {head['queries']}, and theirs is 1")
     if head.get("heads") not in (None, heads):
@@ -331,7 +347,7 @@ def _videomae_description(config: Arguments, networks: Collection[str]) -> dict[
     description: dict[str, Any] = {
         "model_type": "videomae",
         "architectures": [f"VideoMAE{kind}"],
-        "image_size": clip["size"][0],
+        "image_size": clip["size"][0] if clip["size"][0] == clip["size"][1] else list(clip["size"]),
         "num_frames": clip["num_frames"],
         "patch_size": patch,
         "tubelet_size": depth,
@@ -342,7 +358,7 @@ def _videomae_description(config: Arguments, networks: Collection[str]) -> dict[
         "intermediate_size": int(encoder["width"] * encoder.get("mlp_ratio", 4.0)),
         "layer_norm_eps": 1e-6,
         "qkv_bias": True,
-        "use_mean_pooling": not config.get("token_norm", True),
+        "use_mean_pooling": not (encoder.get("last_norm", True) and config.get("token_norm", True)),
         "dtype": "float32",
     }
     if "decoder" in networks:
