@@ -258,7 +258,7 @@ def test_vjepa2_ac_with_its_predictor(tmp_path):
     del checkpoint["predictor"]["module.backbone.predictor_norm.weight"]
     with pytest.raises(ValueError, match=r"missing predictor\.predictor_norm\.weight"):
         vjepa.load_action_model(saved(tmp_path, checkpoint), heads={"predictor": 1})
-    with pytest.raises(ValueError, match=r"is V-JEPA 2's, which has no predictor of what actions do"):
+    with pytest.raises(ValueError, match=r"file.pt: it is V-JEPA 2's, which has no predictor"):
         vjepa.load_action_model(saved(tmp_path, files.vjepa2_file()))
 
 

@@ -188,7 +188,7 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     quick = ("--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "1")
     for distance in ("inverse", "probe"):
         assert plan([*command, *quick, "--policies", "model", "--distance", distance]) == 0
-    torch.save(vjepa2_ac_file(), tmp_path / "ac.pt")
+    torch.save({**vjepa2_ac_file(), "vjepa": {"heads": {"predictor": 1}}}, tmp_path / "ac.pt")
     assert plan(["--model", str(tmp_path / "ac.pt"), *command[2:]]) == 2
     assert "holds released weights" in capsys.readouterr().err
     assert plan([*command, "--horizn", "2"]) == 2

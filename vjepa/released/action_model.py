@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vjepa.models.action_model import ActionModel
-from vjepa.released.containers import open_container
+from vjepa.released.containers import Container, open_container
 from vjepa.released.families import TITLES, recognise
 from vjepa.released.mapping import Row, layer, layers, read_rows
 from vjepa.released.meta_config import meta_draft
@@ -42,9 +42,19 @@ def read_action_model(
             nobody knows.
     """
     container = open_container(Path(source)).told(Told(heads=heads))
-    family, _ = recognise({name: tuple(value.shape) for name, value in container.state.items()})
+    try:
+        return _from_container(container)
+    except Exception as error:  # whatever odd names and shapes of a damaged file lead to is that file's fault
+        where = str(container.path)
+        raise ValueError(str(error) if where in str(error) else f"{where}: {error}") from error
+
+
+def _from_container(container: Container) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    family, _ = recognise(
+        {name: tuple(value.shape) for name, value in container.state.items()}, container.stated.get("family")
+    )
     if family != "vjepa2_ac":
-        raise ValueError(f"{source} is {TITLES[family]}'s, which has no predictor of what actions do")
+        raise ValueError(f"it is {TITLES[family]}'s, which has no predictor of what actions do")
     state = {name: value for name, value in container.state.items() if not name.startswith(_UNUSED)}
     draft = meta_draft(family, container)
     network = "target_encoder" if "target_encoder" in draft.networks else "encoder"
@@ -66,7 +76,7 @@ def read_action_model(
     tensors, problems = read_rows(rows, kept, _shapes(config))
     if problems:
         raise ValueError(
-            f"the weights in {source} are not all of {TITLES[family]}'s:\n  " + "\n  ".join(problems)
+            f"the weights in {container.path} are not all of {TITLES[family]}'s:\n  " + "\n  ".join(problems)
         )
     return config, tensors
 
