@@ -146,6 +146,15 @@ def test_a_configuration_is_checked_before_a_network_is_built(folder, part, valu
     assert str(error.value).startswith(f"{folder / 'config.json'} is no configuration of a model: ")
 
 
+@pytest.mark.parametrize(("depth", "width"), [(1000, 24), (1, 999_998)])
+def test_a_size_that_the_weights_have_not_takes_no_memory(folder, depth, width):
+    rewritten(folder, lambda config: config["encoder"].update(depth=depth, width=width))
+    with pytest.raises(
+        ValueError, match=f"encoder.depth {depth} and encoder.width {width}, .* 1 blocks of width 24"
+    ):
+        vjepa.from_pretrained(folder)
+
+
 @pytest.mark.parametrize(
     ("head", "message"),
     [

@@ -220,7 +220,26 @@ def _read(
         raise ValueError(f"{folder} says itself which family, heads and levels it has: give none")
     config, tensors = _config_of(folder), load_tensors(folder / "model.safetensors")
     _refuse_nonfinite(tensors, str(folder))
+    if strict:
+        _refuse_other_size(config, tensors, str(folder))
     return config, tensors, str(folder)
+
+
+def _refuse_other_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: str) -> None:
+    """ValueError where networks are of another size than their weights: before memory is taken for them."""
+    for network in ("encoder", "teacher", "predictor", "decoder"):
+        found = {
+            int(parts[3]): tensor.shape[0]
+            for name, tensor in tensors.items()
+            if (parts := name.split("."))[:3] == [network, "transformer", "blocks"]
+            and parts[4:] == ["norm1", "weight"]
+        }
+        said = config.get(network, {}).get("depth"), config.get(network, {}).get("width")
+        if found and said != (None, None) and said != (len(found), found[min(found)]):
+            raise ValueError(
+                f"{place}: config.json has {network}.depth {said[0]} and {network}.width {said[1]}, and the weights do not fit it: they "
+                f"have {len(found)} blocks of width {found[min(found)]}"
+            )
 
 
 def _place_of(source: str | Path) -> Path:

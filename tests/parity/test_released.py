@@ -845,11 +845,11 @@ def test_nothing_is_lost_on_the_way(tmp_path, layout, capsys):
 
 
 def test_what_is_lost_is_named(tmp_path, monkeypatch, capsys):
-    torch.manual_seed(0)
-    vjepa.save_pretrained(tmp_path / "ours", WorldModel(OURS).state_dict(), OURS)
+    config = {**OURS, "clip": {**OURS["clip"], "fps": 12}}
+    vjepa.save_pretrained(tmp_path / "ours", WorldModel(config).state_dict(), config)
     monkeypatch.setattr("vjepa.released.transformers_layout._BESIDE", ())
     assert convert([str(tmp_path / "ours"), "--to", "transformers", "--output", str(tmp_path / "there")]) == 1
-    assert "lost: clip is {" in capsys.readouterr().out
+    assert "'fps': 4" in capsys.readouterr().out
 
 
 def test_convert_takes_what_shapes_do_not_tell(tmp_path, capsys, monkeypatch):
@@ -905,6 +905,19 @@ def test_transformers_processors_prepare_clips_as_ours(tmp_path, model_type, who
 def smooth_clip():
     across = torch.linspace(40, 200, 60).expand(4, 3, 48, 60)
     return (across + torch.linspace(0, 50, 48)[:, None]).to(torch.uint8)
+
+
+@pytest.mark.parametrize(("edge", "whole"), [(32, True), (36, False)])
+def test_the_margin_of_a_processor_is_the_model_s(tmp_path, edge, whole):
+    theirs_in(tmp_path, transformers.VideoMAEModel, VIDEOMAE)
+    size, crop = {"shortest_edge": edge}, {"height": 32, "width": 32}
+    processor = transformers.VideoMAEImageProcessor(size=size, crop_size=crop)
+    processor.save_pretrained(tmp_path)
+    world, video = vjepa.from_pretrained(tmp_path), smooth_clip()
+    theirs = processor(list(video.permute(0, 2, 3, 1).numpy()), return_tensors="pt")["pixel_values"][0]
+    prepared = clip_transform(32, world.config["clip"]["whole_frame"])(video)
+    assert world.config["clip"]["whole_frame"] is whole
+    torch.testing.assert_close(world.normalizer(prepared[None])[0].transpose(0, 1), theirs, atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize("layout", ["ours", "transformers", "meta"])

@@ -44,6 +44,7 @@ class Container(NamedTuple):
         state: tensors, by name; the name of the network is in front where a file has several, names of wrappers are not.
         description: transformers' config.json, or None.
         pixels: means and deviations that the authors normalised with.
+        whole_frame: of a folder's processor: it crops no margin away; None where none says.
         stated: what the layout does not tell: heads, clips, pixels, classes, by `to_meta` or `to_transformers`; and what a user
             says, in the words of `Told`.
         notes: on what was left aside.
@@ -53,6 +54,7 @@ class Container(NamedTuple):
     state: dict[str, Tensor]
     description: dict[str, Any] | None = None
     pixels: Mapping[str, list[float]] = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    whole_frame: bool | None = None
     stated: Mapping[str, Any] = {}
     notes: tuple[str, ...] = ()
 
@@ -136,8 +138,9 @@ def _open_folder(folder: Path) -> Container:
         state |= networks_of(_load(part))[0]
     stated = description.get(STATED)
     container = Container(folder, state, description, stated=stated if isinstance(stated, dict) else {})
-    pixels = read_processor(folder)
-    return container if pixels is None else container._replace(pixels=pixels)
+    processor = read_processor(folder)
+    container = container._replace(whole_frame=processor.whole_frame)
+    return container if processor.pixels is None else container._replace(pixels=processor.pixels)
 
 
 def _shards(index: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vjepa.released.json_files import read_json
 
@@ -18,8 +18,20 @@ _FILES = (
 )
 
 
-def read_processor(folder: Path) -> dict[str, list[float]] | None:
-    """Means and deviations of the pixels, as of `PixelNormalizer`, from a folder's processor; None where it has none.
+class Processor(NamedTuple):
+    """What a folder's processor says.
+
+    Attributes:
+        pixels: means and deviations, as of `PixelNormalizer`; None where it says none.
+        whole_frame: frames are brought to the model's size without a margin that is cropped away; None where it does not say.
+    """
+
+    pixels: dict[str, list[float]] | None = None
+    whole_frame: bool | None = None
+
+
+def read_processor(folder: Path) -> Processor:
+    """The processor of a folder of transformers.
 
     Raises:
         ValueError: they are no numbers, or cannot be divided by.
@@ -30,8 +42,18 @@ def read_processor(folder: Path) -> dict[str, list[float]] | None:
         settings = read_json(folder / name)
         for found in [settings.get(key) for key in keys] or [settings]:
             if isinstance(found, dict) and ("image_mean" in found or "do_normalize" in found):
-                return _pixels(found, folder / name)
-    return None
+                return Processor(_pixels(found, folder / name), _whole_frame(found))
+    return Processor()
+
+
+def _whole_frame(settings: Mapping[str, Any]) -> bool | None:
+    """Whether the short side is resized to that of the crop itself."""
+    size, crop = settings.get("size"), settings.get("crop_size")
+    edge = size.get("shortest_edge") if isinstance(size, dict) else None
+    sides: list[Any] = [crop.get("height"), crop.get("width")] if isinstance(crop, dict) else [crop]
+    if edge is None or not settings.get("do_center_crop", True) or not all(map(_is_finite, [edge, *sides])):
+        return None
+    return bool(edge == min(sides))
 
 
 def _pixels(settings: Mapping[str, Any], path: Path) -> dict[str, list[float]] | None:

@@ -51,6 +51,8 @@ def transformers_draft(family: Family, container: Container, state: dict[str, Te
     if epsilon != _EPSILON:
         notes.append(f"layer_norm_eps is {epsilon} in config.json; the authors' {_EPSILON} is used")
     config = {"library": "vjepa", **draft.config, "pixels": dict(container.pixels)}
+    if container.whole_frame is not None:
+        config["clip"] = {**config["clip"], "whole_frame": container.whole_frame}
     config |= _stated(config, container)
     check_channels(config, container)
     depth, said = config["encoder"]["depth"], description.get("num_hidden_layers")
