@@ -130,6 +130,16 @@ CLIP = {"num_frames": 4, "fps": 4, "stride": None, "size": [16, 16], "whole_fram
         ("pixels.std", [0.5], r"a finite number for each channel"),
         ("clip", {**CLIP, "size": [16, 0]}, r"clip.size is \[16, 0\]"),
         ("clip", {**CLIP, "fps": -1}, r"clip.fps is -1"),
+        (
+            "future",
+            {"context_steps": 0, "mask_token": 0, "normalisation": "none"},
+            r"future.context_steps is 0",
+        ),
+        (
+            "future",
+            {"context_steps": 1, "mask_token": 0, "normalisation": "lay"},
+            r"future.normalisation is 'lay'",
+        ),
         ("clip", {"num_frames": 4}, r"clip is .* give fps, num_frames, size, stride, whole_frame"),
     ],
 )

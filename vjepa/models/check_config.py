@@ -51,6 +51,8 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_pixels(config)
     if "clip" in config:
         yield from _of_clip(config["clip"])
+    if "future" in config:
+        yield from _of_future(config["future"])
 
 
 def _of_arguments(name: str, given: Any, network: Callable[..., Any]) -> Iterator[str]:
@@ -154,6 +156,18 @@ def _of_clip(clip: Any) -> Iterator[str]:
         value = clip[name]
         if value is not None and not (_is_number(value, whole=name == "stride") and value > 0):
             yield f"clip.{name} is {_shown(value)}: give a number above 0, or null"
+
+
+def _of_future(future: Any) -> Iterator[str]:
+    names = {"context_steps", "mask_token", "normalisation"}
+    if not isinstance(future, Mapping) or not names <= future.keys():
+        yield f"future is {_shown(future)}: give {', '.join(sorted(names))}"
+        return
+    for name, least in (("context_steps", 1), ("mask_token", 0)):
+        if not _is_number(future[name], whole=True) or future[name] < least:
+            yield f"future.{name} is {_shown(future[name])}: give a whole number from {least}"
+    if future["normalisation"] not in ("none", "layer_norm"):
+        yield f"future.normalisation is {_shown(future['normalisation'])}: give 'none' or 'layer_norm'"
 
 
 def _is_number(value: Any, whole: bool) -> bool:
