@@ -190,7 +190,8 @@ def test_vjepa2_ac_without_its_predictor(tmp_path):
 
 
 def their_next_frame(state, tokens_TSD, actions, states, side):
-    """V-JEPA 2-AC's predictor of one clip, written from the paper and the public code's behaviour: 2 condition tokens a frame."""
+    """V-JEPA 2-AC's predictor of one clip, written from facebookresearch/vjepa2 at c2963a4 (src/models/ac_predictor.py, ACRoPEAttention
+    of src/models/utils/modules.py): 2 condition tokens a frame."""
     frames, width = len(tokens_TSD), files.NARROW  # one head
     conditions = [
         files.linear(state, f"{name}_encoder", part)
@@ -685,6 +686,36 @@ def test_what_would_give_other_numbers_is_refused(tmp_path, kind, config, field,
     (tmp_path / "config.json").write_text(json.dumps({**description, field: value}))
     with pytest.raises(ValueError, match=message):
         vjepa.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["VJEPA2Model", "VJEPA2ForVideoClassification", "ViTMAEForPreTraining"])
+def test_another_epsilon_is_read(tmp_path, kind):
+    """A large one, to be seen; and it goes back."""
+    mae = kind.startswith("ViT")
+    config = transformers.ViTMAEConfig(**MAE_SIZES) if mae else copy.deepcopy(VJEPA2)
+    config.layer_norm_eps = 0.1
+    theirs = theirs_in(tmp_path / "theirs", getattr(transformers, kind), config)
+    theirs = (
+        getattr(transformers, kind).from_pretrained(tmp_path / "theirs").eval()
+    )  # with its own norms again
+    video = torch.randint(0, 256, (1, 1 if mae else 4, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        if mae:
+            world, index = vjepa.from_pretrained(tmp_path / "theirs"), torch.arange(16)[None]
+            image, theirs.config.mask_ratio = world.normalizer(video), 0.5
+            tokens = world.encoder(image, index[:, :8], class_token=True)
+            found = their_pixels(
+                world.decoder(tokens, index[:, :8], index[:, 8:], world.encoder.grid_of(image))
+            )
+            close(found, theirs(image[:, :, 0], noise=torch.arange(16.0)[None]).logits[:, 8:])
+            return
+        assert (
+            convert([str(tmp_path / "theirs"), "--to", "transformers", "--output", str(tmp_path / "there")])
+            == 0
+        )
+        assert json.loads((tmp_path / "there" / "config.json").read_text())["layer_norm_eps"] == 0.1
+        with pytest.raises(ValueError, match=r"encoder\.norm_eps is 0\.1"):
+            to_meta(read_released(tmp_path / "theirs").config, {})
 
 
 def test_a_videomae_without_a_last_norm(tmp_path):

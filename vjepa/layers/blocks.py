@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -35,6 +36,7 @@ class TokenTransformer(nn.Module):
             own, ascending; the last block must be among them. Empty for the last block alone.
         trained_side: of `rotary_table`.
         last_norm: whether there is a norm after the last block.
+        norm_eps: epsilon of all norms.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class TokenTransformer(nn.Module):
         levels: Sequence[int] = (),
         trained_side: int | None = None,
         last_norm: bool = True,
+        norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -67,9 +70,11 @@ class TokenTransformer(nn.Module):
         self.causal = causal
         self.grad_checkpointing = False
         rates = cast(list[float], calculate_drop_path_rates(drop_path, depth))
-        self.blocks = nn.ModuleList(rotary_block(width, heads, mlp_ratio, rate) for rate in rates)
-        self.norm = _layer_norm(width) if last_norm else nn.Identity()
-        self.level_norms = nn.ModuleDict({str(level): _layer_norm(width) for level in levels[:-1]})
+        self.blocks = nn.ModuleList(rotary_block(width, heads, mlp_ratio, rate, norm_eps) for rate in rates)
+        self.norm = nn.LayerNorm(width, eps=norm_eps) if last_norm else nn.Identity()
+        self.level_norms = nn.ModuleDict(
+            {str(level): nn.LayerNorm(width, eps=norm_eps) for level in levels[:-1]}
+        )
 
     def forward(
         self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None = None, *, levels: bool = False
@@ -142,17 +147,16 @@ class TokenTransformer(nn.Module):
             block.compile()
 
 
-def rotary_block(width: int, heads: int, mlp_ratio: float, drop_path: float = 0.0) -> EvaBlock:
+def rotary_block(
+    width: int, heads: int, mlp_ratio: float, drop_path: float = 0.0, norm_eps: float = 1e-6
+) -> EvaBlock:
     """Pre-norm attention with rotary positions, and an MLP."""
     block = EvaBlock(
-        width, heads, mlp_ratio=mlp_ratio, attn_type="rope", norm_layer=_layer_norm, drop_path=drop_path
+        width, heads, mlp_ratio=mlp_ratio, attn_type="rope", norm_layer=partial(nn.LayerNorm, eps=norm_eps),
+        drop_path=drop_path,
     )  # fmt: skip
     block.attn = RotaryAttention(width, heads, num_prefix_tokens=0)
     return block
-
-
-def _layer_norm(width: int, **kwargs: object) -> nn.LayerNorm:
-    return nn.LayerNorm(width, eps=1e-6, **kwargs)  # type: ignore[arg-type]
 
 
 def _at(table_NX: Tensor, index_BK: Tensor | None) -> Tensor:

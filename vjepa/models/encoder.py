@@ -35,6 +35,7 @@ class VideoEncoder(nn.Module):
         levels: blocks whose outputs `forward` gives if asked to, ascending to the last (V-JEPA 2.1).
         trained_side: rotary positions of rows and columns are stretched to a grid of so many (V-JEPA 2.1); None for no.
         last_norm: tokens pass a norm after the last block. VideoMAE's encoders have none under a head that has its own.
+        norm_eps: epsilon of all norms.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class VideoEncoder(nn.Module):
         levels: Sequence[int] = (),
         trained_side: int | None = None,
         last_norm: bool = True,
+        norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
         self.width = width
@@ -63,7 +65,7 @@ class VideoEncoder(nn.Module):
         self.transformer = TokenTransformer(
             width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio, positions=positions,
             rotary_layout=rotary_layout, drop_path=drop_path, causal=causal, levels=levels,
-            trained_side=trained_side, last_norm=last_norm,
+            trained_side=trained_side, last_norm=last_norm, norm_eps=norm_eps,
         )  # fmt: skip
         self.image_embed = (
             TubeletEmbed(width, self.tubelet._replace(t=1), channels) if image_tokenizer else None

@@ -29,7 +29,7 @@ class Predictor(nn.Module):
         hidden_width: where given, context tokens enter through an MLP with so many hidden values instead of
             one matrix (V-JEPA 2.1, for tokens of several levels).
         predicts_context: it has a second output, at the context's own positions (V-JEPA 2.1).
-        trained_side: as of `VideoEncoder`.
+        trained_side, norm_eps: as of `VideoEncoder`.
         noise_width: where given, it takes noise vectors of so many numbers, and each gives another prediction.
     """
 
@@ -49,13 +49,14 @@ class Predictor(nn.Module):
         predicts_context: bool = False,
         noise_width: int | None = None,
         trained_side: int | None = None,
+        norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
         self.embed = _embedding(in_width, hidden_width, width)
         self.mask_tokens = nn.Parameter(torch.zeros(num_mask_tokens, width))
         self.transformer = TokenTransformer(
             width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio,
-            positions=positions, rotary_layout=rotary_layout, trained_side=trained_side,
+            positions=positions, rotary_layout=rotary_layout, trained_side=trained_side, norm_eps=norm_eps,
         )  # fmt: skip
         self.proj = nn.Linear(width, out_width)
         self.context_proj = nn.Linear(width, out_width) if predicts_context else None

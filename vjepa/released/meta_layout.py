@@ -182,6 +182,10 @@ def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     positions = config["encoder"].get("positions", "rotary")
     if not config["encoder"].get("last_norm", True) and (positions != "sinusoid" or "decoder" in networks):
         raise ValueError("the model does not fit that layout: encoder.last_norm is false, and theirs has one")
+    if config["encoder"].get("norm_eps", 1e-6) != 1e-6:
+        raise ValueError(
+            f"the model does not fit that layout: encoder.norm_eps is {config['encoder']['norm_eps']}, and theirs 1e-06"
+        )
     if positions == "sinusoid" or config["encoder"].get("class_token"):
         state = write_rows(meta_rows(config, networks), named)
         return {"model": state | _tables(config, networks), STATED: _stated(config, networks)}

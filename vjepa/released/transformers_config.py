@@ -26,7 +26,9 @@ from vjepa.released.told import heads_of
 
 Description = Mapping[str, Any]
 
-_EPSILON = 1e-6  # of the authors' norms, and of this library's
+_EPSILON = 1e-6  # of the authors' norms, and of this library's unless told
+# What transformers' classes of VideoMAE, I-JEPA and MAE have unless told; so have converted weights whose authors' code has 1e-6.
+_UNTOLD = 1e-12
 _PROBE_HEADS = 16  # facebookresearch/vjepa2 at c2963a4, configs/inference
 _ACTIVATIONS = (
     "gelu",
@@ -48,8 +50,12 @@ def transformers_draft(family: Family, container: Container, state: dict[str, Te
     draft = {"vjepa2": _vjepa2, "videomae": _videomae}.get(family, _image)(family, container, state)
     notes = list(draft.notes)
     epsilon = description.get("layer_norm_eps", _EPSILON)
-    if epsilon != _EPSILON:
+    if epsilon == _UNTOLD:
         notes.append(f"layer_norm_eps is {epsilon} in config.json; the authors' {_EPSILON} is used")
+    elif epsilon != _EPSILON:
+        for network in ("encoder", "predictor", "decoder", "head"):
+            if draft.config.get(network, {}).get("kind") != "linear" and network in draft.config:
+                draft.config[network]["norm_eps"] = epsilon
     config = {"library": "vjepa", **draft.config, "pixels": dict(container.pixels)}
     if container.whole_frame is not None:
         config["clip"] = {**config["clip"], "whole_frame": container.whole_frame}
