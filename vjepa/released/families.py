@@ -66,7 +66,8 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], family: Family | None = Non
     if chosen is None:
         raise ValueError(
             "an encoder of V-JEPA and one of V-JEPA 2 have the same names, and its table of positions (pos_embed) may be V-JEPA's, "
-            "or be left over in V-JEPA 2's, which does not use it: say it, family='vjepa' or family='vjepa2'"
+            "or be left over in V-JEPA 2's, which does not use it: say it, family='vjepa' or family='vjepa2' (tools/convert.py "
+            "--family writes a model folder that says it)"
         )
     return chosen, layout
 

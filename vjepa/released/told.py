@@ -108,6 +108,7 @@ def heads_of(
     known = ", ".join(f"{heads} of {size}" for size, heads in sorted(published.items()))
     name = {"head": "probe"}.get(network, network)
     said_by = "heads=N" if network == "head" else f'heads={{"{network}": N}}'
+    said_by += f" (tools/convert.py --heads {network}=N writes a model folder that says it)"
     raise ValueError(
         f"how many heads {'an' if name == 'encoder' else 'a'} {name} of width {width} has cannot be told from its shapes, and no published {name} of "
         f"{TITLES[family]} has that width (heads of widths: {known or 'none'}): say it, {said_by}"
@@ -120,7 +121,7 @@ def levels_of(depth: int, norms: int, stated: Mapping[str, Any]) -> list[int]:
     if norms != len(levels):
         raise ValueError(
             f"it has {norms} norms of levels and {depth} blocks, and the levels are {levels or 'unknown'}: published models have "
-            "12, 24, 40 or 48 blocks and four levels; say which blocks the norms follow, levels=[...]"
+            "12, 24, 40 or 48 blocks and four levels; say which blocks the norms follow, levels=[...] (tools/convert.py --levels)"
         )
     return levels
 
@@ -137,5 +138,5 @@ def probe_levels_of(classes: int, depth: int, family: Family, stated: Mapping[st
             return [] if by_depth is None else by_depth[depth]
     raise ValueError(
         f"which blocks a probe of {classes} classes on {depth} blocks sees cannot be told from its shapes, and no published probe "
-        "is such: say it, levels=[] for the last block alone, or levels=[17, 19, 21, 23] for several"
+        "is such: say it, levels=[] for the last block alone, or levels=[17, 19, 21, 23] for several (tools/convert.py --levels)"
     )
