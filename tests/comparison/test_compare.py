@@ -79,6 +79,12 @@ def test_what_makes_no_comparison_is_refused(changes, message, tmp_path):
         read_comparison(written(tmp_path, **changes))
 
 
+def test_a_fine_tuning_at_the_end_is_checked_before_the_first_run(tmp_path):
+    comparison = read_comparison(written(tmp_path, finetune={"optim": {"epocs": 3}}))
+    with pytest.raises(ConfigError, match="epocs"):
+        all_cells(comparison)
+
+
 class Tables(HTMLParser):
     """Cells of all tables, and whether anything is fetched from elsewhere."""
 

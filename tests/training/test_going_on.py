@@ -193,6 +193,13 @@ def test_heads_of_a_grid_neither_come_nor_go():
     assert change.kind is Change.ANOTHER_RUN
 
 
+def test_a_list_to_test_on_is_not_replaced_by_videos_that_were_trained_on():
+    (change,) = changes({"data": {"test": "a.csv"}}, {"data": {"test": "b.csv"}})
+    assert change.kind is Change.FIGURES
+    (change,) = changes({"data": {"test": "a.csv"}}, {"data": {"test": None}})
+    assert change.kind is Change.ANOTHER_RUN
+
+
 def test_the_table_names_settings_that_there_are_and_the_documents_say_the_same():
     page = Path("configs/pretrain/README.md").read_text()
     start = page.index("| settings | when the run goes on |")

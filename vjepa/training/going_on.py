@@ -55,8 +55,14 @@ class Changed(NamedTuple):
 
     @property
     def kind(self) -> Change:
-        """What the change means. Heads of a grid may learn otherwise, but neither come nor go."""
+        """What the change means.
+
+        Heads of a grid may learn otherwise, but neither come nor go. Where a list to choose or to test on is taken away, one
+        would be held back from videos that were trained on.
+        """
         if self.key.startswith("grid") and _length(self.before) != _length(self.now):
+            return Change.ANOTHER_RUN
+        if self.key in ("data.val", "data.test") and self.now is None:
             return Change.ANOTHER_RUN
         return change_of(self.key)
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from vjepa.config import ConfigError
-from vjepa.training.trainer import NonFiniteError
+from vjepa.training.trainer import NonFiniteError, SaveError
 from vjepa.training.unreadable import UnreadableVideosError
 
 EXIT_UNUSABLE = 2  # settings, files or folders that cannot be used as they are
@@ -25,7 +25,7 @@ def exit_status(error: BaseException) -> int | None:
 
     2 for settings and files that cannot be used; 1 for what showed while a run was training.
     """
-    if isinstance(error, NonFiniteError | UnreadableVideosError):
+    if isinstance(error, NonFiniteError | SaveError | UnreadableVideosError):
         return 1
     if isinstance(error, ConfigError):
         return EXIT_UNUSABLE
