@@ -160,8 +160,10 @@ class _Watch:
     def _on(self, number: int) -> None:
         if number in STOP_SIGNALS:
             self.request.notice(number, signal.Signals(number).name)
-        elif self.terminal is not None and number == _SUSPEND:
+        elif self.terminal is not None and number == signal.SIGTSTP:
             self.terminal.suspend()
+        elif self.terminal is not None and number == signal.SIGCONT:
+            self.terminal.resume()
 
     def _parent_died(self) -> bool:
         maker = multiprocessing.parent_process()
@@ -177,7 +179,6 @@ class _Watch:
             self.request.requested = True
 
 
-_SUSPEND = getattr(signal, "SIGTSTP", None)
 _owners = threading.local()
 
 
@@ -219,8 +220,9 @@ def _handlers(request: StopRequest, watch: _Watch) -> Iterator[None]:
     numbers = [n for n in STOP_SIGNALS if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
     before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
     before_wakeup = signal.set_wakeup_fd(watch.wake.fileno(), warn_on_full_buffer=False)
-    if watch.terminal is not None and watch.terminal.known and _SUSPEND is not None:
-        before[_SUSPEND] = signal.signal(_SUSPEND, lambda number, frame: None)  # the thread does it
+    if watch.terminal is not None and watch.terminal.known:
+        for job_control in (signal.SIGTSTP, signal.SIGCONT):
+            before[job_control] = signal.signal(job_control, lambda *_: None)  # the thread does it
     try:
         for number in numbers:
             signal.signal(number, request.handle)

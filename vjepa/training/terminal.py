@@ -34,6 +34,7 @@ class Terminal:
         self.home = -1  # the group of processes to which the launcher belongs
         self._file = -1
         self._taken = False
+        self._suspended = False
         if launched() and _TORCHRUN not in os.environ and hasattr(os, "tcsetpgrp"):
             # There is no terminal in a batch job.
             with suppress(OSError):
@@ -47,7 +48,7 @@ class Terminal:
 
     def take(self) -> None:
         """Move to the foreground in a group of our own, if the launcher's group is there; in the background, nothing."""
-        if not self.known or self._taken:
+        if not self.known or self._taken or self._suspended:
             return
         with suppress(OSError):  # it was closed
             if os.tcgetpgrp(self._file) == self.home:
@@ -67,13 +68,25 @@ class Terminal:
             os.setpgid(0, self.home)
 
     def suspend(self) -> None:
-        """Ctrl-Z: stop the launcher's group with this process in it, so that the shell sees its job stopped."""
-        ours = os.getpid()
+        """Ctrl-Z: stop the launcher's group with this process in it, so that the shell sees its job stopped.
+
+        It returns before or after the stop: another thread may be the one that receives it. `resume` must follow SIGCONT,
+        and `take` nothing before.
+        """
+        self._suspended = True
         self.give_back()
+        self._to_workers(signal.SIGSTOP)
         os.killpg(self.home, signal.SIGSTOP)
-        # Here it goes on. The shell wakes the launcher's group; our workers, which Ctrl-Z stopped, are in the other.
-        with suppress(OSError):
-            os.killpg(ours, signal.SIGCONT)
+
+    def resume(self) -> None:
+        """SIGCONT came: the shell woke the launcher's group; wake our workers, which are in another."""
+        self._suspended = False
+        self._to_workers(signal.SIGCONT)
+
+    def _to_workers(self, number: int) -> None:
+        """To the group of our own, which this process has left."""
+        with suppress(OSError):  # there are none
+            os.killpg(os.getpid(), number)
 
     def close(self) -> None:
         """Hand the terminal back for good."""
