@@ -3,60 +3,73 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
-from vjepa.data.readers.base import ClosesItself, VideoDecodeError, checked_indices
+from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.readers.border import GuardedReader, cause_of, check_kind, check_pixels, load_npy
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
-class ArrayReader(ClosesItself):
+class ArrayReader(GuardedReader):
     """A video that lies decoded in an array, in memory or memory-mapped.
 
     Args:
         path: what error messages call it.
-        frames_THWC: uint8 ``(T, H, W, 3)``, RGB.
+        frames_THWC: uint8 ``(T, H, W, C)``.
         timestamps: seconds at which the frames appear, float64 ``(T,)``.
+        damage: what was found damaged when the array was made, as of `VideoReader`.
     """
 
-    def __init__(self, path: str, frames_THWC: np.ndarray, timestamps: np.ndarray) -> None:
-        if frames_THWC.ndim != 4 or frames_THWC.shape[-1] != 3 or frames_THWC.dtype != np.uint8:
+    def __init__(
+        self, path: str, frames_THWC: np.ndarray, timestamps: np.ndarray, damage: str | None = None
+    ) -> None:
+        if frames_THWC.ndim != 4 or frames_THWC.dtype != np.uint8:
             cause = (
-                f"it holds {frames_THWC.dtype} {frames_THWC.shape}, but a video is uint8 (T, H, W, 3): "
+                f"it holds {frames_THWC.dtype} {frames_THWC.shape}, but a video is uint8 (T, H, W, C): "
                 "save it in that form"
             )
-            raise VideoDecodeError(path, "arrays", cause)
+            raise VideoDecodeError(path, self.name, cause)
         if not frames_THWC.size:
-            raise VideoDecodeError(path, "arrays", f"it has no pixels: its shape is {frames_THWC.shape}")
+            raise VideoDecodeError(path, self.name, f"it has no pixels: its shape is {frames_THWC.shape}")
+        height, width = frames_THWC.shape[1:3]
+        check_pixels(path, self.name, width, height)
         self.path = path
         self.timestamps = timestamps
-        self._frames_THWC = frames_THWC
+        self._array_THWC = frames_THWC
+        self._damage = damage
 
-    def __len__(self) -> int:
-        return len(self._frames_THWC)
+    @property
+    def damage(self) -> str | None:
+        """As of `VideoReader`."""
+        return self._damage
 
-    def get_frames(self, indices: Sequence[int] | np.ndarray) -> Tensor:
-        """Frames by number: uint8 ``(T, C, H, W)``; only these are read from the disk."""
-        index_T = checked_indices(indices, len(self), self.path)
-        return torch.from_numpy(self._frames_THWC[index_T]).permute(0, 3, 1, 2)
-
-
-def open_npy(path: str, fps: float) -> ArrayReader:
-    """A ``.npy`` file of uint8 ``(T, H, W, 3)`` as a video of `fps` frames a second, memory-mapped."""
-    try:
-        frames_THWC = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise VideoDecodeError(path, "arrays", f"{type(error).__name__}: {error}") from error
-    return ArrayReader(path, frames_THWC, np.arange(len(frames_THWC) if frames_THWC.ndim else 0) / fps)
+    def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
+        frames_THWC: np.ndarray = self._array_THWC[index_T]  # only these are read from the disk
+        return frames_THWC
 
 
-class FrameFolderReader(ClosesItself):
+def open_npy(path: str, fps: float, channels: int) -> ArrayReader:
+    """A ``.npy`` file of uint8 ``(T, H, W, C)`` as a video of `fps` frames a second, memory-mapped.
+
+    `VideoDecodeError` where it is none, or has another number of channels than `channels`.
+    """
+    frames_THWC = load_npy(path)
+    video = ArrayReader(path, frames_THWC, np.arange(len(frames_THWC) if frames_THWC.ndim else 0) / fps)
+    if frames_THWC.shape[-1] != channels:
+        cause = (
+            f"its shape {frames_THWC.shape}, which is (T, H, W, C), has {frames_THWC.shape[-1]} channels where "
+            f"{channels} are asked for: give arrays of that many, or a mean and a deviation for each of theirs "
+            "(data.mean, data.std) to train a model of so many channels"
+        )
+        raise VideoDecodeError(path, ArrayReader.name, cause)
+    return video
+
+
+class FrameFolderReader(GuardedReader):
     """A folder of images as a video of `fps` frames a second, or one image as a video of one frame.
 
     The order is that of the names with their numbers taken as numbers (``img9`` before ``img10``).
@@ -67,30 +80,30 @@ class FrameFolderReader(ClosesItself):
         self._files = frame_files(path) if Path(path).is_dir() else [Path(path)]
         if not self._files:
             cause = f"the folder has no images ({', '.join(sorted(IMAGE_SUFFIXES))})"
-            raise VideoDecodeError(path, "arrays", cause)
+            raise VideoDecodeError(path, self.name, cause)
         self.timestamps = np.arange(len(self._files)) / fps
 
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def get_frames(self, indices: Sequence[int] | np.ndarray) -> Tensor:
-        """Frames by number: uint8 ``(T, C, H, W)``; each wanted image is decoded once."""
-        index_T = checked_indices(indices, len(self), self.path)
+    def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
+        """Each wanted image is decoded once."""
         unique, inverse_T = np.unique(index_T, return_inverse=True)
         images = [self._image(self._files[number]) for number in unique]
         sizes = {image.shape for image in images}
         if len(sizes) > 1:
             cause = f"its images differ in size: {sorted(sizes)}; make them equal"
-            raise VideoDecodeError(self.path, "arrays", cause)
-        return torch.from_numpy(np.stack(images)[inverse_T]).permute(0, 3, 1, 2)
+            raise VideoDecodeError(self.path, self.name, cause)
+        return np.stack(images)[inverse_T]
 
     def _image(self, file: Path) -> np.ndarray:
+        check_kind(str(file), self.name)
         try:
             with Image.open(file) as image:
+                check_pixels(str(file), self.name, *image.size)
                 # Cameras store photographs lying down and say so in EXIF; a player shows them upright.
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, SyntaxError) as error:  # Pillow calls some broken PNG files a SyntaxError
-            raise VideoDecodeError(self.path, "arrays", f"{file.name}: {error}") from error
+        except VideoDecodeError as error:
+            raise VideoDecodeError(self.path, self.name, f"{file.name}: {error.cause}") from error
+        except Exception as error:
+            raise VideoDecodeError(self.path, self.name, f"{file.name}: {cause_of(error)}") from error
 
 
 def frame_files(folder: str | Path) -> list[Path]:

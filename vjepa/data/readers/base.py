@@ -31,11 +31,17 @@ class VideoReader(Protocol):
     """Random access to the frames of one video, in the order in which a player shows them.
 
     `timestamps` has the moment, in seconds, at which each frame appears: float64 ``(frames,)``,
-    never decreasing, 0.0 for the first. Counts come from what is in the file, not from its header.
+    ascending, 0.0 for the first. Counts come from what is in the file, not from its header.
+    `damage` says in words what of the file was found damaged so far, None where nothing was: frames that the decoder
+    marks as corrupt, packets that it refuses, frames that the header counts and the file lacks. It may become known only
+    while frames are read; `examine` reads all.
     A reader belongs to one process: open it where it is used and close it there.
     """
 
     timestamps: np.ndarray
+
+    @property
+    def damage(self) -> str | None: ...
 
     def __len__(self) -> int:
         """Number of frames, at least one."""
@@ -47,6 +53,9 @@ class VideoReader(Protocol):
         contiguous one. IndexError outside ``[0, len)``; `VideoDecodeError` where decoding fails.
         """
 
+    def examine(self) -> None:
+        """Decode every frame, so that `damage` is complete; `VideoDecodeError` where decoding fails."""
+
     def close(self) -> None:
         """Let go of the file."""
 
@@ -55,21 +64,6 @@ class VideoReader(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-class ClosesItself:
-    """The context manager of a reader that has `close`."""
-
-    def close(self) -> None:
-        """Nothing to let go of, unless the reader says otherwise."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def checked_indices(indices: Sequence[int] | np.ndarray, frames: int, path: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.readers.border import cause_of, check_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +35,45 @@ def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
     try:
         # Tags that are not UTF-8 would raise; they do not matter here.
         container = av.open(path, metadata_errors="ignore")
-    except (av.error.FFmpegError, OSError) as error:
-        raise VideoDecodeError(path, "pyav", f"it does not open: {_words(error)}") from error
+    except Exception as error:
+        raise VideoDecodeError(path, "pyav", f"it does not open: {cause_of(error)}") from error
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
         container.close()
         raise VideoDecodeError(path, "pyav", "it has no video stream that this FFmpeg knows")
+    try:
+        check_pixels(path, "pyav", stream.codec_context.width, stream.codec_context.height)
+    except VideoDecodeError:
+        container.close()
+        raise
     stream.codec_context.thread_count = 1
     return container, stream
 
 
 def read_index(container: InputContainer, stream: VideoStream) -> PacketIndex | None:
-    """Read all packets; None where they cannot be the index: times missing or doubled, a start in
+    """Read all packets; None where they cannot be the index: times missing, doubled or started again, a start in
     mid-stream, damage, or times that AVI files only feign.
 
     It leaves the container at its end: seek before decoding.
     """
     pts: list[int] = []
     keys: list[bool] = []
+    clock = -(2**63)
     try:
         for packet in container.demux(stream):
             if packet.dts is None and not packet.size:
                 continue  # the empty packet that ends the stream
             if packet.pts is None or packet.is_corrupt or not packet.size:
                 return None
+            if packet.dts is not None:
+                if packet.dts < clock:
+                    return None
+                clock = packet.dts
             # Edit lists mark frames to be decoded but not shown.
             if not packet.is_discard:
                 pts.append(packet.pts)
                 keys.append(packet.is_keyframe)
-    except av.error.FFmpegError:
+    except Exception:
         return None  # decoding in order will meet the same damage and name it
     if not pts:
         return None
@@ -76,7 +87,3 @@ def read_index(container: InputContainer, stream: VideoStream) -> PacketIndex | 
     if np.any(np.diff(sorted_pts) == 0) or not keyframes.size or keyframes[0]:
         return None
     return PacketIndex(sorted_pts, keyframes, stream.time_base or Fraction(1, 1))
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"

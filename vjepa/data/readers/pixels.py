@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import av
@@ -61,10 +62,22 @@ def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     ``(a x + c y, b x + d y)``. Only quarter turns and mirrors are known; others are left alone,
     as players do. A matrix of zeros occurs in damaged files and means nothing.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if not isinstance(matrix, SideData):
-        return False, False, False
-    a, b, _, c, d = np.frombuffer(memoryview(matrix), dtype=np.int32)[:5].tolist()
+    a, b, c, d = _display_matrix(frame)
     if abs(b) > abs(a) and abs(c) > abs(d):
         return True, b < 0, c < 0
     return False, d < 0, a < 0
+
+
+def _display_matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
+    """(a, b, c, d) of `turn_of`; the identity where a frame has no matrix."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV 18.1 cannot list side data of a kind that is newer than its own table, such as that of a second view in
+        # HEVC. The angle it finds by itself; mirrors are lost.
+        angle = math.radians(-frame.rotation)
+        return math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle)
+    if not isinstance(matrix, SideData):
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(memoryview(matrix), dtype=np.int32)[:5].tolist()
+    return a, b, c, d

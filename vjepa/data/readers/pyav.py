@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain, dropwhile, repeat
 
 import av
 import numpy as np
-import torch
 from av.video.stream import VideoStream
-from torch import Tensor
 
-from vjepa.data.readers.base import ClosesItself, checked_indices
-from vjepa.data.readers.decoding import Decoding
+from vjepa.data.readers.border import GuardedReader
+from vjepa.data.readers.decoding import Decoding, usual_step
 from vjepa.data.readers.pixels import RgbWriter
 
 SHORT = 64  # frames; a shorter video decodes whole sooner than it is indexed and searched
@@ -24,7 +22,7 @@ class _IndexDisagreesError(Exception):
     """Decoding gave another frame than the packets promised."""
 
 
-class PyAVReader(ClosesItself):
+class PyAVReader(GuardedReader):
     """Frame-exact random access to a video file with PyAV.
 
     Short videos are decoded whole, once, and only wanted frames are converted to RGB. Longer ones
@@ -34,11 +32,14 @@ class PyAVReader(ClosesItself):
     it was promised and a frame that does not decode repeats the one before it, as in a player.
 
     Frames come upright: rotation and mirroring in the metadata are applied, sample aspect ratios
-    are not. Of a damaged file, the frames are those that decode.
+    are not. Of a damaged file, the frames are those that decode, and `damage` says so. Frames are known
+    by their number: where times repeat or start again, each frame still comes once, in the decoder's order.
 
     Args:
         path: a video file; `VideoDecodeError`, here or at the first read, where nothing in it decodes.
     """
+
+    name = "pyav"
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -47,6 +48,7 @@ class PyAVReader(ClosesItself):
         self._next = 0  # position of the frame that comes out of `_frames` next
         self._kept: list[av.VideoFrame] = []  # all frames, or none
         self._seeks = True
+        self._complete = False  # whether every packet has been decoded
         try:
             self._learn_timeline()
         except BaseException:
@@ -55,27 +57,41 @@ class PyAVReader(ClosesItself):
         codec = self._decoding.stream.codec_context
         self._rgb = RgbWriter(codec.width, codec.height)
 
-    def __len__(self) -> int:
-        return len(self.timestamps)
+    @property
+    def damage(self) -> str | None:
+        """As of `VideoReader`. Passes from the first frame find it; reads of a whole file that seek do not."""
+        return self._decoding.signs.words()
 
     @property
-    def broken_packets(self) -> int:
-        """How many packets the decoder has refused so far; only decoding finds them."""
-        return self._decoding.broken_packets
+    def seeks(self) -> bool:
+        """Whether decoding can start at this file's keyframes, as far as it was tried; False for one decoded whole."""
+        return self._seeks and bool(self._keyframes.size)
+
+    @property
+    def keyframes(self) -> np.ndarray:
+        """Positions of frames that call themselves keyframes, as far as they are known: int64, ascending."""
+        if not self._kept:
+            return self._keyframes
+        return np.flatnonzero([frame.key_frame for frame in self._kept])
+
+    def examine(self) -> None:
+        """Decode every frame once, none to RGB."""
+        if self._complete:
+            return
+        for _ in self._decoding.from_start():
+            pass
+        self._frames, self._next, self._complete = iter(()), len(self._pts), True
 
     def close(self) -> None:
         """Close the file and let go of the frames."""
         self._frames, self._kept = iter(()), []
         self._decoding.close()
 
-    def get_frames(self, indices: Sequence[int] | np.ndarray) -> Tensor:
-        """Frames by number: uint8 ``(T, C, H, W)``, any order, duplicates allowed."""
-        index_T = checked_indices(indices, len(self), self.path)
+    def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
         wanted, inverse_T = np.unique(index_T, return_inverse=True)
         frames_THWC = self._read(wanted)
-        if not np.array_equal(inverse_T, np.arange(len(wanted))):
-            frames_THWC = frames_THWC[inverse_T]
-        return torch.from_numpy(frames_THWC).permute(0, 3, 1, 2)
+        in_order = np.array_equal(inverse_T, np.arange(len(wanted)))
+        return frames_THWC if in_order else frames_THWC[inverse_T]
 
     def _learn_timeline(self) -> None:
         stream = self._decoding.stream
@@ -89,12 +105,14 @@ class PyAVReader(ClosesItself):
         else:
             self._pts, self._keyframes = index.pts, index.keyframes
             self._next = len(self._pts)
-        self.timestamps = (self._pts - self._pts[0]) * time_base
+        self.timestamps = spread_repeats(
+            (self._pts - self._pts[0]) * time_base, usual_step(stream) * time_base
+        )
 
     def _decode_all(self) -> None:
         """Define the frames by decoding them; keep them where they are small enough."""
         pts: list[int] = []
-        step = _usual_step(self._decoding.stream)
+        step = usual_step(self._decoding.stream)
         kept_bytes = 0
         self._kept = []
         for frame in self._decoding.from_start():
@@ -109,7 +127,7 @@ class PyAVReader(ClosesItself):
         # Decoders give frames in the order of display; in AVI files the times may not be (packed
         # B-frames) though they are right as a set.
         self._decoded_pts = np.sort(np.asarray(pts, dtype=np.int64))
-        self._next = len(pts)
+        self._next, self._complete = len(pts), True
 
     def _read(self, wanted: np.ndarray) -> np.ndarray:
         """RGB ``(T, H, W, C)`` of the frames at ascending positions."""
@@ -118,8 +136,17 @@ class PyAVReader(ClosesItself):
                 return self._rgb.convert(self._by_index(wanted), len(wanted))
             except _IndexDisagreesError:
                 self._distrust()
-        shown = np.searchsorted(self._decoded_pts, self._pts[wanted], side="right") - 1
-        return self._rgb.convert(self._in_order(shown.clip(min=0)), len(wanted))
+        return self._rgb.convert(self._in_order(self._shown(wanted)), len(wanted))
+
+    def _shown(self, wanted: np.ndarray) -> np.ndarray:
+        """Which of the frames that decode stand at promised positions: by number, since times may repeat.
+
+        Only where fewer or more decode than the packets promised do their times decide, which are all different then.
+        """
+        if len(self._decoded_pts) == len(self._pts):
+            return wanted
+        shown: np.ndarray = np.searchsorted(self._decoded_pts, self._pts[wanted], side="right") - 1
+        return shown.clip(min=0)
 
     def _distrust(self) -> None:
         """Stop seeking at first (go through from the first frame), then stop using the index."""
@@ -187,8 +214,13 @@ def _is_short(stream: VideoStream) -> bool:
     return 0 < claimed <= SHORT
 
 
-def _usual_step(stream: VideoStream) -> int:
-    """Units of time between two frames, for frames that carry no time."""
-    if not stream.average_rate or not stream.time_base:
-        return 1
-    return max(1, round(1 / (stream.average_rate * stream.time_base)))
+def spread_repeats(times: np.ndarray, step: float) -> np.ndarray:
+    """Times without repeats: frames at the same time share what is left until the next one, the last ones `step` seconds.
+
+    A clip is chosen by time, and of two frames at one time the first would never be in any.
+    """
+    different, first = np.unique(times, return_index=True)
+    if len(different) == len(times):
+        return times
+    ends = np.append(first, len(times))
+    return np.interp(np.arange(len(times)), ends, np.append(different, different[-1] + step))

@@ -1,0 +1,100 @@
+"""Whether a fast reader is exact on a file: proven on the file, not inferred from its codec."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from vjepa.data.readers import decord, torchcodec
+from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.readers.border import GuardedReader, reading
+from vjepa.data.readers.pyav import PyAVReader
+
+FAST: dict[str, Callable[[str], GuardedReader]] = {
+    "decord": decord.DecordReader,
+    "torchcodec": torchcodec.TorchcodecReader,
+}
+AROUND = 3  # frames before and after a place with which a frame must not agree better than with its own
+SAME_TIME = 2e-3  # seconds
+GARBAGE = 24.0  # mean difference of grey levels above which pictures are not the same
+
+# Why PyAV reads a file in place of another reader, or None; of the files that this process has met.
+_verdicts: dict[tuple[str, str, int, int], str | None] = {}
+
+
+def check_installed(reader: str) -> None:
+    """ValueError where the package behind `reader` is not installed or does not load."""
+    (decord if reader == "decord" else torchcodec).package()
+
+
+def open_fit(path: str, reader: str) -> GuardedReader:
+    """Open a video with `decord` or `torchcodec` where that gives what PyAV gives, else with PyAV and a warning.
+
+    The first time that a process meets a file it opens it with both, and compares their counts, times and the frames at a
+    few places. A file that is damaged is read by PyAV, which knows so. The verdict is the same in every process and run.
+    Damage that neither lies at these places nor shows in the header or the packets is not found.
+    """
+    state = os.stat(path)
+    key = (reader, os.path.abspath(path), state.st_size, state.st_mtime_ns)
+    if key not in _verdicts:
+        with PyAVReader(path) as exact:
+            _verdicts[key] = _misfit(exact, path, reader)
+        if _verdicts[key] is not None:
+            warnings.warn(
+                f"{path} is read by pyav in place of {reader}: {_verdicts[key]}", RuntimeWarning, stacklevel=3
+            )
+    return PyAVReader(path) if _verdicts[key] is not None else FAST[reader](path)
+
+
+def _misfit(exact: PyAVReader, path: str, reader: str) -> str | None:
+    """Why a reader is not exact on a file, None where it is as far as was looked."""
+    try:
+        with reading(path, reader), FAST[reader](path) as fast:
+            return _difference(exact, fast)
+    except VideoDecodeError as error:
+        return error.cause
+
+
+def _difference(exact: PyAVReader, fast: GuardedReader) -> str | None:
+    if len(fast) != len(exact):
+        return f"it gives {len(fast)} frames, and the file has {len(exact)}"
+    if not np.allclose(fast.timestamps, exact.timestamps, rtol=0, atol=SAME_TIME):
+        return "it gives other times"
+    long = exact.seeks
+    for position in _places(exact):
+        wrong = _differs_at(exact, fast, position)
+        if wrong:
+            return wrong
+    if long and not exact.seeks:
+        return "decoding cannot start at all of its keyframes"
+    return f"it is damaged ({exact.damage})" if exact.damage else None
+
+
+def _places(exact: PyAVReader) -> list[int]:
+    """Numbers of frames to compare, each a jump from the last: the end, the middle, and at keyframes.
+
+    Where groups of pictures are open, readers go wrong in the frames just before and after a keyframe.
+    """
+    last = len(exact) - 1
+    keyframes = exact.keyframes[exact.keyframes > 0]
+    if not keyframes.size:
+        return [last, last // 2, 0, (3 * last) // 4, last // 4]
+    early, late = (int(keyframes[len(keyframes) * third // 3]) for third in (1, 2))
+    return [last, early, late - 1, last // 2, late, early - 1]
+
+
+def _differs_at(exact: PyAVReader, fast: GuardedReader, position: int) -> str | None:
+    """Compare one frame. Readers round colours differently, so a frame must be nearest to its own, and near to it."""
+    around = np.arange(max(0, position - AROUND), min(len(exact), position + AROUND + 1))
+    given = fast.get_frames([position]).float()
+    right = exact.get_frames(around).float()
+    if given.shape[1:] != right.shape[1:]:
+        return f"it gives frames of {tuple(given.shape[2:])} pixels, and they have {tuple(right.shape[2:])}"
+    distances = (right - given).abs().mean(dim=(1, 2, 3)).numpy()
+    own = distances[position - around[0]]
+    if own > GARBAGE or own > distances.min():
+        return f"frame {position} is another one"
+    return None
