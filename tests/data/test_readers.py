@@ -214,7 +214,7 @@ def test_damage_found_late_repeats_the_frame_before(write_video, read_numbers):
     with open_video(path) as video:
         assert len(video) == 90
         damaged = read_numbers(video.get_frames(range(90)))
-        assert "packets do not decode" in video.damage
+        assert "packets that do not decode: " in video.damage
         assert read_numbers(video.get_frames([5, 80])) == [damaged[5], damaged[80]]
     assert damaged[:30] == sound[:30]
     assert damaged[30] == 29

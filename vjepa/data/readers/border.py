@@ -95,7 +95,9 @@ def reading(path: str, reader: str) -> Iterator[None]:
 
 
 def cause_of(error: Exception) -> str:
-    """What an exception says, in one line, behind its type."""
+    """What an exception says, in one line, behind its type where it is not of our own making."""
+    if isinstance(error, VideoDecodeError):
+        return error.cause
     words = getattr(error, "strerror", None) or str(error).strip() or "no reason given"
     return f"{type(error).__name__}: {words.splitlines()[0]}"
 

@@ -16,12 +16,14 @@ class Signs:
 
     Attributes:
         corrupt: frames that the decoder marks: something was missing or concealed in them.
+        marked: packets that the container marks: bytes of them, or packets before them, are missing.
         refused: packets that it gave back with an error.
         missing: frames that the header counts and the file lacks.
         cut: bytes that the container counts and the file lacks.
     """
 
     corrupt: int = 0
+    marked: int = 0
     refused: int = 0
     missing: int = 0
     cut: int = 0
@@ -30,6 +32,7 @@ class Signs:
         """The worse of two passes over the same file."""
         return Signs(
             max(self.corrupt, other.corrupt),
+            max(self.marked, other.marked),
             max(self.refused, other.refused),
             max(self.missing, other.missing),
             max(self.cut, other.cut),
@@ -38,12 +41,13 @@ class Signs:
     def words(self) -> str | None:
         """What there is, None without any."""
         said = [
-            f"{self.corrupt} frames are marked as corrupt by the decoder",
-            f"{self.refused} packets do not decode",
-            f"{self.missing} frames that the header counts are missing",
-            f"the last {self.cut} bytes are missing",
+            f"frames that the decoder marks as corrupt: {self.corrupt}",
+            f"packets that the container marks as incomplete: {self.marked}",
+            f"packets that do not decode: {self.refused}",
+            f"frames that the header counts and the file lacks: {self.missing}",
+            f"bytes missing at the end: {self.cut}",
         ]
-        counts = [self.corrupt, self.refused, self.missing, self.cut]
+        counts = [self.corrupt, self.marked, self.refused, self.missing, self.cut]
         return ", ".join(words for words, count in zip(said, counts, strict=True) if count) or None
 
 

@@ -93,6 +93,7 @@ class Decoding:
                 break
             if packet.size or packet.dts is not None:
                 counted.count(packet)
+                signs.marked += packet.is_corrupt
                 clock.carry_on(packet)
             yield packet
         signs.missing = counted.missing()
