@@ -55,6 +55,7 @@ class Batch:
         labels_B: int64 class indices, -1 where a video has none.
         paths: file of each clip.
         failures: ``(path, cause)`` of every video that could not be read while this batch was made.
+        damaged: ``(path, damage)`` of every video that was found damaged while this batch was made.
         step: number of optimiser steps taken before the one that this batch is for.
         noise_BRZ: standard normal float32, several vectors a clip, for an objective that predicts several futures.
     """
@@ -64,6 +65,7 @@ class Batch:
     labels_B: Tensor
     paths: tuple[str, ...]
     failures: tuple[tuple[str, str], ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
     step: int = 0
     noise_BRZ: Tensor | None = None
 
@@ -101,12 +103,14 @@ class LabelledBatch:
         shares_SX: float32, how much of each class is in a sample; rows sum to one.
         paths: file of each sample.
         failures: ``(path, cause)`` of every video that could not be read while this batch was made.
+        damaged: ``(path, damage)`` of every video that was found damaged while this batch was made.
     """
 
     inputs: Tensor
     shares_SX: Tensor
     paths: tuple[str, ...]
     failures: tuple[tuple[str, str], ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
 
     def to(self, device: torch.device | str) -> LabelledBatch:
         """The same batch with its tensors on a device."""
@@ -128,6 +132,7 @@ class TrajectoryBatch:
         states_BTQ: float32 (proprioception); None where there are none.
         paths: file of each sample.
         failures: ``(path, cause)`` of every video that could not be read while this batch was made.
+        damaged: ``(path, damage)`` of every video that was found damaged while this batch was made.
         step: number of optimiser steps taken before the one that this batch is for.
     """
 
@@ -136,6 +141,7 @@ class TrajectoryBatch:
     states_BTQ: Tensor | None
     paths: tuple[str, ...]
     failures: tuple[tuple[str, str], ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
     step: int = 0
 
     def map(self, change: Callable[[Tensor], Tensor]) -> TrajectoryBatch:

@@ -231,7 +231,7 @@ def _dataset(
     return ClipDataset(
         videos, clip, transform, config.seed, reader=data.reader, cache_dir=data.cache_dir,
         cache_short_side=None if data.cache_dir is None else data.cache_short_side,
-        classes=classes, spread=spread,
+        classes=classes, spread=spread, damaged=data.damaged,
     )  # fmt: skip
 
 

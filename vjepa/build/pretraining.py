@@ -373,7 +373,8 @@ def _dataset(
     cache_short_side = data.cache_short_side if data.cache_dir is not None else None
     return ClipDataset(
         videos, clip, transform, config.seed, reader=data.reader,
-        cache_dir=data.cache_dir, cache_short_side=cache_short_side, **evaluation,
+        cache_dir=data.cache_dir, cache_short_side=cache_short_side, damaged=data.damaged,
+        channels=len(data.mean), **evaluation,
     )  # fmt: skip
 
 

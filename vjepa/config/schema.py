@@ -70,10 +70,16 @@ class DataConfig:
         flip: mirror half of the clips.
         mean: of each channel, in [0, 1].
         std: of each channel.
-        reader: `auto` takes what is exact and present.
+        reader: `auto` and `pyav` are exact. `decord` and `torchcodec` are compared with PyAV on each file, and replaced by
+            it, with a warning, where they differ.
         cache_dir: keep decoded, resized videos here and decode each file once; null decodes each time.
         cache_short_side: short side in pixels of the cached frames.
         workers: processes that make batches; the result does not depend on it.
+        damaged: what happens to a video of which only a part is sound (frames that the decoder marks as corrupt, packets
+            that it refuses, frames that the header counts and the file lacks). `keep` reads it as far as it goes; `skip`
+            replaces it as an unreadable one, which counts in `max_unreadable`. Either way it is named once and counted in
+            the metrics. The default keeps the data set, and so the figures of a test part, what they are for everybody
+            else; and damage is known only of what was read, so that skipping depends on the frames that were drawn.
         max_unreadable: share of the manifest's videos that may fail before the run stops.
     """
 
@@ -93,6 +99,7 @@ class DataConfig:
     cache_dir: str | None = None
     cache_short_side: int = 256
     workers: int = 2
+    damaged: Literal["keep", "skip"] = "keep"
     max_unreadable: float = 0.01
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,63 +16,112 @@ from torchvision.transforms.v2 import functional as F
 
 from vjepa.data.readers.arrays import ArrayReader, frame_files
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
+from vjepa.data.readers.border import CHUNK, load_npy
 from vjepa.data.readers.open import open_video
 
-CHUNK = 32  # frames that are decoded and resized at a time, so that long videos do not fill the memory
+
+class CacheDirError(OSError):
+    """The folder of the cache cannot be written."""
 
 
 def open_cached(
-    path: str, reader: str, short_side: int, cache_dir: str | Path, fps: float = 25.0
+    path: str, reader: str, short_side: int, cache_dir: str | Path, fps: float = 25.0, channels: int = 3
 ) -> VideoReader:
     """Open a video from the cache; the first time, decode all of it into the cache.
 
     An entry is one ``.npy`` of uint8 ``(T, H, W, C)``, resized so that its short side has at most
-    `short_side` pixels (never enlarged), and one of timestamps. Its name is a hash of the file's
-    absolute path, size and time of change, of the reader and of the size, so that a changed file
-    is decoded anew. Entries appear whole or not at all: several processes may share a folder, and
-    be killed. Nothing is ever removed.
+    `short_side` pixels (never enlarged), one of timestamps, and, of a damaged video, a text that says
+    what is damaged. Its name is a hash of the file's absolute path, size and time of change, of the
+    reader and of the size, so that a changed file is decoded anew. Entries appear whole or not at all:
+    several processes may share a folder, and be killed; an entry that is damaged nevertheless is made
+    again. Nothing is ever removed.
 
     Args:
-        path, reader, fps: as of `open_video`.
+        path, reader, fps, channels: as of `open_video`.
         short_side: pixels, at least 1.
         cache_dir: made where it is missing.
 
-    Errors are those of `open_video`, and OSError where the folder cannot be written.
+    Errors are those of `open_video`, and `CacheDirError` where the folder cannot be written.
     """
     if short_side < 1:
         raise ValueError(f"short_side is {short_side}: give a number of pixels, at least 1")
-    entry = Path(cache_dir) / _key(path, reader, short_side, fps)
-    frames_file, times_file = entry.with_suffix(".npy"), entry.with_suffix(".times.npy")
-    if not frames_file.exists():
-        _build(path, reader, short_side, fps, frames_file, times_file)
-    return ArrayReader(path, np.load(frames_file, mmap_mode="r"), np.load(times_file))
+    entry = Path(cache_dir) / _key(path, reader, short_side, fps, channels)
+    video = _entry(path, entry)
+    if video is None:
+        with open_video(path, reader, fps, channels) as source:
+            _build(source, short_side, entry)
+        video = _entry(path, entry)
+    if video is None:
+        raise CacheDirError(f"cache_dir {cache_dir} does not keep what is written to it: give another folder")
+    return video
 
 
-def _key(path: str, reader: str, short_side: int, fps: float) -> str:
+def check_cache_dir(cache_dir: str | Path) -> None:
+    """Make the folder of the cache where it is missing; `CacheDirError` where nothing can be written to it."""
+    with _folder_at_fault(Path(cache_dir)):
+        Path(cache_dir).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache_dir) as file:
+            file.write(bytes(2**16))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _folder_at_fault(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CacheDirError(
+            f"cache_dir {folder} cannot be written ({error.strerror}): make room or give another folder; null "
+            "decodes each time"
+        ) from error
+
+
+def _entry(path: str, entry: Path) -> VideoReader | None:
+    """The video of an entry; None where there is none, or a damaged one (a disk can lose what was written last)."""
+    try:
+        frames_THWC = load_npy(str(entry.with_suffix(".npy")))
+        times = np.load(entry.with_suffix(".times.npy"))
+        damage = entry.with_suffix(".damage.txt")
+        video = ArrayReader(path, frames_THWC, times, damage.read_text() if damage.exists() else None)
+    except Exception:  # whatever is wrong with an entry, it is made again
+        return None
+    return video if len(times) == len(frames_THWC) else None
+
+
+def _key(path: str, reader: str, short_side: int, fps: float, channels: int) -> str:
     """What an entry is called: the same only for the same file, unchanged, read in the same way."""
     try:
         files = frame_files(path) if os.path.isdir(path) else [Path(path)]
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     except OSError as error:
         raise VideoDecodeError(path, reader, f"{type(error).__name__}: {error.strerror}") from error
-    facts = repr((os.path.abspath(path), states, reader, short_side, fps))
+    facts = repr((os.path.abspath(path), states, reader, short_side, fps, channels))
     return hashlib.sha256(facts.encode()).hexdigest()[:32]
 
 
-def _build(path: str, reader: str, short_side: int, fps: float, frames_file: Path, times_file: Path) -> None:
-    frames_file.parent.mkdir(parents=True, exist_ok=True)
-    with open_video(path, reader, fps) as video:
-        # The frames come last: where they are, the entry is whole.
-        _write_whole(times_file, lambda file: np.save(file, video.timestamps))
-        _write_whole(frames_file, lambda file: _write_frames(file, video, short_side))
+def _build(video: VideoReader, short_side: int, entry: Path) -> None:
+    with _folder_at_fault(entry.parent):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with _written_whole(entry.with_suffix(".npy")) as file:
+            _write_frames(file, video, short_side)
+            # Only now all is decoded. The frames take their name last: where they are, the entry is whole.
+            with _written_whole(entry.with_suffix(".times.npy")) as times:
+                np.save(times, video.timestamps)
+            if video.damage is not None:
+                with _written_whole(entry.with_suffix(".damage.txt")) as damage:
+                    damage.write(video.damage.encode())
 
 
-def _write_whole(target: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Write beside the target, then rename: a reader or a kill never meets half a file."""
+@contextmanager
+def _written_whole(target: Path) -> Iterator[BinaryIO]:
+    """A file beside the target that takes its name at the end: a reader or a kill never meets half a file."""
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f"{target.name}.", suffix=".partial")
     try:
         with os.fdopen(handle, "wb") as file:
-            write(file)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut leaves the name and not the content
         os.replace(name, target)
     except BaseException:
         os.unlink(name)
@@ -83,7 +133,7 @@ def _write_frames(file: BinaryIO, video: VideoReader, short_side: int) -> None:
         frames_TCHW = video.get_frames(range(begin, min(begin + CHUNK, len(video))))
         frames_TCHW = shrink(frames_TCHW, short_side)
         if not begin:
-            shape = (len(video), *frames_TCHW.shape[2:], 3)
+            shape = (len(video), *frames_TCHW.shape[2:], frames_TCHW.shape[1])
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
         file.write(frames_TCHW.permute(0, 2, 3, 1).contiguous().numpy().data)

@@ -72,6 +72,7 @@ class MaskCollator:
                 sample.path for sample, count in zip(samples, repeats, strict=True) for _ in range(count)
             ),
             failures=tuple(failure for sample in samples for failure in sample.failures),
+            damaged=tuple(damage for sample in samples for damage in sample.damaged),
             step=step,
             noise_BRZ=None if self.noise is None else self._draw_noise(samples, self.noise),
         )

@@ -5,19 +5,22 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vjepa.data.cache import open_cached
+from vjepa.data.cache import CacheDirError, check_cache_dir, open_cached
 from vjepa.data.clips import ClipSampling, EmptyRangeError, sample_clips, spread_clips
 from vjepa.data.manifest import Video, class_names
-from vjepa.data.readers.base import VideoDecodeError, VideoReader
+from vjepa.data.readers.base import VideoReader
+from vjepa.data.readers.border import cause_of
 from vjepa.data.readers.open import check_reader, open_video
 from vjepa.data.sampling import SampleKey
 
+Damaged = Literal["keep", "skip"]
 MAX_ATTEMPTS = 10
 _STREAM = 2001  # separates the chance of samples from other streams made of the same seed
 
@@ -32,6 +35,7 @@ class Sample:
         path: the video that was read.
         key: what was asked for.
         failures: (path, cause) of each video that could not be read before this one could.
+        damaged: (path, damage) of each video, of these and this one, that was found damaged while it was read.
     """
 
     video_RTCHW: Tensor
@@ -39,6 +43,7 @@ class Sample:
     path: str
     key: SampleKey
     failures: tuple[tuple[str, str], ...]
+    damaged: tuple[tuple[str, str], ...] = ()
 
 
 class ClipDataset(Dataset[Sample]):
@@ -61,6 +66,9 @@ class ClipDataset(Dataset[Sample]):
             those of the training set for any other.
         spread: clips evenly spread over the video instead of randomly placed, for evaluation.
         fps: frames a second of videos that are folders or arrays.
+        damaged: `keep` takes what can be read of a damaged video, `skip` treats it as unreadable. A video is known to be
+            damaged by what was read of it (`VideoReader.damage`).
+        channels: of the pixels; arrays may have others than 3.
     """
 
     def __init__(
@@ -75,12 +83,18 @@ class ClipDataset(Dataset[Sample]):
         classes: Sequence[str] | None = None,
         spread: bool = False,
         fps: float = 25.0,
+        damaged: Damaged = "keep",
+        channels: int = 3,
     ) -> None:
         check_reader(reader)
+        if damaged not in get_args(Damaged):
+            raise ValueError(f"damaged is '{damaged}': choose one of {', '.join(get_args(Damaged))}")
         if (cache_dir is None) != (cache_short_side is None):
             raise ValueError(
                 f"cache_dir is {cache_dir} and cache_short_side {cache_short_side}: give both or neither"
             )
+        if cache_dir is not None:
+            check_cache_dir(cache_dir)
         self.videos = list(videos)
         self.sampling = sampling
         self.transform = transform
@@ -90,6 +104,8 @@ class ClipDataset(Dataset[Sample]):
         self.cache_short_side = cache_short_side
         self.spread = spread
         self.fps = fps
+        self.damaged = damaged
+        self.channels = channels
         self.classes = list(class_names(videos) if classes is None else classes)
         self._labels = _label_numbers(self.videos, self.classes)
 
@@ -103,17 +119,27 @@ class ClipDataset(Dataset[Sample]):
             key = SampleKey(serial=row, index=row, step=0)
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, key.serial, _STREAM]))
         failures: list[tuple[str, str]] = []
+        damaged: list[tuple[str, str]] = []
         row = key.index
         while True:
             video = self.videos[row]
             try:
-                clips_RTCHW = self._read(video, rng)
-                break
-            except (VideoDecodeError, EmptyRangeError) as error:
-                failures.append((video.path, getattr(error, "cause", str(error))))
+                clips_RTCHW, damage = self._read(video, rng)
+            except CacheDirError:
+                raise  # the folder's fault, not the video's
+            except Exception as error:  # nothing but this video is read here, and damage raises anything
+                failures.append(
+                    (video.path, str(error) if isinstance(error, EmptyRangeError) else cause_of(error))
+                )
+            else:
+                if damage is not None:
+                    damaged.append((video.path, damage))
+                if damage is None or self.damaged == "keep":
+                    break
+                failures.append((video.path, f"it is damaged, and data.damaged is skip: {damage}"))
             row = self._replacement(row, rng, failures)
         video_RTCHW = self._transformed(clips_RTCHW, rng)
-        return Sample(video_RTCHW, self._labels[row], video.path, key, tuple(failures))
+        return Sample(video_RTCHW, self._labels[row], video.path, key, tuple(failures), tuple(damaged))
 
     def _replacement(self, row: int, rng: np.random.Generator, failures: list[tuple[str, str]]) -> int:
         """Another row, or ValueError where there have been enough."""
@@ -125,20 +151,20 @@ class ClipDataset(Dataset[Sample]):
             )
         return (row + 1 + int(rng.integers(len(self.videos) - 1))) % len(self.videos)
 
-    def _read(self, video: Video, rng: np.random.Generator) -> list[Tensor]:
-        """Clips uint8 ``(T, C, H, W)``, of one decoding."""
+    def _read(self, video: Video, rng: np.random.Generator) -> tuple[list[Tensor], str | None]:
+        """Clips uint8 ``(T, C, H, W)``, of one decoding, and what of the video was found damaged."""
         with self._open(video.path) as reader:
             if self.spread:
                 index_RT = spread_clips(reader.timestamps, self.sampling, video.start, video.end)
             else:
                 index_RT = sample_clips(reader.timestamps, self.sampling, rng, video.start, video.end)
             frames = reader.get_frames(index_RT.reshape(-1))
-        return list(frames.split(self.sampling.num_frames))
+            return list(frames.split(self.sampling.num_frames)), reader.damage
 
     def _open(self, path: str) -> VideoReader:
         if self.cache_dir is None or self.cache_short_side is None:
-            return open_video(path, self.reader, self.fps)
-        return open_cached(path, self.reader, self.cache_short_side, self.cache_dir, self.fps)
+            return open_video(path, self.reader, self.fps, self.channels)
+        return open_cached(path, self.reader, self.cache_short_side, self.cache_dir, self.fps, self.channels)
 
     def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> Tensor:
         """Transform each clip by itself. torchvision draws from torch's global generator: lend it ours."""

@@ -45,4 +45,5 @@ class LabelCollator:
             shares_SX=shares_SX,
             paths=tuple(sample.path for sample in samples for _ in range(repeats)),
             failures=tuple(failure for sample in samples for failure in sample.failures),
+            damaged=tuple(damage for sample in samples for damage in sample.damaged),
         )

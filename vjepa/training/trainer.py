@@ -172,7 +172,7 @@ class Trainer:
         paths: list[str] = []
         for _ in range(self.accelerator.gradient_accumulation_steps):
             batch = next(batches).to(self.accelerator.device)
-            self.unreadable.note(batch.failures)
+            self.unreadable.note(batch.failures, batch.damaged)
             paths.extend(batch.paths)
             with self.accelerator.accumulate(self.objective):
                 output = self.objective(batch)
@@ -268,6 +268,7 @@ class Trainer:
             "lr": self.schedules.lr(report.step - 1),
             "weight_decay": self.schedules.weight_decay(report.step - 1),
             "unreadable": self.unreadable.agree(),
+            "damaged": len(self.unreadable.damage),
             "clips_per_second": self._clips / (now - self._clock),
         }
         self._clips, self._clock = 0, now
@@ -288,6 +289,7 @@ class Trainer:
             "step": self.step,
             "alarms": {kind: dataclasses.asdict(alarm) for kind, alarm in self.alarms.items()},
             "unreadable": self.unreadable.causes,
+            "damaged": self.unreadable.damage,
         }
         try:
             self.checkpoints.save(self.accelerator, self.step, state)
@@ -311,7 +313,7 @@ class Trainer:
             left = "" if self.step < self.optim.steps else ", which was the last"
             self.accelerator.print(f"goes on after step {self.step} of {self.optim.steps}{left}")
             self.alarms = {kind: CollapseAlarm(**alarm) for kind, alarm in state["alarms"].items()}
-            self.unreadable.restore(state["unreadable"])
+            self.unreadable.restore(state["unreadable"], state["damaged"])
         if self.step > self.optim.steps:
             raise ValueError(
                 f"{self.folder.path} is at step {self.step} already, and the settings ask for {self.optim.steps} steps: raise "

@@ -1,4 +1,4 @@
-"""Videos that could not be read: reported once, counted, and too many of them end the run."""
+"""Videos that could not be read, or only in part: reported once and counted; too many unreadable ones end the run."""
 
 from __future__ import annotations
 
@@ -62,6 +62,9 @@ class UnreadableVideos:
         paths: file of each row of the training lists.
         max_share: of them that may be unreadable.
         say: prints a line.
+
+    Attributes:
+        causes, damage: of the unreadable and of the damaged videos so far, by their paths.
     """
 
     def __init__(self, paths: Sequence[str], max_share: float, say: Callable[[str], None]) -> None:
@@ -70,18 +73,22 @@ class UnreadableVideos:
         self.max_share = max_share
         self.say = say
         self.causes: dict[str, str] = {}
+        self.damage: dict[str, str] = {}
         self._new: list[tuple[str, str]] = []
+        self._newly_damaged: list[tuple[str, str]] = []
 
-    def note(self, failures: Sequence[tuple[str, str]]) -> None:
-        """Take failures of this process's batch."""
+    def note(self, failures: Sequence[tuple[str, str]], damaged: Sequence[tuple[str, str]] = ()) -> None:
+        """Take what this process's batch met: (path, cause) of unreadable and (path, damage) of damaged videos."""
         self._new.extend(failures)
+        self._newly_damaged.extend(damaged)
 
-    def restore(self, causes: Mapping[str, str]) -> None:
+    def restore(self, causes: Mapping[str, str], damage: Mapping[str, str]) -> None:
         """Take what was found before the run was interrupted; what is no longer in the lists does not count."""
         self.causes = {path: cause for path, cause in causes.items() if path in self.paths}
+        self.damage = {path: cause for path, cause in damage.items() if path in self.paths}
 
     def agree(self) -> int:
-        """Share what is new with all processes (each must call this); the number of videos so far.
+        """Share what is new with all processes (each must call this); the number of unreadable videos so far.
 
         Raises:
             UnreadableVideosError: above the allowed share.
@@ -90,7 +97,12 @@ class UnreadableVideos:
             if path not in self.causes:
                 self.causes[path] = cause
                 self.say(one_line(f"unreadable video, replaced by another: {path}: {cause}"))
-        self._new = []
+        for path, damage in gather_object(self._newly_damaged):
+            if path not in self.damage:
+                self.damage[path] = damage
+                if path not in self.causes:  # those that data.damaged skips are named above
+                    self.say(one_line(f"damaged video, read as far as it goes: {path}: {damage}"))
+        self._new, self._newly_damaged = [], []
         if len(self.causes) > self.max_share * self.num_videos:
             raise UnreadableVideosError(
                 f"{len(self.causes)} of {self.num_videos} videos cannot be read, more than "

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vjepa.batch import TrajectoryBatch
-from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.cache import CacheDirError
+from vjepa.data.readers.border import cause_of
 from vjepa.data.sampling import SampleKey
 from vjepa.data.trajectories.episode import Episode, Rows, check_alike
 
@@ -118,11 +119,10 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
             index_T = start + self.window.skip * np.arange(self.window.frames)
             try:
                 inputs = episode.frames.read(index_T)
+            except CacheDirError:
+                raise  # the folder's fault, not the episode's
             except Exception as error:  # a parser may raise anything of a damaged file
-                cause = (
-                    error.cause if isinstance(error, VideoDecodeError) else f"{type(error).__name__}: {error}"
-                )
-                failures.append((episode.where, cause))
+                failures.append((episode.where, cause_of(error)))
             else:
                 return self._sample(episode, inputs, index_T, key.step, tuple(failures))
             number, start = (number + 1) % len(self.episodes), 0
