@@ -1,56 +1,72 @@
 """Check the videos of a manifest before a run; write a manifest of those that can be read.
 
-    python tools/validate_videos.py MANIFEST [--output CLEAN.csv] [--workers N] [--reader auto]
+    python tools/validate_videos.py MANIFEST [--output CLEAN.csv] [--report REPORT.csv] [--workers N]
 
-Opens each video and decodes its first, middle and last frame. Prints a line for each one that
-cannot be read (they are left out of the clean manifest) or is doubtful (they stay), and a summary.
-Exit status 1 if any cannot be read, 2 if the manifest cannot.
+Opens each video and decodes all of it; --quick decodes its first, middle and last frame alone, which finds damage at these
+places and in the header only. A video is in one of four states: sound; doubtful (one frame, or a range that ends behind
+its last frame); damaged (it can be read, but the decoder marks frames as corrupt, packets do not decode, or the header
+counts frames that the file lacks); unreadable. Prints a line for each remark, and a summary. The clean manifest has all
+but the unreadable ones; with --damaged skip, as with data.damaged in a run, it leaves out the damaged ones, too. The report
+lists the path, state and remark of every video that is not sound. Exit status 1 if any cannot be read, 2 if the manifest
+cannot.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
+
+from tqdm import tqdm
 
 from vjepa.data.clips import ClipSampling, EmptyRangeError, spread_clips
+from vjepa.data.dataset import Damaged
 from vjepa.data.manifest import Video, read_manifest, write_manifest
-from vjepa.data.readers.base import VideoDecodeError, VideoReader
+from vjepa.data.readers.base import VideoReader
+from vjepa.data.readers.border import cause_of
 from vjepa.data.readers.open import ReaderName, open_video
-from vjepa.foreign_text import one_line
+from vjepa.foreign_text import in_cell, one_line
 from vjepa.training.stop import command
 from vjepa.workers import pool
 
 END_SLACK = 1.0  # seconds by which a range may end after the last frame without a remark
+State = Literal["sound", "doubtful", "damaged", "unreadable"]
 
 
 class Finding(NamedTuple):
-    """What a check says of one video: readable or not, and remarks in words."""
+    """What a check says of one video: its state, and remarks in words."""
 
-    readable: bool
+    state: State
     remarks: list[str]
 
 
-def check(video: Video, reader: str) -> Finding:
-    """Open a video, decode three frames of it and look at its times."""
+def check(video: Video, reader: str, quick: bool = False) -> Finding:
+    """Open a video, decode it (`quick`: three frames of it) and look at its times; never an exception."""
     try:
         with open_video(video.path, reader) as frames:
             frames.get_frames([0, len(frames) // 2, len(frames) - 1])
+            if not quick:
+                frames.examine()
             spread_clips(frames.timestamps, ClipSampling(1), video.start, video.end)
-            return Finding(True, doubts(video, frames))
-    except (VideoDecodeError, EmptyRangeError) as error:
-        return Finding(False, [getattr(error, "cause", str(error))])
+            remarks = doubts(video, frames)
+            if frames.damage is not None:
+                return Finding("damaged", [frames.damage, *remarks])
+            return Finding("doubtful" if remarks else "sound", remarks)
+    except EmptyRangeError as error:
+        return Finding("unreadable", [str(error)])
+    except Exception as error:  # nothing but this video is read here, and damage raises anything
+        return Finding("unreadable", [cause_of(error)])
 
 
 def doubts(video: Video, frames: VideoReader) -> list[str]:
     """What is odd about a video that can be read."""
     remarks = []
-    broken = getattr(frames, "broken_packets", 0)  # not every reader can tell
     last = float(frames.timestamps[-1])
-    if broken:
-        remarks.append(f"{broken} of its packets do not decode")
     if len(frames) == 1:
         remarks.append("it has one frame")
     if video.end is not None and video.end > last + END_SLACK:
@@ -58,13 +74,38 @@ def doubts(video: Video, frames: VideoReader) -> list[str]:
     return remarks
 
 
-def findings(videos: Sequence[Video], reader: str, workers: int) -> Iterator[Finding]:
-    """`check` of each video, in order, in `workers` processes (0: in this one)."""
+def findings(videos: Sequence[Video], reader: str, quick: bool, workers: int) -> Iterator[Finding]:
+    """`check` of each video, in order, in `workers` processes (0: in this one).
+
+    A video that kills the process that reads it is found by reading it alone, and is unreadable.
+    """
+    look = partial(check, reader=reader, quick=quick)
     if not workers:
-        yield from (check(video, reader) for video in videos)
+        yield from map(look, videos)
         return
+    done = 0
+    while done < len(videos):
+        try:
+            for finding in _in_pool(look, videos[done:], workers):
+                done += 1
+                yield finding
+        except BrokenProcessPool:
+            done += 1
+            yield _alone(look, videos[done - 1])
+
+
+def _in_pool(look: partial[Finding], videos: Sequence[Video], workers: int) -> Iterator[Finding]:
     with pool(workers) as executor:
-        yield from executor.map(partial(check, reader=reader), videos, chunksize=8)
+        yield from executor.map(look, videos, chunksize=8)
+
+
+def _alone(look: partial[Finding], video: Video) -> Finding:
+    try:
+        return next(_in_pool(look, [video], 1))
+    except BrokenProcessPool:
+        return Finding(
+            "unreadable", ["the process that read it died (out of memory, or a fault of the decoder)"]
+        )
 
 
 @command
@@ -77,27 +118,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    good: list[Video] = []
-    doubtful = 0
-    for video, finding in zip(videos, findings(videos, options.reader, options.workers), strict=True):
-        if finding.readable:
-            good.append(video)
-            doubtful += bool(finding.remarks)
+    found: list[Finding] = []
+    checks = findings(videos, options.reader, options.quick, options.workers)
+    # The bar is shown in a terminal only.
+    for video, finding in zip(
+        videos, tqdm(checks, total=len(videos), unit="video", disable=None), strict=True
+    ):
+        found.append(finding)
         for remark in finding.remarks:
-            state = "doubtful" if finding.readable else "unreadable"
-            print(one_line(f"{state}  {video.path}: {remark}"), flush=True)
-    bad = len(videos) - len(good)
-    print(f"{len(videos)} videos: {len(good)} can be read ({doubtful} of them doubtful), {bad} cannot")
+            tqdm.write(one_line(f"{finding.state}  {video.path}: {remark}"))
+    counts = Counter(finding.state for finding in found)
+    print(
+        f"{len(videos)} videos: {len(videos) - counts['unreadable']} can be read ({counts['damaged']} of them damaged, "
+        f"{counts['doubtful']} doubtful), {counts['unreadable']} cannot"
+    )
+    if options.report:
+        _write_report(options.report, videos, found)
     if options.output:
+        left_out = {"unreadable"} | ({"damaged"} if options.damaged == "skip" else set())
+        good = [video for video, finding in zip(videos, found, strict=True) if finding.state not in left_out]
         write_manifest(options.output, good)
         print(f"wrote {options.output} with {len(good)} videos")
-    return 1 if bad else 0
+    return 1 if counts["unreadable"] else 0
+
+
+def _write_report(path: str, videos: Sequence[Video], found: Sequence[Finding]) -> None:
+    rows = [
+        (in_cell(video.path), finding.state, in_cell("; ".join(finding.remarks)))
+        for video, finding in zip(videos, found, strict=True)
+        if finding.state != "sound"
+    ]
+    # As manifests, so that names that are no UTF-8 come back as they are.
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        csv.writer(file).writerows([("path", "state", "remark"), *rows])
+    print(f"wrote {path} with {len(rows)} videos")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("manifest", help="CSV, JSONL or text list, or a folder")
     parser.add_argument("--output", help="write the videos that can be read to this CSV")
+    parser.add_argument(
+        "--report", help="write path, state and remark of the videos that are not sound to this CSV"
+    )
+    parser.add_argument("--quick", action="store_true", help="decode three frames of each video, not all")
+    parser.add_argument(
+        "--damaged", default="keep", choices=get_args(Damaged), help="whether --output has the damaged videos"
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 for none beside this one")
     parser.add_argument("--reader", default="auto", choices=get_args(ReaderName), help="as in a run")
     parser.add_argument(

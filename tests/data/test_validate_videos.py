@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import av
 import pytest
 
 from vjepa.data.manifest import Video, read_manifest, write_manifest
@@ -51,7 +54,7 @@ def test_what_is_wrong_is_listed_and_left_out(tool, manifest, tmp_path, capsys, 
         ("doubtful", "good.mp4: its range ends at 9.0 s, but its last frame appears at 0.76 s"),
     ):
         assert any(all(word in line for word in words) for line in lines), (words, lines)
-    assert "6 videos: 3 can be read (2 of them doubtful), 3 cannot" in lines
+    assert "6 videos: 3 can be read (0 of them damaged, 2 doubtful), 3 cannot" in lines
     kept = read_manifest(clean)
     assert [(Path(video.path).name, video.start) for video in kept] == [
         ("good.mp4", None),
@@ -82,15 +85,40 @@ def test_select_and_unusable_manifests(tool, tmp_path, capsys):
     assert "there is no manifest" in capsys.readouterr().err
 
 
-def test_damage_is_doubtful(tool, write_video, tmp_path, capsys):
-    path = Path(write_video("a.mp4", frames=20, options={"bf": "0"}))
-    import av
-
+def test_damaged_videos_are_listed_and_stay_unless_skipped(tool, write_video, tmp_path, capsys):
+    """Damage in the 25th frame: only decoding everything finds it."""
+    path = Path(write_video("a.mp4", frames=90, options={"bf": "0"}))
     content = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
-        packet = [packet for packet in container.demux(video=0) if packet.size][7]
+        packet = [packet for packet in container.demux(video=0) if packet.size][25]
         content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
     path.write_bytes(content)
-    write_manifest(tmp_path / "m.csv", [Video(str(path))])
-    assert tool.main([str(tmp_path / "m.csv")]) == 0
-    assert "doubtful" in capsys.readouterr().out
+    manifest, report, clean = (tmp_path / name for name in ("m.csv", "report.csv", "clean.csv"))
+    write_manifest(manifest, [Video(str(path))])
+    assert tool.main([str(manifest), "--report", str(report), "--output", str(clean)]) == 0
+    assert "damaged  " in capsys.readouterr().out
+    (row,) = csv.DictReader(report.open())
+    assert row["path"] == str(path)
+    assert row["state"] == "damaged"
+    assert "packets that do not decode: " in row["remark"]
+    assert len(read_manifest(clean)) == 1
+    assert tool.main([str(manifest), "--quick"]) == 0
+    assert "(0 of them damaged" in capsys.readouterr().out
+    assert tool.main([str(manifest), "--damaged", "skip", "--output", str(clean)]) == 0
+    assert "wrote" in capsys.readouterr().out
+    assert str(path) not in clean.read_text()
+
+
+def test_a_video_that_kills_its_process_is_unreadable(tool, monkeypatch):
+    """The second of three; what else was under way when the pool broke is checked again."""
+
+    def in_pool(look, videos, workers):
+        for video in videos:
+            if video.path == "killer.mp4":
+                raise BrokenProcessPool
+            yield tool.Finding("sound", [])
+
+    monkeypatch.setattr(tool, "_in_pool", in_pool)
+    videos = [Video("a.mp4"), Video("killer.mp4"), Video("b.mp4")]
+    states = [finding.state for finding in tool.findings(videos, "auto", False, workers=2)]
+    assert states == ["sound", "unreadable", "sound"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -106,11 +107,16 @@ def _build(video: VideoReader, short_side: int, entry: Path) -> None:
         with _written_whole(entry.with_suffix(".npy")) as file:
             _write_frames(file, video, short_side)
             # Only now all is decoded. The frames take their name last: where they are, the entry is whole.
-            with _written_whole(entry.with_suffix(".times.npy")) as times:
-                np.save(times, video.timestamps)
+            times = io.BytesIO()
+            np.save(times, video.timestamps)
+            _write_whole(entry.with_suffix(".times.npy"), times.getvalue())
             if video.damage is not None:
-                with _written_whole(entry.with_suffix(".damage.txt")) as damage:
-                    damage.write(video.damage.encode())
+                _write_whole(entry.with_suffix(".damage.txt"), video.damage.encode())
+
+
+def _write_whole(target: Path, content: bytes) -> None:
+    with _written_whole(target) as file:
+        file.write(content)
 
 
 @contextmanager

@@ -58,17 +58,14 @@ def read_index(container: InputContainer, stream: VideoStream) -> PacketIndex | 
     """
     pts: list[int] = []
     keys: list[bool] = []
-    clock = -(2**63)
+    clock: int | None = None
     try:
         for packet in container.demux(stream):
             if packet.dts is None and not packet.size:
                 continue  # the empty packet that ends the stream
-            if packet.pts is None or packet.is_corrupt or not packet.size:
+            if packet.pts is None or packet.is_corrupt or not packet.size or _is_before(packet, clock):
                 return None
-            if packet.dts is not None:
-                if packet.dts < clock:
-                    return None
-                clock = packet.dts
+            clock = clock if packet.dts is None else packet.dts
             # Edit lists mark frames to be decoded but not shown.
             if not packet.is_discard:
                 pts.append(packet.pts)
@@ -87,3 +84,8 @@ def read_index(container: InputContainer, stream: VideoStream) -> PacketIndex | 
     if np.any(np.diff(sorted_pts) == 0) or not keyframes.size or keyframes[0]:
         return None
     return PacketIndex(sorted_pts, keyframes, stream.time_base or Fraction(1, 1))
+
+
+def _is_before(packet: av.Packet, clock: int | None) -> bool:
+    """Whether the file's times start again: then the same time may stand at two frames."""
+    return clock is not None and packet.dts is not None and packet.dts < clock
