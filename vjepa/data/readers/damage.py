@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import av
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska's first two elements
+SEAM = 4  # packets before a keyframe, whose marks say nothing: parsers hand on a packet some packets later
 
 
 @dataclass(slots=True)
@@ -84,6 +85,27 @@ class HeaderCount:
         elif found < self._claimed:
             found = max(found, _packets_without_edits(self._path))
         return max(0, self._claimed - found)
+
+
+class Marks:
+    """Counts packets that the container marks as incomplete.
+
+    MPEG-TS does so where its packets are not numbered without a gap, which is also so at the seam where recordings or
+    segments were joined. There a keyframe follows at once, and nothing is missing.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._marked: list[int] = []
+
+    def count(self, packet: av.Packet) -> int:
+        """Take the next packet of a pass: how many are marked so far, those at seams left out."""
+        self._number += 1
+        if packet.is_corrupt:
+            self._marked.append(self._number)
+        if packet.is_keyframe and self._marked:
+            self._marked = [number for number in self._marked if number < self._number - SEAM]
+        return len(self._marked)
 
 
 def _packets_without_edits(path: str) -> int:

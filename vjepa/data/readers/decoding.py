@@ -9,7 +9,7 @@ from av.video.stream import VideoStream
 
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.border import cause_of, check_pixels
-from vjepa.data.readers.damage import HeaderCount, Signs, bytes_cut
+from vjepa.data.readers.damage import HeaderCount, Marks, Signs, bytes_cut
 from vjepa.data.readers.packets import PacketIndex, open_stream, read_index
 
 # Seconds by which a packet's decoding time may fall behind the one before; more means that the clock was set back.
@@ -81,7 +81,7 @@ class Decoding:
     def _packets(self, signs: Signs) -> Iterator[av.Packet]:
         """All packets, their times carried on; at the end it is known what is missing."""
         counted = HeaderCount(self.path, self.container.format.name, self.stream.frames)
-        clock = _Clock(self.stream)
+        clock, marks = _Clock(self.stream), Marks()
         packets = self.container.demux(self.stream)
         while True:
             try:
@@ -93,7 +93,7 @@ class Decoding:
                 break
             if packet.size or packet.dts is not None:
                 counted.count(packet)
-                signs.marked += packet.is_corrupt
+                signs.marked = marks.count(packet)
                 clock.carry_on(packet)
             yield packet
         signs.missing = counted.missing()
