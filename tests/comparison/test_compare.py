@@ -114,7 +114,7 @@ def fake_figures(cell):
 
 
 def test_the_report_is_whole_and_says_where_nothing_shows(tmp_path):
-    comparison = read_comparison(written(tmp_path, finetune={"optim": {"epochs": 1}}))
+    comparison = read_comparison(written(tmp_path, finetune={"optim": {"epochs": 1, "warmup_epochs": 0}}))
     cells = all_cells(comparison)
     for cell in cells:
         _write_figures(fake_figures, cell)
