@@ -83,7 +83,8 @@ def _places(exact: PyAVReader) -> list[int]:
     if not keyframes.size:
         return [last, last // 2, 0, (3 * last) // 4, last // 4]
     early, late = (int(keyframes[len(keyframes) * third // 3]) for third in (1, 2))
-    return [last, early, late - 1, last // 2, late, early - 1]
+    final = int(keyframes[-1])
+    return [last, early, final, late - 1, last - 1, last // 2, late, early - 1]
 
 
 def _differs_at(exact: PyAVReader, fast: GuardedReader, position: int) -> str | None:
