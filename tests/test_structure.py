@@ -135,6 +135,24 @@ def test_functions_are_small(path):
         assert depth <= 3, f"{module_of(path)}.{function.name} is nested {depth} deep"
 
 
+OWNED = {
+    "DataLoader": {"vjepa.workers"},
+    "ProcessPoolExecutor": {"vjepa.workers"},
+    "get_context": {"vjepa.workers"},
+    "signal": {"vjepa.workers", "vjepa.training.stop"},
+    "set_wakeup_fd": {"vjepa.workers", "vjepa.training.stop"},
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_processes_and_signals_have_their_owners(path):
+    """Whoever else makes workers, or handles signals, makes runs that do not end."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", None))
+            assert module_of(path) in OWNED.get(name, {module_of(path)}), f"{name} belongs to {OWNED[name]}"
+
+
 def test_files_are_named_by_their_content():
     vague = {"utils", "util", "helpers", "helper", "misc", "common"}
     assert not [path for path in SOURCES if vague & set(path.relative_to(ROOT).with_suffix("").parts)]

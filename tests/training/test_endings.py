@@ -1,6 +1,8 @@
 """Every way out of a run ends it soon, with its status, and leaves no process behind."""
 
 import dataclasses
+import errno
+import io
 import json
 import multiprocessing
 import os
@@ -17,6 +19,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.training.pretrain import pretrain
+from vjepa.training.progress import Progress
 from vjepa.training.trainer import Trainer
 from vjepa.workers import Loader, ended_after
 
@@ -189,3 +192,32 @@ def test_processes_stop_after_the_same_step(before, asked, now, stops):
     trainer = SimpleNamespace(_check=lambda report: report.stop)
     previous = None if before is None else SimpleNamespace(stop=before)
     assert Trainer._stops(trainer, previous, SimpleNamespace(stop=now, asked=asked)) is stops
+
+
+class Terminal(io.StringIO):
+    """A terminal until it is hung up."""
+
+    hung_up = False
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        if self.hung_up:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+def test_a_run_outlives_its_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    progress = Progress(3, 0, True)
+    progress.say("a line")
+    assert "a line" in terminal.getvalue()
+    terminal.hung_up = True
+    for step in (1, 2, 3):
+        progress.advance()
+        progress.show({"step": step, "kind": "videos", "loss": 1.0})
+        progress.say("another")
+    progress.close()

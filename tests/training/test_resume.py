@@ -49,7 +49,7 @@ def _fresh_accelerate():
     fresh_accelerate()
 
 
-def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatch):
+def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatch, capsys):
     pretrain(tiny_config("whole"))
     fresh_accelerate()
 
@@ -68,6 +68,7 @@ def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatc
     fresh_accelerate()
     # Other processes make the batches: nothing may depend on it.
     pretrain(tiny_config("parts", "--data.workers=2"))
+    assert f"goes on after step 5 of {STEPS}\n" in capsys.readouterr().out
 
     expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "parts")
     assert expected.keys() == actual.keys()
