@@ -32,6 +32,7 @@ Item = TypeVar("Item", covariant=True)
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
 )
+_REPLACED = 0.2  # seconds in which a pool has replaced a process that ended; it must not be shut down in them
 _GRACE = 2.0  # seconds that a worker has to leave before it is dismissed, and then before it is killed
 
 
@@ -40,7 +41,7 @@ class Workers(BaseContext):
 
     Args:
         method: how processes are started ("fork", "spawn", "forkserver"); None takes the default.
-        obedient: leave the processes their signal handlers, so that `ask_to_stop` reaches them; they then also go on
+        obedient: leave the processes their signal handlers, so that `stop` reaches them; they then also go on
             when this process has died, and must look after that themselves.
         apart: spawned processes know nothing of the script that is being run; nothing that they are given may be
             defined in it.
@@ -80,10 +81,13 @@ class Workers(BaseContext):
         """The processes that were started and have not ended."""
         return [process for process, _ in self._started if process.pid is not None and process.is_alive()]
 
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM to all."""
-        for process in self.alive():
+    def stop(self) -> None:
+        """Send SIGTERM to all, and wait until they have stopped."""
+        asked = self.alive()
+        for process in asked:
             process.terminate()
+        for process in asked:
+            process.join()
 
     def dismiss(self) -> None:
         """Tell all to leave at once, whatever they are doing."""
@@ -212,9 +216,10 @@ def pool(
     except BaseException:
         try:
             if obedient:
-                workers.ask_to_stop()
-            executor.shutdown(wait=obedient, cancel_futures=True)
+                workers.stop()
+                time.sleep(_REPLACED)
         finally:
+            executor.shutdown(wait=False, cancel_futures=True)
             workers.end()
         raise
     executor.shutdown()
