@@ -224,7 +224,7 @@ class Frames:
     def __init__(self, seed):
         self.frames = np.random.default_rng(seed).integers(0, 256, (8, 3, 16, 24), dtype=np.uint8)
 
-    def read(self, index_K):
+    def read(self, index_K, damage=None):
         return torch.from_numpy(self.frames[index_K])
 
 

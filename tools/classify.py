@@ -29,7 +29,6 @@ from torch import Tensor
 
 from vjepa import build
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
-from vjepa.data.readers.open import open_video
 from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.classified import report_of, with_class_names, write_figures, write_scores_of
 from vjepa.evaluation.labelled_film import write_labelled_film
@@ -131,7 +130,7 @@ def _in_order(answer: Answer, classes: Sequence[str]) -> Tensor:
 
 def _write_film(classifier: VideoClassifier, video: Video, path: Path, top: int) -> None:
     windows = list(classifier.over_time(video.path))
-    with open_video(video.path) as reader:
+    with classifier.processor.open(video.path) as reader:
         timestamps = reader.timestamps
         if len(timestamps) > MOST_FRAMES:
             raise ValueError(

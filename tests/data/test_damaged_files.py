@@ -16,10 +16,13 @@ from vjepa.data.cache import CacheDirError, open_cached
 from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
+from vjepa.data.processor import VideoProcessor
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.open import open_video
 from vjepa.data.readers.pixels import turn_of
 from vjepa.data.sampling import SampleKey
+from vjepa.data.trajectories.episode import Episode, VideoFrames
+from vjepa.data.trajectories.windows import TrajectoryDataset, WindowConfig
 from vjepa.data.transforms import eval_transform
 
 NO_B = {"bf": "0", "sc_threshold": "0"}
@@ -251,3 +254,15 @@ def test_a_cache_folder_that_cannot_be_written_is_an_error_at_the_start(write_vi
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CacheDirError, match=r"cache cannot be written \(No space left on device\)"):
         data[SampleKey(0, 0, 0)]
+
+
+def test_a_damaged_file_is_told_by_whoever_reads_it(write_video):
+    path = cut(write_video("a.avi", frames=40, codec="mpeg4"), 0.82)
+    processor = VideoProcessor(num_frames=4, fps=5.0, stride=None, size=(16, 16), whole_frame=True)
+    with pytest.warns(UserWarning, match=r"a\.avi is damaged, and read as far as it goes: .*the file lacks"):
+        processor(path)
+    episode = Episode(VideoFrames(path), np.zeros((9, 2), dtype=np.float32))
+    dataset = TrajectoryDataset([episode], WindowConfig(frames=3), lambda video: video)
+    ((where, damage),) = dataset[SampleKey(serial=0, index=0, step=0)].damaged
+    assert where == path
+    assert "the file lacks" in damage

@@ -7,6 +7,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from vjepa.data.processor import VideoProcessor
+from vjepa.data.readers.base import VideoDecodeError
 
 FPS = {"num_frames": 4, "fps": 5.0, "stride": None, "size": (16, 16), "whole_frame": True}
 
@@ -148,3 +149,11 @@ def test_what_does_not_belong_together_is_named(arguments, message, file):
         VideoProcessor(**FPS)(numbered(), **arguments)
     with pytest.raises(ValueError, match="files have times of their own"):
         VideoProcessor(**FPS)(file, fps=3)
+
+
+def test_a_file_gives_the_channels_that_the_model_has(tmp_path):
+    np.save(tmp_path / "bands.npy", numbered(channels=12).permute(0, 2, 3, 1).numpy())
+    many = VideoProcessor(**FPS, channels=12)
+    assert many(tmp_path / "bands.npy").shape == (1, 4, 12, 16, 16)
+    with pytest.raises(VideoDecodeError, match="12 channels"):
+        VideoProcessor(**FPS)(tmp_path / "bands.npy")

@@ -21,7 +21,7 @@ class Counted:
     def __init__(self, name):
         self.path = name
 
-    def read(self, index_K):
+    def read(self, index_K, damage=None):
         return torch.from_numpy(index_K.astype(np.uint8))[:, None, None, None].expand(-1, 3, 4, 4)
 
 
@@ -112,3 +112,21 @@ def test_a_video_that_cannot_be_read_is_replaced_and_told(tmp_path):
         (tmp_path / f"{number}.npy").write_bytes(b"no array")
     with pytest.raises(ValueError, match="none of the 3 episodes can be read"):
         dataset[SampleKey(0, 3, 0)]
+
+
+class Marked(Counted):
+    """Frames of a file whose decoder marks some as corrupt."""
+
+    def read(self, index_K, damage=None):
+        damage.append("1 frame is marked as corrupt")
+        return super().read(index_K)
+
+
+def test_damage_of_a_file_travels_with_its_windows():
+    episodes = make()
+    damaged = Episode(Marked("torn.mp4"), episodes[0].actions_TA, episodes[0].states_TQ)
+    dataset = TrajectoryDataset([damaged, episodes[1]], WindowConfig(frames=3), lambda video: video)
+    rows = (0, len(dataset) - 1)
+    batch = collate_trajectories([dataset[SampleKey(serial=row, index=row, step=0)] for row in rows])
+    assert batch.damaged == (("torn.mp4", "1 frame is marked as corrupt"),)
+    assert batch.failures == ()

@@ -21,7 +21,7 @@ class Places:
     def __init__(self, place_TQ):
         self.place_TQ = place_TQ
 
-    def read(self, index_K):
+    def read(self, index_K, damage=None):
         frames = torch.from_numpy(128 + 100 * self.place_TQ[index_K]).round().to(torch.uint8)
         return frames[:, :, None, None].expand(-1, -1, 4, 4)
 

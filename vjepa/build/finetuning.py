@@ -232,6 +232,7 @@ def _dataset(
         videos, clip, transform, config.seed, reader=data.reader, cache_dir=data.cache_dir,
         cache_short_side=None if data.cache_dir is None else data.cache_short_side,
         classes=classes, spread=spread, damaged=data.damaged,
+        channels=len(read_model_config(_init(config))["pixels"]["mean"]),
     )  # fmt: skip
 
 

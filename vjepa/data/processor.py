@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vjepa.data.clips import TICK, ClipSampling, spread_clips
 from vjepa.data.memory import Pixels, clips_in_memory
+from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.open import open_video
 from vjepa.data.rendered import FOREIGN, is_rendered
 from vjepa.data.transforms import clip_transform
@@ -137,17 +138,26 @@ class VideoProcessor:
         """Whether a file shows what the model cannot know: it was trained on rendered videos alone, and this is none."""
         return self.rendered and not is_rendered(path)
 
-    def warn_of_file(self, path: str, timestamps: np.ndarray) -> None:
-        """Say where a file is of another kind than the model's training: pictures, or too few frames a second."""
+    def open(self, path: str) -> VideoReader:
+        """A file (`vjepa.open_video`) whose frames have the model's channels."""
+        return open_video(path, channels=self.channels)
+
+    def frames_of(self, path: str, video: VideoReader, index_T: np.ndarray) -> Tensor:
+        """Frames of a file by number, at the model's size; says where the file is not what the model was trained on.
+
+        Warnings: pictures of another kind, too few frames a second, damage in what was read.
+        """
         if self.is_foreign(path):
             warnings.warn(FOREIGN, stacklevel=3)
-        self.warn_of_rate(rate_of(timestamps))
+        self.warn_of_rate(rate_of(video.timestamps))
+        frames_TCHW = self.fit(video.get_frames(index_T)).contiguous()
+        warn_of_damage(path, video.damage)
+        return frames_TCHW
 
     def _from_file(self, path: str, start: float | None, end: float | None) -> Tensor:
-        with open_video(path) as video:
-            self.warn_of_file(path, video.timestamps)
+        with self.open(path) as video:
             (index_T,) = spread_clips(video.timestamps, self._sampling, start, end)
-            return self.fit(video.get_frames(index_T)).contiguous()
+            return self.frames_of(path, video, index_T)
 
     def _from_memory(self, clip_TCHW: Tensor, fps: float | None) -> Tensor:
         if fps is not None and not fps > 0:
@@ -203,7 +213,7 @@ def read_frames(
         ValueError: the part is shorter than `last` frames, or empty.
         VideoDecodeError: the video cannot be read.
     """
-    with open_video(path) as video:
+    with clip.open(path) as video:
         timestamps = video.timestamps
         lasting = float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1 / 25
         over = float(timestamps[-1]) + lasting
@@ -215,10 +225,9 @@ def read_frames(
                 f"{last or 1} are needed: give a longer video or a later end, or a shorter context"
             )
         wanted = slice(-last, None) if last is not None else slice(first)
-        clip.warn_of_file(path, timestamps)
-        frames_TCHW = clip.fit(video.get_frames(number_T[wanted]))
+        frames_TCHW = clip.frames_of(path, video, number_T[wanted])
     period = (clip.stride or 1) * lasting if clip.fps is None else 1 / clip.fps
-    return Frames(frames_TCHW.contiguous(), number_T[wanted], starts[wanted], period, path)
+    return Frames(frames_TCHW, number_T[wanted], starts[wanted], period, path)
 
 
 def _moments(
@@ -241,6 +250,12 @@ def _moments(
         first += (shown - 1 - first) % stride
     number_T = np.arange(first, shown, stride)
     return timestamps[number_T], number_T
+
+
+def warn_of_damage(path: str, damage: str | None) -> None:
+    """Say that a file is damaged, and that what could be read of it is taken all the same."""
+    if damage is not None:
+        warnings.warn(f"{path} is damaged, and read as far as it goes: {damage}", stacklevel=3)
 
 
 def paths_of(videos: Any) -> list[str] | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vjepa.data.dataset import ClipDataset, Sample
 from vjepa.data.manifest import Video, class_names
+from vjepa.data.processor import warn_of_damage
 from vjepa.data.sampling import SampleKey
 from vjepa.workers import Loader
 
@@ -136,7 +137,12 @@ def feature_batches(
 
 
 def stack_samples(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, LeftOut]:
-    """Clips ``(B, R, T, C, H, W)``, classes ``(B,)``, and the rows whose clips are another video's, since they cannot be read."""
+    """Clips ``(B, R, T, C, H, W)``, classes ``(B,)``, and the rows whose clips are another video's, since they cannot be read.
+
+    Damaged videos are measured as far as they go, with a warning.
+    """
+    for path, damage in (found for sample in samples for found in sample.damaged):
+        warn_of_damage(path, damage)
     unreadable = {sample.key.index: sample.failures[0] for sample in samples if sample.failures}
     labels_B = torch.tensor([sample.label for sample in samples])
     return torch.stack([sample.video_RTCHW for sample in samples]), labels_B, unreadable

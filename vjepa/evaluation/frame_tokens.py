@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.readers.border import cause_of
 from vjepa.data.trajectories.episode import Episode, Frames
 from vjepa.models.action_model import ActionModel
 
@@ -34,8 +35,8 @@ class TokenFrames:
     path: str
     tokens: str
 
-    def read(self, index_K: NDArray[np.int64]) -> Tensor:
-        """Tokens ``(K, S, D)``, float16."""
+    def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
+        """Tokens ``(K, S, D)``, float16; what was damaged in the frames was said when they were encoded."""
         if not os.path.exists(self.tokens):
             raise VideoDecodeError(
                 self.path, "features", "its frames could not be read when they were encoded"
@@ -92,14 +93,19 @@ def _encode_to(
     transform: Callable[[Tensor], Tensor],
     device: torch.device | str,
 ) -> None:
-    parts = []
+    parts: list[NDArray[np.float16]] = []
+    damage: list[str] = []
     for begin in range(0, len(episode), BATCH):
         try:
-            frames_TCHW = episode.frames.read(np.arange(begin, min(begin + BATCH, len(episode))))
+            frames_TCHW = episode.frames.read(np.arange(begin, min(begin + BATCH, len(episode))), damage)
         except Exception as error:  # a parser may raise anything of a damaged file
-            warnings.warn(f"{episode.where} cannot be encoded: {type(error).__name__}: {error}", stacklevel=3)
+            warnings.warn(f"{episode.where} cannot be encoded: {cause_of(error)}", stacklevel=3)
             return
         parts.append(_encode(model, transform(frames_TCHW).unsqueeze(0).to(device)))
+    if damage:
+        warnings.warn(
+            f"{episode.where} is damaged, and encoded as far as it goes: {damage[-1]}", stacklevel=3
+        )
     _write(path, np.concatenate(parts))
 
 

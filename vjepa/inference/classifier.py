@@ -23,8 +23,7 @@ from vjepa.data.clips import TICK, ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
 from vjepa.data.memory import Pixels
-from vjepa.data.processor import VideoProcessor
-from vjepa.data.readers.open import open_video
+from vjepa.data.processor import VideoProcessor, warn_of_damage
 from vjepa.data.rendered import FOREIGN
 from vjepa.data.sampling import SampleKey
 from vjepa.data.views import SpatialViews
@@ -161,7 +160,7 @@ class VideoClassifier:
         Raises:
             ValueError: the video cannot be read, or `every` is not above 0.
         """
-        with open_video(str(path)) as video:
+        with self.processor.open(str(path)) as video:
             timestamps = video.timestamps
         lasting = float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1 / 25
         over = float(timestamps[-1]) + lasting
@@ -199,8 +198,13 @@ class VideoClassifier:
         sampling = ClipSampling(
             self.processor.num_frames, self.processor.fps, self.processor.stride, self.clips
         )
-        dataset = ClipDataset([video], sampling, self.transform, seed=0, spread=True)
-        return dataset[SampleKey(serial=0, index=0, step=0)].video_RTCHW
+        dataset = ClipDataset(
+            [video], sampling, self.transform, seed=0, spread=True, channels=self.processor.channels
+        )
+        sample = dataset[SampleKey(serial=0, index=0, step=0)]
+        for path, damage in sample.damaged:
+            warn_of_damage(path, damage)
+        return sample.video_RTCHW
 
     def _views_of_frames(self, videos: Sequence[Tensor]) -> Tensor:
         """Clips spread over frames; too few are held at the last."""

@@ -27,8 +27,11 @@ class Frames(Protocol):
         """The file, for messages."""
         ...
 
-    def read(self, index_K: NDArray[np.int64]) -> Tensor:
-        """Frames by number, ascending: uint8 ``(K, C, H, W)``, or tokens ``(K, S, D)`` that were encoded before."""
+    def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
+        """Frames by number, ascending: uint8 ``(K, C, H, W)``, or tokens ``(K, S, D)`` that were encoded before.
+
+        `damage` takes a sentence on what of the file was found damaged, where anything was.
+        """
         ...
 
 
@@ -49,7 +52,7 @@ class VideoFrames:
     cache_dir: str | None = None
     cache_short_side: int | None = None
 
-    def read(self, index_K: NDArray[np.int64]) -> Tensor:
+    def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
         """See `Frames`; VideoDecodeError where the video cannot be read, or is too short."""
         if self.cache_dir is None or self.cache_short_side is None:
             video = open_video(self.path, self.reader)
@@ -60,7 +63,10 @@ class VideoFrames:
             if wanted[-1] >= len(video):
                 cause = f"it has {len(video)} frames, and actions for {wanted[-1] + 1} or more"
                 raise VideoDecodeError(self.path, self.reader, cause)
-            return video.get_frames(wanted)
+            frames_KCHW = video.get_frames(wanted)
+            if damage is not None and video.damage is not None:
+                damage.append(video.damage)
+            return frames_KCHW
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vjepa.data.readers.arrays import natural_key
-from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.readers.border import reading
 from vjepa.data.trajectories.episode import MOST_NUMBERS, Episode, ListedEpisode, Rows, as_rows
 
 SUFFIXES = (".hdf5", ".h5")
@@ -45,14 +45,11 @@ class HDF5Frames:
     dataset: str
     first: int = 0
 
-    def read(self, index_K: NDArray[np.int64]) -> Tensor:
-        """See `vjepa.data.trajectories.episode.Frames`."""
-        try:
-            with _h5py(self.path).File(self.path) as file:
-                frames_KHWC = file[self.dataset][index_K + self.first]
+    def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
+        """See `vjepa.data.trajectories.episode.Frames`; HDF5 knows of no damage that leaves something to read."""
+        with reading(f"{self.path}, {self.dataset}", "h5py"), _h5py(self.path).File(self.path) as file:
+            frames_KHWC = file[self.dataset][index_K + self.first]
             return torch.from_numpy(frames_KHWC).permute(0, 3, 1, 2)
-        except Exception as error:  # HDF5, its filters and what was written may fail in any way
-            raise VideoDecodeError(self.path, "h5py", f"{self.dataset}: {error}") from error
 
 
 def list_hdf5(path: Path, *, states: bool, camera: str | None) -> Iterator[ListedEpisode]:

@@ -71,6 +71,7 @@ class TrajectorySample:
         path: file and, where that holds several, number of the episode.
         step: optimiser step that it is for.
         failures: (path, cause) of what could not be read before this one could.
+        damaged: (path, damage) of what was found damaged while it was read.
     """
 
     inputs: Tensor
@@ -79,6 +80,7 @@ class TrajectorySample:
     path: str
     step: int
     failures: tuple[tuple[str, str], ...]
+    damaged: tuple[tuple[str, str], ...]
 
 
 class TrajectoryDataset(Dataset[TrajectorySample]):
@@ -114,17 +116,19 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
         number = int(np.searchsorted(self._ends, key.index, side="right"))
         start = key.index - int(self._ends[number - 1] if number else 0)
         failures: list[tuple[str, str]] = []
+        damage: list[str] = []
         for _ in self.episodes:
             episode = self.episodes[number]
             index_T = start + self.window.skip * np.arange(self.window.frames)
             try:
-                inputs = episode.frames.read(index_T)
+                inputs = episode.frames.read(index_T, damage)
             except CacheDirError:
                 raise  # the folder's fault, not the episode's
             except Exception as error:  # a parser may raise anything of a damaged file
                 failures.append((episode.where, cause_of(error)))
             else:
-                return self._sample(episode, inputs, index_T, key.step, tuple(failures))
+                damaged = tuple((episode.where, what) for what in damage)
+                return self._sample(episode, inputs, index_T, key.step, tuple(failures), damaged)
             number, start = (number + 1) % len(self.episodes), 0
         raise ValueError(
             f"none of the {len(failures)} episodes can be read: {failures[0][0]}: {failures[0][1]}"
@@ -137,13 +141,16 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
         index_T: NDArray[np.int64],
         step: int,
         failures: tuple[tuple[str, str], ...],
+        damaged: tuple[tuple[str, str], ...],
     ) -> TrajectorySample:
         window, start = self.window, index_T[0]
         if inputs.dtype == torch.uint8:
             inputs = self.transform(inputs)
         actions = window.combined(episode.actions_TA[start : start + window.span - 1])
         states = None if episode.states_TQ is None else torch.from_numpy(episode.states_TQ[index_T])
-        return TrajectorySample(inputs, torch.from_numpy(actions), states, episode.where, step, failures)
+        return TrajectorySample(
+            inputs, torch.from_numpy(actions), states, episode.where, step, failures, damaged
+        )
 
 
 def check_long(episodes: Sequence[Episode], window: WindowConfig) -> None:
@@ -166,6 +173,7 @@ def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch
         states_BTQ=torch.stack(states) if states else None,
         paths=tuple(sample.path for sample in samples),
         failures=tuple(failure for sample in samples for failure in sample.failures),
+        damaged=tuple(damage for sample in samples for damage in sample.damaged),
         step=samples[0].step,
     )
 
