@@ -16,7 +16,7 @@ from vjepa.training.going_on import calmer_settings
 from vjepa.training.launch import start_trackers
 from vjepa.training.run_folder import Row, RunFolder
 from vjepa.training.trainer import Trainer
-from vjepa.training.unreadable import UnreadableVideos
+from vjepa.training.unreadable import WITHOUT_VIDEOS, UnreadableVideos
 
 
 class RunConfig(Protocol):
@@ -49,6 +49,7 @@ def fit(
     optim: OptimConfig,
     rows: Sequence[Row],
     classes: Sequence[str] | None = None,
+    remedy: str = WITHOUT_VIDEOS,
 ) -> nn.Module:
     """Train to the last step, from the latest checkpoint if there is one; the objective as the accelerator wrapped it.
 
@@ -60,6 +61,7 @@ def fit(
             of torch's DataLoader.
         optim: steps and schedules.
         rows: of the lists of training videos or episodes, a share of which may be unreadable.
+        remedy: how a user leaves out what cannot be read, for the error above that share.
         classes: in the order of their numbers, of a run that learns any.
     """
     if accelerator.is_main_process:
@@ -83,7 +85,9 @@ def fit(
         objective=prepared,
         optimizer=optimizer,
         batches=batches,
-        unreadable=UnreadableVideos([row[0] for row in rows], config.data.max_unreadable, accelerator.print),
+        unreadable=UnreadableVideos(
+            [row[0] for row in rows], config.data.max_unreadable, accelerator.print, remedy
+        ),
         folder=folder,
         optim=optim,
         train=config.train,

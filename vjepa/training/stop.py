@@ -11,6 +11,7 @@ thread, which the signal itself wakes, says at once what will happen, and ends t
 from __future__ import annotations
 
 import functools
+import io
 import multiprocessing
 import os
 import select
@@ -242,6 +243,8 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def owning(*args: Any, **kwargs: Any) -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # paths need not be UTF-8; as stderr does
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             with answering_signals():
                 return main(*args, **kwargs)

@@ -9,13 +9,23 @@ from accelerate.utils import gather_object
 
 from vjepa.foreign_text import one_line
 
+WITHOUT_VIDEOS = (
+    "Give lists without them to go on (`python tools/validate_videos.py LIST --output CLEAN.csv` writes one)"
+)
+WITHOUT_EPISODES = "Leave them out by their numbers, SOURCE?without=3,17, to go on"
+
 
 class UnreadableVideosError(RuntimeError):
     """More of the manifest's videos are unreadable than the run allows."""
 
 
 def leave_out(
-    name: str, count: int, causes: Mapping[int, tuple[str, str]], max_share: float, say: Callable[[str], None]
+    name: str,
+    count: int,
+    causes: Mapping[int, tuple[str, str]],
+    max_share: float,
+    say: Callable[[str], None],
+    remedy: str = WITHOUT_VIDEOS,
 ) -> None:
     """The same policy for a list that is measured or encoded beforehand: what cannot be read is named, and left out.
 
@@ -25,6 +35,7 @@ def leave_out(
         causes: path and cause of each row that cannot be read.
         max_share: of the rows that may be unreadable.
         say: prints a line.
+        remedy: how a user leaves out what cannot be read.
 
     Raises:
         UnreadableVideosError: above the allowed share.
@@ -34,9 +45,8 @@ def leave_out(
     listed = "\n  ".join(f"{path}: {cause}" for path, cause in causes.values())
     if len(causes) > max_share * count:
         raise UnreadableVideosError(
-            f"{len(causes)} of {count} videos of {name} cannot be read, more than {max_share:.1%} (data.max_unreadable). Give a "
-            f"list without them as {name} (`python tools/validate_videos.py LIST --output CLEAN.csv` writes one), or raise that "
-            f"limit; the same command then goes on. They are:\n  {listed}"
+            f"{len(causes)} of {count} videos of {name} cannot be read, more than {max_share:.1%} (data.max_unreadable). {remedy}, "
+            f"or raise that limit; the same command then goes on. They are:\n  {listed}"
         )
     say(f"{len(causes)} of {count} videos of {name} cannot be read and are left out:\n  {listed}")
 
@@ -62,12 +72,20 @@ class UnreadableVideos:
         paths: file of each row of the training lists.
         max_share: of them that may be unreadable.
         say: prints a line.
+        remedy: how a user leaves out what cannot be read.
 
     Attributes:
         causes, damage: of the unreadable and of the damaged videos so far, by their paths.
     """
 
-    def __init__(self, paths: Sequence[str], max_share: float, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        max_share: float,
+        say: Callable[[str], None],
+        remedy: str = WITHOUT_VIDEOS,
+    ) -> None:
+        self.remedy = remedy
         self.num_videos = len(paths)
         self.paths = frozenset(paths)
         self.max_share = max_share
@@ -106,8 +124,7 @@ class UnreadableVideos:
         if len(self.causes) > self.max_share * self.num_videos:
             raise UnreadableVideosError(
                 f"{len(self.causes)} of {self.num_videos} videos cannot be read, more than "
-                f"{self.max_share:.1%} (data.max_unreadable). Give lists without them to go on (`python "
-                "tools/validate_videos.py LIST --output CLEAN.csv` writes one), or raise that limit. They are:\n  "
+                f"{self.max_share:.1%} (data.max_unreadable). {self.remedy}, or raise that limit. They are:\n  "
                 + "\n  ".join(f"{path}: {cause}" for path, cause in self.causes.items())
             )
         return len(self.causes)

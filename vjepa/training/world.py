@@ -25,7 +25,7 @@ from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.run_folder import RunFolder, claim, figures_of
 from vjepa.training.stop import answering_signals
-from vjepa.training.unreadable import leave_out
+from vjepa.training.unreadable import WITHOUT_EPISODES, leave_out
 from vjepa.weights import save_pretrained
 
 
@@ -70,7 +70,14 @@ def _run(config: WorldConfig, accelerator: Accelerator, folder: RunFolder) -> di
                 model, parts.test, config.data.window, transform, seed=config.seed, left_out=left_out
             )
             causes = dict(enumerate(left_out.items()))
-            leave_out("data.test", len(parts.test), causes, config.data.max_unreadable, accelerator.print)
+            leave_out(
+                "data.test",
+                len(parts.test),
+                causes,
+                config.data.max_unreadable,
+                accelerator.print,
+                WITHOUT_EPISODES,
+            )
             shown = TrajectoryDataset(parts.test, config.data.window, transform)
             draw_imagination(model, shown, folder.path / "imagination.png", config.seed)
         return _summary(config, report, len(left_out), folder)
@@ -111,7 +118,8 @@ def _train(
     accelerator.print(_outline(config, objective, accelerator))
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
-        partial(build.trajectory_batches, config, episodes), optim=config.optim, rows=[(episode.where, len(episode)) for episode in episodes],
+        partial(build.trajectory_batches, config, episodes), optim=config.optim,
+        rows=[(episode.where, len(episode)) for episode in episodes], remedy=WITHOUT_EPISODES,
     )  # fmt: skip
     trained: ActionJEPA = accelerator.unwrap_model(prepared)
     return trained
