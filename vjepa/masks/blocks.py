@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,8 +21,11 @@ from vjepa.tokens import Grid
 
 Range = tuple[float, float]
 
+Size = TypeVar("Size")
+Calibration = TypeVar("Calibration")
+
 # Sizes of blocks that are tried at a step, and placements that are tried for a sample.
-SIZE_ATTEMPTS = 32
+_SIZE_ATTEMPTS = 32
 _ATTEMPTS = 8
 _CALIBRATION_DRAWS = 512
 _QUANTILE = 0.04
@@ -60,6 +64,21 @@ def calibration_placements(num_blocks: int) -> np.ndarray:
 def common_length(num_tokens_B: np.ndarray) -> int:
     """The number of tokens that nearly all of these samples have."""
     return int(np.quantile(num_tokens_B, _QUANTILE))
+
+
+def draw_size(
+    draw: Callable[[], Size], calibrate: Callable[[Size], Calibration | None]
+) -> tuple[Size, Calibration | None]:
+    """A size of blocks and what its placements have in common; sizes with which nothing can be drawn are drawn again.
+
+    The second is None where 32 sizes were drawn and none of them can be used.
+    """
+    for _ in range(_SIZE_ATTEMPTS):
+        size = draw()
+        calibration = calibrate(size)
+        if calibration is not None:
+            break
+    return size, calibration
 
 
 def draw_placements(

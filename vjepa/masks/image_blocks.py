@@ -15,13 +15,13 @@ import numpy as np
 
 from vjepa.masks.base import MaskIndices
 from vjepa.masks.blocks import (
-    SIZE_ATTEMPTS,
     Range,
     block_size,
     calibration_placements,
     check_range,
     common_length,
     draw_placements,
+    draw_size,
     place_blocks,
 )
 from vjepa.tokens import Grid
@@ -94,15 +94,13 @@ class ImageBlocks:
 
     def _draw_size(self, grid: Grid, rng: np.random.Generator) -> tuple[_Blocks, _Calibration]:
         """Sizes of the blocks, and the context's length; ValueError where targets leave nothing to see."""
-        for _ in range(SIZE_ATTEMPTS):
-            blocks = self._draw_blocks(grid, rng)
-            calibration = self._calibrate(grid, blocks)
-            if calibration is not None:
-                return blocks, calibration
-        raise ValueError(
-            f"{self.num_targets} target blocks of {blocks.target.h} x {blocks.target.w} tokens leave nothing to see of a grid "
-            f"of {grid.h} x {grid.w}: use smaller patches, or lower num_targets or target_scale"
-        )
+        blocks, calibration = draw_size(partial(self._draw_blocks, grid, rng), partial(self._calibrate, grid))
+        if calibration is None:
+            raise ValueError(
+                f"{self.num_targets} target blocks of {blocks.target.h} x {blocks.target.w} tokens leave nothing to see of a grid "
+                f"of {grid.h} x {grid.w}: use smaller patches, or lower num_targets or target_scale"
+            )
+        return blocks, calibration
 
     def _draw_blocks(self, grid: Grid, rng: np.random.Generator) -> _Blocks:
         context = _inside(grid, block_size(grid, 1.0, rng.uniform(*self.context_scale), 1.0))

@@ -12,13 +12,13 @@ import numpy as np
 
 from vjepa.masks.base import MaskIndices, split_tokens
 from vjepa.masks.blocks import (
-    SIZE_ATTEMPTS,
     Range,
     block_size,
     calibration_placements,
     check_range,
     common_length,
     draw_placements,
+    draw_size,
     place_blocks,
 )
 from vjepa.tokens import Grid
@@ -101,15 +101,13 @@ class MultiBlock:
 
     def _draw_size(self, grid: Grid, rng: np.random.Generator) -> tuple[Grid, _Calibration]:
         """The size of a block in tokens, and the lengths that come with it; ValueError where every size hides everything."""
-        for _ in range(SIZE_ATTEMPTS):
-            block = self._draw_block(grid, rng)
-            calibration = self._calibrate(grid, block)
-            if calibration is not None:
-                return block, calibration
-        raise ValueError(
-            f"{self.num_blocks} blocks of {tuple(block)} tokens hide all of a grid of {tuple(grid)}: "
-            "lower num_blocks or spatial_scale, or use smaller tubelets"
-        )
+        block, calibration = draw_size(partial(self._draw_block, grid, rng), partial(self._calibrate, grid))
+        if calibration is None:
+            raise ValueError(
+                f"{self.num_blocks} blocks of {tuple(block)} tokens hide all of a grid of {tuple(grid)}: "
+                "lower num_blocks or spatial_scale, or use smaller tubelets"
+            )
+        return block, calibration
 
     def _draw_block(self, grid: Grid, rng: np.random.Generator) -> Grid:
         """The size of a block in tokens."""
