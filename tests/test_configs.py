@@ -127,7 +127,9 @@ def test_a_shipped_fine_tuning_is_whole(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", [*FILES, *(path for folder in OTHERS for path in sorted(folder.glob("*.yaml")))], ids=name_of
+    "path",
+    [*FILES, *(path for folder in sorted(OTHERS) for path in sorted(folder.glob("*.yaml")))],
+    ids=name_of,
 )
 def test_a_shipped_file_opens_with_its_command(path):
     lines = path.read_text().splitlines()

@@ -86,6 +86,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_takes_the_run_down(tiny_arguments, tmp_path):
     script = tmp_path / "dying.py"
     script.write_text(DYING_RANK)

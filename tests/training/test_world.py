@@ -150,6 +150,7 @@ def test_dynamics_may_be_learnt_anew_on_a_world_model_s_frames(run, tmp_path):
     assert (model.pool, model.normalised, config["dynamics"]["depth"]) == ("flatten", False, 2)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(run, arguments, tmp_path):
     run("one", *LEARNING)
     two = two_processes("tools/pretrain.py", *arguments("two", *LEARNING))
