@@ -172,5 +172,6 @@ def test_a_second_start_of_two_processes_is_refused(tiny_arguments, tmp_path):
     run = two_processes("tools/pretrain.py", *tiny_arguments("run"))
     lock.release()
     assert run.returncode != 0
-    assert run.stderr.count(f"is in use by a run (process {os.getpid()} on") == 2
+    # The launcher may end the other process before it has said so, too.
+    assert f"is in use by a run (process {os.getpid()} on" in run.stderr
     assert 'Traceback (most recent call last):\n  File "tools/pretrain.py"' not in run.stderr
