@@ -77,7 +77,6 @@ def test_the_command_line_says_one_sentence(arguments, sentence):
     assert str(error.value) == sentence
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("read", [read_config, is_world_config, read_comparison])
 def test_a_file_of_aliases_that_multiply_is_refused(read, tmp_path):
     levels = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
