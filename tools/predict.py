@@ -9,7 +9,7 @@ come, from the context's frames alone. Writes to --output
     NAME.png          frames; colours of true and predicted embeddings (one basis for the video); the true frames that are
                       most like each prediction; surprise over the frame and over time; NAME.mp4 with --film
     future.json       errors, baselines and skills at every horizon, over all contexts of all videos
-Exit status: 0 done, 2 arguments that cannot be used.
+Exit status: 0 done, 1 some videos cannot be read and were left out, 2 arguments that cannot be used.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ from tqdm import tqdm
 from vjepa import build
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
 from vjepa.data.processor import Frames, read_frames
+from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.future_picture import EmbeddingColours, draw_future, nearest_steps, write_future_film
 from vjepa.evaluation.future_skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
+from vjepa.foreign_text import one_line
 from vjepa.inference.forecast import Window
 from vjepa.inference.surprise import sliding_windows, surprise
 from vjepa.models.world import WorldModel
@@ -49,11 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        _predict(options)
+        return 1 if _predict(options) else 0
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _predict(options: argparse.Namespace) -> None:
+def _predict(options: argparse.Namespace) -> int:
+    """Predict in every video; the number of those that cannot be read, which are named."""
     if options.pictures < 0:
         raise ValueError(f"--pictures is {options.pictures}: give 0 or more")
     world = from_pretrained(options.model, options.which).to(_device(options.device))
@@ -97,7 +99,13 @@ def _predict(options: argparse.Namespace) -> None:
     asked: set[int] = set()
     names = _names(videos)
     for number, video in enumerate(tqdm(videos, unit="video", disable=len(videos) == 1)):
-        frames = read_frames(video.path, world.processor, start=video.start, end=video.end)
+        try:
+            frames = read_frames(video.path, world.processor, start=video.start, end=video.end)
+        except VideoDecodeError as error:
+            if len(videos) == 1:
+                raise
+            tqdm.write(one_line(f"not read: {error}"), file=sys.stderr)
+            continue
         depth = world.encoder.tubelet.t
         duration = frames.period * depth
         horizons = _horizons(options, window, len(frames.video_TCHW) // depth, duration)
@@ -109,8 +117,11 @@ def _predict(options: argparse.Namespace) -> None:
         _save(folder / names[number], embedded, horizons, window, frames, world, options.format)
         if number < options.pictures:
             _draw(folder / names[number], world, frames, embedded, window, options.film)
+    if not found:
+        raise ValueError(f"none of the {len(videos)} videos can be read: tools/validate_videos.py says why")
     foreign = sum(world.processor.is_foreign(video.path) for video in videos)
     _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, foreign, options)
+    return len(videos) - len(found)
 
 
 def _device(name: str) -> torch.device:

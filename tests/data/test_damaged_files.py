@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -266,3 +267,15 @@ def test_a_damaged_file_is_told_by_whoever_reads_it(write_video):
     ((where, damage),) = dataset[SampleKey(serial=0, index=0, step=0)].damaged
     assert where == path
     assert "the file lacks" in damage
+
+
+def test_no_file_handle_left_is_not_the_fault_of_a_file(write_video, monkeypatch):
+    dataset = ClipDataset([Video(write_video("a.mp4"))], ClipSampling(2, stride=1), eval_transform(16), 0)
+
+    def exhausted(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("vjepa.data.readers.open._open", exhausted)
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        dataset[0]
+    assert not isinstance(caught.value, VideoDecodeError)

@@ -144,3 +144,11 @@ def test_a_shard_marks_what_cannot_be_read(world, videos, tmp_path):
     assert [kept[row][0].item() for row in range(6)] == [shards[row][0].item() for row in (0, 1, 2, 4, 5, 6)]
     with pytest.raises(ValueError, match=r"1 videos cannot be read, e\.g\. .*broken\.mp4"):
         cached_features(tmp_path / "d", world, dataset)
+
+
+def test_damaged_videos_that_are_skipped_do_not_come_from_an_entry_that_kept_them(
+    world, videos, tmp_path, extractions
+):
+    cached_features(tmp_path / "c", world, dataset_of(videos, damaged="keep"))
+    cached_features(tmp_path / "c", world, dataset_of(videos, damaged="skip"))
+    assert len(extractions) == 2

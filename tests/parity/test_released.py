@@ -1343,3 +1343,31 @@ def test_a_name_that_cannot_be_had_is_a_clear_error(tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     with pytest.raises(ValueError, match="is not a model"):  # a place on the disk is not asked for
         vjepa.from_pretrained("runs/missing")
+
+
+def test_a_predictor_s_table_tells_v_jepa_whose_encoder_lost_its_own(tmp_path):
+    whole = files.vjepa_file()
+    cut = {
+        network: {name: value for name, value in tensors.items() if not name.endswith("pos_embed")}
+        if network.endswith("encoder")
+        else tensors
+        for network, tensors in whole.items()
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = vjepa.from_pretrained(saved(tmp_path, cut))
+    assert model.config["released"]["family"] == "vjepa"
+    assert model.config["encoder"]["positions"] == "sincos"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"heads": 3}, r"give them by network, such as \{'predictor': 12\}"),
+        ({"levels": 1}, "give a list of numbers of blocks"),
+        ({"levels": ["a"]}, "give a list of numbers of blocks"),
+    ],
+)
+def test_what_is_said_in_another_form_is_named(said, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        vjepa.from_pretrained(saved(tmp_path, files.vjepa_file()), **said)

@@ -116,6 +116,12 @@ def test_a_finished_run_is_left_alone_and_takes_more_steps_or_other_figures(go, 
     differing = {path.name for path in files.keys() | kept.keys() if files.get(path) != kept.get(path)}
     assert differing == {"config.yaml"}
 
+    # No step is left that another rate could change, and the record must not say so.
+    with pytest.raises(ValueError, match=r"taken all of its steps.*\(optim.lr: .* give more steps"):
+        go("--optim.steps=2", "--optim.lr=0.4321")
+    for file in (folder / "config.yaml", folder / "model" / "config.json"):
+        assert "0.4321" not in file.read_text()
+
     parts = [tmp_path / "train.csv", tmp_path / "test.csv"]
     videos = read_manifest(manifest)
     write_manifest(parts[0], videos[:8])

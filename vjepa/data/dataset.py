@@ -16,13 +16,17 @@ from vjepa.data.cache import CacheDirError, check_cache_dir, open_cached
 from vjepa.data.clips import ClipSampling, EmptyRangeError, sample_clips, spread_clips
 from vjepa.data.manifest import Video, class_names
 from vjepa.data.readers.base import VideoReader
-from vjepa.data.readers.border import cause_of
+from vjepa.data.readers.border import cause_of, is_machines_fault
 from vjepa.data.readers.open import check_reader, open_video
 from vjepa.data.sampling import SampleKey
 
 Damaged = Literal["keep", "skip"]
 MAX_ATTEMPTS = 10
 _STREAM = 2001  # separates the chance of samples from other streams made of the same seed
+
+
+class NothingReadableError(ValueError):
+    """No video of a list can be read, as far as was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class ClipDataset(Dataset[Sample]):
     All chance of a sample (places of clips, crops, flips, replacements) comes from (seed, serial);
     global generators are left as they were. In place of a video that cannot be read, another row is
     drawn from the same stream, and the failure travels in the sample for the trainer to count;
-    after 10 such rows in a row it raises ValueError.
+    after 10 such rows in a row it raises `NothingReadableError`.
 
     Args:
         videos: rows of manifests.
@@ -128,6 +132,8 @@ class ClipDataset(Dataset[Sample]):
             except CacheDirError:
                 raise  # the folder's fault, not the video's
             except Exception as error:  # nothing but this video is read here, and damage raises anything
+                if is_machines_fault(error):
+                    raise
                 failures.append(
                     (video.path, str(error) if isinstance(error, EmptyRangeError) else cause_of(error))
                 )
@@ -144,10 +150,12 @@ class ClipDataset(Dataset[Sample]):
     def _replacement(self, row: int, rng: np.random.Generator, failures: list[tuple[str, str]]) -> int:
         """Another row, or ValueError where there have been enough."""
         if len(failures) == min(MAX_ATTEMPTS, len(self.videos)):
-            listed = "\n  ".join(f"{path}: {cause}" for path, cause in failures)
-            raise ValueError(
-                f"{len(failures)} videos in a row could not be read; check the manifest with "
-                f"tools/validate_videos.py:\n  {listed}"
+            if len(self.videos) == 1:
+                raise NothingReadableError("{} cannot be read: {}".format(*failures[0]))
+            listed = "\n  ".join(f"{path}: {cause}" for path, cause in dict(failures).items())
+            raise NothingReadableError(
+                f"none of {len(failures)} tries gave a video that can be read; tools/validate_videos.py LIST looks at all of "
+                f"them. Tried were:\n  {listed}"
             )
         return (row + 1 + int(rng.integers(len(self.videos) - 1))) % len(self.videos)
 

@@ -216,7 +216,15 @@ def _dataset_identity(dataset: ClipDataset) -> dict[str, Any]:
         "classes": dataset.classes,
         "clips": dataclasses.asdict(dataset.sampling),
         "transform": repr(dataset.transform),
-        "reading": [dataset.reader, dataset.cache_short_side, dataset.fps, dataset.spread, dataset.seed],
+        "reading": [
+            dataset.reader,
+            dataset.cache_short_side,
+            dataset.fps,
+            dataset.spread,
+            dataset.seed,
+            dataset.damaged,
+            dataset.channels,
+        ],
     }
 
 

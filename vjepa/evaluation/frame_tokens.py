@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vjepa.data.readers.base import VideoDecodeError
-from vjepa.data.readers.border import cause_of
+from vjepa.data.readers.border import cause_of, is_machines_fault
 from vjepa.data.trajectories.episode import Episode, Frames
 from vjepa.models.action_model import ActionModel
 
@@ -99,6 +99,8 @@ def _encode_to(
         try:
             frames_TCHW = episode.frames.read(np.arange(begin, min(begin + BATCH, len(episode))), damage)
         except Exception as error:  # a parser may raise anything of a damaged file
+            if is_machines_fault(error):
+                raise
             warnings.warn(f"{episode.where} cannot be encoded: {cause_of(error)}", stacklevel=3)
             return
         parts.append(_encode(model, transform(frames_TCHW).unsqueeze(0).to(device)))

@@ -123,9 +123,11 @@ def _of_video_jepa(
     if "predictor.action_encoder.weight" in shapes:
         return "vjepa2_ac", ("vjepa2_ac",)
     either: tuple[Family, ...] = ("vjepa", "vjepa2")
-    if f"{network}.pos_embed" not in shapes or "predictor.mask_tokens.2" in shapes:
+    if "predictor.mask_tokens.2" in shapes:
         return "vjepa2", either
-    return ("vjepa" if "predictor.predictor_pos_embed" in shapes else None), either
+    if "predictor.predictor_pos_embed" in shapes:
+        return "vjepa", either
+    return (None if f"{network}.pos_embed" in shapes else "vjepa2"), either
 
 
 def clip_format(family: Family, frames: int, size: int | Sequence[int]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _jepa(family: Family, container: Container, state: dict[str, Tensor]) -> Dra
     grid = _drop_tables(state, encoder["positions"], tables)
     if encoder["positions"] != "rotary":
         notes.append(TABLE_NOTE)
-    elif family == "vjepa2" and not _has(state, "predictor") and "family" not in container.stated:
+    elif family == "vjepa2" and "predictor.mask_tokens.2" not in state and "family" not in container.stated:
         notes.append(
             "without a table of positions its encoder is taken for V-JEPA 2's; one of V-JEPA that lost its table needs "
             "family='vjepa'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple, get_args
 
 from vjepa.released.families import TITLES, Family
@@ -65,10 +66,17 @@ class Told(NamedTuple):
         """Itself; ValueError where it names no family, no network or no number of heads."""
         if self.family is not None and self.family not in get_args(Family):
             raise ValueError(f"family is {self.family!r}: give one of {', '.join(TITLES)}")
+        if not isinstance(self.heads, Mapping):
+            raise ValueError(f"heads are {self.heads!r}: give them by network, such as {{'predictor': 12}}")
+        for name, levels in (("levels", self.levels), ("levels of the probe", self.probe_levels)):
+            if levels is not None and not _are_whole_numbers(levels):
+                raise ValueError(
+                    f"{name} are {levels!r}: give a list of numbers of blocks, such as [17, 19, 21, 23]"
+                )
         for network, heads in self.heads.items():
             if network not in NETWORKS:
                 raise ValueError(f"heads names {network!r}: give heads of {', '.join(NETWORKS)}")
-            if not isinstance(heads, int) or isinstance(heads, bool) or heads < 1:
+            if not _are_whole_numbers([heads]) or heads < 1:
                 raise ValueError(f"heads of the {network} are {heads!r}: give a whole number above 0")
         return self
 
@@ -76,6 +84,12 @@ class Told(NamedTuple):
         """In the form of `Container.stated`: what is not None."""
         named: dict[str, Any] = {name: value for name, value in self._asdict().items() if value is not None}
         return named if self.heads else {key: value for key, value in named.items() if key != "heads"}
+
+
+def _are_whole_numbers(values: Any) -> bool:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return False
+    return all(isinstance(value, Integral) and not isinstance(value, bool) for value in values)
 
 
 def heads_of(
@@ -108,7 +122,8 @@ def heads_of(
     known = ", ".join(f"{heads} of {size}" for size, heads in sorted(published.items()))
     name = {"head": "probe"}.get(network, network)
     said_by = "heads=N" if network == "head" else f'heads={{"{network}": N}}'
-    said_by += f" (tools/convert.py --heads {network}=N writes a model folder that says it)"
+    if (family, network) != ("vjepa2_ac", "predictor"):  # a model with actions has no other layout
+        said_by += f" (tools/convert.py --heads {network}=N writes a model folder that says it)"
     raise ValueError(
         f"how many heads {'an' if name == 'encoder' else 'a'} {name} of width {width} has cannot be told from its shapes, and no published {name} of "
         f"{TITLES[family]} has that width (heads of widths: {known or 'none'}): say it, {said_by}"

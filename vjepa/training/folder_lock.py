@@ -65,8 +65,13 @@ class FolderLock:
 
     def take(self) -> None:
         """Take the lock, or raise FolderInUseError."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = self._open()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = self._open()
+        except OSError as error:
+            raise ConfigError(
+                f"output_dir {self.path.parent} cannot be written ({error.strerror}): give another --output_dir"
+            ) from error
         try:
             holder = {
                 "host": socket.gethostname(),

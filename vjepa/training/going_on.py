@@ -38,6 +38,7 @@ TABLE: dict[str, Change] = {
     "data.val": Change.SAID,
     "data.images": Change.SAID,
     "data.max_unreadable": Change.SAID,
+    "data.damaged": Change.SAID,
     "data.reader": Change.SAID,
     "data.cache_dir": Change.SAID,
     "data.cache_short_side": Change.SAID,

@@ -31,6 +31,9 @@ Row = tuple[Any, ...]
 """What a run learns from one row of a list: the path of the file, and whatever else of the row counts."""
 
 _ELSEWHERE = "give another --output_dir"
+# Settings that only steps which are still to come can follow.
+_OF_STEPS = ("optim.", "grid", "data.train", "data.images", "train.precision")
+_NUMBER_OF_STEPS = ("optim.steps", "optim.epochs")
 
 
 class RunFolder:
@@ -92,6 +95,17 @@ class RunFolder:
             listed = "; ".join(f"{key}: {before} there, {now} here" for key, before, now in refused)
             raise ValueError(
                 f"{self.path} holds a run with another configuration ({listed}): {_ELSEWHERE}, or these settings as they were"
+            )
+        learning = [change for change in found if change.key.startswith(_OF_STEPS)]
+        if (
+            self.model.exists()
+            and learning
+            and not any(change.key in _NUMBER_OF_STEPS for change in learning)
+        ):
+            listed = "; ".join(f"{key}: {before} there, {now} here" for key, before, now in learning)
+            raise ValueError(
+                f"{self.path} has taken all of its steps, and these settings would change them ({listed}): give more steps "
+                f"({' or '.join(_NUMBER_OF_STEPS)}), {_ELSEWHERE.removeprefix('give ')}, or these settings as they were"
             )
         return found
 

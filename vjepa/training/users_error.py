@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from vjepa.config import ConfigError
+from vjepa.data.dataset import NothingReadableError
 from vjepa.training.trainer import NonFiniteError, SaveError
 from vjepa.training.unreadable import UnreadableVideosError
 
@@ -25,7 +26,7 @@ def exit_status(error: BaseException) -> int | None:
 
     2 for settings and files that cannot be used; 1 for what showed while a run was training.
     """
-    if isinstance(error, NonFiniteError | SaveError | UnreadableVideosError):
+    if isinstance(error, NonFiniteError | SaveError | UnreadableVideosError | NothingReadableError):
         return 1
     if isinstance(error, ConfigError):
         return EXIT_UNUSABLE
@@ -38,7 +39,9 @@ def print_error(error: BaseException) -> None:
     if isinstance(error, ConfigError) and os.environ.get("RANK", "0") != "0":
         return
     name = type(error).__name__ if isinstance(error, RuntimeError) else "error"
-    print(f"{name}: {error}", file=sys.stderr)
+    # A worker's error comes behind its traceback.
+    words = str(error).rpartition(f"{NothingReadableError.__name__}: ")[2]
+    print(f"{name}: {words.strip()}", file=sys.stderr)
 
 
 def _was_raised_here(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ reads the contents of one file runs inside `reading`, and what comes out of it i
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from abc import ABC, abstractmethod
@@ -80,7 +81,7 @@ def reading(path: str, reader: str) -> Iterator[None]:
     """Turn any exception of the block, which reads the file at `path` and nothing else, into `VideoDecodeError`.
 
     A MemoryError is the file's, too: Linux refuses an allocation only where a single one is absurdly large, which is what
-    a damaged header asks for. KeyboardInterrupt and SystemExit are no `Exception` and pass.
+    a damaged header asks for. That no file handle is left is not. KeyboardInterrupt and SystemExit are no `Exception` and pass.
 
     Args:
         path: of the file; it stands in the error.
@@ -91,7 +92,14 @@ def reading(path: str, reader: str) -> Iterator[None]:
     except VideoDecodeError:
         raise
     except Exception as error:
+        if is_machines_fault(error):
+            raise
         raise VideoDecodeError(path, reader, cause_of(error)) from error
+
+
+def is_machines_fault(error: Exception) -> bool:
+    """Whether the process or the machine has no file handle left, which says nothing of the file that was to be opened."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def cause_of(error: Exception) -> str:

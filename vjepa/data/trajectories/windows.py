@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from vjepa.batch import TrajectoryBatch
 from vjepa.data.cache import CacheDirError
-from vjepa.data.readers.border import cause_of
+from vjepa.data.readers.border import cause_of, is_machines_fault
 from vjepa.data.sampling import SampleKey
 from vjepa.data.trajectories.episode import Episode, Rows, check_alike
 
@@ -125,6 +125,8 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
             except CacheDirError:
                 raise  # the folder's fault, not the episode's
             except Exception as error:  # a parser may raise anything of a damaged file
+                if is_machines_fault(error):
+                    raise
                 failures.append((episode.where, cause_of(error)))
             else:
                 damaged = tuple((episode.where, what) for what in damage)
