@@ -100,13 +100,14 @@ def test_all_ranks_agree_that_a_loss_is_not_finite(tiny_arguments, tmp_path):
     script.write_text(BROKEN_RANK)
     run = two_processes(str(script), *tiny_arguments("run", "--train.checkpoint_every=2"))
     assert run.returncode not in (0, 75)
-    messages = [line for line in run.stderr.splitlines() if "NonFiniteError: step" in line]
-    assert len(messages) >= 2, run.stderr
-    assert all("step 5: loss is nan" in message for message in messages)
-    assert any("another process's" in message for message in messages)
-    assert any(".mp4" in message for message in messages)
-    assert "The last good checkpoint is of step 4" in messages[0]
-    assert (tmp_path / "run" / "checkpoints" / "step_0000004").is_dir()
+    # The launcher ends the other process as soon as one has ended, so that perhaps only one says why.
+    messages = run.stderr.split("NonFiniteError: step ")[1:]
+    assert messages, run.stderr
+    assert all(message.startswith("5: loss is nan") for message in messages)
+    assert all("another process's" in message or ".mp4" in message for message in messages)
+    assert all("The last good checkpoint is of step 4" in message for message in messages)
+    # Both went through the fourth step and neither through the fifth.
+    assert [path.name for path in sorted((tmp_path / "run" / "checkpoints").glob("step_*"))][-1] == "step_0000004"
 
 
 EVERY_METHOD = """
