@@ -108,6 +108,7 @@ def test_the_python_of_a_document_runs(path, furnished, monkeypatch):
     run_blocks(path)
 
 
+@pytest.mark.slow  # half a minute
 @pytest.mark.usefixtures("_fresh_accelerate")
 def test_the_four_steps_are_a_plain_script(furnished, monkeypatch):
     """As a reader runs them: a file without ``if __name__ == "__main__"``, while workers render and decode."""

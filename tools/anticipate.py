@@ -22,17 +22,14 @@ import torch
 
 from vjepa import build
 from vjepa.evaluation.anticipation import evaluate_anticipation
+from vjepa.training.stop import command
 from vjepa.weights import from_pretrained
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        _anticipate(options)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    _anticipate(_parser().parse_args(arguments))
     return 0
 
 

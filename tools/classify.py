@@ -34,18 +34,15 @@ from vjepa.evaluation.classified import report_of, with_class_names, write_figur
 from vjepa.evaluation.labelled_film import write_labelled_film
 from vjepa.foreign_text import one_line
 from vjepa.inference.classifier import Answer, VideoClassifier
+from vjepa.training.stop import command
 
 MOST_FRAMES = 100_000  # of a film: they are held in memory
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        return _classify(options)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return _classify(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

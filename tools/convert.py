@@ -35,6 +35,7 @@ from vjepa.released.preprocessing import transformers_preprocessor
 from vjepa.released.reading import NOTHING
 from vjepa.released.told import Told
 from vjepa.released.transformers_layout import to_transformers
+from vjepa.training.stop import command
 from vjepa.weights import from_pretrained, load_classifier, read_model_config, save_pretrained
 
 TOLERANCE = 1e-4  # transformers' VideoMAE has another epsilon in some of its norms
@@ -59,14 +60,10 @@ class Model(NamedTuple):
         return answer
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        return _convert(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return _convert(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,6 +27,7 @@ import torch
 from vjepa.export.formats import Format, Run, example, export_graph, greatest_difference
 from vjepa.export.graphs import ClassifierGraph, EncoderGraph, FutureGraph, Graph
 from vjepa.inference.classifier import VideoClassifier
+from vjepa.training.stop import command
 from vjepa.weights import from_pretrained
 
 TOLERANCE = 1e-4
@@ -35,14 +36,10 @@ REPEATS = 10
 FORMATS: dict[str, Format] = {".onnx": "onnx", ".pt2": "torch"}
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        return _export(options)
-    except (ValueError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return _export(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,22 +19,20 @@ from collections.abc import Sequence
 from vjepa.data.action_sets import ACTION_SETS, MISSING_SHARE, ActionSet
 from vjepa.data.manifest import Video, write_manifest
 from vjepa.foreign_text import one_line
+from vjepa.training.stop import command
 
 _ENDS = 3  # classes that are printed from each end of the list, most rows first
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     options = vars(_parser().parse_args(arguments))
     chosen, output = ACTION_SETS[options.pop("set")], options.pop("output")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            videos = chosen.read(**options)
-        write_manifest(output, videos)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        videos = chosen.read(**options)
+    write_manifest(output, videos)
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)
     print(f"wrote {output}: {_counts(videos)}")

@@ -31,19 +31,17 @@ from vjepa.environments.make import make_world
 from vjepa.planning.episodes import EpisodeReport, run_episodes
 from vjepa.planning.film import film_episodes
 from vjepa.planning.policies import ModelPolicy
+from vjepa.training.stop import command
 from vjepa.weights import load_action_model
 
 FILMED = 6  # episodes
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     options, changes = _parser().parse_known_args(arguments)
-    try:
-        return _plan(options, changes)
-    except (ValueError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return _plan(options, changes)
 
 
 def _parser() -> argparse.ArgumentParser:

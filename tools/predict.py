@@ -44,17 +44,14 @@ from vjepa.foreign_text import one_line
 from vjepa.inference.forecast import Window
 from vjepa.inference.surprise import sliding_windows, surprise
 from vjepa.models.world import WorldModel
+from vjepa.training.stop import command
 from vjepa.weights import from_pretrained
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        return 1 if _predict(options) else 0
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return 1 if _predict(_parser().parse_args(arguments)) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,7 +95,7 @@ def _predict(options: argparse.Namespace) -> int:
     durations: set[float] = set()
     asked: set[int] = set()
     names = _names(videos)
-    for number, video in enumerate(tqdm(videos, unit="video", disable=len(videos) == 1)):
+    for number, video in enumerate(tqdm(videos, unit="video", disable=len(videos) == 1 or None)):
         try:
             frames = read_frames(video.path, world.processor, start=video.start, end=video.end)
         except VideoDecodeError as error:

@@ -36,6 +36,7 @@ from vjepa.masks.base import Mask
 from vjepa.models.world import WorldModel
 from vjepa.tokens import Grid, Tubelet, gather_tokens, patchify, unpatchify
 from vjepa.training.plan import draw_mask
+from vjepa.training.stop import command
 from vjepa.weights import from_pretrained
 
 GREY = 128
@@ -54,14 +55,11 @@ class Shown(NamedTuple):
     figures: dict[str, float]
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        shown = _show(options)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    shown = _show(options)
     _write(Path(options.output or Path(options.model) / "reconstruction"), shown.panels, shown.caption)
     print(shown.caption)
     for name, decibels in shown.figures.items():

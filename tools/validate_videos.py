@@ -112,12 +112,7 @@ def _alone(look: partial[Finding], video: Video) -> Finding:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the check; the exit status."""
     options = _options(arguments)
-    try:
-        select = dict(_column_value(text) for text in options.select)
-        videos = read_manifest(options.manifest, select)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    videos = read_manifest(options.manifest, dict(_column_value(text) for text in options.select))
     found: list[Finding] = []
     checks = findings(videos, options.reader, options.quick, options.workers)
     # The bar is shown in a terminal only.

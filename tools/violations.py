@@ -30,6 +30,7 @@ from vjepa.evaluation.expectation import evaluate_expectation
 from vjepa.evaluation.violation_picture import draw_violations
 from vjepa.foreign_text import one_line
 from vjepa.models.world import WorldModel
+from vjepa.training.stop import command
 from vjepa.weights import from_pretrained
 
 LOADERS: dict[str, Callable[[str], list[Matched]]] = {
@@ -40,14 +41,10 @@ LOADERS: dict[str, Callable[[str], list[Matched]]] = {
 }
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        _measure(options)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    _measure(_parser().parse_args(arguments))
     return 0
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -141,7 +142,7 @@ def load_classifier(
     Raises:
         ValueError: where there is no classifier, or as of `from_pretrained`.
     """
-    by_network = {"head": heads} if isinstance(heads, int) else heads or {}
+    by_network = {"head": int(heads)} if isinstance(heads, int | np.integer) else heads or {}
     told = Told(family=family, heads=by_network, probe_levels=levels)
     config, tensors, place = _read(source, strict=strict, probe=probe, told=told)
     if "head" not in config:

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from tools.few_labels import main
+from vjepa.comparison import processes
 from vjepa.comparison.few_labels import few_labels, read_arm
-from vjepa.config import FinetuneConfig, read_tree
+from vjepa.config import ConfigError, FinetuneConfig, read_tree
+from vjepa.data.readers.open import check_reader
 from vjepa.data.synthetic import WorldSettings, write_videos
 from vjepa.evaluation.label_curve import draw_label_curve, label_curve_table
 from vjepa.models.world import WorldModel
@@ -78,3 +80,12 @@ def test_the_table_has_intervals_over_seeds(tmp_path):
     ]
     draw_label_curve(curves, tmp_path / "curve.png", 0.125)
     assert (tmp_path / "curve.png").exists()
+
+
+def test_a_job_says_itself_whether_its_user_can_mend_what_ended_it():
+    """Where an error was raised does not travel between processes: only its class and words do."""
+    with pytest.raises(ConfigError, match="reader is 'nobody': choose one of"):
+        processes._run(check_reader, "nobody")
+    with pytest.raises(ValueError, match="invalid literal") as bug:
+        processes._run(int, "x")
+    assert not isinstance(bug.value, ConfigError)

@@ -21,6 +21,7 @@ from vjepa.data.processor import VideoProcessor
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.open import open_video
 from vjepa.data.readers.pixels import turn_of
+from vjepa.data.readers.pyav import PyAVReader
 from vjepa.data.sampling import SampleKey
 from vjepa.data.trajectories.episode import Episode, VideoFrames
 from vjepa.data.trajectories.windows import TrajectoryDataset, WindowConfig
@@ -180,6 +181,33 @@ def test_huge_frames_are_refused(write_video, tmp_path, monkeypatch):
             open_video(path)
     with pytest.raises(VideoDecodeError, match=r"a\.png.* 40 x 40 pixels"):
         open_video(str(tmp_path / "a.png")).get_frames([0])
+
+
+def test_reads_that_do_not_fit_into_memory_are_refused(write_video, tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (40, 40)).save(tmp_path / "images" / "a.png")
+    np.save(tmp_path / "a.npy", np.zeros((2, 40, 40, 3), np.uint8))
+    for path in (write_video("a.mp4"), str(tmp_path / "a.npy"), str(tmp_path / "images")):
+        with open_video(path) as video, monkeypatch.context() as patch:
+            frame = video.get_frames([0])
+            patch.setattr(border, "MAX_BYTES", 2 * frame.nbytes)
+            assert len(video.get_frames([0, 0])) == 2
+            with pytest.raises(
+                VideoDecodeError, match=r"3 frames of it take .* GB, and one read takes at most"
+            ):
+                video.get_frames([0, 0, 0])
+
+
+def test_frames_that_no_reader_reads_are_not_blamed_on_the_fast_one(write_video, monkeypatch):
+    """Comparing readers, the exact one may fail, too: then the file is unreadable, and no reader takes its place."""
+
+    def fails(*_):
+        raise VideoDecodeError("a.mp4", "pyav", "its middle is lost")
+
+    path = write_video("a.mp4")
+    monkeypatch.setattr(PyAVReader, "get_frames", fails)
+    with pytest.raises(VideoDecodeError, match="its middle is lost"):
+        open_video(path, "decord")
 
 
 def test_npy_files_that_are_none(tmp_path):

@@ -116,7 +116,7 @@ WRONG = [
     ("bytes as floats", lambda v: v.float(), r"go from 0 to 49: .* frames / 255"),
     ("normalised floats", lambda v: v.float() / 20 - 1, "before it"),
     ("overshot floats", lambda v: v / 45, r"clamp\(0, 1\)"),
-    ("NaN", lambda v: v / 49 * torch.nan, "NaN among them"),
+    ("NaN", lambda v: v / 49 * torch.nan, "NaN or infinity among them"),
     ("infinity", lambda v: v / 0.0, "NaN|inf"),
     ("words", lambda v: np.array(["a"]), "the array holds <U1"),
     ("objects", lambda v: np.array([v, None], dtype=object), "the array holds object"),

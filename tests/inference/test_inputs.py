@@ -97,6 +97,7 @@ def test_floats_in_0_to_1_mean_the_same_everywhere(ways, video):
         (lambda clip: clip.float(), "frames / 255"),
         (lambda clip: v2.functional.normalize(clip / 255, [0.5] * 3, [0.25] * 3), "before it"),
         (lambda clip: clip / 255 * torch.nan, "NaN"),
+        (lambda clip: clip / torch.zeros(1), "NaN or infinity"),
         (lambda clip: clip > 9, "bool"),
         (lambda clip: clip.long(), "int64"),
         (lambda clip: clip[:, :1], "with C = 3"),
@@ -157,9 +158,11 @@ def test_files_and_pictures_are_encoded_as_processed(world, video, video_file):
         assert torch.equal(world.encode(source), world.encode(world.processor(source)))
     assert torch.equal(world.encode(video_file), world.encode(video[None, 12:28]))  # the middle 16 of 40
     assert torch.equal(world.encode(video[None, :16].numpy()), world.encode(video[None, :16]))
-    for wrong in ([video[:16], video[:16]], video[:16].tolist(), None, []):
+    for wrong in ([video[:16], video[:16]], video[:16].tolist(), None):
         with pytest.raises(ValueError, match=r"videos are of type .*world\.processor"):
             world.encode(wrong)
+    with pytest.raises(ValueError, match="empty list: give one video or more"):
+        world.encode([])
 
 
 def test_a_size_that_was_never_trained_is_said_once(video):
@@ -215,6 +218,15 @@ def test_models_of_other_channels_predict_and_are_surprised(channels):
     assert prediction.embeddings_BFhwY.isfinite().all()
     assert vjepa.surprise(world, video / 255).losses_AX.isfinite().all()
     assert world.encode(world.processor(video)).shape == (1, 32, 24)
+
+
+@torch.no_grad()
+def test_numbers_of_blocks_may_be_numpy_s_and_no_fractions(world, video):
+    clip = video[None, :16]
+    for ours, theirs in ((2, np.int64(2)), ([0, 2], np.array([0, 2]))):
+        assert torch.equal(*(torch.stack(world.feature_maps(clip, chosen)) for chosen in (ours, theirs)))
+    with pytest.raises(ValueError, match="3 blocks: give whole numbers from -3 to 2"):
+        world.feature_maps(clip, [1.5])
 
 
 @pytest.mark.parametrize("indices", [None, 1, 3, [-1], [0, 2], (-3, 1), 0, 4, -1, [3], [-4]])

@@ -235,7 +235,10 @@ def test_vjepa2_ac_with_its_predictor(tmp_path):
         ValueError, match=r"how many heads a predictor of width 96 .* heads=\{\"predictor\": N\}"
     ):
         vjepa.load_action_model(path)
-    model, config = vjepa.load_action_model(path, heads={"predictor": 1})
+    with pytest.raises(ValueError, match=r"heads names 'decoder', .* give heads of encoder, predictor"):
+        vjepa.load_action_model(path, heads={"predictor": 1, "decoder": 1})
+    model, config = vjepa.load_action_model(path, heads={"predictor": np.int64(1)})
+    json.dumps(config)
     assert config["dynamics"]["action_size"] == config["dynamics"]["state_size"] == 7
     encoder, narrow = files.plain(checkpoint["target_encoder"]), files.plain(checkpoint["predictor"])
     video = torch.randint(0, 256, (1, 2, 3, 256, 256), dtype=torch.uint8)
@@ -1337,12 +1340,20 @@ def test_a_name_that_cannot_be_had_is_a_clear_error(tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    with pytest.raises(ValueError, match="facebook/nothing is not on the disk, and cannot be had"):
+    with pytest.raises(
+        ValueError,
+        match="there is no file or folder facebook/nothing, and the Hugging Face hub does not give it",
+    ):
         vjepa.from_pretrained("facebook/nothing")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    with pytest.raises(ValueError, match="is not a model"):  # a place on the disk is not asked for
-        vjepa.from_pretrained("runs/missing")
+    for on_the_disk in (
+        "runs/missing",
+        "models/vitl.pt",
+        "./vitl.safetensors",
+    ):  # the hub is not asked for these
+        with pytest.raises(ValueError, match=r"is not a model: there is no such|No such file"):
+            vjepa.from_pretrained(on_the_disk)
 
 
 def test_a_predictor_s_table_tells_v_jepa_whose_encoder_lost_its_own(tmp_path):

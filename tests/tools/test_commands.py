@@ -1,8 +1,10 @@
 """A command ends by a sentence and status 2 where its user can mend what is wrong; a bug keeps its traceback."""
 
+import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -44,6 +46,39 @@ def test_what_a_user_can_mend_is_said_in_a_sentence(main, arguments, words, tmp_
     assert words in printed
     assert "Traceback" not in printed
     assert main is compare or "\n" not in printed
+
+
+TOOLS = sorted(path.stem for path in Path("tools").glob("*.py"))
+MORE = {
+    "anticipate": ["--train=a.csv", "--test=b.csv"],
+    "classify": ["--videos=a.mp4"],
+    "export": ["--what=encoder", "--output=a.onnx"],
+    "predict": ["--videos=a.mp4"],
+    "reconstruct": ["--videos=a.mp4"],
+    "violations": ["--synthetic"],
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_tool_ends_by_a_sentence_where_its_model_or_list_is_missing(tool, tmp_path, capsys):
+    nothing = str(tmp_path / "nothing")
+    arguments = {
+        "benchmark": ["nothing"],
+        "compare": [f"--config={nothing}"],
+        "convert": [nothing, "--to=ours", f"--output={tmp_path / 'out'}"],
+        "few_labels": [f"--arm=a={nothing}", f"--data.train={nothing}", f"--data.test={nothing}"],
+        "finetune": [f"--data.train={nothing}"],
+        "make_manifest": ["kinetics", f"--annotations={nothing}", f"--videos={nothing}", "--output=a.csv"],
+        "pretrain": [f"--data.train={nothing}"],
+        "validate_videos": [nothing],
+    }
+    main = importlib.import_module(f"tools.{tool}").main
+    given = arguments[tool] if tool in arguments else [f"--model={nothing}", *MORE.get(tool, [])]
+    assert main(given) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert "nothing" in printed
+    assert "Traceback" not in printed
 
 
 def of_torch(_):

@@ -107,7 +107,9 @@ def test_all_ranks_agree_that_a_loss_is_not_finite(tiny_arguments, tmp_path):
     assert all("another process's" in message or ".mp4" in message for message in messages)
     assert all("The last good checkpoint is of step 4" in message for message in messages)
     # Both went through the fourth step and neither through the fifth.
-    assert [path.name for path in sorted((tmp_path / "run" / "checkpoints").glob("step_*"))][-1] == "step_0000004"
+    assert [path.name for path in sorted((tmp_path / "run" / "checkpoints").glob("step_*"))][
+        -1
+    ] == "step_0000004"
 
 
 EVERY_METHOD = """

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from tests.training.conftest import metrics
-from vjepa.config import Config, FinetuneConfig
+from vjepa.config import Config, ConfigError, FinetuneConfig
 from vjepa.config.finetuning import FeaturesConfig, GridConfig, StartConfig
 from vjepa.config.world import ActionObjectiveConfig, WorldConfig
 from vjepa.data.manifest import Video, read_manifest, write_manifest
@@ -225,7 +226,12 @@ def test_the_table_names_settings_that_there_are_and_the_documents_say_the_same(
     )
 
 
-def test_tensors_that_cannot_fit_are_warned_of():
-    (warning,) = _too_large(1e18, torch.device("cpu"))
-    assert "1000000000 GB of tensors do not fit" in warning
-    assert _too_large(1e6, torch.device("cpu")) == []
+def test_tensors_that_do_not_fit_are_warned_of_and_several_times_too_many_are_refused():
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert _too_large(0.5 * room, torch.device("cpu")) == []
+    (warning,) = _too_large(1.5 * room, torch.device("cpu"))
+    assert (
+        f"needs about {1.5 * room / 1e9:.0f} GB of tensors, and a process has {room / 1e9:.0f} GB" in warning
+    )
+    with pytest.raises(ConfigError, match="one step needs about 1000000000 GB of tensors"):
+        _too_large(1e18, torch.device("cpu"))

@@ -77,7 +77,7 @@ def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatc
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
 
 
-@pytest.mark.parametrize("lives", [8, pytest.param(22, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lives", [4, pytest.param(22, marks=pytest.mark.slow)])
 def test_kill_at_random_instants_changes_no_byte(lives, tiny_arguments, tmp_path):
     """Many kills (SIGKILL) of one run, most of them while it trains or saves."""
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}

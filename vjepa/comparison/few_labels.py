@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vjepa.build import finetuning
 from vjepa.comparison.processes import finishing
 from vjepa.config import FinetuneConfig
 from vjepa.evaluation.label_curve import draw_label_curve, label_curve_table
 from vjepa.training.finetune import finetune
+from vjepa.weights import read_model_config
 
 SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
 
@@ -69,6 +71,9 @@ def few_labels(
         raise ValueError(
             f"the arms are {[arm.name for arm in arms]}: give one or more, with names that differ"
         )
+    finetuning.labelled_parts(config)  # what every run would refuse after minutes of others is refused now
+    for arm in arms:
+        read_model_config(arm.init)
     cells = {
         (arm.name, share, seed): _cell(config, arm, share, seed)
         for share in shares

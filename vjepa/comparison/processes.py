@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TypeVar
 
+from vjepa.config import ConfigError
 from vjepa.training.stop import Stopped, answering_signals
+from vjepa.training.users_error import EXIT_UNUSABLE, exit_status
 from vjepa.workers import pool
 
 Task = TypeVar("Task")
@@ -39,5 +41,11 @@ def finishing(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) ->
 
 
 def _run(work: Callable[[Task], None], task: Task) -> None:
-    with answering_signals():
-        work(task)
+    try:
+        with answering_signals():
+            work(task)
+    except Exception as error:
+        # Where it was raised does not travel to the process that prints it, so that this one says whether it was a bug.
+        if exit_status(error) == EXIT_UNUSABLE:
+            raise ConfigError(str(error)) from error
+        raise

@@ -22,7 +22,8 @@ def summary_table(summary: dict[str, Any], folder: Path) -> str:
         figures = ", ".join(f"{key} {value:.1%}" for key, value in probe.items())
         rows.append((f"{one_line(name)} probe, frozen", figures))
     rows.append(("clips/s in training", f"{summary['clips_per_second']:.0f}"))
-    rows.append(("minutes in all", f"{summary['seconds'] / 60:.1f}"))
+    minutes = summary["seconds"] / 60
+    rows.append(("minutes in all", f"{minutes:.1f}" if minutes >= 1 else f"{minutes:.2f}"))
     rows.append(("collapse alarms", str(len(summary["alarms"]) or "none")))
     rows.append(("picture, model, metrics", one_line(folder)))
     width = max(len(name) for name, _ in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -110,8 +111,8 @@ def check_floats(pixels: Tensor) -> None:
     low, high = torch.stack(torch.aminmax(pixels.detach())).tolist()
     if low >= 0 and high <= 1:
         return
-    if low != low or high != high:
-        raise ValueError("float pixels have NaN among them: give values in [0, 1], or uint8")
+    if not math.isfinite(low + high):
+        raise ValueError("float pixels have NaN or infinity among them: give values in [0, 1], or uint8")
     raise ValueError(
         f"float pixels go from {low:.3g} to {high:.3g}: give values in [0, 1], or uint8; {_range_remedy(low, high)}"
     )
@@ -121,5 +122,5 @@ def _range_remedy(low: float, high: float) -> str:
     if low > -0.25 and high < 1.25:
         return "what a resize overshot is cut off by frames.clamp(0, 1)"
     if low >= 0 and high <= 255:
-        return "bytes become such floats by frames / 255"
-    return "normalisation is the model's own business, so give frames as they were before it"
+        return "frames / 255 brings values from [0, 255] there"
+    return "the model normalises pixels itself, so give frames as they were before it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -160,14 +161,14 @@ def _block_numbers(indices: int | Sequence[int] | None, depth: int) -> list[int]
     """From 0 on; ValueError where there is no such block."""
     if indices is None:
         return list(range(depth))
-    if isinstance(indices, int):
+    if isinstance(indices, int | np.integer):
         if not 1 <= indices <= depth:
             raise ValueError(
                 f"indices is {indices}, the last so many of {depth} blocks: give 1 to {depth}, or a list of numbers of blocks"
             )
-        return list(range(depth - indices, depth))
-    if not all(-depth <= index < depth for index in indices):
+        return list(range(depth - int(indices), depth))
+    if not all(isinstance(index, int | np.integer) and -depth <= index < depth for index in indices):
         raise ValueError(
-            f"indices are {list(indices)}, the encoder has {depth} blocks: give numbers from -{depth} to {depth - 1}"
+            f"indices are {list(indices)}, and the encoder has {depth} blocks: give whole numbers from -{depth} to {depth - 1}"
         )
-    return [index % depth for index in indices]
+    return [int(index) % depth for index in indices]

@@ -98,6 +98,8 @@ class WorldModel(nn.Module):
             video_BTCHW = tensor_of(videos).to(self.normalizer.scale.device)
         elif isinstance(videos, Tensor):
             video_BTCHW = videos
+        elif isinstance(videos, list | tuple) and not videos:
+            raise ValueError("videos are an empty list: give one video or more")
         elif paths_of(videos) is None and not _is_pictures(videos):
             raise ValueError(
                 f"videos are of type {type(videos).__name__}: give a tensor or an array (B, T, C, H, W), paths or PIL images; of "

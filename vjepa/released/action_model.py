@@ -41,6 +41,11 @@ def read_action_model(
         ValueError: it is damaged, is not V-JEPA 2-AC's, has other tensors than that has, all of which are listed, or heads that
             nobody knows.
     """
+    needless = [network for network in heads if network not in ("encoder", "predictor")]
+    if needless:
+        raise ValueError(
+            f"heads names {needless[0]!r}, which V-JEPA 2-AC has not: give heads of encoder, predictor"
+        )
     container = open_container(Path(source)).told(Told(heads=heads))
     try:
         return _from_container(container)

@@ -7,13 +7,17 @@ from pathlib import Path
 
 # organisation/name, a file in that repository or none, a revision or none
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w./-]+\.(?:pt|pth|tar|bin|safetensors)))?(?:@([\w./-]+))?")
+_WEIGHTS = (".pt", ".pth", ".tar", ".bin", ".safetensors")  # of files: no repository has such a name
 _FILES = ["*.json", "*.safetensors", "pytorch_model*.bin"]
 
 
 def is_hub_name(source: str | Path) -> bool:
     """Whether this is ``organisation/name``, ``organisation/name@revision`` or ``organisation/name/folder/file.pth``, and no
     place on the disk."""
-    return isinstance(source, str) and bool(_NAME.fullmatch(source)) and not Path(source).parents[-2].exists()
+    name = _NAME.fullmatch(source) if isinstance(source, str) else None
+    if name is None or name[1].endswith(_WEIGHTS):
+        return False
+    return not Path(name[0]).parents[-2].exists()
 
 
 def download(name: str) -> Path:
@@ -34,6 +38,6 @@ def download(name: str) -> Path:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ValueError(
-            f"{name} is not on the disk, and cannot be had from the Hugging Face hub: {error}; give a path, or a name of the hub "
-            "with a connection (HF_TOKEN for one that is not public)"
+            f"there is no file or folder {name}, and the Hugging Face hub does not give it ({error}): correct the path, or give "
+            "the name of a public model, or set HF_TOKEN for another one"
         ) from error

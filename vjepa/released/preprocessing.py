@@ -40,7 +40,7 @@ def read_processor(folder: Path) -> Processor:
         if not (folder / name).is_file():
             continue
         settings = read_json(folder / name)
-        for found in [settings.get(key) for key in keys] or [settings]:
+        for found in [*(settings.get(key) for key in keys), settings]:
             if isinstance(found, dict) and ("image_mean" in found or "do_normalize" in found):
                 return Processor(_pixels(found, folder / name), _whole_frame(found))
     return Processor()

@@ -63,9 +63,11 @@ class Told(NamedTuple):
     probe_levels: Sequence[int] | None = None
 
     def check(self) -> Told:
-        """Itself; ValueError where it names no family, no network or no number of heads."""
-        if self.family is not None and self.family not in get_args(Family):
-            raise ValueError(f"family is {self.family!r}: give one of {', '.join(TITLES)}")
+        """The same in plain types; ValueError where it names no family, no network or no number of heads."""
+        if self.family is not None and (self.family not in get_args(Family) or self.family == "probe"):
+            raise ValueError(
+                f"family is {self.family!r}: give one of {', '.join(name for name in TITLES if name != 'probe')}"
+            )
         if not isinstance(self.heads, Mapping):
             raise ValueError(f"heads are {self.heads!r}: give them by network, such as {{'predictor': 12}}")
         for name, levels in (("levels", self.levels), ("levels of the probe", self.probe_levels)):
@@ -78,12 +80,21 @@ class Told(NamedTuple):
                 raise ValueError(f"heads names {network!r}: give heads of {', '.join(NETWORKS)}")
             if not _are_whole_numbers([heads]) or heads < 1:
                 raise ValueError(f"heads of the {network} are {heads!r}: give a whole number above 0")
-        return self
+        # Numbers of numpy would not go into a config.json.
+        return self._replace(
+            heads={network: int(heads) for network, heads in self.heads.items()},
+            levels=_as_integers(self.levels),
+            probe_levels=_as_integers(self.probe_levels),
+        )
 
     def as_stated(self) -> dict[str, Any]:
         """In the form of `Container.stated`: what is not None."""
         named: dict[str, Any] = {name: value for name, value in self._asdict().items() if value is not None}
         return named if self.heads else {key: value for key, value in named.items() if key != "heads"}
+
+
+def _as_integers(values: Sequence[int] | None) -> list[int] | None:
+    return None if values is None else [int(value) for value in values]
 
 
 def _are_whole_numbers(values: Any) -> bool:

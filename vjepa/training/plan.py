@@ -12,7 +12,7 @@ from torch import nn
 
 from vjepa import build
 from vjepa.batch import Batch, TokenMask
-from vjepa.config import Config
+from vjepa.config import Config, ConfigError
 from vjepa.evaluation.cost import StepCost, step_cost
 from vjepa.masks.base import Mask
 from vjepa.masks.future import FutureMask
@@ -20,9 +20,15 @@ from vjepa.masks.token_counts import count_tokens
 from vjepa.tokens import Grid, Tubelet
 from vjepa.training.launch import local_processes
 
+_HOPELESS = 4  # times the memory that a process has
+
 
 def describe_run(config: Config, objective: nn.Module, num_videos: int, accelerator: Accelerator) -> str:
-    """A few lines: steps, clips, effective batch, tokens, parameters, memory, FLOPs; `objective` is on meta."""
+    """A few lines: steps, clips, effective batch, tokens, parameters, memory, FLOPs; `objective` is on meta.
+
+    Raises:
+        ConfigError: a step needs several times the memory that a process has.
+    """
     cost = average_cost(config, objective)
     clips_per_video = config.data.clip.clips_per_video
     clips = config.optim.batch_size * clips_per_video
@@ -46,7 +52,10 @@ def describe_run(config: Config, objective: nn.Module, num_videos: int, accelera
 
 
 def _too_large(memory: float, device: torch.device) -> list[str]:
-    """A warning where the tensors of a process cannot fit into the memory that it has."""
+    """A warning where the tensors of a process do not fit into the memory that it has; ConfigError where they never will.
+
+    The estimate may be wrong by some tens of percent, and a machine may swap, so that only a multiple is refused.
+    """
     if device.type == "cuda":
         room = float(torch.cuda.get_device_properties(device).total_memory)
     elif device.type == "cpu" and hasattr(os, "sysconf"):
@@ -55,10 +64,13 @@ def _too_large(memory: float, device: torch.device) -> list[str]:
         return []
     if memory <= room:
         return []
-    return [
-        f"WARNING: {memory / 1e9:.0f} GB of tensors do not fit into the {room / 1e9:.0f} GB that a process has: lower "
-        "train.micro_batch, set train.activation_checkpointing, or give smaller or shorter clips"
-    ]
+    words = (
+        f"one step needs about {memory / 1e9:.0f} GB of tensors, and a process has {room / 1e9:.0f} GB: lower "
+        "train.micro_batch, data.clip.num_frames or data.size, or set train.activation_checkpointing"
+    )
+    if memory > _HOPELESS * room:
+        raise ConfigError(words)
+    return [f"WARNING: {words}"]
 
 
 def describe_masks(config: Config) -> list[str]:

@@ -258,7 +258,7 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
                 users_error,  # it knows the trainer, which asks this module whether to stop
             )
 
-            status = users_error.exit_status(error)
+            status = users_error.exit_status(error, main.__code__.co_filename)
             if status is None:
                 raise
             users_error.print_error(error)

@@ -310,7 +310,11 @@ class Trainer:
         state = self.checkpoints.load_latest(self.accelerator)
         if state is not None:
             self.step = state["step"]
-            left = "" if self.step < self.optim.steps else ", which was the last"
+            left = (
+                ""
+                if self.step < self.optim.steps
+                else ": all steps are taken, the model is saved and measured"
+            )
             self.accelerator.print(f"goes on after step {self.step} of {self.optim.steps}{left}")
             self.alarms = {kind: CollapseAlarm(**alarm) for kind, alarm in state["alarms"].items()}
             self.unreadable.restore(state["unreadable"], state["damaged"])

@@ -21,17 +21,24 @@ _RAISE = opcode.opmap["RAISE_VARARGS"]
 _LIBRARY = Path(__file__).resolve().parents[1]
 
 
-def exit_status(error: BaseException) -> int | None:
-    """The exit status of a command that ended by an error its user can mend, or None of a bug.
+def exit_status(error: BaseException, command: str | None = None) -> int | None:
+    """The exit status of a command that ended by an error that its user can mend, or None where it ended by a bug.
 
-    2 for settings and files that cannot be used; 1 for what showed while a run was training.
+    Args:
+        error: What ended it.
+        command: Path of the file with the command's `main`, whose own errors are written for its users, too; None if there is none.
+
+    Returns:
+        2 for arguments, settings and files that cannot be used, 1 for what showed while a run was training.
     """
     if isinstance(error, NonFiniteError | SaveError | UnreadableVideosError | NothingReadableError):
         return 1
     if isinstance(error, ConfigError):
         return EXIT_UNUSABLE
-    worded = isinstance(error, ValueError | OSError | ImportError) and _was_raised_here(error)
-    return EXIT_UNUSABLE if worded else None
+    # Python's own words for a file that cannot be opened or written name it, and say why.
+    names_a_file = isinstance(error, OSError) and error.filename is not None
+    worded = isinstance(error, ValueError | OSError | ImportError) and _was_raised_here(error, command)
+    return EXIT_UNUSABLE if names_a_file or worded else None
 
 
 def print_error(error: BaseException) -> None:
@@ -44,12 +51,13 @@ def print_error(error: BaseException) -> None:
     print(f"{name}: {words.strip()}", file=sys.stderr)
 
 
-def _was_raised_here(error: BaseException) -> bool:
-    """Whether a `raise` statement of this library made it."""
+def _was_raised_here(error: BaseException, command: str | None) -> bool:
+    """Whether a `raise` statement of this library, or of the command, made it."""
     trace = error.__traceback__
     if trace is None:
         return False
     while trace.tb_next is not None:
         trace = trace.tb_next
     code = trace.tb_frame.f_code
-    return _LIBRARY in Path(code.co_filename).resolve().parents and code.co_code[trace.tb_lasti] == _RAISE
+    ours = code.co_filename == command or _LIBRARY in Path(code.co_filename).resolve().parents
+    return ours and code.co_code[trace.tb_lasti] == _RAISE

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from vjepa.data.readers.base import VideoDecodeError
-from vjepa.data.readers.border import GuardedReader, cause_of, check_kind, check_pixels, load_npy
+from vjepa.data.readers.border import GuardedReader, cause_of, check_bytes, check_kind, check_pixels, load_npy
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
@@ -48,6 +48,7 @@ class ArrayReader(GuardedReader):
         return self._damage
 
     def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
+        check_bytes(self.path, self.name, len(index_T), self._array_THWC[0].nbytes)
         frames_THWC: np.ndarray = self._array_THWC[index_T]  # only these are read from the disk
         return frames_THWC
 
@@ -86,7 +87,9 @@ class FrameFolderReader(GuardedReader):
     def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
         """Each wanted image is decoded once."""
         unique, inverse_T = np.unique(index_T, return_inverse=True)
-        images = [self._image(self._files[number]) for number in unique]
+        images = [self._image(self._files[int(unique[0])])]
+        check_bytes(self.path, self.name, len(index_T), images[0].nbytes)
+        images += [self._image(self._files[number]) for number in unique[1:]]
         sizes = {image.shape for image in images}
         if len(sizes) > 1:
             cause = f"its images differ in size: {sorted(sizes)}; make them equal"

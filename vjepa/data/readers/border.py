@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 MAX_PIXELS = 2**26  # of one frame: 8192 x 8192; 8K video (7680 x 4320) has half of it
+MAX_BYTES = 2**33  # of the frames of one read, which lie in memory together: 64 frames of 8K video have 6.4e9
 CHUNK = 32  # frames that are read at a time where all are, so that long videos do not fill the memory
 
 
@@ -124,7 +125,17 @@ def check_kind(path: str, reader: str) -> None:
 def check_pixels(path: str, reader: str, width: int, height: int) -> None:
     """`VideoDecodeError` where a frame has more than `MAX_PIXELS`: a file of a kilobyte can claim gigabytes of frames."""
     if width * height > MAX_PIXELS:
-        cause = f"its frames have {width} x {height} pixels, more than {MAX_PIXELS} (8192 x 8192): make them smaller"
+        cause = f"its frames have {width} x {height} pixels, more than {MAX_PIXELS} (8192 x 8192): encode it again at a smaller size"
+        raise VideoDecodeError(path, reader, cause)
+
+
+def check_bytes(path: str, reader: str, frames: int, frame_bytes: int) -> None:
+    """`VideoDecodeError` where the frames of one read have more than `MAX_BYTES`: a small file can decode to terabytes."""
+    if frames * frame_bytes > MAX_BYTES:
+        cause = (
+            f"{frames} frames of it take {frames * frame_bytes / 1e9:.1f} GB, and one read takes at most {MAX_BYTES / 1e9:.1f}: "
+            "encode the video again at a smaller size, or read fewer frames at a time"
+        )
         raise VideoDecodeError(path, reader, cause)
 
 

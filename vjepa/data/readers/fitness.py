@@ -52,10 +52,12 @@ def open_fit(path: str, reader: str) -> GuardedReader:
 def _misfit(exact: PyAVReader, path: str, reader: str) -> str | None:
     """Why a reader is not exact on a file, None where it is as far as was looked."""
     try:
-        with reading(path, reader), FAST[reader](path) as fast:
-            return _difference(exact, fast)
+        with reading(path, reader):
+            fast = FAST[reader](path)
     except VideoDecodeError as error:
         return error.cause
+    with fast:
+        return _difference(exact, fast)
 
 
 def _difference(exact: PyAVReader, fast: GuardedReader) -> str | None:
@@ -90,8 +92,11 @@ def _places(exact: PyAVReader) -> list[int]:
 def _differs_at(exact: PyAVReader, fast: GuardedReader, position: int) -> str | None:
     """Compare one frame. Readers round colours differently, so a frame must be nearest to its own, and near to it."""
     around = np.arange(max(0, position - AROUND), min(len(exact), position + AROUND + 1))
-    given = fast.get_frames([position]).float()
-    right = exact.get_frames(around).float()
+    right = exact.get_frames(around).float()  # where this fails, no reader reads the file
+    try:
+        given = fast.get_frames([position]).float()
+    except VideoDecodeError as error:
+        return error.cause
     if given.shape[1:] != right.shape[1:]:
         return f"it gives frames of {tuple(given.shape[2:])} pixels, and they have {tuple(right.shape[2:])}"
     distances = (right - given).abs().mean(dim=(1, 2, 3)).numpy()

@@ -10,6 +10,8 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.reformatter import VideoReformatter
 
+from vjepa.data.readers.border import check_bytes
+
 # PyAV 17 brought threads to the conversion, and all of the machine's by default.
 _ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 
@@ -18,10 +20,12 @@ class RgbWriter:
     """Converts frames of one video to RGB, all at one size and turned as the file's metadata say.
 
     Args:
+        path: Path of the video; it stands in errors.
         width, height: size before turning; frames of another size (streams may change) are scaled to it.
     """
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, path: str, width: int, height: int) -> None:
+        self._path = path
         self._size = (width, height)
         self._reformatter = VideoReformatter()  # it keeps its tables from frame to frame
         self._turn: tuple[bool, bool, bool] | None = None
@@ -33,6 +37,7 @@ class RgbWriter:
         for row, frame in enumerate(frames):
             picture_HWC = self._upright(self._picture(frame), frame)
             if not row:  # only now is the size known: turning may swap height and width
+                check_bytes(self._path, "pyav", count, picture_HWC.nbytes)
                 frames_THWC = np.empty((count, *picture_HWC.shape), dtype=np.uint8)
             frames_THWC[row] = picture_HWC
         assert row + 1 == count, f"{row + 1} frames came out instead of {count}"

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
-from vjepa.data.readers.border import GuardedReader
+from vjepa.data.readers.border import GuardedReader, check_bytes
 from vjepa.data.readers.decoding import Decoding, usual_step
 from vjepa.data.readers.pixels import RgbWriter
 
@@ -55,7 +55,7 @@ class PyAVReader(GuardedReader):
             self.close()
             raise
         codec = self._decoding.stream.codec_context
-        self._rgb = RgbWriter(codec.width, codec.height)
+        self._rgb = RgbWriter(path, codec.width, codec.height)
 
     @property
     def damage(self) -> str | None:
@@ -90,8 +90,10 @@ class PyAVReader(GuardedReader):
     def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
         wanted, inverse_T = np.unique(index_T, return_inverse=True)
         frames_THWC = self._read(wanted)
-        in_order = np.array_equal(inverse_T, np.arange(len(wanted)))
-        return frames_THWC if in_order else frames_THWC[inverse_T]
+        if np.array_equal(inverse_T, np.arange(len(wanted))):
+            return frames_THWC
+        check_bytes(self.path, self.name, len(index_T), frames_THWC[0].nbytes)  # repeats are copies
+        return frames_THWC[inverse_T]
 
     def _learn_timeline(self) -> None:
         stream = self._decoding.stream
