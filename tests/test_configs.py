@@ -17,16 +17,16 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
 from vjepa import build
-from vjepa.build import finetuning, world
+from vjepa.build import action, finetuning
 from vjepa.build.planning import planner_of
 from vjepa.config import (
-    Config,
+    ActionConfig,
     ConfigError,
     EncoderConfig,
     FinetuneConfig,
     PredictorConfig,
-    WorldConfig,
-    is_world_config,
+    PretrainConfig,
+    is_action_config,
     read_config,
     read_tree,
     write_config,
@@ -35,7 +35,7 @@ from vjepa.data.augment import augment_transform
 from vjepa.data.trajectories.episode import Episode, VideoFrames
 from vjepa.models.action_model import ActionModel
 from vjepa.models.classifier import build_head
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.training.optimizer import Schedules
 from vjepa.training.plan import example_batch
 from vjepa.weights import save_pretrained
@@ -44,8 +44,8 @@ ROOT = Path(__file__).parents[1]
 LAUNCHER = ROOT / "configs" / "accelerate"
 COMPARISONS = ROOT / "configs" / "compare"
 FINETUNING = ROOT / "configs" / "finetune"
-WORLDS = ROOT / "configs" / "world"
-OTHERS = {LAUNCHER, COMPARISONS, FINETUNING, WORLDS}
+ACTION = ROOT / "configs" / "action"
+OTHERS = {LAUNCHER, COMPARISONS, FINETUNING, ACTION}
 FILES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent not in OTHERS)
 
 
@@ -81,22 +81,22 @@ def test_a_shipped_configuration_is_whole(path, tmp_path):
     assert read_config(["--config", str(tmp_path / "again.yaml")]) == config
 
 
-@pytest.mark.parametrize("path", sorted(WORLDS.glob("*.yaml")), ids=name_of)
-def test_a_shipped_world_model_is_whole(path, tmp_path):
+@pytest.mark.parametrize("path", sorted(ACTION.glob("*.yaml")), ids=name_of)
+def test_a_shipped_action_model_is_whole(path, tmp_path):
     pytest.importorskip("gymnasium")
     given = layers_of(path)
-    assert is_world_config(given)
+    assert is_action_config(given)
     train = re.search(r"--data\.train (\S+)", path.read_text())
     given += ["--data.train", train.group(1)] if train else []
-    config = read_tree(given, WorldConfig)
+    config = read_tree(given, ActionConfig)
     if config.init is not None:  # any encoder will do, and no network is asked
         arguments = {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 16, 16]}
         known = {"encoder": arguments, "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3}}
-        save_pretrained(tmp_path, WorldModel(known).state_dict(), known)
+        save_pretrained(tmp_path, VideoModel(known).state_dict(), known)
         config = dataclasses.replace(config, init=str(tmp_path))
     rows = np.zeros((100, 2), np.float32)
     episode = Episode(VideoFrames("none"), rows, rows if config.data.states else None)
-    arguments = world.model_arguments(config, [episode])
+    arguments = action.model_arguments(config, [episode])
     with torch.device("meta"):
         model = ActionModel(**arguments)
     frames = config.data.window.frames
@@ -104,7 +104,7 @@ def test_a_shipped_world_model_is_whole(path, tmp_path):
     assert config.optim.warmup_steps < config.optim.steps
     assert planner_of(config.planning) is getattr(config.planning, config.planning.planner)
     write_config(config, tmp_path / "again.yaml")
-    assert read_tree(["--config", str(tmp_path / "again.yaml")], WorldConfig) == config
+    assert read_tree(["--config", str(tmp_path / "again.yaml")], ActionConfig) == config
 
 
 @pytest.mark.parametrize("path", sorted(FINETUNING.glob("*.yaml")), ids=name_of)
@@ -228,7 +228,7 @@ def test_files_are_layered_and_the_command_line_overrides_them(tmp_path):
     config = read_config(["--config", first, "--config", second, "--optim.warmup_steps", "6", "--seed=7"])
     assert (config.optim.lr, config.optim.steps, config.optim.warmup_steps) == (1e-3, 60, 6)
     assert (config.encoder.size, config.seed) == ("tiny", 7)
-    assert config.optim.weight_decay == Config().optim.weight_decay
+    assert config.optim.weight_decay == PretrainConfig().optim.weight_decay
 
 
 def test_a_list_of_masks_replaces_the_default(tmp_path):
@@ -293,6 +293,7 @@ def test_a_key_like_no_other_lists_them_all():
             "not both",
         ),
         ("data: {images: x, clip: {num_frames: 1}}", "data.images", "one frame", "data.train"),
+        ("data: {train: x, synthetic: {seed: 1}}", "data.train", "data.synthetic", "both given"),
     ],
 )
 def test_a_wrong_value_names_field_value_and_rule(text, field, value, rule, tmp_path):
@@ -338,5 +339,5 @@ def test_every_field_is_read_by_some_code():
     sources = [path for folder in ("vjepa", "tools") for path in (ROOT / folder).rglob("*.py")]
     nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text()))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and not of_a_library(node)}
-    unread = [field for field in fields_below(Config) if field.rsplit(".", 1)[-1] not in read]
+    unread = [field for field in fields_below(PretrainConfig) if field.rsplit(".", 1)[-1] not in read]
     assert not unread, f"no code reads {', '.join(unread)}: a setting that does nothing misleads"

@@ -20,12 +20,12 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 import vjepa
 from vjepa.comparison.cells import all_cells
 from vjepa.comparison.config import read_comparison
-from vjepa.config import WorldConfig, is_world_config, read_config, read_tree
+from vjepa.config import ActionConfig, is_action_config, read_config, read_tree
 from vjepa.data.manifest import read_manifest, write_manifest
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.training.action import train_action_model
 from vjepa.training.pretrain import pretrain
 from vjepa.training.run_folder import RunFolder
-from vjepa.training.world import train_world
 
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "vjepa" / "README.md"
@@ -41,7 +41,7 @@ SHORT_RUN = [
 
 
 SHORT_WORLD = [
-    *("--config", "configs/world/two_rooms.yaml"),
+    *("--config", "configs/action/two_rooms.yaml"),
     *("--optim.steps=2", "--optim.warmup_steps=1", "--optim.batch_size=4", "--data.workers=0"),
     *("--data.collect.episodes=2", "--data.collect.test_episodes=0"),
     *("--train.trackers=[]", "--train.device=cpu", "--train.threads=1"),
@@ -72,7 +72,7 @@ def furnished(tmp_path_factory):
     os.chdir(folder)
     try:
         shutil.copytree(ROOT / "configs", folder / "configs")
-        manifest = write_videos("videos", WorldSettings(size=32, frames=16), num_videos=8, seed=0)
+        manifest = write_videos("videos", RenderSettings(size=32, frames=16), num_videos=8, seed=0)
         videos = read_manifest(manifest)
         write_manifest("videos.csv", videos)
         shutil.copy(videos[0].path, "video.mp4")
@@ -81,7 +81,7 @@ def furnished(tmp_path_factory):
         shutil.copytree("runs/debug", "runs/quickstart")
         shutil.rmtree("runs/debug/videos")  # made with other settings than the documents'
         fresh_accelerate()
-        train_world(read_tree(SHORT_WORLD, WorldConfig))
+        train_action_model(read_tree(SHORT_WORLD, ActionConfig))
         fresh_accelerate()
     finally:
         os.chdir(before)
@@ -204,6 +204,6 @@ def test_the_commands_of_a_document_are_understood(path, furnished, monkeypatch)
         arguments = command[command.index(program) + 1 :]
         if program == "tools/pretrain.py":
             given = [word for word in arguments if word != "--print_config"]
-            read_tree(given, WorldConfig) if is_world_config(given) else read_config(given)
+            read_tree(given, ActionConfig) if is_action_config(given) else read_config(given)
         if program == "tools/compare.py":
             assert all_cells(read_comparison(arguments))

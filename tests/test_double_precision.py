@@ -1,4 +1,4 @@
-"""No double precision on a device that has none: networks, losses, figures, probes and pictures on such a device.
+"""No double precision on a device that has none: networks, losses, metrics, probes and images on such a device.
 
 Every test compares with the CPU, too, so that it proves that the work was done.
 """
@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from tests.models.test_action_predictor import A, Q, make_model
 from tests.small_device import DEVICE, SmallDevice
 from tests.training.methods import METHODS
@@ -33,7 +33,7 @@ from vjepa.evaluation.probe import balanced_accuracy, ridge_probe, ridge_regress
 from vjepa.layers.positions import POSITION_TABLES, rotary_table, sinusoid_table
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
-from vjepa.objectives.batch_figure import BatchFigure, of_whole_batch
+from vjepa.objectives.batch_metric import BatchMetric, of_whole_batch
 from vjepa.objectives.classification import Classification
 from vjepa.objectives.regularizers import SIGReg, VICReg
 from vjepa.planning.cem import CEM
@@ -126,22 +126,22 @@ def test_rotary_positions_far_into_a_stream():
 
 
 def trained(objective, batch):
-    """Figures of a step, and what the weights are after it, in one number."""
+    """Metrics of a step, and what the weights are after it, in one number."""
     outputs = objective(batch)
     outputs["loss"].backward()
     learning = [parameter for parameter in objective.parameters() if parameter.grad is not None]
     with torch.no_grad():
         torch._foreach_add_(learning, [parameter.grad for parameter in learning], alpha=-0.1)
     objective.after_step(1)
-    figures = {"weights": sum(value.float().abs().sum().item() for value in objective.state_dict().values())}
+    metrics = {"weights": sum(value.float().abs().sum().item() for value in objective.state_dict().values())}
     for name, value in outputs.items():
-        if isinstance(value, BatchFigure):
-            figures[name] = of_whole_batch([value, value], lambda means: means).item()
+        if isinstance(value, BatchMetric):
+            metrics[name] = of_whole_batch([value, value], lambda means: means).item()
         elif value.ndim == 0:
-            figures[name] = value.item()
+            metrics[name] = value.item()
         else:
-            figures |= {f"{name}/{key}": measure for key, measure in embedding_measures(value).items()}
-    return figures
+            metrics |= {f"{name}/{key}": measure for key, measure in embedding_measures(value).items()}
+    return metrics
 
 
 def check_on_both(objective, batch):
@@ -187,11 +187,11 @@ def trajectories():
 @pytest.mark.parametrize("kind", ["linear", "attentive"])
 def test_steps_of_a_classifier(kind):
     torch.manual_seed(0)
-    world = make_world()
+    model = make_video_model()
     head = build_head(kind, 24, 3)
     video = torch.randint(0, 256, (4, 16, 3, 16, 16), dtype=torch.uint8)
     batch = LabelledBatch(video, torch.eye(3)[torch.tensor([0, 1, 2, 0])], ("",) * 4)
-    network = Classifier(world.encoder, head, world.normalizer)
+    network = Classifier(model.encoder, head, model.normalizer)
     check_on_both(Classification(network, smoothing=0.1, average=0.9), batch)
 
 
@@ -201,19 +201,19 @@ def test_what_is_predicted_and_measured_of_the_future(tmp_path):
         path = tmp_path / f"{number}.npy"
         np.save(path, np.random.default_rng(number).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
         videos.append(Video(str(path)))
-    world = make_world()
+    model = make_video_model()
 
-    def figures():
-        report = vjepa.evaluate_future(world, videos, steps=4)
-        surprise = vjepa.surprise(world, videos[0].path)
+    def metrics():
+        report = vjepa.evaluate_future(model, videos, steps=4)
+        surprise = vjepa.surprise(model, videos[0].path)
         return [
             h.skill[name].value for h in report.horizons for name in ("copy_last", "mean")
         ], surprise.curve
 
-    skills, curve = figures()
+    skills, curve = metrics()
     with SmallDevice():
-        world.to(DEVICE)
-        skills_there, curve_there = figures()
+        model.to(DEVICE)
+        skills_there, curve_there = metrics()
     assert skills_there == pytest.approx(skills, abs=1e-4)
     torch.testing.assert_close(curve_there, curve, equal_nan=True)
 
@@ -235,14 +235,14 @@ def test_what_a_world_model_imagines_and_plans():
         for seed in range(4)
     ]
 
-    def figures():
+    def metrics():
         report = measure_imagination(model, episodes, WindowConfig(frames=4), lambda video: video)
         return [*report.error, *report.permuted_error, *report.state_r2, *report.true_state_r2]
 
-    expected = figures()
+    expected = metrics()
     with SmallDevice():
         model.to(DEVICE)
-        assert figures() == pytest.approx(expected, rel=1e-3)
+        assert metrics() == pytest.approx(expected, rel=1e-3)
         bounds = Bounds(-torch.ones(2, device=DEVICE), torch.ones(2, device=DEVICE))
         for planner in (CEM(samples=8, elites=2, iterations=2), GradientPlanner(starts=4, steps=2)):
             plan = planner.plan(
@@ -259,7 +259,7 @@ def test_probes_and_figures_of_what_is_on_the_device():
     clips = torch.randn(8, 3, 5, generator=generator)
     targets = features[:, :2] + 0.1 * torch.randn(40, 2, generator=generator)
 
-    def figures(place):
+    def metrics(place):
         train, test = (
             (features[rows].to(place), labels[rows].to(place)) for rows in (slice(30), slice(30, 40))
         )
@@ -274,9 +274,9 @@ def test_probes_and_figures_of_what_is_on_the_device():
             *embedding_measures(features.to(place)).values(),
         ]
 
-    expected = figures("cpu")
+    expected = metrics("cpu")
     with SmallDevice():
-        assert figures(DEVICE) == pytest.approx(expected, rel=1e-4)
+        assert metrics(DEVICE) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_probe_that_is_trained_on_the_device(monkeypatch):

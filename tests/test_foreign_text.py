@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from vjepa.comparison.report import _markdown_table
 from vjepa.comparison.sections import Table
 from vjepa.evaluation.classification import classification_report
-from vjepa.evaluation.confusion_picture import draw_confusion
+from vjepa.evaluation.confusion_plot import draw_confusion
 from vjepa.evaluation.label_curve import draw_label_curve, label_curve_table
 from vjepa.evaluation.labelled_film import write_labelled_film
 from vjepa.evaluation.score_file import read_scores, write_scores
 from vjepa.evaluation.strip import draw_strip
-from vjepa.foreign_text import from_cell, in_cell, in_picture, in_table, one_line
+from vjepa.foreign_text import from_cell, in_cell, in_plot, in_table, one_line
 
 NAMES = [
     "$x_$",
@@ -36,14 +36,14 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_matplotlib_shows_the_name_and_no_formula(name):
-    shown = in_picture(name)
+    shown = in_plot(name)
     text = Figure().text(0, 0, shown)
     assert not is_math_text(shown)
     assert text._preprocess_math(shown)[0].strip() == one_line(name)
     assert not shown.startswith("_")
 
 
-def test_pictures_and_films_take_any_name(tmp_path):
+def test_plots_and_films_take_any_name(tmp_path):
     draw_confusion(np.eye(len(NAMES), dtype=int), NAMES, tmp_path / "confusion.png")
     draw_label_curve({name: {0.1: [0.5], 1.0: [0.6]} for name in NAMES}, tmp_path / "curve.png", 0.1)
     video = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)

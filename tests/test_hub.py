@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from vjepa import hub
 from vjepa.weights import save_pretrained
 
@@ -16,8 +16,8 @@ TRAINING = {"data": {"train": "/home/someone/private/clips.csv?split=train", "sy
 
 @pytest.fixture
 def run(tmp_path):
-    world = make_world(0)
-    save_pretrained(tmp_path / "mine" / "model", world.state_dict(), {**world.config, "training": TRAINING})
+    model = make_video_model(0)
+    save_pretrained(tmp_path / "mine" / "model", model.state_dict(), {**model.config, "training": TRAINING})
     summary = {"probe": {"linear": {"trained": 0.863, "random": 0.328, "chance": 0.125}}}
     (tmp_path / "mine" / "summary.json").write_text(json.dumps(summary))
     return tmp_path / "mine"

@@ -6,7 +6,7 @@ import pytest
 
 from vjepa.comparison.config import read_comparison
 from vjepa.config import (
-    Config,
+    ActionConfig,
     ConfigError,
     ContextLossConfig,
     DataConfig,
@@ -14,16 +14,16 @@ from vjepa.config import (
     FinetuneConfig,
     OptimConfig,
     PredictorConfig,
+    PretrainConfig,
     ProbeConfig,
     SIGRegConfig,
     SyntheticConfig,
     TrainConfig,
-    WorldConfig,
-    is_world_config,
+    is_action_config,
     read_config,
 )
+from vjepa.config.action import CollectConfig, DynamicsConfig, FrameConfig, TrajectoryConfig
 from vjepa.config.finetuning import AugmentConfig, FinetuneOptim, HeadConfig, LabelledData, StartConfig
-from vjepa.config.world import CollectConfig, DynamicsConfig, FrameConfig, TrajectoryConfig
 
 
 def written(folder, name, text):
@@ -45,8 +45,8 @@ OUT_OF_RANGE = [
     (SyntheticConfig, "seed", -1), (SyntheticConfig, "num_train", 0),
     (EncoderConfig, "drop_path", 2.0), (EncoderConfig, "heads", 0), (EncoderConfig, "width", 100), (EncoderConfig, "tubelet", (0, 8, 8)),
     (PredictorConfig, "heads", 5), (PredictorConfig, "depth", 0), (SIGRegConfig, "places", 0), (ContextLossConfig, "weight", -1.0),
-    (ProbeConfig, "max_videos", 0), (ProbeConfig, "test", "alone.csv"), (Config, "seed", -1), (Config, "seed", 2**32),
-    (FinetuneConfig, "seed", -1), (WorldConfig, "seed", -1), (StartConfig, "drop_path", 1.0), (HeadConfig, "dropout", 1.0),
+    (ProbeConfig, "max_videos", 0), (ProbeConfig, "test", "alone.csv"), (PretrainConfig, "seed", -1), (PretrainConfig, "seed", 2**32),
+    (FinetuneConfig, "seed", -1), (ActionConfig, "seed", -1), (StartConfig, "drop_path", 1.0), (HeadConfig, "dropout", 1.0),
     (LabelledData, "workers", -1), (LabelledData, "label_seed", -1), (AugmentConfig, "mixup", -1.0), (AugmentConfig, "scale", (1.0, 2.0)),
     (FinetuneOptim, "warmup_epochs", -1.0), (FinetuneOptim, "clip_grad", 0.0), (FinetuneOptim, "average", 1.0),
     (FinetuneOptim, "epochs", math.inf), (CollectConfig, "steps", 1), (TrajectoryConfig, "max_unreadable", -0.1),
@@ -77,14 +77,14 @@ def test_the_command_line_says_one_sentence(arguments, sentence):
     assert str(error.value) == sentence
 
 
-@pytest.mark.parametrize("read", [read_config, is_world_config, read_comparison])
+@pytest.mark.parametrize("read", [read_config, is_action_config, read_comparison])
 def test_a_file_of_aliases_that_multiply_is_refused(read, tmp_path):
     levels = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
     bomb = written(tmp_path, "bomb.yaml", "\n".join(levels))
     loop = written(tmp_path, "loop.yaml", "data: &a {train: *a}")
     for path in (bomb, loop):
-        if read is is_world_config:
+        if read is is_action_config:
             assert not read(["--config", path])
             continue
         with pytest.raises(ConfigError, match=r"aliases \(\*name\) are written out: write the values"):
@@ -97,5 +97,5 @@ def test_aliases_that_do_not_multiply_are_taken(tmp_path):
 
 
 def test_without_arguments_the_defaults_are_read():
-    assert not is_world_config([])
-    assert read_config([]) == Config()
+    assert not is_action_config([])
+    assert read_config([]) == PretrainConfig()

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import vjepa
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.weights import load_classifier, save_pretrained
 
 CONFIG = {
@@ -19,7 +19,7 @@ CONFIG = {
 def folder(tmp_path):
     """A model folder whose two encoders differ."""
     torch.manual_seed(0)
-    online, slow = WorldModel(CONFIG), WorldModel(CONFIG)
+    online, slow = VideoModel(CONFIG), VideoModel(CONFIG)
     state = dict(online.state_dict())
     state |= {
         f"target_{name}": value for name, value in slow.state_dict().items() if name.startswith("encoder.")
@@ -54,7 +54,7 @@ def test_a_saved_model_is_the_model(folder, tmp_path):
 
 
 def test_pixels_are_normalised_as_published():
-    model = WorldModel(CONFIG)
+    model = VideoModel(CONFIG)
     video = torch.randint(0, 256, (2, 4, 3, 8, 8), dtype=torch.uint8)
     expected = ((video.float() / 255 - 0.5) / 0.5).transpose(1, 2)
     torch.testing.assert_close(model.normalizer(video), expected, atol=1e-5, rtol=1e-5)

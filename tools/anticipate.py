@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--test", required=True, help="manifest of actions in other videos, to measure it on")
     parser.add_argument(
-        "--horizon", type=float, default=1.0, help="seconds before the start, in the test part (default 1.0)"
+        "--horizon", type=float, default=1.0, help="seconds before the start, in the test split (default 1.0)"
     )
     parser.add_argument("--output", help="folder (default: anticipation/ in the model's)")
     parser.add_argument(
@@ -66,13 +66,13 @@ def _anticipate(options: argparse.Namespace) -> None:
     )
     folder = Path(options.output or Path(options.model) / "anticipation")
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {
+    metrics = {
         "model": options.model,
         "train": options.train,
         "test": options.test,
         **report.to_json(),
     }
-    (folder / "anticipation.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (folder / "anticipation.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(report.table())
     print(folder / "anticipation.json")
 

@@ -11,7 +11,7 @@ train   loader and step together
 gemm    a matrix product of 2048 x 2048: the yardstick, measured along with step, encode and train
 
 Without --config: ViT-S/16 on 16 x 112 x 112 with both V-JEPA masks at fixed lengths, 8 clips. Other
---section.key value arguments change the configuration, as in tools/pretrain.py. Figures are medians over
+--section.key value arguments change the configuration, as in tools/pretrain.py. Metrics are medians over
 repeats that take turns within one process; compare what was measured in one call. "of GEMM" is the share of
 the best gemm; where gemm's own median is far below 100 %, others were using the machine.
 OMP_NUM_THREADS sets the number of threads. Exit status 2 for arguments that cannot be used.
@@ -36,7 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vjepa import build
 from vjepa.batch import Batch, TokenMask
-from vjepa.config import Config, read_config
+from vjepa.config import PretrainConfig, read_config
 from vjepa.data.manifest import Video
 from vjepa.data.readers.open import ReaderName, open_video
 from vjepa.evaluation.cost import step_cost
@@ -63,7 +63,7 @@ LOADED_BATCHES = 4  # for each worker, in one timing of the loader
 class Setting(NamedTuple):
     """What is measured, and on what."""
 
-    config: Config
+    config: PretrainConfig
     fixed_lengths: bool
     precisions: list[Precision]
     device: torch.device
@@ -92,7 +92,7 @@ class Setting(NamedTuple):
         return dataclasses.replace(batch, video_BTCHW=pixels_BTCHW).to(self.device)
 
 
-def _fixed_masks(batch: Batch, config: Config) -> tuple[TokenMask, ...]:
+def _fixed_masks(batch: Batch, config: PretrainConfig) -> tuple[TokenMask, ...]:
     """Masks of random tokens, of the lengths of `DESIGN_LENGTHS`."""
     frames, _, height, width = batch.video_BTCHW.shape[1:]
     tokens = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width).size

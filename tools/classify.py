@@ -30,7 +30,7 @@ from torch import Tensor
 from vjepa import build
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
 from vjepa.data.rendered import FOREIGN
-from vjepa.evaluation.classified import report_of, with_class_names, write_figures, write_scores_of
+from vjepa.evaluation.classified import report_of, with_class_names, write_metrics, write_scores_of
 from vjepa.evaluation.labelled_film import write_labelled_film
 from vjepa.foreign_text import one_line
 from vjepa.inference.classifier import Answer, VideoClassifier
@@ -93,7 +93,7 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: Sequence[str]) -> None:
-    """Figures of the videos that have labels, if any; where labels are none of the model's classes it says so."""
+    """Metrics of the videos that have labels, if any; where labels are none of the model's classes it says so."""
     rows = [row for row, video in enumerate(videos) if video.label is not None]
     if not rows:
         return
@@ -109,7 +109,7 @@ def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: 
     except ValueError as error:
         print(one_line(f"not compared with the labels: {error}"), file=sys.stderr)
         return
-    write_figures(folder, report)
+    write_metrics(folder, report)
     (folder / "accuracy.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n")
     print(f"{report.table()}\n{report.headline()}")
 

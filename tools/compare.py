@@ -1,6 +1,6 @@
 """Compare ways of learning on the same clips, encoder and budget; write one report.
 
-    python tools/compare.py --config configs/compare/world.yaml
+    python tools/compare.py --config configs/compare/rendered.yaml
 
 The same command again goes on where the comparison was, run by run. The report lies in the comparison's
 output_dir: report.html, with all plots inside, and report.md. Exit status: 0 finished, 2 a configuration

@@ -142,8 +142,8 @@ def _load(source: str | Path, which: Any = None, probe: str | None = None, told:
     if probe is not None or "head" in read_model_config(source, told):
         classifier, config = load_classifier(source, probe=probe, levels=told.probe_levels, **said)
         return Model(classifier, {key: value for key, value in config.items() if key != "predictor"})
-    world = from_pretrained(source, which, levels=told.levels, **said)
-    return Model(world, world.config)
+    model = from_pretrained(source, which, levels=told.levels, **said)
+    return Model(model, model.config)
 
 
 def _compare(model: Model, output: Path, *, by_transformers: bool) -> int:

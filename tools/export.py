@@ -84,8 +84,8 @@ def _graph(options: argparse.Namespace) -> Graph:
         raise ValueError(f"--steps is {options.steps} and --what {options.what}: steps are for future")
     if options.what == "classifier":
         return ClassifierGraph(VideoClassifier.from_pretrained(options.model))
-    world = from_pretrained(options.model, options.which)
-    return EncoderGraph(world) if options.what == "encoder" else FutureGraph(world, options.steps)
+    model = from_pretrained(options.model, options.which)
+    return EncoderGraph(model) if options.what == "encoder" else FutureGraph(model, options.steps)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Act in a world by planning with a model of it.
+"""Act in an environment by planning with a model of it.
 
     python tools/plan.py --model runs/two_rooms
     python tools/plan.py --model runs/two_rooms --episodes 100 --policies model random --horizon 8 --cem.samples 500
@@ -26,8 +26,8 @@ import yaml
 
 from vjepa.build.planning import POLICIES, build_policy
 from vjepa.config import ConfigError, read_tree
-from vjepa.config.world import PlanningConfig
-from vjepa.environments.make import make_world
+from vjepa.config.action import PlanningConfig
+from vjepa.environments.make import make_env
 from vjepa.planning.episodes import EpisodeReport, run_episodes
 from vjepa.planning.film import film_episodes
 from vjepa.planning.policies import ModelPolicy
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", required=True, help="folder of a run or of a model")
     parser.add_argument(
-        "--world", help="name of the world (default: the one that the run's episodes are from)"
+        "--env", help="name of the environment (default: the one that the run's episodes are from)"
     )
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--steps", type=int, default=50, help="of the environment, at most")
@@ -65,31 +65,31 @@ def _plan(options: argparse.Namespace, changes: list[str]) -> int:
     model, folder = load_action_model(options.model)
     if "training" not in folder:
         raise ValueError(
-            f"{options.model} holds released weights, which know none of the library's worlds: give the folder of a run"
+            f"{options.model} holds released weights, which know none of the library's environments: give the folder of a run"
         )
     model.to(options.device)
     config = _planning(folder["training"]["planning"], changes)
     collected = folder["training"]["data"]["collect"]
-    name = options.world or (collected or {}).get("world")
+    name = options.env or (collected or {}).get("env")
     if name is None:
-        raise ValueError("the run's episodes are not from one of the library's worlds: give --world")
+        raise ValueError("the run's episodes are not from one of the library's environments: give --env")
     print(f"{name}, {options.episodes} episodes of {options.steps} steps at most; {_describe(config)}")
     found: dict[str, EpisodeReport] = {}
     for policy_name in options.policies:
-        world = make_world(name, options.episodes, model.size[0], options.steps)
-        policy = build_policy(policy_name, model, folder, config, world, options.seed)
-        found[policy_name] = run_episodes(world, policy, options.seed)
+        env = make_env(name, options.episodes, model.size[0], options.steps)
+        policy = build_policy(policy_name, model, folder, config, env, options.seed)
+        found[policy_name] = run_episodes(env, policy, options.seed)
         print(found[policy_name].line(policy_name), flush=True)
     record = {policy: _record(report) for policy, report in found.items()}
     path = Path(options.model) / "planning.json"
-    path.write_text(json.dumps({"world": name, "seed": options.seed, **record}, indent=2) + "\n")
+    path.write_text(json.dumps({"env": name, "seed": options.seed, **record}, indent=2) + "\n")
     if "model" in found:
         film = options.film or Path(options.model) / "planning.mp4"
-        world = make_world(name, FILMED, model.size[0], options.steps)
-        policy = build_policy("model", model, folder, config, world, options.seed)
+        env = make_env(name, FILMED, model.size[0], options.steps)
+        policy = build_policy("model", model, folder, config, env, options.seed)
         assert isinstance(policy, ModelPolicy)
-        film_episodes(world, policy, model, film, options.seed)
-        print(f"film {film}, figures {path}")
+        film_episodes(env, policy, model, film, options.seed)
+        print(f"film {film}, metrics {path}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Predict what comes next in videos: embeddings, how good they are, and pictures.
+"""Predict what comes next in videos: embeddings, how good they are, and plots.
 
     python tools/predict.py --model runs/quickstart --videos video.mp4
     python tools/predict.py --model runs/quickstart --videos videos.csv --seconds 0.5 1.0 --film
@@ -38,12 +38,12 @@ from vjepa.data.manifest import VIDEO_SUFFIXES, Video
 from vjepa.data.processor import Frames, read_frames
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.rendered import FOREIGN
-from vjepa.evaluation.future_picture import EmbeddingColours, draw_future, nearest_steps, write_future_film
+from vjepa.evaluation.future_plot import EmbeddingColours, draw_future, nearest_steps, write_future_film
 from vjepa.evaluation.future_skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
 from vjepa.foreign_text import one_line
 from vjepa.inference.forecast import Window
 from vjepa.inference.surprise import sliding_windows, surprise
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.training.stop import command
 from vjepa.weights import from_pretrained
 
@@ -75,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "--format", choices=["safetensors", "npz"], default="safetensors", help="of the embeddings"
     )
     parser.add_argument("--film", action="store_true", help="write an .mp4 of every video, too")
-    parser.add_argument(
-        "--pictures", type=int, default=8, help="videos that get a picture, at most (default 8)"
-    )
+    parser.add_argument("--plots", type=int, default=8, help="videos that get a plot, at most (default 8)")
     parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda, cuda:1 ... (default auto)")
     parser.add_argument("--output", help="folder (default: future/ in the model's)")
     return parser
@@ -85,38 +83,38 @@ def _parser() -> argparse.ArgumentParser:
 
 def _predict(options: argparse.Namespace) -> int:
     """Predict in every video; the number of those that cannot be read, which are named."""
-    if options.pictures < 0:
-        raise ValueError(f"--pictures is {options.pictures}: give 0 or more")
-    world = from_pretrained(options.model, options.which).to(_device(options.device))
+    if options.plots < 0:
+        raise ValueError(f"--plots is {options.plots}: give 0 or more")
+    model = from_pretrained(options.model, options.which).to(_device(options.device))
     videos = _videos(options.videos)
     folder = Path(options.output or Path(options.model) / "future")
-    window, _ = window_and_last(world, None, options.context)
+    window, _ = window_and_last(model, None, options.context)
     found: list[Embedded] = []
     durations: set[float] = set()
     asked: set[int] = set()
     names = _names(videos)
     for number, video in enumerate(tqdm(videos, unit="video", disable=len(videos) == 1 or None)):
         try:
-            frames = read_frames(video.path, world.processor, start=video.start, end=video.end)
+            frames = read_frames(video.path, model.processor, start=video.start, end=video.end)
         except VideoDecodeError as error:
             if len(videos) == 1:
                 raise
             tqdm.write(one_line(f"not read: {error}"), file=sys.stderr)
             continue
-        depth = world.encoder.tubelet.t
+        depth = model.encoder.tubelet.t
         duration = frames.period * depth
         horizons = _horizons(options, window, len(frames.video_TCHW) // depth, duration)
         asked |= set(horizons)
-        embedded = _embed_video(world, frames, window, max(horizons))
+        embedded = _embed_video(model, frames, window, max(horizons))
         found.append(embedded)
         durations.add(round(duration, 9))
         folder.mkdir(parents=True, exist_ok=True)
-        _save(folder / names[number], embedded, horizons, window, frames, world, options.format)
-        if number < options.pictures:
-            _draw(folder / names[number], world, frames, embedded, window, options.film)
+        _save(folder / names[number], embedded, horizons, window, frames, model, options.format)
+        if number < options.plots:
+            _draw(folder / names[number], model, frames, embedded, window, options.film)
     if not found:
         raise ValueError(f"none of the {len(videos)} videos can be read: tools/validate_videos.py says why")
-    foreign = sum(world.processor.is_foreign(video.path) for video in videos)
+    foreign = sum(model.processor.is_foreign(video.path) for video in videos)
     _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, foreign, options)
     return len(videos) - len(found)
 
@@ -160,16 +158,16 @@ def _horizons(options: argparse.Namespace, window: Window, steps: int, duration:
     return sorted(set(horizons))
 
 
-def _embed_video(world: WorldModel, frames: Frames, window: Window, last: int) -> Embedded:
+def _embed_video(model: VideoModel, frames: Frames, window: Window, last: int) -> Embedded:
     """Of every context of a video that has `last` steps after it."""
-    steps, depth = window.context_steps + last, world.encoder.tubelet.t
+    steps, depth = window.context_steps + last, model.encoder.tubelet.t
     if len(frames.video_TCHW) < steps * depth:
         raise ValueError(
             f"{frames.path} has {len(frames.video_TCHW)} frames at the model's rate; a context of {window.context_steps} and a "
             f"horizon of {last} time steps of {depth} frames need {steps * depth}: give a longer video, fewer --steps, or a "
             "shorter --context"
         )
-    return embed_clips(world, sliding_windows(frames.video_TCHW, steps, depth), window, last)
+    return embed_clips(model, sliding_windows(frames.video_TCHW, steps, depth), window, last)
 
 
 def _save(
@@ -178,11 +176,11 @@ def _save(
     horizons: Sequence[int],
     window: Window,
     frames: Frames,
-    world: WorldModel,
+    model: VideoModel,
     kind: str,
 ) -> None:
     """Predicted embeddings with all that one must know to use them."""
-    depth, duration = world.encoder.tubelet.t, frames.period * world.encoder.tubelet.t
+    depth, duration = model.encoder.tubelet.t, frames.period * model.encoder.tubelet.t
     chosen_XFSY = embedded.predicted_VFSY[:, [horizon - 1 for horizon in horizons]]
     predicted = chosen_XFSY.unflatten(2, (window.grid.h, window.grid.w)).contiguous()
     ends = [
@@ -195,9 +193,9 @@ def _save(
         "seconds": [horizon * duration for horizon in horizons],
         "context_steps": window.context_steps,
         "grid": [window.grid.h, window.grid.w],
-        "encoder": world.config["which"],
+        "encoder": model.config["which"],
         "mask_token": window.mask_token,
-        "normalisation": world.config["future"]["normalisation"],
+        "normalisation": model.config["future"]["normalisation"],
     }
     tensors = {"predicted": predicted, "context_end": torch.tensor(ends, dtype=torch.float64, device="cpu")}
     if kind == "npz":
@@ -209,10 +207,10 @@ def _save(
 
 
 def _draw(
-    path: Path, world: WorldModel, frames: Frames, embedded: Embedded, window: Window, film: bool
+    path: Path, model: VideoModel, frames: Frames, embedded: Embedded, window: Window, film: bool
 ) -> None:
-    """Picture and film of a video: horizon 1, and the last that is predicted at once."""
-    depth, context = world.encoder.tubelet.t, window.context_steps
+    """Plot and film of a video: horizon 1, and the last that is predicted at once."""
+    depth, context = model.encoder.tubelet.t, window.context_steps
     steps = len(frames.video_TCHW) // depth
     frames_UCHW = frames.video_TCHW[: steps * depth].unflatten(0, (steps, depth))[:, depth // 2]
     far = min(window.rest, embedded.true_VFSY.shape[1])
@@ -229,7 +227,7 @@ def _draw(
     rows["nearest to prediction"] = retrieved
     curve_U = map_Uhw = None
     if steps >= window.grid.t:
-        found = surprise(world, frames.video_TCHW)
+        found = surprise(model, frames.video_TCHW)
         curve_U, map_Uhw = found.curve, found.map_Thw
     seconds = frames.starts[: steps * depth : depth].tolist()
     draw_future(frames_UCHW, rows, curve_U, map_Uhw, seconds, path.with_name(f"{path.name}.png"))
@@ -255,7 +253,7 @@ def _report(
     foreign: int,
     options: argparse.Namespace,
 ) -> None:
-    """Figures over all videos, `foreign` of which show what the model cannot know."""
+    """Metrics over all videos, `foreign` of which show what the model cannot know."""
     last = min(len(embedded.true_VFSY[0]) for embedded in found)  # what all videos are long enough for
     befores = [embedded.before_VSY for embedded in found if embedded.before_VSY is not None]
     together = Embedded(
@@ -265,14 +263,14 @@ def _report(
         torch.cat(befores) if befores else None,
     )
     reports = [report for report in horizon_reports(together, window, duration) if report.step in asked]
-    figures: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         "model": options.model,
         "videos": len(found),
         "foreign_videos": foreign,
         "contexts": len(together.true_VFSY),
         "horizons": [dataclasses.asdict(report) for report in reports],
     }
-    (folder / "future.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (folder / "future.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(
         f"{len(together.true_VFSY)} contexts of {len(found)} videos; intervals are over contexts, which overlap in time"
     )

@@ -26,14 +26,14 @@ import torch
 from torch import Tensor
 
 from vjepa import build
-from vjepa.config import Config, config_from_tree
+from vjepa.config import PretrainConfig, config_from_tree
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video
 from vjepa.evaluation.features import spread_rows
 from vjepa.evaluation.pixel_decoder import psnr, train_pixel_decoder
 from vjepa.evaluation.strip import draw_strip, write_film
 from vjepa.layers.pixel_targets import restore_pixels
 from vjepa.masks.base import Mask
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.tokens import Grid, Tubelet, gather_tokens, patchify, unpatchify
 from vjepa.training.plan import draw_mask
 from vjepa.training.stop import command
@@ -52,7 +52,7 @@ class Shown(NamedTuple):
 
     panels: list[Panels]
     caption: str
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
 @command
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown = _show(options)
     _write(Path(options.output or Path(options.model) / "reconstruction"), shown.panels, shown.caption)
     print(shown.caption)
-    for name, decibels in shown.figures.items():
+    for name, decibels in shown.metrics.items():
         print(f"{name:<58} {decibels:6.2f} dB")
     return 0
 
@@ -89,78 +89,80 @@ def _parser() -> argparse.ArgumentParser:
 def _show(options: argparse.Namespace) -> Shown:
     if options.clips < 1:
         raise ValueError(f"--clips is {options.clips}: give 1 or more")
-    world = from_pretrained(options.model)
-    videos = _videos(world, options.videos)
-    video_BTCHW = _clips(world, videos, options.clips)
-    if world.decoder is not None and not options.readout:
-        return reconstruct(world, _masks(world, options.model), video_BTCHW, options.mask, options.seed)
+    model = from_pretrained(options.model)
+    videos = _videos(model, options.videos)
+    video_BTCHW = _clips(model, videos, options.clips)
+    if model.decoder is not None and not options.readout:
+        return reconstruct(model, _masks(model, options.model), video_BTCHW, options.mask, options.seed)
     if options.train is None:
         raise ValueError(
             f"{options.model} is shown by a small decoder, which must be trained: give --train, other videos than "
-            "--videos (for a run on synthetic videos, the manifest of their train part)"
+            "--videos (for a run on synthetic videos, the manifest of their train split)"
         )
-    train = _videos(world, options.train)
+    train = _videos(model, options.train)
     both = {video.path for video in videos} & {video.path for video in train}
     if both:
         raise ValueError(
             f"{len(both)} videos are in both --videos and --train, e.g. {min(both)}: show others than trained on"
         )
-    return read_out(world, video_BTCHW, _clips(world, train, TRAIN_CLIPS), options.seed)
+    return read_out(model, video_BTCHW, _clips(model, train, TRAIN_CLIPS), options.seed)
 
 
-def _masks(world: WorldModel, source: str) -> tuple[Mask, ...]:
+def _masks(model: VideoModel, source: str) -> tuple[Mask, ...]:
     """What was hidden in training: of a run's model by its configuration, of released weights by their family."""
-    if "training" in world.config:
-        return config_from_tree(world.config["training"], Config).masks.all
-    if "masks" in world.config:
-        return config_from_tree({"masks": {"multiblock": [], **world.config["masks"]}}, Config).masks.all
+    if "training" in model.config:
+        return config_from_tree(model.config["training"], PretrainConfig).masks.all
+    if "masks" in model.config:
+        return config_from_tree(
+            {"masks": {"multiblock": [], **model.config["masks"]}}, PretrainConfig
+        ).masks.all
     raise ValueError(
         f'{source} does not say which masks it was trained with ("training" or "masks" in config.json): give a model that '
         "tools/pretrain.py wrote, or released weights"
     )
 
 
-def _videos(world: WorldModel, source: str) -> list[Video]:
+def _videos(model: VideoModel, source: str) -> list[Video]:
     """Of a manifest or a folder, or one video file; labels play no part."""
     if Path(source).suffix.lower() in VIDEO_SUFFIXES:
         return [Video(str(Path(source).absolute()))]
-    videos = build.read_source(source, images=world.processor.num_frames == 1)
+    videos = build.read_source(source, images=model.processor.num_frames == 1)
     return [dataclasses.replace(video, label=None) for video in videos]
 
 
-def _clips(world: WorldModel, videos: Sequence[Video], most: int) -> Tensor:
+def _clips(model: VideoModel, videos: Sequence[Video], most: int) -> Tensor:
     """The clip in the middle of at most so many videos, evenly chosen: uint8 ``(V, T, C, H, W)``."""
     chosen = [videos[row] for row in spread_rows(len(videos), most)]
-    return torch.cat([world.processor(video.path, start=video.start, end=video.end) for video in chosen])
+    return torch.cat([model.processor(video.path, start=video.start, end=video.end) for video in chosen])
 
 
 @torch.no_grad()
 def reconstruct(
-    world: WorldModel, masks: Sequence[Mask], video_BTCHW: Tensor, number: int, seed: int
+    model: VideoModel, masks: Sequence[Mask], video_BTCHW: Tensor, number: int, seed: int
 ) -> Shown:
     """What a masked auto-encoder fills in, with one of the masks that it was trained with.
 
     Args:
-        world: with a decoder of pixels.
+        model: with a decoder of pixels.
         masks: that it was trained with.
         video_BTCHW: uint8.
         number: of the mask.
         seed: of the mask's places.
     """
-    assert world.decoder is not None
+    assert model.decoder is not None
     if not 0 <= number < len(masks):
         raise ValueError(f"--mask is {number}: the model knows {len(masks)}, counted from 0")
-    kind, tubelet = world.config["pixel_targets"], world.encoder.tubelet
-    pixels_BCTHW = world.normalizer(video_BTCHW)
-    grid = world.encoder.grid_of(pixels_BCTHW)
+    kind, tubelet = model.config["pixel_targets"], model.encoder.tubelet
+    pixels_BCTHW = model.normalizer(video_BTCHW)
+    grid = model.encoder.grid_of(pixels_BCTHW)
     mask = draw_mask(masks[number], number, grid, len(video_BTCHW), seed)
-    context_BXD = world.encoder(pixels_BCTHW, mask.context_BK, class_token=True)
-    predicted_BMP = world.decoder(
-        context_BXD, mask.context_BK, mask.target_BM, grid, mask.number, mask.groups
+    context_BXD = model.encoder(pixels_BCTHW, mask.context_BK, class_token=True)
+    predicted_BMP = model.decoder(
+        context_BXD, mask.context_BK, mask.target_BM, grid, mask.mask_token, mask.groups
     )
     tubelets_BNP = patchify(video_BTCHW.transpose(1, 2), tubelet)
     true_BMP = gather_tokens(tubelets_BNP, mask.target_BM)
-    restored_BMP = restore_pixels(predicted_BMP, true_BMP, kind, world.normalizer.mean, world.normalizer.std)
+    restored_BMP = restore_pixels(predicted_BMP, true_BMP, kind, model.normalizer.mean, model.normalizer.std)
 
     grey_BNP = torch.full_like(tubelets_BNP, GREY)
     seen_BNP = _put(grey_BNP, mask.context_BK, gather_tokens(tubelets_BNP, mask.context_BK))
@@ -169,16 +171,16 @@ def reconstruct(
     caption = "Seen tubelets are the input's own; what stays grey was neither seen nor asked for."
     if kind != "raw":
         caption += "\nMean and contrast of each hidden tubelet are the true ones: they are not predicted."
-    figures = {
+    metrics = {
         "hidden pixels, reconstruction": psnr(restored_BMP, true_BMP / 255),
-        **_by_means(world, true_BMP),
+        **_by_means(model, true_BMP),
     }
-    return Shown(_panels(rows, grid, tubelet), caption, figures)
+    return Shown(_panels(rows, grid, tubelet), caption, metrics)
 
 
-def _by_means(world: WorldModel, true_BMP: Tensor) -> dict[str, float]:
+def _by_means(model: VideoModel, true_BMP: Tensor) -> dict[str, float]:
     """Decibels of what needs no model: means of the true uint8 pixels."""
-    true_BMCS = (true_BMP / 255).unflatten(-1, (len(world.normalizer.mean), -1))
+    true_BMCS = (true_BMP / 255).unflatten(-1, (len(model.normalizer.mean), -1))
     means = {
         "each hidden tubelet's true mean colour instead": true_BMCS.mean(dim=-1, keepdim=True),
         "the mean colour of all hidden pixels of a clip instead": true_BMCS.mean(dim=(1, 3), keepdim=True),
@@ -186,28 +188,28 @@ def _by_means(world: WorldModel, true_BMP: Tensor) -> dict[str, float]:
     return {name: psnr(mean.expand_as(true_BMCS), true_BMCS) for name, mean in means.items()}
 
 
-def read_out(world: WorldModel, video_BTCHW: Tensor, train_VTCHW: Tensor, seed: int) -> Shown:
+def read_out(model: VideoModel, video_BTCHW: Tensor, train_VTCHW: Tensor, seed: int) -> Shown:
     """What a decoder, trained on frozen embeddings, finds of clips in them.
 
-    The same decoder on an untrained encoder is the measure: much of a picture survives random weights.
+    The same decoder on an untrained encoder is the measure: much of an image survives random weights.
 
     Args:
         video_BTCHW: uint8, to show.
         train_VTCHW: uint8, to train on; of other videos.
         seed: of the decoder and of the untrained encoder.
     """
-    tubelet = world.encoder.tubelet
-    grid = world.encoder.grid_of(video_BTCHW.transpose(1, 2))
+    tubelet = model.encoder.tubelet
+    grid = model.encoder.grid_of(video_BTCHW.transpose(1, 2))
 
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
-        untrained = WorldModel(world.config).eval()
+        untrained = VideoModel(model.config).eval()
     true_BNP = patchify(video_BTCHW.transpose(1, 2), tubelet) / 255
     decoded = []
-    for model in (world, untrained):
-        decoder = train_pixel_decoder(model.encode, train_VTCHW, tubelet, seed)
+    for each in (model, untrained):
+        decoder = train_pixel_decoder(each.encode, train_VTCHW, tubelet, seed)
         with torch.no_grad():
-            decoded.append(decoder(model.encode(video_BTCHW)).clamp(0, 1))
+            decoded.append(decoder(each.encode(video_BTCHW)).clamp(0, 1))
     mean_1TCHW = train_VTCHW.float().mean(dim=0, keepdim=True)
     mean_1NP = patchify(mean_1TCHW.transpose(1, 2), tubelet) / 255
     rows = {
@@ -216,13 +218,13 @@ def read_out(world: WorldModel, video_BTCHW: Tensor, train_VTCHW: Tensor, seed: 
         f"difference x {GAIN}": GAIN * (decoded[0] - true_BNP).abs(),
         "from an untrained encoder's": decoded[1],
     }
-    figures = {
+    metrics = {
         "pixels decoded from embeddings": psnr(decoded[0], true_BNP),
         "pixels decoded from an untrained encoder's": psnr(decoded[1], true_BNP),
         "the mean of the training clips instead": psnr(mean_1NP.expand_as(true_BNP), true_BNP),
     }
     caption = "A small decoder, trained on frozen embeddings of other clips: what it lacks, they dropped."
-    return Shown(_panels({name: _bytes(row) for name, row in rows.items()}, grid, tubelet), caption, figures)
+    return Shown(_panels({name: _bytes(row) for name, row in rows.items()}, grid, tubelet), caption, metrics)
 
 
 def _put(tubelets_BNP: Tensor, index_BM: Tensor, values_BMP: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
     python tools/violations.py --model runs/box --synthetic --rival VideoMAE=runs/box-pixels
     python tools/violations.py --model RUN --intphys dev/
 
-With --synthetic, pairs of possible and impossible videos are rendered in the world that the model was trained on, under
+With --synthetic, pairs of possible and impossible videos are rendered with the settings of the videos that the model was trained on, under
 OUTPUT/pairs. Prints a table; writes violations.json, and violations.png: one pair of every kind with its curves.
 Exit status: 0 done, 2 arguments that cannot be used.
 """
@@ -21,15 +21,15 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import torch
 
-from vjepa.config import Config, config_from_tree
+from vjepa.config import PretrainConfig, config_from_tree
 from vjepa.data.synthetic import CONTROL, VIOLATIONS
-from vjepa.data.synthetic.violations import check_world
+from vjepa.data.synthetic.violations import check_violation
 from vjepa.data.synthetic.write_pairs import write_pairs
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
 from vjepa.evaluation.expectation import evaluate_expectation
-from vjepa.evaluation.violation_picture import draw_violations
+from vjepa.evaluation.violation_plot import draw_violations
 from vjepa.foreign_text import one_line
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.training.stop import command
 from vjepa.weights import from_pretrained
 
@@ -54,7 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", required=True, help="folder of a run or of a model")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--synthetic", action="store_true", help="render pairs in the model's own world")
+    source.add_argument(
+        "--synthetic",
+        action="store_true",
+        help="render pairs with the settings of the model's training videos",
+    )
     source.add_argument("--pairs", help="folder of pairs that were rendered before")
     source.add_argument("--intphys", help="folder of IntPhys' dev set")
     source.add_argument("--grasp", help="folder of GRASP's level 2")
@@ -71,16 +75,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    world = from_pretrained(options.model)
+    model = from_pretrained(options.model)
     rivals = dict(_rival(text) for text in options.rival)
     folder = Path(options.output or Path(options.model) / "violations")
     sets = (
-        _synthetic_sets(world, folder / "pairs", options.num_pairs) if options.synthetic else _sets(options)
+        _synthetic_sets(model, folder / "pairs", options.num_pairs) if options.synthetic else _sets(options)
     )
-    report = evaluate_expectation(world, sets, nulls=options.nulls, rivals=rivals, progress=True)
+    report = evaluate_expectation(model, sets, nulls=options.nulls, rivals=rivals, progress=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "violations.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
-    draw_violations(world, sets, folder / "violations.png")
+    draw_violations(model, sets, folder / "violations.png")
     print(
         f"{len(sets)} sets, {options.nulls} untrained models, context of {report.reports['model'].fixed} frames"
     )
@@ -88,7 +92,7 @@ def _measure(options: argparse.Namespace) -> None:
     print(folder)
 
 
-def _rival(text: str) -> tuple[str, WorldModel]:
+def _rival(text: str) -> tuple[str, VideoModel]:
     name, equals, source = text.partition("=")
     if not equals or not name:
         raise ValueError(f"--rival is '{text}': give NAME=RUN, e.g. VideoMAE=runs/pixels")
@@ -100,11 +104,11 @@ def _sets(options: argparse.Namespace) -> list[Matched]:
     return LOADERS[kind](getattr(options, kind))
 
 
-def _synthetic_sets(world: WorldModel, folder: Path, num_pairs: int) -> list[Matched]:
-    """Pairs of every kind that the model's own world can have."""
+def _synthetic_sets(model: VideoModel, folder: Path, num_pairs: int) -> list[Matched]:
+    """Pairs of every kind that the settings of the model's training videos allow."""
     synthetic = (
-        config_from_tree(world.config["training"], Config).data.synthetic
-        if "training" in world.config
+        config_from_tree(model.config["training"], PretrainConfig).data.synthetic
+        if "training" in model.config
         else None
     )
     if synthetic is None:
@@ -114,14 +118,16 @@ def _synthetic_sets(world: WorldModel, folder: Path, num_pairs: int) -> list[Mat
     kinds = []
     for kind in (*VIOLATIONS, CONTROL):
         try:
-            check_world(synthetic.world, kind)
+            check_violation(synthetic.render, kind)
             kinds.append(kind)
         except ValueError as error:
             print(one_line(f"no pairs of '{kind}': {error}"))
     if not kinds or kinds == [CONTROL]:
-        raise ValueError("the model's world can have no violation: train one with configs/predict/box.yaml")
+        raise ValueError(
+            "the settings of the model's training videos allow no violation: train a model with configs/predict/box.yaml"
+        )
     # The seed of the training videos, whose background the pairs share where videos share one.
-    write_pairs(folder, synthetic.world, num_pairs, 2 * synthetic.seed, kinds)
+    write_pairs(folder, synthetic.render, num_pairs, 2 * synthetic.seed, kinds)
     return read_pairs(folder)
 
 

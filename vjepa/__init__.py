@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vjepa.config import Config, FinetuneConfig, WorldConfig, read_config, read_tree
+    from vjepa.config import ActionConfig, FinetuneConfig, PretrainConfig, read_config, read_tree
     from vjepa.data.manifest import read_manifest
     from vjepa.data.processor import VideoProcessor
     from vjepa.data.readers.open import open_video
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from vjepa.models.action_model import ActionModel
     from vjepa.models.encoder import VideoEncoder
     from vjepa.models.predictor import Predictor
-    from vjepa.models.world import WorldModel
+    from vjepa.models.video_model import VideoModel
     from vjepa.objectives.jepa import JEPA
     from vjepa.objectives.pixels import PixelReconstruction
     from vjepa.planning.agent import PlanningAgent
+    from vjepa.training.action import train_action_model
     from vjepa.training.finetune import finetune
     from vjepa.training.pretrain import pretrain
-    from vjepa.training.world import train_world
     from vjepa.weights import from_pretrained, load_action_model, save_pretrained
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ActionModel",
-    "Config",
+    "PretrainConfig",
     "FinetuneConfig",
     "FuturePredictor",
     "JEPA",
@@ -45,8 +45,8 @@ __all__ = [
     "VideoClassifier",
     "VideoEncoder",
     "VideoProcessor",
-    "WorldConfig",
-    "WorldModel",
+    "ActionConfig",
+    "VideoModel",
     "__version__",
     "classification_report",
     "evaluate_future",
@@ -61,12 +61,12 @@ __all__ = [
     "read_tree",
     "save_pretrained",
     "surprise",
-    "train_world",
+    "train_action_model",
 ]
 
 _HOMES = {
     "ActionModel": "vjepa.models.action_model",
-    "Config": "vjepa.config",
+    "PretrainConfig": "vjepa.config",
     "FinetuneConfig": "vjepa.config",
     "FuturePredictor": "vjepa.inference.future",
     "JEPA": "vjepa.objectives.jepa",
@@ -76,8 +76,8 @@ _HOMES = {
     "VideoClassifier": "vjepa.inference.classifier",
     "VideoEncoder": "vjepa.models.encoder",
     "VideoProcessor": "vjepa.data.processor",
-    "WorldConfig": "vjepa.config",
-    "WorldModel": "vjepa.models.world",
+    "ActionConfig": "vjepa.config",
+    "VideoModel": "vjepa.models.video_model",
     "classification_report": "vjepa.evaluation.classification",
     "evaluate_future": "vjepa.evaluation.future",
     "finetune": "vjepa.training.finetune",
@@ -91,7 +91,7 @@ _HOMES = {
     "read_tree": "vjepa.config",
     "save_pretrained": "vjepa.weights",
     "surprise": "vjepa.inference.surprise",
-    "train_world": "vjepa.training.world",
+    "train_action_model": "vjepa.training.action",
 }
 
 

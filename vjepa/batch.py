@@ -25,20 +25,20 @@ class TokenMask:
     Attributes:
         context_BK: int64 indices of the tokens that are seen.
         target_BM: int64 indices of those to predict.
-        number: which of the predictor's placeholders stands at the targets: one for every kind of mask.
+        mask_token: Index of the predictor's mask token that stands at the targets; each kind of mask has its own.
         groups: the targets are so many groups of equal length, one after the other; each is predicted from the
             whole context as if the others were not there (I-JEPA's target blocks, which may overlap).
     """
 
     context_BK: Tensor
     target_BM: Tensor
-    number: int = 0
+    mask_token: int = 0
     groups: int = 1
 
     @staticmethod
-    def from_numpy(context_BK: np.ndarray, target_BM: np.ndarray, number: int, groups: int) -> TokenMask:
+    def from_numpy(context_BK: np.ndarray, target_BM: np.ndarray, mask_token: int, groups: int) -> TokenMask:
         """The mask of indices that were drawn with numpy."""
-        return TokenMask(torch.from_numpy(context_BK), torch.from_numpy(target_BM), number, groups)
+        return TokenMask(torch.from_numpy(context_BK), torch.from_numpy(target_BM), mask_token, groups)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> TokenMask:
         """The same mask with `change` applied to its tensors."""

@@ -1,6 +1,6 @@
 """Text that others chose (class names, paths, titles), shown as it is wherever it is written.
 
-A class may be called ``$x_$``, ``a|b`` or ``=1+1``, and the name of a file need not be UTF-8. Pictures, tables, pages and
+A class may be called ``$x_$``, ``a|b`` or ``=1+1``, and the name of a file need not be UTF-8. Plots, tables, pages and
 spreadsheets read some characters as commands; each function here gives the text that one of them shows as the name.
 """
 
@@ -28,7 +28,7 @@ def one_line(text: object) -> str:
     )
 
 
-def in_picture(text: object) -> str:
+def in_plot(text: object) -> str:
     """For matplotlib, whose texts between two dollar signs are formulas and whose legends leave out ``_names``.
 
     Its `is_math_text` and `Text._preprocess_math` (matplotlib 3.11, cbook.py and text.py) show an escaped dollar sign as

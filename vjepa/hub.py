@@ -46,7 +46,7 @@ def push_to_hub(
 
 
 def model_card(source: str | Path, licence: str) -> str:
-    """What a model is, as the README of its repository: networks, clips, training data's name, figures."""
+    """What a model is, as the README of its repository: networks, clips, training data's name, metrics."""
     config, summary = _shared_config(source), _summary(Path(source))
     classifies = "head" in config
     head = {
@@ -114,7 +114,7 @@ def _facts(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
 
 
 def _summary(source: Path) -> dict[str, Any]:
-    """Final figures of the run, where the source is one."""
+    """Final metrics of the run, where the source is one."""
     path = source / "summary.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return found

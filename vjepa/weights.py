@@ -1,8 +1,8 @@
 """A model folder: ``config.json`` and ``model.safetensors``, nothing else; and weights that others released.
 
-world = from_pretrained("runs/quickstart")
-world = from_pretrained("vitl.pt")  # a file of the authors of V-JEPA 2
-world = from_pretrained("facebook/vjepa2-vitl-fpc64-256")  # a model of the Hugging Face hub
+model = from_pretrained("runs/quickstart")
+model = from_pretrained("vitl.pt")  # a file of the authors of V-JEPA 2
+model = from_pretrained("facebook/vjepa2-vitl-fpc64-256")  # a model of the Hugging Face hub
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vjepa.models.channels import adapt_channels
 from vjepa.models.check_config import check_config
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.released.action_model import read_action_model
 from vjepa.released.containers import load_tensors
 from vjepa.released.families import Family, warn_of_licence
@@ -69,7 +69,7 @@ def from_pretrained(
     family: Family | None = None,
     heads: Mapping[str, int] | None = None,
     levels: Sequence[int] | None = None,
-) -> WorldModel:
+) -> VideoModel:
     """Load a trained model, in evaluation mode.
 
     Args:
@@ -111,7 +111,7 @@ def from_pretrained(
         homes["target_encoder"] = "teacher"
         config["teacher"] = config["encoder"]
     homes |= {kind: kind for kind in ("teacher", "predictor", "decoder") if kind in kinds}
-    model = WorldModel({**config, "which": which})
+    model = VideoModel({**config, "which": which})
     state = _at_home(tensors, homes)
     model.load_state_dict(_fitting(model.state_dict(), state, place, strict=strict), strict=strict)
     return model.eval()
@@ -170,7 +170,7 @@ def load_action_model(
     """A world model with actions, in evaluation mode, and what its folder says of itself.
 
     Args:
-        source: a model folder, or the folder of a run of tools/pretrain.py with a configuration of configs/world; or the authors'
+        source: a model folder, or the folder of a run of tools/pretrain.py with a configuration of configs/action; or the authors'
             file of V-JEPA 2-AC.
         heads: attention heads of the ``encoder`` and of the ``predictor`` of the authors' file, as of `from_pretrained`.
 
@@ -186,7 +186,7 @@ def load_action_model(
         config, tensors, place = _read(source, told=Told(heads=heads or {}))
     if "dynamics" not in config:
         raise ValueError(
-            f"{place} has no predictor of what actions do: give the folder of a run with a configuration of configs/world"
+            f"{place} has no predictor of what actions do: give the folder of a run with a configuration of configs/action"
         )
     names = inspect.signature(ActionModel).parameters
     model = ActionModel(**{name: value for name, value in config.items() if name in names})

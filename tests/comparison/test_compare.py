@@ -1,4 +1,4 @@
-"""A whole comparison in small: cells, figures, report; interrupted, and gone on with."""
+"""A whole comparison in small: cells, metrics, report; interrupted, and gone on with."""
 
 import json
 from html.parser import HTMLParser
@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tools.compare import main
-from vjepa.comparison.cells import _write_figures, all_cells, run_cells
+from vjepa.comparison.cells import _write_results, all_cells, run_cells
 from vjepa.comparison.config import read_comparison
 from vjepa.comparison.results import Results
 from vjepa.comparison.sections import all_sections, percent, plain
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 BASE = {
     "data": {
-        "synthetic": {"num_train": 16, "num_test": 16, "world": {"size": 16, "frames": 6, "objects": [1, 2]}},
+        "synthetic": {"num_train": 16, "num_test": 16, "render": {"size": 16, "frames": 6, "objects": [1, 2]}},
         "clip": {"num_frames": 4, "stride": 1}, "size": 16, "crop_scale": [1.0, 1.0], "crop_ratio": [1.0, 1.0],
         "flip": False, "workers": 0, "cache_short_side": 16,
     },
@@ -47,18 +47,18 @@ def written(folder, **changes):
 
 
 def test_cells_are_arms_by_seeds_and_overrides_are_nested(tmp_path):
-    dial = {
+    sweep = {
         "title": "noise", "arms": ["pixels"], "seeds": [5],
-        "worlds": {"loud": {"regime": "r", "strength": 3.0,
-                            "overrides": {"data": {"synthetic": {"world": {"noise": 3.0}}}}}},
+        "points": {"loud": {"regime": "r", "strength": 3.0,
+                            "overrides": {"data": {"synthetic": {"render": {"noise": 3.0}}}}}},
     }  # fmt: skip
-    cells = all_cells(read_comparison(written(tmp_path, dial=dial)))
-    assert [(cell.world, cell.arm, cell.seed) for cell in cells] == [
+    cells = all_cells(read_comparison(written(tmp_path, sweep=sweep)))
+    assert [(cell.point, cell.arm, cell.seed) for cell in cells] == [
         ("base", arm, seed) for seed in (0, 1, 2) for arm in ("vjepa", "pixels", "random")
     ] + [("loud", "pixels", 5)]
     last = cells[-1].config
-    assert (last.objective.predict, last.data.synthetic.world.noise, last.seed) == ("pixels", 3.0, 5)
-    assert last.data.synthetic.world.size == 16
+    assert (last.objective.predict, last.data.synthetic.render.noise, last.seed) == ("pixels", 3.0, 5)
+    assert last.data.synthetic.render.size == 16
     assert len({cell.config.output_dir for cell in cells}) == len(cells)
     assert cells[0].config.data.synthetic.folder != last.data.synthetic.folder
 
@@ -98,7 +98,7 @@ class Tables(HTMLParser):
 
 
 def fake_figures(cell):
-    """Figures as a cell would have them, the arm with embeddings the better one by a constant."""
+    """Metrics as a cell would have them, the arm with embeddings the better one by a constant."""
     level = {"vjepa": 0.8, "pixels": 0.5, "random": 0.3}[cell.arm] + 0.01 * cell.seed
     shares = {f"{share:g}": level for share in cell.label_shares}
     return {
@@ -117,7 +117,7 @@ def test_the_report_is_whole_and_says_where_nothing_shows(tmp_path):
     comparison = read_comparison(written(tmp_path, finetune={"optim": {"epochs": 1, "warmup_epochs": 0}}))
     cells = all_cells(comparison)
     for cell in cells:
-        _write_figures(fake_figures, cell)
+        _write_results(fake_figures, cell)
     said = []
     run_cells(cells, fake_figures, jobs=1, say=said.append)
     assert said == ["9 cells, 9 finished already"]
@@ -140,7 +140,7 @@ def test_what_rounds_to_zero_has_no_sign():
 
 
 def test_figures_of_another_configuration_are_not_mixed_in(tmp_path):
-    _write_figures(fake_figures, all_cells(read_comparison(written(tmp_path)))[0])
+    _write_results(fake_figures, all_cells(read_comparison(written(tmp_path)))[0])
     changed = all_cells(read_comparison(written(tmp_path, label_shares=[1.0])))
     with pytest.raises(ValueError, match="another configuration"):
         run_cells(changed, fake_figures, jobs=1, say=lambda _: None)
@@ -151,16 +151,16 @@ def test_a_comparison_from_end_to_end(tmp_path):
     """Trains and measures nine small cells, goes on after one was lost, and writes the report."""
     arguments = written(tmp_path, finetune={"optim": {"epochs": 1, "warmup_epochs": 0, "batch_size": 8}})
     assert main(arguments) == 0
-    figures = sorted((tmp_path / "out" / "cells").rglob("figures.json"))
-    assert len(figures) == 9
-    stamp = figures[0].stat().st_mtime_ns
-    before = json.loads(figures[1].read_text())
-    figures[1].unlink()
+    metrics = sorted((tmp_path / "out" / "cells").rglob("results.json"))
+    assert len(metrics) == 9
+    stamp = metrics[0].stat().st_mtime_ns
+    before = json.loads(metrics[1].read_text())
+    metrics[1].unlink()
     assert main(arguments) == 0
-    again = json.loads(figures[1].read_text())
+    again = json.loads(metrics[1].read_text())
     assert again["probe"] == before["probe"]
     assert again["finetuned"] == before["finetuned"] > 0
-    assert figures[0].stat().st_mtime_ns == stamp
+    assert metrics[0].stat().st_mtime_ns == stamp
     page = Tables()
     page.feed((tmp_path / "out" / "report.html").read_text())
     assert page.cells > 100

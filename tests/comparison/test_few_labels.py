@@ -10,9 +10,9 @@ from vjepa.comparison import processes
 from vjepa.comparison.few_labels import few_labels, read_arm
 from vjepa.config import ConfigError, FinetuneConfig, read_tree
 from vjepa.data.readers.open import check_reader
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.evaluation.label_curve import draw_label_curve, label_curve_table
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.weights import save_pretrained
 
 CONFIG = {
@@ -25,8 +25,8 @@ CONFIG = {
 @pytest.fixture
 def arguments(tmp_path):
     torch.manual_seed(0)
-    save_pretrained(tmp_path / "model", WorldModel(CONFIG).state_dict(), CONFIG)
-    settings = WorldSettings(size=16, frames=6, motions=("left", "right"))
+    save_pretrained(tmp_path / "model", VideoModel(CONFIG).state_dict(), CONFIG)
+    settings = RenderSettings(size=16, frames=6, motions=("left", "right"))
     for part, seed in (("train", 0), ("test", 1)):
         write_videos(tmp_path / part, settings, num_videos=12, seed=seed)
     return [

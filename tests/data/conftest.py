@@ -55,7 +55,7 @@ class VideoWriter:
         pts: Sequence[int] | None = None,
         time_base: Fraction = Fraction(1, 25),
         pix_fmt: str = "yuv420p",
-        picture: Callable[[int, int, int], np.ndarray] = burnt_frame,
+        image: Callable[[int, int, int], np.ndarray] = burnt_frame,
     ) -> str:
         if codec not in av.codecs_available:
             pytest.skip(f"this build of PyAV has no encoder {codec}")
@@ -67,7 +67,7 @@ class VideoWriter:
             stream.options = {"g": "12", **(options or {})}
             stream.codec_context.time_base = time_base
             for number in range(frames):
-                frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
+                frame = av.VideoFrame.from_ndarray(image(number, *size), format="rgb24")
                 frame.pts = number if pts is None else pts[number]
                 frame.time_base = time_base
                 container.mux(stream.encode(frame))

@@ -8,7 +8,7 @@ from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import read_manifest
 from vjepa.data.sampling import SampleKey
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 
 FULL = {"scale": (0.5, 1.0), "flip": True, "randaugment": (4, 7), "erase": 0.5}
 
@@ -28,7 +28,7 @@ def test_a_still_video_stays_still(seed):
 
 
 def test_the_same_key_gives_the_same_bits_and_others_do_not(tmp_path):
-    videos = read_manifest(write_videos(tmp_path, WorldSettings(size=16, frames=4), num_videos=2, seed=0))
+    videos = read_manifest(write_videos(tmp_path, RenderSettings(size=16, frames=4), num_videos=2, seed=0))
     transform = augment_transform((16, 16), **FULL)
     dataset = ClipDataset(videos, ClipSampling(num_frames=4, stride=1), transform, seed=3)
     samples = [dataset[SampleKey(serial, 0, 0)].video_RTCHW for serial in (5, 5, 6, 7)]

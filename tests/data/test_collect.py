@@ -9,19 +9,19 @@ import gymnasium
 
 from vjepa.data.readers.open import open_video
 from vjepa.data.trajectories.collect import POLICIES, RandomPolicy, collect
-from vjepa.environments.gym_world import GymWorld
-from vjepa.environments.make import make_world
+from vjepa.environments.gym_env import GymEnv
+from vjepa.environments.make import make_env
 
 
-def pictures_of(path):
+def images_of(path):
     with open_video(str(path)) as video:
         return video.get_frames(range(len(video))).permute(0, 2, 3, 1).numpy()
 
 
 @pytest.mark.parametrize("name", ["two_rooms", "two_rooms_random", "point_mass", "pushing"])
-def test_states_follow_from_actions_and_pictures_show_them(name, tmp_path):
-    world = make_world(name, 4, 32, 12, ends=False, anywhere=True)
-    collect(tmp_path, world, POLICIES["mixed"], episodes=6, steps=12, seed=0)
+def test_states_follow_from_actions_and_images_show_them(name, tmp_path):
+    env = make_env(name, 4, 32, 12, ends=False, anywhere=True)
+    collect(tmp_path, env, POLICIES["mixed"], episodes=6, steps=12, seed=0)
     assert len(list(tmp_path.glob("*.mp4"))) == 6
     for number in range(6):
         with np.load(tmp_path / f"{number:06d}.npz") as episode:
@@ -30,16 +30,16 @@ def test_states_follow_from_actions_and_pictures_show_them(name, tmp_path):
         assert states.shape == (12, 4)
         assert np.abs(actions[:-1]).max() <= 1
         assert not actions[-1].any()
-        following = world.advance(states[:-1].astype(float), actions[:-1].astype(float))
+        following = env.advance(states[:-1].astype(float), actions[:-1].astype(float))
         np.testing.assert_allclose(following, states[1:], atol=1e-4)
-        seen = pictures_of(tmp_path / f"{number:06d}.mp4").astype(float)
-        assert np.abs(seen - world.picture(states.astype(float))).mean() < 3
+        seen = images_of(tmp_path / f"{number:06d}.mp4").astype(float)
+        assert np.abs(seen - env.image(states.astype(float))).mean() < 3
 
 
 def test_the_same_seed_writes_the_same_bytes_and_what_is_there_is_kept(tmp_path):
     def written(folder, seed, episodes=3):
         collect(
-            tmp_path / folder, make_world("point_mass", 2, 16, 6, ends=False), POLICIES["random"],
+            tmp_path / folder, make_env("point_mass", 2, 16, 6, ends=False), POLICIES["random"],
             episodes=episodes, steps=6, seed=seed,
         )  # fmt: skip
         return {path.name: path.read_bytes() for path in (tmp_path / folder).glob("0*")}
@@ -57,8 +57,8 @@ def test_scripted_episodes_get_somewhere(tmp_path):
     """More than walks do: half of them go through the door."""
 
     def crossings(policy):
-        world = make_world("two_rooms", 30, 16, 41, ends=False)
-        folder = collect(tmp_path / policy, world, POLICIES[policy], episodes=30, steps=40, seed=0)
+        env = make_env("two_rooms", 30, 16, 41, ends=False)
+        folder = collect(tmp_path / policy, env, POLICIES[policy], episodes=30, steps=40, seed=0)
         sides = [np.load(path)["states"][:, 0] < 0.5 for path in folder.glob("*.npz")]
         return np.mean([(side != side[0]).any() for side in sides])
 
@@ -86,9 +86,9 @@ class Line(gymnasium.Env):
         return {"x": np.array([self.x], dtype=np.float32)}, 0.0, abs(self.x) > 1, False, {}
 
     def render(self):
-        picture = np.zeros((20, 40, 3), np.uint8)
-        picture[:, int(np.clip(20 * (self.x + 1), 0, 39))] = 255
-        return picture
+        image = np.zeros((20, 40, 3), np.uint8)
+        image[:, int(np.clip(20 * (self.x + 1), 0, 39))] = 255
+        return image
 
 
 gymnasium.register("vjepa-test/Line-v0", entry_point=Line)
@@ -96,32 +96,32 @@ gymnasium.register("vjepa-test/Line-v0", entry_point=Line)
 
 @pytest.mark.parametrize("numbered", [False, True])
 def test_any_environment_that_draws_is_a_world(numbered, tmp_path):
-    world = GymWorld("vjepa-test/Line-v0", 3, 32, numbered=numbered)
-    assert world.single_action_space.shape == ((3,) if numbered else (1,))
-    picture, info = world.reset(seed=0)
-    assert picture.shape == (3, 32, 32, 3)
+    env = GymEnv("vjepa-test/Line-v0", 3, 32, numbered=numbered)
+    assert env.single_action_space.shape == ((3,) if numbered else (1,))
+    image, info = env.reset(seed=0)
+    assert image.shape == (3, 32, 32, 3)
     assert info["state"].shape == (3, 1)
     action = np.tile([0.0, 0.2, 0.9] if numbered else [1.0], (3, 1))
-    _, _, _, _, after = world.step(action)
+    _, _, _, _, after = env.step(action)
     np.testing.assert_allclose(after["state"], info["state"] + 0.1, atol=1e-6)
     for _ in range(20):
-        _, _, ended, _, last = world.step(action)
+        _, _, ended, _, last = env.step(action)
     assert (last["state"] > 1).all()
     assert not ended.any()  # they have ended before, and stand still
-    folder = collect(tmp_path, world, RandomPolicy, episodes=3, steps=30, seed=0)
+    folder = collect(tmp_path, env, RandomPolicy, episodes=3, steps=30, seed=0)
     for path in folder.glob("*.npz"):
         with np.load(path) as episode:
-            assert len(episode["actions"]) == len(pictures_of(path.with_suffix(".mp4")))
+            assert len(episode["actions"]) == len(images_of(path.with_suffix(".mp4")))
             assert (np.abs(episode["states"][:-1]) <= 1).all()
     with pytest.raises(ValueError, match="no scripted policy"):
-        collect(tmp_path / "other", world, POLICIES["scripted"], episodes=1, steps=5, seed=0)
+        collect(tmp_path / "other", env, POLICIES["scripted"], episodes=1, steps=5, seed=0)
 
 
 def test_bad_arguments_are_refused(tmp_path):
-    world = make_world("point_mass", 2, 16)
+    env = make_env("point_mass", 2, 16)
     with pytest.raises(ValueError, match="episodes is 0 and steps 5"):
-        collect(tmp_path, world, RandomPolicy, episodes=0, steps=5, seed=0)
-    gym = GymWorld("vjepa-test/Line-v0", 2, 16)
+        collect(tmp_path, env, RandomPolicy, episodes=0, steps=5, seed=0)
+    gym = GymEnv("vjepa-test/Line-v0", 2, 16)
     gym.reset(seed=0)
     with pytest.raises(ValueError, match="finite numbers of shape"):
         gym.step(np.full((2, 1), np.nan))

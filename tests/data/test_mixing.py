@@ -30,20 +30,20 @@ def test_future_steps_take_their_share_and_draw_nothing_else():
     future = []
     for step in range(400):
         batch = collate(samples_of(step))
-        numbers = [mask.number for mask in batch.masks]
+        numbers = [mask.mask_token for mask in batch.masks]
         assert numbers in ([0, 1], [2])
         assert batch.step == step
         future.append(numbers == [2])
     assert np.mean(future) == pytest.approx(0.3, abs=0.06)
     part = collate(samples_of(future.index(True))[1:])  # another micro-batch of that step
-    assert [mask.number for mask in part.masks] == [2]
+    assert [mask.mask_token for mask in part.masks] == [2]
 
 
 def test_without_a_share_all_masks_are_drawn_and_images_have_no_future():
     assert len(MaskCollator(MASKS, (2, 8, 8), seed=0)(samples_of(0)).masks) == 3
     mixed = MaskCollator(MASKS, (2, 8, 8), seed=0, future_share=0.99)
     assert all(
-        [mask.number for mask in mixed(samples_of(step, frames=1)).masks] == [0, 1] for step in range(20)
+        [mask.mask_token for mask in mixed(samples_of(step, frames=1)).masks] == [0, 1] for step in range(20)
     )
 
 
@@ -59,10 +59,18 @@ def test_target_blocks_travel_as_groups():
     assert mask.target_BM.shape[1] % 4 == 0
 
 
-def steps_of(share, world=1, rank=0, first=0, last=40, videos=10, images=7, size=4):
+def steps_of(share, world_size=1, rank=0, first=0, last=40, videos=10, images=7, size=4):
     orders = [SampleOrder([count], None, seed) for count, seed in ((videos, 0), (images, 1))]
     batches = StepBatches(
-        orders[0], size, size // world, rank, world, first, last, images=orders[1], image_share=share
+        orders[0],
+        size,
+        size // world_size,
+        rank,
+        world_size,
+        first,
+        last,
+        images=orders[1],
+        image_share=share,
     )
     return list(batches)
 
@@ -93,7 +101,7 @@ def test_a_share_of_any_size_is_kept(share):
 
 def test_any_step_can_be_the_first_and_processes_share_it():
     assert steps_of(0.25, first=17) == steps_of(0.25)[17:]
-    halves = [steps_of(0.25, world=2, rank=rank) for rank in (0, 1)]
+    halves = [steps_of(0.25, world_size=2, rank=rank) for rank in (0, 1)]
     joined = [left + right for left, right in zip(*halves, strict=True)]
     assert joined == steps_of(0.25)
 
@@ -106,8 +114,8 @@ def test_without_images_nothing_changes():
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Two classes of pictures, one file in a subfolder hidden by its name."""
+def photos(tmp_path):
+    """Two classes of photos, one file in a subfolder hidden by its name."""
     for label, grey in (("bright", 200), ("dark", 20)):
         (tmp_path / label).mkdir()
         for number in range(3):
@@ -117,21 +125,21 @@ def pictures(tmp_path):
     return tmp_path
 
 
-def test_a_folder_per_class_of_images_is_labelled_images(pictures):
-    images = read_manifest(pictures, images=True)
+def test_a_folder_per_class_of_images_is_labelled_images(photos):
+    images = read_manifest(photos, images=True)
     assert [(image.label, image.path[-5:]) for image in images[:2]] == [
         ("bright", "0.png"),
         ("bright", "1.png"),
     ]
     assert len(images) == 6
-    as_videos = read_manifest(pictures)
+    as_videos = read_manifest(photos)
     assert len(as_videos) == 2
     assert all(video.label is None for video in as_videos)
-    assert len(read_manifest(pictures / "dark", images=True)) == 3
+    assert len(read_manifest(photos / "dark", images=True)) == 3
 
 
-def test_lists_name_images_in_either_mode(pictures):
-    listed = pictures / "list.txt"
+def test_lists_name_images_in_either_mode(photos):
+    listed = photos / "list.txt"
     listed.write_text("dark/0.png 1\nbright/2.png\n")
     for images in (True, False):
         rows = read_manifest(listed, images=images)
@@ -141,9 +149,9 @@ def test_lists_name_images_in_either_mode(pictures):
             assert reader.get_frames([0]).unique().tolist() == [20]
 
 
-def test_images_and_videos_are_one_dataset(pictures):
+def test_images_and_videos_are_one_dataset(photos):
     def dataset(frames, images):
-        videos = read_manifest(pictures, images=images)
+        videos = read_manifest(photos, images=images)
         sampling = ClipSampling(num_frames=frames, stride=1)
         return ClipDataset(videos, sampling, eval_transform(16), 0, classes=["bright", "dark"])
 
@@ -157,8 +165,8 @@ def test_images_and_videos_are_one_dataset(pictures):
         MixedDataset(dataset(2, images=False), dataset(2, images=False))
 
 
-def test_images_are_cached_like_videos(pictures, tmp_path):
-    rows = read_manifest(pictures / "dark", images=True)
+def test_images_are_cached_like_videos(photos, tmp_path):
+    rows = read_manifest(photos / "dark", images=True)
     sampling = ClipSampling(num_frames=1)
     arguments = {"cache_dir": str(tmp_path / "cache"), "cache_short_side": 12}
     dataset = ClipDataset(rows, sampling, eval_transform(8), 0, **arguments)

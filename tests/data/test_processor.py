@@ -58,10 +58,10 @@ def test_every_form_of_a_clip_is_the_same_clip():
         0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     array = clip.numpy()
-    pictures = [Image.fromarray(frame) for frame in clip.permute(0, 2, 3, 1).numpy()]
+    images = [Image.fromarray(frame) for frame in clip.permute(0, 2, 3, 1).numpy()]
     forms = [
-        clip, clip[None], array, clip / 255, (clip / 255).double().numpy(), list(clip), tuple(array), pictures,
-        [clip], [pictures], array[:, ::-1][:, ::-1],
+        clip, clip[None], array, clip / 255, (clip / 255).double().numpy(), list(clip), tuple(array), images,
+        [clip], [images], array[:, ::-1][:, ::-1],
     ]  # fmt: skip
     for number, form in enumerate(forms):
         assert torch.equal(processor(form), clip[None]), number

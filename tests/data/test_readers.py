@@ -111,11 +111,11 @@ def test_a_reader_that_is_right_on_a_file_reads_it(reader, kind, write_video):
 
 
 TURNS = {  # display matrix (a, b, c, d), and what the matrix undoes
-    "clockwise": ((0, 1, -1, 0), lambda picture: np.rot90(picture, 1)),
-    "counterclockwise": ((0, -1, 1, 0), lambda picture: np.rot90(picture, -1)),
-    "half": ((-1, 0, 0, -1), lambda picture: np.rot90(picture, 2)),
-    "mirrored": ((-1, 0, 0, 1), lambda picture: picture[:, ::-1]),
-    "transposed": ((0, 1, 1, 0), lambda picture: picture.transpose(1, 0, 2)),
+    "clockwise": ((0, 1, -1, 0), lambda image: np.rot90(image, 1)),
+    "counterclockwise": ((0, -1, 1, 0), lambda image: np.rot90(image, -1)),
+    "half": ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+    "mirrored": ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+    "transposed": ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
 }
 
 
@@ -132,7 +132,7 @@ def test_frames_come_upright(turn, reader, write_video, read_numbers, burnt):
         upright = burnt(number, *((width, height) if swapped else (height, width)))
         return np.ascontiguousarray(lay(upright))
 
-    path = write_video("a.mp4", picture=lying)
+    path = write_video("a.mp4", image=lying)
     set_display_matrix(path, matrix)
     with open_video(path, reader) as video:
         frames = video.get_frames([2, 7, 19])
@@ -238,7 +238,7 @@ def test_no_video_at_all(content, reader, tmp_path):
         open_video(str(path), reader)
 
 
-def test_sound_without_pictures(tmp_path):
+def test_sound_without_images(tmp_path):
     path = str(tmp_path / "sound.mp4")
     with av.open(path, "w") as container:
         stream = container.add_stream("aac", rate=16000)

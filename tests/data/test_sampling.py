@@ -60,12 +60,12 @@ def test_epochs_and_seeds_differ():
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(0, 50))
-def test_a_step_has_the_same_samples_however_it_is_cut_up(micro_batch, world, micro_steps, step):
-    batch_size = micro_batch * world * micro_steps
+def test_a_step_has_the_same_samples_however_it_is_cut_up(micro_batch, world_size, micro_steps, step):
+    batch_size = micro_batch * world_size * micro_steps
     order = SampleOrder([29], None, 7)
     keys: list[SampleKey] = []
-    for rank in range(world):
-        batches = StepBatches(order, batch_size, micro_batch, rank, world, step, step + 2)
+    for rank in range(world_size):
+        batches = StepBatches(order, batch_size, micro_batch, rank, world_size, step, step + 2)
         listed = list(batches)
         assert len(listed) == len(batches) == 2 * micro_steps
         assert all(len(batch) == micro_batch for batch in listed)

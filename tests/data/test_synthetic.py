@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from vjepa.data.manifest import read_manifest
-from vjepa.data.synthetic import MOTIONS, SHAPES, WorldSettings, render_video, write_videos
+from vjepa.data.synthetic import MOTIONS, SHAPES, RenderSettings, render_video, write_videos
 from vjepa.data.synthetic.motion import GRAVITY_RATE, move, start_positions
 
-PLAIN = WorldSettings(texture=0, noise=0, camera=0)
+PLAIN = RenderSettings(texture=0, noise=0, camera=0)
 
 
 def _nearest(difference: np.ndarray) -> np.ndarray:
@@ -35,15 +35,15 @@ def _ink(frames: np.ndarray) -> np.ndarray:
 
 
 def test_video_is_a_pure_function_of_its_arguments() -> None:
-    frames, factors = render_video(WorldSettings(), 3, 5)
-    again, factors_again = render_video(WorldSettings(), 3, 5)
+    frames, factors = render_video(RenderSettings(), 3, 5)
+    again, factors_again = render_video(RenderSettings(), 3, 5)
     assert frames.shape == (16, 32, 32, 3)
     assert frames.dtype == np.uint8
     assert np.array_equal(frames, again)
     assert all(np.array_equal(factors[name], factors_again[name]) for name in factors)
     assert all(len(values) == 16 for values in factors.values())
-    assert not np.array_equal(frames, render_video(WorldSettings(), 4, 5)[0])
-    assert not np.array_equal(frames, render_video(WorldSettings(), 3, 13)[0])
+    assert not np.array_equal(frames, render_video(RenderSettings(), 4, 5)[0])
+    assert not np.array_equal(frames, render_video(RenderSettings(), 3, 13)[0])
 
 
 @pytest.mark.parametrize("number", range(10))
@@ -59,7 +59,7 @@ def test_centroid_of_a_lone_object_is_its_position(number: int) -> None:
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_velocities_are_the_derivative_of_positions(motion: str) -> None:
-    settings = WorldSettings(motions=(motion,), frames=32, camera=1)
+    settings = RenderSettings(motions=(motion,), frames=32, camera=1)
     for number in range(4):
         _, factors = render_video(settings, 1, number)
         steps = _nearest(np.diff(factors["positions"], axis=0))
@@ -85,7 +85,7 @@ def test_bounces_and_collisions_conserve_energy(motion: str) -> None:
 
 def test_objects_start_apart_and_rigid_motions_keep_them_so() -> None:
     for number in range(64):
-        settings = WorldSettings(motions=("left", "orbit"), objects=(6, 6), camera=3)
+        settings = RenderSettings(motions=("left", "orbit"), objects=(6, 6), camera=3)
         _, factors = render_video(settings, 0, number)
         distances = np.linalg.norm(_nearest(factors["positions"] - factors["positions"][:, :1]), axis=-1)
         reach = factors["sizes"] + factors["sizes"][:, :1]
@@ -106,7 +106,7 @@ def test_label_says_how_things_move() -> None:
 
 def test_one_frame_does_not_tell_the_motion_but_two_do() -> None:
     """Nearest class mean on the spectrum of one frame; then on the phase shift from it to the next."""
-    settings = WorldSettings(texture=0, noise=0, camera=0, motions=("left", "right", "up", "down"))
+    settings = RenderSettings(texture=0, noise=0, camera=0, motions=("left", "right", "up", "down"))
     videos = [render_video(settings, 7, number)[0] for number in range(800)]
     labels = np.arange(800) % 4
     spectra = np.fft.fft2(np.stack([_ink(video[6:8]) for video in videos]))[:, :, :6, :6]
@@ -117,7 +117,7 @@ def test_one_frame_does_not_tell_the_motion_but_two_do() -> None:
 
 
 def test_one_frame_is_near_chance_over_all_motions() -> None:
-    videos = np.stack([render_video(WorldSettings(), 2, number)[0][[0, 15]] for number in range(1000)])
+    videos = np.stack([render_video(RenderSettings(), 2, number)[0][[0, 15]] for number in range(1000)])
     labels = np.arange(1000) % len(MOTIONS)
     for frame in (0, 1):
         images = videos[:, frame].astype(float)
@@ -140,9 +140,9 @@ def test_dials_are_monotone_and_leave_the_rest_alone() -> None:
     spread = [render_video(replace(still, texture=dial), 0, 0)[0].std() for dial in (0, 1, 2, 3)]
     flicker = [_flicker(replace(still, noise=dial)) for dial in (0, 1, 2, 3)]
     pan = [_flicker(replace(still, texture=1, camera=dial)) for dial in (0, 1, 2, 3)]
-    for figures in (spread, flicker, pan):
-        assert figures == sorted(figures)
-        assert figures[0] < 0.9 * figures[1]
+    for metrics in (spread, flicker, pan):
+        assert metrics == sorted(metrics)
+        assert metrics[0] < 0.9 * metrics[1]
     assert flicker[0] == pan[0] == 0
     plain, noisy = (render_video(replace(PLAIN, noise=dial), 0, 1)[1] for dial in (0, 3))
     assert all(np.array_equal(plain[name], noisy[name]) for name in plain.keys() - {"noise"})
@@ -162,7 +162,7 @@ def test_the_lowest_waves_are_those_of_the_background():
     assert np.ptp(changing, axis=0).min() > 0.1
 
 
-def _flicker(settings: WorldSettings) -> float:
+def _flicker(settings: RenderSettings) -> float:
     return float(np.abs(np.diff(render_video(settings, 0, 0)[0].astype(float), axis=0)).mean())
 
 
@@ -204,7 +204,7 @@ def test_occluder_hides_what_the_factors_say() -> None:
 
 
 def test_file_is_close_to_what_was_drawn(tmp_path: Path) -> None:
-    settings = WorldSettings(size=64)
+    settings = RenderSettings(size=64)
     manifest = write_videos(tmp_path, settings, num_videos=3, seed=0)
     rows = list(csv.DictReader(manifest.open()))
     assert [row["label"] for row in rows] == list(MOTIONS[:3])
@@ -220,8 +220,8 @@ def test_file_is_close_to_what_was_drawn(tmp_path: Path) -> None:
 
 
 def test_workers_write_the_same_frames(tmp_path: Path) -> None:
-    one = write_videos(tmp_path / "one", WorldSettings(), num_videos=6, seed=0, workers=1)
-    two = write_videos(tmp_path / "two", WorldSettings(), num_videos=6, seed=0, workers=2)
+    one = write_videos(tmp_path / "one", RenderSettings(), num_videos=6, seed=0, workers=1)
+    two = write_videos(tmp_path / "two", RenderSettings(), num_videos=6, seed=0, workers=2)
     assert one.read_text() == two.read_text()
     for row in csv.DictReader(one.open()):
         path = row["path"]
@@ -230,7 +230,7 @@ def test_workers_write_the_same_frames(tmp_path: Path) -> None:
 
 
 def test_folder_is_completed_reused_or_refused(tmp_path: Path) -> None:
-    arguments: dict[str, Any] = {"settings": WorldSettings(), "num_videos": 4, "seed": 0}
+    arguments: dict[str, Any] = {"settings": RenderSettings(), "num_videos": 4, "seed": 0}
     manifest = write_videos(tmp_path, **arguments)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "videos").iterdir()}
     assert len(before) == 8
@@ -243,7 +243,7 @@ def test_folder_is_completed_reused_or_refused(tmp_path: Path) -> None:
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "videos").iterdir()}
     assert {path for path in before if after[path] != before[path]} == {lost, lost.with_suffix(".npz")}
     with pytest.raises(ValueError, match=r"noise 0\.5 \(now 2\).*another folder"):
-        write_videos(tmp_path, **arguments | {"settings": WorldSettings(noise=2)})
+        write_videos(tmp_path, **arguments | {"settings": RenderSettings(noise=2)})
     with pytest.raises(ValueError, match="num_videos 4 "):
         write_videos(tmp_path, **arguments | {"num_videos": 8})
 
@@ -264,28 +264,28 @@ def test_folder_is_completed_reused_or_refused(tmp_path: Path) -> None:
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        WorldSettings(**wrong)
+        RenderSettings(**wrong)
 
 
 def test_labels_may_be_the_shapes_of_single_objects(tmp_path: Path) -> None:
-    settings = WorldSettings(size=16, frames=2, objects=(1, 1), labels="shape")
+    settings = RenderSettings(size=16, frames=2, objects=(1, 1), labels="shape")
     videos = read_manifest(write_videos(tmp_path, settings, num_videos=12, seed=0))
     drawn = [SHAPES[render_video(settings, 0, number)[1]["shapes"][0, 0]] for number in range(12)]
     assert [video.label for video in videos] == drawn
     assert len(set(drawn)) > 2
     with pytest.raises(ValueError, match=r"labels is 'shape' with objects \(3, 6\)"):
-        WorldSettings(labels="shape")
+        RenderSettings(labels="shape")
 
 
 def test_videos_of_an_older_version_are_reused(tmp_path: Path) -> None:
-    """What a world.json does not name had its default when it was written."""
-    settings = WorldSettings(size=16, frames=2)
+    """What a render.json does not name had its default when it was written."""
+    settings = RenderSettings(size=16, frames=2)
     write_videos(tmp_path, settings, num_videos=2, seed=0)
-    record = json.loads((tmp_path / "world.json").read_text())
+    record = json.loads((tmp_path / "render.json").read_text())
     del record["settings"]["labels"]
-    (tmp_path / "world.json").write_text(json.dumps(record))
+    (tmp_path / "render.json").write_text(json.dumps(record))
     write_videos(tmp_path, settings, num_videos=2, seed=0)
     with pytest.raises(ValueError, match="labels motion"):
         write_videos(
-            tmp_path, WorldSettings(size=16, frames=2, objects=(1, 1), labels="shape"), num_videos=2, seed=0
+            tmp_path, RenderSettings(size=16, frames=2, objects=(1, 1), labels="shape"), num_videos=2, seed=0
         )

@@ -237,7 +237,7 @@ def test_hdf5_s_layouts(write, tmp_path):
 
 
 def test_flat_hdf5_as_stable_worldmodel_writes_it(tmp_path):
-    """The last action of an episode is NaN there, and goals are pictures, too."""
+    """The last action of an episode is NaN there, and goals are images, too."""
     h5py, made = pytest.importorskip("h5py"), episodes()
     path, wanted = tmp_path / "d.h5", [(frames, actions.copy(), states) for frames, actions, states in made]
     for (_, actions, _), (_, expected, _) in zip(made, wanted, strict=True):
@@ -270,7 +270,7 @@ def test_flat_hdf5_that_cannot_be_used_is_named(tmp_path):
         pixels = file["pixels"][:]
         del file["pixels"]
         file["pixels"] = pixels / 255  # would pass for tokens
-    with pytest.raises(ValueError, match=r"has the pictures \(none\).*uint8"):
+    with pytest.raises(ValueError, match=r"has the images \(none\).*uint8"):
         read_episodes(str(path))
     with h5py.File(path, "a") as file:
         del file["pixels"]

@@ -69,7 +69,7 @@ def test_evaluation_takes_the_middle_at_the_customary_margin():
     ((100, 100), (50, 80), (80, 80)),
     ((30, 400), (64, 64), (64, 853)),
 ])  # fmt: skip
-def test_covering_keeps_the_shape_of_the_picture(shape, to, expected):
+def test_covering_keeps_the_shape_of_the_image(shape, to, expected):
     assert resize_to_cover(still_clip(*shape), *to).shape[-2:] == expected
 
 

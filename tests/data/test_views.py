@@ -7,7 +7,7 @@ from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import read_manifest
 from vjepa.data.sampling import SampleKey
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.data.views import SpatialViews
 
 
@@ -36,7 +36,7 @@ def test_a_frame_is_covered_not_squeezed():
 
 
 def test_views_of_clips_stand_side_by_side(tmp_path):
-    videos = read_manifest(write_videos(tmp_path, WorldSettings(size=32, frames=8), num_videos=1, seed=0))
+    videos = read_manifest(write_videos(tmp_path, RenderSettings(size=32, frames=8), num_videos=1, seed=0))
     sampling = ClipSampling(num_frames=2, stride=1, clips_per_video=2)
 
     def sample(crops):

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vjepa.data.synthetic import CONTROL, SHAPES, VIOLATIONS, WorldSettings, render_pair, render_video
+from vjepa.data.synthetic import CONTROL, SHAPES, VIOLATIONS, RenderSettings, render_pair, render_video
 from vjepa.data.synthetic.violations import other_shapes
 
 KINDS = (*VIOLATIONS, CONTROL)
-BOX = WorldSettings(
+BOX = RenderSettings(
     frames=32,
     motions=("collide",),
     objects=(1, 3),

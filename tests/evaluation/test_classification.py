@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, recall_score, top_k_accuracy_score
 
 from vjepa.evaluation.classification import classification_report, number_labels
-from vjepa.evaluation.confusion_picture import draw_confusion
+from vjepa.evaluation.confusion_plot import draw_confusion
 from vjepa.evaluation.probe import balanced_accuracy
 from vjepa.evaluation.score_file import read_scores, write_scores
 
@@ -59,7 +59,7 @@ def test_unseen_classes_are_missed_as_scikit_learn_counts_them():
         top_k_accuracy_score(numbers, wide.numpy(), k=5, labels=range(8))
     )
     assert (report.unseen, report.unseen_videos) == (("never seen",), 30)
-    with pytest.raises(ValueError, match="no label of the test part is a class of the model"):
+    with pytest.raises(ValueError, match="no label of the test split is a class of the model"):
         number_labels(["x", "y"], CLASSES)
 
 
@@ -117,6 +117,6 @@ def test_scores_come_back_from_their_file(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [2, 90])
-def test_a_confusion_picture_is_drawn(classes, tmp_path):
+def test_a_confusion_plot_is_drawn(classes, tmp_path):
     draw_confusion(np.eye(classes, dtype=np.int64), [f"c{n}" for n in range(classes)], tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 5000

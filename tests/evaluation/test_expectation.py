@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from vjepa.data.violation_sets import Matched
 from vjepa.evaluation import expectation
 from vjepa.evaluation.expectation import evaluate_expectation, peak_step, untrained_copy
@@ -13,7 +13,7 @@ from vjepa.inference.surprise import Surprise
 
 @pytest.fixture
 def sets(tmp_path):
-    """Six pairs of still pictures; in the impossible one the picture is another from frame 16 on."""
+    """Six pairs of still plots; in the impossible one the plot is another from frame 16 on."""
     found = []
     for number in range(6):
         rng = np.random.default_rng(number)
@@ -29,7 +29,7 @@ def sets(tmp_path):
     return found
 
 
-def oracle(world, path):
+def oracle(model, path):
     """Surprised by impossible videos alone, at time step 8 (frame 16)."""
     errors = torch.full((7, 13, 8, 2, 2), torch.nan)
     for row in range(7):
@@ -42,11 +42,11 @@ def oracle(world, path):
 
 
 def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, monkeypatch):
-    knowing, real = make_world(), expectation.surprise
+    knowing, real = make_video_model(), expectation.surprise
     monkeypatch.setattr(
-        expectation, "surprise", lambda world, path: (oracle if world is knowing else real)(world, path)
+        expectation, "surprise", lambda model, path: (oracle if model is knowing else real)(model, path)
     )
-    report = evaluate_expectation(knowing, sets, nulls=2, rivals={"other": make_world(3)})
+    report = evaluate_expectation(knowing, sets, nulls=2, rivals={"other": make_video_model(3)})
     assert set(report.reports) == {"model", "other", "untrained", "motion_energy"}
     model = report.reports["model"]
     assert model.fixed == 10  # five steps of two frames
@@ -58,7 +58,7 @@ def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, monkeypatch):
     assert report.localisation["teleport"].pairs == 4
     assert (
         report.reports["motion_energy"].macro["fixed"]["relative_mean"].value == 1.0
-    )  # still pictures, one jump
+    )  # still plots, one jump
     table = report.table()
     assert table.index("teleport") < table.index("recolour")
     assert "rings for appearance" in table
@@ -66,9 +66,9 @@ def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, monkeypatch):
 
 
 def test_untrained_models_differ_by_seed_and_leave_chance_alone():
-    world = make_world()
+    model = make_video_model()
     state = torch.get_rng_state()
-    first, again, other = (untrained_copy(world, seed).encoder.state_dict() for seed in (0, 0, 1))
+    first, again, other = (untrained_copy(model, seed).encoder.state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     name = "transformer.blocks.0.attn.qkv.weight"
     assert torch.equal(first[name], again[name])
@@ -76,9 +76,9 @@ def test_untrained_models_differ_by_seed_and_leave_chance_alone():
 
 
 def test_a_teacher_that_follows_begins_as_the_encoder():
-    world = make_world()
-    world.config = {**world.config, "which": "encoder", "teacher": world.config["encoder"]}
-    null = untrained_copy(world, 0)
+    model = make_video_model()
+    model.config = {**model.config, "which": "encoder", "teacher": model.config["encoder"]}
+    null = untrained_copy(model, 0)
     for name, value in null.teacher.state_dict().items():
         assert torch.equal(value, null.encoder.state_dict()[name])
 
@@ -90,9 +90,9 @@ def test_the_peak_is_where_the_curves_part():
 
 def test_a_rival_takes_nobody_s_place(sets):
     with pytest.raises(ValueError, match="a rival is called untrained"):
-        evaluate_expectation(make_world(), sets, rivals={"untrained": make_world()})
+        evaluate_expectation(make_video_model(), sets, rivals={"untrained": make_video_model()})
 
 
 def test_one_null_is_no_null(sets):
     with pytest.raises(ValueError, match="nulls is 1"):
-        evaluate_expectation(make_world(), sets, nulls=1)
+        evaluate_expectation(make_video_model(), sets, nulls=1)

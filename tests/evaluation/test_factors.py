@@ -7,7 +7,7 @@ import torch
 from vjepa.data.clips import ClipSampling, spread_clips
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.synthetic import WorldSettings, render_video, write_videos
+from vjepa.data.synthetic import RenderSettings, render_video, write_videos
 from vjepa.data.transforms import train_transform
 from vjepa.evaluation.factors import NUISANCE, SIGNAL, factor_probe, read_factor_targets
 from vjepa.evaluation.features import extract_features
@@ -15,7 +15,7 @@ from vjepa.evaluation.pixel_readout import pixel_r2
 from vjepa.evaluation.principal import PixelComponents
 from vjepa.tokens import Tubelet, patchify
 
-WORLD = WorldSettings(
+WORLD = RenderSettings(
     size=16, frames=8, objects=(1, 3), radius=(0.1, 0.12), colours="white", texture=1, noise=1
 )
 SAMPLING = ClipSampling(num_frames=4, stride=1)

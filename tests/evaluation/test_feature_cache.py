@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import read_manifest
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.data.transforms import eval_transform
 from vjepa.evaluation import feature_cache
 from vjepa.evaluation.feature_cache import cached_features, extract_shards
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 
 CONFIG = {
     "encoder": {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 8, 8]},
@@ -24,13 +24,15 @@ CONFIG = {
 
 @pytest.fixture
 def videos(tmp_path):
-    return read_manifest(write_videos(tmp_path / "v", WorldSettings(size=16, frames=4), num_videos=6, seed=0))
+    return read_manifest(
+        write_videos(tmp_path / "v", RenderSettings(size=16, frames=4), num_videos=6, seed=0)
+    )
 
 
 @pytest.fixture
-def world():
+def model():
     torch.manual_seed(0)
-    return WorldModel(CONFIG).eval()
+    return VideoModel(CONFIG).eval()
 
 
 def dataset_of(videos, size=16, **changes):
@@ -39,22 +41,22 @@ def dataset_of(videos, size=16, **changes):
 
 
 @pytest.fixture
-def extractions(world, monkeypatch):
+def extractions(model, monkeypatch):
     """How many batches were really encoded."""
     calls = []
-    encode = WorldModel.encode
+    encode = VideoModel.encode
 
     def counted(self, video):
         calls.append(len(video))
         return encode(self, video)
 
-    monkeypatch.setattr(WorldModel, "encode", counted)
+    monkeypatch.setattr(VideoModel, "encode", counted)
     return calls
 
 
-def test_the_second_time_comes_from_the_disk(world, videos, tmp_path, extractions):
-    first = cached_features(tmp_path / "c", world, dataset_of(videos))
-    again = cached_features(tmp_path / "c", world, dataset_of(videos))
+def test_the_second_time_comes_from_the_disk(model, videos, tmp_path, extractions):
+    first = cached_features(tmp_path / "c", model, dataset_of(videos))
+    again = cached_features(tmp_path / "c", model, dataset_of(videos))
     assert len(extractions) == 1
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
@@ -64,16 +66,16 @@ def test_the_second_time_comes_from_the_disk(world, videos, tmp_path, extraction
 @pytest.mark.parametrize(
     ("pooling", "shape"), [("mean", (6, 24)), ("steps", (6, 2, 24)), ("tokens", (6, 8, 24))]
 )
-def test_poolings(pooling, shape, world, videos, tmp_path):
-    features, _ = cached_features(tmp_path, world, dataset_of(videos), pooling)
+def test_poolings(pooling, shape, model, videos, tmp_path):
+    features, _ = cached_features(tmp_path, model, dataset_of(videos), pooling)
     assert features.shape == shape
-    tokens, _ = cached_features(tmp_path, world, dataset_of(videos), "tokens")
-    mean, _ = cached_features(tmp_path, world, dataset_of(videos), "mean")
+    tokens, _ = cached_features(tmp_path, model, dataset_of(videos), "tokens")
+    mean, _ = cached_features(tmp_path, model, dataset_of(videos), "mean")
     torch.testing.assert_close(tokens.mean(dim=1), mean)
 
 
-def test_anything_that_matters_is_extracted_anew(world, videos, tmp_path, extractions):
-    def count(model=world, dataset=None, pooling="mean"):
+def test_anything_that_matters_is_extracted_anew(model, videos, tmp_path, extractions):
+    def count(model=model, dataset=None, pooling="mean"):
         before = len(extractions)
         cached_features(tmp_path / "c", model, dataset or dataset_of(videos), pooling)
         return len(extractions) - before
@@ -86,15 +88,15 @@ def test_anything_that_matters_is_extracted_anew(world, videos, tmp_path, extrac
     assert count(dataset=dataset_of(videos[:5])) == 1
     assert count(dataset=dataset_of([replace(videos[0], end=0.3), *videos[1:]])) == 1
     with torch.no_grad():
-        world.encoder.patch_embed.proj.bias[0] += 1e-6
+        model.encoder.patch_embed.proj.bias[0] += 1e-6
     assert count() == 1
     os.utime(videos[2].path, ns=(1, 1))
     assert count() == 1
     assert count() == 0
 
 
-def test_all_shards_come_from_one_loader(world, videos, tmp_path, extractions, monkeypatch):
-    whole, labels = cached_features(tmp_path / "whole", world, dataset_of(videos))
+def test_all_shards_come_from_one_loader(model, videos, tmp_path, extractions, monkeypatch):
+    whole, labels = cached_features(tmp_path / "whole", model, dataset_of(videos))
     loaders, batches = [], feature_cache.feature_batches
 
     def counted(*arguments, **options):
@@ -109,7 +111,7 @@ def test_all_shards_come_from_one_loader(world, videos, tmp_path, extractions, m
         if missing is not None:
             (shard,) = tmp_path.rglob(f"few/*/shard_0000{missing}.safetensors")
             shard.unlink()
-        features, found = cached_features(tmp_path / "few", world, dataset_of(videos))
+        features, found = cached_features(tmp_path / "few", model, dataset_of(videos))
         torch.testing.assert_close(features, whole)
         assert torch.equal(found, labels)
         assert extractions == {None: [2, 2, 2], 0: [2, 2], 1: [2]}[missing]
@@ -117,8 +119,8 @@ def test_all_shards_come_from_one_loader(world, videos, tmp_path, extractions, m
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "header", "of fewer videos"])
-def test_a_damaged_shard_is_made_again(damage, world, videos, tmp_path, extractions):
-    first = cached_features(tmp_path / "c", world, dataset_of(videos))
+def test_a_damaged_shard_is_made_again(damage, model, videos, tmp_path, extractions):
+    first = cached_features(tmp_path / "c", model, dataset_of(videos))
     (shard,) = (tmp_path / "c").rglob("*.safetensors")
     content = shard.read_bytes()
     if damage == "of fewer videos":
@@ -127,12 +129,12 @@ def test_a_damaged_shard_is_made_again(damage, world, videos, tmp_path, extracti
         shard.write_bytes(
             {"empty": b"", "truncated": content[:-1], "header": b"\xff" * 8 + content[8:]}[damage]
         )
-    again = cached_features(tmp_path / "c", world, dataset_of(videos))
+    again = cached_features(tmp_path / "c", model, dataset_of(videos))
     assert len(extractions) == 2
     assert torch.equal(first[0], again[0])
 
 
-def test_a_shard_marks_what_cannot_be_read(world, videos, tmp_path):
+def test_a_shard_marks_what_cannot_be_read(model, videos, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_text("not a video")
     listed = [*videos[:3], replace(videos[0], path=str(broken)), *videos[3:]]
@@ -143,12 +145,12 @@ def test_a_shard_marks_what_cannot_be_read(world, videos, tmp_path):
     assert len(kept) == 6
     assert [kept[row][0].item() for row in range(6)] == [shards[row][0].item() for row in (0, 1, 2, 4, 5, 6)]
     with pytest.raises(ValueError, match=r"1 videos cannot be read, e\.g\. .*broken\.mp4"):
-        cached_features(tmp_path / "d", world, dataset)
+        cached_features(tmp_path / "d", model, dataset)
 
 
 def test_damaged_videos_that_are_skipped_do_not_come_from_an_entry_that_kept_them(
-    world, videos, tmp_path, extractions
+    model, videos, tmp_path, extractions
 ):
-    cached_features(tmp_path / "c", world, dataset_of(videos, damaged="keep"))
-    cached_features(tmp_path / "c", world, dataset_of(videos, damaged="skip"))
+    cached_features(tmp_path / "c", model, dataset_of(videos, damaged="keep"))
+    cached_features(tmp_path / "c", model, dataset_of(videos, damaged="skip"))
     assert len(extractions) == 2

@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional as F
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.evaluation.future_skill import Embedded, embed_clips, horizon_reports, window_and_last
 from vjepa.evaluation.futures import evaluate_samples
 
@@ -27,8 +27,8 @@ def videos(tmp_path):
 
 def test_figures_are_those_of_a_reference_written_out(videos):
     """Clip by clip and horizon by horizon, with the networks called by hand."""
-    world = make_world()
-    report = vjepa.evaluate_future(world, videos, steps=3)
+    model = make_video_model()
+    report = vjepa.evaluate_future(model, videos, steps=3)
     assert report.clips == 6
     assert [path.rsplit("/", 1)[1] for path in (*report.too_short, *report.unreadable)] == [
         "6.npy",
@@ -38,10 +38,10 @@ def test_figures_are_those_of_a_reference_written_out(videos):
     truths = []
     for video in videos[:6]:
         frames = torch.from_numpy(np.load(video.path)).permute(0, 3, 1, 2)[None, :16]
-        truth = F.layer_norm(world.encode(frames), (24,)).unflatten(1, (8, 4))[:, 5:]
-        seen = F.layer_norm(world.encode(frames[:, :10]), (24,)).unflatten(1, (5, 4))
+        truth = F.layer_norm(model.encode(frames), (24,)).unflatten(1, (8, 4))[:, 5:]
+        seen = F.layer_norm(model.encode(frames[:, :10]), (24,)).unflatten(1, (5, 4))
         predicted = (
-            vjepa.FuturePredictor(world).observe(frames[:, :10]).predict().embeddings_BFhwY.flatten(2, 3)
+            vjepa.FuturePredictor(model).observe(frames[:, :10]).predict().embeddings_BFhwY.flatten(2, 3)
         )
         slope = seen[:, 4] - seen[:, 3]
         for horizon in (1, 2, 3):
@@ -68,7 +68,7 @@ def test_figures_are_those_of_a_reference_written_out(videos):
 
 
 def test_perfect_copied_and_shuffled_predictions_score_as_they_should():
-    window, _ = window_and_last(make_world(), None)
+    window, _ = window_and_last(make_video_model(), None)
     generator = torch.Generator().manual_seed(0)
     true, last = torch.randn(64, 2, 4, 8, generator=generator), torch.randn(64, 4, 8, generator=generator)
     copied = last.unsqueeze(1).expand_as(true)
@@ -84,58 +84,58 @@ def test_perfect_copied_and_shuffled_predictions_score_as_they_should():
 
 
 def test_later_horizons_are_rolled_out_and_held_against_the_window_that_ends_there(videos):
-    world = make_world()
-    window, last = window_and_last(world, None)
+    model = make_video_model()
+    window, last = window_and_last(model, None)
     assert last == 6
     frames = torch.from_numpy(np.load(videos[0].path)).permute(0, 3, 1, 2)[None, :22]
-    embedded = embed_clips(world, frames, window, last)
-    expected = F.layer_norm(world.encode(frames[:, 6:22]), (24,)).unflatten(1, (8, 4))[:, -1]
+    embedded = embed_clips(model, frames, window, last)
+    expected = F.layer_norm(model.encode(frames[:, 6:22]), (24,)).unflatten(1, (8, 4))[:, -1]
     torch.testing.assert_close(embedded.true_VFSY[:, 5], expected, atol=1e-5, rtol=1e-5)
-    rolled = vjepa.FuturePredictor(world).observe(frames[:, :10]).rollout(steps=6).embeddings_BFhwY
+    rolled = vjepa.FuturePredictor(model).observe(frames[:, :10]).rollout(steps=6).embeddings_BFhwY
     torch.testing.assert_close(embedded.predicted_VFSY, rolled.flatten(2, 3), atol=1e-5, rtol=1e-5)
-    report = vjepa.evaluate_future(world, videos)
+    report = vjepa.evaluate_future(model, videos)
     assert [horizon.rolled_out for horizon in report.horizons] == [False] * 3 + [True] * 3
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
-    world = WorldSettings(size=16, frames=24, objects=(1, 1), radius=(0.2, 0.2), camera=0.0)
-    return write_videos(tmp_path_factory.mktemp("rendered"), world, num_videos=40, seed=0)
+    model = RenderSettings(size=16, frames=24, objects=(1, 1), radius=(0.2, 0.2), camera=0.0)
+    return write_videos(tmp_path_factory.mktemp("rendered"), model, num_videos=40, seed=0)
 
 
 def test_places_and_velocities_are_read_off_rendered_videos(rendered):
-    report = vjepa.evaluate_future(make_world(), rendered, steps=1)
+    report = vjepa.evaluate_future(make_video_model(), rendered, steps=1)
     read_out = report.horizons[0].read_out
     assert set(read_out) == {"position", "velocity"}
-    assert all(set(figures) == {"true", "predicted", "copy_last"} for figures in read_out.values())
+    assert all(set(metrics) == {"true", "predicted", "copy_last"} for metrics in read_out.values())
     assert read_out["position"]["true"] > read_out["position"]["predicted"]  # untrained: it knows nothing
     assert report.to_json()["horizons"][0]["read_out"] == read_out
     assert "copy_last" in report.table()
 
 
 def test_samples_are_measured(rendered):
-    report = evaluate_samples(make_world(predictor={"noise_width": 4}), rendered, samples=9, steps=2)
+    report = evaluate_samples(make_video_model(predictor={"noise_width": 4}), rendered, samples=9, steps=2)
     assert set(report) == {1, 2}
-    figures = report[1]["position"]
-    assert figures["videos"] == 20
-    assert figures["expected_coverage"] == pytest.approx(0.8)
-    assert 0 <= figures["coverage"]["value"] <= 1
-    assert figures["single_score"]["value"] > 0
+    metrics = report[1]["position"]
+    assert metrics["videos"] == 20
+    assert metrics["expected_coverage"] == pytest.approx(0.8)
+    assert 0 <= metrics["coverage"]["value"] <= 1
+    assert metrics["single_score"]["value"] > 0
     with pytest.raises(ValueError, match="knows one future"):
-        evaluate_samples(make_world(), rendered)
+        evaluate_samples(make_video_model(), rendered)
 
 
 def test_what_cannot_be_measured_is_refused(videos):
-    world = make_world()
+    model = make_video_model()
     with pytest.raises(ValueError, match=r"0 of 1 videos .* give longer videos"):
-        vjepa.evaluate_future(world, videos[6:7])
+        vjepa.evaluate_future(model, videos[6:7])
     with pytest.raises(ValueError, match="steps is 0"):
-        vjepa.evaluate_future(world, videos, steps=0)
-    world.predictor = None
+        vjepa.evaluate_future(model, videos, steps=0)
+    model.predictor = None
     with pytest.raises(ValueError, match="no predictor of embeddings"):
-        vjepa.evaluate_future(world, videos)
+        vjepa.evaluate_future(model, videos)
 
 
 def test_manifests_are_read(rendered):
     assert len(read_manifest(rendered)) == 40
-    assert vjepa.evaluate_future(make_world(), str(rendered), steps=1).clips == 40
+    assert vjepa.evaluate_future(make_video_model(), str(rendered), steps=1).clips == 40

@@ -1,4 +1,4 @@
-"""Figures of imagined steps: a model that knows everything, one that knows nothing, one that does not listen."""
+"""Metrics of imagined steps: a model that knows everything, one that knows nothing, one that does not listen."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.evaluation import frame_decoder, state_probe
 from vjepa.evaluation.imagination import measure_imagination
-from vjepa.evaluation.imagination_picture import energy_landscape
+from vjepa.evaluation.imagination_plot import energy_landscape
 from vjepa.evaluation.state_probe import fit_state_probe
 from vjepa.models.action_model import Imagined
 
@@ -55,12 +55,12 @@ class Walker(torch.nn.Module):
         return Imagined(tokens[:, -1:] + moved.unsqueeze(2), None)
 
 
-def figures(model):
+def metrics(model):
     return measure_imagination(model, walks(), WindowConfig(frames=6), lambda video: video)
 
 
 def test_a_model_that_knows_is_told_from_one_that_does_not():
-    knows, deaf = figures(Walker()), figures(Walker(listens=0.0))
+    knows, deaf = metrics(Walker()), metrics(Walker(listens=0.0))
     assert knows.windows == 280
     assert max(knows.error) < 0.01
     assert min(knows.permuted_error) > 10 * max(knows.error)
@@ -104,10 +104,10 @@ class Seer(torch.nn.Module):
 
 def squares(count, seed):
     rng = np.random.default_rng(seed)
-    pictures = torch.zeros(count, 3, 16, 16, dtype=torch.uint8)
-    for picture, (row, column) in zip(pictures, rng.integers(0, 12, (count, 2)), strict=True):
-        picture[:, row : row + 4, column : column + 4] = 255
-    return pictures
+    plots = torch.zeros(count, 3, 16, 16, dtype=torch.uint8)
+    for plot, (row, column) in zip(plots, rng.integers(0, 12, (count, 2)), strict=True):
+        plot[:, row : row + 4, column : column + 4] = 255
+    return plots
 
 
 def test_a_small_thing_that_moves_is_decoded_where_it_is(monkeypatch):

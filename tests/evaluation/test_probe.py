@@ -85,7 +85,7 @@ def test_classes_that_the_training_part_lacks_are_missed():
         names, number = probe_classes([Video(path="a.mp4", label="walk")], [known, unseen])
     assert (names, number) == (["walk", "fly"], 1)
     train, (features, labels) = clusters(120, 0.05, 0), clusters(90, 0.05, 1)
-    labels[:45] = 3  # a fourth class, half of the test part: its recall is 0
+    labels[:45] = 3  # a fourth class, half of the test split: its recall is 0
     for probe in (ridge_probe, linear_probe, knn_probe, partial(attentive_probe, seed=0)):
         shape = (-1, 1, 8) if isinstance(probe, partial) else (-1, 8)
         whole, known = (

@@ -113,8 +113,8 @@ def test_perfect_surprise_and_one_window_are_no_exceptions():
     report = measure_surprise(sets, CONTEXTS, 2)
     for row in ("2", "filtered", "best"):
         for name in ("relative_mean", "relative_max", "auroc_mean", "auroc_max"):
-            figure = report.macro[row][name]
-            assert (figure.value, figure.low, figure.high) == (1, 1, 1)
+            metric = report.macro[row][name]
+            assert (metric.value, metric.low, metric.high) == (1, 1, 1)
         assert report.macro[row]["absolute"].value == pytest.approx(
             38 / 40
         )  # 2 of 20 possible ones are not below
@@ -139,8 +139,8 @@ def test_pairs_of_one_set_are_drawn_together():
     copied = [MatchedLosses("one", [*m.possible] * 8, [*m.impossible] * 8) for m in lone]
     widths = []
     for sets in (lone, copied):
-        figure = measure_surprise(sets, CONTEXTS, 4).kinds["one"]["fixed"]["relative_mean"]
-        widths.append(figure.high - figure.low)
+        metric = measure_surprise(sets, CONTEXTS, 4).kinds["one"]["fixed"]["relative_mean"]
+        widths.append(metric.high - metric.low)
     assert widths[0] == pytest.approx(widths[1], rel=0.01)
 
 
@@ -160,8 +160,8 @@ def test_the_report_is_plain_json():
 
 
 def test_one_set_has_no_held_out_threshold():
-    figure = measure_surprise(SETS[:1], CONTEXTS, 4).kinds["one"]["2"]["absolute_held_out"]
-    assert math.isnan(figure.value)
+    metric = measure_surprise(SETS[:1], CONTEXTS, 4).kinds["one"]["2"]["absolute_held_out"]
+    assert math.isnan(metric.value)
 
 
 def test_the_null_is_the_mean_over_seeds():
@@ -172,8 +172,8 @@ def test_the_null_is_the_mean_over_seeds():
     null = over_seeds(reports)
     for row in ("4", "best"):
         expected = estimate([report.macro[row]["relative_max"].value for report in reports])
-        figure = null.macro[row]["relative_max"]
-        assert (figure.value, figure.low, figure.high) == (expected.mean, expected.low, expected.high)
+        metric = null.macro[row]["relative_max"]
+        assert (metric.value, metric.low, metric.high) == (expected.mean, expected.low, expected.high)
     means = [np.mean([r.kinds["two"][str(c)]["relative_mean"].value for r in reports]) for c in CONTEXTS]
     assert null.best_context["two"] == CONTEXTS[int(np.argmax(means))]
     assert math.isnan(over_seeds(reports[:1]).macro["4"]["relative_max"].low)

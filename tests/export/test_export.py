@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from tests.inference.test_video_classifier import folder as classifier_folder  # noqa: F401  (a fixture)
 from tools.export import main
 from vjepa.export.formats import example, export_graph, greatest_difference
@@ -28,21 +28,21 @@ def require(kind):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    world = make_world(0)
-    save_pretrained(folder, world.state_dict(), world.config)
+    model = make_video_model(0)
+    save_pretrained(folder, model.state_dict(), model.config)
     return folder
 
 
 @pytest.mark.parametrize("kind", ["onnx", "torch"])
 def test_encoder_and_future_are_the_model_s(kind, saved, tmp_path):
     require(kind)
-    world = vjepa.from_pretrained(saved)
-    for number, graph in enumerate((EncoderGraph(world), FutureGraph(world, [1, 5]))):
+    model = vjepa.from_pretrained(saved)
+    for number, graph in enumerate((EncoderGraph(model), FutureGraph(model, [1, 5]))):
         run = export_graph(graph, tmp_path / f"{number}.{ENDINGS[kind]}", kind)
         for clips in (1, 4):
             video = example(graph, clips, seed=clips)
             assert greatest_difference(run, graph, video) < 1e-4
-    expected = vjepa.FuturePredictor(world).observe(video).predict(steps=[1, 5]).embeddings_BFhwY
+    expected = vjepa.FuturePredictor(model).observe(video).predict(steps=[1, 5]).embeddings_BFhwY
     torch.testing.assert_close(run(video), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -79,13 +79,13 @@ def test_the_tool_writes_a_file_that_runs_alone(saved, tmp_path, capsys):
     output = tmp_path / "out" / "encoder.onnx"
     assert main(["--model", str(saved), "--what", "encoder", "--output", str(output)]) == 0
     assert "greatest difference from the model" in capsys.readouterr().out
-    world = vjepa.from_pretrained(saved)
-    video = example(EncoderGraph(world), 2, seed=5)
+    model = vjepa.from_pretrained(saved)
+    video = example(EncoderGraph(model), 2, seed=5)
     np.save(tmp_path / "video.npy", video.numpy())
     files = [str(output), str(tmp_path / "video.npy"), str(tmp_path / "tokens.npy")]
     subprocess.run([sys.executable, "-c", RUN_ALONE, *files], check=True)
     with torch.no_grad():
-        expected = world.encode(video)
+        expected = model.encode(video)
     np.testing.assert_allclose(np.load(tmp_path / "tokens.npy"), expected.numpy(), atol=1e-4)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 
 ENCODER = {"width": 24, "depth": 3, "heads": 2, "tubelet": [2, 8, 8]}
 PREDICTOR = {"in_width": 24, "out_width": 24, "width": 12, "depth": 2, "heads": 1, "num_mask_tokens": 2}
@@ -15,7 +15,7 @@ FUTURE = {"context_steps": 5, "mask_token": 1, "normalisation": "layer_norm"}
 PIXELS = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
-def make_world(seed=0, **changes):
+def make_video_model(seed=0, **changes):
     """A model; `changes` are merged into the sections of its configuration."""
     config = {
         "encoder": ENCODER, "predictor": PREDICTOR, "pixels": PIXELS, "clip": CLIP, "future": FUTURE,
@@ -25,11 +25,11 @@ def make_world(seed=0, **changes):
     for section, change in changes.items():
         config[section] = {**config.get(section, {}), **change} if isinstance(change, dict) else change
     torch.manual_seed(seed)
-    world = WorldModel(config).eval()
+    model = VideoModel(config).eval()
     with torch.no_grad():  # far from zero, so that everything has an effect
-        for parameter in world.parameters():
+        for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    return world
+    return model
 
 
 @pytest.fixture

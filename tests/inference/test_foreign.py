@@ -1,4 +1,4 @@
-"""A model of rendered videos says that it does not know other pictures."""
+"""A model of rendered videos says that it does not know other images."""
 
 import json
 import shutil
@@ -8,25 +8,27 @@ from pathlib import Path
 import pytest
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from tools.predict import main
 from vjepa import build
 from vjepa.build.finetuning import classifier_config
 from vjepa.config import FinetuneConfig, config_from_tree, read_config
 from vjepa.data.processor import VideoProcessor
 from vjepa.data.rendered import is_rendered
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.weights import save_pretrained
 
 DEBUG = str(Path(__file__).parents[2] / "configs" / "debug.yaml")
-NEVER_SEEN = "has never seen pictures like these"
+NEVER_SEEN = "has never seen images like these"
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     """A manifest that the library wrote."""
-    return write_videos(tmp_path_factory.mktemp("v"), WorldSettings(size=16, frames=24), num_videos=1, seed=0)
+    return write_videos(
+        tmp_path_factory.mktemp("v"), RenderSettings(size=16, frames=24), num_videos=1, seed=0
+    )
 
 
 @pytest.fixture
@@ -55,9 +57,9 @@ def test_a_model_folder_says_what_it_was_trained_on(rendered, foreign, tmp_path)
     assert says("--data.synthetic=null", f"--data.train={rendered}")
     assert not says("--data.synthetic=null", f"--data.train={foreign}")
     assert not says("--data.synthetic=null", f"--data.train=['{rendered}', '{foreign}']")
-    world = make_world()
+    model = make_video_model()
     for knows in (True, False):
-        save_pretrained(tmp_path / "init", world.state_dict(), {**world.config, "rendered": knows})
+        save_pretrained(tmp_path / "init", model.state_dict(), {**model.config, "rendered": knows})
         assert says(f"--init={tmp_path / 'init'}") == knows
         for train, alone in ((rendered, knows), (foreign, False)):
             tree = {"model": {"init": str(tmp_path / "init")}, "data": {"train": str(train)}}
@@ -66,14 +68,14 @@ def test_a_model_folder_says_what_it_was_trained_on(rendered, foreign, tmp_path)
 
 
 def test_every_way_in_for_files_says_so(own, foreign):
-    world = make_world(rendered=True)
-    processor = VideoProcessor.of_config(world.config)
-    network = Classifier(world.encoder, build_head("linear", 24, 2), world.normalizer).eval()
+    model = make_video_model(rendered=True)
+    processor = VideoProcessor.of_config(model.config)
+    network = Classifier(model.encoder, build_head("linear", 24, 2), model.normalizer).eval()
     classifier = vjepa.VideoClassifier(network, ["a", "b"], processor)
     ways = (
-        world.encode,
-        lambda path: vjepa.FuturePredictor(world).observe(path),
-        lambda path: vjepa.surprise(world, path, context_steps=[5]),
+        model.encode,
+        lambda path: vjepa.FuturePredictor(model).observe(path),
+        lambda path: vjepa.surprise(model, path, context_steps=[5]),
         classifier.predict,
     )
     for way in ways:
@@ -82,18 +84,18 @@ def test_every_way_in_for_files_says_so(own, foreign):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             way(own)
-    assert not VideoProcessor.of_config(make_world().config).is_foreign(foreign)
+    assert not VideoProcessor.of_config(make_video_model().config).is_foreign(foreign)
 
 
-def test_the_demo_says_so_beside_its_figures(own, foreign, tmp_path, capsys):
-    world = make_world(rendered=True)
-    save_pretrained(tmp_path / "model", world.state_dict(), world.config)
+def test_the_demo_says_so_beside_its_metrics(own, foreign, tmp_path, capsys):
+    model = make_video_model(rendered=True)
+    save_pretrained(tmp_path / "model", model.state_dict(), model.config)
     arguments = [
         "--model",
         str(tmp_path / "model"),
         "--output",
         str(tmp_path),
-        "--pictures",
+        "--plots",
         "0",
         "--device",
         "cpu",

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from vjepa.inference.forecast import encode_context, predict_rest, roll_out, window_of
 from vjepa.layers.levels import normalise_levels, restore_levels
 from vjepa.tokens import Grid
@@ -13,9 +13,9 @@ from vjepa.tokens import Grid
 FRAMES = 10  # of the context: five steps of two frames
 
 
-def ways_to_predict(world, frames, path, end):
+def ways_to_predict(model, frames, path, end):
     """Every path through the API to a prediction from the frames before `end`, by name."""
-    future = vjepa.FuturePredictor(world, fps=25)
+    future = vjepa.FuturePredictor(model, fps=25)
     yield "at once", future.observe(frames).predict().embeddings_BFhwY
     yield "one horizon", future.predict(steps=2).embeddings_BFhwY
     yield "seconds", future.predict(seconds=0.1).embeddings_BFhwY
@@ -33,26 +33,26 @@ def ways_to_predict(world, frames, path, end):
     yield "batch", batch[1:]
     yield "file", future.observe(path, end=end).predict().embeddings_BFhwY
     yield "files", future.observe([path, path], end=end).predict().embeddings_BFhwY[:1]
-    yield "floats", vjepa.FuturePredictor(world).observe(frames / 255).predict().embeddings_BFhwY
+    yield "floats", vjepa.FuturePredictor(model).observe(frames / 255).predict().embeddings_BFhwY
 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_no_frame_after_the_context_changes_a_prediction(causal, video, tmp_path):
-    world = make_world(encoder={"causal": causal})
+    model = make_video_model(encoder={"causal": causal})
     changed = video.clone()
     changed[FRAMES:] = 255 - changed[FRAMES:]
     predictions = []
     for number, frames in enumerate((video, changed)):
         path = tmp_path / f"{number}.npy"
         np.save(path, frames.permute(0, 2, 3, 1).numpy())
-        predictions.append(dict(ways_to_predict(world, frames[:FRAMES], path, FRAMES / 25)))
+        predictions.append(dict(ways_to_predict(model, frames[:FRAMES], path, FRAMES / 25)))
     assert len(predictions[0]) == 12
     for name, prediction in predictions[0].items():
         assert torch.equal(prediction, predictions[1][name]), name
 
 
 def test_the_context_changes_predictions(video):
-    future = vjepa.FuturePredictor(make_world())
+    future = vjepa.FuturePredictor(make_video_model())
     first = future.observe(video[:FRAMES]).predict()
     changed = video[:FRAMES].clone()
     changed[-1] = 0
@@ -65,7 +65,7 @@ def test_the_context_changes_predictions(video):
 @pytest.mark.parametrize("causal", [False, True])
 def test_all_ways_agree(causal, video, video_file):
     found = dict(
-        ways_to_predict(make_world(encoder={"causal": causal}), video[:FRAMES], video_file, FRAMES / 25)
+        ways_to_predict(make_video_model(encoder={"causal": causal}), video[:FRAMES], video_file, FRAMES / 25)
     )
     whole = found["at once"]
     for name in ("frame by frame", "an iterable", "batch", "file", "files", "floats"):
@@ -76,30 +76,30 @@ def test_all_ways_agree(causal, video, video_file):
 
 def test_encoding_the_whole_clip_and_slicing_is_impossible(video):
     """The encoder is never given a later frame, and embeddings are no input."""
-    world = make_world()
+    model = make_video_model()
     seen = []
-    world.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[2]))
-    vjepa.FuturePredictor(world).observe(video[:16]).predict(steps=[1, 2, 3, 8])
+    model.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[2]))
+    vjepa.FuturePredictor(model).observe(video[:16]).predict(steps=[1, 2, 3, 8])
     assert seen == [FRAMES]
     with pytest.raises(ValueError, match="embeddings are no input"):
-        vjepa.FuturePredictor(world).observe(world.encode(video[None, :16]))
+        vjepa.FuturePredictor(model).observe(model.encode(video[None, :16]))
 
 
 def test_a_prediction_is_what_the_networks_say(video):
     """Against the encoder and the predictor called by hand."""
-    world = make_world()
-    tokens = world.encoder(world.normalizer(video[None, :FRAMES]))
+    model = make_video_model()
+    tokens = model.encoder(model.normalizer(video[None, :FRAMES]))
     context, target = torch.arange(20)[None], torch.arange(20, 32)[None]
-    expected = world.predictor(tokens, context, target, Grid(8, 2, 2), mask_token=1)
-    predicted = vjepa.FuturePredictor(world).observe(video[:FRAMES]).predict()
+    expected = model.predictor(tokens, context, target, Grid(8, 2, 2), mask_token=1)
+    predicted = vjepa.FuturePredictor(model).observe(video[:FRAMES]).predict()
     torch.testing.assert_close(predicted.embeddings_BFhwY.flatten(1, 3), expected)
-    other = vjepa.FuturePredictor(world, mask_token=0).observe(video[:FRAMES]).predict()
+    other = vjepa.FuturePredictor(model, mask_token=0).observe(video[:FRAMES]).predict()
     assert other.mask_token == 0
     assert not torch.allclose(other.embeddings_BFhwY, predicted.embeddings_BFhwY)
 
 
 def test_predictions_say_what_they_are(video, video_file):
-    future = vjepa.FuturePredictor(make_world(), fps=20)
+    future = vjepa.FuturePredictor(make_video_model(), fps=20)
     prediction = future.observe(video[:15]).predict(seconds=torch.tensor([0.1, 0.25, 0.3]))
     assert prediction.steps == (1, 3, 3)  # a step lasts .1 s
     assert prediction.seconds == pytest.approx((0.1, 0.3, 0.3))
@@ -109,13 +109,13 @@ def test_predictions_say_what_they_are(video, video_file):
         "target_encoder", 1, "layer_norm",
     )  # fmt: skip
     assert prediction.grid == (1, 2, 2)
-    at_end = vjepa.FuturePredictor(make_world()).observe(video_file, end=1.0).predict()
+    at_end = vjepa.FuturePredictor(make_video_model()).observe(video_file, end=1.0).predict()
     assert at_end.context_end == pytest.approx((1.0,))
     assert at_end.seconds == pytest.approx((0.08, 0.16, 0.24))
 
 
 def test_predictions_can_be_of_the_network_that_the_gradient_trained(tmp_path, video):
-    slow, online = make_world(0), make_world(1)
+    slow, online = make_video_model(0), make_video_model(1)
     state = {
         f"target_{name}": value for name, value in slow.state_dict().items() if name.startswith("encoder")
     }
@@ -130,13 +130,13 @@ def test_predictions_can_be_of_the_network_that_the_gradient_trained(tmp_path, v
 
 def test_a_rollout_slides_over_what_it_predicted(video):
     """The second window, built by hand from the first one's predictions."""
-    world = make_world(future={"normalisation": "none"})
-    window = window_of(world, 16, 16)
+    model = make_video_model(future={"normalisation": "none"})
+    window = window_of(model, 16, 16)
     with torch.no_grad():
-        context = encode_context(world, video[None, :FRAMES])
-        first = predict_rest(world.predictor, context, window)
-        second = predict_rest(world.predictor, torch.cat([context[:, 12:], first], dim=1), window)
-        rolled = roll_out(world, context, window, 6)
+        context = encode_context(model, video[None, :FRAMES])
+        first = predict_rest(model.predictor, context, window)
+        second = predict_rest(model.predictor, torch.cat([context[:, 12:], first], dim=1), window)
+        rolled = roll_out(model, context, window, 6)
     torch.testing.assert_close(rolled, torch.cat([first, second], dim=1))
 
 
@@ -149,57 +149,57 @@ def test_predictions_are_fed_back_on_the_scale_of_the_context():
 
 
 def test_samples_are_repeatable_and_differ(video):
-    world = make_world(predictor={"noise_width": 4})
-    future = vjepa.FuturePredictor(world).observe(video[:FRAMES])
+    model = make_video_model(predictor={"noise_width": 4})
+    future = vjepa.FuturePredictor(model).observe(video[:FRAMES])
     samples = future.sample(3, steps=[1, 6], seed=1)
     assert samples.embeddings_BFhwY.shape == (1, 3, 2, 2, 2, 24)
     assert torch.equal(samples.embeddings_BFhwY, future.sample(3, steps=[1, 6], seed=1).embeddings_BFhwY)
     assert not torch.allclose(samples.embeddings_BFhwY[:, 0], samples.embeddings_BFhwY[:, 1])
     with pytest.raises(ValueError, match=r"one future, not several.*objective\.futures"):
-        vjepa.FuturePredictor(make_world()).observe(video[:FRAMES]).sample(2)
+        vjepa.FuturePredictor(make_video_model()).observe(video[:FRAMES]).sample(2)
 
 
 def test_rates_are_met_as_in_a_file(video, video_file):
     """Frames of 25 a second for a model of 10: the same are taken from memory as from the file."""
-    world = make_world(clip={"fps": 10.0, "stride": None})
-    future = vjepa.FuturePredictor(world, fps=25)
+    model = make_video_model(clip={"fps": 10.0, "stride": None})
+    future = vjepa.FuturePredictor(model, fps=25)
     streamed = future.observe(video).predict()
     begin = streamed.context_end[0] - 5 * 2 / 10
-    from_file = vjepa.FuturePredictor(world).observe(video_file, end=streamed.context_end[0]).predict()
+    from_file = vjepa.FuturePredictor(model).observe(video_file, end=streamed.context_end[0]).predict()
     assert begin == pytest.approx(0.6)
     assert torch.equal(streamed.embeddings_BFhwY, from_file.embeddings_BFhwY)
-    slow = vjepa.FuturePredictor(world, fps=5).observe(video[:5]).predict()  # each frame is shown twice
-    twice = vjepa.FuturePredictor(world).observe(video[:5].repeat_interleave(2, dim=0)).predict()
+    slow = vjepa.FuturePredictor(model, fps=5).observe(video[:5]).predict()  # each frame is shown twice
+    twice = vjepa.FuturePredictor(model).observe(video[:5].repeat_interleave(2, dim=0)).predict()
     assert torch.equal(slow.embeddings_BFhwY, twice.embeddings_BFhwY)
 
 
-def without(world, part):
-    setattr(world, part, None)
-    return world
+def without(model, part):
+    setattr(model, part, None)
+    return model
 
 
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda world, video: vjepa.FuturePredictor(without(world, "predictor")), "has no predictor"),
-        (lambda world, video: vjepa.FuturePredictor(world, context_steps=8), "give 1 to 7"),
-        (lambda world, video: vjepa.FuturePredictor(world, fps=0), "fps is 0"),
-        (lambda world, video: vjepa.FuturePredictor(world).predict(), "0 whole time steps .* observe 10 frames"),
-        (lambda world, video: vjepa.FuturePredictor(world).observe(video[:9]).predict(), "4 whole time steps"),
-        (lambda world, video: vjepa.FuturePredictor(world).observe(video).predict(steps=0), "after the context"),
-        (lambda world, video: vjepa.FuturePredictor(world).observe(video).predict(seconds=1), "is unknown"),
+        (lambda model, video: vjepa.FuturePredictor(without(model, "predictor")), "has no predictor"),
+        (lambda model, video: vjepa.FuturePredictor(model, context_steps=8), "give 1 to 7"),
+        (lambda model, video: vjepa.FuturePredictor(model, fps=0), "fps is 0"),
+        (lambda model, video: vjepa.FuturePredictor(model).predict(), "0 whole time steps .* observe 10 frames"),
+        (lambda model, video: vjepa.FuturePredictor(model).observe(video[:9]).predict(), "4 whole time steps"),
+        (lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(steps=0), "after the context"),
+        (lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(seconds=1), "is unknown"),
         (
-            lambda world, video: vjepa.FuturePredictor(world).observe(video).predict(steps=1, seconds=1),
+            lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(steps=1, seconds=1),
             "give one of them",
         ),
-        (lambda world, video: vjepa.FuturePredictor(world).observe(video * 1.0), "give values in"),
-        (lambda world, video: vjepa.FuturePredictor(world).observe(video / 255 * torch.nan), "give values in"),
-        (lambda world, video: vjepa.FuturePredictor(world).observe(video.long()), "int64"),
-        (lambda world, video: vjepa.FuturePredictor(world).observe(video.permute(0, 2, 3, 1)), "permute"),
-        (lambda world, video: vjepa.FuturePredictor(world).observe(video, end=1.0), "it is for paths"),
+        (lambda model, video: vjepa.FuturePredictor(model).observe(video * 1.0), "give values in"),
+        (lambda model, video: vjepa.FuturePredictor(model).observe(video / 255 * torch.nan), "give values in"),
+        (lambda model, video: vjepa.FuturePredictor(model).observe(video.long()), "int64"),
+        (lambda model, video: vjepa.FuturePredictor(model).observe(video.permute(0, 2, 3, 1)), "permute"),
+        (lambda model, video: vjepa.FuturePredictor(model).observe(video, end=1.0), "it is for paths"),
         (
-            lambda world, video: (
-                vjepa.FuturePredictor(world).observe(video).observe(torch.stack([video, video]))
+            lambda model, video: (
+                vjepa.FuturePredictor(model).observe(video).observe(torch.stack([video, video]))
             ),
             "2 clips come after 1",
         ),
@@ -207,16 +207,16 @@ def without(world, part):
 )  # fmt: skip
 def test_what_cannot_be_predicted_is_refused(act, message, video):
     with pytest.raises(ValueError, match=message):
-        act(make_world(), video)
+        act(make_video_model(), video)
 
 
 def test_models_that_end_somewhere_say_so(video, video_file):
-    absolute = make_world(predictor={"positions": "sincos"})
+    absolute = make_video_model(predictor={"positions": "sincos"})
     with pytest.raises(ValueError, match=r"positions \(sincos\) end there: ask for beyond='slide'"):
         vjepa.FuturePredictor(absolute).observe(video).predict(steps=9, beyond="extrapolate")
     with pytest.raises(ValueError, match="one time step"):
-        vjepa.FuturePredictor(make_world(clip={"num_frames": 1}))
+        vjepa.FuturePredictor(make_video_model(clip={"num_frames": 1}))
     with pytest.raises(ValueError, match=r"has 2 frames at the model's rate .* 10 are needed"):
-        vjepa.FuturePredictor(make_world()).observe(video_file, end=0.08)
+        vjepa.FuturePredictor(make_video_model()).observe(video_file, end=0.08)
     with pytest.raises(ValueError, match="there is no such file"):
-        vjepa.FuturePredictor(make_world()).observe("nowhere.mp4")
+        vjepa.FuturePredictor(make_video_model()).observe("nowhere.mp4")

@@ -11,7 +11,7 @@ from timm.models._features import feature_take_indices
 from torchvision.transforms import v2
 
 import vjepa
-from tests.inference.conftest import CLIP, PIXELS, make_world
+from tests.inference.conftest import CLIP, PIXELS, make_video_model
 from vjepa.batch import Batch, TokenMask
 from vjepa.data.processor import VideoProcessor
 from vjepa.layers.pixels import PixelNormalizer
@@ -21,8 +21,8 @@ from vjepa.planning.goals import image_goal
 
 
 @pytest.fixture(scope="module")
-def world():
-    return make_world(encoder={"depth": 3})
+def model():
+    return make_video_model(encoder={"depth": 3})
 
 
 @pytest.fixture(scope="module")
@@ -50,35 +50,35 @@ def batch_of(clip):
 
 
 @pytest.fixture
-def ways(world, classifier, actor):
+def ways(model, classifier, actor):
     """From a clip ``(16, C, 16, 16)`` to what a model says of it, by name."""
 
     def observed(clip):
-        return vjepa.FuturePredictor(world).observe(clip).predict().embeddings_BFhwY
+        return vjepa.FuturePredictor(model).observe(clip).predict().embeddings_BFhwY
 
     torch.manual_seed(0)
-    parts = {"encoder": world.encoder, "normalizer": world.normalizer}
+    parts = {"encoder": model.encoder, "normalizer": model.normalizer}
     jepa = vjepa.JEPA(
-        predictor=world.predictor, target_encoder=copy.deepcopy(world.encoder), momentum=None, **parts
+        predictor=model.predictor, target_encoder=copy.deepcopy(model.encoder), momentum=None, **parts
     )
     decoder = vjepa.Predictor(in_width=24, out_width=384, width=12, depth=1, heads=1)
     reconstruction = vjepa.PixelReconstruction(decoder=decoder, targets="tubelet", **parts)
     return {
-        "encode": lambda clip: world.encode(clip[None]),
-        "forward_features": lambda clip: world.forward_features(clip[None]),
-        "forward_intermediates": lambda clip: world.forward_intermediates(clip[None], [0])[1][0],
-        "feature_maps": lambda clip: world.feature_maps(clip[None])[0],
-        "embed_targets": lambda clip: world.embed_targets(clip[None]),
+        "encode": lambda clip: model.encode(clip[None]),
+        "forward_features": lambda clip: model.forward_features(clip[None]),
+        "forward_intermediates": lambda clip: model.forward_intermediates(clip[None], [0])[1][0],
+        "feature_maps": lambda clip: model.feature_maps(clip[None])[0],
+        "embed_targets": lambda clip: model.embed_targets(clip[None]),
         "observe": observed,
         "observe a stream": lambda clip: observed(iter(clip)),
-        "surprise": lambda clip: vjepa.surprise(world, clip).losses_AX,
+        "surprise": lambda clip: vjepa.surprise(model, clip).losses_AX,
         "predict": lambda clip: torch.tensor(classifier.predict(clip).probabilities),
         "probabilities": lambda clip: classifier.probabilities(clip[None, None]),
         "classifier": lambda clip: classifier.network(clip[None]),
         "actions": lambda clip: actor.encode(clip[None]),
         "JEPA": lambda clip: jepa(batch_of(clip))["loss"],
         "reconstruction": lambda clip: reconstruction(batch_of(clip))["loss"],
-        "a goal's picture": lambda clip: image_goal(actor.encode, clip).tokens_BSD,
+        "a goal's image": lambda clip: image_goal(actor.encode, clip).tokens_BSD,
     }
 
 
@@ -115,12 +115,12 @@ def test_whatever_else_is_refused_everywhere(change, message, ways, video):
             way(wrong)
 
 
-def test_a_stream_refuses_its_frames(world, video):
+def test_a_stream_refuses_its_frames(model, video):
     for wrong in (video.float(), video.permute(0, 2, 3, 1), [video[:4], video[:4]]):
         with pytest.raises(ValueError, match=r"frames / 255|frames\.permute|must give single frames"):
-            vjepa.FuturePredictor(world).observe(iter(wrong))
+            vjepa.FuturePredictor(model).observe(iter(wrong))
     with pytest.raises(ValueError, match="of type int"):
-        vjepa.FuturePredictor(world).observe(3)
+        vjepa.FuturePredictor(model).observe(3)
 
 
 def test_pixels_are_normalised_as_torchvision_does(video):
@@ -131,10 +131,10 @@ def test_pixels_are_normalised_as_torchvision_does(video):
         torch.testing.assert_close(normalizer(pixels[None])[0], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_gradient_reaches_float_pixels(world, video):
+def test_a_gradient_reaches_float_pixels(model, video):
     """A saliency map is asked of floats; rounding them to bytes would cut it off."""
     pixels = (video[None, :16] / 255).requires_grad_()
-    world.encode(pixels).square().sum().backward()
+    model.encode(pixels).square().sum().backward()
     assert pixels.grad.abs().sum() > 0
 
 
@@ -146,45 +146,45 @@ def test_bytes_are_checked_without_a_look_at_their_values(monkeypatch):
     assert normalizer(video).shape == (2, 3, 4, 8, 8)
 
 
-def test_the_encoder_refuses_bytes(world, video):
+def test_the_encoder_refuses_bytes(model, video):
     with pytest.raises(ValueError, match="where normalised floats belong"):
-        world.encoder(video[None].transpose(1, 2))
+        model.encoder(video[None].transpose(1, 2))
 
 
 @torch.no_grad()
-def test_files_and_pictures_are_encoded_as_processed(world, video, video_file):
-    pictures = [Image.fromarray(frame) for frame in video[:16].permute(0, 2, 3, 1).numpy()]
-    for source in (video_file, str(video_file), [video_file, video_file], pictures, pictures[0]):
-        assert torch.equal(world.encode(source), world.encode(world.processor(source)))
-    assert torch.equal(world.encode(video_file), world.encode(video[None, 12:28]))  # the middle 16 of 40
-    assert torch.equal(world.encode(video[None, :16].numpy()), world.encode(video[None, :16]))
+def test_files_and_images_are_encoded_as_processed(model, video, video_file):
+    images = [Image.fromarray(frame) for frame in video[:16].permute(0, 2, 3, 1).numpy()]
+    for source in (video_file, str(video_file), [video_file, video_file], images, images[0]):
+        assert torch.equal(model.encode(source), model.encode(model.processor(source)))
+    assert torch.equal(model.encode(video_file), model.encode(video[None, 12:28]))  # the middle 16 of 40
+    assert torch.equal(model.encode(video[None, :16].numpy()), model.encode(video[None, :16]))
     for wrong in ([video[:16], video[:16]], video[:16].tolist(), None):
-        with pytest.raises(ValueError, match=r"videos are of type .*world\.processor"):
-            world.encode(wrong)
+        with pytest.raises(ValueError, match=r"videos are of type .*model\.processor"):
+            model.encode(wrong)
     with pytest.raises(ValueError, match="empty list: give one video or more"):
-        world.encode([])
+        model.encode([])
 
 
 def test_a_size_that_was_never_trained_is_said_once(video):
-    world = make_world()
+    model = make_video_model()
     large = v2.functional.resize(video[None, :16], [16, 32])
-    with pytest.warns(UserWarning, match="clips of 16 x 16 x 32 .* trained on 16 x 16 x 16: world.processor"):
-        world.encode(large)
+    with pytest.warns(UserWarning, match="clips of 16 x 16 x 32 .* trained on 16 x 16 x 16: model.processor"):
+        model.encode(large)
     with pytest.warns(UserWarning, match="clips of 40 x 16 x 16"):
-        world.embed_targets(video[None])
+        model.embed_targets(video[None])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        world.feature_maps(large)
-        world.encode(video[None, :16])
-        world.encode(video[None, :8])  # shorter: within the positions that it knows
-        copy.deepcopy(world).encode(large)
+        model.feature_maps(large)
+        model.encode(video[None, :16])
+        model.encode(video[None, :8])  # shorter: within the positions that it knows
+        copy.deepcopy(model).encode(large)
 
 
 @torch.no_grad()
-def test_a_list_of_clips_is_a_batch(world, video):
+def test_a_list_of_clips_is_a_batch(model, video):
     first, second = video[:16], v2.functional.resize(video[16:32], [40, 24])
-    future = vjepa.FuturePredictor(world)
-    alone = [vjepa.FuturePredictor(world).observe(clip).predict() for clip in (first, second)]
+    future = vjepa.FuturePredictor(model)
+    alone = [vjepa.FuturePredictor(model).observe(clip).predict() for clip in (first, second)]
     expected = torch.cat([prediction.embeddings_BFhwY for prediction in alone])
     for clips in ([first, second], (first.numpy(), second / 255)):
         future.reset()
@@ -193,57 +193,57 @@ def test_a_list_of_clips_is_a_batch(world, video):
     with pytest.raises(ValueError, match=r"clips of a batch have \[15, 16\] frames"):
         future.observe([first, second[:15]])
     with pytest.raises(ValueError, match="2 videos were given"):
-        vjepa.surprise(world, [first, second])
+        vjepa.surprise(model, [first, second])
 
 
 @torch.no_grad()
-def test_a_list_of_frames_is_one_clip(world, classifier, video):
+def test_a_list_of_frames_is_one_clip(model, classifier, video):
     frames = video[:16]
-    pictures = [Image.fromarray(frame) for frame in frames.permute(0, 2, 3, 1).numpy()]
-    expected = vjepa.FuturePredictor(world).observe(frames).predict().embeddings_BFhwY
-    for stream in (list(frames), pictures, iter(pictures), (np.array(frame) for frame in frames)):
-        assert torch.equal(vjepa.FuturePredictor(world).observe(stream).predict().embeddings_BFhwY, expected)
-    assert torch.equal(vjepa.surprise(world, pictures).losses_AX, vjepa.surprise(world, frames).losses_AX)
-    assert classifier.predict(pictures) == classifier.predict(frames)
+    images = [Image.fromarray(frame) for frame in frames.permute(0, 2, 3, 1).numpy()]
+    expected = vjepa.FuturePredictor(model).observe(frames).predict().embeddings_BFhwY
+    for stream in (list(frames), images, iter(images), (np.array(frame) for frame in frames)):
+        assert torch.equal(vjepa.FuturePredictor(model).observe(stream).predict().embeddings_BFhwY, expected)
+    assert torch.equal(vjepa.surprise(model, images).losses_AX, vjepa.surprise(model, frames).losses_AX)
+    assert classifier.predict(images) == classifier.predict(frames)
 
 
 @pytest.mark.parametrize("channels", [1, 12])
 @torch.no_grad()
 def test_models_of_other_channels_predict_and_are_surprised(channels):
-    world = make_world(
+    model = make_video_model(
         encoder={"channels": channels}, pixels={"mean": [0.5] * channels, "std": [0.5] * channels}
     )
     video = torch.randint(0, 256, (16, channels, 20, 24), dtype=torch.uint8)
-    prediction = vjepa.FuturePredictor(world).observe(video).predict()
+    prediction = vjepa.FuturePredictor(model).observe(video).predict()
     assert prediction.embeddings_BFhwY.isfinite().all()
-    assert vjepa.surprise(world, video / 255).losses_AX.isfinite().all()
-    assert world.encode(world.processor(video)).shape == (1, 32, 24)
+    assert vjepa.surprise(model, video / 255).losses_AX.isfinite().all()
+    assert model.encode(model.processor(video)).shape == (1, 32, 24)
 
 
 @torch.no_grad()
-def test_numbers_of_blocks_may_be_numpy_s_and_no_fractions(world, video):
+def test_numbers_of_blocks_may_be_numpy_s_and_no_fractions(model, video):
     clip = video[None, :16]
     for ours, theirs in ((2, np.int64(2)), ([0, 2], np.array([0, 2]))):
-        assert torch.equal(*(torch.stack(world.feature_maps(clip, chosen)) for chosen in (ours, theirs)))
+        assert torch.equal(*(torch.stack(model.feature_maps(clip, chosen)) for chosen in (ours, theirs)))
     with pytest.raises(ValueError, match="3 blocks: give whole numbers from -3 to 2"):
-        world.feature_maps(clip, [1.5])
+        model.feature_maps(clip, [1.5])
 
 
 @pytest.mark.parametrize("indices", [None, 1, 3, [-1], [0, 2], (-3, 1), 0, 4, -1, [3], [-4]])
 @torch.no_grad()
-def test_blocks_are_chosen_as_in_timm(indices, world, video):
+def test_blocks_are_chosen_as_in_timm(indices, model, video):
     """timm's own choice of blocks; what it refuses is a ValueError here."""
     clip = video[None, :16]
-    every = world.forward_intermediates(clip)[1]
+    every = model.forward_intermediates(clip)[1]
     try:
         expected, _ = feature_take_indices(3, None if indices is None else indices)
     except AssertionError:
-        for method in (world.forward_intermediates, world.feature_maps):
+        for method in (model.forward_intermediates, model.feature_maps):
             with pytest.raises(ValueError, match="3 blocks: give"):
                 method(clip, indices)
         return
-    last, chosen = world.forward_intermediates(clip, indices)
-    assert torch.equal(last, world.encode(clip))
+    last, chosen = model.forward_intermediates(clip, indices)
+    assert torch.equal(last, model.encode(clip))
     assert len(chosen) == len(expected)
     for tokens, number in zip(chosen, expected, strict=True):
         assert torch.equal(tokens, every[number])

@@ -7,26 +7,26 @@ import pytest
 import torch
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from vjepa.models.causal_stream import CausalStream
 
 
-def stream_tokens(world, video, steps):
-    stream = CausalStream(world.encoder, steps)
-    pixels = world.normalizer(video[None])
+def stream_tokens(model, video, steps):
+    stream = CausalStream(model.encoder, steps)
+    pixels = model.normalizer(video[None])
     return torch.cat([stream.step(part) for part in pixels.split(2, dim=2)], dim=1)
 
 
 @pytest.mark.parametrize("levels", [(), (0, 2)])
 def test_a_stream_equals_the_clip(levels, video):
-    world = make_world(encoder={"causal": True, "levels": levels})
-    whole = world.encoder(world.normalizer(video[None, :16]), levels=True)
-    torch.testing.assert_close(stream_tokens(world, video[:16], steps=8), whole, atol=1e-5, rtol=1e-5)
+    model = make_video_model(encoder={"causal": True, "levels": levels})
+    whole = model.encoder(model.normalizer(video[None, :16]), levels=True)
+    torch.testing.assert_close(stream_tokens(model, video[:16], steps=8), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_a_long_stream_equals_attention_limited_to_its_steps(video, monkeypatch):
-    world = make_world(encoder={"causal": True})
-    transformer = world.encoder.transformer
+    model = make_video_model(encoder={"causal": True})
+    transformer = model.encoder.transformer
     causal = transformer._attention_mask
 
     def banded(tokens, grid, index):
@@ -34,15 +34,15 @@ def test_a_long_stream_equals_attention_limited_to_its_steps(video, monkeypatch)
         return causal(tokens, grid, index) & (time[:, None] - time[None] < 8)
 
     monkeypatch.setattr(transformer, "_attention_mask", banded)
-    whole = world.encoder(world.normalizer(video[None]))  # 20 steps
-    torch.testing.assert_close(stream_tokens(world, video, steps=8), whole, atol=1e-5, rtol=1e-5)
+    whole = model.encoder(model.normalizer(video[None]))  # 20 steps
+    torch.testing.assert_close(stream_tokens(model, video, steps=8), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_an_hour_into_a_stream_positions_are_as_exact_as_at_its_beginning(video):
     """Rotary positions are relative: the same frames, 100,000 steps later, give the same tokens."""
-    world = make_world(encoder={"causal": True})
-    pixels = world.normalizer(video[None, :16])
-    early, late = CausalStream(world.encoder, 8), CausalStream(world.encoder, 8)
+    model = make_video_model(encoder={"causal": True})
+    pixels = model.normalizer(video[None, :16])
+    early, late = CausalStream(model.encoder, 8), CausalStream(model.encoder, 8)
     late.seen = 100_000
     for part in pixels.split(2, dim=2):
         torch.testing.assert_close(late.step(part), early.step(part), atol=2e-5, rtol=2e-5)
@@ -50,9 +50,9 @@ def test_an_hour_into_a_stream_positions_are_as_exact_as_at_its_beginning(video)
 
 def test_only_what_can_be_continued_is_streamed():
     with pytest.raises(ValueError, match="a bidirectional encoder with rotary positions"):
-        CausalStream(make_world().encoder, 8)
+        CausalStream(make_video_model().encoder, 8)
     with pytest.raises(ValueError, match="a causal encoder with sincos positions"):
-        CausalStream(make_world(encoder={"causal": True, "positions": "sincos"}).encoder, 8)
+        CausalStream(make_video_model(encoder={"causal": True, "positions": "sincos"}).encoder, 8)
 
 
 def kept_tensors(future):
@@ -68,7 +68,7 @@ def kept_tensors(future):
 @pytest.mark.parametrize("causal", [False, True])
 def test_memory_does_not_grow(causal, video):
     """Eight hundred frames more leave as much in memory as forty did."""
-    future = vjepa.FuturePredictor(make_world(encoder={"causal": causal}))
+    future = vjepa.FuturePredictor(make_video_model(encoder={"causal": causal}))
     for frame in video:
         future.observe(frame)
     before = kept_tensors(future)
@@ -86,7 +86,7 @@ def test_an_hour_of_video_leaves_memory_as_it_was(causal, video):
     def resident_megabytes():
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
-    future = vjepa.FuturePredictor(make_world(encoder={"causal": causal}), fps=25)
+    future = vjepa.FuturePredictor(make_video_model(encoder={"causal": causal}), fps=25)
     frames = video.repeat(6, 1, 1, 1)  # 240
     future.observe(frames).predict()
     before = resident_megabytes()
@@ -99,7 +99,7 @@ def test_an_hour_of_video_leaves_memory_as_it_was(causal, video):
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_stream_predicts_as_its_last_window_does(causal, video):
     """Of a bidirectional model exactly; a causal one remembers what came before, within its reach."""
-    world = make_world(encoder={"causal": causal})
-    streamed = vjepa.FuturePredictor(world).observe(video).predict()
-    window = vjepa.FuturePredictor(world).observe(video[-10:]).predict()
+    model = make_video_model(encoder={"causal": causal})
+    streamed = vjepa.FuturePredictor(model).observe(video).predict()
+    window = vjepa.FuturePredictor(model).observe(video[-10:]).predict()
     assert torch.equal(streamed.embeddings_BFhwY, window.embeddings_BFhwY) == (not causal)

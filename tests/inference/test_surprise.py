@@ -5,19 +5,19 @@ import torch
 from torch.nn import functional as F
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from vjepa.tokens import Grid
 
 
-def published(world, video, context):
+def published(model, video, context):
     """Loss of each window (research code of arXiv 2502.11831, in words): loops, no batches."""
     losses = []
     for first in range(0, len(video) - 15, 2):
-        window = world.normalizer(video[None, first : first + 16])
-        target = F.layer_norm(world.encoder(window), (24,))[:, context * 4 :]
-        tokens = world.encoder(window[:, :, : 2 * context])
+        window = model.normalizer(video[None, first : first + 16])
+        target = F.layer_norm(model.encoder(window), (24,))[:, context * 4 :]
+        tokens = model.encoder(window[:, :, : 2 * context])
         index = torch.arange(32)[None]
-        predicted = world.predictor(
+        predicted = model.predictor(
             tokens, index[:, : 4 * context], index[:, 4 * context :], Grid(8, 2, 2), 1
         )
         losses.append((predicted - target).abs().mean())
@@ -25,16 +25,16 @@ def published(world, video, context):
 
 
 def test_losses_are_those_of_the_published_procedure(video):
-    world = make_world()
-    result = vjepa.surprise(world, video, context_steps=[2, 5])
-    expected = torch.stack([published(world, video, context) for context in (2, 5)]).detach()
+    model = make_video_model()
+    result = vjepa.surprise(model, video, context_steps=[2, 5])
+    expected = torch.stack([published(model, video, context) for context in (2, 5)]).detach()
     torch.testing.assert_close(result.losses_AX, expected, atol=1e-5, rtol=1e-5)
     assert torch.equal(result.filtered_X, result.losses_AX.min(dim=0).values)
     assert (result.encoder, result.mask_token, result.normalisation) == ("target_encoder", 1, "layer_norm")
 
 
 def test_the_map_is_the_error_of_the_step_that_comes_next(video):
-    result = vjepa.surprise(make_world(), video, context_steps=[2, 5])
+    result = vjepa.surprise(make_video_model(), video, context_steps=[2, 5])
     assert result.map_Thw.shape == (20, 2, 2)
     assert result.map_Thw[:2].isnan().all()
     assert result.map_Thw[18:].isnan().all()  # no window puts them right after five steps or fewer
@@ -44,20 +44,20 @@ def test_the_map_is_the_error_of_the_step_that_comes_next(video):
 
 
 def test_files_have_times(video_file, video):
-    result = vjepa.surprise(make_world(), video_file)
+    result = vjepa.surprise(make_video_model(), video_file)
     assert result.seconds[:3] == pytest.approx([0, 0.08, 0.16])
     assert len(result.seconds) == len(result.curve) == 20
-    assert torch.equal(result.losses_AX, vjepa.surprise(make_world(), video).losses_AX)
+    assert torch.equal(result.losses_AX, vjepa.surprise(make_video_model(), video).losses_AX)
 
 
 def test_a_context_sees_nothing_of_what_it_is_held_against(video):
     """Predictions of a window from its first two steps do not change with the rest; targets do."""
-    world = make_world()
+    model = make_video_model()
     predicted = []
-    world.predictor.register_forward_hook(lambda module, inputs, output: predicted.append(output))
+    model.predictor.register_forward_hook(lambda module, inputs, output: predicted.append(output))
     changed = video[:16].clone()
     changed[4:] = 0
-    errors = [vjepa.surprise(world, part, context_steps=[2]).losses_AX for part in (video[:16], changed)]
+    errors = [vjepa.surprise(model, part, context_steps=[2]).losses_AX for part in (video[:16], changed)]
     assert torch.equal(predicted[0], predicted[1])
     assert not torch.allclose(errors[0], errors[1])
 
@@ -65,22 +65,22 @@ def test_a_context_sees_nothing_of_what_it_is_held_against(video):
 def test_a_masked_auto_encoder_predicts_pixels(video):
     """With predictions that are real: the error is that of its decoder, not the size of the targets."""
     decoder = {"in_width": 24, "out_width": 384, "width": 12, "depth": 1, "heads": 1, "num_mask_tokens": 2}
-    world = make_world(decoder=decoder, pixel_targets="tubelet")
-    world.predictor = None
-    result = vjepa.surprise(world, video)
+    model = make_video_model(decoder=decoder, pixel_targets="tubelet")
+    model.predictor = None
+    result = vjepa.surprise(model, video)
     said = []
-    world.decoder.register_forward_hook(lambda module, inputs, output: said.append(output))
-    vjepa.surprise(world, video, context_steps=[3])
+    model.decoder.register_forward_hook(lambda module, inputs, output: said.append(output))
+    vjepa.surprise(model, video, context_steps=[3])
     assert result.normalisation == "tubelet"
     assert said[0].abs().mean() > 0.01
-    world.decoder.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
-    assert not torch.allclose(result.losses_AX, vjepa.surprise(world, video).losses_AX)
+    model.decoder.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+    assert not torch.allclose(result.losses_AX, vjepa.surprise(model, video).losses_AX)
 
 
 def test_short_videos_and_bad_contexts_are_refused(video):
     with pytest.raises(ValueError, match=r"15 frames .* a window 16"):
-        vjepa.surprise(make_world(), video[:15])
+        vjepa.surprise(make_video_model(), video[:15])
     with pytest.raises(ValueError, match="context_steps has 8"):
-        vjepa.surprise(make_world(), video, context_steps=[8])
+        vjepa.surprise(make_video_model(), video, context_steps=[8])
     with pytest.raises(ValueError, match="one at a time"):
-        vjepa.surprise(make_world(), torch.stack([video, video]))
+        vjepa.surprise(make_video_model(), torch.stack([video, video]))

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from vjepa.data.processor import VideoProcessor
 from vjepa.data.readers.open import open_video
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.inference.views import view_probabilities
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.classifier import Classifier, build_head
@@ -38,9 +38,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
-    settings = WorldSettings(size=24, frames=20, frame_rate=10)
-    write_videos(tmp_path_factory.mktemp("v"), settings, num_videos=1, seed=0)
-    return str(next(tmp_path_factory.getbasetemp().glob("v*/videos/000000.mp4")))
+    settings = RenderSettings(size=24, frames=20, frame_rate=10)
+    folder = tmp_path_factory.mktemp("video")
+    write_videos(folder, settings, num_videos=1, seed=0)
+    return str(folder / "videos" / "000000.mp4")
 
 
 @pytest.fixture
@@ -110,8 +111,8 @@ def test_windows_cover_the_video(classifier, video):
 
 
 def test_what_is_no_classifier_is_refused(tmp_path, classifier):
-    world = make_world(0)
-    save_pretrained(tmp_path, world.state_dict(), world.config)
+    model = make_video_model(0)
+    save_pretrained(tmp_path, model.state_dict(), model.config)
     with pytest.raises(ValueError, match="has no head that names classes"):
         vjepa.VideoClassifier.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="clips is 3 and segments 2"):

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from vjepa.models.channels import adapt_channels
 from vjepa.weights import save_pretrained
 
 
 @pytest.fixture
 def saved(tmp_path):
-    world = make_world(0, pixels={"mean": [0.2, 0.4, 0.6], "std": [0.2, 0.3, 0.4]})
-    save_pretrained(tmp_path, world.state_dict(), world.config)
+    model = make_video_model(0, pixels={"mean": [0.2, 0.4, 0.6], "std": [0.2, 0.3, 0.4]})
+    save_pretrained(tmp_path, model.state_dict(), model.config)
     return tmp_path
 
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from vjepa.inference.future import FuturePredictor
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.causal_stream import CausalStream
@@ -26,16 +26,16 @@ def stored_bytes(module):
 def test_answers_stay_nearly_the_same(kind, most):
     if kind == "int8":
         pytest.importorskip("torchao")
-    world = make_world(0)
-    reduced = reduce_precision(copy.deepcopy(world), kind)
+    model = make_video_model(0)
+    reduced = reduce_precision(copy.deepcopy(model), kind)
     video = torch.randint(0, 256, (2, 16, 3, 16, 16), dtype=torch.uint8)
     with torch.no_grad():
-        tokens, expected = reduced.encode(video), world.encode(video)
+        tokens, expected = reduced.encode(video), model.encode(video)
     assert tokens.dtype == torch.float32
     error = (tokens - expected).norm() / expected.norm()
     assert 0 < error < most
     predicted, whole = (
-        FuturePredictor(model).observe(video[:, :10]).predict().embeddings_BFhwY for model in (reduced, world)
+        FuturePredictor(each).observe(video[:, :10]).predict().embeddings_BFhwY for each in (reduced, model)
     )
     assert 0 < (predicted - whole).norm() / whole.norm() < 3 * most
 
@@ -77,6 +77,6 @@ def test_other_ways_through_a_model_stay_nearly_the_same():
 
 
 def test_bfloat16_takes_half_the_memory():
-    world = make_world(0)
-    before = stored_bytes(world.encoder)
-    assert stored_bytes(reduce_precision(world, "bf16").encoder) == before / 2
+    model = make_video_model(0)
+    before = stored_bytes(model.encoder)
+    assert stored_bytes(reduce_precision(model, "bf16").encoder) == before / 2

@@ -25,7 +25,7 @@ def deep_jepa(context_loss, image_tokenizer=False):
     )
     predictor = Predictor(
         in_width=2 * WIDTH, out_width=2 * WIDTH, width=24, depth=1, heads=2, num_mask_tokens=2,
-        hidden_width=WIDTH, predicts_context=True,
+        hidden_width=WIDTH, predict_context=True,
     )  # fmt: skip
     return JEPA(
         encoder=encoder, predictor=predictor, normalizer=PixelNormalizer(),
@@ -50,7 +50,9 @@ def reference_loss(jepa, batch, weight):
     for mask in batch.masks:
         seen, hidden = [], []
         tokens = jepa.encoder(video, mask.context_BK, levels=True)
-        both = jepa.predictor(tokens, mask.context_BK, mask.target_BM, grid, mask.number, seen=True)
+        both = jepa.predictor(
+            tokens, mask.context_BK, mask.target_BM, grid, mask.mask_token, predict_context=True
+        )
         at_context, predicted = both.tensor_split([mask.context_BK.shape[1]], dim=1)
         for clip in range(len(video)):
             wanted = [torch.cat([normalised(level[clip, n]) for level in targets]) for n in range(36)]

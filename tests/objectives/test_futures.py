@@ -14,7 +14,7 @@ from vjepa.data.dataset import Sample
 from vjepa.data.sampling import SampleKey
 from vjepa.masks.multiblock import MultiBlock
 from vjepa.models.predictor import Predictor
-from vjepa.objectives.batch_figure import of_whole_batch
+from vjepa.objectives.batch_metric import of_whole_batch
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.futures import Futures, energy_score, token_spread
 

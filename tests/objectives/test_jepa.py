@@ -8,7 +8,7 @@ from vjepa.batch import Batch, TokenMask
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
-from vjepa.objectives.batch_figure import of_whole_batch
+from vjepa.objectives.batch_metric import of_whole_batch
 from vjepa.objectives.jepa import JEPA
 
 TOKENS = 4 * 3 * 3
@@ -136,7 +136,7 @@ def test_predicting_the_mean_has_relative_error_one():
     video = jepa.normalizer(batch.video_BTCHW)
     _, target = jepa.forward_target(video)
 
-    def mean_of_targets(tokens, context, places, grid, number, groups, seen):
+    def mean_of_targets(tokens, context, places, grid, number, groups, predict_context):
         return target.mean(dim=0)[places] + 0 * tokens.sum()
 
     jepa.predictor.forward = mean_of_targets

@@ -35,9 +35,9 @@ def test_a_normal_sample_has_a_small_statistic_and_constants_a_large_one():
     by_place = torch.randn(1, 6, 32).expand(
         256, -1, -1
     )  # tokens differ by where they are and by nothing else
-    figures = [regularizer(x, [], step=0)["sigreg"].item() for x in (normal, constant, by_place)]
-    assert figures[0] < 2
-    assert min(figures[1:]) > 20 * figures[0]
+    metrics = [regularizer(x, [], step=0)["sigreg"].item() for x in (normal, constant, by_place)]
+    assert metrics[0] < 2
+    assert min(metrics[1:]) > 20 * metrics[0]
 
 
 def test_directions_are_a_function_of_the_step():

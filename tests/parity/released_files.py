@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.released.containers import Container
 from vjepa.released.reading import from_container
 
@@ -320,11 +320,11 @@ def released_of(model):
     return from_container(Container(Path("memory"), model.state_dict(), model.config.to_dict()))
 
 
-def world_of(model):
+def video_model_of(model):
     """Our model with its weights."""
     released = released_of(model)
-    world = WorldModel(released.config)
-    world.load_state_dict(
+    model = VideoModel(released.config)
+    model.load_state_dict(
         {name: value for name, value in released.tensors.items() if not name.startswith("head.")}
     )
-    return world.eval()
+    return model.eval()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import VideoMAEConfig, VideoMAEForPreTraining, ViTMAEConfig, ViTMAEForPreTraining
 
-from tests.parity.released_files import world_of
+from tests.parity.released_files import video_model_of
 from vjepa.batch import Batch, TokenMask
 from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD, PixelNormalizer
 from vjepa.objectives.pixels import PixelReconstruction
@@ -31,10 +31,10 @@ def perturbed(model):
 
 def autoencoder(theirs, targets):
     """Ours with the same weights."""
-    world = world_of(theirs)
-    assert world.config["pixel_targets"] == targets
+    model = video_model_of(theirs)
+    assert model.config["pixel_targets"] == targets
     return PixelReconstruction(
-        encoder=world.encoder, decoder=world.decoder, normalizer=PixelNormalizer(), targets=targets
+        encoder=model.encoder, decoder=model.decoder, normalizer=PixelNormalizer(), targets=targets
     ).eval()
 
 

@@ -17,7 +17,7 @@ from tests.parity.test_masked_autoencoders import plane_positions
 from tools.convert import main as convert
 from vjepa.data.transforms import clip_transform
 from vjepa.layers.pixels import PixelNormalizer
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.released import families
 from vjepa.released.families import recognise
 from vjepa.released.meta_layout import to_meta
@@ -51,12 +51,12 @@ def close(actual, expected):
 
 
 @torch.no_grad()
-def predicted(world, video, token, context=CONTEXT, target=TARGET):
+def predicted(model, video, token, context=CONTEXT, target=TARGET):
     """Of the first clip, by our predictor, from our encoder's tokens, which are given back, too."""
     index = torch.tensor([context])
-    tokens = world.encoder(video[:1], index, levels=True)
-    grid = world.encoder.grid_of(video)
-    return tokens[0], world.predictor(tokens, index, torch.tensor([target]), grid, token)[0]
+    tokens = model.encoder(video[:1], index, levels=True)
+    grid = model.encoder.grid_of(video)
+    return tokens[0], model.predictor(tokens, index, torch.tensor([target]), grid, token)[0]
 
 
 # In: the authors' own files.
@@ -65,22 +65,22 @@ def predicted(world, video, token, context=CONTEXT, target=TARGET):
 @pytest.mark.parametrize("which", ["encoder", "target_encoder", None])
 def test_vjepa(tmp_path, which):
     checkpoint = files.vjepa_file()
-    world = vjepa.from_pretrained(saved(tmp_path, checkpoint, "vitl16.pth.tar"), which)
-    assert world.config["which"] == (which or "target_encoder")
-    assert world.config["released"]["family"] == "vjepa"
-    state = files.plain(checkpoint[world.config["which"]])
+    model = vjepa.from_pretrained(saved(tmp_path, checkpoint, "vitl16.pth.tar"), which)
+    assert model.config["which"] == (which or "target_encoder")
+    assert model.config["released"]["family"] == "vjepa"
+    state = files.plain(checkpoint[model.config["which"]])
     for shape in ((6, 24, 40), (4, 32, 32)):  # others than trained, then those
         video = pixels(*shape)
         x, grid = files.patches(state, "patch_embed.proj", video)
         table = files.video_table(grid, files.WIDTH)
         expected = files.norm(state, "norm", files.through(state, "blocks", x + table, files.HEADS)[-1])
-        close(world.encoder(video), expected)
+        close(model.encoder(video), expected)
     assert torch.equal(table, state["pos_embed"])
-    context, actual = predicted(world, video, token=1)
+    context, actual = predicted(model, video, token=1)
     narrow = files.plain(checkpoint["predictor"])
     table = narrow["predictor_pos_embed"]
     close(actual, files.predict(narrow, context, CONTEXT, TARGET, grid, 3, "mask_tokens.1", table=table))
-    assert world.config["clip"] == {
+    assert model.config["clip"] == {
         "num_frames": 4,
         "fps": None,
         "stride": 4,
@@ -93,15 +93,15 @@ def test_vjepa(tmp_path, which):
 def test_vjepa2(tmp_path, shape):
     """Any grid: nothing of a position is stored."""
     checkpoint = files.vjepa2_file()
-    world = vjepa.from_pretrained(saved(tmp_path, checkpoint), **PREDICTOR)
+    model = vjepa.from_pretrained(saved(tmp_path, checkpoint), **PREDICTOR)
     state, video = files.plain(checkpoint["target_encoder"]), pixels(*shape)
     x, grid = files.patches(state, "patch_embed.proj", video)
     x = files.through(state, "blocks", x, files.HEADS, files.places(grid), "tile")[-1]
-    close(world.encoder(video), files.norm(state, "norm", x))
+    close(model.encoder(video), files.norm(state, "norm", x))
     if shape == (4, 32, 32):
         narrow = files.plain(checkpoint["predictor"])
         for token in (0, 3):
-            context, actual = predicted(world, video, token)
+            context, actual = predicted(model, video, token)
             expected = files.predict(
                 narrow, context, CONTEXT, TARGET, grid, 12, f"mask_tokens.{token}", layout="tile"
             )
@@ -111,9 +111,9 @@ def test_vjepa2(tmp_path, shape):
 def test_the_mask_token_of_vjepa2_is_one_that_was_trained(tmp_path):
     path = saved(tmp_path, files.vjepa2_file())
     with pytest.warns(UserWarning, match=r"of 10 mask tokens, \[3\] are not zero, and number 3 is taken"):
-        world = vjepa.from_pretrained(path, **PREDICTOR)
-    assert world.config["future"]["mask_token"] == 3
-    assert world.config["clip"] == {
+        model = vjepa.from_pretrained(path, **PREDICTOR)
+    assert model.config["future"]["mask_token"] == 3
+    assert model.config["clip"] == {
         "num_frames": 64,
         "fps": 4,
         "stride": None,
@@ -134,7 +134,7 @@ def stretched(grid):
 def test_vjepa2_1(tmp_path, size):
     """Levels, an embedding of images, and a predictor of all levels that tells images from videos there."""
     checkpoint = files.vjepa2_1_file()
-    world = vjepa.from_pretrained(saved(tmp_path, checkpoint), **PREDICTOR)
+    model = vjepa.from_pretrained(saved(tmp_path, checkpoint), **PREDICTOR)
     state, video = files.plain(checkpoint["target_encoder"]), pixels(4, *size)
     for kind, name, clip in (("video", "patch_embed", video), ("img", "patch_embed_img", video[:, :, :1])):
         x, grid = files.patches(state, f"{name}.proj", clip)
@@ -143,10 +143,10 @@ def test_vjepa2_1(tmp_path, size):
             state, "blocks", x + state[f"{kind}_mod_embed"], files.HEADS, place, "interleave"
         )
         levels = [files.norm(state, f"norms_block.{n}", outputs[k]) for n, k in enumerate((2, 5, 8, 11))]
-        close(world.encoder(clip), levels[-1])
-        close(world.encoder(clip, levels=True), torch.cat(levels, dim=-1))
+        close(model.encoder(clip), levels[-1])
+        close(model.encoder(clip, levels=True), torch.cat(levels, dim=-1))
     narrow = files.plain(checkpoint["predictor"])
-    context, actual = predicted(world, video, token=2)
+    context, actual = predicted(model, video, token=2)
     x = files.linear(narrow, "predictor_embed.2", F.gelu(files.linear(narrow, "predictor_embed.0", context)))
     x = torch.cat([x, narrow["mask_tokens.2"][0].expand(len(TARGET), -1)]) + narrow["video_mod_embed"][0]
     place = stretched((2, size[0] // 8, size[1] // 8))[[*CONTEXT, *TARGET]]
@@ -163,10 +163,10 @@ def test_a_distilled_vjepa2_1_without_its_predictor(tmp_path):
     distilled = {"ema_encoder": checkpoint["target_encoder"], "predictor": files.wrapped(narrow)}
     path = saved(tmp_path, distilled, "distilled.pt")
     with pytest.warns(UserWarning, match="the predictor is left out: it predicts another encoder's tokens"):
-        world = vjepa.from_pretrained(path)
-    assert world.config["which"] == "target_encoder"
+        model = vjepa.from_pretrained(path)
+    assert model.config["which"] == "target_encoder"
     expected = vjepa.from_pretrained(saved(tmp_path, checkpoint), **PREDICTOR).encoder(pixels())
-    close(world.encoder(pixels()), expected)
+    close(model.encoder(pixels()), expected)
 
 
 def test_sizes_that_the_weights_were_not_trained_for_are_warned_of(tmp_path):
@@ -181,12 +181,12 @@ def test_sizes_that_the_weights_were_not_trained_for_are_warned_of(tmp_path):
 def test_vjepa2_ac_without_its_predictor(tmp_path):
     checkpoint = files.vjepa2_ac_file()
     with pytest.warns(UserWarning, match="the predictor is left out: it is conditioned on actions"):
-        world = vjepa.from_pretrained(saved(tmp_path, checkpoint))
-    assert world.predictor is None
+        model = vjepa.from_pretrained(saved(tmp_path, checkpoint))
+    assert model.predictor is None
     state, video = files.plain(checkpoint["target_encoder"]), pixels()
     x, grid = files.patches(state, "patch_embed.proj", video)
     x = files.through(state, "blocks", x, files.HEADS, files.places(grid), "tile")[-1]
-    close(world.encoder(video), files.norm(state, "norm", x))
+    close(model.encoder(video), files.norm(state, "norm", x))
 
 
 def their_next_frame(state, tokens_TSD, actions, states, side):
@@ -272,14 +272,14 @@ def normal_rows(seed):
 
 def test_ijepa(tmp_path):
     checkpoint = files.ijepa_file()
-    world = vjepa.from_pretrained(saved(tmp_path, checkpoint, "ijepa.pth.tar"))
+    model = vjepa.from_pretrained(saved(tmp_path, checkpoint, "ijepa.pth.tar"))
     state, narrow = files.plain(checkpoint["target_encoder"]), files.plain(checkpoint["predictor"])
     for height in (32, 16):
         image = pixels(1, height)
         x, grid = files.patches(state, "patch_embed.proj", image)
         x = files.through(state, "blocks", x + files.plane_table(grid, files.WIDTH), files.HEADS)[-1]
-        close(world.encoder(image), files.norm(state, "norm", x))
-    context, actual = predicted(world, pixels(1), 0, [0, 3, 9], [1, 15])
+        close(model.encoder(image), files.norm(state, "norm", x))
+    context, actual = predicted(model, pixels(1), 0, [0, 3, 9], [1, 15])
     table = files.plane_table((1, 4, 4), files.NARROW)
     close(actual, files.predict(narrow, context, [0, 3, 9], [1, 15], (1, 4, 4), 3, "mask_token", table=table))
 
@@ -300,16 +300,16 @@ def decoded(state, x, kept, hidden, table, names):
 def test_videomae(tmp_path, frames):
     """In 6 frames the table goes on, as the sinusoid does."""
     checkpoint = files.videomae_file()
-    world = vjepa.from_pretrained(saved(tmp_path, checkpoint, "checkpoint.pth"), **DECODER)
+    model = vjepa.from_pretrained(saved(tmp_path, checkpoint, "checkpoint.pth"), **DECODER)
     state, video = checkpoint["model"], pixels(frames, 32, 24)
     x, grid = files.patches(state, "encoder.patch_embed.proj", video)
     tokens = grid[0] * grid[1] * grid[2]
     x = (x + files.number_table(tokens, files.WIDTH))[:1, CONTEXT[:4]]
     x = files.norm(state, "encoder.norm", files.through(state, "encoder.blocks", x, files.HEADS)[-1])
     index = torch.tensor([CONTEXT[:4]])
-    close(world.encoder(video[:1], index), x)
+    close(model.encoder(video[:1], index), x)
     with torch.no_grad():
-        actual = world.decoder(x, index, torch.tensor([[1, 5]]), world.encoder.grid_of(video))
+        actual = model.decoder(x, index, torch.tensor([[1, 5]]), model.encoder.grid_of(video))
     names = ("encoder_to_decoder", "decoder.blocks")
     x = decoded(state, x[0], CONTEXT[:4], [1, 5], files.number_table(tokens, 64), names)
     close(
@@ -327,9 +327,9 @@ def test_a_fine_tuned_videomae(tmp_path):
     x, _ = files.patches(state, "patch_embed.proj", classifier.normalizer(video))
     x = files.through(state, "blocks", x + files.number_table(32, files.WIDTH), files.HEADS)[-1]
     close(classifier(video), files.linear(state, "head", files.norm(state, "fc_norm", x.mean(dim=1))))
-    world = vjepa.from_pretrained(path)  # without its head
-    assert world.config["which"] == "encoder"
-    close(world.encode(video), x)
+    model = vjepa.from_pretrained(path)  # without its head
+    assert model.config["which"] == "encoder"
+    close(model.encode(video), x)
 
 
 def videomae2_folder(folder, state, **changed):
@@ -353,12 +353,12 @@ def test_videomae2_of_the_hub(tmp_path):
     state = files.videomae_classifier_file()["module"]
     del state["head.weight"], state["head.bias"]
     with pytest.warns(UserWarning, match="its fc_norm, a norm of the mean over all tokens, is left out"):
-        world = vjepa.from_pretrained(videomae2_folder(tmp_path / "v2", state))
-    assert (world.config["clip"]["num_frames"], world.config["clip"]["size"]) == (4, [32, 32])
+        model = vjepa.from_pretrained(videomae2_folder(tmp_path / "v2", state))
+    assert (model.config["clip"]["num_frames"], model.config["clip"]["size"]) == (4, [32, 32])
     video = pixels()
     x, _ = files.patches(state, "patch_embed.proj", video)
     close(
-        world.encoder(video),
+        model.encoder(video),
         files.through(state, "blocks", x + files.number_table(32, files.WIDTH), files.HEADS)[-1],
     )
     with pytest.raises(ValueError, match=r"model_config\.cos_attn is True"):
@@ -376,16 +376,16 @@ def test_a_head_on_the_first_token_is_refused_by_name(tmp_path):
 def test_mae(tmp_path):
     """The class token goes through encoder and decoder, and has no position."""
     checkpoint = files.mae_file()
-    world = vjepa.from_pretrained(saved(tmp_path, checkpoint, "mae_visualize_vit.pth"), heads={"decoder": 16})
+    model = vjepa.from_pretrained(saved(tmp_path, checkpoint, "mae_visualize_vit.pth"), heads={"decoder": 16})
     state, image, kept = checkpoint["model"], pixels(1), [0, 3, 9]
     x, _ = files.patches(state, "patch_embed.proj", image)
     x = torch.cat([state["cls_token"].expand(2, -1, -1), x], dim=1) + state["pos_embed"]
     encoded = files.norm(state, "norm", files.through(state, "blocks", x, files.HEADS)[-1])
-    close(world.encoder(image), encoded[:, 1:])
+    close(model.encoder(image), encoded[:, 1:])
     index = torch.tensor([kept, kept])
     with torch.no_grad():
-        tokens = world.encoder(image, index, class_token=True)
-        actual = world.decoder(tokens, index, torch.tensor([[1, 15], [1, 15]]), world.encoder.grid_of(image))
+        tokens = model.encoder(image, index, class_token=True)
+        actual = model.decoder(tokens, index, torch.tensor([[1, 15], [1, 15]]), model.encoder.grid_of(image))
     x = torch.cat([files.linear(state, "decoder_embed", tokens[0]), state["mask_token"][0].expand(2, -1)])
     x = x + state["decoder_pos_embed"][0, [0, *(1 + n for n in kept), 2, 16]]
     x = files.norm(state, "decoder_norm", files.through(state, "decoder_blocks", x, 16)[-1])
@@ -569,28 +569,28 @@ def theirs_in(folder, kind, config):
 @pytest.mark.parametrize("frames", [4, 8])
 def test_vjepa2_model_of_transformers(tmp_path, frames):
     theirs = theirs_in(tmp_path, transformers.VJEPA2Model, VJEPA2)
-    world, video = vjepa.from_pretrained(tmp_path), pixels(frames)
-    assert world.config["which"] == "encoder"
+    model, video = vjepa.from_pretrained(tmp_path), pixels(frames)
+    assert model.config["which"] == "encoder"
     order = torch.stack([torch.randperm(16 * frames // 2) for _ in range(2)])
     context, target = order[:, :10], order[:, 10:25]
     with torch.no_grad():
         output = theirs(video.transpose(1, 2), context_mask=[context], target_mask=[target])
         # They encode all tokens, take the context from those, and always ask with the second mask token.
-        tokens = world.encoder(video)
+        tokens = model.encoder(video)
         seen = torch.gather(tokens, 1, context[..., None].expand(-1, -1, 48))
-        actual = world.predictor(seen, context, target, world.encoder.grid_of(video), mask_token=1)
+        actual = model.predictor(seen, context, target, model.encoder.grid_of(video), mask_token=1)
     close(tokens, output.last_hidden_state)
     close(actual, output.predictor_output.last_hidden_state)
 
 
 def test_a_context_by_itself_is_what_the_authors_encode(tmp_path):
     """Not what transformers does: there, the context has seen the targets."""
-    theirs, world = theirs_in(tmp_path, transformers.VJEPA2Model, VJEPA2), vjepa.from_pretrained(tmp_path)
+    theirs, model = theirs_in(tmp_path, transformers.VJEPA2Model, VJEPA2), vjepa.from_pretrained(tmp_path)
     video, changed = pixels(), pixels()
     changed[:, :, 2:] = 0
     context = torch.arange(16).expand(2, -1)  # of the first two frames
     with torch.no_grad():
-        assert torch.equal(world.encoder(video, context), world.encoder(changed, context))
+        assert torch.equal(model.encoder(video, context), model.encoder(changed, context))
         seen = [
             theirs(
                 clip.transpose(1, 2), context_mask=[context], target_mask=[context + 16]
@@ -611,15 +611,15 @@ def test_vjepa2_classifier_of_transformers(tmp_path):
 
 def test_videomae_of_transformers(tmp_path):
     theirs = theirs_in(tmp_path, transformers.VideoMAEForPreTraining, VIDEOMAE)
-    world, video = vjepa.from_pretrained(tmp_path), pixels()
+    model, video = vjepa.from_pretrained(tmp_path), pixels()
     hidden = torch.zeros(2, 32, dtype=torch.bool)
     hidden[:, 10:] = True
     index = torch.arange(32).expand(2, -1)
     with torch.no_grad():
         logits = theirs(video.transpose(1, 2), bool_masked_pos=hidden).logits
-        tokens = world.encoder(video, index[:, :10])
-        actual = world.decoder(tokens, index[:, :10], index[:, 10:], world.encoder.grid_of(video))
-        close(world.encoder(video), theirs.videomae(video.transpose(1, 2)).last_hidden_state)
+        tokens = model.encoder(video, index[:, :10])
+        actual = model.decoder(tokens, index[:, :10], index[:, 10:], model.encoder.grid_of(video))
+        close(model.encoder(video), theirs.videomae(video.transpose(1, 2)).last_hidden_state)
     close(their_pixels(actual), logits)
 
 
@@ -638,15 +638,15 @@ def test_image_models_of_transformers(tmp_path, kind):
     config = transformers.IJepaConfig if kind == "IJepaModel" else transformers.ViTMAEConfig
     sizes = {key: value for key, value in MAE_SIZES.items() if "decoder" not in key or kind != "IJepaModel"}
     theirs = theirs_in(tmp_path, getattr(transformers, kind), config(**sizes))
-    world, image = vjepa.from_pretrained(tmp_path), pixels(1)
+    model, image = vjepa.from_pretrained(tmp_path), pixels(1)
     keep = {} if kind == "IJepaModel" else {"noise": torch.arange(16.0).expand(2, -1)}
     if kind != "IJepaModel":
         theirs.config.mask_ratio = 0.0
     with torch.no_grad():
         base = theirs.vit if kind == "ViTMAEForPreTraining" else theirs
         expected = base(image[:, :, 0], **keep).last_hidden_state
-    close(world.encoder(image, class_token=True), expected)
-    assert (world.decoder is not None) == (kind == "ViTMAEForPreTraining")
+    close(model.encoder(image, class_token=True), expected)
+    assert (model.decoder is not None) == (kind == "ViTMAEForPreTraining")
 
 
 @pytest.mark.parametrize(
@@ -704,11 +704,11 @@ def test_another_epsilon_is_read(tmp_path, kind):
     video = torch.randint(0, 256, (1, 1 if mae else 4, 3, 32, 32), dtype=torch.uint8)
     with torch.no_grad():
         if mae:
-            world, index = vjepa.from_pretrained(tmp_path / "theirs"), torch.arange(16)[None]
-            image, theirs.config.mask_ratio = world.normalizer(video), 0.5
-            tokens = world.encoder(image, index[:, :8], class_token=True)
+            model, index = vjepa.from_pretrained(tmp_path / "theirs"), torch.arange(16)[None]
+            image, theirs.config.mask_ratio = model.normalizer(video), 0.5
+            tokens = model.encoder(image, index[:, :8], class_token=True)
             found = their_pixels(
-                world.decoder(tokens, index[:, :8], index[:, 8:], world.encoder.grid_of(image))
+                model.decoder(tokens, index[:, :8], index[:, 8:], model.encoder.grid_of(image))
             )
             close(found, theirs(image[:, :, 0], noise=torch.arange(16.0)[None]).logits[:, 8:])
             return
@@ -727,22 +727,22 @@ def test_a_videomae_without_a_last_norm(tmp_path):
     config.use_mean_pooling, config.image_size = True, [16, 24]
     theirs = theirs_in(tmp_path / "theirs", transformers.VideoMAEForPreTraining, config)
     with pytest.warns(UserWarning, match="a table of 4 frames at 16 x 24; .* its encoder has no last norm"):
-        world = vjepa.from_pretrained(tmp_path / "theirs")
-    assert world.config["clip"]["size"] == [16, 24]
+        model = vjepa.from_pretrained(tmp_path / "theirs")
+    assert model.config["clip"]["size"] == [16, 24]
     video, index = pixels(4, 16, 24), torch.arange(12).expand(2, -1)
     with torch.no_grad():
         tokens = theirs.videomae(video.transpose(1, 2)).last_hidden_state
         torch.testing.assert_close(
-            world.encoder(video), tokens, atol=1e-4, rtol=1e-4
+            model.encoder(video), tokens, atol=1e-4, rtol=1e-4
         )  # large, without a norm
         logits = theirs(video.transpose(1, 2), bool_masked_pos=index >= 5).logits
-        tokens = world.encoder(video, index[:, :5])
-        actual = world.decoder(tokens, index[:, :5], index[:, 5:], world.encoder.grid_of(video))
+        tokens = model.encoder(video, index[:, :5])
+        actual = model.decoder(tokens, index[:, :5], index[:, 5:], model.encoder.grid_of(video))
     torch.testing.assert_close(their_pixels(actual), logits, atol=1e-4, rtol=1e-4)
     there = str(tmp_path / "there")
     assert convert([str(tmp_path / "theirs"), "--to", "transformers", "--output", there]) == 0
     with pytest.raises(ValueError, match=r"encoder\.last_norm is false"):
-        to_meta(world.config, world.state_dict())
+        to_meta(model.config, model.state_dict())
 
 
 def processor_of(where, mean, std):
@@ -810,7 +810,7 @@ def test_names_that_transformers_gave_before(tmp_path):
     theirs_in(new, transformers.VideoMAEModel, VIDEOMAE)
     old.mkdir()
     (old / "config.json").write_text((new / "config.json").read_text())
-    world = vjepa.from_pretrained(new)
+    model = vjepa.from_pretrained(new)
     renamed = {
         name.replace("query.bias", "q_bias").replace("value.bias", "v_bias"): value
         for name, value in read_state(new).items()
@@ -818,7 +818,7 @@ def test_names_that_transformers_gave_before(tmp_path):
     torch.save(renamed, old / "pytorch_model.bin")
     video = pixels()
     assert any(name.endswith("attention.q_bias") for name in renamed)
-    assert torch.equal(vjepa.from_pretrained(old).encoder(video), world.encoder(video))
+    assert torch.equal(vjepa.from_pretrained(old).encoder(video), model.encoder(video))
 
 
 def read_state(folder):
@@ -850,9 +850,9 @@ def changed(**encoder):
 def ours(tmp_path_factory):
     """A model of ours, in its folder."""
     torch.manual_seed(0)
-    world = WorldModel(OURS).eval()
+    model = VideoModel(OURS).eval()
     folder = tmp_path_factory.mktemp("ours")
-    vjepa.save_pretrained(folder, world.state_dict(), OURS)
+    vjepa.save_pretrained(folder, model.state_dict(), OURS)
     return folder
 
 
@@ -866,7 +866,7 @@ def test_nothing_is_lost_on_the_way(tmp_path, layout, capsys):
         "future": {"context_steps": 1, "mask_token": 1, "normalisation": "none"},
     }
     torch.manual_seed(0)
-    vjepa.save_pretrained(tmp_path / "ours", WorldModel(config).state_dict(), config)
+    vjepa.save_pretrained(tmp_path / "ours", VideoModel(config).state_dict(), config)
     output = tmp_path / "there" / ("model.pt" if layout == "meta" else "model")
     assert convert([str(tmp_path / "ours"), "--to", layout, "--output", str(output)]) == 0
     assert "lost: " not in capsys.readouterr().out
@@ -880,7 +880,7 @@ def test_nothing_is_lost_on_the_way(tmp_path, layout, capsys):
 
 def test_what_is_lost_is_named(tmp_path, monkeypatch, capsys):
     config = {**OURS, "clip": {**OURS["clip"], "fps": 12}}
-    vjepa.save_pretrained(tmp_path / "ours", WorldModel(config).state_dict(), config)
+    vjepa.save_pretrained(tmp_path / "ours", VideoModel(config).state_dict(), config)
     monkeypatch.setattr("vjepa.released.transformers_layout._BESIDE", ())
     assert convert([str(tmp_path / "ours"), "--to", "transformers", "--output", str(tmp_path / "there")]) == 1
     assert "'fps': 4" in capsys.readouterr().out
@@ -908,11 +908,11 @@ def test_convert(ours, tmp_path, layout, capsys):
     assert convert([str(ours), "--to", layout, "--output", str(output)]) == 0
     whose = "transformers" if layout == "transformers" else "read again"
     assert f"{whose}: greatest difference" in capsys.readouterr().out
-    world = vjepa.from_pretrained(ours)
+    model = vjepa.from_pretrained(ours)
     again = vjepa.from_pretrained(output / "model.pt" if layout == "meta" else output)
     video = pixels()
-    close(again.encoder(video), world.encoder(video))
-    close(predicted(again, video, 1)[1], predicted(world, video, 1)[1])
+    close(again.encoder(video), model.encoder(video))
+    close(predicted(again, video, 1)[1], predicted(model, video, 1)[1])
 
 
 @pytest.mark.parametrize(
@@ -947,11 +947,11 @@ def test_the_margin_of_a_processor_is_the_model_s(tmp_path, edge, whole):
     size, crop = {"shortest_edge": edge}, {"height": 32, "width": 32}
     processor = transformers.VideoMAEImageProcessor(size=size, crop_size=crop)
     processor.save_pretrained(tmp_path)
-    world, video = vjepa.from_pretrained(tmp_path), smooth_clip()
+    model, video = vjepa.from_pretrained(tmp_path), smooth_clip()
     theirs = processor(list(video.permute(0, 2, 3, 1).numpy()), return_tensors="pt")["pixel_values"][0]
-    prepared = clip_transform(32, world.config["clip"]["whole_frame"])(video)
-    assert world.config["clip"]["whole_frame"] is whole
-    torch.testing.assert_close(world.normalizer(prepared[None])[0].transpose(0, 1), theirs, atol=0.1, rtol=0)
+    prepared = clip_transform(32, model.config["clip"]["whole_frame"])(video)
+    assert model.config["clip"]["whole_frame"] is whole
+    torch.testing.assert_close(model.normalizer(prepared[None])[0].transpose(0, 1), theirs, atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize("layout", ["ours", "transformers", "meta"])
@@ -990,11 +990,11 @@ def test_an_encoder_and_a_probe_become_one_folder(tmp_path):
 )
 def test_the_authors_layout_comes_back_as_it_was(tmp_path, make, said):
     checkpoint = getattr(files, make)()
-    world = vjepa.from_pretrained(saved(tmp_path, checkpoint), **said)
-    config = dict(world.config)
+    model = vjepa.from_pretrained(saved(tmp_path, checkpoint), **said)
+    config = dict(model.config)
     if make == "videomae_file":
         assert "pos_embed" not in str(checkpoint["model"].keys())
-    written = to_meta(config, world.state_dict())
+    written = to_meta(config, model.state_dict())
     networks = ("model",) if "model" in checkpoint else ("target_encoder", "predictor")
     for network in networks:
         left_over = {"module.backbone.pos_embed"} if make == "vjepa2_file" else set()
@@ -1015,7 +1015,7 @@ def test_the_authors_layout_comes_back_as_it_was(tmp_path, make, said):
 )
 def test_what_does_not_fit_transformers_is_said(config, reason):
     with pytest.raises(ValueError, match=reason):
-        to_transformers(config, WorldModel(config).state_dict())
+        to_transformers(config, VideoModel(config).state_dict())
 
 
 VIDEOMAE_OURS = {
@@ -1026,9 +1026,9 @@ VIDEOMAE_OURS = {
 
 def test_biases_of_keys_change_nothing_and_are_left_behind(tmp_path):
     """VideoMAE's keys have none, and ours are trained with one."""
-    world = WorldModel(VIDEOMAE_OURS)
-    torch.nn.init.normal_(world.encoder.transformer.blocks[0].attn.qkv.bias)
-    vjepa.save_pretrained(tmp_path / "ours", world.state_dict(), VIDEOMAE_OURS)
+    model = VideoModel(VIDEOMAE_OURS)
+    torch.nn.init.normal_(model.encoder.transformer.blocks[0].attn.qkv.bias)
+    vjepa.save_pretrained(tmp_path / "ours", model.state_dict(), VIDEOMAE_OURS)
     assert convert([str(tmp_path / "ours"), "--to", "transformers", "--output", str(tmp_path / "there")]) == 0
     assert not any("key.bias" in name for name in read_state(tmp_path / "there"))
 
@@ -1036,7 +1036,7 @@ def test_biases_of_keys_change_nothing_and_are_left_behind(tmp_path):
 def test_a_decoder_s_bias_that_videomae_has_not_is_not_lost():
     decoder = {"in_width": 48, "out_width": 384, "width": 24, "depth": 1, "heads": 2, "positions": "sinusoid"}
     config = {**VIDEOMAE_OURS, "decoder": decoder, "pixel_targets": "tubelet"}
-    tensors = WorldModel(config).state_dict()
+    tensors = VideoModel(config).state_dict()
     state, description = to_transformers(config, tensors)
     assert description["architectures"] == ["VideoMAEForPreTraining"]
     assert "encoder_to_decoder.weight" in state
@@ -1047,7 +1047,7 @@ def test_a_decoder_s_bias_that_videomae_has_not_is_not_lost():
 
 def test_an_encoder_alone_has_an_empty_predictor_there(tmp_path):
     config = {key: value for key, value in OURS.items() if key != "predictor"}
-    vjepa.save_pretrained(tmp_path / "alone", WorldModel(config).state_dict(), config)
+    vjepa.save_pretrained(tmp_path / "alone", VideoModel(config).state_dict(), config)
     assert (
         convert([str(tmp_path / "alone"), "--to", "transformers", "--output", str(tmp_path / "there")]) == 0
     )
@@ -1126,9 +1126,9 @@ def test_all_that_does_not_fit_is_listed(tmp_path):
     ):
         assert line in str(error.value)
     with pytest.warns(UserWarning, match="missing target_encoder.blocks.1.norm2.bias"):
-        world = vjepa.from_pretrained(path, strict=False, **PREDICTOR)
+        model = vjepa.from_pretrained(path, strict=False, **PREDICTOR)
     kept = encoder["module.backbone.blocks.1.norm2.weight"]
-    assert torch.equal(world.encoder.transformer.blocks[1].norm2.weight, kept)
+    assert torch.equal(model.encoder.transformer.blocks[1].norm2.weight, kept)
 
 
 def test_positions_that_were_learnt_are_refused(tmp_path):
@@ -1261,21 +1261,21 @@ def bare(tmp_path_factory):
 
 @pytest.mark.parametrize("wrapper", ["", *WRAPPERS])
 def test_wrappers_are_taken_off(tmp_path, bare, wrapper):
-    state, world = bare
+    state, model = bare
     path = saved(tmp_path, files.wrapped(state, wrapper))
-    close(vjepa.from_pretrained(path).encoder(pixels()), world.encoder(pixels()))
+    close(vjepa.from_pretrained(path).encoder(pixels()), model.encoder(pixels()))
 
 
 @pytest.mark.parametrize(
     "key", ["model", "state_dict", "model_state_dict", "net", "context_encoder", "student", "teacher"]
 )
 def test_keys_of_other_trainers(tmp_path, bare, key):
-    state, world = bare
+    state, model = bare
     inner = {f"blocks.{n}._checkpoint_wrapped_module.{rest}": value for name, value in state.items()
              for n, rest in [name.removeprefix("blocks.").split(".", 1)] if name.startswith("blocks.")}  # fmt: skip
     inner |= {name: value for name, value in state.items() if not name.startswith("blocks.")}
     path = saved(tmp_path, {key: inner, "epoch": 3})
-    close(vjepa.from_pretrained(path).encoder(pixels()), world.encoder(pixels()))
+    close(vjepa.from_pretrained(path).encoder(pixels()), model.encoder(pixels()))
 
 
 def test_two_networks_under_one_name_are_refused(tmp_path):
@@ -1301,9 +1301,9 @@ def test_the_licence_is_told_once(tmp_path, monkeypatch):
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for _ in range(2):
-            world = vjepa.from_pretrained(path)
+            model = vjepa.from_pretrained(path)
     assert sum("CC BY-NC 4.0" in str(warning.message) for warning in told) == 1
-    assert world.config["licence"] == "CC BY-NC 4.0"
+    assert model.config["licence"] == "CC BY-NC 4.0"
 
 
 # The hub.
@@ -1318,9 +1318,9 @@ def test_a_name_of_the_hub_is_fetched(tmp_path, monkeypatch):
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    world = vjepa.from_pretrained("facebook/vjepa2-tiny@main")
+    model = vjepa.from_pretrained("facebook/vjepa2-tiny@main")
     assert (asked["name"], asked["revision"]) == ("facebook/vjepa2-tiny", "main")
-    assert world.predictor is not None
+    assert model.predictor is not None
 
 
 def test_a_file_of_a_repository_is_fetched(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import VJEPA2Config, VJEPA2Model
 
-from tests.parity.released_files import world_of
+from tests.parity.released_files import video_model_of
 from vjepa.tokens import Grid
 
 WIDTH, PREDICTOR_WIDTH, GRID_TOKENS = 48, 24, 2 * 4 * 4
@@ -28,7 +28,7 @@ def reference():
 
 @pytest.fixture(scope="module")
 def ours(reference):
-    return world_of(reference)
+    return video_model_of(reference)
 
 
 def test_encoder_sees_what_the_reference_sees(reference, ours):

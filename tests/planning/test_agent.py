@@ -8,7 +8,7 @@ pytest.importorskip("gymnasium")
 
 from tests.models.test_action_predictor import make_model
 from vjepa.data.trajectories.windows import WindowConfig
-from vjepa.environments.make import make_world
+from vjepa.environments.make import make_env
 from vjepa.models.action_model import Imagined
 from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.planning.agent import PlanningAgent, environment_actions, model_bounds
@@ -16,7 +16,7 @@ from vjepa.planning.cem import CEM
 from vjepa.planning.episodes import run_episodes
 from vjepa.planning.goals import EmbeddingGoal, InverseGoal, ValueGoal, image_goal, over_steps
 from vjepa.planning.plan import Bounds
-from vjepa.planning.policies import CopyLast, ModelPolicy, Oracle, RandomActions, world_bounds
+from vjepa.planning.policies import CopyLast, ModelPolicy, Oracle, RandomActions, env_bounds
 
 BOUNDS = Bounds(-torch.ones(2), torch.ones(2))
 PLANNER = CEM(samples=64, elites=8, iterations=4, noise_exponent=1.0)
@@ -45,20 +45,20 @@ class Truth:
         return Imagined((tokens[:, -1, 0].unsqueeze(1) + 0.06 * steps.cumsum(dim=1)).unsqueeze(2), None)
 
 
-def test_it_walks_to_the_goal_s_picture_through_the_door():
+def test_it_walks_to_the_goal_s_image_through_the_door():
     window = WindowConfig(frames=2, skip=2)
-    world = make_world("two_rooms", 12, 32, 60, anywhere=True)
-    agent = PlanningAgent(Truth(2), PLANNER, window, world_bounds(world), horizon=8, execute=2)
-    report = run_episodes(world, ModelPolicy(agent), seed=0)
-    same = report.success_E[same_room(world)]
+    env = make_env("two_rooms", 12, 32, 60, anywhere=True)
+    agent = PlanningAgent(Truth(2), PLANNER, window, env_bounds(env), horizon=8, execute=2)
+    report = run_episodes(env, ModelPolicy(agent), seed=0)
+    same = report.success_E[same_room(env)]
     assert same.all()  # nothing is in the way there, and Truth knows of no walls
     assert (report.steps_E[report.success_E] <= 30).all()
-    assert report.pictures_TEHWC.shape[1:] == (12, 32, 32, 3)
+    assert report.images_TEHWC.shape[1:] == (12, 32, 32, 3)
 
 
-def same_room(world):
-    world.reset(seed=0)
-    return (world.state_ES[:, 0] < 0.5) == (world.goal_ES[:, 0] < 0.5)
+def same_room(env):
+    env.reset(seed=0)
+    return (env.state_ES[:, 0] < 0.5) == (env.goal_ES[:, 0] < 0.5)
 
 
 def test_all_candidates_of_all_episodes_are_imagined_in_one_call():
@@ -72,19 +72,19 @@ def test_all_candidates_of_all_episodes_are_imagined_in_one_call():
 @torch.no_grad()
 def test_plans_are_carried_on_and_made_anew():
     agent = PlanningAgent(Truth(), PLANNER, WindowConfig(frames=2), BOUNDS, horizon=4, execute=2)
-    picture = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
-    picture[..., 16, 4] = 255
+    image = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    image[..., 16, 4] = 255
     agent.begin(EmbeddingGoal(torch.tensor([[[0.9, 0.5]]])))
-    first = agent.act(picture)
+    first = agent.act(image)
     plan = agent.last
     assert torch.equal(first[:, 0], plan.actions_BHA[:, 0])
-    assert torch.equal(agent.act(picture)[:, 0], plan.actions_BHA[:, 1])
+    assert torch.equal(agent.act(image)[:, 0], plan.actions_BHA[:, 1])
     assert agent.last is plan
-    agent.act(picture)
+    agent.act(image)
     assert agent.last is not plan
     again = PlanningAgent(Truth(), PLANNER, WindowConfig(frames=2), BOUNDS, horizon=4, execute=2)
     again.begin(EmbeddingGoal(torch.tensor([[[0.9, 0.5]]])))
-    assert torch.equal(again.act(picture), first)
+    assert torch.equal(again.act(image), first)
 
 
 @torch.no_grad()
@@ -93,13 +93,13 @@ def test_a_model_that_looks_back_is_given_what_was_seen_and_done():
     window = WindowConfig(frames=3, skip=1)
     bounds = Bounds(-torch.ones(5), torch.ones(5))
     agent = PlanningAgent(model, CEM(samples=8, elites=2, iterations=1), window, bounds, horizon=3)
-    pictures = torch.randint(0, 256, (3, 1, 3, 16, 24), dtype=torch.uint8)
+    images = torch.randint(0, 256, (3, 1, 3, 16, 24), dtype=torch.uint8)
     states = torch.randn(3, 1, 3)
-    agent.begin(image_goal(model.encode, pictures[2]))
-    done = [agent.act(picture, state)[:, 0] for picture, state in zip(pictures, states, strict=True)]
+    agent.begin(image_goal(model.encode, images[2]))
+    done = [agent.act(image, state)[:, 0] for image, state in zip(images, states, strict=True)]
     candidates = torch.rand(1, 4, 3, 5)
     found = agent.imagine(candidates)[0]
-    tokens = model.encode(pictures[1:].transpose(0, 1)).expand(4, -1, -1, -1)
+    tokens = model.encode(images[1:].transpose(0, 1)).expand(4, -1, -1, -1)
     actions = torch.cat([done[1].unsqueeze(1).expand(4, -1, -1), candidates[0]], dim=1)
     expected = model.imagine(tokens, actions, states[1:].transpose(0, 1).expand(4, -1, -1))
     torch.testing.assert_close(found, expected.tokens_BHSD)
@@ -119,7 +119,7 @@ def test_actions_of_model_and_world_are_each_other_s():
     assert model_bounds(BOUNDS, added).high_A.tolist() == [3.0, 3.0]
 
 
-def test_goals_are_pictures_embeddings_or_values():
+def test_goals_are_images_embeddings_or_values():
     tokens = torch.randn(2, 5, 3, 1, 4)
     wanted = torch.randn(2, 1, 4)
     found = EmbeddingGoal(wanted, "l1")(tokens)
@@ -132,7 +132,7 @@ def test_goals_are_pictures_embeddings_or_values():
 
 
 def test_whom_it_is_compared_with():
-    world = make_world("point_mass", 40, 32, 60)
+    env = make_env("point_mass", 40, 32, 60)
     rates = {}
     for name, policy in {
         "oracle": Oracle(PLANNER, horizon=8, execute=2, path=1.0, seed=0),
@@ -141,7 +141,7 @@ def test_whom_it_is_compared_with():
             PlanningAgent(CopyLast(Truth()), PLANNER, WindowConfig(frames=2), BOUNDS, horizon=4)
         ),
     }.items():
-        report = run_episodes(world, policy, seed=3)
+        report = run_episodes(env, policy, seed=3)
         rates[name] = report.rate
         low, high = report.interval
         assert low <= report.rate <= high
@@ -152,7 +152,7 @@ def test_whom_it_is_compared_with():
 
 def test_the_same_seed_gives_the_same_episodes():
     def episodes(seed):
-        return run_episodes(make_world("two_rooms", 5, 16, 10), RandomActions(seed), seed).pictures_TEHWC
+        return run_episodes(make_env("two_rooms", 5, 16, 10), RandomActions(seed), seed).images_TEHWC
 
     assert np.array_equal(episodes(1), episodes(1))
     assert not np.array_equal(episodes(1), episodes(2))

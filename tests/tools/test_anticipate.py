@@ -1,11 +1,11 @@
-"""The tool as a user runs it: a model and a manifest of actions in, a table and figures out; what it refuses."""
+"""The tool as a user runs it: a model and a manifest of actions in, a table and metrics out; what it refuses."""
 
 import json
 
 import numpy as np
 import pytest
 
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from tools.anticipate import main
 from vjepa.weights import save_pretrained
 
@@ -15,8 +15,8 @@ def folder(tmp_path, monkeypatch):
     """A model with random weights, and a manifest of actions that a brightness before them tells."""
     monkeypatch.setattr("vjepa.evaluation.anticipation_probe.LEAST_STEPS", 20)
     monkeypatch.setattr("vjepa.evaluation.anticipation_probe.EPOCHS", 1)
-    world = make_world(clip={"fps": 10.0, "stride": None})
-    save_pretrained(tmp_path / "model", world.state_dict(), world.config)
+    model = make_video_model(clip={"fps": 10.0, "stride": None})
+    save_pretrained(tmp_path / "model", model.state_dict(), model.config)
     lines = ["path,label,start,end,split"]
     for number in range(12):
         np.save(tmp_path / f"{number}.npy", np.full((75, 16, 16, 3), 60 * (number % 3), np.uint8))
@@ -40,24 +40,24 @@ def test_a_table_and_figures(folder, capsys):
         "1 test segments left out", "recall@5 of 3 classes would be trivial: @2 instead",
     ):  # fmt: skip
         assert line in printed
-    figures = json.loads((folder / "model" / "anticipation" / "anticipation.json").read_text())
-    assert figures["horizon"] == 1.0
-    assert figures["classes"] == ["a", "b", "c"]
-    assert figures["test_left_out"] == [{"path": str(folder / "11.npy"), "start": 0.5, "horizon": 1.0}]
-    assert figures["train"].endswith("actions.csv?split=train")
+    metrics = json.loads((folder / "model" / "anticipation" / "anticipation.json").read_text())
+    assert metrics["horizon"] == 1.0
+    assert metrics["classes"] == ["a", "b", "c"]
+    assert metrics["test_left_out"] == [{"path": str(folder / "11.npy"), "start": 0.5, "horizon": 1.0}]
+    assert metrics["train"].endswith("actions.csv?split=train")
     for row in ("predicted", "context", "chance"):
-        assert 0 <= figures[row]["at_1"] <= figures[row]["at_top"] <= 1
+        assert 0 <= metrics[row]["at_1"] <= metrics[row]["at_top"] <= 1
 
 
 def test_horizon_seed_and_place_can_be_chosen(folder):
     assert run(folder, "--horizon", "0.5", "--seed", "3", "--output", str(folder / "out")) == 0
-    figures = json.loads((folder / "out" / "anticipation.json").read_text())
-    assert (figures["horizon"], figures["seed"]) == (0.5, 3)
+    metrics = json.loads((folder / "out" / "anticipation.json").read_text())
+    assert (metrics["horizon"], metrics["seed"]) == (0.5, 3)
 
 
 def test_what_cannot_be_used_is_an_error(folder, capsys):
     for arguments, message in (
-        ({"test": "split=train"}, "are in both the training and the test part"),
+        ({"test": "split=train"}, "are in both the training and the test split"),
         ({"test": "split=val"}, "no row of"),
     ):
         assert run(folder, **arguments) == 2

@@ -1,4 +1,4 @@
-"""The benchmark's table has every row and sound figures; how fast anything is, no test asks."""
+"""The benchmark's table has every row and sound metrics; how fast anything is, no test asks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from vjepa import build
 from vjepa.config import read_config
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.evaluation.cost import step_cost
 from vjepa.training.plan import example_batch
 
@@ -32,13 +32,13 @@ def tool():
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
-    settings = WorldSettings(size=32, frames=8)
+    settings = RenderSettings(size=32, frames=8)
     return write_videos(tmp_path_factory.mktemp("videos"), settings, num_videos=6, seed=0)
 
 
 @pytest.fixture(scope="module")
 def report(tool, manifest, tmp_path_factory):
-    """What a run of all parts on the debug configuration writes."""
+    """What a run of all splits on the debug configuration writes."""
     folder = tmp_path_factory.mktemp("report")
     config = ["--config", str(ROOT / "configs" / "debug.yaml"), f"--data.cache_dir={folder / 'cache'}"]
     files = ["--videos", str(manifest), "--json", str(folder / "report.json")]

@@ -8,13 +8,13 @@ import pytest
 
 from tests.inference.test_video_classifier import folder  # noqa: F401  (a fixture)
 from tools.classify import main
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.evaluation.score_file import read_scores
 
 
 @pytest.fixture
 def videos(tmp_path):
-    write_videos(tmp_path / "v", WorldSettings(size=24, frames=10), num_videos=2, seed=0)
+    write_videos(tmp_path / "v", RenderSettings(size=24, frames=10), num_videos=2, seed=0)
     return tmp_path / "v"
 
 
@@ -73,7 +73,7 @@ def test_labels_give_an_accuracy_without_training(folder, videos, tmp_path, caps
         assert "accuracy 50.0%" in printed
         assert ("labels are numbers, and taken as" in printed) == isinstance(labels[0], int)
         assert json.loads((tmp_path / "out" / "accuracy.json").read_text())["top1"][0] == 0.5
-    assert "not compared with the labels: no label of the test part" in classify("7", "8").err
+    assert "not compared with the labels: no label of the test split" in classify("7", "8").err
 
 
 def test_what_is_no_classifier_is_refused(videos, capsys):

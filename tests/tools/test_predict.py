@@ -9,26 +9,26 @@ import torch
 from safetensors import safe_open
 
 import vjepa
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from tools.predict import main
-from vjepa.data.synthetic import WorldSettings, write_videos
-from vjepa.evaluation.future_picture import EmbeddingColours, nearest_steps
+from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.evaluation.future_plot import EmbeddingColours, nearest_steps
 from vjepa.weights import save_pretrained
 
 
 @pytest.fixture
 def model(tmp_path):
-    world = make_world()
+    video_model = make_video_model()
     state = {name.replace("encoder.", "target_encoder.", 1) if name.startswith("encoder.") else name: tensor
-             for name, tensor in world.state_dict().items()}  # fmt: skip
-    save_pretrained(tmp_path / "model", state, world.config)
+             for name, tensor in video_model.state_dict().items()}  # fmt: skip
+    save_pretrained(tmp_path / "model", state, video_model.config)
     return str(tmp_path / "model")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("videos")
-    write_videos(place, WorldSettings(size=16, frames=24), num_videos=3, seed=0)
+    write_videos(place, RenderSettings(size=16, frames=24), num_videos=3, seed=0)
     return place
 
 
@@ -55,17 +55,16 @@ def test_one_video(model, folder, tmp_path, capsys):
     assert (tmp_path / "000000.png").stat().st_size > 10_000
     with av.open(str(tmp_path / "000000.mp4")) as film:
         assert sum(1 for _ in film.decode(video=0)) == 12
-    figures = json.loads((tmp_path / "future.json").read_text())
-    assert [horizon["step"] for horizon in figures["horizons"]] == [1, 2, 3, 4, 5, 6]
-    assert set(figures["horizons"][0]["skill"]) == {"copy_last", "mean", "linear", "shuffled"}
+    metrics = json.loads((tmp_path / "future.json").read_text())
+    assert [horizon["step"] for horizon in metrics["horizons"]] == [1, 2, 3, 4, 5, 6]
+    assert set(metrics["horizons"][0]["skill"]) == {"copy_last", "mean", "linear", "shuffled"}
 
 
 def test_a_folder_and_a_manifest_give_the_same(model, folder, tmp_path):
     for name, source in (("a", folder / "videos"), ("b", folder / "manifest.csv")):
         arguments = ["--model", model, "--videos", str(source), "--output", str(tmp_path / name)]
         assert (
-            main([*arguments, "--seconds", "0.3", "--format", "npz", "--pictures", "1", "--device", "cpu"])
-            == 0
+            main([*arguments, "--seconds", "0.3", "--format", "npz", "--plots", "1", "--device", "cpu"]) == 0
         )
     first, second = (np.load(tmp_path / name / "000002.npz") for name in "ab")
     assert np.array_equal(first["predicted"], second["predicted"])
@@ -83,7 +82,7 @@ def test_a_folder_and_a_manifest_give_the_same(model, folder, tmp_path):
         (["--model", "nowhere"], "is not a model"),
         (["--videos", "nowhere.mp4"], "no such file"),
         (["--device", "cuda:77"], "does not have"),
-        (["--pictures", "-1"], "--pictures is -1"),
+        (["--plots", "-1"], "--plots is -1"),
         (["--which", "encoder"], "choose with which="),
     ],
 )
@@ -94,10 +93,10 @@ def test_what_cannot_be_done_is_said(changes, message, model, folder, capsys):
 
 
 def test_a_model_without_predictor_is_refused(tmp_path, folder, capsys):
-    world = make_world()
-    world.predictor = None
-    config = {name: part for name, part in world.config.items() if name != "predictor"}
-    save_pretrained(tmp_path / "bare", world.state_dict(), config)
+    video_model = make_video_model()
+    video_model.predictor = None
+    config = {name: part for name, part in video_model.config.items() if name != "predictor"}
+    save_pretrained(tmp_path / "bare", video_model.state_dict(), config)
     assert (
         main(["--model", str(tmp_path / "bare"), "--videos", str(folder / "videos"), "--device", "cpu"]) == 2
     )

@@ -1,4 +1,4 @@
-"""Pictures and films of what models make of videos."""
+"""Images and films of what models make of videos."""
 
 import json
 import shutil
@@ -10,8 +10,8 @@ import torch
 from accelerate import state as STATES
 
 from tools.reconstruct import main, reconstruct
-from vjepa.config import Config, config_from_tree
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.config import PretrainConfig, config_from_tree
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.evaluation.pixel_decoder import train_pixel_decoder
 from vjepa.evaluation.strip import side_by_side
 from vjepa.tokens import gather_tokens, patchify
@@ -24,7 +24,7 @@ def runs(tmp_path_factory):
     """A masked auto-encoder and a model of embeddings, hardly trained, and videos of two parts."""
     folder = tmp_path_factory.mktemp("runs")
     for part, seed in (("train", 0), ("test", 1)):
-        write_videos(folder / part, WorldSettings(size=16, frames=4), num_videos=8, seed=seed)
+        write_videos(folder / part, RenderSettings(size=16, frames=4), num_videos=8, seed=seed)
     for predict in ("pixels", "embeddings"):
         tree = {
             "output_dir": str(folder / predict),
@@ -37,7 +37,7 @@ def runs(tmp_path_factory):
             "optim": {"steps": 3, "batch_size": 4, "warmup_steps": 1, "lr": 1e-3},
             "train": {"trackers": [], "device": "cpu", "threads": 1},
         }  # fmt: skip
-        pretrain(config_from_tree(tree, Config))
+        pretrain(config_from_tree(tree, PretrainConfig))
         for state in (STATES.AcceleratorState, STATES.GradientState, STATES.PartialState):
             state._reset_state()
     return folder
@@ -54,10 +54,10 @@ def show(runs, tmp_path, monkeypatch):
 @pytest.fixture
 def two_clips(runs):
     """The masked auto-encoder, its masks and two clips of noise."""
-    world = from_pretrained(runs / "pixels")
-    masks = config_from_tree(world.config["training"], Config).masks.all
+    model = from_pretrained(runs / "pixels")
+    masks = config_from_tree(model.config["training"], PretrainConfig).masks.all
     random = torch.Generator().manual_seed(0)
-    return world, masks, torch.randint(256, (2, 4, 3, 16, 16), dtype=torch.uint8, generator=random)
+    return model, masks, torch.randint(256, (2, 4, 3, 16, 16), dtype=torch.uint8, generator=random)
 
 
 def film_size(path):
@@ -84,16 +84,16 @@ def test_what_is_seen_is_the_input_s_own(two_clips):
         assert not torch.equal(clip["input"], clip["reconstruction"])
 
 
-def test_a_perfect_decoder_gives_a_perfect_picture(two_clips, monkeypatch):
-    world, masks, video_BTCHW = two_clips
-    world.config = {**world.config, "pixel_targets": "raw"}
-    true_BNP = patchify(video_BTCHW.transpose(1, 2), world.encoder.tubelet) / 255
+def test_a_perfect_decoder_gives_a_perfect_image(two_clips, monkeypatch):
+    model, masks, video_BTCHW = two_clips
+    model.config = {**model.config, "pixel_targets": "raw"}
+    true_BNP = patchify(video_BTCHW.transpose(1, 2), model.encoder.tubelet) / 255
     monkeypatch.setattr(
-        world.decoder, "forward", lambda tokens, context, target_BM, *rest: gather_tokens(true_BNP, target_BM)
+        model.decoder, "forward", lambda tokens, context, target_BM, *rest: gather_tokens(true_BNP, target_BM)
     )
-    shown = reconstruct(world, masks, video_BTCHW, 0, seed=0)
+    shown = reconstruct(model, masks, video_BTCHW, 0, seed=0)
     assert all(torch.equal(clip["input"], clip["reconstruction"]) for clip in shown.panels)
-    assert shown.figures["hidden pixels, reconstruction"] == float("inf")
+    assert shown.metrics["hidden pixels, reconstruction"] == float("inf")
     assert "not predicted" not in shown.caption
 
 

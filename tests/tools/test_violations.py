@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.inference.conftest import make_world
+from tests.inference.conftest import make_video_model
 from tools.violations import main
 from vjepa.build import model_config
 from vjepa.config import read_config
@@ -18,10 +18,10 @@ ARGUMENTS = [
 
 @pytest.fixture
 def model(tmp_path):
-    from vjepa.models.world import WorldModel
+    from vjepa.models.video_model import VideoModel
 
     config = model_config(read_config(ARGUMENTS))
-    save_pretrained(tmp_path / "model", WorldModel(config).state_dict(), config)
+    save_pretrained(tmp_path / "model", VideoModel(config).state_dict(), config)
     return str(tmp_path / "model")
 
 
@@ -40,24 +40,24 @@ def test_pairs_are_rendered_measured_and_drawn(model, tmp_path, capsys):
     assert main([*arguments, "--rival", f"again={model}"]) == 0
     printed = capsys.readouterr().out
     assert "12 sets, 2 untrained models, context of 12 frames" in printed
-    figures = json.loads((tmp_path / "out" / "violations.json").read_text())
-    assert set(figures["reports"]) == {"model", "again", "untrained", "motion_energy"}
-    assert set(figures["reports"]["model"]["kinds"]) == {
+    metrics = json.loads((tmp_path / "out" / "violations.json").read_text())
+    assert set(metrics["reports"]) == {"model", "again", "untrained", "motion_energy"}
+    assert set(metrics["reports"]["model"]["kinds"]) == {
         "vanish", "teleport", "pass_through", "shape", "stop", "recolour",
     }  # fmt: skip
-    assert figures["reports"]["model"] == figures["reports"]["again"]
-    assert set(figures["localisation"]) == set(figures["reports"]["model"]["kinds"])
+    assert metrics["reports"]["model"] == metrics["reports"]["again"]
+    assert set(metrics["localisation"]) == set(metrics["reports"]["model"]["kinds"])
     assert (tmp_path / "out" / "violations.png").stat().st_size > 50_000
     again = ["--model", model, "--pairs", str(tmp_path / "out" / "pairs"), "--nulls", "2"]
     assert main(again) == 0  # the rendered pairs, read as any others
     assert (
         json.loads((tmp_path / "model" / "violations" / "violations.json").read_text())["reports"]["model"]
-        == (figures["reports"]["model"])
+        == (metrics["reports"]["model"])
     )
 
 
 def test_what_cannot_be_measured_is_said(model, tmp_path, capsys):
-    save_pretrained(tmp_path / "bare", make_world().state_dict(), make_world().config)
+    save_pretrained(tmp_path / "bare", make_video_model().state_dict(), make_video_model().config)
     for arguments, message in (
         (["--model", str(tmp_path / "bare"), "--synthetic"], "not trained on rendered videos"),
         (["--model", model, "--intphys", "nowhere"], "nowhere"),

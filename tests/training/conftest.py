@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vjepa.config import read_config
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 
 STEPS = 12
 
@@ -13,7 +13,7 @@ STEPS = 12
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
-    return write_videos(folder, WorldSettings(size=16, frames=6), num_videos=10, seed=0)
+    return write_videos(folder, RenderSettings(size=16, frames=6), num_videos=10, seed=0)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import psutil
 import torch
 
 import tools.pretrain
-import vjepa.models.world
+import vjepa.models.video_model
 from vjepa.objectives.jepa import JEPA
 
 LIMIT = 10.0  # seconds from the reason to the end
@@ -32,7 +32,7 @@ calls = []
 def patched(name):
     """What goes wrong in a run, by the case's name."""
     if name == "probe":
-        vjepa.models.world.WorldModel.encode = lambda *_: wait_in_probe()
+        vjepa.models.video_model.VideoModel.encode = lambda *_: wait_in_probe()
         return
     forward = JEPA.forward
 

@@ -43,11 +43,11 @@ def test_two_processes_are_one(parts, tiny_config, tiny_arguments, tmp_path):
         "tools/pretrain.py", *tiny_arguments("two", *same, f"--train.micro_batch={2 // parts}")
     )
     assert two.returncode == 0, two.stderr
-    assert f"2 processes x {parts} part" in two.stdout
+    assert f"2 processes x {parts} micro-batch" in two.stdout
 
     for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
-        for figure in ("loss", "relative_error"):
-            assert ours[figure] == pytest.approx(theirs[figure], rel=1e-5)
+        for metric in ("loss", "relative_error"):
+            assert ours[metric] == pytest.approx(theirs[metric], rel=1e-5)
         assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-3)
         assert ours["target/std"] == pytest.approx(theirs["target/std"], rel=1e-3)
     ours, theirs = (load_file(tmp_path / run / "model" / "model.safetensors") for run in ("one", "two"))
@@ -122,7 +122,7 @@ from vjepa.training.optimizer import build_optimizer
 
 STEPS = 4
 dist.init_process_group("gloo")
-rank, world = dist.get_rank(), dist.get_world_size()
+rank, world_size = dist.get_rank(), dist.get_world_size()
 
 def train(objective, batches, wrapped):
     optimizer = build_optimizer(objective, config.optim)
@@ -140,7 +140,7 @@ def built():
 for method, arguments in json.load(open(sys.argv[1])).items():
     config = read_config(arguments)
     sources, size = build.training_sources(config), config.optim.batch_size
-    mine = build.build_batches(config, sources, micro_batch=size // world, rank=rank, world=world)
+    mine = build.build_batches(config, sources, micro_batch=size // world_size, rank=rank, world_size=world_size)
     objective = built()
     unused = config.encoder.image_tokenizer
     both = train(objective, mine, DistributedDataParallel(objective, find_unused_parameters=unused))

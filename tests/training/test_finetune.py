@@ -17,10 +17,10 @@ from vjepa.config import ConfigError, FinetuneConfig, read_tree
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.open import open_video
 from vjepa.data.sampling import SampleKey
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.evaluation.feature_cache import FeatureShards
 from vjepa.evaluation.score_file import read_scores
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.training.finetune import finetune
 from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
@@ -42,13 +42,13 @@ def _fresh_accelerate():
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def pretrained(tmp_path_factory):
     """A model folder with random weights, and videos of two classes, told by how bright their frames are."""
     folder = tmp_path_factory.mktemp("world")
     torch.manual_seed(0)
-    save_pretrained(folder / "model", WorldModel(CONFIG).state_dict(), CONFIG)
+    save_pretrained(folder / "model", VideoModel(CONFIG).state_dict(), CONFIG)
     for part, seed, count in (("train", 0, 24), ("test", 1, 12)):
-        manifest = write_videos(folder / part, WorldSettings(size=16, frames=6), num_videos=count, seed=seed)
+        manifest = write_videos(folder / part, RenderSettings(size=16, frames=6), num_videos=count, seed=seed)
         videos = read_manifest(manifest)
         rows = [
             Video(bright(folder, video, n % 2), "bright" if n % 2 else "dark")
@@ -72,11 +72,11 @@ def bright(folder, video, label):
 
 
 @pytest.fixture
-def arguments(world, tmp_path):
+def arguments(pretrained, tmp_path):
     def make(folder="run", *changes):
         return [
-            f"--output_dir={tmp_path / folder}", f"--model.init={world}", f"--data.train={world / 'train.csv'}",
-            f"--data.test={world / 'test.csv'}", "--data.workers=0", "--optim.epochs=3", "--optim.batch_size=8",
+            f"--output_dir={tmp_path / folder}", f"--model.init={pretrained}", f"--data.train={pretrained / 'train.csv'}",
+            f"--data.test={pretrained / 'test.csv'}", "--data.workers=0", "--optim.epochs=3", "--optim.batch_size=8",
             "--optim.warmup_epochs=1", "--optim.lr=0.003", "--train.log_every=1", "--train.checkpoint_every=2",
             "--train.trackers=[]", "--train.device=cpu", "--train.threads=1", *changes,
         ]  # fmt: skip
@@ -113,9 +113,9 @@ def test_labels_in_the_pixels_are_found(kind, run, tmp_path):
     assert "| bright | 6 | 100.0 | 100.0 |" in (tmp_path / "run" / "classes.md").read_text()
 
 
-def test_shuffled_labels_stay_at_chance(run, world, tmp_path):
+def test_shuffled_labels_stay_at_chance(run, pretrained, tmp_path):
     features = f"--features={{folder: {tmp_path / 'features'}}}"
-    shuffled = [f"--data.{part}={world / f'{part}-shuffled.csv'}" for part in ("train", "test")]
+    shuffled = [f"--data.{part}={pretrained / f'{part}-shuffled.csv'}" for part in ("train", "test")]
     rates = [
         run(f"run{seed}", *FROZEN, features, *shuffled, f"--seed={seed}")["test"]["top1"][0]
         for seed in range(3)
@@ -123,9 +123,9 @@ def test_shuffled_labels_stay_at_chance(run, world, tmp_path):
     assert 0.2 < np.mean(rates) < 0.8
 
 
-def test_a_folder_per_class_gives_an_accuracy(run, world, tmp_path, capsys):
+def test_a_folder_per_class_gives_an_accuracy(run, pretrained, tmp_path, capsys):
     """A part is held back whatever the seed of the run, and a file that is there twice is on one side."""
-    for number, video in enumerate(read_manifest(world / "train.csv")):
+    for number, video in enumerate(read_manifest(pretrained / "train.csv")):
         link = tmp_path / "videos" / video.label / f"{number}.npy"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(video.path)
@@ -138,7 +138,7 @@ def test_a_folder_per_class_gives_an_accuracy(run, world, tmp_path, capsys):
     assert summary["test"]["top1"][0] == 1.0
     printed = capsys.readouterr().out
     assert "21 to train, 5 to test (held back from data.train: data.test_share 0.2)" in printed
-    assert "test part: accuracy 100.0% (95 %: 100.0% to 100.0%) on 5 videos; figures and model:" in printed
+    assert "test split: accuracy 100.0% (95 %: 100.0% to 100.0%) on 5 videos; metrics and model:" in printed
     assert printed.rstrip().endswith(str(tmp_path / "run"))
     tested = read_scores(tmp_path / "run" / "scores.csv").paths
     for twins in (("bright/23", "bright/again"), ("dark/0", "dark/copy")):
@@ -153,11 +153,11 @@ def test_a_folder_per_class_gives_an_accuracy(run, world, tmp_path, capsys):
     )
 
 
-def test_names_of_classes_and_files_are_data(run, world, tmp_path, capsys):
+def test_names_of_classes_and_files_are_data(run, pretrained, tmp_path, capsys):
     """Formulas of matplotlib and of spreadsheets, marks of Markdown, and bytes that are no UTF-8."""
     names = {"bright": "$x_$|a", "dark": "=1+caf\udce9"}
     for part in ("train", "test"):
-        videos = read_manifest(world / f"{part}.csv")
+        videos = read_manifest(pretrained / f"{part}.csv")
         copy = tmp_path / f"{part}\udce9.npy"
         copy.write_bytes(Path(videos[0].path).read_bytes())
         rows = [Video(video.path, names[video.label]) for video in videos]
@@ -178,8 +178,8 @@ def test_names_of_classes_and_files_are_data(run, world, tmp_path, capsys):
         run("run", f"--data.train={tmp_path}/\udce9.csv")
 
 
-def test_classes_that_training_lacks_count_as_missed(run, world, tmp_path, capsys):
-    test = read_manifest(world / "test.csv")
+def test_classes_that_training_lacks_count_as_missed(run, pretrained, tmp_path, capsys):
+    test = read_manifest(pretrained / "test.csv")
     rows = [Video(video.path, "dim" if n < 3 else video.label) for n, video in enumerate(test)]
     summary = run("run", *FROZEN, *QUICK, f"--data.test={listed(tmp_path, 'k.csv', rows)}")
     assert summary["test"]["top1"][0] == pytest.approx(9 / 12)
@@ -217,7 +217,7 @@ def test_two_processes_are_one(run, arguments, tmp_path):
     run("one", *changes)
     two = two_processes("tools/finetune.py", *arguments("two", *changes, "--train.micro_batch=2"))
     assert two.returncode == 0, two.stderr
-    assert "2 processes x 2 parts" in two.stdout
+    assert "2 processes x 2 micro-batches" in two.stdout
     for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
     first, second = (read_scores(tmp_path / name / "scores.csv") for name in ("one", "two"))
@@ -270,7 +270,7 @@ def test_segments_are_seen_together_from_training_to_use(run, tmp_path):
     )  # the cache is in half precision
 
 
-def test_augmented_views_take_turns(run, world, tmp_path):
+def test_augmented_views_take_turns(run, pretrained, tmp_path):
     """Two views of each video are kept, and an epoch has another one than the epoch before."""
     views = f"--features={{folder: {tmp_path / 'features'}, views: 2, precision: fp32}}"
     run("run", *FROZEN, "--optim.epochs=1", views, "--augment={scale: [0.3, 0.5]}")
@@ -283,10 +283,10 @@ def test_augmented_views_take_turns(run, world, tmp_path):
     assert not torch.equal(first, second)
 
 
-def test_lora_leaves_a_plain_model(run, world, tmp_path):
+def test_lora_leaves_a_plain_model(run, pretrained, tmp_path):
     pytest.importorskip("peft")
     run("run", "--model.tune=lora", "--model.lora={rank: 2, alpha: 4}", "--optim.epochs=6")
-    before = load_file(world / "model" / "model.safetensors")
+    before = load_file(pretrained / "model" / "model.safetensors")
     after = load_file(tmp_path / "run" / "model" / "model.safetensors")
     moved = [name for name in before if not torch.equal(before[name], after[name])]
     assert moved
@@ -300,9 +300,9 @@ def test_lora_leaves_a_plain_model(run, world, tmp_path):
         assert answer[name] == pytest.approx(score, abs=1e-4)
 
 
-def test_random_weights_are_other_weights(run, world, tmp_path):
+def test_random_weights_are_other_weights(run, pretrained, tmp_path):
     run("run", "--model.weights=random", "--model.tune=none", "--optim.epochs=1")
-    before = load_file(world / "model" / "model.safetensors")
+    before = load_file(pretrained / "model" / "model.safetensors")
     after = load_file(tmp_path / "run" / "model" / "model.safetensors")
     assert not torch.equal(
         before["encoder.patch_embed.proj.weight"], after["encoder.patch_embed.proj.weight"]
@@ -314,8 +314,8 @@ def listed(folder, name, videos):
     return str(folder / name)
 
 
-def test_bad_input_is_named(run, world, tmp_path):
-    train, test = (read_manifest(world / f"{part}.csv") for part in ("train", "test"))
+def test_bad_input_is_named(run, pretrained, tmp_path):
+    train, test = (read_manifest(pretrained / f"{part}.csv") for part in ("train", "test"))
     unlabelled = listed(tmp_path, "u.csv", [Video(train[0].path), *train[1:]])
     with pytest.raises(ValueError, match=r"1 of 24 videos of data.train have no label, e\.g\. "):
         run("a", f"--data.train={unlabelled}")
@@ -347,9 +347,9 @@ def test_bad_input_is_named(run, world, tmp_path):
         run("a", f"--model.init={tmp_path}")
 
 
-def test_a_checkpoint_of_another_size_is_refused(run, world, tmp_path):
+def test_a_checkpoint_of_another_size_is_refused(run, pretrained, tmp_path):
     bigger = {**CONFIG, "encoder": {**CONFIG["encoder"], "width": 32}}
-    save_pretrained(tmp_path / "other", WorldModel(bigger).state_dict(), bigger)
+    save_pretrained(tmp_path / "other", VideoModel(bigger).state_dict(), bigger)
     broken = tmp_path / "other" / "config.json"
     broken.write_text(json.dumps(CONFIG))
     with pytest.raises(
@@ -357,17 +357,19 @@ def test_a_checkpoint_of_another_size_is_refused(run, world, tmp_path):
     ):
         run("a", f"--model.init={tmp_path / 'other'}")
     run("run", "--optim.epochs=1")
-    save_pretrained(tmp_path / "wide", WorldModel(bigger).state_dict(), bigger)
+    save_pretrained(tmp_path / "wide", VideoModel(bigger).state_dict(), bigger)
     with pytest.raises(ValueError, match="holds a run with another configuration"):
         run("run", "--optim.epochs=1", f"--model.init={tmp_path / 'wide'}")
 
 
 @pytest.fixture
-def damaged(world, tmp_path):
-    """The test part, and a video more that is there and none: one of thirteen."""
+def damaged(pretrained, tmp_path):
+    """The test split, and a video more that is there and none: one of thirteen."""
     broken = tmp_path / "broken.mp4"
     broken.write_text("not a video")
-    write_manifest(tmp_path / "damaged.csv", [Video(str(broken), "dark"), *read_manifest(world / "test.csv")])
+    write_manifest(
+        tmp_path / "damaged.csv", [Video(str(broken), "dark"), *read_manifest(pretrained / "test.csv")]
+    )
     return tmp_path / "damaged.csv"
 
 
@@ -398,19 +400,19 @@ def test_an_unreadable_test_video_is_left_out_of_the_figures(features, run, dama
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == steps
 
 
-def test_files_of_the_test_part_that_are_gone_are_told_before_the_first_step(run, world, tmp_path):
+def test_files_of_the_test_part_that_are_gone_are_told_before_the_first_step(run, pretrained, tmp_path):
     gone = tmp_path / "gone.csv"
-    write_manifest(gone, [*read_manifest(world / "test.csv"), Video("/gone.mp4", "dark")])
+    write_manifest(gone, [*read_manifest(pretrained / "test.csv"), Video("/gone.mp4", "dark")])
     with pytest.raises(UnreadableVideosError, match=r"/gone\.mp4: there is no such file"):
         run("run", *QUICK, f"--data.test={gone}")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
-def test_unreadable_training_videos_have_no_features_and_are_left_out(run, world, tmp_path, capsys):
+def test_unreadable_training_videos_have_no_features_and_are_left_out(run, pretrained, tmp_path, capsys):
     broken = tmp_path / "broken.mp4"
     broken.write_text("not a video")
     listed = tmp_path / "train.csv"
-    write_manifest(listed, [Video(str(broken), "dark"), *read_manifest(world / "train.csv")])
+    write_manifest(listed, [Video(str(broken), "dark"), *read_manifest(pretrained / "train.csv")])
     probe = (*QUICK, "--model.tune=none", "--optim.epochs=1", f"--features.folder={tmp_path / 'f'}")
     with pytest.raises(UnreadableVideosError, match=r"1 of 25 videos of data\.train"):
         run("run", *probe, f"--data.train={listed}")

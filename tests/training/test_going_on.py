@@ -13,9 +13,9 @@ import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from tests.training.conftest import metrics
-from vjepa.config import Config, ConfigError, FinetuneConfig
+from vjepa.config import ConfigError, FinetuneConfig, PretrainConfig
+from vjepa.config.action import ActionConfig, ActionObjectiveConfig
 from vjepa.config.finetuning import FeaturesConfig, GridConfig, StartConfig
-from vjepa.config.world import ActionObjectiveConfig, WorldConfig
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
 from vjepa.training.going_on import TABLE, Change, calmer_settings, change_of, changes, flat_settings
@@ -110,7 +110,7 @@ def test_a_finished_run_is_left_alone_and_takes_more_steps_or_other_figures(go, 
         path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()
     }
     assert go("--optim.steps=2", "--train.log_every=2", "--output_dir=" + str(folder)) == summary
-    assert "is finished: its figures are in" in capsys.readouterr().out
+    assert "is finished: its metrics are in" in capsys.readouterr().out
     kept = {
         path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()
     }
@@ -175,7 +175,9 @@ def test_other_classes_are_another_run(tmp_path):
 PROBE = FinetuneConfig(model=StartConfig(tune="none"), grid=GridConfig())
 
 
-@pytest.mark.parametrize("config", [Config(), FinetuneConfig(), PROBE], ids=["pretrain", "finetune", "grid"])
+@pytest.mark.parametrize(
+    "config", [PretrainConfig(), FinetuneConfig(), PROBE], ids=["pretrain", "finetune", "grid"]
+)
 def test_all_that_messages_advise_may_change(config):
     keys = {word.strip(",") for word in calmer_settings(config).split() if "." in word}
     assert len(keys) == 3
@@ -202,7 +204,7 @@ def test_heads_of_a_grid_neither_come_nor_go():
 
 def test_a_list_to_test_on_is_not_replaced_by_videos_that_were_trained_on():
     (change,) = changes({"data": {"test": "a.csv"}}, {"data": {"test": "b.csv"}})
-    assert change.kind is Change.FIGURES
+    assert change.kind is Change.METRICS
     (change,) = changes({"data": {"test": "a.csv"}}, {"data": {"test": None}})
     assert change.kind is Change.ANOTHER_RUN
 
@@ -212,10 +214,10 @@ def test_the_table_names_settings_that_there_are_and_the_documents_say_the_same(
     start = page.index("| settings | when the run goes on |")
     rows = page[start : page.index("\n\n", start)].splitlines()[2:]
     features = dataclasses.replace(PROBE, features=FeaturesConfig())
-    world = WorldConfig(objective=ActionObjectiveConfig(stabilizer="sigreg"))
-    keys = {key for config in (Config(), features, world) for key in flat_settings(asdict(config))}
+    action = ActionConfig(objective=ActionObjectiveConfig(stabilizer="sigreg"))
+    keys = {key for config in (PretrainConfig(), features, action) for key in flat_settings(asdict(config))}
     for key, change in TABLE.items():
-        row = [Change.FREE, Change.FIGURES, Change.SAID, Change.ANOTHER_RUN].index(change)
+        row = [Change.FREE, Change.METRICS, Change.SAID, Change.ANOTHER_RUN].index(change)
         assert f"`{key}`" in rows[row]
         assert any(one == key or one.startswith(key + ".") for one in keys)
     assert (

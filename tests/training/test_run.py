@@ -51,7 +51,7 @@ def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, caps
 
     printed = capsys.readouterr().out
     assert (
-        "12 steps of 4 clips (1 process x 1 part x 4), 48 clips in all, 4.8 times each of 10 videos"
+        "12 steps of 4 clips (1 process x 1 micro-batch x 4), 48 clips in all, 4.8 times each of 10 videos"
         in printed
     )
     assert "linear probe, frozen" in printed
@@ -193,8 +193,8 @@ def test_accumulated_parts_are_the_whole_batch(tiny_config, tmp_path):
         for state in (AcceleratorState, GradientState, PartialState):
             state._reset_state()
     for whole, parts in zip(metrics(tmp_path / "whole"), metrics(tmp_path / "parts"), strict=True):
-        for figure in ("loss", "relative_error", "target/std", "context/rank"):
-            assert whole[figure] == pytest.approx(parts[figure], rel=1e-4 if "/" in figure else 1e-5)
+        for metric in ("loss", "relative_error", "target/std", "context/rank"):
+            assert whole[metric] == pytest.approx(parts[metric], rel=1e-4 if "/" in metric else 1e-5)
         assert whole["lr"] == parts["lr"]
 
 

@@ -30,14 +30,14 @@ from vjepa.weights import from_pretrained, read_model_config
 from vjepa.workers import Loader
 
 
-class LabelledParts(NamedTuple):
+class LabelledSplits(NamedTuple):
     """Labelled videos of a run.
 
     Attributes:
         train: to learn from.
         val: to choose a head on, where there are several.
         test: to report; empty for none. Its labels may be of classes that training lacks.
-        classes: of the training part, in the order of their numbers.
+        classes: of the training split, in the order of their numbers.
     """
 
     train: list[Video]
@@ -46,8 +46,8 @@ class LabelledParts(NamedTuple):
     classes: list[str]
 
 
-def labelled_parts(config: FinetuneConfig) -> LabelledParts:
-    """The videos of all parts; ValueError where labels are missing, no label of a part is known, or a part leaks into another."""
+def labelled_splits(config: FinetuneConfig) -> LabelledSplits:
+    """The videos of all splits; ValueError where labels are missing, no label of a split is known, or a split leaks into another."""
     data = config.data
     if data.train is None:
         raise ValueError(
@@ -73,11 +73,11 @@ def labelled_parts(config: FinetuneConfig) -> LabelledParts:
         train, val = split_by_group(train, data.val_share, config.seed, "data.val_share")
     if data.label_share < 1:
         train = take_labels(train, data.label_share, data.label_seed)
-    return LabelledParts(train, val, test, classes)
+    return LabelledSplits(train, val, test, classes)
 
 
 def _check_some_known(videos: Sequence[Video], classes: Sequence[str], name: str) -> None:
-    """ValueError where training knows no class of a part: labels are spelt otherwise. Some that it lacks count as missed."""
+    """ValueError where training knows no class of a split: labels are spelt otherwise. Some that it lacks count as missed."""
     labels = {video.label or "" for video in videos}
     if labels and not labels & set(classes):
         raise ValueError(
@@ -121,13 +121,13 @@ def _init(config: FinetuneConfig) -> str:
 def build_classifier(config: FinetuneConfig, num_classes: int) -> Classifier:
     """The encoder that is started from, with a fresh head, or a grid of them, drawn from torch's random state."""
     start = config.model
-    world = from_pretrained(_init(config), start.which)
-    arguments = {**world.config["encoder"], "drop_path": start.drop_path}
+    pretrained = from_pretrained(_init(config), start.which)
+    arguments = {**pretrained.config["encoder"], "drop_path": start.drop_path}
     encoder = VideoEncoder(**arguments)
     clip, size = clip_of(config)
     encoder.tubelet.grid_of(clip.num_frames, *size)  # ValueError where clips cannot be cut into tubelets
     if start.weights == "trained":
-        encoder.load_state_dict(world.encoder.state_dict())
+        encoder.load_state_dict(pretrained.encoder.state_dict())
     count = 1 if config.grid is None else len(config.grid.pairs)
     heads = [
         build_head(width=encoder.width, num_classes=num_classes, **head_arguments(config))
@@ -142,7 +142,7 @@ def build_classifier(config: FinetuneConfig, num_classes: int) -> Classifier:
         encoder.transformer.norm.requires_grad_(
             False
         )  # it has no part, and processes wait for every gradient
-    return Classifier(encoder, head, world.normalizer, start.levels, token_norm(config))
+    return Classifier(encoder, head, pretrained.normalizer, start.levels, token_norm(config))
 
 
 def token_norm(config: FinetuneConfig) -> bool:
@@ -243,7 +243,7 @@ def labelled_batches(
     *,
     micro_batch: int,
     rank: int,
-    world: int,
+    world_size: int,
     first_step: int,
     last_step: int,
     **loader: Any,
@@ -251,7 +251,7 @@ def labelled_batches(
     """This process's micro-batches from `first_step` to `last_step`, the rows of a dataset in an order of their own every epoch."""
     sampler = StepBatches(
         SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,
-        micro_batch=micro_batch, rank=rank, world=world, first_step=first_step, last_step=last_step,
+        micro_batch=micro_batch, rank=rank, world_size=world_size, first_step=first_step, last_step=last_step,
     )  # fmt: skip
     return step_loader(dataset, collate, sampler, config.data.workers, **loader)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from vjepa.build.world import frame_transform, read_train
-from vjepa.config import WorldConfig, config_from_tree
-from vjepa.config.world import PlanningConfig
+from vjepa.build.action import frame_transform, read_train
+from vjepa.config import ActionConfig, config_from_tree
+from vjepa.config.action import PlanningConfig
 from vjepa.data.trajectories.windows import WindowConfig
-from vjepa.environments.base import ArrayWorld
+from vjepa.environments.base import ArrayEnv
 from vjepa.evaluation.state_probe import Read, fit_state_probe
 from vjepa.models.action_model import ActionModel
 from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.objectives.distances import DistanceName
 from vjepa.planning.agent import Imagines, PlanningAgent
 from vjepa.planning.plan import Planner
-from vjepa.planning.policies import CopyLast, ModelPolicy, Oracle, RandomActions, WorldPolicy, world_bounds
+from vjepa.planning.policies import CopyLast, EnvPolicy, ModelPolicy, Oracle, RandomActions, env_bounds
 
 POLICIES = ("model", "random", "copy_last", "oracle")
 
@@ -31,9 +31,9 @@ def build_policy(
     model: ActionModel,
     folder: dict[str, Any],
     config: PlanningConfig,
-    world: ArrayWorld,
+    env: ArrayEnv,
     seed: int,
-) -> WorldPolicy:
+) -> EnvPolicy:
     """A policy by name, one of `POLICIES`.
 
     Args:
@@ -42,7 +42,7 @@ def build_policy(
         model: on its device.
         folder: what the model's folder says of itself.
         config: of planning.
-        world: to act in.
+        env: to act in.
         seed: of chance.
     """
     window = WindowConfig(**folder["trajectories"])
@@ -54,20 +54,20 @@ def build_policy(
     device = next(model.parameters()).device
     imagines: Imagines = CopyLast(model) if name == "copy_last" else model
     agent = PlanningAgent(
-        imagines, planner_of(config), window, world_bounds(world, device),
+        imagines, planner_of(config), window, env_bounds(env, device),
         horizon=config.horizon, execute=config.execute, path=config.path, seed=seed,
     )  # fmt: skip
-    distance = _distance(config, model, folder, world, seed)
+    distance = _distance(config, model, folder, env, seed)
     return ModelPolicy(agent, distance, states=model.dynamics.state_size > 0)
 
 
 def _distance(
-    config: PlanningConfig, model: ActionModel, folder: dict[str, Any], world: ArrayWorld, seed: int
+    config: PlanningConfig, model: ActionModel, folder: dict[str, Any], env: ArrayEnv, seed: int
 ) -> DistanceName | InverseDynamics | Read:
     if config.distance == "probe":
-        run = config_from_tree(folder["training"], WorldConfig)
+        run = config_from_tree(folder["training"], ActionConfig)
         episodes = read_train(run, states=True)
-        return fit_state_probe(model, episodes, frame_transform(run), world.goal_numbers, seed)
+        return fit_state_probe(model, episodes, frame_transform(run), env.goal_numbers, seed)
     if config.distance != "inverse":
         return config.distance
     if model.inverse is None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from vjepa.batch import Batch
 from vjepa.build.loading import step_loader
-from vjepa.config import Config, SyntheticConfig, config_tree
+from vjepa.config import PretrainConfig, SyntheticConfig, config_tree
 from vjepa.data.clips import ClipSampling
 from vjepa.data.collate import MaskCollator
 from vjepa.data.dataset import ClipDataset
@@ -23,7 +23,7 @@ from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.mixed import MixedDataset
 from vjepa.data.rendered import is_rendered
 from vjepa.data.sampling import SampleOrder, StepBatches
-from vjepa.data.synthetic import WorldSettings, write_videos
+from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.data.transforms import clip_transform, train_transform
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
@@ -39,7 +39,7 @@ from vjepa.weights import from_pretrained, read_model_config
 from vjepa.workers import Loader
 
 
-def model_arguments(config: Config) -> dict[str, Any]:
+def model_arguments(config: PretrainConfig) -> dict[str, Any]:
     """Constructor arguments of the networks, as plain values: what a model folder's config.json holds."""
     encoder = {**SIZES[config.encoder.size]._asdict(), **_given(config.encoder)}
     del encoder["size"]
@@ -51,7 +51,7 @@ def model_arguments(config: Config) -> dict[str, Any]:
     }
 
 
-def _predicting_arguments(config: Config, encoder: dict[str, Any]) -> dict[str, Any]:
+def _predicting_arguments(config: PretrainConfig, encoder: dict[str, Any]) -> dict[str, Any]:
     """Arguments of the predictor of embeddings, or of the decoder of pixels and what it decodes to."""
     shared = {
         **dataclasses.asdict(config.predictor),
@@ -70,14 +70,14 @@ def _predicting_arguments(config: Config, encoder: dict[str, Any]) -> dict[str, 
         "in_width": num_levels * encoder["width"],
         "out_width": max(len(teacher["levels"]), 1) * teacher["width"],
         "hidden_width": encoder["width"] if num_levels > 1 else None,
-        "predicts_context": config.objective.context_loss is not None,
+        "predict_context": config.objective.context_loss is not None,
     }
     if config.objective.futures is not None:  # else the key is absent, as in the model folders of older runs
         predictor["noise_width"] = config.objective.futures.noise
     return {"predictor": predictor}
 
 
-def teacher_arguments(config: Config) -> dict[str, Any] | None:
+def teacher_arguments(config: PretrainConfig) -> dict[str, Any] | None:
     """Constructor arguments of a frozen target encoder that is given as a model folder; None without one."""
     objective = config.objective
     if objective.predict == "pixels" or objective.stabilizer != "frozen" or objective.teacher is None:
@@ -86,12 +86,12 @@ def teacher_arguments(config: Config) -> dict[str, Any] | None:
     return arguments
 
 
-def teacher_folder(config: Config) -> str:
+def teacher_folder(config: PretrainConfig) -> str:
     """Run or model folder of the frozen target encoder."""
     return config.objective.teacher or str(Path(config.output_dir) / "teacher")
 
 
-def teacher_config(config: Config) -> Config:
+def teacher_config(config: PretrainConfig) -> PretrainConfig:
     """The first of SALT's two stages: the same run on pixels, for `objective.teacher_steps`."""
     steps = config.objective.teacher_steps
     return dataclasses.replace(
@@ -104,7 +104,7 @@ def teacher_config(config: Config) -> Config:
     )
 
 
-def model_config(config: Config) -> dict[str, Any]:
+def model_config(config: PretrainConfig) -> dict[str, Any]:
     """What a model folder says of itself: the networks' arguments, the clips they know, and how they were trained."""
     clip = dataclasses.asdict(config.data.clip)
     del clip["clips_per_video"]
@@ -118,7 +118,7 @@ def model_config(config: Config) -> dict[str, Any]:
     }
 
 
-def _saw_rendered_alone(config: Config) -> bool:
+def _saw_rendered_alone(config: PretrainConfig) -> bool:
     """Whether all that the model saw was rendered by this library, where it started from another model, too."""
     data = config.data
     sources = [] if data.train is None else _as_list(data.train)
@@ -128,12 +128,12 @@ def _saw_rendered_alone(config: Config) -> bool:
     )  # fmt: skip
 
 
-def whole_frame(config: Config) -> bool:
+def whole_frame(config: PretrainConfig) -> bool:
     """Whether training never cropped."""
     return config.data.crop_scale == (1.0, 1.0)
 
 
-def _future_arguments(config: Config) -> dict[str, Any]:
+def _future_arguments(config: PretrainConfig) -> dict[str, Any]:
     """How the predictor is asked for the future: as near to its training as the masks allow.
 
     The longest context that it was trained with; the placeholder of future masks, or the first where there are none.
@@ -151,7 +151,7 @@ def _future_arguments(config: Config) -> dict[str, Any]:
     }
 
 
-def build_objective(config: Config) -> JEPA | PixelReconstruction:
+def build_objective(config: PretrainConfig) -> JEPA | PixelReconstruction:
     """The objective with its networks, freshly initialised from torch's random state."""
     arguments = model_arguments(config)
     encoder = VideoEncoder(**arguments["encoder"])
@@ -176,14 +176,14 @@ def build_objective(config: Config) -> JEPA | PixelReconstruction:
     )
 
 
-def _prepare(config: Config, *networks: VideoEncoder | Predictor) -> None:
+def _prepare(config: PretrainConfig, *networks: VideoEncoder | Predictor) -> None:
     for network in networks:
         network.set_grad_checkpointing(config.train.activation_checkpointing)
         if config.train.compile:
             network.transformer.compile_blocks()
 
 
-def _stabilizer(config: Config, encoder: VideoEncoder) -> dict[str, Any]:
+def _stabilizer(config: PretrainConfig, encoder: VideoEncoder) -> dict[str, Any]:
     """The arguments of JEPA that keep embeddings from collapsing."""
     objective = config.objective
     if objective.stabilizer == "sigreg":
@@ -201,7 +201,7 @@ def _stabilizer(config: Config, encoder: VideoEncoder) -> dict[str, Any]:
     }
 
 
-def noise_shape(config: Config) -> tuple[int, int] | None:
+def noise_shape(config: PretrainConfig) -> tuple[int, int] | None:
     """Noise vectors a clip and numbers of each of them; None where one future is predicted."""
     futures = config.objective.futures
     return None if futures is None else (futures.samples, futures.noise)
@@ -217,17 +217,17 @@ def _given(section: Any) -> dict[str, Any]:
     return {key: value for key, value in dataclasses.asdict(section).items() if value is not None}
 
 
-def clip_size(config: Config) -> tuple[int, int]:
+def clip_size(config: PretrainConfig) -> tuple[int, int]:
     """Height and width of a clip in pixels."""
     size = config.data.size
     return (size, size) if isinstance(size, int) else size
 
 
-class SyntheticPart(NamedTuple):
+class SyntheticSplit(NamedTuple):
     """Videos that are rendered into one folder."""
 
     folder: Path
-    world: WorldSettings
+    render: RenderSettings
     num_videos: int
     seed: int
 
@@ -238,22 +238,22 @@ class SyntheticPart(NamedTuple):
 
 
 def render_synthetic(synthetic: SyntheticConfig, workers: int, say: Callable[[str], None]) -> None:
-    """Write the synthetic videos of all parts; what is there already is kept."""
-    for folder, world, num_videos, seed in _synthetic_parts(synthetic).values():
+    """Write the synthetic videos of all splits; what is there already is kept."""
+    for folder, render, num_videos, seed in _synthetic_splits(synthetic).values():
         say(f"synthetic videos: {num_videos} to {folder}")
-        write_videos(folder, world, num_videos=num_videos, seed=seed, workers=max(workers, 1))
+        write_videos(folder, render, num_videos=num_videos, seed=seed, workers=max(workers, 1))
 
 
-def _synthetic_parts(synthetic: SyntheticConfig) -> dict[str, SyntheticPart]:
+def _synthetic_splits(synthetic: SyntheticConfig) -> dict[str, SyntheticSplit]:
     """To train on, to test on, and single frames for steps on images."""
-    folder, world, seed = Path(synthetic.folder), synthetic.world, 2 * synthetic.seed
-    parts = {
-        "train": SyntheticPart(folder / "train", world, synthetic.num_train, seed),
-        "test": SyntheticPart(folder / "test", world, synthetic.num_test, seed + 1),
+    folder, render, seed = Path(synthetic.folder), synthetic.render, 2 * synthetic.seed
+    splits = {
+        "train": SyntheticSplit(folder / "train", render, synthetic.num_train, seed),
+        "test": SyntheticSplit(folder / "test", render, synthetic.num_test, seed + 1),
     }
     if synthetic.images is not None:
-        parts["images"] = SyntheticPart(folder / "images", synthetic.images, synthetic.num_train, seed)
-    return parts
+        splits["images"] = SyntheticSplit(folder / "images", synthetic.images, synthetic.num_train, seed)
+    return splits
 
 
 class Sources(NamedTuple):
@@ -274,16 +274,18 @@ class Sources(NamedTuple):
         return [(video.path, video.start, video.end) for video in sources]
 
 
-def training_sources(config: Config) -> Sources:
+def training_sources(config: PretrainConfig) -> Sources:
     """The videos and images to train on."""
     data = config.data
-    if (data.train is None) == (data.synthetic is None):
-        raise ValueError("give data.train (a manifest or a folder of videos) or data.synthetic, and not both")
+    if data.train is None and data.synthetic is None:
+        raise ValueError(
+            "there are no videos to train on: give data.train (a manifest or a folder of videos) or data.synthetic"
+        )
     train, images = data.train, data.images
     if data.synthetic is not None:
-        parts = _synthetic_parts(data.synthetic)
-        train = parts["train"].manifest
-        images = parts["images"].manifest if "images" in parts else images
+        splits = _synthetic_splits(data.synthetic)
+        train = splits["train"].manifest
+        images = splits["images"].manifest if "images" in splits else images
     on_images = data.kind == "images"
     return Sources(
         [read_source(source, images=on_images) for source in _as_list(train)],
@@ -295,15 +297,15 @@ def _as_list(sources: str | list[str] | None) -> list[str]:
     return [sources] if isinstance(sources, str) else sources or []
 
 
-def probe_manifests(config: Config) -> tuple[str | None, str | None]:
+def probe_manifests(config: PretrainConfig) -> tuple[str | None, str | None]:
     """Manifests of labelled videos to fit a probe on and to test it on."""
     if config.data.synthetic is None:
         return config.probe.train, config.probe.test
-    parts = _synthetic_parts(config.data.synthetic)
-    return parts["train"].manifest, parts["test"].manifest
+    splits = _synthetic_splits(config.data.synthetic)
+    return splits["train"].manifest, splits["test"].manifest
 
 
-def probe_sources(config: Config) -> tuple[list[Video], list[Video]] | None:
+def probe_sources(config: PretrainConfig) -> tuple[list[Video], list[Video]] | None:
     """Labelled videos to fit a probe on and to test it on, or None where there are none."""
     train, test = probe_manifests(config)
     if train is None or test is None:
@@ -313,7 +315,7 @@ def probe_sources(config: Config) -> tuple[list[Video], list[Video]] | None:
     return read_source(train, images=on_images)[:most], read_source(test, images=on_images)[:most]
 
 
-def build_dataset(config: Config, sources: Sources) -> ClipDataset | MixedDataset:
+def build_dataset(config: PretrainConfig, sources: Sources) -> ClipDataset | MixedDataset:
     """Clips of the training videos, and images, placed, cropped and flipped at random."""
     data = config.data
     transform = train_transform(data.size, data.crop_scale, data.crop_ratio, data.flip)
@@ -326,12 +328,12 @@ def build_dataset(config: Config, sources: Sources) -> ClipDataset | MixedDatase
 
 
 def build_batches(
-    config: Config,
+    config: PretrainConfig,
     sources: Sources,
     *,
     micro_batch: int,
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
     first_step: int = 0,
     **loader: Any,
 ) -> Loader[Batch]:
@@ -339,14 +341,14 @@ def build_batches(
 
     Args:
         micro_batch: videos of one forward pass on one process.
-        rank, world: this process and their number.
+        rank, world_size: this process and their number.
         loader: further arguments of torch's DataLoader.
     """
     seed = config.seed
     images = SampleOrder([len(source) for source in sources.images], None, seed) if sources.images else None
     sampler = StepBatches(
         SampleOrder([len(source) for source in sources.videos], config.data.weights, seed),
-        batch_size=config.optim.batch_size, micro_batch=micro_batch, rank=rank, world=world,
+        batch_size=config.optim.batch_size, micro_batch=micro_batch, rank=rank, world_size=world_size,
         first_step=first_step, last_step=config.optim.steps,
         images=images, image_share=config.data.image_share,
     )  # fmt: skip
@@ -356,7 +358,7 @@ def build_batches(
     return step_loader(build_dataset(config, sources), collate, sampler, config.data.workers, **loader)
 
 
-def probe_dataset(config: Config, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:
+def probe_dataset(config: PretrainConfig, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:
     """Evenly spread clips of labelled videos, no chance in them.
 
     The frame's middle with the customary margin; all of the frame where training did not crop either.
@@ -367,7 +369,11 @@ def probe_dataset(config: Config, videos: Sequence[Video], classes: Sequence[str
 
 
 def _dataset(
-    config: Config, videos: Sequence[Video], clip: ClipSampling, transform: nn.Module, **evaluation: Any
+    config: PretrainConfig,
+    videos: Sequence[Video],
+    clip: ClipSampling,
+    transform: nn.Module,
+    **evaluation: Any,
 ) -> ClipDataset:
     data = config.data
     cache_short_side = data.cache_short_side if data.cache_dir is not None else None

@@ -1,4 +1,4 @@
-"""The cells of a comparison: one arm, one world, one seed; each trained and measured by itself.
+"""The cells of a comparison: one arm, one point of a sweep, one seed; each trained and measured by itself.
 
 A cell has a folder. What is finished there is kept, so that a comparison goes on where it was, cell by cell, and a
 cell's own run goes on from its checkpoint.
@@ -19,9 +19,9 @@ from typing import Any
 from vjepa import build
 from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.processes import finishing
-from vjepa.config import Config, FinetuneConfig, config_from_tree, config_tree
+from vjepa.config import FinetuneConfig, PretrainConfig, config_from_tree, config_tree
 
-BASE_WORLD = "base"
+BASE_POINT = "base"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Cell:
     """One run and its measurement.
 
     Attributes:
-        arm, world, seed: what it is; `world` is `BASE_WORLD` or a name of the dial's.
+        arm, point, seed: what it is; `point` is `BASE_POINT` or a name of one of the sweep's points.
         kind: of the arm.
         config: of its pre-training, resolved; for arms that are not trained, of the encoder and the data.
         label_shares: of the labels, for the probes.
@@ -37,31 +37,31 @@ class Cell:
     """
 
     arm: str
-    world: str
+    point: str
     seed: int
     kind: str
-    config: Config
+    config: PretrainConfig
     label_shares: tuple[float, ...]
     finetune: dict[str, Any] | None = None
 
     @property
     def folder(self) -> Path:
-        """Where its run and its figures lie."""
+        """Where its run and its metrics lie."""
         return Path(self.config.output_dir)
 
     @property
-    def figures(self) -> Path:
+    def results(self) -> Path:
         """What was measured."""
-        return self.folder / "figures.json"
+        return self.folder / "results.json"
 
     def finished(self) -> bool:
-        """Whether its figures are there; ValueError where they are of another configuration."""
-        if not self.figures.exists():
+        """Whether its metrics are there; ValueError where they are of another configuration."""
+        if not self.results.exists():
             return False
-        found = json.loads(self.figures.read_text())["asked"]
+        found = json.loads(self.results.read_text())["asked"]
         if found != self.asked():
             raise ValueError(
-                f"{self.folder} holds figures of another configuration: give another output_dir, or delete that folder"
+                f"{self.folder} holds results of another configuration: give another output_dir, or delete that folder"
             )
         return True
 
@@ -82,7 +82,7 @@ class Cell:
         return config_from_tree(tree, FinetuneConfig)
 
     def asked(self) -> dict[str, Any]:
-        """All that its figures depend on."""
+        """All that its metrics depend on."""
         asked = {"kind": self.kind, "label_shares": self.label_shares, "config": config_tree(self.config)}
         if self.finetune is not None:
             asked["finetune"] = self.finetune
@@ -92,14 +92,14 @@ class Cell:
 def all_cells(comparison: CompareConfig) -> list[Cell]:
     """Every cell, those of the first seed first; ConfigError where one of them could not be run to its end."""
     cells = [
-        _cell(comparison, arm, BASE_WORLD, seed, {}) for seed in comparison.seeds for arm in comparison.arms
+        _cell(comparison, arm, BASE_POINT, seed, {}) for seed in comparison.seeds for arm in comparison.arms
     ]
-    if comparison.dial is not None:
+    if comparison.sweep is not None:
         cells += [
-            _cell(comparison, arm, name, seed, world.overrides)
-            for seed in comparison.dial.seeds
-            for name, world in comparison.dial.worlds.items()
-            for arm in comparison.dial.arms
+            _cell(comparison, arm, name, seed, point.overrides)
+            for seed in comparison.sweep.seeds
+            for name, point in comparison.sweep.points.items()
+            for arm in comparison.sweep.arms
         ]
     tuned = next((cell for cell in cells if cell.finetune is not None), None)
     if tuned is not None:  # the sections are the same for all
@@ -107,7 +107,7 @@ def all_cells(comparison: CompareConfig) -> list[Cell]:
     return cells
 
 
-def _cell(comparison: CompareConfig, arm: str, world: str, seed: int, overrides: dict[str, Any]) -> Cell:
+def _cell(comparison: CompareConfig, arm: str, point: str, seed: int, overrides: dict[str, Any]) -> Cell:
     tree = _merged(_merged(comparison.base, comparison.arms[arm].overrides), overrides)
     data = tree.get("data", {})
     folder = Path(comparison.output_dir)
@@ -115,12 +115,12 @@ def _cell(comparison: CompareConfig, arm: str, world: str, seed: int, overrides:
         tree["data"] = data | {"train": comparison.train}
         tree["probe"] = {"train": comparison.train, "test": comparison.test}
     if data.get("synthetic") is not None:
-        data["synthetic"].setdefault("folder", str(folder / "videos" / world))
-        data.setdefault("cache_dir", str(folder / "cache" / world))
-    tree |= {"seed": seed, "output_dir": str(folder / "cells" / world / f"{arm}-{seed}")}
+        data["synthetic"].setdefault("folder", str(folder / "videos" / point))
+        data.setdefault("cache_dir", str(folder / "cache" / point))
+    tree |= {"seed": seed, "output_dir": str(folder / "cells" / point / f"{arm}-{seed}")}
     kind, shares = comparison.arms[arm].kind, tuple(comparison.label_shares)
-    finetune = comparison.finetune if world == BASE_WORLD and kind != "pca" else None
-    return Cell(arm, world, seed, kind, config_from_tree(tree, Config), shares, finetune)
+    finetune = comparison.finetune if point == BASE_POINT and kind != "pca" else None
+    return Cell(arm, point, seed, kind, config_from_tree(tree, PretrainConfig), shares, finetune)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -138,19 +138,19 @@ def run_cells(
     """Run what is not finished, `jobs` at a time, each in a fresh process with its share of the cores."""
     left = [cell for cell in cells if not cell.finished()]
     say(f"{len(cells)} cells, {len(cells) - len(left)} finished already")
-    for config in _worlds(left):
+    for config in _videos_of(left):
         assert config.data.synthetic is not None
         build.render_synthetic(config.data.synthetic, jobs, say)
     started = time.monotonic()
-    for number, cell in enumerate(finishing(left, partial(_write_figures, run), jobs), start=1):
+    for number, cell in enumerate(finishing(left, partial(_write_results, run), jobs), start=1):
         minutes = (time.monotonic() - started) / 60
         rest = minutes / number * (len(left) - number)
         say(
-            f"{number}/{len(left)} {cell.world} {cell.arm} seed {cell.seed}: {minutes:.0f} min, about {rest:.0f} left"
+            f"{number}/{len(left)} {cell.point} {cell.arm} seed {cell.seed}: {minutes:.0f} min, about {rest:.0f} left"
         )
 
 
-def _worlds(cells: Sequence[Cell]) -> list[Config]:
+def _videos_of(cells: Sequence[Cell]) -> list[PretrainConfig]:
     """One configuration for every folder of synthetic videos: rendered before runs that share it begin."""
     folders = {
         cell.config.data.synthetic.folder: cell.config
@@ -160,9 +160,9 @@ def _worlds(cells: Sequence[Cell]) -> list[Config]:
     return list(folders.values())
 
 
-def _write_figures(run: Callable[[Cell], dict[str, Any]], cell: Cell) -> None:
-    figures = {"asked": cell.asked(), **run(cell)}
-    draft = cell.figures.with_suffix(".partial")
+def _write_results(run: Callable[[Cell], dict[str, Any]], cell: Cell) -> None:
+    results = {"asked": cell.asked(), **run(cell)}
+    draft = cell.results.with_suffix(".partial")
     draft.parent.mkdir(parents=True, exist_ok=True)
-    draft.write_text(json.dumps(figures, indent=1) + "\n")
-    os.replace(draft, cell.figures)
+    draft.write_text(json.dumps(results, indent=1) + "\n")
+    os.replace(draft, cell.results)

@@ -28,8 +28,8 @@ class Arm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
-    """A point of a dial: other videos for the same arms.
+class SweepPoint:
+    """A point of a sweep: other videos for the same arms.
 
     Attributes:
         regime: points of one regime make one curve.
@@ -43,20 +43,20 @@ class World:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dial:
+class Sweep:
     """A sweep: some of the arms again, on other videos.
 
     Attributes:
         title: of the sweep.
         arms: which of the arms.
         seeds: of each.
-        worlds: the points, by name.
+        points: the points, by name.
     """
 
     title: str
     arms: list[str]
     seeds: list[int]
-    worlds: dict[str, World]
+    points: dict[str, SweepPoint]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class CompareConfig:
         label_shares: of the training labels that probes are given.
         finetune: sections of a fine-tuning configuration, as in a YAML file under configs/finetune, to fine-tune the
             encoder of every arm that has one with all labels; null for probes alone.
-        dial: a sweep over worlds, or null.
+        sweep: More points, whose videos differ from those of `base`; null trains on `base` alone.
         jobs: runs at the same time; the cores are shared among them.
     """
 
@@ -93,22 +93,22 @@ class CompareConfig:
     test: str | None = None
     label_shares: list[float] = field(default_factory=lambda: [0.01, 0.05, 0.1, 1.0])
     finetune: dict[str, Any] | None = None
-    dial: Dial | None = None
+    sweep: Sweep | None = None
     jobs: int = 2
 
     def __post_init__(self) -> None:
         if len(self.seeds) < 3:
             raise ValueError(f"seeds is {self.seeds}: give three or more, or there is no interval to report")
-        negative = [seed for seed in (*self.seeds, *(self.dial.seeds if self.dial else ())) if seed < 0]
+        negative = [seed for seed in (*self.seeds, *(self.sweep.seeds if self.sweep else ())) if seed < 0]
         if negative:
-            raise ValueError(f"seeds or dial.seeds have {negative[0]}: give whole numbers, 0 or more")
+            raise ValueError(f"seeds or sweep.seeds have {negative[0]}: give whole numbers, 0 or more")
         if not all(0 < share <= 1 for share in self.label_shares):
             raise ValueError(f"label_shares is {self.label_shares}: give shares in (0, 1]")
-        asked = {arm for pair in self.contrasts for arm in pair} | set(self.dial.arms if self.dial else ())
+        asked = {arm for pair in self.contrasts for arm in pair} | set(self.sweep.arms if self.sweep else ())
         unknown = asked - self.arms.keys()
         if unknown:
             raise ValueError(
-                f"contrasts or dial.arms have {sorted(unknown)}: choose among {', '.join(self.arms)}"
+                f"contrasts or sweep.arms have {sorted(unknown)}: choose among {', '.join(self.arms)}"
             )
         synthetic = self.base.get("data", {}).get("synthetic") is not None
         if (self.train is None) != (self.test is None) or synthetic != (self.train is None):

@@ -51,7 +51,7 @@ def few_labels(
     jobs: int = 1,
     say: Callable[[str], None] = print,
 ) -> dict[str, dict[float, list[float]]]:
-    """Mean-class accuracies on the test part by arm and share, one a seed; written with a picture and a table.
+    """Mean-class accuracies on the test split by arm and share, one a seed; written with a plot and a table.
 
     Args:
         config: of every run; what is compared is put into it. A seed decides on the labels, too.
@@ -71,7 +71,7 @@ def few_labels(
         raise ValueError(
             f"the arms are {[arm.name for arm in arms]}: give one or more, with names that differ"
         )
-    finetuning.labelled_parts(config)  # what every run would refuse after minutes of others is refused now
+    finetuning.labelled_splits(config)  # what every run would refuse after minutes of others is refused now
     for arm in arms:
         read_model_config(arm.init)
     cells = {
@@ -86,9 +86,9 @@ def few_labels(
         say(f"{number}/{len(left)} {cell.output_dir}")
     curves: dict[str, dict[float, list[float]]] = {}
     for (name, share, _), cell in cells.items():
-        figures = json.loads(_summary(cell).read_text())
-        curves.setdefault(name, {}).setdefault(share, []).append(figures["test"]["mean_class"][0])
-    _write(Path(config.output_dir), curves, 1 / figures["test"]["known_classes"])
+        metrics = json.loads(_summary(cell).read_text())
+        curves.setdefault(name, {}).setdefault(share, []).append(metrics["test"]["mean_class"][0])
+    _write(Path(config.output_dir), curves, 1 / metrics["test"]["known_classes"])
     return curves
 
 

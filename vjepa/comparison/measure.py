@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vjepa import build
 from vjepa.comparison.cells import Cell
-from vjepa.config import Config
+from vjepa.config import PretrainConfig
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.label_subset import label_subset
 from vjepa.data.manifest import Video
@@ -28,7 +28,7 @@ from vjepa.evaluation.lidar import lidar
 from vjepa.evaluation.pixel_readout import pixel_r2
 from vjepa.evaluation.principal import PixelComponents
 from vjepa.evaluation.probe import linear_probe, ridge_probe
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.training.finetune import finetune
 from vjepa.training.plan import average_cost, kinds_of_steps
 from vjepa.training.pretrain import pretrain
@@ -40,8 +40,8 @@ LIDAR_CLIPS = 4
 Encode = Callable[[Tensor], Tensor]  # uint8 (B, T, C, H, W) to tokens (B, N, D)
 
 
-class Part(NamedTuple):
-    """Videos of the training or the test part, and what the encoder makes of them."""
+class Split(NamedTuple):
+    """Videos of the training or the test split, and what the encoder makes of them."""
 
     videos: list[Video]
     tokens_VND: Tensor
@@ -66,10 +66,10 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
         )
     classes, known = probe_classes(*videos)
     videos = _readable(config, videos, classes)
-    datasets = [build.probe_dataset(config, part, classes) for part in videos]
+    datasets = [build.probe_dataset(config, split, classes) for split in videos]
     encode = _encoder(cell, config, datasets[0])
-    train, test = (_part(encode, part, dataset) for part, dataset in zip(videos, datasets, strict=True))
-    figures = {
+    train, test = (_split(encode, split, dataset) for split, dataset in zip(videos, datasets, strict=True))
+    metrics = {
         "chance": 1 / known,
         "probe": _probes(train, test, cell.label_shares, cell.seed),
         "features": embedding_measures(test.pooled[0]) | _lidar(encode, config, videos[1], classes),
@@ -78,22 +78,24 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
         "cost": _cost(config) if cell.kind == "trained" else {},
     }
     if cell.finetune is not None:
-        figures["finetuned"] = _finetuned(cell)
+        metrics["finetuned"] = _finetuned(cell)
     if config.data.synthetic is not None:
-        figures["factors"] = _factors(config, train, test)
+        metrics["factors"] = _factors(config, train, test)
     if config.objective.stabilizer == "ema" and config.objective.predict == "embeddings" and training:
         online = from_pretrained(config.output_dir, "encoder")
-        parts = (_part(online.encode, part, dataset) for part, dataset in zip(videos, datasets, strict=True))
-        figures["online_linear"] = linear_probe(*(part.pooled for part in parts))
-    return figures
+        splits = (
+            _split(online.encode, split, dataset) for split, dataset in zip(videos, datasets, strict=True)
+        )
+        metrics["online_linear"] = linear_probe(*(split.pooled for split in splits))
+    return metrics
 
 
 def _readable(
-    config: Config, parts: tuple[list[Video], list[Video]], classes: list[str]
+    config: PretrainConfig, splits: tuple[list[Video], list[Video]], classes: list[str]
 ) -> tuple[list[Video], list[Video]]:
-    """Both parts without what cannot be read, so that all figures of a cell are over the same videos."""
+    """Both parts without what cannot be read, so that all metrics of a cell are over the same videos."""
     kept = []
-    for name, videos in zip(("train", "test"), parts, strict=True):
+    for name, videos in zip(("train", "test"), splits, strict=True):
         left_out: LeftOut = {}
         extract_features(_first_value, build.probe_dataset(config, videos, classes), left_out=left_out)
         leave_out(name, len(videos), left_out, config.data.max_unreadable, print)
@@ -105,7 +107,7 @@ def _first_value(video_BTCHW: Tensor) -> Tensor:
     return video_BTCHW.flatten(1)[:, :1]
 
 
-def _train(config: Config) -> dict[str, Any]:
+def _train(config: PretrainConfig) -> dict[str, Any]:
     summary = pretrain(config)
     records = [
         json.loads(line) for line in (Path(config.output_dir) / "metrics.jsonl").read_text().splitlines()
@@ -126,14 +128,14 @@ def _train(config: Config) -> dict[str, Any]:
     }
 
 
-def _encoder(cell: Cell, config: Config, train: ClipDataset) -> Encode:
+def _encoder(cell: Cell, config: PretrainConfig, train: ClipDataset) -> Encode:
     if cell.kind == "pca":
         width = build.model_arguments(config)["encoder"]["width"]
         return PixelComponents(train, width, cell.seed).encode
     if cell.kind == "trained":
         return from_pretrained(config.output_dir).encode
     torch.manual_seed(cell.seed)
-    return WorldModel(build.model_config(config)).eval().encode
+    return VideoModel(build.model_config(config)).eval().encode
 
 
 def _finetuned(cell: Cell) -> float:
@@ -145,17 +147,17 @@ def _finetuned(cell: Cell) -> float:
         torch.manual_seed(cell.seed)
         init = cell.folder / "untrained"
         untrained = build.model_config(config)
-        save_pretrained(init, WorldModel(untrained).state_dict(), untrained)
+        save_pretrained(init, VideoModel(untrained).state_dict(), untrained)
     summary = finetune(cell.finetune_config(init, torch.get_num_threads()))
     return float(summary["test"]["mean_class"][0])
 
 
-def _part(encode: Encode, videos: list[Video], dataset: ClipDataset) -> Part:
+def _split(encode: Encode, videos: list[Video], dataset: ClipDataset) -> Split:
     tokens_VND, labels_V = extract_features(encode, dataset)
-    return Part(videos, tokens_VND, labels_V)
+    return Split(videos, tokens_VND, labels_V)
 
 
-def _probes(train: Part, test: Part, shares: tuple[float, ...], seed: int) -> dict[str, dict[str, float]]:
+def _probes(train: Split, test: Split, shares: tuple[float, ...], seed: int) -> dict[str, dict[str, float]]:
     """Balanced accuracy of every probe at every share of the labels; shares as text, for JSON."""
     probes: dict[str, dict[str, float]] = {"knn": {}, "linear": {}, "attentive": {}}
     for share in shares:
@@ -171,7 +173,9 @@ def _probes(train: Part, test: Part, shares: tuple[float, ...], seed: int) -> di
     return probes
 
 
-def _lidar(encode: Encode, config: Config, videos: list[Video], classes: list[str]) -> dict[str, float]:
+def _lidar(
+    encode: Encode, config: PretrainConfig, videos: list[Video], classes: list[str]
+) -> dict[str, float]:
     """LiDAR of several clips of each test video."""
     clip = dataclasses.replace(config.data.clip, clips_per_video=LIDAR_CLIPS)
     several = dataclasses.replace(config, data=dataclasses.replace(config.data, clip=clip))
@@ -180,15 +184,15 @@ def _lidar(encode: Encode, config: Config, videos: list[Video], classes: list[st
     return {"lidar": lidar(views_VRD)}
 
 
-def _factors(config: Config, train: Part, test: Part) -> dict[str, float | None]:
-    """R2 of each factor of the rendered world, from all tokens side by side: averaging would lose the places."""
+def _factors(config: PretrainConfig, train: Split, test: Split) -> dict[str, float | None]:
+    """R2 of each factor of the rendered videos, from all tokens side by side: averaging would lose the places."""
     sampling = dataclasses.replace(config.data.clip, clips_per_video=1)
-    features = [part.tokens_VND.flatten(1) for part in (train, test)]
-    targets = [read_factor_targets(part.videos, sampling) for part in (train, test)]
+    features = [split.tokens_VND.flatten(1) for split in (train, test)]
+    targets = [read_factor_targets(split.videos, sampling) for split in (train, test)]
     return factor_probe(features[0], targets[0], features[1], targets[1])
 
 
-def _cost(config: Config) -> dict[str, float]:
+def _cost(config: PretrainConfig) -> dict[str, float]:
     """Parameters and operations: of the part that predicts, of a clip's step, of all of the training."""
     with torch.device("meta"):
         objective = build.build_objective(config)
@@ -211,11 +215,11 @@ def _cost(config: Config) -> dict[str, float]:
     }
 
 
-def _teacher_flops(config: Config) -> float:
+def _teacher_flops(config: PretrainConfig) -> float:
     first = build.teacher_config(config)
     with torch.device("meta"):
         return average_cost(first, build.build_objective(first)).flops * _clips(first)
 
 
-def _clips(config: Config) -> int:
+def _clips(config: PretrainConfig) -> int:
     return config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video

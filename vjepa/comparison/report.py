@@ -1,4 +1,4 @@
-"""The report in two forms: one self-contained HTML file, and Markdown without the pictures."""
+"""The report in two forms: one self-contained HTML file, and Markdown without the plots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from vjepa.comparison.config import CompareConfig
-from vjepa.comparison.pictures import all_pictures
+from vjepa.comparison.plots import all_plots
 from vjepa.comparison.results import Results
 from vjepa.comparison.sections import Section, Table, all_sections
 from vjepa.foreign_text import in_table
@@ -28,7 +28,7 @@ def write_report(comparison: CompareConfig, results: Results, command: str, made
     folder = Path(comparison.output_dir)
     sections = [*all_sections(comparison, results), _made(comparison, command, made_on)]
     written = {
-        folder / "report.html": _html(comparison.title, sections, all_pictures(comparison, results)),
+        folder / "report.html": _html(comparison.title, sections, all_plots(comparison, results)),
         folder / "report.md": _markdown(comparison.title, sections),
     }
     for path, text in written.items():
@@ -62,12 +62,12 @@ def _markdown_table(table: Table) -> str:
     return "\n".join("| " + " | ".join(map(in_table, line)) + " |" for line in lines)
 
 
-def _html(title: str, sections: Sequence[Section], pictures: dict[str, str]) -> str:
+def _html(title: str, sections: Sequence[Section], plots: dict[str, str]) -> str:
     body = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
         body.append(f"<h2>{html.escape(section.title)}</h2>")
         body += [_html_text(paragraph) for paragraph in section.text]
-        body += [pictures[name] for name in section.pictures]
+        body += [plots[name] for name in section.plots]
         body += [_html_table(table) for table in section.tables]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'

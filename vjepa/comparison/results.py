@@ -1,4 +1,4 @@
-"""The figures of all finished cells, by world, arm and name."""
+"""The metrics of all finished cells, by point, arm and name."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from vjepa.evaluation.statistics import Estimate, estimate
 
 
 class Results:
-    """Figures by their path in a cell's figures.json, such as ``probe/linear/1``."""
+    """Metrics by their path in a cell's results.json, such as ``probe/linear/1``."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self._figures = {
-            (cell.world, cell.arm, cell.seed): json.loads(cell.figures.read_text()) for cell in cells
+        self._metrics = {
+            (cell.point, cell.arm, cell.seed): json.loads(cell.results.read_text()) for cell in cells
         }
 
-    def values(self, world: str, arm: str, path: str) -> list[float]:
-        """One value a seed, by ascending seed; empty where the arm has no such figure."""
+    def values(self, point: str, arm: str, path: str) -> list[float]:
+        """One value a seed, by ascending seed; empty where the arm has no such metric."""
         found = [
-            _at(figures, path)
-            for (its_world, its_arm, _), figures in sorted(self._figures.items())
-            if (its_world, its_arm) == (world, arm)
+            _at(metrics, path)
+            for (its_point, its_arm, _), metrics in sorted(self._metrics.items())
+            if (its_point, its_arm) == (point, arm)
         ]
         return [float(value) for value in found if value is not None]
 
-    def estimate(self, world: str, arm: str, path: str) -> Estimate | None:
-        """Mean and interval over seeds; None where the arm has no such figure."""
-        values = self.values(world, arm, path)
+    def estimate(self, point: str, arm: str, path: str) -> Estimate | None:
+        """Mean and interval over seeds; None where the arm has no such metric."""
+        values = self.values(point, arm, path)
         return estimate(values) if values else None
 
-    def config(self, world: str, arm: str) -> dict[str, Any]:
+    def config(self, point: str, arm: str) -> dict[str, Any]:
         """The resolved pre-training configuration of an arm, of its first seed."""
         found = [
-            figures for (its_world, its_arm, _), figures in sorted(self._figures.items())
-            if (its_world, its_arm) == (world, arm)
+            metrics for (its_point, its_arm, _), metrics in sorted(self._metrics.items())
+            if (its_point, its_arm) == (point, arm)
         ]  # fmt: skip
         config: dict[str, Any] = found[0]["asked"]["config"]
         return config
 
-    def names(self, world: str, arm: str, path: str) -> list[str]:
+    def names(self, point: str, arm: str, path: str) -> list[str]:
         """Names below a path."""
-        for (its_world, its_arm, _), figures in sorted(self._figures.items()):
-            below = _at(figures, path)
-            if (its_world, its_arm) == (world, arm) and isinstance(below, dict):
+        for (its_point, its_arm, _), metrics in sorted(self._metrics.items()):
+            below = _at(metrics, path)
+            if (its_point, its_arm) == (point, arm) and isinstance(below, dict):
                 return list(below)
         return []
 
 
-def _at(figures: dict[str, Any], path: str) -> Any:
-    value: Any = figures
+def _at(metrics: dict[str, Any], path: str) -> Any:
+    value: Any = metrics
     for name in path.split("/"):
         value = value.get(name) if isinstance(value, dict) else None
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vjepa.comparison.cells import BASE_WORLD
+from vjepa.comparison.cells import BASE_POINT
 from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.results import Results
 from vjepa.evaluation.factors import NUISANCE, SIGNAL
@@ -23,12 +23,12 @@ class Table:
 
 @dataclass
 class Section:
-    """A part of the report: text, tables, pictures by name."""
+    """A part of the report: text, tables, plots by name."""
 
     title: str
     text: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
-    pictures: list[str] = field(default_factory=list)
+    plots: list[str] = field(default_factory=list)
 
 
 def _an_arm(comparison: CompareConfig) -> str:
@@ -57,10 +57,10 @@ def all_sections(comparison: CompareConfig, results: Results) -> list[Section]:
         the_question(comparison, results),
         probes(comparison, results),
     ]
-    if results.names(BASE_WORLD, _an_arm(comparison), "factors"):
+    if results.names(BASE_POINT, _an_arm(comparison), "factors"):
         sections.append(factors(comparison, results))
-    if comparison.dial is not None:
-        sections.append(dial(comparison, results))
+    if comparison.sweep is not None:
+        sections.append(sweep(comparison, results))
     return [*sections, cost(comparison, results)]
 
 
@@ -70,7 +70,7 @@ def in_short(comparison: CompareConfig, results: Results) -> Section:
         comparison.question,
         f"Below: the first arm minus the second, paired seed by seed ({len(comparison.seeds)} seeds), with the 95 % "
         "interval of Student's t. A difference is said to show where the interval leaves 0 out; with so few seeds, "
-        "and many figures looked at, some will leave it out by chance.",
+        "and many metrics looked at, some will leave it out by chance.",
     ]
     return Section("In short", text, [_contrast(comparison, results, *pair) for pair in comparison.contrasts])
 
@@ -79,7 +79,7 @@ def _contrast(comparison: CompareConfig, results: Results, first: str, second: s
     titles = [comparison.arms[arm].title for arm in (first, second)]
     rows = []
     for name, path, scale, unit in _contrasted(comparison, results):
-        values = [results.values(BASE_WORLD, arm, path) for arm in (first, second)]
+        values = [results.values(BASE_POINT, arm, path) for arm in (first, second)]
         if not values[0] or len(values[0]) != len(values[1]):
             continue
         difference = paired_difference(*values)
@@ -95,21 +95,21 @@ def _contrast(comparison: CompareConfig, results: Results, first: str, second: s
 
 def _contrasted(comparison: CompareConfig, results: Results) -> list[tuple[str, str, float, str]]:
     """Name, path, factor and unit of what is tested."""
-    figures = [
+    metrics = [
         (f"{title} probe, {100 * share:g} % of labels", f"probe/{probe}/{share:g}", 100.0, " points")
         for probe, title in PROBES.items()
         for share in comparison.label_shares
     ]
-    figures.append(("fine-tuned, all labels", "finetuned", 100.0, " points"))
-    for name in results.names(BASE_WORLD, _an_arm(comparison), "factors"):
-        figures.append((f"R² of {name}", f"factors/{name}", 1.0, ""))
-    figures.append(("R² of pixels, linear read-out of tokens", "pixels", 1.0, ""))
-    figures.append(("effective rank of features", "features/rank", 1.0, ""))
-    return figures
+    metrics.append(("fine-tuned, all labels", "finetuned", 100.0, " points"))
+    for name in results.names(BASE_POINT, _an_arm(comparison), "factors"):
+        metrics.append((f"R² of {name}", f"factors/{name}", 1.0, ""))
+    metrics.append(("R² of pixels, linear read-out of tokens", "pixels", 1.0, ""))
+    metrics.append(("effective rank of features", "features/rank", 1.0, ""))
+    return metrics
 
 
 def the_question(comparison: CompareConfig, results: Results) -> Section:
-    """The rows of the question, each with its measured figure; one column an arm that is trained."""
+    """The rows of the question, each with its measured metric; one column an arm that is trained."""
     trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
     rows = [
         ["prediction target", *(_word(comparison, results, arm, "target") for arm in trained)],
@@ -147,17 +147,17 @@ def the_question(comparison: CompareConfig, results: Results) -> Section:
 
 
 def _plain(results: Results, arm: str, path: str, style: str = ".2f") -> str:
-    return plain(results.estimate(BASE_WORLD, arm, path), style)
+    return plain(results.estimate(BASE_POINT, arm, path), style)
 
 
 def _scaled(results: Results, arm: str, path: str, scale: float) -> str:
-    value = results.estimate(BASE_WORLD, arm, path)
+    value = results.estimate(BASE_POINT, arm, path)
     return "-" if value is None else f"{scale * value.mean:z.1f}"
 
 
 def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> str:
     """What an arm's resolved configuration says."""
-    config = results.config(BASE_WORLD, arm)
+    config = results.config(BASE_POINT, arm)
     objective, masks = config["objective"], config["masks"]
     pixels = objective["predict"] == "pixels"
     stabilizers = {
@@ -180,11 +180,11 @@ def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> s
 
 def probes(comparison: CompareConfig, results: Results) -> Section:
     """Balanced accuracy, from k-NN to attentive, at every share of the labels."""
-    chance = results.values(BASE_WORLD, _an_arm(comparison), "chance")[0]
+    chance = results.values(BASE_POINT, _an_arm(comparison), "chance")[0]
     tables = []
     for probe, title in PROBES.items():
         rows = [
-            [arm.title, *(percent(results.estimate(BASE_WORLD, name, f"probe/{probe}/{share:g}")) for share in comparison.label_shares)]
+            [arm.title, *(percent(results.estimate(BASE_POINT, name, f"probe/{probe}/{share:g}")) for share in comparison.label_shares)]
             for name, arm in comparison.arms.items()
         ]  # fmt: skip
         tables.append(
@@ -192,14 +192,14 @@ def probes(comparison: CompareConfig, results: Results) -> Section:
         )
     if comparison.finetune is not None:
         rows = [
-            [arm.title, percent(results.estimate(BASE_WORLD, name, "finetuned"))]
+            [arm.title, percent(results.estimate(BASE_POINT, name, "finetuned"))]
             for name, arm in comparison.arms.items()
         ]
         tables.append(Table(["fine-tuned", "all labels"], rows))
     online = [
-        [arm.title, percent(results.estimate(BASE_WORLD, name, "probe/linear/1")), percent(results.estimate(BASE_WORLD, name, "online_linear"))]
+        [arm.title, percent(results.estimate(BASE_POINT, name, "probe/linear/1")), percent(results.estimate(BASE_POINT, name, "online_linear"))]
         for name, arm in comparison.arms.items()
-        if results.values(BASE_WORLD, name, "online_linear")
+        if results.values(BASE_POINT, name, "online_linear")
     ]  # fmt: skip
     if online:
         tables.append(
@@ -217,12 +217,12 @@ def factors(comparison: CompareConfig, results: Results) -> Section:
     tables = []
     for title, names in (("signal", SIGNAL), ("nuisance", NUISANCE)):
         present = [
-            name for name in names if results.values(BASE_WORLD, _an_arm(comparison), f"factors/{name}")
+            name for name in names if results.values(BASE_POINT, _an_arm(comparison), f"factors/{name}")
         ]
         rows = [
             [
                 arm.title,
-                *(plain(results.estimate(BASE_WORLD, name, f"factors/{factor}")) for factor in present),
+                *(plain(results.estimate(BASE_POINT, name, f"factors/{factor}")) for factor in present),
             ]
             for name, arm in comparison.arms.items()
         ]
@@ -232,19 +232,19 @@ def factors(comparison: CompareConfig, results: Results) -> Section:
         "videos were rendered from, at the clip's last frame; 0 is as good as the mean. Signal is what a model of motion "
         "should hold, nuisance what it may forget."
     ]
-    return Section("Factors of the world", text, tables, ["factors"])
+    return Section("Factors of the scene", text, tables, ["factors"])
 
 
-def dial(comparison: CompareConfig, results: Results) -> Section:
-    """The sweep: the same arms on worlds that differ in one dial."""
-    assert comparison.dial is not None
+def sweep(comparison: CompareConfig, results: Results) -> Section:
+    """The sweep: the same arms on videos that differ in one setting."""
+    assert comparison.sweep is not None
     paths = {
         "linear probe, %": ("probe/linear/1", 100.0), "velocity, R²": ("factors/velocity", 1.0),
         "position, R²": ("factors/position", 1.0), "background, R²": ("factors/background", 1.0),
     }  # fmt: skip
     rows = []
-    for name, world in comparison.dial.worlds.items():
-        for arm in comparison.dial.arms:
+    for name, point in comparison.sweep.points.items():
+        for arm in comparison.sweep.arms:
             cells = []
             for path, scale in paths.values():
                 value = results.estimate(name, arm, path)
@@ -252,13 +252,13 @@ def dial(comparison: CompareConfig, results: Results) -> Section:
                     None if value is None else Estimate(scale * value.mean, scale * value.half, value.count)
                 )
                 cells.append(plain(scaled, ".1f" if scale > 1 else ".2f"))
-            rows.append([f"{world.regime} {world.strength:g}", comparison.arms[arm].title, *cells])
-    header = ["world", "arm", *paths]
+            rows.append([f"{point.regime} {point.strength:g}", comparison.arms[arm].title, *cells])
+    header = ["point", "arm", *paths]
     text = [
-        f"{comparison.dial.title} {len(comparison.dial.seeds)} seed(s) each. Where noise stays the same through a video, it is "
+        f"{comparison.sweep.title} {len(comparison.sweep.seeds)} seed(s) each. Where noise stays the same through a video, it is "
         "the easiest thing to predict: theory (arXiv 2211.10831) expects embeddings to hold it instead of the motion."
     ]
-    return Section("The noise dial", text, [Table(header, rows)], ["dial"])
+    return Section("The noise sweep", text, [Table(header, rows)], ["sweep"])
 
 
 def cost(comparison: CompareConfig, results: Results) -> Section:
@@ -266,7 +266,7 @@ def cost(comparison: CompareConfig, results: Results) -> Section:
     trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
     rows = []
     for name in trained:
-        seconds = results.estimate(BASE_WORLD, name, "training/seconds")
+        seconds = results.estimate(BASE_POINT, name, "training/seconds")
         rows.append([
             comparison.arms[name].title,
             "-" if seconds is None else f"{seconds.mean / 60:.1f}",

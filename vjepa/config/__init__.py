@@ -1,19 +1,19 @@
 """The configuration of a run: its schema, and how it is read."""
 
+from vjepa.config.action import ActionConfig
 from vjepa.config.finetuning import FinetuneConfig
 from vjepa.config.reading import (
     READING_ERRORS,
     ConfigError,
     config_from_tree,
     config_tree,
-    is_world_config,
+    is_action_config,
     read_config,
     read_tree,
     refuse_bombs,
     write_config,
 )
 from vjepa.config.schema import (
-    Config,
     ContextLossConfig,
     DataConfig,
     EncoderConfig,
@@ -22,16 +22,16 @@ from vjepa.config.schema import (
     ObjectiveConfig,
     OptimConfig,
     PredictorConfig,
+    PretrainConfig,
     ProbeConfig,
     SIGRegConfig,
     SyntheticConfig,
     TrainConfig,
     VICRegConfig,
 )
-from vjepa.config.world import WorldConfig
 
 __all__ = [
-    "Config",
+    "PretrainConfig",
     "ConfigError",
     "ContextLossConfig",
     "DataConfig",
@@ -48,10 +48,10 @@ __all__ = [
     "SyntheticConfig",
     "TrainConfig",
     "VICRegConfig",
-    "WorldConfig",
+    "ActionConfig",
     "config_from_tree",
     "config_tree",
-    "is_world_config",
+    "is_action_config",
     "read_config",
     "read_tree",
     "refuse_bombs",

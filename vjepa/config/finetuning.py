@@ -106,7 +106,7 @@ class LabelledData:
         damaged: what happens to a video of which only a part is sound (frames that the decoder marks as corrupt, packets
             that it refuses, frames that the header counts and the file lacks). `keep` reads it as far as it goes; `skip`
             replaces it as an unreadable one, which counts in `max_unreadable`. Either way it is named once and counted in
-            the metrics. The default keeps the data set, and so the figures of a test part, what they are for everybody
+            the metrics. The default keeps the data set, and so the metrics of a test split, what they are for everybody
             else; and damage is known only of what was read, so that skipping depends on the frames that were drawn.
         max_unreadable: share of the training videos that may fail before the run stops.
     """

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from vjepa.config.schema import Config
+from vjepa.config.schema import PretrainConfig
 from vjepa.foreign_text import one_line
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ class ConfigError(ValueError):
     """A configuration that cannot be read; says which key, what was found and what to do."""
 
 
-def read_config(arguments: Sequence[str]) -> Config:
+def read_config(arguments: Sequence[str]) -> PretrainConfig:
     """The pre-training configuration that command-line arguments describe; ConfigError where they make none."""
-    return read_tree(arguments, Config)
+    return read_tree(arguments, PretrainConfig)
 
 
-def is_world_config(arguments: Sequence[str]) -> bool:
+def is_action_config(arguments: Sequence[str]) -> bool:
     """Whether a configuration is of a world model with actions: its files, or the arguments, have the section `dynamics`."""
     if any(argument.startswith("--dynamics") for argument in arguments):
         return True

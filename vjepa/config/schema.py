@@ -9,7 +9,7 @@ from typing import Literal
 from vjepa.batch import Kind
 from vjepa.config import checks
 from vjepa.data.clips import ClipSampling
-from vjepa.data.synthetic import WorldSettings
+from vjepa.data.synthetic import RenderSettings
 from vjepa.layers.pixel_targets import PixelTargets
 from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.layers.positions import PositionKind, RotaryLayout
@@ -31,8 +31,8 @@ class SyntheticConfig:
         folder: where the .mp4 files and their manifests go; made once, then reused.
         num_train: videos to train on.
         num_test: further videos, never trained on, for the frozen probe.
-        seed: of the world; the same seed gives the same frames.
-        world: what the videos show.
+        seed: Random seed of the rendered scenes; the same seed gives the same frames.
+        render: what the videos show.
         images: what images show: as many videos more, whose single frames are taken at steps on images (`data.image_share`);
             null for no such steps.
     """
@@ -41,8 +41,8 @@ class SyntheticConfig:
     num_train: int = 2048
     num_test: int = 512
     seed: int = 0
-    world: WorldSettings = field(default_factory=WorldSettings)
-    images: WorldSettings | None = None
+    render: RenderSettings = field(default_factory=RenderSettings)
+    images: RenderSettings | None = None
 
     def __post_init__(self) -> None:
         checks.at_least("data.synthetic", self, num_train=1, num_test=1)
@@ -78,7 +78,7 @@ class DataConfig:
         damaged: what happens to a video of which only a part is sound (frames that the decoder marks as corrupt, packets
             that it refuses, frames that the header counts and the file lacks). `keep` reads it as far as it goes; `skip`
             replaces it as an unreadable one, which counts in `max_unreadable`. Either way it is named once and counted in
-            the metrics. The default keeps the data set, and so the figures of a test part, what they are for everybody
+            the metrics. The default keeps the data set, and so the metrics of a test split, what they are for everybody
             else; and damage is known only of what was read, so that skipping depends on the frames that were drawn.
         max_unreadable: share of the manifest's videos that may fail before the run stops.
     """
@@ -119,6 +119,10 @@ class DataConfig:
         checks.pixel_statistics("data", self)
         checks.at_least("data", self, cache_short_side=1, workers=0)
         checks.share("data", self, "max_unreadable")
+        if self.train is not None and self.synthetic is not None:
+            raise ValueError(
+                "data.train and data.synthetic are both given: give one of them, and null for the other"
+            )
         self._check_mixtures()
 
     def _check_mixtures(self) -> None:
@@ -135,7 +139,7 @@ class DataConfig:
         if self.mixes_in_images and self.kind == "images":
             raise ValueError(
                 "data.images and data.synthetic.images are for runs on videos and images; with one frame a clip give "
-                "data.train or data.synthetic.world"
+                "data.train or data.synthetic.render"
             )
         if self.images is not None and self.synthetic is not None and self.synthetic.images is not None:
             raise ValueError("give images as data.images or as data.synthetic.images, and not both")
@@ -537,7 +541,7 @@ class ProbeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class PretrainConfig:
     """Everything about a pre-training run.
 
     Attributes:

@@ -1,1 +1,1 @@
-"""From files to clips: manifests, readers, sampling, transforms, synthetic worlds."""
+"""From files to clips: manifests, readers, sampling, transforms, synthetic videos."""

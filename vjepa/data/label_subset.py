@@ -11,7 +11,7 @@ from torch import Tensor
 def label_subset(labels_V: Tensor, share: float, seed: int) -> Tensor:
     """Rows of a stratified part of the labels, ascending: int64.
 
-    Every class gives its share of videos, rounded up, so at least one. For one seed the parts are nested: 1 % lies
+    Every class gives its share of videos, rounded up, so at least one. For one seed the splits are nested: 1 % lies
     in 5 %.
     """
     if not 0 < share <= 1:

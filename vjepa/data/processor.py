@@ -1,8 +1,8 @@
 """From videos as they are to the clips that a model knows: how many frames, how far apart, of which size.
 
-    world = vjepa.from_pretrained("runs/quickstart")
-    clips_BTCHW = world.processor(["first.mp4", "second.mp4"])
-    tokens_BND = world.encode(clips_BTCHW)
+    model = vjepa.from_pretrained("runs/quickstart")
+    clips_BTCHW = model.processor(["first.mp4", "second.mp4"])
+    tokens_BND = model.encode(clips_BTCHW)
 
 Shape letters as in `vjepa.tokens`; h, w are the model's height and width.
 """
@@ -145,7 +145,7 @@ class VideoProcessor:
     def frames_of(self, path: str, video: VideoReader, index_T: np.ndarray) -> Tensor:
         """Frames of a file by number, at the model's size; says where the file is not what the model was trained on.
 
-        Warnings: pictures of another kind, too few frames a second, damage in what was read.
+        Warnings: images of another kind, too few frames a second, damage in what was read.
         """
         if self.is_foreign(path):
             warnings.warn(FOREIGN, stacklevel=3)

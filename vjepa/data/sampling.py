@@ -120,14 +120,14 @@ class SampleOrder:
 class StepBatches:
     """A batch sampler for `DataLoader`: this rank's micro-batches of every optimiser step, in order.
 
-    Micro-batch a of rank r in step s has the samples ``s * batch_size + (a * world + r) *
+    Micro-batch a of rank r in step s has the samples ``s * batch_size + (a * world_size + r) *
     micro_batch + [0, micro_batch)``: however a step is cut up, it has the same samples.
 
     Args:
         order: which row each sample is.
         batch_size: samples of an optimiser step, over all ranks and micro-batches.
         micro_batch: samples of one forward pass on one rank.
-        rank, world: this process and their number.
+        rank, world_size: this process and their number.
         first_step, last_step: it yields the steps ``first_step <= s < last_step``.
         images, image_share: which row each image is, and the share of the steps that take images: of every
             ``1 / image_share`` steps one, at random, so that steps that are logged at regular distances see both.
@@ -140,24 +140,24 @@ class StepBatches:
         batch_size: int,
         micro_batch: int,
         rank: int,
-        world: int,
+        world_size: int,
         first_step: int,
         last_step: int,
         images: SampleOrder | None = None,
         image_share: float = 0.0,
     ) -> None:
-        if min(micro_batch, world, batch_size) < 1 or batch_size % (micro_batch * world):
+        if min(micro_batch, world_size, batch_size) < 1 or batch_size % (micro_batch * world_size):
             raise ValueError(
                 f"batch_size {batch_size} is not a multiple of micro_batch {micro_batch} x "
-                f"{world} processes: change one of them"
+                f"{world_size} processes: change one of them"
             )
-        if not 0 <= rank < world:
-            raise ValueError(f"rank is {rank} of {world} processes: give 0 to {world - 1}")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank is {rank} of {world_size} processes: give 0 to {world_size - 1}")
         self.order = order
         self.batch_size = batch_size
         self.micro_batch = micro_batch
         self.rank = rank
-        self.world = world
+        self.world_size = world_size
         self.first_step = first_step
         self.last_step = last_step
         self.images = images
@@ -166,7 +166,7 @@ class StepBatches:
     @property
     def micro_steps(self) -> int:
         """Micro-batches of this rank in an optimiser step."""
-        return self.batch_size // (self.micro_batch * self.world)
+        return self.batch_size // (self.micro_batch * self.world_size)
 
     def __len__(self) -> int:
         return max(0, self.last_step - self.first_step) * self.micro_steps
@@ -174,7 +174,7 @@ class StepBatches:
     def __iter__(self) -> Iterator[list[SampleKey]]:
         for step in range(self.first_step, self.last_step):
             for micro in range(self.micro_steps):
-                first = (micro * self.world + self.rank) * self.micro_batch
+                first = (micro * self.world_size + self.rank) * self.micro_batch
                 numbers = np.arange(first, first + self.micro_batch)
                 serials = (step * self.batch_size + numbers).tolist()
                 rows = self._rows(step, numbers).tolist()

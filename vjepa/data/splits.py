@@ -1,4 +1,4 @@
-"""Parts of labelled videos that share nothing: splits by group, leaks between parts, few labels."""
+"""Splits of labelled videos that share nothing: splits by group, leaks between splits, few labels."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def split_by_group(
     """Two parts, the second with about `share` of the videos: no group is in both, and classes are spread alike.
 
     Videos without a group are one where they are of one file or of equal content, else each is a group of its own. Groups
-    are never cut, so with few of them the parts are rough.
+    are never cut, so with few of them the splits are rough.
 
     Args:
         videos: with labels.
-        share: of the second part.
-        seed: the parts are the same for the same seed and videos.
+        share: of the second split.
+        seed: the splits are the same for the same seed and videos.
         setting: what messages call the share.
 
     Raises:
-        ValueError: a share outside (0, 1), or a class with videos of one group alone, which would be missing in a part.
+        ValueError: a share outside (0, 1), or a class with videos of one group alone, which would be missing in a split.
     """
     if not 0 < share < 1:
         raise ValueError(f"{setting} is {share}: give a share of the videos in (0, 1)")
@@ -47,7 +47,7 @@ def split_by_group(
     if missing:
         raise ValueError(
             f"holding back {share:.0%} by whole groups leaves no video of {', '.join(sorted(missing)[:5])}: give a smaller "
-            f"{setting}, or a part of your own"
+            f"{setting}, or a split of your own"
         )
     return [videos[row] for row in rest], [videos[row] for row in held]
 
@@ -85,23 +85,23 @@ def _check_groups(labels: Sequence[str], groups: Sequence[str], setting: str) ->
     alone = sorted(label for label, names in of_class.items() if len(names) < 2)
     if alone:
         raise ValueError(
-            f"all videos of {', '.join(alone[:5])} are of one group: with {setting} they cannot be in two parts that share no "
-            "group; give a part of your own (data.val, data.test), or data.test_share 0 to test nothing"
+            f"all videos of {', '.join(alone[:5])} are of one group: with {setting} they cannot be in two splits that share no "
+            "group; give a split of your own (data.val, data.test), or data.test_share 0 to test nothing"
         )
 
 
-def check_leaks(parts: Mapping[str, Sequence[Video]]) -> None:
-    """ValueError where two parts share a group, a file whose ranges overlap, or a file's content.
+def check_leaks(splits: Mapping[str, Sequence[Video]]) -> None:
+    """ValueError where two splits share a group, a file whose ranges overlap, or a file's content.
 
     Contents are compared where sizes in bytes are equal. Folders of frames are compared by name alone.
 
     Args:
-        parts: videos by the name of their part.
+        splits: videos by the name of their split.
     """
-    names = list(parts)
+    names = list(splits)
     for number, first in enumerate(names):
         for second in names[number + 1 :]:
-            _check_pair((first, parts[first]), (second, parts[second]))
+            _check_pair((first, splits[first]), (second, splits[second]))
 
 
 def _check_pair(first: tuple[str, Sequence[Video]], second: tuple[str, Sequence[Video]]) -> None:
@@ -109,13 +109,13 @@ def _check_pair(first: tuple[str, Sequence[Video]], second: tuple[str, Sequence[
     if shared:
         raise ValueError(
             f"{first[0]} and {second[0]} share {len(shared)} groups, e.g. {shared[0]}: what belongs together must be in one "
-            "part, or the test tells how well it is remembered; split by group"
+            "split, or the test tells how well it is remembered; split by group"
         )
     pair = _shared_files(first[1], second[1]) or _shared_contents(first[1], second[1])
     if pair:
         raise ValueError(
             f"{first[0]} and {second[0]} share what {pair[0]} and {pair[1]} show: the same file or the same content; "
-            "leave it out of one part"
+            "leave it out of one split"
         )
 
 
@@ -140,12 +140,12 @@ def _overlap(video: Video, other: Video) -> bool:
 
 
 def _shared_contents(first: Sequence[Video], second: Sequence[Video]) -> tuple[str, str] | None:
-    """Two files of equal bytes, one of each part."""
+    """Two files of equal bytes, one of each split."""
     contents = _contents(video.path for video in (*first, *second))
     known = {contents[os.path.realpath(video.path)]: video.path for video in first}
     for video in second:
         same = known.get(contents[os.path.realpath(video.path)])
-        # One file in both parts, with ranges that do not overlap, is no copy.
+        # One file in both splits, with ranges that do not overlap, is no copy.
         if same is not None and os.path.realpath(same) != os.path.realpath(video.path):
             return same, video.path
     return None

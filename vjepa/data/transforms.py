@@ -22,13 +22,13 @@ def train_transform(
 
     Args:
         size: pixels of a side, or (h, w).
-        scale: smallest and largest share of the picture that a crop takes.
+        scale: smallest and largest share of the image that a crop takes.
         ratio: smallest and largest width by height of a crop.
         flip: mirror left and right half of the time. Leave it out where left and right differ
             in meaning ("pushing from left to right").
     """
     if not 0 < scale[0] <= scale[1] <= 1:
-        raise ValueError(f"scale is {scale}: give two shares of the picture, 0 < smallest <= largest <= 1")
+        raise ValueError(f"scale is {scale}: give two shares of the image, 0 < smallest <= largest <= 1")
     if not 0 < ratio[0] <= ratio[1]:
         raise ValueError(f"ratio is {ratio}: give two of width by height, 0 < smallest <= largest")
     crop = v2.RandomResizedCrop(_pair(size), scale=scale, ratio=ratio, antialias=True)
@@ -58,7 +58,7 @@ class CentreCrop(nn.Module):
 
     Args:
         size: height and width in pixels.
-        margin: that much of a larger picture is cropped away on all sides: see `eval_transform`; 1 for none.
+        margin: that much of a larger image is cropped away on all sides: see `eval_transform`; 1 for none.
     """
 
     def __init__(self, size: tuple[int, int], margin: float = 256 / 224) -> None:
@@ -78,7 +78,7 @@ class CentreCrop(nn.Module):
 
 
 def resize_to_cover(video_TCHW: Tensor, height: int, width: int) -> Tensor:
-    """Resize, keeping the shape of the picture, until it just covers ``height x width``."""
+    """Resize, keeping the shape of the image, until it just covers ``height x width``."""
     H, W = video_TCHW.shape[-2:]
     # Whole-number arithmetic as torchvision's: the longer side rounds down.
     if height * W >= width * H:

@@ -1,11 +1,11 @@
-"""Small worlds to act in: numpy, many copies at once, with pictures and with the truth behind them.
+"""Small environments to act in: numpy, many copies at once, with images and with the truth behind them.
 
-make         worlds by name
+make         environments by name
 two_rooms    a dot, two rooms, a wall with a door
 point_mass   a dot with momentum
 pushing      a disc that pushes another one
 
-gym_world    any other environment of gymnasium that draws pictures
+gym_env    any other environment of gymnasium that draws images
 
-They are gymnasium's `VectorEnv`s, and need its package (the extra `world`).
+They are gymnasium's `VectorEnv`s, and need its package (the extra `env`).
 """

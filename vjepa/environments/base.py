@@ -1,4 +1,4 @@
-"""What the embedded worlds share: states as arrays, goals, episodes, pictures.
+"""What the embedded environments share: states as arrays, goals, episodes, images.
 
 Letters: E copies, S numbers of a state, A numbers of an action, H W pixels.
 """
@@ -17,17 +17,17 @@ try:
     from gymnasium.vector.utils import batch_space
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "worlds need the package gymnasium: pip install 'vjepa-world[world]'"
+        "environments need the package gymnasium: pip install 'vjepa-world[env]'"
     ) from error
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
 
-class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
-    """Copies of one world, stepped together. Lengths are shares of the frame's side, times are steps.
+class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
+    """Copies of one environment, stepped together. Lengths are shares of the frame's side, times are steps.
 
-    Observations are pictures, uint8 ``(E, H, W, 3)``; ``info`` has ``state`` and ``goal`` ``(E, S)`` and ``goal_picture``.
+    Observations are images, uint8 ``(E, H, W, 3)``; ``info`` has ``state`` and ``goal`` ``(E, S)`` and ``goal_image``.
     The reward is 1 in the step in which a goal is reached, which ends the episode; so does, unreached, its last step. Ended
     copies stay as they are until `reset`.
 
@@ -39,7 +39,7 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
 
     Attributes:
         state_ES, goal_ES: where things are, and where they should be. `set_state` changes them.
-        goal_numbers: numbers of the state that a goal is about, and that one picture shows.
+        goal_numbers: numbers of the state that a goal is about, and that one image shows.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_fps": 10}  # noqa: RUF012  (gymnasium's way)
@@ -64,7 +64,7 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
         self.goal_ES = np.zeros((num_envs, self.state_size))
         self._steps_E = np.zeros(num_envs, dtype=np.int64)
         self._ended_E = np.zeros(num_envs, dtype=bool)
-        self._goal_picture: Pixels | None = None
+        self._goal_image: Pixels | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -72,10 +72,10 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
         """New states and goals for all copies; the same seed gives the same ones."""
         super().reset(seed=seed)
         self.state_ES, self.goal_ES = self._draw(self.np_random)
-        self._goal_picture = None
+        self._goal_image = None
         self._steps_E[:] = 0
         self._ended_E[:] = False
-        return self.picture(self.state_ES), self._info()
+        return self.image(self.state_ES), self._info()
 
     def set_state(self, state_ES: Array, goal_ES: Array | None = None) -> None:
         """Put all copies into given states, and give them goals; their episodes begin anew."""
@@ -84,7 +84,7 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
                 raise ValueError(f"{name} has shape {np.shape(given)}: give {self.state_ES.shape}")
         self.state_ES = np.array(state_ES, dtype=np.float64)
         if goal_ES is not None:
-            self.goal_ES, self._goal_picture = np.array(goal_ES, dtype=np.float64), None
+            self.goal_ES, self._goal_image = np.array(goal_ES, dtype=np.float64), None
         self._steps_E[:] = 0
         self._ended_E[:] = False
 
@@ -99,7 +99,7 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
         reached_E = self.reached(self.state_ES, self.goal_ES) & moving & self.ends
         late_E = (self._steps_E >= self.max_steps) & moving & ~reached_E
         self._ended_E |= reached_E | late_E
-        return self.picture(self.state_ES), reached_E.astype(np.float64), reached_E, late_E, self._info()
+        return self.image(self.state_ES), reached_E.astype(np.float64), reached_E, late_E, self._info()
 
     def _checked(self, actions: Array) -> Array:
         action_EA = np.asarray(actions, dtype=np.float64)
@@ -112,12 +112,12 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
         return action_EA.clip(-1, 1)
 
     def _info(self) -> dict[str, Any]:
-        if self._goal_picture is None:  # drawn once an episode
-            self._goal_picture = self.picture(self.goal_ES)
+        if self._goal_image is None:  # drawn once an episode
+            self._goal_image = self.image(self.goal_ES)
         return {
             "state": self.state_ES.copy(),
             "goal": self.goal_ES.copy(),
-            "goal_picture": self._goal_picture,
+            "goal_image": self._goal_image,
         }
 
     @abstractmethod
@@ -145,19 +145,19 @@ class ArrayWorld(VectorEnv[Pixels, Array, Any], ABC):
         return self._draw(rng)[1]
 
     @abstractmethod
-    def picture(self, state_XS: Array) -> Pixels:
+    def image(self, state_XS: Array) -> Pixels:
         """What states look like, ``(X, H, W, 3)``."""
 
 
 def blank(count: int, size: int) -> NDArray[np.float32]:
-    """Black pictures ``(X, H, W, 3)`` in [0, 1], to be painted on."""
+    """Black images ``(X, H, W, 3)`` in [0, 1], to be painted on."""
     return np.zeros((count, size, size, 3), dtype=np.float32)
 
 
 def paint_discs(
     canvas_XHWC: NDArray[np.float32], centre_X2: Array, radius: float, colour: tuple[float, float, float]
 ) -> None:
-    """A disc with a soft edge of a pixel on each picture, in place; x points right, y down, both in [0, 1]."""
+    """A disc with a soft edge of a pixel on each image, in place; x points right, y down, both in [0, 1]."""
     size = canvas_XHWC.shape[1]
     middles = ((np.arange(size) + 0.5) / size).astype(np.float32)
     centre_X2 = centre_X2.astype(np.float32)
@@ -171,5 +171,5 @@ def paint_discs(
 
 
 def to_bytes(canvas_XHWC: NDArray[np.float32]) -> Pixels:
-    """Pictures in [0, 1] as bytes."""
+    """Images in [0, 1] as bytes."""
     return (255 * canvas_XHWC + np.float32(0.5)).astype(np.uint8)

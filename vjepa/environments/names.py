@@ -1,7 +1,7 @@
-"""Names of the embedded worlds, for whoever must know them without having gymnasium."""
+"""Names of the embedded environments, for whoever must know them without having gymnasium."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-WorldName = Literal["two_rooms", "two_rooms_random", "point_mass", "pushing"]
+EnvName = Literal["two_rooms", "two_rooms_random", "point_mass", "pushing"]

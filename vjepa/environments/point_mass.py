@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa.environments.base import Array, ArrayWorld, Pixels, blank, paint_discs, to_bytes
+from vjepa.environments.base import Array, ArrayEnv, Pixels, blank, paint_discs, to_bytes
 
 FORCE = 0.012  # added to the velocity by an action of 1, in frame sides a step
 DRAG = 0.9  # share of the velocity that is left after a step
@@ -14,10 +14,10 @@ NEAR = 0.08  # of the goal's place
 SLOW = 0.02  # the speed at which it counts as stopped
 
 
-class PointMass(ArrayWorld):
+class PointMass(ArrayEnv):
     """State: x, y, and the velocity in x and y; actions push. The goal is to rest at a place.
 
-    Walls stop the dot. One picture does not show the velocity.
+    Walls stop the dot. One image does not show the velocity.
     """
 
     state_size = 4
@@ -50,7 +50,7 @@ class PointMass(ArrayWorld):
         wanted = 0.15 * (goal_XS[:, :2] - state_XS[:, :2])
         return ((wanted - DRAG * state_XS[:, 2:]) / FORCE).clip(-1, 1)
 
-    def picture(self, state_XS: Array) -> Pixels:
+    def image(self, state_XS: Array) -> Pixels:
         """A white dot."""
         canvas = blank(len(state_XS), self.size)
         paint_discs(canvas, state_XS[:, :2], RADIUS, (1.0, 1.0, 1.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa.environments.base import Array, ArrayWorld, Pixels, blank, paint_discs, to_bytes
+from vjepa.environments.base import Array, ArrayEnv, Pixels, blank, paint_discs, to_bytes
 
 STRIDE = 0.05  # frame sides that an action of 1 moves the hand
 HAND, BLOCK = 0.06, 0.09  # radii
@@ -13,7 +13,7 @@ NEAR = 0.08
 SUBSTEPS = 5  # of a stride
 
 
-class Pushing(ArrayWorld):
+class Pushing(ArrayEnv):
     """State: x, y of the hand, x, y of the block. Actions move the hand; the goal is a place of the block.
 
     Nothing slides by itself: a block that the hand runs into is moved out of its way, along the line of centres. Walls hold
@@ -31,7 +31,7 @@ class Pushing(ArrayWorld):
             HAND, 1 - HAND
         )
         goal = rng.uniform(margin, 1 - margin, (count, 2))
-        # The goal's picture shows a hand, too: behind the block, as if it had just pushed it there.
+        # The goal's image shows a hand, too: behind the block, as if it had just pushed it there.
         way = _unit(goal - block)
         resting = (goal - (HAND + BLOCK) * way).clip(HAND, 1 - HAND)
         start = _apart(np.concatenate([hand, block], axis=1))
@@ -73,7 +73,7 @@ class Pushing(ArrayWorld):
         walk = np.where(blocked, _unit(sideways) + 0.2 * outward, to_behind / STRIDE)
         return np.where(ready, push, walk).clip(-1, 1)
 
-    def picture(self, state_XS: Array) -> Pixels:
+    def image(self, state_XS: Array) -> Pixels:
         """A blue block, a white hand."""
         canvas = blank(len(state_XS), self.size)
         paint_discs(canvas, state_XS[:, 2:], BLOCK, (0.2, 0.4, 1.0))

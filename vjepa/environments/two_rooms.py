@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa.environments.base import Array, ArrayWorld, Pixels, blank, paint_discs, to_bytes
+from vjepa.environments.base import Array, ArrayEnv, Pixels, blank, paint_discs, to_bytes
 
 STRIDE = 0.06  # frame sides that an action of 1 moves the dot
 RADIUS = 0.05
@@ -16,13 +16,13 @@ NEAR = 0.08
 SUBSTEPS = 4  # of a stride: each is shorter than the wall is thick
 
 
-class TwoRooms(ArrayWorld):
+class TwoRooms(ArrayEnv):
     """State: x, y of the dot; x of the wall; y of the middle of its door. Actions move the dot. The goal is a place.
 
     Start and goal are in different rooms (`cross`), or anywhere.
 
     Args:
-        num_envs, size, max_steps, ends: as of `ArrayWorld`.
+        num_envs, size, max_steps, ends: as of `ArrayEnv`.
         wall: ``fixed`` in the middle with the door in its middle, or ``random``, other in every episode.
         cross: whether the way always leads through the door.
     """
@@ -110,7 +110,7 @@ class TwoRooms(ArrayWorld):
         target = np.where(in_doorway[:, None], place + 2 * STRIDE * ahead, target)
         return ((target - place) / STRIDE).clip(-1, 1)
 
-    def picture(self, state_XS: Array) -> Pixels:
+    def image(self, state_XS: Array) -> Pixels:
         """Grey walls, a white dot, all with a soft edge of a pixel: an edge rounded to pixels would hide where it stops the dot."""
         middles_N = (np.arange(self.size) + 0.5) / self.size
         frame_N = self._covered(FRAME - np.minimum(middles_N, 1 - middles_N))

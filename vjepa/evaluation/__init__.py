@@ -2,8 +2,8 @@
 
 features, feature_cache          features of labelled videos, and on disk
 knn, probe, attentive            classes read out of them
-factors                          position, velocity and the like of rendered worlds
-pixel_readout, pixel_decoder     how much of the picture they kept
+factors                          position, velocity and the like of rendered videos
+pixel_readout, pixel_decoder     how much of the plot they kept
 principal                        features that no network learnt
 collapse, lidar                  effective ranks, and the alarm
 future, future_skill             predicted embeddings against copies, means and straight lines
@@ -12,5 +12,5 @@ expectation, violations          surprise at what cannot happen, and its control
 anticipation, anticipation_probe  which action comes next
 statistics                       intervals over seeds
 cost, timing                     operations and time
-report, strip, *_picture         tables, pictures and films
+report, strip, *_plot         tables, plots and films
 """

@@ -22,11 +22,11 @@ def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *
 
     Args:
         train, test: frozen tokens ``(V, N, D)`` and classes ``(V,)``.
-        seed: of its weights and its batches; the same seed gives the same figure.
+        seed: of its weights and its batches; the same seed gives the same metric.
 
     Cross-attention of one learnt query, an MLP, a linear layer. 200 steps of AdamW on at most 128 videos, warmed up
     and annealed by a cosine; the settings are the same for every encoder and chosen for none. Tokens are standardised
-    with the training part's mean and deviation.
+    with the training split's mean and deviation.
     """
     check_labelled(train, test)
     mean_D, std_D = train[0].mean(dim=(0, 1)), train[0].std(dim=(0, 1)).clamp_min(1e-6)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa.evaluation.statistics import Figure
+from vjepa.evaluation.statistics import Metric
 
 Array = NDArray[np.float64]
 
@@ -47,15 +47,15 @@ class Calibration:
     samples: int
     level: float
     expected_coverage: float
-    coverage: Figure
-    energy_score: Figure
-    spread: Figure
-    error: Figure
-    spread_over_error: Figure
+    coverage: Metric
+    energy_score: Metric
+    spread: Metric
+    error: Metric
+    spread_over_error: Metric
     ranks: tuple[int, ...]
-    single_score: Figure | None = None
-    single_error: Figure | None = None
-    gain: Figure | None = None
+    single_score: Metric | None = None
+    single_error: Metric | None = None
+    gain: Metric | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Numbers, lists and dictionaries alone; None where there was no single prediction."""
@@ -82,14 +82,14 @@ def calibration(
         single_V = energy_scores(single_V1F, truth_VF)
         squared_V = np.square(single_V1F[:, 0] - truth_VF).mean(axis=1)
         against_single = {
-            "single_score": _figure(single_V),
-            "single_error": _figure(squared_V, np.sqrt),
-            "gain": _figure(single_V - score_V),
+            "single_score": _metric(single_V),
+            "single_error": _metric(squared_V, np.sqrt),
+            "gain": _metric(single_V - score_V),
         }
     return Calibration(
         videos=len(truth_VF), samples=samples_VRF.shape[1], level=level,
         expected_coverage=expected_coverage(samples_VRF.shape[1], level),
-        coverage=coverage(samples_VRF, truth_VF, level), energy_score=_figure(score_V),
+        coverage=coverage(samples_VRF, truth_VF, level), energy_score=_metric(score_V),
         spread=spread, error=error, spread_over_error=ratio,
         ranks=tuple(rank_histogram(samples_VRF, truth_VF).tolist()), **against_single,
     )  # fmt: skip
@@ -106,13 +106,13 @@ def expected_coverage(num_samples: int, level: float) -> float:
     return (high - low) / (num_samples + 1)
 
 
-def coverage(samples_VRF: ArrayLike, truth_VF: ArrayLike, level: float = 0.9) -> Figure:
+def coverage(samples_VRF: ArrayLike, truth_VF: ArrayLike, level: float = 0.9) -> Metric:
     """Share of truths inside the samples' central interval, number by number; to compare with `expected_coverage`."""
     samples_VRF, truth_VF = _checked(samples_VRF, truth_VF, fewest=2)
     low, high = _order(samples_VRF.shape[1], level)
     sorted_VRF = np.sort(samples_VRF, axis=1)
     inside_VF = (sorted_VRF[:, low - 1] <= truth_VF) & (truth_VF <= sorted_VRF[:, high - 1])
-    return _figure(inside_VF.mean(axis=1))
+    return _metric(inside_VF.mean(axis=1))
 
 
 def energy_scores(samples_VRF: ArrayLike, truth_VF: ArrayLike) -> Array:
@@ -133,12 +133,12 @@ def energy_scores(samples_VRF: ArrayLike, truth_VF: ArrayLike) -> Array:
     return score_V
 
 
-def energy_score(samples_VRF: ArrayLike, truth_VF: ArrayLike) -> Figure:
+def energy_score(samples_VRF: ArrayLike, truth_VF: ArrayLike) -> Metric:
     """Mean of `energy_scores` over the videos."""
-    return _figure(energy_scores(samples_VRF, truth_VF))
+    return _metric(energy_scores(samples_VRF, truth_VF))
 
 
-def spread_skill(samples_VRF: ArrayLike, truth_VF: ArrayLike) -> tuple[Figure, Figure, Figure]:
+def spread_skill(samples_VRF: ArrayLike, truth_VF: ArrayLike) -> tuple[Metric, Metric, Metric]:
     """Spread of the samples, error of their mean, and the first over the second, which is 1 of calibrated samples.
 
     The spread is the root of the samples' mean variance times ``(R + 1) / R``, since the mean of R samples is itself off
@@ -148,11 +148,11 @@ def spread_skill(samples_VRF: ArrayLike, truth_VF: ArrayLike) -> tuple[Figure, F
     num_samples = samples_VRF.shape[1]
     variance_V = samples_VRF.var(axis=1, ddof=1).mean(axis=1) * (num_samples + 1) / num_samples
     squared_V = np.square(samples_VRF.mean(axis=1) - truth_VF).mean(axis=1)
-    ratio = _figure(
+    ratio = _metric(
         np.stack([variance_V, squared_V], axis=1),
         lambda mean_X: np.sqrt(mean_X[..., 0] / np.maximum(mean_X[..., 1], 1e-24)),
     )
-    return _figure(variance_V, np.sqrt), _figure(squared_V, np.sqrt), ratio
+    return _metric(variance_V, np.sqrt), _metric(squared_V, np.sqrt), ratio
 
 
 def rank_histogram(samples_VRF: ArrayLike, truth_VF: ArrayLike) -> NDArray[np.int64]:
@@ -191,9 +191,9 @@ def _checked(samples_VRF: ArrayLike, truth_VF: ArrayLike, fewest: int) -> tuple[
     return samples, truth
 
 
-def _figure(values_VX: Array, of_means: Callable[[Array], Any] = lambda mean_X: mean_X) -> Figure:
+def _metric(values_VX: Array, of_means: Callable[[Array], Any] = lambda mean_X: mean_X) -> Metric:
     """A function of means over videos, of all videos and of draws of as many with replacement."""
     rng, count = np.random.default_rng(_SEED), len(values_VX)
     drawn = [of_means(values_VX[rng.integers(count, size=count)].mean(axis=0)) for _ in range(_DRAWS)]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Figure(float(of_means(values_VX.mean(axis=0))), float(low), float(high))
+    return Metric(float(of_means(values_VX.mean(axis=0))), float(low), float(high))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vjepa.double_precision import in_double
-from vjepa.evaluation.statistics import Figure
+from vjepa.evaluation.statistics import Metric
 from vjepa.foreign_text import in_table
 
 DRAWS = 1000
@@ -28,7 +28,7 @@ Counts = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClassificationReport:
-    """Figures of one set of videos, as shares in [0, 1] with their 95 % intervals.
+    """Metrics of one set of videos, as shares in [0, 1] with their 95 % intervals.
 
     Attributes:
         classes: names, those that the model cannot name at the end.
@@ -44,10 +44,10 @@ class ClassificationReport:
     """
 
     classes: tuple[str, ...]
-    top1: Figure
-    top5: Figure
-    mean_class: Figure
-    macro_f1: Figure
+    top1: Metric
+    top5: Metric
+    mean_class: Metric
+    macro_f1: Metric
     confusion_XX: NDArray[np.int64]
     videos: int
     units: int
@@ -70,7 +70,7 @@ class ClassificationReport:
         return f"accuracy {self.top1.value:.1%}{interval} on {self.videos} videos{missed}"
 
     def table(self) -> str:
-        """The figures as Markdown."""
+        """The metrics as Markdown."""
         names = {
             "top-1": self.top1,
             "top-5": self.top5,
@@ -78,11 +78,11 @@ class ClassificationReport:
             "macro F1": self.macro_f1,
         }
         lines = [f"| {self.videos} videos | % | 95 % interval |", "|---|---|---|"]
-        for name, figure in names.items():
+        for name, metric in names.items():
             interval = (
-                f"{100 * figure.low:.1f} to {100 * figure.high:.1f}" if figure.low == figure.low else "-"
+                f"{100 * metric.low:.1f} to {100 * metric.high:.1f}" if metric.low == metric.low else "-"
             )
-            lines.append(f"| {name} | {100 * figure.value:.1f} | {interval} |")
+            lines.append(f"| {name} | {100 * metric.value:.1f} | {interval} |")
         if self.unseen:
             lines.append(
                 f"| missed, as the model does not know their class | {self.unseen_videos} videos | - |"
@@ -109,9 +109,9 @@ class ClassificationReport:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         names = ("top1", "top5", "mean_class", "macro_f1")
-        figures = {name: getattr(self, name) for name in names}
+        metrics = {name: getattr(self, name) for name in names}
         return {
-            **{name: [figure.value, figure.low, figure.high] for name, figure in figures.items()},
+            **{name: [metric.value, metric.low, metric.high] for name, metric in metrics.items()},
             "videos": self.videos,
             "units": self.units,
             "known_classes": len(self.classes) - len(self.unseen),
@@ -129,7 +129,7 @@ def number_labels(labels: Sequence[str], classes: Sequence[str]) -> tuple[Tensor
     unseen = sorted(set(labels) - set(classes))
     if labels and len(unseen) == len(set(labels)):
         raise ValueError(
-            f"no label of the test part is a class of the model: it has {', '.join(unseen[:5])}, ..., the model "
+            f"no label of the test split is a class of the model: it has {', '.join(unseen[:5])}, ..., the model "
             f"{', '.join(classes[:5])}, ...; write the labels as the model does"
         )
     numbers = {name: number for number, name in enumerate([*classes, *unseen])}
@@ -179,18 +179,18 @@ def classification_report(
         counts(labels, (best == labels[:, None]).any(axis=1)),
     )
     weights_QU = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=DRAWS)
-    values = _figures(*(table.sum(axis=0, keepdims=True) for table in tables))
-    drawn = _figures(*(weights_QU @ table for table in tables))
+    values = _metrics(*(table.sum(axis=0, keepdims=True) for table in tables))
+    drawn = _metrics(*(weights_QU @ table for table in tables))
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (labels, predicted), 1)
-    figures = {name: _figure(values[name], drawn[name], units) for name in values}
+    metrics = {name: _metric(values[name], drawn[name], units) for name in values}
     return ClassificationReport(
-        classes=names, confusion_XX=confusion, videos=len(labels), units=units, unseen=tuple(unseen), **figures
+        classes=names, confusion_XX=confusion, videos=len(labels), units=units, unseen=tuple(unseen), **metrics
     )  # fmt: skip
 
 
-def _figures(true_QX: Counts, given_QX: Counts, right_QX: Counts, near_QX: Counts) -> dict[str, Counts]:
-    """Each figure of every draw ``(Q,)``, from counts of each class."""
+def _metrics(true_QX: Counts, given_QX: Counts, right_QX: Counts, near_QX: Counts) -> dict[str, Counts]:
+    """Each metric of every draw ``(Q,)``, from counts of each class."""
     videos_Q, occurs_QX = true_QX.sum(axis=1), true_QX > 0
     recall_QX = np.where(occurs_QX, right_QX / np.maximum(true_QX, 1), 0)
     f1_QX = np.where(occurs_QX, 2 * right_QX / np.maximum(true_QX + given_QX, 1), 0)
@@ -203,11 +203,11 @@ def _figures(true_QX: Counts, given_QX: Counts, right_QX: Counts, near_QX: Count
     }
 
 
-def _figure(value_1: Counts, drawn_Q: Counts, units: int) -> Figure:
+def _metric(value_1: Counts, drawn_Q: Counts, units: int) -> Metric:
     if units < 2:
-        return Figure(float(value_1[0]))
+        return Metric(float(value_1[0]))
     low, high = np.quantile(drawn_Q, (0.025, 0.975))
-    return Figure(float(value_1[0]), float(low), float(high))
+    return Metric(float(value_1[0]), float(low), float(high))
 
 
 def _check(scores_VX: Tensor, labels_V: Tensor, classes: Sequence[str], unseen: int) -> None:

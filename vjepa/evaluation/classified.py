@@ -1,4 +1,4 @@
-"""Figures of classified videos and the files that hold them: one way for every tool. V videos, X classes."""
+"""Metrics of classified videos and the files that hold them: one way for every tool. V videos, X classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vjepa.data.manifest import Video
 from vjepa.evaluation.classification import ClassificationReport, classification_report, number_labels
-from vjepa.evaluation.confusion_picture import draw_confusion
+from vjepa.evaluation.confusion_plot import draw_confusion
 from vjepa.evaluation.score_file import write_scores
 
 
@@ -31,7 +31,7 @@ def write_scores_of(folder: Path, videos: Sequence[Video], scores_VX: Tensor, cl
     write_scores(folder / "scores.csv", paths, labels, scores_VX, classes)
 
 
-def write_figures(folder: Path, report: ClassificationReport) -> None:
+def write_metrics(folder: Path, report: ClassificationReport) -> None:
     """Write what shows which class is taken for which: ``confusion.png`` and ``classes.md``."""
     draw_confusion(report.confusion_XX, report.classes, folder / "confusion.png")
     (folder / "classes.md").write_text(report.per_class_table() + "\n", encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Violation of expectation, with the controls that tell what a figure is worth.
+"""Violation of expectation, with the controls that tell what a metric is worth.
 
-    report = evaluate_expectation(world, read_pairs("pairs"))
+    report = evaluate_expectation(model, read_pairs("pairs"))
     print(report.table())
 
-Beside the model: the same networks untrained, over several seeds; the motion in the pictures, which needs no network; any
+Beside the model: the same networks untrained, over several seeds; the motion in the plots, which needs no network; any
 rivals; and a legal change of appearance, where nothing should ring. Shape letters: C context lengths, X windows, T time steps.
 """
 
@@ -21,8 +21,8 @@ from vjepa.data.processor import read_frames
 from vjepa.data.synthetic import CONTROL
 from vjepa.data.violation_sets import Matched
 from vjepa.evaluation.violations import (
-    Figure,
     MatchedLosses,
+    Metric,
     SurpriseReport,
     measure_surprise,
     motion_energy,
@@ -30,7 +30,7 @@ from vjepa.evaluation.violations import (
 )
 from vjepa.foreign_text import one_line
 from vjepa.inference.surprise import Surprise, surprise
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 
 NEAR = 1  # time steps between a peak and an event that count as one
 
@@ -101,16 +101,16 @@ class ExpectationReport:
         return "\n".join(lines)
 
 
-def _shown(figure: Figure) -> str:
-    return f"{figure.value:.2f} ({figure.low:.2f} {figure.high:.2f})"
+def _shown(metric: Metric) -> str:
+    return f"{metric.value:.2f} ({metric.low:.2f} {metric.high:.2f})"
 
 
 def evaluate_expectation(
-    world: WorldModel,
+    model: VideoModel,
     sets: Sequence[Matched],
     *,
     nulls: int = 5,
-    rivals: Mapping[str, WorldModel] | None = None,
+    rivals: Mapping[str, VideoModel] | None = None,
     progress: bool = False,
 ) -> ExpectationReport:
     """Accuracies of a model's surprise and of all that it must be held against.
@@ -118,7 +118,7 @@ def evaluate_expectation(
     The fixed context length is the longest that the model was trained with, chosen before anything is measured.
 
     Args:
-        world: a model that predicts embeddings or pixels.
+        model: a model that predicts embeddings or pixels.
         sets: of `vjepa.data.violation_sets`.
         nulls: untrained models, one a seed.
         rivals: other models by name, e.g. a masked auto-encoder; with windows of as many time steps.
@@ -131,32 +131,32 @@ def evaluate_expectation(
         raise ValueError(
             f"a rival is called {min(taken)}, as a part of every report is: give it another name"
         )
-    found = _surprises(world, sets, "model", progress)
-    depth = world.encoder.tubelet.t
-    reports = {"model": _measured(found, sets, world)}
+    found = _surprises(model, sets, "model", progress)
+    depth = model.encoder.tubelet.t
+    reports = {"model": _measured(found, sets, model)}
     for name, rival in (rivals or {}).items():
         reports[name] = _measured(_surprises(rival, sets, name, progress), sets, rival)
     nothing = [
-        _surprises(untrained_copy(world, seed), sets, f"untrained {seed}", progress) for seed in range(nulls)
+        _surprises(untrained_copy(model, seed), sets, f"untrained {seed}", progress) for seed in range(nulls)
     ]
-    reports["untrained"] = over_seeds([_measured(null, sets, world) for null in nothing])
-    frames, clip = world.config["clip"]["num_frames"], world.processor
+    reports["untrained"] = over_seeds([_measured(null, sets, model) for null in nothing])
+    frames, clip = model.config["clip"]["num_frames"], model.processor
     energies = {
         path: motion_energy(read_frames(path, clip).video_TCHW, frames, depth) for path in _paths(sets)
     }
     reports["motion_energy"] = measure_surprise(_losses(energies, sets), (frames,), frames)
-    return ExpectationReport(reports, _localisation(found, nothing, sets, world), nulls)
+    return ExpectationReport(reports, _localisation(found, nothing, sets, model), nulls)
 
 
-def untrained_copy(world: WorldModel, seed: int) -> WorldModel:
+def untrained_copy(model: VideoModel, seed: int) -> VideoModel:
     """The same networks with fresh weights; a teacher that follows the encoder begins as its copy."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
-        null = WorldModel(world.config).eval()
-    stabilizer = world.config.get("training", {}).get("objective", {}).get("stabilizer", "ema")
+        null = VideoModel(model.config).eval()
+    stabilizer = model.config.get("training", {}).get("objective", {}).get("stabilizer", "ema")
     if null.teacher is not None and stabilizer == "ema":
         null.teacher.load_state_dict(null.encoder.state_dict())
-    return null.to(next(world.parameters()).device)
+    return null.to(next(model.parameters()).device)
 
 
 def _paths(sets: Sequence[Matched]) -> list[str]:
@@ -164,15 +164,15 @@ def _paths(sets: Sequence[Matched]) -> list[str]:
     return list(dict.fromkeys(path for matched in sets for path in (*matched.possible, *matched.impossible)))
 
 
-def _surprises(world: WorldModel, sets: Sequence[Matched], name: str, progress: bool) -> dict[str, Surprise]:
-    return {path: surprise(world, path) for path in tqdm(_paths(sets), desc=name, disable=not progress)}
+def _surprises(model: VideoModel, sets: Sequence[Matched], name: str, progress: bool) -> dict[str, Surprise]:
+    return {path: surprise(model, path) for path in tqdm(_paths(sets), desc=name, disable=not progress)}
 
 
-def _measured(found: Mapping[str, Surprise], sets: Sequence[Matched], world: WorldModel) -> SurpriseReport:
-    depth = world.encoder.tubelet.t
+def _measured(found: Mapping[str, Surprise], sets: Sequence[Matched], model: VideoModel) -> SurpriseReport:
+    depth = model.encoder.tubelet.t
     contexts = tuple(context * depth for context in next(iter(found.values())).context_steps)
     losses = {path: result.losses_AX for path, result in found.items()}
-    return measure_surprise(_losses(losses, sets), contexts, world.config["future"]["context_steps"] * depth)
+    return measure_surprise(_losses(losses, sets), contexts, model.config["future"]["context_steps"] * depth)
 
 
 def _losses(losses: Mapping[str, Any], sets: Sequence[Matched]) -> list[MatchedLosses]:
@@ -195,10 +195,10 @@ def _localisation(
     found: Mapping[str, Surprise],
     nothing: Sequence[Mapping[str, Surprise]],
     sets: Sequence[Matched],
-    world: WorldModel,
+    model: VideoModel,
 ) -> dict[str, Localisation]:
     """Of the pairs whose difference lies where a curve has values, by kind."""
-    if world.config["clip"]["fps"] is not None:
+    if model.config["clip"]["fps"] is not None:
         return {}  # differences are known by frame, and a model with a rate of its own counts seconds
     report = {}
     for kind in dict.fromkeys(matched.kind for matched in sets):
@@ -207,7 +207,7 @@ def _localisation(
             if matched.kind != kind or matched.first_difference is None:
                 continue
             known_T = ~found[matched.impossible[0]].curve.isnan()
-            near_T = known_T & _near(matched.first_difference, len(known_T), world)
+            near_T = known_T & _near(matched.first_difference, len(known_T), model)
             if bool(near_T.any()):
                 pairs.append(matched)
                 near.append(near_T)
@@ -221,9 +221,9 @@ def _localisation(
     return report
 
 
-def _near(frame: int, steps: int, world: WorldModel) -> Tensor:
+def _near(frame: int, steps: int, model: VideoModel) -> Tensor:
     """Time steps within one of that which has the first frame, at the model's rate, from `frame` on."""
-    event = -(-frame // (world.config["clip"]["stride"] or 1)) // world.encoder.tubelet.t
+    event = -(-frame // (model.config["clip"]["stride"] or 1)) // model.encoder.tubelet.t
     return (torch.arange(steps) - event).abs() <= NEAR
 
 

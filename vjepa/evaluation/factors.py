@@ -1,4 +1,4 @@
-"""What frozen features tell of the world behind rendered videos: a ridge regression to every factor.
+"""What frozen features tell of the scene behind rendered videos: a ridge regression to every factor.
 
 V videos, F numbers of a factor, T frames, n objects.
 """
@@ -87,9 +87,9 @@ def _targets(factors: Factors, frame: int) -> dict[str, NDArray[np.float64]]:
 def factor_probe(
     train_VD: Tensor, train_factors: Mapping[str, Tensor], test_VD: Tensor, test_factors: Mapping[str, Tensor]
 ) -> dict[str, float | None]:
-    """R2 on the test part of a ridge regression to each factor, mean over its numbers.
+    """R2 on the test split of a ridge regression to each factor, mean over its numbers.
 
-    None for a factor that does not vary in the training part (the colour of white objects).
+    None for a factor that does not vary in the training split (the colour of white objects).
     """
     varying = {name: target_VF.std(dim=0) > 1e-9 for name, target_VF in train_factors.items()}
     wanted = [

@@ -1,6 +1,6 @@
 """Frozen features on disk: extracted once for the same weights, videos and transform.
 
-    features, labels = cached_features("runs/features", world, dataset, pooling="mean")
+    features, labels = cached_features("runs/features", model, dataset, pooling="mean")
 
 An entry is a folder of shards, each of some videos. A shard appears whole or not at all, so an extraction that was
 interrupted goes on with the first one that is missing; nothing is ever removed. Shape letters as in `vjepa.tokens`;
@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.sampling import SampleKey
 from vjepa.evaluation.features import LeftOut, feature_batches, pool_steps
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 
 Pooling = Literal["mean", "steps", "tokens"]
 
@@ -102,7 +102,7 @@ def extract_shards(
     device: torch.device | str = "cpu",
     workers: int = 0,
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
 ) -> FeatureShards:
     """Features of all videos of a dataset, extracted where they are not on the disk yet.
 
@@ -114,7 +114,7 @@ def extract_shards(
         views: rounds of extraction.
         precision: of the features on disk.
         workers: processes that decode.
-        rank, world: this process and their number: each extracts some of the shards, and none waits for another.
+        rank, world_size: this process and their number: each extracts some of the shards, and none waits for another.
 
     An entry is found again only for the same identity, the same rows of the manifest with files of the same size and
     time of change, and the same clips, transform, reader, views and precision. A shard that is damaged is made again. What
@@ -127,7 +127,7 @@ def extract_shards(
     count = len(dataset)
     serials = {
         number: range(number * SHARD, min((number + 1) * SHARD, views * count))
-        for number in range(rank, -(-views * count // SHARD), world)
+        for number in range(rank, -(-views * count // SHARD), world_size)
     }
     serials = {
         number: wanted
@@ -153,7 +153,7 @@ def extract_shards(
 
 
 def cached_features(
-    folder: str | Path, model: WorldModel, dataset: ClipDataset, pooling: Pooling = "mean", workers: int = 0
+    folder: str | Path, model: VideoModel, dataset: ClipDataset, pooling: Pooling = "mean", workers: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Features of all videos of a dataset, averaged over a video's clips, and classes ``(V,)``, on the CPU.
 
@@ -201,7 +201,7 @@ def _is_whole(path: Path, videos: int) -> bool:
         return False
 
 
-def _pooled(model: WorldModel, video_BTCHW: Tensor, pooling: Pooling) -> Tensor:
+def _pooled(model: VideoModel, video_BTCHW: Tensor, pooling: Pooling) -> Tensor:
     tokens_BND = model.encode(video_BTCHW)
     if pooling == "tokens":
         return tokens_BND

@@ -15,13 +15,13 @@ from vjepa.data.sampling import SampleKey
 from vjepa.workers import Loader
 
 LeftOut = dict[int, tuple[str, str]]
-"""Rows of a list that are left out of its figures, with the path and why it cannot be read."""
+"""Rows of a list that are left out of its metrics, with the path and why it cannot be read."""
 
 
 def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[str], int]:
-    """The classes of both parts, and how many of them, the first, a probe can know: those of the training part.
+    """The classes of both splits, and how many of them, the first, a probe can know: those of the training split.
 
-    Test videos of the other classes count as missed, with a warning. ValueError where the two parts do not go together.
+    Test videos of the other classes count as missed, with a warning. ValueError where the two splits do not go together.
     """
     unlabelled = [video.path for video in (*train, *test) if video.label is None]
     if unlabelled:
@@ -72,7 +72,7 @@ def extract_features(
 ) -> tuple[Tensor, Tensor]:
     """Features ``(V, ...)``, averaged over a video's clips, and classes ``(V,)``, on the CPU.
 
-    An unreadable video is an error, unless `left_out` takes it: a figure over other videos than asked is another figure, and
+    An unreadable video is an error, unless `left_out` takes it: a metric over other videos than asked is another metric, and
     must say so.
 
     Args:

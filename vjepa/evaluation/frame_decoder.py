@@ -1,4 +1,4 @@
-"""Pictures of a world model's embeddings. Shape letters as in `vjepa.tokens`; V pictures, S tokens of a frame."""
+"""Images of a world model's embeddings. Shape letters as in `vjepa.tokens`; V images, S tokens of a frame."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ STEPS, BATCH, PEAK_LR = 800, 64, 2e-3
 LEAST_STD = 0.02  # of a pixel: what never changes is known without an embedding
 
 
-def fit_frame_decoder(model: ActionModel, picture_VCHW: Tensor, seed: int) -> Decode:
-    """Tokens of frames ``(V, S, D)`` to pictures, uint8 ``(V, C, H, W)``: fitted to a frozen model's embeddings.
+def fit_frame_decoder(model: ActionModel, image_VCHW: Tensor, seed: int) -> Decode:
+    """Tokens of frames ``(V, S, D)`` to images, uint8 ``(V, C, H, W)``: fitted to a frozen model's embeddings.
 
     Args:
         model: in evaluation mode; no gradient reaches it.
-        picture_VCHW: uint8 pictures to learn from, of the model's size.
+        image_VCHW: uint8 images to learn from, of the model's size.
         seed: of the decoder; the caller's random state stays as it was.
     """
     if model.pool == "none":
-        return _fit_places(model, picture_VCHW, seed)
-    return _fit_vector(model, picture_VCHW, seed)
+        return _fit_places(model, image_VCHW, seed)
+    return _fit_vector(model, image_VCHW, seed)
 
 
-def _fit_places(model: ActionModel, picture_VCHW: Tensor, seed: int) -> Decode:
+def _fit_places(model: ActionModel, image_VCHW: Tensor, seed: int) -> Decode:
     """Every token has a place."""
     device = next(model.parameters()).device
     tubelet = Tubelet(1, model.size[0] // model.space[0], model.size[1] // model.space[1])
     decoder = train_pixel_decoder(
         lambda video_V1CHW: model.encode(video_V1CHW.to(device))[:, 0].cpu(),
-        picture_VCHW.unsqueeze(1), tubelet, seed,
+        image_VCHW.unsqueeze(1), tubelet, seed,
     )  # fmt: skip
 
     @torch.no_grad()
@@ -50,11 +50,11 @@ def _fit_places(model: ActionModel, picture_VCHW: Tensor, seed: int) -> Decode:
 
 
 class VectorDecoder(nn.Module):
-    """One vector to a picture, by transposed convolutions from 4 x 4 pixels on.
+    """One vector to an image, by transposed convolutions from 4 x 4 pixels on.
 
     Args:
         width: of the vector, D.
-        mean_CHW, std_CHW: of the pictures; what is learnt is how each differs, pixel by pixel in units of their deviation, so
+        mean_CHW, std_CHW: of the images; what is learnt is how each differs, pixel by pixel in units of their deviation, so
             that small things that move count as much as all that stands still.
     """
 
@@ -74,22 +74,22 @@ class VectorDecoder(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, vector_VD: Tensor) -> Tensor:
-        """Standardised pictures ``(V, C, H, W)``."""
+        """Standardised images ``(V, C, H, W)``."""
         small: Tensor = self.net(vector_VD)
         return F.interpolate(small, self.mean_CHW.shape[-2:], mode="bilinear")
 
-    def pictures(self, vector_VD: Tensor) -> Tensor:
-        """Pictures in [0, 1], about."""
+    def images(self, vector_VD: Tensor) -> Tensor:
+        """Images in [0, 1], about."""
         shown: Tensor = self(vector_VD) * self.std_CHW + self.mean_CHW
         return shown
 
 
-def _fit_vector(model: ActionModel, picture_VCHW: Tensor, seed: int) -> Decode:
+def _fit_vector(model: ActionModel, image_VCHW: Tensor, seed: int) -> Decode:
     """A frame is one token."""
     device = next(model.parameters()).device
-    true_VCHW = unit_pixels(picture_VCHW)
+    true_VCHW = unit_pixels(image_VCHW)
     with torch.no_grad():
-        parts = [model.encode(part.unsqueeze(1).to(device))[:, 0, 0].cpu() for part in picture_VCHW.split(64)]
+        parts = [model.encode(part.unsqueeze(1).to(device))[:, 0, 0].cpu() for part in image_VCHW.split(64)]
     vector_VD = torch.cat(parts).float()
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
@@ -108,7 +108,7 @@ def _fit_vector(model: ActionModel, picture_VCHW: Tensor, seed: int) -> Decode:
 
     @torch.no_grad()
     def decode(tokens_VSD: Tensor) -> Tensor:
-        return _as_bytes(decoder.pictures(tokens_VSD[:, 0].float().cpu()))
+        return _as_bytes(decoder.images(tokens_VSD[:, 0].float().cpu()))
 
     return decode
 

@@ -53,7 +53,7 @@ def encode_episodes(
     *,
     device: torch.device | str = "cpu",
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
 ) -> list[Episode]:
     """The same episodes with tokens for frames; those that are not on the disk yet, or damaged there, are encoded now.
 
@@ -66,12 +66,12 @@ def encode_episodes(
         episodes: with frames that are pixels.
         transform: uint8 ``(T, C, H, W)`` to the size of the model.
         device: of the model.
-        rank, world: this process and their number; each encodes some episodes, and all must have done so before any is read.
+        rank, world_size: this process and their number; each encodes some episodes, and all must have done so before any is read.
     """
     found = []
     for number, episode in enumerate(episodes):
         path = Path(folder) / _key(identity, episode)
-        if number % world == rank and not _is_whole(path, len(episode)):
+        if number % world_size == rank and not _is_whole(path, len(episode)):
             path.unlink(missing_ok=True)
             _encode_to(path, model, episode, transform, device)
         found.append(replace(episode, frames=TokenFrames(episode.frames.path, str(path))))

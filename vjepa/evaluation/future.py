@@ -1,6 +1,6 @@
 """Is the future predicted, or only copied?
 
-    report = evaluate_future(world, "videos.csv")
+    report = evaluate_future(model, "videos.csv")
     print(report.table())
 
 Shape letters as in `vjepa.evaluation.future_skill`; R samples of a clip, X numbers of one.
@@ -34,14 +34,14 @@ from vjepa.evaluation.future_skill import (
 )
 from vjepa.evaluation.probe import ridge_regression
 from vjepa.inference.forecast import Window
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 
 READ_OUT = ("position", "velocity")
 
 
 @dataclass(frozen=True)
 class FutureReport:
-    """Figures of every horizon, and how they came about.
+    """Metrics of every horizon, and how they came about.
 
     Attributes:
         horizons: one report each.
@@ -69,7 +69,7 @@ class FutureReport:
 
 
 def evaluate_future(
-    world: WorldModel,
+    model: VideoModel,
     manifest: str | Path | Sequence[Video],
     *,
     steps: int | None = None,
@@ -83,31 +83,31 @@ def evaluate_future(
     baseline (`vjepa.evaluation.future_skill`), sees a frame after the context.
 
     Args:
-        world: a model with a predictor of embeddings.
+        model: a model with a predictor of embeddings.
         manifest: two videos or more; videos too short for context and horizons, or unreadable, are left out and named.
         steps: last horizon; None for twice as far as the window goes, the second half rolled out.
         context_steps, mask_token: as of `vjepa.FuturePredictor`.
         progress: show a bar.
     """
-    window, last = window_and_last(world, steps, context_steps, mask_token)
+    window, last = window_and_last(model, steps, context_steps, mask_token)
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
-    clips = read_beginnings(world, videos, (window.context_steps + last) * world.encoder.tubelet.t, progress)
-    embedded = embed_clips(world, clips.video_VTCHW, window, last, progress)
+    clips = read_beginnings(model, videos, (window.context_steps + last) * model.encoder.tubelet.t, progress)
+    embedded = embed_clips(model, clips.video_VTCHW, window, last, progress)
     period = clips.periods[0] if len(set(clips.periods)) == 1 else None
     return FutureReport(
         horizons=horizon_reports(
             embedded,
             window,
-            None if period is None else period * world.encoder.tubelet.t,
-            _read_outs(clips, embedded, window, world.encoder.tubelet.t),
+            None if period is None else period * model.encoder.tubelet.t,
+            _read_outs(clips, embedded, window, model.encoder.tubelet.t),
         ),
         clips=len(clips.videos),
         too_short=clips.too_short,
         unreadable=clips.unreadable,
         context_steps=window.context_steps,
         mask_token=window.mask_token,
-        encoder=world.config["which"],
-        normalisation=world.config["future"]["normalisation"],
+        encoder=model.config["which"],
+        normalisation=model.config["future"]["normalisation"],
     )
 
 
@@ -132,10 +132,10 @@ class Beginnings:
 
 
 def read_beginnings(
-    world: WorldModel, videos: Sequence[Video], frames: int, progress: bool = False
+    model: VideoModel, videos: Sequence[Video], frames: int, progress: bool = False
 ) -> Beginnings:
     """The first so many frames of each video that has them, at the model's rate; ValueError for fewer than two."""
-    clip = world.processor
+    clip = model.processor
     read: list[Frames] = []
     kept, too_short, unreadable = [], [], []
     for video in tqdm(videos, desc="reading", disable=not progress):

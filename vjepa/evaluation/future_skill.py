@@ -23,9 +23,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from vjepa.double_precision import in_double
-from vjepa.evaluation.statistics import Figure
+from vjepa.evaluation.statistics import Metric
 from vjepa.inference.forecast import Window, encode_context, roll_out, window_of
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 
 BASELINES = ("copy_last", "mean", "linear", "shuffled")
 BATCH = 32
@@ -52,10 +52,10 @@ class HorizonReport:
     step: int
     seconds: float | None
     rolled_out: bool
-    l1: Figure
-    cosine: Figure
-    skill: dict[str, Figure | None]
-    cosine_skill: dict[str, Figure | None]
+    l1: Metric
+    cosine: Metric
+    skill: dict[str, Metric | None]
+    cosine_skill: dict[str, Metric | None]
     read_out: dict[str, dict[str, float]] | None
 
 
@@ -69,16 +69,16 @@ class Embedded(NamedTuple):
 
 
 def window_and_last(
-    world: WorldModel, steps: int | None, context_steps: int | None = None, mask_token: int | None = None
+    model: VideoModel, steps: int | None, context_steps: int | None = None, mask_token: int | None = None
 ) -> tuple[Window, int]:
     """How the model is asked, and the last horizon: `steps`, or twice as far as the window goes."""
-    if world.predictor is None:
+    if model.predictor is None:
         raise ValueError(
             "the model has no predictor of embeddings, so its future cannot be held against anything: give a JEPA, or look "
             "at a pixel model with vjepa.surprise and tools/reconstruct.py"
         )
-    height, width = world.processor.size
-    window = window_of(world, height, width, context_steps, mask_token)
+    height, width = model.processor.size
+    window = window_of(model, height, width, context_steps, mask_token)
     last = 2 * window.rest if steps is None else steps
     if last < 1:
         raise ValueError(f"steps is {steps}: give the last horizon, 1 or more")
@@ -87,33 +87,33 @@ def window_and_last(
 
 @torch.no_grad()
 def embed_clips(
-    world: WorldModel, video_VTCHW: Tensor, window: Window, last: int, progress: bool = False
+    model: VideoModel, video_VTCHW: Tensor, window: Window, last: int, progress: bool = False
 ) -> Embedded:
     """What the model says of clips of `context_steps` and `last` time steps, uint8; on the CPU."""
-    device = next(world.parameters()).device
+    device = next(model.parameters()).device
     parts = []
     for video_BTCHW in tqdm(video_VTCHW.split(BATCH), desc="predicting", disable=not progress):
         video_BTCHW = video_BTCHW.to(device)
-        context_BTCHW = video_BTCHW[:, : window.context_steps * world.encoder.tubelet.t]
-        predicted_BNY = roll_out(world, encode_context(world, context_BTCHW), window, last)
-        seen_BtSY = world.embed_targets(context_BTCHW).unflatten(1, (-1, window.plane))
-        true_BFSY = true_embeddings(world, video_BTCHW, window, last)
+        context_BTCHW = video_BTCHW[:, : window.context_steps * model.encoder.tubelet.t]
+        predicted_BNY = roll_out(model, encode_context(model, context_BTCHW), window, last)
+        seen_BtSY = model.embed_targets(context_BTCHW).unflatten(1, (-1, window.plane))
+        true_BFSY = true_embeddings(model, video_BTCHW, window, last)
         parts.append((true_BFSY.cpu(), predicted_BNY.unflatten(1, (last, -1)).cpu(), seen_BtSY[:, -2:].cpu()))
     true_VFSY, predicted_VFSY, seen_VtSY = (torch.cat(column) for column in zip(*parts, strict=True))
     before_VSY = seen_VtSY[:, -2] if window.context_steps > 1 else None
     return Embedded(true_VFSY, predicted_VFSY, seen_VtSY[:, -1], before_VSY)
 
 
-def true_embeddings(world: WorldModel, video_BTCHW: Tensor, window: Window, last: int) -> Tensor:
+def true_embeddings(model: VideoModel, video_BTCHW: Tensor, window: Window, last: int) -> Tensor:
     """What the target network says of the steps after a context, ``(B, last, S, Y)``, of windows as in training.
 
     Of the window that begins with the context; for later steps, of the window that ends with the step.
     """
-    depth, steps = world.encoder.tubelet.t, window.grid.t
+    depth, steps = model.encoder.tubelet.t, window.grid.t
 
     def embedded(end: int) -> Tensor:
         frames_BTCHW = video_BTCHW[:, max(end - steps, 0) * depth : end * depth]
-        return world.embed_targets(frames_BTCHW).unflatten(1, (-1, window.plane))
+        return model.embed_targets(frames_BTCHW).unflatten(1, (-1, window.plane))
 
     rows = list(embedded(min(steps, window.context_steps + last))[:, window.context_steps :].unbind(1))
     rows += [embedded(window.context_steps + step)[:, -1] for step in range(len(rows) + 1, last + 1)]
@@ -164,8 +164,8 @@ def skill_table(reports: Sequence[HorizonReport]) -> str:
     return "\n".join(lines)
 
 
-def _shown(figure: Figure | None) -> str:
-    return "-" if figure is None else f"{figure.value:+z.2f} ({figure.low:+.2f} {figure.high:+.2f})"
+def _shown(metric: Metric | None) -> str:
+    return "-" if metric is None else f"{metric.value:+z.2f} ({metric.low:+.2f} {metric.high:+.2f})"
 
 
 def _baselines(embedded: Embedded) -> dict[str, Tensor]:
@@ -197,23 +197,23 @@ def _errors(measure: Callable[[Tensor, Tensor], Tensor], embedded: Embedded) -> 
     return {**errors, "predicted": measure(predicted_VFSY, true_VFSY)}
 
 
-def _mean(error_V: Tensor, draws_QV: NDArray[np.int64]) -> Figure:
+def _mean(error_V: Tensor, draws_QV: NDArray[np.int64]) -> Metric:
     values_V = in_double(error_V).numpy()
-    return _figure(values_V.mean(), values_V[draws_QV].mean(axis=1))
+    return _metric(values_V.mean(), values_V[draws_QV].mean(axis=1))
 
 
-def _skills(errors: Errors, row: int, draws_QV: NDArray[np.int64]) -> dict[str, Figure | None]:
+def _skills(errors: Errors, row: int, draws_QV: NDArray[np.int64]) -> dict[str, Metric | None]:
     """Clip by clip paired: both means are over the same draws."""
     predicted_V = in_double(errors["predicted"][:, row]).numpy()
-    skills: dict[str, Figure | None] = dict.fromkeys(BASELINES)
+    skills: dict[str, Metric | None] = dict.fromkeys(BASELINES)
     for name in BASELINES:
         if name in errors:
             baseline_V = in_double(errors[name][:, row]).numpy()
             drawn_Q = 1 - predicted_V[draws_QV].mean(axis=1) / baseline_V[draws_QV].mean(axis=1)
-            skills[name] = _figure(1 - predicted_V.mean() / baseline_V.mean(), drawn_Q)
+            skills[name] = _metric(1 - predicted_V.mean() / baseline_V.mean(), drawn_Q)
     return skills
 
 
-def _figure(value: float, drawn_Q: NDArray[np.float64]) -> Figure:
+def _metric(value: float, drawn_Q: NDArray[np.float64]) -> Metric:
     low, high = np.quantile(drawn_Q, [0.025, 0.975])
-    return Figure(float(value), float(low), float(high))
+    return Metric(float(value), float(low), float(high))

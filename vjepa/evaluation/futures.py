@@ -19,39 +19,39 @@ from vjepa.evaluation.future import read_beginnings
 from vjepa.evaluation.future_skill import BATCH, true_embeddings, window_and_last
 from vjepa.evaluation.probe import ridge_predictions
 from vjepa.inference.forecast import Window, encode_context, roll_out
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 
 LEVEL = 0.8  # of the central interval
 
 
 def evaluate_samples(
-    world: WorldModel,
+    model: VideoModel,
     manifest: str | Path | Sequence[Video],
     *,
     samples: int = 16,
     steps: int | None = None,
     seed: int = 0,
 ) -> dict[int, dict[str, dict[str, Any]]]:
-    """Calibration by horizon, of ``embeddings`` and of the ``position`` that is read off them: ``{step: {what: figures}}``.
+    """Calibration by horizon, of ``embeddings`` and of the ``position`` that is read off them: ``{step: {what: metrics}}``.
 
-    Figures are those of `vjepa.evaluation.calibration.Calibration`: coverage of the central interval, energy score, spread
+    Metrics are those of `vjepa.evaluation.calibration.Calibration`: coverage of the central interval, energy score, spread
     over error, and the energy score of the single prediction (the same model without noise) beside them. Positions are
     read by a ridge regression that was fitted on true embeddings of every second video; the others are measured.
 
     Args:
-        world: a model that takes noise (`objective.futures`).
+        model: a model that takes noise (`objective.futures`).
         manifest: rendered videos, whose factors lie beside them.
         samples: futures of each clip, R.
         steps: last horizon; None for twice as far as the window goes.
         seed: of the noise.
     """
-    if world.predictor is None or world.predictor.noise_proj is None:
+    if model.predictor is None or model.predictor.noise_proj is None:
         raise ValueError("the model knows one future, not several: train one with objective.futures")
-    window, last = window_and_last(world, steps)
-    depth = world.encoder.tubelet.t
+    window, last = window_and_last(model, steps)
+    depth = model.encoder.tubelet.t
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
-    clips = read_beginnings(world, videos, (window.context_steps + last) * depth)
-    true_VFX, single_VFX, samples_VRFX = _embed(world, clips.video_VTCHW, window, last, samples, seed)
+    clips = read_beginnings(model, videos, (window.context_steps + last) * depth)
+    true_VFX, single_VFX, samples_VRFX = _embed(model, clips.video_VTCHW, window, last, samples, seed)
     fit_V = torch.arange(len(true_VFX)) % 2 == 0
     report = {}
     for row in range(last):
@@ -75,24 +75,24 @@ def evaluate_samples(
 
 @torch.no_grad()
 def _embed(
-    world: WorldModel, video_VTCHW: Tensor, window: Window, last: int, samples: int, seed: int
+    model: VideoModel, video_VTCHW: Tensor, window: Window, last: int, samples: int, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """True and single embeddings ``(V, F, X)``, sampled ones ``(V, R, F, X)``, X being all values of a time step."""
-    assert world.predictor is not None
-    assert world.predictor.noise_proj is not None
-    depth, device = world.encoder.tubelet.t, next(world.parameters()).device
-    shape = (len(video_VTCHW), samples, world.predictor.noise_proj.in_features)
+    assert model.predictor is not None
+    assert model.predictor.noise_proj is not None
+    depth, device = model.encoder.tubelet.t, next(model.parameters()).device
+    shape = (len(video_VTCHW), samples, model.predictor.noise_proj.in_features)
     noise_VRZ = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     parts = []
     for video_BTCHW, noise_BRZ in zip(video_VTCHW.split(BATCH), noise_VRZ.split(BATCH), strict=True):
         video_BTCHW = video_BTCHW.to(device)
-        context_BKY = encode_context(world, video_BTCHW[:, : window.context_steps * depth])
+        context_BKY = encode_context(model, video_BTCHW[:, : window.context_steps * depth])
         futures = [
-            roll_out(world, context_BKY, window, last, noise_BZ)
+            roll_out(model, context_BKY, window, last, noise_BZ)
             for noise_BZ in noise_BRZ.to(device).unbind(1)
         ]
-        single_BNY = roll_out(world, context_BKY, window, last)
-        true_BFSY = true_embeddings(world, video_BTCHW, window, last)
+        single_BNY = roll_out(model, context_BKY, window, last)
+        true_BFSY = true_embeddings(model, video_BTCHW, window, last)
         parts.append((true_BFSY.flatten(2), single_BNY, torch.stack(futures, dim=1)))
     true_VFX, single_VNY, samples_VRNY = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
     return (

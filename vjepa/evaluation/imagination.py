@@ -26,7 +26,7 @@ RIDGE = 1e-2  # of the read-out of states from standardised embeddings
 
 @dataclass(frozen=True)
 class ImaginationReport:
-    """Figures of imagined steps, the first after one step; means over windows that were never trained on.
+    """Metrics of imagined steps, the first after one step; means over windows that were never trained on.
 
     Attributes:
         windows: how many.

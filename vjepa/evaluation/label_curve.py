@@ -1,4 +1,4 @@
-"""Accuracy over the share of labels: a picture and a table."""
+"""Accuracy over the share of labels: a plot and a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vjepa.evaluation.statistics import estimate
-from vjepa.foreign_text import in_picture, in_table
+from vjepa.foreign_text import in_plot, in_table
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
 """By the name of an arm and the share of the labels, the accuracies of all seeds."""
@@ -23,7 +23,7 @@ def draw_label_curve(curves: Curves, path: Path, chance: float) -> None:
         shares, colour = sorted(points), f"C{number}"
         found = [estimate(points[share]) for share in shares]
         percent = [100 * share for share in shares]
-        axes.plot(percent, [100 * e.mean for e in found], marker="o", color=colour, label=in_picture(name))
+        axes.plot(percent, [100 * e.mean for e in found], marker="o", color=colour, label=in_plot(name))
         low, high = (
             [100 * bound for bound in bounds] for bounds in ([e.low for e in found], [e.high for e in found])
         )

@@ -17,9 +17,9 @@ _VIDEOS = 256  # of each part: thousands of tokens are plenty for a linear map
 def pixel_r2(
     encode: Callable[[Tensor], Tensor], train: ClipDataset, test: ClipDataset, tubelet: tuple[int, int, int]
 ) -> float | None:
-    """R2 of a ridge regression from a token to the pixels of its own tubelet, over all pixels of the test part.
+    """R2 of a ridge regression from a token to the pixels of its own tubelet, over all pixels of the test split.
 
-    It tells what embeddings kept of the picture, noise included: predicting embeddings is free to drop what cannot
+    It tells what embeddings kept of the image, noise included: predicting embeddings is free to drop what cannot
     be predicted. None where `encode` has one feature vector a clip and no tokens.
     """
     parts = [_tokens_and_pixels(encode, dataset, Tubelet(*tubelet)) for dataset in (train, test)]

@@ -21,7 +21,7 @@ class PixelComponents:
 
     def __init__(self, train: ClipDataset, components: int, seed: int) -> None:
         pixels_VX, _ = extract_features(lambda video_BTCHW: video_BTCHW.flatten(1), train)
-        # Spectra of noisy pictures are flat: the default number of iterations is too few for the last components.
+        # Spectra of noisy images are flat: the default number of iterations is too few for the last components.
         solver = PCA(
             min(components, len(pixels_VX)), svd_solver="randomized", iterated_power=8, random_state=seed
         )

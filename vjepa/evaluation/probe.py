@@ -1,7 +1,7 @@
 """Linear read-outs of frozen features: of classes and of numbers. V videos, F numbers of a target.
 
 Ridge regressions are solved in closed form: no learning rate, no epochs, no luck. The strength of a penalty is chosen
-by cross-validation inside the training part, and the test part is used once.
+by cross-validation inside the training split, and the test split is used once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
 
 
 def check_labelled(*parts: tuple[Tensor, Tensor]) -> None:
-    """ValueError where a video of a part has no class (-1)."""
+    """ValueError where a video of a split has no class (-1)."""
     for _, labels_V in parts:
         missing = int((labels_V < 0).sum())
         if missing:
@@ -70,7 +70,7 @@ def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> fl
     """Balanced accuracy on `test` of a ridge classifier fitted on `train`.
 
     Args:
-        train, test: features ``(V, D)``, standardised here with the training part's mean and deviation, and
+        train, test: features ``(V, D)``, standardised here with the training split's mean and deviation, and
             classes ``(V,)``.
     """
     check_labelled(train, test)
@@ -94,11 +94,11 @@ def ridge_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) 
         train, test: features ``(V, D)``, standardised here, and targets ``(V, F)``, which must vary in both parts.
             There may be more features than videos.
 
-    Each target has a strength of its own, the best on a fifth of the training part that is held out for it.
+    Each target has a strength of its own, the best on a fifth of the training split that is held out for it.
     """
     if not (train[1].std(dim=0) > 0).all() or not (test[1].std(dim=0) > 0).all():
         raise ValueError(
-            "a target is the same for all videos of a part, so there is no variance to explain: leave it out"
+            "a target is the same for all videos of a split, so there is no variance to explain: leave it out"
         )
     predicted_VF = ridge_predictions(train, test[0])
     test_VF = in_double(test[1])
@@ -141,7 +141,7 @@ def _ridge_path(features_VD: Tensor, wanted_VF: Tensor, others_XD: Tensor) -> Te
 
 
 def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Both parts in double precision, shifted and scaled by the training part's mean and deviation."""
+    """Both parts in double precision, shifted and scaled by the training split's mean and deviation."""
     train, test = in_double(train), in_double(test)
     mean, std = train.mean(dim=0), train.std(dim=0).clamp_min(1e-8)
     return (train - mean) / std, (test - mean) / std

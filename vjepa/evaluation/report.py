@@ -1,11 +1,11 @@
-"""The end of a run for people: a short table and one picture."""
+"""The end of a run for people: a short table and one plot."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from vjepa.foreign_text import in_picture, one_line
+from vjepa.foreign_text import in_plot, one_line
 
 
 def summary_table(summary: dict[str, Any], folder: Path) -> str:
@@ -19,15 +19,15 @@ def summary_table(summary: dict[str, Any], folder: Path) -> str:
             measures = ", ".join(f"{key} {final[f'{part}/{key}']:.3g}" for key in ("std", "rank", "cosine"))
             rows.append((f"{part} embeddings", measures))
     for name, probe in summary["probe"].items():
-        figures = ", ".join(f"{key} {value:.1%}" for key, value in probe.items())
-        rows.append((f"{one_line(name)} probe, frozen", figures))
+        metrics = ", ".join(f"{key} {value:.1%}" for key, value in probe.items())
+        rows.append((f"{one_line(name)} probe, frozen", metrics))
     rows.append(("clips/s in training", f"{summary['clips_per_second']:.0f}"))
     minutes = summary["seconds"] / 60
     rows.append(("minutes in all", f"{minutes:.1f}" if minutes >= 1 else f"{minutes:.2f}"))
     rows.append(("collapse alarms", str(len(summary["alarms"]) or "none")))
-    rows.append(("picture, model, metrics", one_line(folder)))
+    rows.append(("plot, model, metrics", one_line(folder)))
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {figures}" for name, figures in rows)
+    return "\n".join(f"{name:<{width}}  {metrics}" for name, metrics in rows)
 
 
 def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Path) -> None:
@@ -49,7 +49,7 @@ def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Pa
             bars = probes.bar(position + 0.4 * offset, 100 * probe[key], 0.38, color=color, label=key)
             probes.bar_label(bars, fmt="%.1f")
         probes.axhline(100 * probe["chance"], color="black", linestyle=":", label="chance")
-        probes.set_title(f"{in_picture(name)} probe of frozen features")
+        probes.set_title(f"{in_plot(name)} probe of frozen features")
     if summary["probe"]:
         probes.set(ylabel="balanced accuracy, %", xticks=[], ylim=(0, 105))
         probes.legend(loc="upper left")

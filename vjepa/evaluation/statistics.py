@@ -1,4 +1,4 @@
-"""Figures and their intervals; of seeds: means, and whether a difference shows."""
+"""Metrics and their intervals; of seeds: means, and whether a difference shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """A value and its 95 % interval; NaN where there is none."""
 
     value: float

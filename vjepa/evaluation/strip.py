@@ -1,4 +1,4 @@
-"""Videos to look at: panels as one picture, frame by frame, and side by side as a film.
+"""Videos to look at: panels as one plot, frame by frame, and side by side as a film.
 
 Shape letters as in `vjepa.tokens`; a panel is a video of uint8 ``(T, C, H, W)``, RGB.
 """
@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vjepa.foreign_text import in_picture
+from vjepa.foreign_text import in_plot
 
 FILM_HEIGHT = 192  # pixels of a panel at least: small videos are enlarged by whole numbers
 _GAP = 8
 
 
 def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) -> None:
-    """One picture: for every clip a block of rows, a row a panel, a column a frame.
+    """One plot: for every clip a block of rows, a row a panel, a column a frame.
 
     Args:
         clips: the panels of each clip by their names; all of one size.
         path: of a .png.
-        caption: below the picture: what one must know to read it.
+        caption: below the plot: what one must know to read it.
     """
     # Imported here: matplotlib takes longer to import than a small model to run.
     from matplotlib.figure import Figure
@@ -44,10 +44,10 @@ def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) 
             axis.imshow(image_CHW.permute(1, 2, 0).numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
-        row[0].set_ylabel(in_picture(name), rotation=0, ha="right", va="center", fontsize=8)
+        row[0].set_ylabel(in_plot(name), rotation=0, ha="right", va="center", fontsize=8)
     for number, axis in enumerate(axes[0]):
         axis.set_title(f"frame {number}", fontsize=8)
-    figure.supxlabel(in_picture(caption), fontsize=8, wrap=True)
+    figure.supxlabel(in_plot(caption), fontsize=8, wrap=True)
     figure.savefig(path, dpi=110)
 
 

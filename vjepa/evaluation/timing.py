@@ -75,7 +75,7 @@ def measure(
     device: torch.device,
     repeats: int,
 ) -> list[Row]:
-    """Set up the parts one after the other, then time all their work in turns.
+    """Set up the splits one after the other, then time all their work in turns.
 
     Args:
         parts: each sets up some pieces of work; memory is counted from before it does.
@@ -205,7 +205,7 @@ def _resident(field: str) -> float | None:
 
 
 def machine_name(device: torch.device) -> str:
-    """What the figures were taken on, in a line."""
+    """What the metrics were taken on, in a line."""
     versions = (
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}"
     )

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vjepa.data.synthetic import CONTROL
 from vjepa.double_precision import in_double
-from vjepa.evaluation.statistics import CONFIDENCE, Figure, estimate
+from vjepa.evaluation.statistics import CONFIDENCE, Metric, estimate
 
 Array = NDArray[np.float64]
 
@@ -44,16 +44,16 @@ class MatchedLosses:
     impossible: Sequence[ArrayLike]
 
 
-Table = dict[str, dict[str, Figure]]  # row: figure's name: figure
+Table = dict[str, dict[str, Metric]]  # row: metric's name: metric
 
 
 @dataclass(frozen=True)
 class SurpriseReport:
-    """What `measure_surprise` found. All figures are shares from 0 to 1; chance is .5, but for `absolute`.
+    """What `measure_surprise` found. All metrics are shares from 0 to 1; chance is .5, but for `absolute`.
 
     Rows of a table are the context lengths as text, ``filtered``, ``fixed`` (the context length that was chosen
-    beforehand) and ``best`` (of each figure the highest over the context lengths, kind by kind, as in the published
-    headline: selected on the very videos that it is measured on, and so optimistic). Figures of a row:
+    beforehand) and ``best`` (of each metric the highest over the context lengths, kind by kind, as in the published
+    headline: selected on the very videos that it is measured on, and so optimistic). Metrics of a row:
 
         relative_mean, relative_max   share of the pairs whose impossible video has the strictly greater loss
         auroc_mean, auroc_max         of impossible against possible videos, pairs not regarded
@@ -116,18 +116,18 @@ def measure_surprise(
         )
     rng = np.random.default_rng(seed)
     losses = {kind: _kind_losses([m for m in sets if m.kind == kind], contexts) for kind in kinds}
-    figures = {kind: _figures(losses[kind], contexts.index(fixed), rng) for kind in kinds}
+    metrics = {kind: _metrics(losses[kind], contexts.index(fixed), rng) for kind in kinds}
     macro = {
-        name: tuple(np.mean([figures[kind][name][part] for kind in counted], axis=0) for part in (0, 1))
-        for name in figures[kinds[0]]
+        name: tuple(np.mean([metrics[kind][name][part] for kind in counted], axis=0) for part in (0, 1))
+        for name in metrics[kinds[0]]
     }
     best = {
-        kind: contexts[int(figures[kind]["relative_mean"][0][: len(contexts)].argmax())] for kind in kinds
+        kind: contexts[int(metrics[kind]["relative_mean"][0][: len(contexts)].argmax())] for kind in kinds
     }
     return SurpriseReport(
         contexts=contexts,
         fixed=fixed,
-        kinds={kind: _table(figures[kind], contexts) for kind in kinds},
+        kinds={kind: _table(metrics[kind], contexts) for kind in kinds},
         macro=_table(macro, contexts),
         best_context=best,
         counts={
@@ -222,8 +222,8 @@ def _rows(video_CX: Array, reduce: Callable[..., Any]) -> Array:
     return reduce(np.concatenate([video_CX, video_CX.min(axis=0, keepdims=True)]), axis=1)
 
 
-def _figures(losses: _KindLosses, fixed: int, rng: np.random.Generator) -> dict[str, tuple[Array, Array]]:
-    """Each figure's values ``(R,)`` and bootstrap samples ``(B, R)``, with the rows `fixed` and `best`."""
+def _metrics(losses: _KindLosses, fixed: int, rng: np.random.Generator) -> dict[str, tuple[Array, Array]]:
+    """Each metric's values ``(R,)`` and bootstrap samples ``(B, R)``, with the rows `fixed` and `best`."""
     num_sets = int(losses.set_P.max()) + 1
     # How often each pair is drawn, with its set.
     drawn_BP = rng.multinomial(num_sets, np.full(num_sets, 1 / num_sets), size=SAMPLES)[:, losses.set_P]
@@ -283,33 +283,33 @@ def _threshold(possible_PR: Array) -> Array:
     return np.sort(possible_PR, axis=0)[place]
 
 
-def _table(figures: Mapping[str, tuple[Array, Array]], contexts: Sequence[int]) -> Table:
+def _table(metrics: Mapping[str, tuple[Array, Array]], contexts: Sequence[int]) -> Table:
     rows = [*map(str, contexts), "filtered", "fixed", "best"]
     return {
         row: {
-            name: _figure(values_R[r], samples_BR[:, r]) for name, (values_R, samples_BR) in figures.items()
+            name: _metric(values_R[r], samples_BR[:, r]) for name, (values_R, samples_BR) in metrics.items()
         }
         for r, row in enumerate(rows)
     }
 
 
-def _figure(value: float, samples_B: Array) -> Figure:
+def _metric(value: float, samples_B: Array) -> Metric:
     low, high = np.quantile(samples_B, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Figure(float(value), float(low), float(high))
+    return Metric(float(value), float(low), float(high))
 
 
 def _mean_table(tables: Sequence[Table]) -> Table:
     return {
-        row: {name: _mean_figure([table[row][name].value for table in tables]) for name in figures}
-        for row, figures in tables[0].items()
+        row: {name: _mean_metric([table[row][name].value for table in tables]) for name in metrics}
+        for row, metrics in tables[0].items()
     }
 
 
-def _mean_figure(values: Sequence[float]) -> Figure:
+def _mean_metric(values: Sequence[float]) -> Metric:
     if any(math.isnan(value) for value in values):
-        return Figure(math.nan)
+        return Metric(math.nan)
     mean = estimate(values)
-    return Figure(mean.mean, mean.low, mean.high)
+    return Metric(mean.mean, mean.low, mean.high)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vjepa.inference.classifier import VideoClassifier
 from vjepa.inference.forecast import encode_context, roll_out, window_of
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 
 
 class EncoderGraph(nn.Module):
@@ -20,14 +20,14 @@ class EncoderGraph(nn.Module):
 
     output = "tokens"
 
-    def __init__(self, world: WorldModel) -> None:
+    def __init__(self, model: VideoModel) -> None:
         super().__init__()
-        self.world = world
-        clip = world.processor
-        self.shape = (clip.num_frames, len(world.config["pixels"]["mean"]), *clip.size)
+        self.model = model
+        clip = model.processor
+        self.shape = (clip.num_frames, len(model.config["pixels"]["mean"]), *clip.size)
 
     def forward(self, video_BTCHW: Tensor) -> Tensor:
-        return self.world.encode(video_BTCHW)
+        return self.model.encode(video_BTCHW)
 
 
 class FutureGraph(nn.Module):
@@ -36,18 +36,18 @@ class FutureGraph(nn.Module):
     As `FuturePredictor.predict`: past the trained window the predictions are slid over.
 
     Args:
-        world: with a predictor.
+        model: with a predictor.
         horizons: time steps after the context, 1 or more; None takes all that are predicted at once.
     """
 
     output = "embeddings"
 
-    def __init__(self, world: WorldModel, horizons: Sequence[int] | None = None) -> None:
+    def __init__(self, model: VideoModel, horizons: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.world = world
-        clip = world.processor
-        self.window = window_of(world, *clip.size)
-        if world.predictor is None:
+        self.model = model
+        clip = model.processor
+        self.window = window_of(model, *clip.size)
+        if model.predictor is None:
             raise ValueError(
                 "the model predicts pixels, not embeddings: give one with a predictor of embeddings"
             )
@@ -56,12 +56,12 @@ class FutureGraph(nn.Module):
             raise ValueError(
                 f"horizons are {list(self.horizons)}: the future begins after the context, so give 1 or more"
             )
-        frames = self.window.context_steps * world.encoder.tubelet.t
-        self.shape = (frames, len(world.config["pixels"]["mean"]), *clip.size)
+        frames = self.window.context_steps * model.encoder.tubelet.t
+        self.shape = (frames, len(model.config["pixels"]["mean"]), *clip.size)
 
     def forward(self, video_BTCHW: Tensor) -> Tensor:
-        context_BKY = encode_context(self.world, video_BTCHW)
-        path_BNY = roll_out(self.world, context_BKY, self.window, max(self.horizons))
+        context_BKY = encode_context(self.model, video_BTCHW)
+        path_BNY = roll_out(self.model, context_BKY, self.window, max(self.horizons))
         grid = self.window.grid
         path_BFhwY = path_BNY.unflatten(1, (-1, grid.h, grid.w))
         return torch.stack([path_BFhwY[:, horizon - 1] for horizon in self.horizons], dim=1)

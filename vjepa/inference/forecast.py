@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vjepa.layers.levels import restore_levels
 from vjepa.models.predictor import Predictor
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.tokens import Grid
 
 
@@ -43,42 +43,42 @@ class Window:
 
 
 def window_of(
-    world: WorldModel,
+    model: VideoModel,
     height: int,
     width: int,
     context_steps: int | None = None,
     mask_token: int | None = None,
 ) -> Window:
     """The window that a model was trained with, for frames of this size; ValueError for a model that has none."""
-    if world.predictor is None and world.decoder is None:
+    if model.predictor is None and model.decoder is None:
         raise ValueError(
             "the model has no predictor, so it cannot say what comes next: give one that tools/pretrain.py trained, or "
             "weights with their predictor"
         )
-    if "clip" not in world.config or "future" not in world.config:
+    if "clip" not in model.config or "future" not in model.config:
         raise ValueError(
             'the model does not say how it is asked for the future ("clip" and "future" in its config.json): give one that '
             "tools/pretrain.py wrote"
         )
-    frames = world.config["clip"]["num_frames"]
-    grid = world.encoder.tubelet.grid_of(frames, height, width)
+    frames = model.config["clip"]["num_frames"]
+    grid = model.encoder.tubelet.grid_of(frames, height, width)
     if grid.t < 2:
         raise ValueError(
             f"the model knows clips of {frames} frames, one time step: it was never asked for a future; train on longer clips"
         )
-    asked, default = context_steps, world.config["future"]["context_steps"]
+    asked, default = context_steps, model.config["future"]["context_steps"]
     context_steps = default if asked is None else asked
     if not 1 <= context_steps < grid.t:
         raise ValueError(
             f"context_steps is {context_steps}: the model knows clips of {grid.t} time steps, so give 1 to {grid.t - 1}"
         )
-    number = world.config["future"]["mask_token"] if mask_token is None else mask_token
+    number = model.config["future"]["mask_token"] if mask_token is None else mask_token
     return Window(grid, context_steps, number)
 
 
-def encode_context(world: WorldModel, video_BTCHW: Tensor) -> Tensor:
+def encode_context(model: VideoModel, video_BTCHW: Tensor) -> Tensor:
     """Tokens of all levels of the context frames alone, ``(B, K, Y)``; uint8 in."""
-    return world.encoder(world.normalizer(video_BTCHW), levels=True)
+    return model.encoder(model.normalizer(video_BTCHW), levels=True)
 
 
 def predict_rest(
@@ -109,7 +109,7 @@ def predict_rest(
 
 
 def roll_out(
-    world: WorldModel, context_BKY: Tensor, window: Window, steps: int, noise_BZ: Tensor | None = None
+    model: VideoModel, context_BKY: Tensor, window: Window, steps: int, noise_BZ: Tensor | None = None
 ) -> Tensor:
     """So many time steps after the context, ``(B, steps * S, Y)``, past the window by sliding it over what was predicted.
 
@@ -117,17 +117,17 @@ def roll_out(
     places that a context has in training. Normalised predictions are first put on the scale of the encoder's own tokens
     (`restore_levels`).
     """
-    assert world.predictor is not None
-    normalised = world.config["future"]["normalisation"] == "layer_norm"
+    assert model.predictor is not None
+    normalised = model.config["future"]["normalisation"] == "layer_norm"
     kept = window.context_steps * window.plane
     past_BKY, predicted = context_BKY, []
     for _ in range(-(-steps // window.rest)):
-        predicted_BMY = predict_rest(world.predictor, past_BKY, window, noise_BZ)
+        predicted_BMY = predict_rest(model.predictor, past_BKY, window, noise_BZ)
         predicted.append(predicted_BMY)
         if len(predicted) * window.rest >= steps:
             break
         _check_feedback(predicted_BMY, context_BKY)
-        width = world.encoder.width
+        width = model.encoder.width
         seen_BMY = restore_levels(predicted_BMY, context_BKY, width) if normalised else predicted_BMY
         past_BKY = torch.cat([past_BKY, seen_BMY], dim=1)[:, -kept:]
     return torch.cat(predicted, dim=1)[:, : steps * window.plane]

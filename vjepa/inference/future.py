@@ -23,7 +23,7 @@ from vjepa.data.memory import Pixels, bytes_of
 from vjepa.data.processor import paths_of, read_frames
 from vjepa.inference.forecast import Window, predict_rest, roll_out, window_of
 from vjepa.inference.observation import Observation
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.tokens import Grid
 
 Horizons = float | Sequence[float] | Tensor
@@ -66,7 +66,7 @@ class FuturePredictor:
     asked for. Either way memory does not grow.
 
     Args:
-        world: a model with a predictor of embeddings; it is used where it is (``world.to("cuda")``).
+        model: a model with a predictor of embeddings; it is used where it is (``model.to("cuda")``).
         context_steps: time steps to look at; None for the most that it was trained with.
         mask_token: placeholder at the targets; None for that of its future masks.
         fps: rate of frames that are observed from memory. Where the model has a rate of its own, frames are repeated or left
@@ -75,7 +75,7 @@ class FuturePredictor:
 
     def __init__(
         self,
-        world: WorldModel,
+        model: VideoModel,
         *,
         context_steps: int | None = None,
         mask_token: int | None = None,
@@ -83,21 +83,21 @@ class FuturePredictor:
     ) -> None:
         if fps is not None and not fps > 0:
             raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
-        self.world = world
-        if world.decoder is not None:
+        self.model = model
+        if model.decoder is not None:
             raise ValueError(
                 "the model predicts pixels, not embeddings: use vjepa.surprise or tools/reconstruct.py, or give a JEPA"
             )
-        self.processor = world.processor
+        self.processor = model.processor
         height, width = self.processor.size
-        self.window: Window = window_of(world, height, width, context_steps, mask_token)
+        self.window: Window = window_of(model, height, width, context_steps, mask_token)
         self.processor.warn_of_rate(fps)
         self.fps = fps
         self.reset()
 
     def reset(self) -> None:
         """Forget all that was observed."""
-        self._observation = Observation(self.world, self.window, self.processor, self.fps)
+        self._observation = Observation(self.model, self.window, self.processor, self.fps)
 
     @property
     def observed_steps(self) -> int:
@@ -160,7 +160,7 @@ class FuturePredictor:
             self._observation.append([pixels.unsqueeze(0)])
 
     def _observe_files(self, paths: Sequence[str], end: float | None) -> None:
-        last = self.window.context_steps * self.world.encoder.tubelet.t
+        last = self.window.context_steps * self.model.encoder.tubelet.t
         clips = [read_frames(path, self.processor, last=last, end=end) for path in paths]
         periods = {round(clip.period, 9) for clip in clips}
         self.reset()
@@ -206,7 +206,7 @@ class FuturePredictor:
             steps, seconds: as of `predict`.
             seed: of the noise; one vector leads one future through all its steps.
         """
-        noise = self.world.predictor.noise_proj if self.world.predictor is not None else None
+        noise = self.model.predictor.noise_proj if self.model.predictor is not None else None
         if noise is None:
             raise ValueError(
                 "the model knows one future, not several: train one with objective.futures, or use predict"
@@ -228,7 +228,7 @@ class FuturePredictor:
             if duration is None:
                 raise ValueError(
                     "how long a step lasts is unknown: the model counts frames (data.clip.stride) and the frames came without "
-                    "a rate; give steps, or FuturePredictor(world, fps=...)"
+                    "a rate; give steps, or FuturePredictor(model, fps=...)"
                 )
             asked = [float(second) / duration for second in _as_list(seconds)]
             horizons = [max(int(np.ceil(step - 1e-6)), 1) if step > 0 else 0 for step in asked]
@@ -245,7 +245,7 @@ class FuturePredictor:
 
     def _embeddings(self, horizons: Sequence[int], beyond: str, noise_BZ: Tensor | None) -> Tensor:
         """``(B, F * S, Y)``."""
-        predictor, window, context_BKY = self.world.predictor, self.window, self._observation.tokens()
+        predictor, window, context_BKY = self.model.predictor, self.window, self._observation.tokens()
         assert predictor is not None
         last = max(horizons)
         if beyond == "extrapolate" and last > window.rest:
@@ -256,7 +256,7 @@ class FuturePredictor:
                 )
             path_BNY = predict_rest(predictor, context_BKY, window, noise_BZ, steps=last)
         else:
-            path_BNY = roll_out(self.world, context_BKY, window, last, noise_BZ)
+            path_BNY = roll_out(self.model, context_BKY, window, last, noise_BZ)
         path_BTSY = path_BNY.unflatten(1, (-1, window.plane))
         return path_BTSY[:, [horizon - 1 for horizon in horizons]].flatten(1, 2)
 
@@ -268,9 +268,9 @@ class FuturePredictor:
             seconds=None if duration is None else tuple(horizon * duration for horizon in horizons),
             context_end=self._observation.context_end,
             grid=grid._replace(t=1),
-            encoder=self.world.config["which"],
+            encoder=self.model.config["which"],
             mask_token=self.window.mask_token,
-            normalisation=self.world.config["future"]["normalisation"],
+            normalisation=self.model.config["future"]["normalisation"],
             context_steps=self.window.context_steps,
             beyond=beyond,
         )

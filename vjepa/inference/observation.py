@@ -13,7 +13,7 @@ from vjepa.data.clips import TICK
 from vjepa.data.processor import VideoProcessor
 from vjepa.inference.forecast import Window, encode_context
 from vjepa.models.causal_stream import CausalStream
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 
 
 class Observation:
@@ -24,16 +24,16 @@ class Observation:
     """
 
     def __init__(
-        self, world: WorldModel, window: Window, processor: VideoProcessor, fps: float | None
+        self, model: VideoModel, window: Window, processor: VideoProcessor, fps: float | None
     ) -> None:
-        self.world = world
+        self.model = model
         self.window = window
         self.processor = processor
         self.fps = fps
         self.step_seconds = self._step_seconds(processor.period(fps))
-        transformer = world.encoder.transformer
+        transformer = model.encoder.transformer
         endless = transformer.causal and transformer.positions == "rotary"
-        self._stream = CausalStream(world.encoder, window.grid.t) if endless else None
+        self._stream = CausalStream(model.encoder, window.grid.t) if endless else None
         self._frames: deque[Tensor] = (
             deque()
         )  # uint8 (B, C, H, W): of the context, and of a step that is not whole yet
@@ -45,7 +45,7 @@ class Observation:
         self._begins: list[float] | None = None  # seconds at which the first whole step begins, of each clip
 
     def _step_seconds(self, period: float | None) -> float | None:
-        return None if period is None else period * self.world.encoder.tubelet.t
+        return None if period is None else period * self.model.encoder.tubelet.t
 
     @property
     def steps(self) -> int:
@@ -93,28 +93,28 @@ class Observation:
             )
         self._begins = self._begins or [0.0] * len(frame_BCHW)
         self._frames.append(frame_BCHW)
-        depth = self.world.encoder.tubelet.t
+        depth = self.model.encoder.tubelet.t
         self._pending = (self._pending + 1) % depth
         if self._pending:
             return
         self._whole_steps += 1
         self._encoded = None
         if self._stream is not None:
-            self._tokens.append(self._stream.step(self.world.normalizer(self._video(self._frames))))
+            self._tokens.append(self._stream.step(self.model.normalizer(self._video(self._frames))))
             self._frames.clear()
             return
         while len(self._frames) > depth * self.window.context_steps:
             self._frames.popleft()
 
     def _video(self, frames: Sequence[Tensor] | deque[Tensor]) -> Tensor:
-        device = next(self.world.parameters()).device
+        device = next(self.model.parameters()).device
         return torch.stack(list(frames), dim=1).to(device)
 
     @torch.no_grad()
     def tokens(self) -> Tensor:
         """Tokens of all levels of the context, ``(B, K, Y)``; ValueError where it is not whole yet."""
         if self._whole_steps < self.window.context_steps:
-            depth = self.world.encoder.tubelet.t
+            depth = self.model.encoder.tubelet.t
             raise ValueError(
                 f"{self._whole_steps} whole time steps were observed and the context has {self.window.context_steps}, of "
                 f"{depth} frames each at the model's rate: observe {self.window.context_steps * depth} frames or more, or "
@@ -123,7 +123,7 @@ class Observation:
         if self._stream is not None:
             return torch.cat(list(self._tokens), dim=1)
         if self._encoded is None:
-            wanted = self.world.encoder.tubelet.t * self.window.context_steps
+            wanted = self.model.encoder.tubelet.t * self.window.context_steps
             frames = list(self._frames)[: len(self._frames) - self._pending][-wanted:]
-            self._encoded = encode_context(self.world, self._video(frames))
+            self._encoded = encode_context(self.model, self._video(frames))
         return self._encoded

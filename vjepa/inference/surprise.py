@@ -1,6 +1,6 @@
 """Violation of expectation: how far what happens is from what was predicted.
 
-    result = surprise(world, "clip.mp4")
+    result = surprise(model, "clip.mp4")
     result.curve, result.map_Thw
 
 As published (arXiv 2502.11831): a window of the model's length slides over the video; the predictor says, from the first
@@ -26,7 +26,7 @@ from vjepa.data.memory import Pixels
 from vjepa.data.processor import read_frames
 from vjepa.inference.forecast import Window, encode_context, predict_rest, window_of
 from vjepa.layers.pixel_targets import pixel_targets
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.tokens import patchify
 
 BATCH = 32  # windows at once
@@ -55,7 +55,7 @@ class Surprise:
 
     @property
     def losses_AX(self) -> Tensor:
-        """The published figure: mean error over all that was predicted in a window."""
+        """The published metric: mean error over all that was predicted in a window."""
         return self.error_AXthw.flatten(2).nanmean(dim=2)
 
     @property
@@ -85,7 +85,7 @@ class Surprise:
 
 @torch.no_grad()
 def surprise(
-    world: WorldModel,
+    model: VideoModel,
     video: Pixels | Sequence[Any] | str | Path,
     *,
     context_steps: Sequence[int] | None = None,
@@ -94,7 +94,7 @@ def surprise(
     """How surprising a video is, at every time step and place.
 
     Args:
-        world: a model with a predictor of embeddings or a decoder of pixels.
+        model: a model with a predictor of embeddings or a decoder of pixels.
         video: path, or frames at the model's rate: ``(T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1], or a list of
             single frames or PIL images.
         context_steps: context lengths in time steps; None for all, from 1 to one less than a window.
@@ -105,31 +105,31 @@ def surprise(
     """
     seconds = None
     if not isinstance(video, str | Path):
-        clips = world.processor.clips_of(video)
+        clips = model.processor.clips_of(video)
         if len(clips) != 1:
             raise ValueError(f"{len(clips)} videos were given: surprise takes one at a time")
-        video_TCHW = world.processor.fit(clips[0])
+        video_TCHW = model.processor.fit(clips[0])
     else:
-        frames = read_frames(str(video), world.processor)
+        frames = read_frames(str(video), model.processor)
         video_TCHW = frames.video_TCHW
-        depth = world.encoder.tubelet.t
+        depth = model.encoder.tubelet.t
         seconds = frames.starts[: len(frames.starts) // depth * depth : depth]
     height, width = video_TCHW.shape[-2:]
-    window = window_of(world, height, width, mask_token=mask_token)
+    window = window_of(model, height, width, mask_token=mask_token)
     contexts = tuple(range(1, window.grid.t) if context_steps is None else context_steps)
-    windows_XTCHW = sliding_windows(video_TCHW, window.grid.t, world.encoder.tubelet.t)
+    windows_XTCHW = sliding_windows(video_TCHW, window.grid.t, model.encoder.tubelet.t)
     asked = [replace_context(window, context) for context in contexts]
     parts = [
-        window_errors(world, part, asked)
-        for part in windows_XTCHW.to(next(world.parameters()).device).split(BATCH)
+        window_errors(model, part, asked)
+        for part in windows_XTCHW.to(next(model.parameters()).device).split(BATCH)
     ]
     return Surprise(
         error_AXthw=torch.cat(parts, dim=1).cpu(),
         context_steps=contexts,
         seconds=seconds,
-        encoder=world.config["which"],
+        encoder=model.config["which"],
         mask_token=window.mask_token,
-        normalisation=_normalisation(world),
+        normalisation=_normalisation(model),
     )
 
 
@@ -152,47 +152,47 @@ def sliding_windows(video_TCHW: Tensor, steps: int, depth: int) -> Tensor:
     return video_TCHW.unfold(0, frames, depth).permute(0, 4, 1, 2, 3)
 
 
-def window_errors(world: WorldModel, video_BTCHW: Tensor, asked: Sequence[Window]) -> Tensor:
+def window_errors(model: VideoModel, video_BTCHW: Tensor, asked: Sequence[Window]) -> Tensor:
     """Mean absolute error of every place after each context, ``(A, B, t, h, w)``; NaN in the context.
 
     Args:
         video_BTCHW: uint8 windows; the networks that predict see the context's frames alone.
         asked: the same window with each of the contexts.
     """
-    true_BNX = _true_values(world, video_BTCHW)
+    true_BNX = _true_values(model, video_BTCHW)
     errors = []
     for window in asked:
         first = window.context_steps * window.plane
         predicted_BMX = _predicted_values(
-            world, video_BTCHW[:, : window.context_steps * world.encoder.tubelet.t], window
+            model, video_BTCHW[:, : window.context_steps * model.encoder.tubelet.t], window
         )
         error_BM = (predicted_BMX - true_BNX[:, first:]).abs().mean(dim=-1)
         errors.append(F.pad(error_BM, (first, 0), value=torch.nan).unflatten(1, window.grid))
     return torch.stack(errors)
 
 
-def _true_values(world: WorldModel, video_BTCHW: Tensor) -> Tensor:
+def _true_values(model: VideoModel, video_BTCHW: Tensor) -> Tensor:
     """Target embeddings or pixels of all tokens of windows."""
-    if world.predictor is not None:
-        return world.embed_targets(video_BTCHW)
-    normalizer = world.normalizer
-    tubelets_BNP = patchify(video_BTCHW.transpose(1, 2), world.encoder.tubelet)
-    return pixel_targets(tubelets_BNP, world.config["pixel_targets"], normalizer.mean, normalizer.std)
+    if model.predictor is not None:
+        return model.embed_targets(video_BTCHW)
+    normalizer = model.normalizer
+    tubelets_BNP = patchify(video_BTCHW.transpose(1, 2), model.encoder.tubelet)
+    return pixel_targets(tubelets_BNP, model.config["pixel_targets"], normalizer.mean, normalizer.std)
 
 
-def _predicted_values(world: WorldModel, context_BTCHW: Tensor, window: Window) -> Tensor:
+def _predicted_values(model: VideoModel, context_BTCHW: Tensor, window: Window) -> Tensor:
     """The same of what follows a context, from its frames alone."""
-    if world.predictor is not None:
-        return predict_rest(world.predictor, encode_context(world, context_BTCHW), window)
-    assert world.decoder is not None
-    context_BKD = world.encoder(world.normalizer(context_BTCHW), class_token=True)
-    return predict_rest(world.decoder, context_BKD, window)
+    if model.predictor is not None:
+        return predict_rest(model.predictor, encode_context(model, context_BTCHW), window)
+    assert model.decoder is not None
+    context_BKD = model.encoder(model.normalizer(context_BTCHW), class_token=True)
+    return predict_rest(model.decoder, context_BKD, window)
 
 
-def _normalisation(world: WorldModel) -> str:
+def _normalisation(model: VideoModel) -> str:
     kind: str = (
-        world.config["future"]["normalisation"]
-        if world.predictor is not None
-        else world.config["pixel_targets"]
+        model.config["future"]["normalisation"]
+        if model.predictor is not None
+        else model.config["pixel_targets"]
     )
     return kind

@@ -43,7 +43,7 @@ def restore_pixels(
     """Predicted targets as pixels in [0, 1], to look at.
 
     Mean and deviation of a tubelet are not predicted where targets are normalised: they are those of the true
-    `tubelets_BMP` (uint8, or floats in [0, 1]), as in the published pictures of MAE and VideoMAE.
+    `tubelets_BMP` (uint8, or floats in [0, 1]), as in the published images of MAE and VideoMAE.
     """
     true_BMP, predicted_BMP = unit_pixels(tubelets_BMP), predicted_BMP.float()
     if kind == "raw":

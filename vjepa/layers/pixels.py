@@ -18,7 +18,7 @@ class PixelNormalizer(nn.Module):
     """``(B, T, C, H, W) -> float32 (B, C, T, H, W)``, zero mean and unit deviation in each channel.
 
     Everything that a model sees passes here, so this is where pixels are checked: uint8 in [0, 255], or floats in
-    [0, 1], which mean the same pictures. Bytes travel to the device and become floats there, a quarter of the traffic;
+    [0, 1], which mean the same images. Bytes travel to the device and become floats there, a quarter of the traffic;
     checking them reads shape and type alone and never waits for the device. Of floats the values are looked at.
 
     Args:

@@ -17,7 +17,7 @@ class InverseDynamics(nn.Module):
         in_width: of a frame's tokens side by side.
         action_size: A.
         source: `pair`, both frames through a hidden layer (PLDM, EB-JEPA); `change`, their difference through one matrix. What
-            actions do to the world they then do to the embedding along straight lines; actions add up, and so do differences, so
+            actions do to the environment they then do to the embedding along straight lines; actions add up, and so do differences, so
             that of two frames far apart it reads the way that is left.
         hidden: width of the hidden layer.
     """

@@ -18,7 +18,7 @@ def reduce_precision(network: Network, kind: Kind) -> Network:
     """The same model with its networks' weights in fewer bits, changed in place.
 
     Args:
-        network: a `WorldModel` or a `Classifier`, in evaluation mode.
+        network: a `VideoModel` or a `Classifier`, in evaluation mode.
         kind: `int8`, matrices of linear layers as whole numbers with a scale a row, by the package torchao, computed in
             float32: a quarter of the memory; or `bf16`, weights and computation in bfloat16: half of it, and faster where
             the processor multiplies bfloat16.

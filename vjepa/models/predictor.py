@@ -28,7 +28,7 @@ class Predictor(nn.Module):
         num_mask_tokens: learnt placeholders for targets, one for every kind of mask.
         hidden_width: where given, context tokens enter through an MLP with so many hidden values instead of
             one matrix (V-JEPA 2.1, for tokens of several levels).
-        predicts_context: it has a second output, at the context's own positions (V-JEPA 2.1).
+        predict_context: it has a second output, at the context's own positions (V-JEPA 2.1).
         trained_side, norm_eps: as of `VideoEncoder`.
         noise_width: where given, it takes noise vectors of so many numbers, and each gives another prediction.
     """
@@ -46,7 +46,7 @@ class Predictor(nn.Module):
         positions: PositionKind = "rotary",
         rotary_layout: RotaryLayout = "interleave",
         hidden_width: int | None = None,
-        predicts_context: bool = False,
+        predict_context: bool = False,
         noise_width: int | None = None,
         trained_side: int | None = None,
         norm_eps: float = 1e-6,
@@ -59,7 +59,7 @@ class Predictor(nn.Module):
             positions=positions, rotary_layout=rotary_layout, trained_side=trained_side, norm_eps=norm_eps,
         )  # fmt: skip
         self.proj = nn.Linear(width, out_width)
-        self.context_proj = nn.Linear(width, out_width) if predicts_context else None
+        self.context_proj = nn.Linear(width, out_width) if predict_context else None
         # Without a bias: no noise and noise that is zero are the same.
         self.noise_proj = None if noise_width is None else nn.Linear(noise_width, width, bias=False)
         init_weights(self)
@@ -73,7 +73,7 @@ class Predictor(nn.Module):
         mask_token: int = 0,
         groups: int = 1,
         *,
-        seen: bool = False,
+        predict_context: bool = False,
         noise_BZ: Tensor | None = None,
     ) -> Tensor:
         """Predict the targets.
@@ -87,12 +87,12 @@ class Predictor(nn.Module):
             mask_token: which learnt placeholder stands at the targets, in ``[0, num_mask_tokens)``.
             groups: the targets are so many groups of equal length, one after the other, each predicted from the
                 context as if the others were not there (I-JEPA's target blocks).
-            seen: predict at the context, too, in front of the targets.
+            predict_context: predict at the context, too, in front of the targets.
             noise_BZ: standard normal, ``(B, noise_width)``: all targets of a clip share its vector, so that they are of
                 one and the same future. None is zeros: one more sample, and not the mean of them.
 
         Returns:
-            ``(B, M, out_width)``, in the order of `target_BM`; with `seen`, ``(B, K + M, out_width)``.
+            ``(B, M, out_width)``, in the order of `target_BM`; with `predict_context`, ``(B, K + M, out_width)``.
         """
         if not 0 <= mask_token < len(self.mask_tokens):
             raise ValueError(
@@ -113,7 +113,11 @@ class Predictor(nn.Module):
         tokens_BXE = self.transformer(tokens_BXE, grid, torch.cat([context_BK, index_BM], dim=1))
         context_BKE, target_BME = tokens_BXE.tensor_split([tokens_BXE.shape[1] - index_BM.shape[1]], dim=1)
         predicted_BMY = self.proj(target_BME).reshape(*target_BM.shape, -1)
-        return torch.cat([self._at_context(context_BKE), predicted_BMY], dim=1) if seen else predicted_BMY
+        return (
+            torch.cat([self._at_context(context_BKE), predicted_BMY], dim=1)
+            if predict_context
+            else predicted_BMY
+        )
 
     def _projected(self, noise_BZ: Tensor) -> Tensor:
         if self.noise_proj is None:
@@ -130,7 +134,7 @@ class Predictor(nn.Module):
     def _at_context(self, context_BKE: Tensor) -> Tensor:
         if self.context_proj is None:
             raise ValueError(
-                "this predictor has no output at the context: build it with predicts_context=True"
+                "this predictor has no output at the context: build it with predict_context=True"
             )
         return self.context_proj(context_BKE)
 

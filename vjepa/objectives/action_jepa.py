@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from vjepa.batch import TrajectoryBatch
 from vjepa.models.action_model import ActionModel
 from vjepa.models.action_predictor import NextFrame
-from vjepa.objectives.batch_figure import ratio
+from vjepa.objectives.batch_metric import ratio
 from vjepa.objectives.distances import DISTANCES, DistanceName
 from vjepa.objectives.regularizers import Regularizer
 

@@ -8,17 +8,17 @@ from typing import Protocol
 from torch import Tensor
 
 from vjepa.batch import Batch
-from vjepa.objectives.batch_figure import BatchFigure
+from vjepa.objectives.batch_metric import BatchMetric
 
 
 class Objective(Protocol):
     """An `nn.Module` that owns its networks. A Protocol: nothing to inherit, nothing to grow."""
 
-    def __call__(self, batch: Batch) -> Mapping[str, Tensor | BatchFigure]:
+    def __call__(self, batch: Batch) -> Mapping[str, Tensor | BatchMetric]:
         """Outputs of one forward pass.
 
         ``loss`` is a scalar, the mean over the batch. Other scalars must be means over clips, too; they are averaged
-        over micro-batches and processes, and logged. A figure that is no such mean, like a ratio, is a `BatchFigure`.
+        over micro-batches and processes, and logged. A metric that is no such mean, like a ratio, is a `BatchMetric`.
         Embeddings ``*_BD``, one row a clip, are measured for collapse.
         """
         ...

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from vjepa.batch import LabelledBatch
 from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import TokenClassifier
-from vjepa.objectives.batch_figure import BatchFigure
+from vjepa.objectives.batch_metric import BatchMetric
 from vjepa.tokens import join_clips
 
 
@@ -60,7 +60,7 @@ class Classification(nn.Module):
         losses = [self._loss(logits_SX.float(), batch.shares_SX) for logits_SX in logits_GSX]
         right_GS = logits_GSX.detach().argmax(dim=-1) == batch.shares_SX.argmax(dim=-1)
         loss_G = torch.stack(losses)
-        outputs = {"loss": loss_G.sum(), "accuracy": BatchFigure(right_GS.float().mean(dim=1), torch.max)}
+        outputs = {"loss": loss_G.sum(), "accuracy": BatchMetric(right_GS.float().mean(dim=1), torch.max)}
         return outputs if len(losses) == 1 else {**outputs, "loss_of_a_head": loss_G.mean()}
 
     def _loss(self, logits_SX: Tensor, shares_SX: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from vjepa.layers.levels import normalise_levels
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor, predict_samples
-from vjepa.objectives.batch_figure import BatchFigure, divide, ratio
+from vjepa.objectives.batch_metric import BatchMetric, divide, ratio
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.distances import DISTANCES, DistanceName
 from vjepa.objectives.futures import Futures
@@ -138,14 +138,22 @@ class JEPA(nn.Module):
                 raise ValueError("several futures need noise, and the batch has none: give it a noise_BRZ")
             samples_BRMY = predict_samples(
                 self.predictor, context_BKY, mask.context_BK, mask.target_BM, grid, noise_BRZ,
-                mask.number, mask.groups,
+                mask.mask_token, mask.groups,
             )  # fmt: skip
             return Prediction(context_BKD, samples_BRMY.mean(dim=1), context_BKY[:, :0], samples_BRMY)
-        seen = self.context_loss is not None
+        predict_context = self.context_loss is not None
         predicted_BXY = self.predictor(
-            context_BKY, mask.context_BK, mask.target_BM, grid, mask.number, mask.groups, seen=seen
+            context_BKY,
+            mask.context_BK,
+            mask.target_BM,
+            grid,
+            mask.mask_token,
+            mask.groups,
+            predict_context=predict_context,
         )
-        seen_BKY, predicted_BMY = predicted_BXY.tensor_split([mask.context_BK.shape[1] if seen else 0], dim=1)
+        seen_BKY, predicted_BMY = predicted_BXY.tensor_split(
+            [mask.context_BK.shape[1] if predict_context else 0], dim=1
+        )
         return Prediction(context_BKD, predicted_BMY, seen_BKY)
 
     def _errors(
@@ -158,7 +166,7 @@ class JEPA(nn.Module):
             errors.append(self.distance(prediction.predicted_BMY.float(), target_BMY.float()).mean())
         return torch.stack(errors)
 
-    def _relative_error(self, error: Tensor, masks: Sequence[TokenMask], target_BNY: Tensor) -> BatchFigure:
+    def _relative_error(self, error: Tensor, masks: Sequence[TokenMask], target_BNY: Tensor) -> BatchMetric:
         """`error` over the distance of the targets from the mean targets of the whole batch, at the same positions.
 
         The mean is known only when all micro-batches have been seen, so values of the targets are kept until then: all
@@ -170,11 +178,11 @@ class JEPA(nn.Module):
         value_BS = target_BNY.flatten(1)[:, value_S].float()
         weight_BS = _target_weights(masks, positions)[:, value_S // width]
 
-        def against(mean_S: Tensor) -> BatchFigure:
+        def against(mean_S: Tensor) -> BatchMetric:
             distance_BS = self.distance(mean_S.expand_as(value_BS), value_BS)
             return ratio(error, (weight_BS * distance_BS).sum(dim=1).mean() * positions / kept)
 
-        return BatchFigure(value_BS.mean(dim=0), against)
+        return BatchMetric(value_BS.mean(dim=0), against)
 
     def _score(
         self,
@@ -182,7 +190,7 @@ class JEPA(nn.Module):
         masks: Sequence[TokenMask],
         predictions: Sequence[Prediction],
         target_BNY: Tensor,
-    ) -> tuple[Tensor, BatchFigure]:
+    ) -> tuple[Tensor, BatchMetric]:
         """Loss and relative spread of the futures, means over the masks."""
         scores = []
         for mask, prediction in zip(masks, predictions, strict=True):
@@ -190,7 +198,7 @@ class JEPA(nn.Module):
             target_BMY = gather_tokens(target_BNY, mask.target_BM)
             scores.append(futures(prediction.samples_BRMY.float(), target_BMY.float()))
         losses, spreads, errors = (torch.stack(column) for column in zip(*scores, strict=True))
-        spread = BatchFigure(
+        spread = BatchMetric(
             torch.stack([spreads, errors]).detach(), lambda means_2K: divide(means_2K).mean()
         )
         return losses.mean(), spread

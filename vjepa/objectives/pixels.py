@@ -18,7 +18,7 @@ from vjepa.layers.pixel_targets import PixelTargets, pixel_targets, restore_pixe
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
-from vjepa.objectives.batch_figure import BatchFigure, ratio
+from vjepa.objectives.batch_metric import BatchMetric, ratio
 from vjepa.tokens import gather_tokens, patchify
 
 
@@ -74,7 +74,7 @@ class PixelReconstruction(nn.Module):
         context_BXD = self.encoder(video_BCTHW, mask.context_BK, class_token=True)
         grid = self.encoder.grid_of(video_BCTHW)
         return context_BXD, self.decoder(
-            context_BXD, mask.context_BK, mask.target_BM, grid, mask.number, mask.groups
+            context_BXD, mask.context_BK, mask.target_BM, grid, mask.mask_token, mask.groups
         )
 
     def target_pixels(self, tubelets_BMP: Tensor) -> Tensor:
@@ -91,11 +91,11 @@ class PixelReconstruction(nn.Module):
         """Nothing follows the encoder."""
 
 
-def _relative_error(loss: Tensor, targets: Sequence[Tensor]) -> BatchFigure:
+def _relative_error(loss: Tensor, targets: Sequence[Tensor]) -> BatchMetric:
     """`loss` over the variance of the whole batch's targets ``(B, M, P)``, mask by mask and value by value."""
     mean_XP = torch.stack([target_BMP.mean(dim=(0, 1)) for target_BMP in targets])
     variance_XP = torch.stack([target_BMP.var(dim=(0, 1), unbiased=False) for target_BMP in targets])
     # A part's mean square distance from the whole batch's mean: its own variance, and how far its mean is from there.
-    return BatchFigure(
+    return BatchMetric(
         mean_XP, lambda whole_XP: ratio(loss, (variance_XP + (mean_XP - whole_XP) ** 2).mean())
     )

@@ -108,13 +108,13 @@ class PlanningAgent:
         self.last, self._taken = None, 0
 
     @torch.no_grad()
-    def act(self, picture_BCHW: Tensor, state_BQ: Tensor | None = None) -> Tensor:
-        """Look at uint8 pictures; the next `window.skip` actions of the environment, ``(B, skip, N)``."""
+    def act(self, image_BCHW: Tensor, state_BQ: Tensor | None = None) -> Tensor:
+        """Look at uint8 images; the next `window.skip` actions of the environment, ``(B, skip, N)``."""
         if self._goal is None:
             raise ValueError("there is no goal yet: call begin first")
         if self._doing is not None:
             self._done.append(self._doing)
-        self._seen.append(self.model.encode(picture_BCHW.unsqueeze(1))[:, 0])
+        self._seen.append(self.model.encode(image_BCHW.unsqueeze(1))[:, 0])
         if state_BQ is not None:
             self._states.append(state_BQ)
         if self.last is None or self._taken == self.execute:

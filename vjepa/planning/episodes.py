@@ -1,4 +1,4 @@
-"""Episodes of a policy in a world, and how many of them succeed. E copies of the world, T steps, H W pixels."""
+"""Episodes of a policy in an environment, and how many of them succeed. E copies of the environment, T steps, H W pixels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from vjepa.environments.base import ArrayWorld, Pixels
-from vjepa.planning.policies import WorldPolicy
+from vjepa.environments.base import ArrayEnv, Pixels
+from vjepa.planning.policies import EnvPolicy
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class EpisodeReport:
         steps_E: of the environment until then; all of them where it was not.
         seconds: of looking, planning and acting, all episodes together.
         looks: times that a policy looked and decided.
-        pictures_TEHWC: what was seen in each step, the first included; an ended episode stands still.
+        images_TEHWC: what was seen in each step, the first included; an ended episode stands still.
     """
 
     success_E: NDArray[np.bool_]
     steps_E: NDArray[np.int64]
     seconds: float
     looks: int
-    pictures_TEHWC: Pixels
+    images_TEHWC: Pixels
 
     @property
     def rate(self) -> float:
@@ -53,23 +53,23 @@ class EpisodeReport:
         )
 
 
-def run_episodes(world: ArrayWorld, policy: WorldPolicy, seed: int) -> EpisodeReport:
-    """One episode in each copy of a world; the same seed draws the same starts and goals."""
-    picture, _ = world.reset(seed=seed)
+def run_episodes(env: ArrayEnv, policy: EnvPolicy, seed: int) -> EpisodeReport:
+    """One episode in each copy of an environment; the same seed draws the same starts and goals."""
+    image, _ = env.reset(seed=seed)
     started = time.perf_counter()
-    policy.begin(world)
-    pictures, looks = [picture], 0
-    success_E = np.zeros(world.num_envs, dtype=bool)
-    steps_E = np.full(world.num_envs, world.max_steps)
+    policy.begin(env)
+    images, looks = [image], 0
+    success_E = np.zeros(env.num_envs, dtype=bool)
+    steps_E = np.full(env.num_envs, env.max_steps)
     taken = 0
-    while taken < world.max_steps and not success_E.all():
-        actions_EKN = policy.act(world, picture)
+    while taken < env.max_steps and not success_E.all():
+        actions_EKN = policy.act(env, image)
         looks += 1
-        for action_EN in actions_EKN.transpose(1, 0, 2)[: world.max_steps - taken]:
-            picture, _, reached_E, _, _ = world.step(action_EN)
+        for action_EN in actions_EKN.transpose(1, 0, 2)[: env.max_steps - taken]:
+            image, _, reached_E, _, _ = env.step(action_EN)
             taken += 1
-            pictures.append(picture)
+            images.append(image)
             steps_E[reached_E] = taken
             success_E |= reached_E
     seconds = time.perf_counter() - started
-    return EpisodeReport(success_E, steps_E, seconds, looks, np.stack(pictures))
+    return EpisodeReport(success_E, steps_E, seconds, looks, np.stack(images))

@@ -85,10 +85,10 @@ class ValueGoal:
 
 @torch.no_grad()
 def image_goal(
-    encode: Callable[[Tensor], Tensor], picture_BCHW: Tensor, distance: DistanceName = "l2"
+    encode: Callable[[Tensor], Tensor], image_BCHW: Tensor, distance: DistanceName = "l2"
 ) -> EmbeddingGoal:
-    """Be where a picture shows it: uint8 ``(B, C, H, W)`` of the size that `encode` of the model takes, else ValueError."""
-    return EmbeddingGoal(encode(picture_BCHW.unsqueeze(1))[:, 0], distance)
+    """Be where an image shows it: uint8 ``(B, C, H, W)`` of the size that `encode` of the model takes, else ValueError."""
+    return EmbeddingGoal(encode(image_BCHW.unsqueeze(1))[:, 0], distance)
 
 
 def over_steps(distance_BRH: Tensor, path: float) -> Tensor:

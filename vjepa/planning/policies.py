@@ -1,6 +1,6 @@
-"""Who acts in a world: a model that plans, and what it is to be compared with.
+"""Who acts in an environment: a model that plans, and what it is to be compared with.
 
-E copies of the world, N numbers of an action, K actions at a time, S numbers of a state; else as in `vjepa.planning.agent`.
+E copies of the environment, N numbers of an action, K actions at a time, S numbers of a state; else as in `vjepa.planning.agent`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vjepa.data.trajectories.collect import RandomPolicy
 from vjepa.double_precision import in_double
-from vjepa.environments.base import Array, ArrayWorld, Pixels
+from vjepa.environments.base import Array, ArrayEnv, Pixels
 from vjepa.models.action_model import ActionModel, Imagined, NextState
 from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.objectives.distances import DistanceName
@@ -23,26 +23,26 @@ from vjepa.planning.goals import Goal, InverseGoal, ValueGoal, image_goal, over_
 from vjepa.planning.plan import Bounds, Plan, Planner
 
 
-class WorldPolicy(Protocol):
-    """Acts in all copies of a world."""
+class EnvPolicy(Protocol):
+    """Acts in all copies of an environment."""
 
-    def begin(self, world: ArrayWorld) -> None:
-        """Look at the world's states and goals; the episodes have just begun."""
+    def begin(self, env: ArrayEnv) -> None:
+        """Look at the environment's states and goals; the episodes have just begun."""
         ...
 
-    def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
+    def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
         """The next actions, ``(E, K, N)``; they are all taken before the next look."""
         ...
 
 
 class ModelPolicy:
-    """Plans towards the picture of the goal.
+    """Plans towards the image of the goal.
 
     Args:
         agent: of the model.
         distance: of embeddings, value by value; or the model's inverse dynamics (`InverseGoal`); or a probe, whose reading of the
-            goal's picture is wanted (`ValueGoal`).
-        states: give the agent the world's states, for a model that takes them.
+            goal's image is wanted (`ValueGoal`).
+        states: give the agent the environment's states, for a model that takes them.
     """
 
     def __init__(
@@ -55,24 +55,24 @@ class ModelPolicy:
         self.distance = distance
         self.states = states
 
-    def begin(self, world: ArrayWorld) -> None:
-        """The goal is the picture of the world's goal."""
-        pictures = as_pictures(world.picture(world.goal_ES), self._device)
-        self.agent.begin(self._goal(pictures))
+    def begin(self, env: ArrayEnv) -> None:
+        """The goal is the image of the environment's goal."""
+        images = as_images(env.image(env.goal_ES), self._device)
+        self.agent.begin(self._goal(images))
 
-    def _goal(self, picture_EHWC: Tensor) -> Goal:
+    def _goal(self, image_EHWC: Tensor) -> Goal:
         encode, distance = self.agent.model.encode, self.distance
         if isinstance(distance, str):
-            return image_goal(encode, picture_EHWC, distance)
-        tokens_ESD = image_goal(encode, picture_EHWC).tokens_BSD
+            return image_goal(encode, image_EHWC, distance)
+        tokens_ESD = image_goal(encode, image_EHWC).tokens_BSD
         if isinstance(distance, InverseDynamics):
             return InverseGoal(distance, tokens_ESD)
         return ValueGoal(distance, distance(tokens_ESD))
 
-    def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
-        """See `WorldPolicy`."""
-        state = torch.from_numpy(world.state_ES).float().to(self._device) if self.states else None
-        actions = self.agent.act(as_pictures(picture_EHWC, self._device), state)
+    def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
+        """See `EnvPolicy`."""
+        state = torch.from_numpy(env.state_ES).float().to(self._device) if self.states else None
+        actions = self.agent.act(as_images(image_EHWC, self._device), state)
         return np.asarray(actions.cpu().numpy(), dtype=np.float64)
 
     @property
@@ -86,13 +86,13 @@ class RandomActions:
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
 
-    def begin(self, world: ArrayWorld) -> None:
+    def begin(self, env: ArrayEnv) -> None:
         """Forget the last direction."""
         self.policy = RandomPolicy()
 
-    def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
-        """See `WorldPolicy`."""
-        return self.policy(world, world.state_ES, self.rng)[:, None]
+    def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
+        """See `EnvPolicy`."""
+        return self.policy(env, env.state_ES, self.rng)[:, None]
 
 
 class Oracle:
@@ -109,38 +109,38 @@ class Oracle:
         self.path = path
         self.seed = seed
 
-    def begin(self, world: ArrayWorld) -> None:
+    def begin(self, env: ArrayEnv) -> None:
         """Forget the last plan."""
         self.generator = torch.Generator().manual_seed(self.seed)
         self.last: Plan | None = None
 
-    def act(self, world: ArrayWorld, picture_EHWC: Pixels) -> Array:
-        """See `WorldPolicy`."""
-        bounds = world_bounds(world)
-        start = bounds.centre_A.expand(world.num_envs, self.horizon, -1)
+    def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
+        """See `EnvPolicy`."""
+        bounds = env_bounds(env)
+        start = bounds.centre_A.expand(env.num_envs, self.horizon, -1)
         if self.last is not None:
             start = self.last.shifted(self.execute, bounds)
 
         def cost(candidates_ERHA: Tensor) -> Tensor:
-            return over_steps(_true_distance(world, candidates_ERHA), self.path)
+            return over_steps(_true_distance(env, candidates_ERHA), self.path)
 
         self.last = self.planner.plan(cost, start, bounds, self.generator)
         return np.asarray(self.last.actions_BHA[:, : self.execute].numpy(), dtype=np.float64)
 
 
-def _true_distance(world: ArrayWorld, candidates_ERHA: Tensor) -> Tensor:
+def _true_distance(env: ArrayEnv, candidates_ERHA: Tensor) -> Tensor:
     count, horizon = candidates_ERHA.shape[1:3]
     actions = in_double(candidates_ERHA.flatten(0, 1)).numpy()
-    state_XS, goal_XS = (np.repeat(part, count, axis=0) for part in (world.state_ES, world.goal_ES))
+    state_XS, goal_XS = (np.repeat(part, count, axis=0) for part in (env.state_ES, env.goal_ES))
     distances = []
     for step in range(horizon):
-        state_XS = world.advance(state_XS, actions[:, step])
-        distances.append(world.distance(state_XS, goal_XS))
+        state_XS = env.advance(state_XS, actions[:, step])
+        distances.append(env.distance(state_XS, goal_XS))
     return torch.from_numpy(np.stack(distances, axis=1)).float().unflatten(0, (-1, count))
 
 
 class CopyLast:
-    """A model of a world in which nothing moves: what planning is worth without dynamics.
+    """A model of an environment in which nothing moves: what planning is worth without dynamics.
 
     Args:
         model: whose encoder and sizes it has.
@@ -169,15 +169,15 @@ class CopyLast:
         return Imagined(tokens_BTSD[:, -1:].expand(-1, steps, -1, -1), states)
 
 
-def world_bounds(world: ArrayWorld, device: torch.device | str = "cpu") -> Bounds:
-    """Bounds of a world's actions."""
-    space = world.single_action_space
+def env_bounds(env: ArrayEnv, device: torch.device | str = "cpu") -> Bounds:
+    """Bounds of an environment's actions."""
+    space = env.single_action_space
     return Bounds(
         torch.from_numpy(space.low).float().to(device),  # type: ignore[attr-defined]
         torch.from_numpy(space.high).float().to(device),  # type: ignore[attr-defined]
     )
 
 
-def as_pictures(picture_EHWC: Pixels, device: torch.device | str = "cpu") -> Tensor:
-    """What a world draws as a model takes it: uint8 ``(E, H, W, 3)`` to ``(E, 3, H, W)``."""
-    return torch.from_numpy(picture_EHWC).permute(0, 3, 1, 2).to(device)
+def as_images(image_EHWC: Pixels, device: torch.device | str = "cpu") -> Tensor:
+    """What an environment draws as a model takes it: uint8 ``(E, H, W, 3)`` to ``(E, 3, H, W)``."""
+    return torch.from_numpy(image_EHWC).permute(0, 3, 1, 2).to(device)

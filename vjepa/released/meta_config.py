@@ -212,7 +212,7 @@ def _predictor(
         "positions": encoder["positions"],
         "rotary_layout": encoder.get("rotary_layout", "interleave"),
         **({"trained_side": encoder["trained_side"]} if "trained_side" in encoder else {}),
-        "predicts_context": f"{name}_proj_context.weight" in state,
+        "predict_context": f"{name}_proj_context.weight" in state,
     }
 
 

@@ -96,7 +96,7 @@ def _jepa_predictor_rows(predictor: Arguments, *, single_token: bool) -> Iterato
     yield from _block_rows("predictor.transformer", f"{theirs}_blocks", predictor["depth"])
     yield from layer("predictor.transformer.norm", f"{theirs}_norm")
     yield from layer("predictor.proj", f"{theirs}_proj")
-    if predictor.get("predicts_context"):
+    if predictor.get("predict_context"):
         yield from layer("predictor.context_proj", f"{theirs}_proj_context")
 
 
@@ -169,7 +169,7 @@ def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     Their code does not find heads in it: it takes those of its configuration, which must be the model's.
 
     Args:
-        config: of a model of ours (``world.config``, or a model folder's).
+        config: of a model of ours (``model.config``, or a model folder's).
         tensors: ``encoder.*``, and ``predictor.*``, ``decoder.*`` or ``head.*`` where there are such. The encoder stands as
             `encoder` and as `target_encoder`; a ``teacher.*`` is the target encoder.
 
@@ -282,7 +282,7 @@ def refuse_misfits(config: Arguments, networks: Collection[str]) -> None:
     if positions == "rotary" and encoder.get("class_token"):
         reasons.append("encoder.class_token is true, and theirs with rotary positions has none")
     predictor = config.get("predictor", {}) if "predictor" in networks else {}
-    for name in ("hidden_width", "predicts_context", "noise_width"):
+    for name in ("hidden_width", "predict_context", "noise_width"):
         if predictor.get(name):
             reasons.append(f"predictor.{name} is {predictor[name]}, and theirs has no such part")
     if "decoder" in networks and positions not in ("sinusoid", "sincos_plane"):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vjepa.models.classifier import build_head
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.released.containers import Container, open_container, read_json
 from vjepa.released.families import LICENCES, TITLES, Family, Layout, recognise
 from vjepa.released.mapping import read_rows
@@ -150,7 +150,7 @@ def _heads(container: Container) -> Mapping[str, int]:
 def expected_shapes(config: Mapping[str, Any], networks: tuple[str, ...]) -> dict[str, torch.Size]:
     """Shapes of a model of ours, by name, without its memory."""
     with torch.device("meta"):
-        state = dict(WorldModel(dict(config)).state_dict())
+        state = dict(VideoModel(dict(config)).state_dict())
         if "head" in networks:
             width, classes = config["encoder"]["width"], len(config["classes"])
             head = build_head(width=width, num_classes=classes, **config["head"])

@@ -207,7 +207,7 @@ def to_transformers(
     """Weights and config.json of VJEPA2Model, VJEPA2ForVideoClassification, VideoMAEModel, ...ForPreTraining or ...ForVideoClassification.
 
     Args:
-        config: of a model of ours (``world.config``, or a model folder's).
+        config: of a model of ours (``model.config``, or a model folder's).
         tensors: ``encoder.*``, and ``predictor.*``, ``decoder.*`` or ``head.*`` where there are such; a ``teacher.*`` is left
             out, which transformers has no place for.
 

@@ -1,4 +1,4 @@
-"""A fine-tuning run from its configuration to its figures. X classes, G heads, V videos."""
+"""A fine-tuning run from its configuration to its metrics. X classes, G heads, V videos."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from accelerate.utils import gather_object, set_seed
 from torch import Tensor
 
 from vjepa.build import finetuning as build
-from vjepa.build.finetuning import LabelledParts
+from vjepa.build.finetuning import LabelledSplits
 from vjepa.config import FinetuneConfig
 from vjepa.data.manifest import Video, class_names
 from vjepa.evaluation.classification import ClassificationReport
-from vjepa.evaluation.classified import report_of, write_figures, write_scores_of
+from vjepa.evaluation.classified import report_of, write_metrics, write_scores_of
 from vjepa.evaluation.feature_cache import FeatureShards
 from vjepa.evaluation.features import LeftOut
 from vjepa.evaluation.scoring import score_rows
@@ -31,7 +31,7 @@ from vjepa.training.folder_lock import exclusive
 from vjepa.training.launch import start
 from vjepa.training.material import Material, prepare_material
 from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
-from vjepa.training.run_folder import RunFolder, claim, figures_of
+from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import check_files, leave_out
 from vjepa.weights import save_pretrained
@@ -42,7 +42,7 @@ class Choice(NamedTuple):
 
     Attributes:
         number: of the head.
-        val: its report on the validation part, or None where there is none.
+        val: its report on the validation split, or None where there is none.
         setting: learning rate and weight decay, or None where there was nothing to choose.
     """
 
@@ -52,7 +52,7 @@ class Choice(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """Figures of the test part, class probabilities ``(V, X)``, and the V videos that could be read."""
+    """Metrics of the test split, class probabilities ``(V, X)``, and the V videos that could be read."""
 
     report: ClassificationReport
     scores_VX: Tensor
@@ -77,33 +77,33 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
 
 
 def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) -> dict[str, Any]:
-    parts = build.labelled_parts(config)
+    splits = build.labelled_splits(config)
     if claim(folder, config, accelerator):
         return folder.read_summary()
     if accelerator.is_main_process:
         measured = {
-            f"data.{name}": [video.path for video in getattr(parts, name)] for name in ("val", "test")
+            f"data.{name}": [video.path for video in getattr(splits, name)] for name in ("val", "test")
         }
         check_files(measured, config.data.max_unreadable, accelerator.print)
     set_seed(config.seed)
-    classifier = build.build_classifier(config, len(parts.classes))
-    material = prepare_material(config, parts, classifier, accelerator)
-    objective = _train(config, parts, classifier, material, accelerator, folder)
+    classifier = build.build_classifier(config, len(splits.classes))
+    material = prepare_material(config, splits, classifier, accelerator)
+    objective = _train(config, splits, classifier, material, accelerator, folder)
 
     network = objective.result.eval()
-    choice = _choose(config, parts, network, material, accelerator)
+    choice = _choose(config, splits, network, material, accelerator)
     network.head = _chosen_head(network.head, choice.number)
-    # Before its figures: what may be wrong with them must not cost the training.
-    alone(accelerator, partial(_save_model, config, parts, classifier, network, folder))
-    test = _test(config, parts, network, material, accelerator)
-    summary = alone(accelerator, partial(_summary, config, parts, choice, test, folder))
+    # Before its metrics: what may be wrong with them must not cost the training.
+    alone(accelerator, partial(_save_model, config, splits, classifier, network, folder))
+    test = _test(config, splits, network, material, accelerator)
+    summary = alone(accelerator, partial(_summary, config, splits, choice, test, folder))
     finish(accelerator)
     return summary or {}
 
 
 def _train(
     config: FinetuneConfig,
-    parts: LabelledParts,
+    splits: LabelledSplits,
     classifier: Classifier,
     material: Material,
     accelerator: Accelerator,
@@ -113,7 +113,7 @@ def _train(
     network: Classifier | TokenClassifier = classifier
     if config.features is not None:
         network = TokenClassifier(classifier.head)
-    optim = build.optim_config(config, len(parts.train))
+    optim = build.optim_config(config, len(splits.train))
     objective = Classification(
         network,
         segments=config.data.segments,
@@ -127,18 +127,18 @@ def _train(
         optimizer = build_classifier_optimizer(network, optim, config.optim.layer_decay)
     else:
         optimizer = build_optimizer(network, optim)
-    accelerator.print(_outline(config, parts, objective, optim.steps, accelerator))
+    accelerator.print(_outline(config, splits, objective, optim.steps, accelerator))
     batches = partial(build.labelled_batches, config, material.train, material.collate, last_step=optim.steps)
     prepared = fit(
         config, accelerator, folder, objective, optimizer, batches, optim=optim,
-        rows=[(video.path, video.label, video.start, video.end) for video in parts.train], classes=parts.classes,
+        rows=[(video.path, video.label, video.start, video.end) for video in splits.train], classes=splits.classes,
     )  # fmt: skip
     return cast(Classification, accelerator.unwrap_model(prepared))
 
 
 def _outline(
     config: FinetuneConfig,
-    parts: LabelledParts,
+    splits: LabelledSplits,
     objective: Classification,
     steps: int,
     accelerator: Accelerator,
@@ -147,33 +147,33 @@ def _outline(
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     counts = ", ".join(
         f"{len(videos)} to {verb}"
-        for videos, verb in ((parts.train, "train"), (parts.val, "choose"), (parts.test, "test"))
+        for videos, verb in ((splits.train, "train"), (splits.val, "choose"), (splits.test, "test"))
         if videos
     )
-    held = config.data.test is None and parts.test
+    held = config.data.test is None and splits.test
     counts += f" (held back from data.train: data.test_share {config.data.test_share:g})" if held else ""
-    if unseen := set(class_names(parts.test)) - set(parts.classes):
-        missed = sum(video.label in unseen for video in parts.test)
+    if unseen := set(class_names(splits.test)) - set(splits.classes):
+        missed = sum(video.label in unseen for video in splits.test)
         counts += f", {missed} of them of {len(unseen)} classes that training lacks, which count as missed"
     return (
         f"{steps} steps of {config.optim.batch_size} videos ({accelerator.num_processes} processes x "
-        f"{accelerator.gradient_accumulation_steps} parts); videos: {counts}; {len(parts.classes)} classes; "
+        f"{accelerator.gradient_accumulation_steps} micro-batches); videos: {counts}; {len(splits.classes)} classes; "
         f"{trained / 1e6:.2f} M trained parameters; on {accelerator.device}, precision {accelerator.mixed_precision}"
     )
 
 
 def _choose(
     config: FinetuneConfig,
-    parts: LabelledParts,
+    splits: LabelledSplits,
     network: Classifier | TokenClassifier,
     material: Material,
     accelerator: Accelerator,
 ) -> Choice:
-    """The best head on the validation part by mean-class accuracy; the first of equals."""
-    if not parts.val:
+    """The best head on the validation split by mean-class accuracy; the first of equals."""
+    if not splits.val:
         return Choice(0, None, None)
-    scores_GVX, videos = _scores(config, parts, network, material, "val", accelerator)
-    reports = [report_of(videos, scores_VX, parts.classes) for scores_VX in scores_GVX]
+    scores_GVX, videos = _scores(config, splits, network, material, "val", accelerator)
+    reports = [report_of(videos, scores_VX, splits.classes) for scores_VX in scores_GVX]
     number = max(range(len(reports)), key=lambda n: reports[n].mean_class.value)
     setting = None if config.grid is None else config.grid.pairs[number]
     return Choice(number, reports[number], setting)
@@ -185,33 +185,33 @@ def _chosen_head(head: torch.nn.Module, number: int) -> torch.nn.Module:
 
 def _test(
     config: FinetuneConfig,
-    parts: LabelledParts,
+    splits: LabelledSplits,
     network: Classifier | TokenClassifier,
     material: Material,
     accelerator: Accelerator,
 ) -> Tested | None:
-    if not parts.test:
+    if not splits.test:
         return None
-    scores_GVX, videos = _scores(config, parts, network, material, "test", accelerator)
-    return Tested(report_of(videos, scores_GVX[0], parts.classes), scores_GVX[0], videos)
+    scores_GVX, videos = _scores(config, splits, network, material, "test", accelerator)
+    return Tested(report_of(videos, scores_GVX[0], splits.classes), scores_GVX[0], videos)
 
 
 def _scores(
     config: FinetuneConfig,
-    parts: LabelledParts,
+    splits: LabelledSplits,
     network: Classifier | TokenClassifier,
     material: Material,
-    part: str,
+    split: str,
     accelerator: Accelerator,
 ) -> tuple[Tensor, list[Video]]:
-    """Class probabilities ``(G, V, X)`` and the V videos: those of a part that can be read.
+    """Class probabilities ``(G, V, X)`` and the V videos: those of a split that can be read.
 
     Every process takes some of the videos, none of them twice.
 
     Raises:
-        UnreadableVideosError: more of the part cannot be read than `data.max_unreadable`.
+        UnreadableVideosError: more of the split cannot be read than `data.max_unreadable`.
     """
-    dataset, videos = material.views[part], getattr(parts, part)
+    dataset, videos = material.views[split], getattr(splits, split)
     left_out: LeftOut = dataset.unreadable() if isinstance(dataset, FeatureShards) else {}
     mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
     found = score_rows(
@@ -221,52 +221,52 @@ def _scores(
     wait_for_all(accelerator)
     gathered = dict(gather_object(list(zip(mine, found.unbind(dim=1), strict=True))))
     unreadable = dict(gather_object(list(left_out.items())))
-    leave_out(f"data.{part}", len(videos), unreadable, config.data.max_unreadable, accelerator.print)
+    leave_out(f"data.{split}", len(videos), unreadable, config.data.max_unreadable, accelerator.print)
     kept = [row for row in range(len(videos)) if row not in unreadable]
     return torch.stack([gathered[row] for row in kept], dim=1), [videos[row] for row in kept]
 
 
 def _save_model(
     config: FinetuneConfig,
-    parts: LabelledParts,
+    splits: LabelledSplits,
     classifier: Classifier,
     network: Classifier | TokenClassifier,
     folder: RunFolder,
 ) -> None:
     encoder = network.encoder if isinstance(network, Classifier) else classifier.encoder
     if config.model.tune == "lora":
-        encoder = copy.deepcopy(encoder)  # figures are made with the one that was trained
+        encoder = copy.deepcopy(encoder)  # metrics are made with the one that was trained
         merge_lora(encoder)
     state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     state |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
-    save_pretrained(folder.model, state, build.classifier_config(config, parts.classes))
+    save_pretrained(folder.model, state, build.classifier_config(config, splits.classes))
 
 
 def _summary(
     config: FinetuneConfig,
-    parts: LabelledParts,
+    splits: LabelledSplits,
     choice: Choice,
     test: Tested | None,
     folder: RunFolder,
 ) -> dict[str, Any]:
-    """Figures, per-video scores and the confusion picture, written and printed."""
+    """Metrics, per-video scores and the confusion plot, written and printed."""
     summary: dict[str, Any] = {
-        "videos": {name: len(getattr(parts, name)) for name in ("train", "val", "test")}
+        "videos": {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
     }
     records = folder.read_metrics()
-    summary["final"] = figures_of(records[-1])
+    summary["final"] = metrics_of(records[-1])
     if choice.val is not None:
         summary["val"] = choice.val.as_dict()
         summary["chosen"] = dict(zip(("lr", "weight_decay"), choice.setting or (), strict=False))
-        print(f"chosen on the validation part: {summary['chosen']}\n{choice.val.table()}")
+        print(f"chosen on the validation split: {summary['chosen']}\n{choice.val.table()}")
     if test is not None:
         report, scores_VX, videos = test
         summary["test"] = report.as_dict()
-        if len(videos) < len(parts.test):
-            summary["unreadable"] = {"data.test": len(parts.test) - len(videos)}
-        write_scores_of(folder.path, videos, scores_VX, parts.classes)
-        write_figures(folder.path, report)
-        print(f"test part\n{report.table()}")
+        if len(videos) < len(splits.test):
+            summary["unreadable"] = {"data.test": len(splits.test) - len(videos)}
+        write_scores_of(folder.path, videos, scores_VX, splits.classes)
+        write_metrics(folder.path, report)
+        print(f"test split\n{report.table()}")
     summary["seconds"] = folder.seconds()
     folder.write_summary(summary)
     print(_ending(test, summary, folder))
@@ -274,9 +274,9 @@ def _summary(
 
 
 def _ending(test: Tested | None, summary: dict[str, Any], folder: RunFolder) -> str:
-    """The figure of a run, and where it lies."""
-    place = f"figures and model: {one_line(folder.path)}"
+    """The metric of a run, and where it lies."""
+    place = f"metrics and model: {one_line(folder.path)}"
     if test is not None:
-        return f"test part: {test.report.headline()}; {place}"
+        return f"test split: {test.report.headline()}; {place}"
     accuracy = summary["final"]["accuracy"]
     return f"nothing was tested (data.test null, data.test_share 0); accuracy in training {accuracy:.1%}; {place}"

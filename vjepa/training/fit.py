@@ -57,7 +57,7 @@ def fit(
         config: of the run; written to its trackers.
         accelerator, folder: of the run.
         objective, optimizer: as built, the networks being equal on all processes.
-        load: this process's micro-batches, asked for by ``first_step``, ``micro_batch``, ``rank``, ``world`` and arguments
+        load: this process's micro-batches, asked for by ``first_step``, ``micro_batch``, ``rank``, ``world_size`` and arguments
             of torch's DataLoader.
         optim: steps and schedules.
         rows: of the lists of training videos or episodes, a share of which may be unreadable.
@@ -69,12 +69,12 @@ def fit(
             accelerator.print(f"warning: {remark}")
     # From here on each process has random numbers of its own (drop path).
     set_seed(config.seed, device_specific=True)
-    world, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
+    world_size, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
 
     def batches(first_step: int) -> Iterable[Any]:
         return load(
-            first_step=first_step, micro_batch=optim.batch_size // world // pieces,
-            rank=accelerator.process_index, world=world,
+            first_step=first_step, micro_batch=optim.batch_size // world_size // pieces,
+            rank=accelerator.process_index, world_size=world_size,
             pin_memory=accelerator.device.type == "cuda",
         )  # fmt: skip
 

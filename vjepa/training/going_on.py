@@ -15,7 +15,7 @@ class Change(Enum):
     """What it means that a setting is another one than before."""
 
     FREE = "how the run is carried out: nothing that is learnt depends on it"
-    FIGURES = "what is measured at the end: figures are made again"
+    METRICS = "what is measured at the end: metrics are made again"
     SAID = "what is learnt from here on: accepted, and printed"
     ANOTHER_RUN = "another run: refused"
 
@@ -25,10 +25,10 @@ TABLE: dict[str, Change] = {
     "train": Change.FREE,
     "data.workers": Change.FREE,
     "features.folder": Change.FREE,
-    "probe": Change.FIGURES,
-    "data.test": Change.FIGURES,
-    "evaluation": Change.FIGURES,
-    "planning": Change.FIGURES,
+    "probe": Change.METRICS,
+    "data.test": Change.METRICS,
+    "evaluation": Change.METRICS,
+    "planning": Change.METRICS,
     "train.precision": Change.SAID,
     "optim": Change.SAID,
     "optim.batch_size": Change.ANOTHER_RUN,

@@ -25,23 +25,23 @@ def start(
     whole: str | None = None,
     find_unused: bool = False,
 ) -> Accelerator:
-    """The accelerator of a run, with as many accumulated parts of a step as the memory limit asks for.
+    """The accelerator of a run, with as many accumulated micro-batches as the memory limit asks for.
 
     Args:
         train: how the run is carried out.
         output_dir: of the run, for trackers.
-        batch_size: videos of one step, over all processes and parts.
+        batch_size: videos of one step, over all processes and micro-batches.
         together: neighbouring videos that must not be parted.
-        whole: why a step cannot be cut into parts at all; None where it can.
+        whole: why a step cannot be cut into micro-batches at all; None where it can.
         find_unused: whether a step may leave weights unused.
     """
     cpu = train.device == "cpu"
     state = PartialState(cpu=cpu)
-    world = state.num_processes
+    world_size = state.num_processes
     launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != world:
+    if launched != world_size:
         raise ValueError(
-            f"{launched} processes were started and each sees {world}: without a GPU give --train.device cpu, "
+            f"{launched} processes were started and each sees {world_size}: without a GPU give --train.device cpu, "
             "so that they find each other (configs/accelerate/two_cpu_processes.yaml)"
         )
     if state.device.type == "cpu":
@@ -49,7 +49,7 @@ def start(
     return Accelerator(
         cpu=cpu,
         mixed_precision=train.precision,
-        gradient_accumulation_steps=_accumulation(batch_size, world, train.micro_batch, together, whole),
+        gradient_accumulation_steps=_accumulation(batch_size, world_size, train.micro_batch, together, whole),
         log_with=train.trackers or None,
         project_config=ProjectConfiguration(project_dir=output_dir, logging_dir=output_dir),
         step_scheduler_with_optimizer=False,
@@ -62,27 +62,29 @@ def local_processes() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _accumulation(batch_size: int, world: int, most: int | None, together: int, whole: str | None) -> int:
+def _accumulation(
+    batch_size: int, world_size: int, most: int | None, together: int, whole: str | None
+) -> int:
     """Micro-batches of one step on one process: the fewest that respect `train.micro_batch`."""
-    if batch_size % (world * together):
+    if batch_size % (world_size * together):
         raise ValueError(
-            f"optim.batch_size {batch_size} cannot be shared by {world} processes: start as many as divide it, or give a "
-            f"multiple of {world * together}"
+            f"optim.batch_size {batch_size} cannot be shared by {world_size} processes: start as many as divide it, or give a "
+            f"multiple of {world_size * together}"
         )
-    share = batch_size // world
-    parts = 1 if most is None else math.ceil(share / most)
-    while share % (parts * together):
-        parts += 1
-        if parts * together > share:
+    share = batch_size // world_size
+    pieces = 1 if most is None else math.ceil(share / most)
+    while share % (pieces * together):
+        pieces += 1
+        if pieces * together > share:
             raise ValueError(
                 f"train.micro_batch is {most}, and {together} neighbouring videos are mixed: give {together} or more"
             )
-    if parts > 1 and whole is not None:
+    if pieces > 1 and whole is not None:
         raise ValueError(
-            f"train.micro_batch {most} cuts a step into {parts} parts, but {whole} measures the whole batch at once: "
+            f"train.micro_batch {most} cuts a step into {pieces} micro-batches, but {whole} measures the whole batch at once: "
             f"give micro_batch {share} or more, more processes, or a smaller optim.batch_size"
         )
-    return parts
+    return pieces
 
 
 def start_trackers(accelerator: Accelerator, config: Any, output_dir: str) -> None:

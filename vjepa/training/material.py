@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vjepa.batch import LabelledBatch
 from vjepa.build import finetuning as build
-from vjepa.build.finetuning import LabelledParts
+from vjepa.build.finetuning import LabelledSplits
 from vjepa.config import FinetuneConfig
 from vjepa.data.dataset import ClipDataset
 from vjepa.evaluation.feature_cache import FeatureShards, encoder_identity, extract_shards
@@ -30,7 +30,7 @@ class Material(NamedTuple):
     Attributes:
         train: what is learnt from, asked for by `SampleKey`.
         collate: samples of `train` to a `LabelledBatch`.
-        views: all views of the videos of each other part, by its name.
+        views: all views of the videos of each other split, by its name.
     """
 
     train: ClipDataset | FeatureShards
@@ -39,30 +39,30 @@ class Material(NamedTuple):
 
 
 def prepare_material(
-    config: FinetuneConfig, parts: LabelledParts, classifier: Classifier, accelerator: Accelerator
+    config: FinetuneConfig, splits: LabelledSplits, classifier: Classifier, accelerator: Accelerator
 ) -> Material:
     """The datasets; tokens that are to be on disk are encoded now, where they are not there yet."""
     clips, crops = config.evaluation.clips, config.evaluation.crops
     views = {
-        name: build.view_dataset(config, videos, parts.classes, clips, crops)
-        for name, videos in (("val", parts.val), ("test", parts.test))
+        name: build.view_dataset(config, videos, splits.classes, clips, crops)
+        for name, videos in (("val", splits.val), ("test", splits.test))
         if videos
     }
     if config.features is None:
-        train = build.augmented_dataset(config, parts.train, parts.classes)
-        return Material(train, build.build_collator(config, len(parts.classes)), {**views})
+        train = build.augmented_dataset(config, splits.train, splits.classes)
+        return Material(train, build.build_collator(config, len(splits.classes)), {**views})
     if config.features.views:
-        train = build.augmented_dataset(config, parts.train, parts.classes)
+        train = build.augmented_dataset(config, splits.train, splits.classes)
     else:
-        train = build.view_dataset(config, parts.train, parts.classes, config.data.segments, 1)
+        train = build.view_dataset(config, splits.train, splits.classes, config.data.segments, 1)
     encode = _Encode(config, classifier, accelerator)
     shards = {name: encode(dataset, 1) for name, dataset in views.items()}
     tokens = encode(train, max(config.features.views, 1))
     wait_for_all(accelerator)
     unreadable = tokens.unreadable()
-    leave_out("data.train", len(parts.train), unreadable, config.data.max_unreadable, accelerator.print)
+    leave_out("data.train", len(splits.train), unreadable, config.data.max_unreadable, accelerator.print)
     tokens = tokens.without(unreadable)
-    return Material(tokens, TokenCollator(len(parts.classes), config.data.segments), {**shards})
+    return Material(tokens, TokenCollator(len(splits.classes), config.data.segments), {**shards})
 
 
 class _Encode:
@@ -86,7 +86,7 @@ class _Encode:
             self.features.folder, self.classifier.features, self.identity, dataset,
             views=views, precision=_PRECISIONS[self.features.precision], device=self.accelerator.device,
             workers=self.config.data.workers, rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
+            world_size=self.accelerator.num_processes,
         )  # fmt: skip
 
 

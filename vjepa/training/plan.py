@@ -12,7 +12,7 @@ from torch import nn
 
 from vjepa import build
 from vjepa.batch import Batch, TokenMask
-from vjepa.config import Config, ConfigError
+from vjepa.config import ConfigError, PretrainConfig
 from vjepa.evaluation.cost import StepCost, step_cost
 from vjepa.masks.base import Mask
 from vjepa.masks.future import FutureMask
@@ -23,7 +23,9 @@ from vjepa.training.launch import local_processes
 _HOPELESS = 4  # times the memory that a process has
 
 
-def describe_run(config: Config, objective: nn.Module, num_videos: int, accelerator: Accelerator) -> str:
+def describe_run(
+    config: PretrainConfig, objective: nn.Module, num_videos: int, accelerator: Accelerator
+) -> str:
     """A few lines: steps, clips, effective batch, tokens, parameters, memory, FLOPs; `objective` is on meta.
 
     Raises:
@@ -32,14 +34,14 @@ def describe_run(config: Config, objective: nn.Module, num_videos: int, accelera
     cost = average_cost(config, objective)
     clips_per_video = config.data.clip.clips_per_video
     clips = config.optim.batch_size * clips_per_video
-    parts, world = accelerator.gradient_accumulation_steps, accelerator.num_processes
+    micro_batches, world_size = accelerator.gradient_accumulation_steps, accelerator.num_processes
     share = 0.5 if accelerator.mixed_precision in ("bf16", "fp16") else 1.0
-    memory = cost.memory_bytes(clips // parts // world, share)
+    memory = cost.memory_bytes(clips // micro_batches // world_size, share)
     return "\n".join(
         (
             f"{config.optim.steps} steps of {clips} clips "
-            f"({world} process{'es' if world > 1 else ''} x {parts} part{'s' if parts > 1 else ''} "
-            f"x {clips // parts // world}), {config.optim.steps * clips} clips in all, "
+            f"({world_size} process{'es' if world_size > 1 else ''} x {micro_batches} micro-batch{'es' if micro_batches > 1 else ''} "
+            f"x {clips // micro_batches // world_size}), {config.optim.steps * clips} clips in all, "
             f"{config.optim.steps * config.optim.batch_size / num_videos:.1f} times each of {num_videos} videos",
             *describe_masks(config),
             f"{cost.trained / 1e6:.2f} M trained of {cost.parameters / 1e6:.2f} M parameters; about "
@@ -73,7 +75,7 @@ def _too_large(memory: float, device: torch.device) -> list[str]:
     return [f"WARNING: {words}"]
 
 
-def describe_masks(config: Config) -> list[str]:
+def describe_masks(config: PretrainConfig) -> list[str]:
     """Lines that say how many tokens each mask shows and has predicted, and which mask shows too little.
 
     A context of fewer tokens than one place has over time is a fault of most settings: the loss then learns from next
@@ -109,7 +111,7 @@ def _flops(number: float) -> str:
     return f"{number / 1e6:.2f} MFLOP"
 
 
-def kinds_of_steps(config: Config) -> list[tuple[float, Batch]]:
+def kinds_of_steps(config: PretrainConfig) -> list[tuple[float, Batch]]:
     """Each kind of step by its masks: its share of the steps, and a batch of it."""
     everything = example_batch(config)
     share, first_future = config.masks.future_share, len(config.masks.all) - len(config.masks.future)
@@ -119,7 +121,7 @@ def kinds_of_steps(config: Config) -> list[tuple[float, Batch]]:
     return [(1 - share, replace(everything, masks=rest)), (share, replace(everything, masks=future))]
 
 
-def average_cost(config: Config, objective: nn.Module) -> StepCost:
+def average_cost(config: PretrainConfig, objective: nn.Module) -> StepCost:
     """Cost of a step on the meta device, averaged over the kinds of steps; steps on images count as on videos."""
     costs = [(share, step_cost(objective, batch)) for share, batch in kinds_of_steps(config)]
     return replace(
@@ -129,7 +131,7 @@ def average_cost(config: Config, objective: nn.Module) -> StepCost:
     )
 
 
-def example_batch(config: Config, clips: int = 2) -> Batch:
+def example_batch(config: PretrainConfig, clips: int = 2) -> Batch:
     """A batch of the configured shape: black clips, every mask, drawn with fixed seeds; no noise but its shape."""
     height, width = build.clip_size(config)
     frames, channels = config.data.clip.num_frames, len(config.data.mean)

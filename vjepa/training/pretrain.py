@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from vjepa import build
-from vjepa.config import Config
+from vjepa.config import PretrainConfig
 from vjepa.evaluation.report import draw_report, summary_table
 from vjepa.objectives.jepa import JEPA
 from vjepa.training.alone import alone
@@ -23,15 +23,15 @@ from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.plan import describe_run
 from vjepa.training.probe import probe_encoders, probed_lists
-from vjepa.training.run_folder import RunFolder, claim, figures_of
+from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import check_files
 from vjepa.weights import save_pretrained
 
-BuildObjective = Callable[[Config], nn.Module]
+BuildObjective = Callable[[PretrainConfig], nn.Module]
 
 
-def pretrain(config: Config, build_objective: BuildObjective | None = None) -> dict[str, Any]:
+def pretrain(config: PretrainConfig, build_objective: BuildObjective | None = None) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds.
 
     Where a frozen target encoder is to be trained first, that is a run of its own, in the folder ``teacher`` of this
@@ -51,7 +51,7 @@ def pretrain(config: Config, build_objective: BuildObjective | None = None) -> d
     return summary
 
 
-def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, Any]:
+def _run(config: PretrainConfig, build_objective: BuildObjective | None) -> dict[str, Any]:
     """One stage, with a folder of its own."""
     folder = RunFolder(config.output_dir)
     accelerator = _start(config)
@@ -60,7 +60,10 @@ def _run(config: Config, build_objective: BuildObjective | None) -> dict[str, An
 
 
 def _train(
-    config: Config, build_objective: BuildObjective | None, accelerator: Accelerator, folder: RunFolder
+    config: PretrainConfig,
+    build_objective: BuildObjective | None,
+    accelerator: Accelerator,
+    folder: RunFolder,
 ) -> dict[str, Any]:
     say = accelerator.print
     if claim(folder, config, accelerator):
@@ -85,7 +88,7 @@ def _train(
     return _finish(config, accelerator, _model(config, accelerator, prepared, own), folder)
 
 
-def _start(config: Config) -> Accelerator:
+def _start(config: PretrainConfig) -> Accelerator:
     objective = config.objective
     return start(
         config.train,
@@ -98,7 +101,7 @@ def _start(config: Config) -> Accelerator:
 
 
 def _model(
-    config: Config, accelerator: Accelerator, prepared: nn.Module, own: bool
+    config: PretrainConfig, accelerator: Accelerator, prepared: nn.Module, own: bool
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and configuration of the model folder."""
     state, model_config = accelerator.get_state_dict(prepared), build.model_config(config)
@@ -115,7 +118,7 @@ def _model(
     return state, model_config
 
 
-def _objective(config: Config) -> nn.Module:
+def _objective(config: PretrainConfig) -> nn.Module:
     """The objective with the weights that it starts from."""
     objective = build.build_objective(config)
     if config.init is not None:
@@ -126,12 +129,12 @@ def _objective(config: Config) -> nn.Module:
 
 
 def _finish(
-    config: Config,
+    config: PretrainConfig,
     accelerator: Accelerator,
     model: tuple[dict[str, Tensor], dict[str, Any]],
     folder: RunFolder,
 ) -> dict[str, Any]:
-    """Model, probes, summary and picture, made by the main process."""
+    """Model, probes, summary and plot, made by the main process."""
 
     def write() -> dict[str, Any]:
         save_pretrained(folder.model, *model)
@@ -148,7 +151,7 @@ def _finish(
             "seconds": folder.seconds(),
         }
         folder.write_summary(summary)
-        draw_report(records, summary, folder.picture)
+        draw_report(records, summary, folder.plot)
         print(summary_table(summary, folder.path))
         return summary
 
@@ -157,10 +160,10 @@ def _finish(
     return summary or {}
 
 
-def _final(records: list[dict[str, Any]], config: Config) -> dict[str, dict[str, Any]]:
-    """Figures of the last logged step, and of the last one on images where they are mixed in."""
-    last = {record["kind"]: figures_of(record) for record in records}
-    final = {"final": last.get(config.data.kind, figures_of(records[-1]))}
+def _final(records: list[dict[str, Any]], config: PretrainConfig) -> dict[str, dict[str, Any]]:
+    """Metrics of the last logged step, and of the last one on images where they are mixed in."""
+    last = {record["kind"]: metrics_of(record) for record in records}
+    final = {"final": last.get(config.data.kind, metrics_of(records[-1]))}
     if config.data.mixes_in_images and "images" in last:
         final["final_on_images"] = last["images"]
     return final

@@ -10,31 +10,31 @@ import torch
 from torch import Tensor
 
 from vjepa import build
-from vjepa.config import Config
+from vjepa.config import PretrainConfig
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
 from vjepa.evaluation.features import LeftOut, extract_features, probe_classes
 from vjepa.evaluation.probe import ridge_probe
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
 from vjepa.training.unreadable import leave_out
 from vjepa.weights import from_pretrained
 
 Probes = dict[str, dict[str, float]]
 
 
-def probed_lists(config: Config) -> dict[str, list[Video]]:
+def probed_lists(config: PretrainConfig) -> dict[str, list[Video]]:
     """The lists that a probe reads at the end, by their settings; ValueError where they cannot be used."""
-    parts = build.probe_sources(config)
-    if parts is None:
+    splits = build.probe_sources(config)
+    if splits is None:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the probe itself says so
-        probe_classes(*parts)
-    return dict(zip(("probe.train", "probe.test"), parts, strict=True))
+        probe_classes(*splits)
+    return dict(zip(("probe.train", "probe.test"), splits, strict=True))
 
 
 def probe_encoders(
-    config: Config, model: Path, device: torch.device, say: Callable[[str], None] = print
+    config: PretrainConfig, model: Path, device: torch.device, say: Callable[[str], None] = print
 ) -> tuple[Probes, dict[str, int]]:
     """Balanced accuracy of a linear probe, ``{"linear": {"trained": ..., "random": ..., "chance": ...}}``, and how many videos
     of each list cannot be read, and are left out.
@@ -51,21 +51,21 @@ def probe_encoders(
     clips = {name: build.probe_dataset(config, videos, classes) for name, videos in lists.items()}
     trained = from_pretrained(model)
     torch.manual_seed(config.seed)
-    untrained = WorldModel(trained.config).eval()
+    untrained = VideoModel(trained.config).eval()
     workers = config.data.workers
     found, unreadable = _features(trained.to(device), clips, workers)
     for name, causes in unreadable.items():
         leave_out(name, len(lists[name]), causes, config.data.max_unreadable, say)
-    figures = {
+    metrics = {
         "trained": ridge_probe(*found),
         "random": ridge_probe(*_features(untrained.to(device), clips, workers)[0]),
         "chance": 1 / known,
     }
-    return {"linear": figures}, {name: len(causes) for name, causes in unreadable.items() if causes}
+    return {"linear": metrics}, {name: len(causes) for name, causes in unreadable.items() if causes}
 
 
 def _features(
-    model: WorldModel, clips: dict[str, ClipDataset], workers: int
+    model: VideoModel, clips: dict[str, ClipDataset], workers: int
 ) -> tuple[list[tuple[Tensor, Tensor]], dict[str, LeftOut]]:
     """Features and classes of each list, and the rows of each that are left out."""
     device = next(model.parameters()).device
@@ -75,7 +75,7 @@ def _features(
         return model.encode(video_BTCHW).mean(dim=1)
 
     found = [
-        extract_features(encode, part, device=device, workers=workers, left_out=unreadable[name])
-        for name, part in clips.items()
+        extract_features(encode, split, device=device, workers=workers, left_out=unreadable[name])
+        for name, split in clips.items()
     ]
     return found, unreadable

@@ -40,11 +40,11 @@ class Progress:
 
     def show(self, record: dict[str, Any]) -> None:
         """Show a logged record."""
-        figures = "  ".join(text.format(record[key]) for key, text in _SHOWN.items() if key in record)
+        metrics = "  ".join(text.format(record[key]) for key, text in _SHOWN.items() if key in record)
         if self.bar is not None:
-            self._out(self.bar.set_postfix_str, figures)
+            self._out(self.bar.set_postfix_str, metrics)
         elif self.visible:
-            line = f"step {record['step']}/{self.total}  {figures}  {self._left(record['step'])}"
+            line = f"step {record['step']}/{self.total}  {metrics}  {self._left(record['step'])}"
             self._out(partial(print, flush=True), line)
 
     def say(self, message: str) -> None:

@@ -14,10 +14,10 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from vjepa.config import (
-    Config,
+    ActionConfig,
     ConfigError,
     FinetuneConfig,
-    WorldConfig,
+    PretrainConfig,
     config_tree,
     read_tree,
     write_config,
@@ -26,7 +26,7 @@ from vjepa.training.alone import alone
 from vjepa.training.checkpoint import has_checkpoints
 from vjepa.training.going_on import Change, Changed, change_of, changes, flat_settings
 
-AnyConfig = Config | FinetuneConfig | WorldConfig
+AnyConfig = PretrainConfig | FinetuneConfig | ActionConfig
 Row = tuple[Any, ...]
 """What a run learns from one row of a list: the path of the file, and whatever else of the row counts."""
 
@@ -47,7 +47,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.summary = self.path / "summary.json"
         self.finished = self.path / "finished.json"
-        self.picture = self.path / "report.png"
+        self.plot = self.path / "report.png"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self._settings = ""
@@ -186,12 +186,12 @@ class RunFolder:
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Write the final figures, and then that the run is finished with the settings that it was claimed for."""
+        """Write the final metrics, and then that the run is finished with the settings that it was claimed for."""
         _write_json(self.summary, summary)
         _write_json(self.finished, {"settings": self._settings})
 
     def read_summary(self) -> dict[str, Any]:
-        """The final figures of a finished run."""
+        """The final metrics of a finished run."""
         return _read_json(self.summary)
 
 
@@ -200,11 +200,11 @@ def claim(folder: RunFolder, config: AnyConfig, accelerator: Accelerator) -> boo
     answer = alone(accelerator, lambda: folder.claim(config, accelerator.print))
     finished = bool(broadcast_object_list([answer])[0])
     if finished:
-        accelerator.print(f"{folder.path} is finished: its figures are in {folder.summary}")
+        accelerator.print(f"{folder.path} is finished: its metrics are in {folder.summary}")
     return finished
 
 
-def figures_of(record: dict[str, Any]) -> dict[str, Any]:
+def metrics_of(record: dict[str, Any]) -> dict[str, Any]:
     """What a logged record measured, without what says which step it was."""
     return {key: value for key, value in record.items() if key not in ("step", "kind")}
 
@@ -214,7 +214,7 @@ def _is_said(key: str, before: Any, now: Any) -> bool:
 
 
 def _digest_of_settings(config: AnyConfig) -> str:
-    """Of all settings that the figures of a finished run depend on."""
+    """Of all settings that the metrics of a finished run depend on."""
     settings = {
         key: value
         for key, value in flat_settings(config_tree(config)).items()

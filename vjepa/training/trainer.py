@@ -3,8 +3,8 @@
 What a step reports (loss, gradient norm, a request to stop) is averaged over processes in one small tensor
 and read one step later, when the device has long finished it: no step waits for the host. All processes
 read the same numbers, so they agree on non-finite losses and on stopping without further talk. A process that was asked
-to stop reads the step's own figures at once: where all were asked, as they are by a launcher, that step is the last.
-Statistics of the whole batch (`BatchFigure`, collapse measures) take more talk, and only steps that are logged have them.
+to stop reads the step's own metrics at once: where all were asked, as they are by a launcher, that step is the last.
+Statistics of the whole batch (`BatchMetric`, collapse measures) take more talk, and only steps that are logged have them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from vjepa.batch import Batch, Kind, LabelledBatch, TrajectoryBatch
 from vjepa.config import OptimConfig, TrainConfig
 from vjepa.evaluation.collapse import CollapseAlarm, embedding_measures
 from vjepa.objectives.base import Objective
-from vjepa.objectives.batch_figure import BatchFigure, of_whole_batch
+from vjepa.objectives.batch_metric import BatchMetric, of_whole_batch
 from vjepa.training.checkpoint import Checkpoints
 from vjepa.training.optimizer import Schedules
 from vjepa.training.progress import Progress
-from vjepa.training.run_folder import RunFolder, figures_of
+from vjepa.training.run_folder import RunFolder, metrics_of
 from vjepa.training.stop import Stopped, StopRequest, answering_signals
 from vjepa.training.unreadable import UnreadableVideos
 
@@ -49,7 +49,7 @@ class StepReport:
 
     Attributes:
         step: number of steps taken, this one included.
-        figures: of the whole batch, named by `names`.
+        metrics: of the whole batch, named by `names`.
         may_lack: names of those that may not exist, which is NaN: a ratio to nothing, for example.
         local_loss: of this process alone, to tell whose files were in the batch that failed.
         asked: whether this process was asked to stop before the step ended.
@@ -60,7 +60,7 @@ class StepReport:
 
     step: int
     names: list[str]
-    figures: Tensor
+    metrics: Tensor
     may_lack: list[str]
     local_loss: Tensor
     asked: bool
@@ -168,7 +168,7 @@ class Trainer:
     ) -> StepReport:
         """One optimiser step, accumulated over its micro-batches."""
         self.schedules.apply(self.optimizer, self.step)
-        outputs: list[dict[str, Tensor | BatchFigure]] = []
+        outputs: list[dict[str, Tensor | BatchMetric]] = []
         paths: list[str] = []
         for _ in range(self.accelerator.gradient_accumulation_steps):
             batch = next(batches).to(self.accelerator.device)
@@ -192,7 +192,7 @@ class Trainer:
 
     def _report(
         self,
-        outputs: list[dict[str, Tensor | BatchFigure]],
+        outputs: list[dict[str, Tensor | BatchMetric]],
         norm: Tensor,
         request: StopRequest,
         paths: list[str],
@@ -208,22 +208,22 @@ class Trainer:
         scalars["grad_norm"] = _local(norm).float()
         asked = request.requested  # once: it may change while this is written
         scalars["stop"] = torch.tensor(float(asked), device=local_loss.device)
-        names, figures = list(scalars), self._over_processes(torch.stack(list(scalars.values())))
+        names, metrics = list(scalars), self._over_processes(torch.stack(list(scalars.values())))
         whole: dict[str, Tensor] = {}
         embeddings: dict[str, Tensor] = {}
         if self._logs(kind):
             whole = {
-                name: of_whole_batch(cast(list[BatchFigure], values), self._over_processes)
+                name: of_whole_batch(cast(list[BatchMetric], values), self._over_processes)
                 for name, values in parts.items()
-                if isinstance(values[0], BatchFigure)
+                if isinstance(values[0], BatchMetric)
             }
-            names, figures = [*names, *whole], torch.stack([*figures, *whole.values()])
+            names, metrics = [*names, *whole], torch.stack([*metrics, *whole.values()])
             embeddings = {
                 name: torch.cat(cast(list[Tensor], values))
                 for name, values in parts.items()
                 if name.endswith("_BD")
             }
-        return StepReport(self.step, names, figures, list(whole), local_loss, asked, embeddings, paths, kind)
+        return StepReport(self.step, names, metrics, list(whole), local_loss, asked, embeddings, paths, kind)
 
     def _over_processes(self, local: Tensor) -> Tensor:
         if self.accelerator.num_processes == 1:
@@ -231,11 +231,11 @@ class Trainer:
         return cast(Tensor, self.accelerator.reduce(local, reduction="mean"))
 
     def _check(self, report: StepReport) -> float:
-        """The share of processes that were asked to stop; NonFiniteError where a figure is not finite."""
-        figures = dict(zip(report.names, report.figures.tolist(), strict=True))
+        """The share of processes that were asked to stop; NonFiniteError where a metric is not finite."""
+        metrics = dict(zip(report.names, report.metrics.tolist(), strict=True))
         # With fp16 a gradient that overflows is normal: the scaler skips the step and tries a smaller scale.
         watched = ["loss"] if self.accelerator.mixed_precision == "fp16" else ["loss", "grad_norm"]
-        broken = [f"{name} is {figures[name]}" for name in watched if not math.isfinite(figures[name])]
+        broken = [f"{name} is {metrics[name]}" for name in watched if not math.isfinite(metrics[name])]
         if broken:
             mine = not math.isfinite(report.local_loss.item()) or self.accelerator.num_processes == 1
             files = ", ".join(sorted(set(report.paths))) if mine else "another process's"
@@ -245,15 +245,15 @@ class Trainer:
                 f"The last good checkpoint is of step {kept[-1] if kept else 0}. Look at those files, "
                 f"{self.remedy}, then run again"
             )
-        return figures["stop"]
+        return metrics["stop"]
 
     def _log(self, report: StepReport, progress: Progress) -> None:
         self._check(report)
-        figures = dict(zip(report.names, report.figures.tolist(), strict=True))
-        del figures["stop"]
+        metrics = dict(zip(report.names, report.metrics.tolist(), strict=True))
+        del metrics["stop"]
         for name in report.may_lack:
-            if math.isnan(figures[name]):
-                del figures[name]
+            if math.isnan(metrics[name]):
+                del metrics[name]
         measures: dict[str, float] = {}
         for name, local_BD in report.embeddings.items():
             embedding_BD = cast(Tensor, self.accelerator.gather(local_BD))
@@ -263,7 +263,7 @@ class Trainer:
         record: dict[str, Any] = {
             "step": report.step,
             "kind": report.kind,
-            **figures,
+            **metrics,
             **measures,
             "lr": self.schedules.lr(report.step - 1),
             "weight_decay": self.schedules.weight_decay(report.step - 1),
@@ -329,12 +329,12 @@ class Trainer:
 
 
 def _curves(record: dict[str, Any]) -> dict[str, Any]:
-    """A record for trackers: figures of steps on images are curves of their own."""
+    """A record for trackers: metrics of steps on images are curves of their own."""
     prefix = "images/" if record["kind"] == "images" else ""
-    return {prefix + key: value for key, value in figures_of(record).items()}
+    return {prefix + key: value for key, value in metrics_of(record).items()}
 
 
-def _without_gradient(value: Tensor | BatchFigure) -> Tensor | BatchFigure:
+def _without_gradient(value: Tensor | BatchMetric) -> Tensor | BatchMetric:
     return value.detach() if isinstance(value, Tensor) else value
 
 

@@ -25,9 +25,9 @@ def read_diving48(
     *,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Dives of a part; the label is the four words of the vocabulary, ``Back_15som_05Twis_FREE``.
+    """Dives of a split; the label is the four words of the vocabulary, ``Back_15som_05Twis_FREE``.
 
-    There are no groups: dives of one broadcast (``<youtube id>_<number>``) are in both parts, as far as
+    There are no groups: dives of one broadcast (``<youtube id>_<number>``) are in both splits, as far as
         known.
 
     Args:

@@ -36,7 +36,7 @@ def read_epic_kitchens(
     """Action segments of a split, with `start` and `end` in seconds; `group` is the video, ``P01_11``.
 
     Official splits part videos, not people: most participants, the name before ``_`` in `group`, are in all
-    of them. The test part has no labels.
+    of them. The test split has no labels.
 
     Args:
         annotations: the folder with ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``,

@@ -26,7 +26,7 @@ def read_hmdb51(
     fold: int = 1,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Clips of a part of an official split; `group` is the class and the source video, ``run/The_Matrix_1``.
+    """Clips of a split of an official split; `group` is the class and the source video, ``run/The_Matrix_1``.
 
     Args:
         annotations: the folder ``testTrainMulti_7030_splits`` of ``<class>_test_split<fold>.txt`` with lines
@@ -39,7 +39,7 @@ def read_hmdb51(
     Names and marks are those of the splits' own ``split_readme.txt``, which others quote. A clip is called
     ``<source>_<class>_<visible parts>_<camera>_<people>_<side>_<quality>_<number>.avi``, seen in the lists.
     In the five lists that were looked at (brush_hair, drink, kick_ball, punch, run; split 1) no source of a
-    class is in both parts, but a film may be in training for one class and in testing for another: hence the
+    class is in both splits, but a film may be in training for one class and in testing for another: hence the
     class in the group.
 
     Raises:

@@ -35,7 +35,7 @@ def read_jester(
     Args:
         annotations: the folder with ``jester-v1-labels.csv`` (a label a line), ``jester-v1-train.csv`` and
             ``jester-v1-validation.csv`` (``id;label`` a line), ``jester-v1-test.csv`` (``id`` a line), all
-            also without ``jester-v1-``. Labels of the test part are in ``test-answers.csv``, ``id;label``;
+            also without ``jester-v1-``. Labels of the test split are in ``test-answers.csv``, ``id;label``;
             without it they are None.
         videos: the folder ``20bn-jester-v1``, of folders ``<id>`` of ``00001.jpg`` and so on.
         split: train, val, test.

@@ -42,7 +42,7 @@ def _first(folder: str | os.PathLike[str], names: Sequence[str]) -> Path | None:
 def answers_of_test(
     folder: str | os.PathLike[str], keys: Sequence[str], *names: str
 ) -> dict[str, str | None]:
-    """Labels of a test part, from the first of these files of answers; all None where there is none.
+    """Labels of a test split, from the first of these files of answers; all None where there is none.
 
     ValueError where the answers are not those of these videos.
     """

@@ -33,7 +33,7 @@ def read_something_something(
 
     Args:
         annotations: the folder with ``labels.json`` (template to number) and ``train.json``,
-            ``validation.json``, ``test.json`` (objects with ``id`` and, but for the test part, ``template``
+            ``validation.json``, ``test.json`` (objects with ``id`` and, but for the test split, ``template``
             with [brackets]), all also with ``something-something-v2-`` before their names. Labels of the test
             part are in ``test-answers.csv`` (``id;label``); without it they are None.
         videos: a folder of ``<id>.webm`` (``20bn-something-something-v2``), at any depth.

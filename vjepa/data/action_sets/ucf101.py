@@ -29,7 +29,7 @@ def read_ucf101(
     fold: int = 1,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Clips of a part of an official split; `group` is the class and one of its 25 groups, ``Archery_g01``.
+    """Clips of a split of an official split; `group` is the class and one of its 25 groups, ``Archery_g01``.
 
     Args:
         annotations: the folder ``ucfTrainTestlist``: ``classInd.txt`` (``1 ApplyEyeMakeup`` a line) and

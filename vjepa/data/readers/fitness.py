@@ -19,7 +19,7 @@ FAST: dict[str, Callable[[str], GuardedReader]] = {
 }
 AROUND = 3  # frames before and after a place with which a frame must not agree better than with its own
 SAME_TIME = 2e-3  # seconds
-GARBAGE = 24.0  # mean difference of grey levels above which pictures are not the same
+GARBAGE = 24.0  # mean difference of grey levels above which images are not the same
 
 # Why PyAV reads a file in place of another reader, or None; of the files that this process has met.
 _verdicts: dict[tuple[str, str, int, int], str | None] = {}

@@ -35,15 +35,15 @@ class RgbWriter:
         frames_THWC = np.empty((0,), dtype=np.uint8)
         row = -1
         for row, frame in enumerate(frames):
-            picture_HWC = self._upright(self._picture(frame), frame)
+            image_HWC = self._upright(self._image(frame), frame)
             if not row:  # only now is the size known: turning may swap height and width
-                check_bytes(self._path, "pyav", count, picture_HWC.nbytes)
-                frames_THWC = np.empty((count, *picture_HWC.shape), dtype=np.uint8)
-            frames_THWC[row] = picture_HWC
+                check_bytes(self._path, "pyav", count, image_HWC.nbytes)
+                frames_THWC = np.empty((count, *image_HWC.shape), dtype=np.uint8)
+            frames_THWC[row] = image_HWC
         assert row + 1 == count, f"{row + 1} frames came out instead of {count}"
         return frames_THWC
 
-    def _picture(self, frame: av.VideoFrame) -> np.ndarray:
+    def _image(self, frame: av.VideoFrame) -> np.ndarray:
         """RGB as a view ``(H, W, 3)`` of the converted frame; FFmpeg pads its lines."""
         width, height = self._size
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", **_ONE_THREAD)
@@ -51,13 +51,13 @@ class RgbWriter:
         lines = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
         return lines[:height, : width * 3].reshape(height, width, 3)
 
-    def _upright(self, picture_HWC: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    def _upright(self, image_HWC: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
         if self._turn is None:
             self._turn = turn_of(frame)
         transpose, flip_rows, flip_columns = self._turn
         if transpose:
-            picture_HWC = picture_HWC.transpose(1, 0, 2)
-        return picture_HWC[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+            image_HWC = image_HWC.transpose(1, 0, 2)
+        return image_HWC[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 
 
 def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:

@@ -1,14 +1,14 @@
-"""Videos of a small world whose every factor is known: made in numpy, written as real files.
+"""Videos of a small scene whose every factor is known: made in numpy, written as real files.
 
-    frames, factors = render_video(WorldSettings(size=64), seed=0, number=17)
-    manifest = write_videos("videos", WorldSettings(), num_videos=2048, seed=0, workers=2)
+    frames, factors = render_video(RenderSettings(size=64), seed=0, number=17)
+    manifest = write_videos("videos", RenderSettings(), num_videos=2048, seed=0, workers=2)
     possible, impossible, event = render_pair(box, "vanish", seed=0, number=17)  # a box of colliding objects
 
 Nothing in this package imports torch, so that worker processes start quickly.
 """
 
 from vjepa.data.synthetic.render import render_video
-from vjepa.data.synthetic.settings import MOTIONS, SHAPES, WorldSettings
+from vjepa.data.synthetic.settings import MOTIONS, SHAPES, RenderSettings
 from vjepa.data.synthetic.violations import CONTROL, VIOLATIONS, Pair, render_pair
 from vjepa.data.synthetic.write import write_videos
 from vjepa.data.synthetic.write_pairs import write_pairs
@@ -19,7 +19,7 @@ __all__ = [
     "SHAPES",
     "VIOLATIONS",
     "Pair",
-    "WorldSettings",
+    "RenderSettings",
     "render_pair",
     "render_video",
     "write_pairs",

@@ -1,7 +1,7 @@
 """How objects move: start positions and the eight motion classes.
 
-The world is a square of side 1 that repeats in both directions, like wallpaper; the camera's window has
-the world's size and starts anywhere in it. So, whatever the motion, an object is equally likely to be
+The scene is a square of side 1 that repeats in both directions, like wallpaper; the camera's window has
+the scene's size and starts anywhere in it. So, whatever the motion, an object is equally likely to be
 anywhere on the screen in any frame. Start positions are drawn without knowledge of the class, and all
 classes but `fall` and `collide` move the whole arrangement rigidly, which leaves even the distribution of
 arrangements as it was at the start. A single frame therefore tells (next to) nothing about the class.
@@ -32,7 +32,7 @@ def start_positions(radii: Array, rng: np.random.Generator, wall: float = 0.0) -
         for placed, radius in enumerate(radii + wall):
             candidates = rng.uniform(radius, 1 - radius, size=(tries, 2))
             offsets = candidates[:, None] - places[:placed]
-            offsets -= np.round(offsets)  # the nearest copy of the world counts
+            offsets -= np.round(offsets)  # the nearest copy of the scene counts
             free = (np.hypot(offsets[..., 0], offsets[..., 1]) > radii[:placed] + radius).all(axis=1)
             if not free.any():
                 break  # no room is left: begin again
@@ -45,7 +45,7 @@ class Box(NamedTuple):
     """The closed room in which objects fall and collide.
 
     Attributes:
-        wall: how thick its walls are, inside the world's edges.
+        wall: how thick its walls are, inside the scene's edges.
         random_bounce: a wall throws an object back in a random direction, at the same speed; the generator of
             those directions, or None for a mirror.
         gravity: in frame sides a frame, each frame.
@@ -57,7 +57,7 @@ class Box(NamedTuple):
 
 
 OPEN = Box()
-"""Invisible walls on the world's edges, mirrors, no gravity."""
+"""Invisible walls on the scene's edges, mirrors, no gravity."""
 
 
 def move(

@@ -1,4 +1,4 @@
-"""Draw the world: background, objects with smooth edges, occluder, noise."""
+"""Draw the scene: background, objects with smooth edges, occluder, noise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa.data.synthetic.motion import Box, move, start_positions
-from vjepa.data.synthetic.settings import SHAPES, WorldSettings
+from vjepa.data.synthetic.settings import SHAPES, RenderSettings
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.float32]
@@ -30,9 +30,9 @@ class Scene(NamedTuple):
     colours: Array  # (T, n, 3), 0 to 255
     shapes: NDArray[np.int64]  # (T, n), places in SHAPES
     present: NDArray[np.bool_]  # (T, n), what is absent is not drawn
-    world: Array  # (T, n, 2), positions in the world, not wrapped
-    velocities: Array  # (T, n, 2), in the world
-    camera: Array  # (T, 2), the window's corner in the world
+    scene_positions: Array  # (T, n, 2), positions in the scene, not wrapped
+    velocities: Array  # (T, n, 2), in the scene
+    camera: Array  # (T, 2), the window's corner in the scene
     pan: Array  # (2,), its velocity
     background: Pixels  # (T, H, W, 3)
     bar: Pixels  # (T, H, W), how much of each pixel the occluder covers
@@ -41,11 +41,11 @@ class Scene(NamedTuple):
     @property
     def positions(self) -> Array:
         """Places on the screen, ``(T, n, 2)`` in [0, 1)."""
-        return (self.world - self.camera[:, None]) % 1.0
+        return (self.scene_positions - self.camera[:, None]) % 1.0
 
 
 def render_video(
-    settings: WorldSettings, seed: int, number: int
+    settings: RenderSettings, seed: int, number: int
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     """Video ``number`` of the family: frames ``(T, H, W, 3)`` in 0..255, and every factor behind them.
 
@@ -57,8 +57,8 @@ def render_video(
         colours     (T, n, 3) RGB, 0 to 255
         shapes      (T, n)    places in `SHAPES`
         visible     (T, n)    share of the object's area that nothing hides, 0 to 1
-        camera      (T, 2)    the window's corner in the world, not wrapped; + positions = world positions
-        camera_velocities (T, 2)  + velocities = velocities in the world
+        camera      (T, 2)    the window's corner in the scene, not wrapped; + positions = scene positions
+        camera_velocities (T, 2)  + velocities = velocities in the scene
         count       (T,)      number of objects, n
         motion      (T,)      place in ``settings.motions``
         background  (T, 6)    lowest waves of the background's texture in grey levels, see `_lowest_waves`
@@ -87,7 +87,7 @@ def render_video(
     }
 
 
-def draw_scene(settings: WorldSettings, seed: int, number: int) -> Scene:
+def draw_scene(settings: RenderSettings, seed: int, number: int) -> Scene:
     """What video `number` of the family will show: all that chance decides."""
     if seed < 0 or number < 0:
         raise ValueError(f"seed is {seed} and number {number}: give whole numbers, 0 or more")
@@ -98,7 +98,7 @@ def draw_scene(settings: WorldSettings, seed: int, number: int) -> Scene:
     speed = rng["motion"].uniform(*settings.speed)
     motion = settings.motions[number % len(settings.motions)]
     box = Box(settings.wall, rng["motion"] if settings.bounce == "random" else None)
-    world, velocities = move(motion, start, radii, speed, settings.frames, rng["motion"], box)
+    scene_positions, velocities = move(motion, start, radii, speed, settings.frames, rng["motion"], box)
     camera, pan = _camera_path(settings, rng["camera"])
     if settings.background == "shared":
         rng["background"] = np.random.default_rng((seed, 0))
@@ -109,8 +109,8 @@ def draw_scene(settings: WorldSettings, seed: int, number: int) -> Scene:
         radii=radii,
         colours=np.broadcast_to(colours, (settings.frames, *colours.shape)),
         shapes=np.broadcast_to(shapes, (settings.frames, *shapes.shape)),
-        present=np.ones(world.shape[:2], dtype=bool),
-        world=world,
+        present=np.ones(scene_positions.shape[:2], dtype=bool),
+        scene_positions=scene_positions,
         velocities=velocities,
         camera=camera,
         pan=pan,
@@ -120,7 +120,7 @@ def draw_scene(settings: WorldSettings, seed: int, number: int) -> Scene:
     )
 
 
-def paint(scene: Scene, settings: WorldSettings) -> tuple[NDArray[np.uint8], Array]:
+def paint(scene: Scene, settings: RenderSettings) -> tuple[NDArray[np.uint8], Array]:
     """Frames ``(T, H, W, 3)``, and the share of each object that nothing hides ``(T, n)``."""
     canvas = scene.background.copy()
     _paint_walls(canvas, settings.wall)
@@ -130,7 +130,7 @@ def paint(scene: Scene, settings: WorldSettings) -> tuple[NDArray[np.uint8], Arr
 
 
 def _draw_objects(
-    settings: WorldSettings, rng: np.random.Generator
+    settings: RenderSettings, rng: np.random.Generator
 ) -> tuple[Array, Array, NDArray[np.int64]]:
     """Radii ``(n,)``, colours ``(n, 3)`` and shapes ``(n,)``."""
     count = int(rng.integers(settings.objects[0], settings.objects[1] + 1))
@@ -147,8 +147,8 @@ def strong_colours(colours: Array) -> Array:
     return (colours - low) / (high - low) * 255
 
 
-def _camera_path(settings: WorldSettings, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Corner of the window in the world ``(T, 2)`` and its velocity ``(2,)``."""
+def _camera_path(settings: RenderSettings, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Corner of the window in the scene ``(T, 2)`` and its velocity ``(2,)``."""
     corner, angle = rng.uniform(size=2), rng.uniform(0, 2 * np.pi)
     if settings.wall:  # walls stand on the frame's edges
         corner = np.zeros(2)
@@ -157,7 +157,7 @@ def _camera_path(settings: WorldSettings, rng: np.random.Generator) -> tuple[Arr
     return corner + pan * np.arange(settings.frames)[:, None], pan
 
 
-def _background(settings: WorldSettings, camera: Array, rng: np.random.Generator) -> Pixels:
+def _background(settings: RenderSettings, camera: Array, rng: np.random.Generator) -> Pixels:
     """Grey with a coloured 1/f texture, ``(T, H, W, 3)``, moved by the camera's ``(T, 2)``."""
     side, changing = settings.size, settings.background == "frame"
     across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
@@ -167,7 +167,7 @@ def _background(settings: WorldSettings, camera: Array, rng: np.random.Generator
     spectrum = np.fft.rfft2(white) / frequency
     texture = np.fft.irfft2(spectrum, s=(side, side))
     spectrum *= settings.texture * TEXTURE_LEVELS / texture.std()
-    # Moving the window by a fraction of a pixel is exact in the frequency domain: the world repeats.
+    # Moving the window by a fraction of a pixel is exact in the frequency domain: the scene repeats.
     phase = camera[:, 0, None, None] * across[1] + camera[:, 1, None, None] * across[0]
     shifted = np.fft.irfft2(spectrum * np.exp(2j * np.pi * side * phase)[:, None], s=(side, side))
     return np.ascontiguousarray(shifted.transpose(0, 2, 3, 1) + 127.5, dtype=np.float32)
@@ -180,7 +180,7 @@ def _lowest_waves(canvas: Pixels) -> Array:
     return np.concatenate([lowest.real, -lowest.imag], axis=-1) * 2 / canvas[0, ..., 0].size
 
 
-def _occluder(settings: WorldSettings, camera: Array, rng: np.random.Generator) -> Pixels:
+def _occluder(settings: RenderSettings, camera: Array, rng: np.random.Generator) -> Pixels:
     """How much of each pixel the bar covers, ``(T, H, W)``, 0 to 1."""
     axis, centre = int(rng.integers(2)), rng.uniform()
     if settings.occluder_place == "shared":

@@ -1,4 +1,4 @@
-"""What can be set about the synthetic world, and the names of its motions and shapes.
+"""What can be set about the synthetic scene, and the names of its motions and shapes.
 
 Units: lengths are fractions of the frame's side, times are frames, so a speed of .05 is 1.6 pixels a
 frame in a video of 32 x 32. The origin is the upper left corner; x points right, y points down.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vjepa.data.synthetic.motion import BOUNCING
 
 MOTIONS = ("still", "left", "right", "up", "down", "fall", "collide", "orbit")
-"""Motion classes; a label is a place in ``WorldSettings.motions``, all of these unless told otherwise.
+"""Motion classes; a label is a place in ``RenderSettings.motions``, all of these unless told otherwise.
 
     still                  nothing moves (but the camera may)
     left, right, up, down  all objects share one constant velocity; what leaves comes back opposite
@@ -33,7 +33,7 @@ _MOST_COVERED = 0.35  # Above this share of the frame, objects that must not ove
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldSettings:
+class RenderSettings:
     """One family of videos. ValueError where a value is out of its range.
 
     The three dials go from 0 (off) to 3 (strong):
@@ -67,7 +67,7 @@ class WorldSettings:
     background: str = "video"
     """``shared``: one background for all videos; ``video``: each its own; ``frame``: new in every frame."""
     occluder: float = 0.0
-    """Width of a bar that stands in the world and hides what passes behind it; 0 for none."""
+    """Width of a bar that stands in the scene and hides what passes behind it; 0 for none."""
     occluder_place: str = "video"
     """``video``: upright or level, anywhere; ``shared``: upright in the middle of every first frame. A bar of
     its own in each video is the easiest thing to predict: a model may learn the bar and nothing else."""

@@ -2,7 +2,7 @@
 
     pair = render_pair(settings, "vanish", seed=0, number=17)
 
-The worlds are boxes in which objects collide (`motions: [collide]`), so that a pair's possible video is one of the
+The scenes are boxes in which objects collide (`motions: [collide]`), so that a pair's possible video is one of the
 family that a model was trained on. After the event the laws hold again: what follows is simulated, not edited.
 
 T frames, n objects.
@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 
 from vjepa.data.synthetic.motion import Box, bounce
 from vjepa.data.synthetic.render import Scene, draw_scene, paint, strong_colours
-from vjepa.data.synthetic.settings import SHAPES, WorldSettings
+from vjepa.data.synthetic.settings import SHAPES, RenderSettings
 
 VIOLATIONS = ("vanish", "teleport", "pass_through", "shape", "stop")
 """What happens to one object:
 
     vanish        it goes behind the occluder and is gone
     teleport      it is elsewhere from one frame to the next, and goes on as before
-    pass_through  a wall does not hold it, and it leaves the picture
+    pass_through  a wall does not hold it, and it leaves the image
     shape         it has another shape from one frame to the next
     stop          it stands still, though nothing is in its way
 """
 
 CONTROL = "recolour"
 """No law of motion is broken: the object has another colour from one frame to the next. A measure of surprise that
-rings here as loudly rings for changes of appearance. In a world of white objects the new colour is one that no model of that
-world has seen: the sharper control."""
+rings here as loudly rings for changes of appearance. In a scene of white objects the new colour is one that no model of that
+scene has seen: the sharper control."""
 
 IN_VIEW = 0.9  # share of an object that must be seen where an event is to be seen
 AFTERWARDS = 4  # frames, from the event's on, in which what happened must show
@@ -67,12 +67,12 @@ class Pair(NamedTuple):
         return int((self.possible != self.impossible).any(axis=(1, 2, 3)).argmax())
 
 
-def render_pair(settings: WorldSettings, kind: str, seed: int, number: int) -> Pair:
+def render_pair(settings: RenderSettings, kind: str, seed: int, number: int) -> Pair:
     """Pair `number` of its kind: a pure function of its arguments.
 
     Scenes are drawn until one has, in its middle third, an object to which this can happen in full view (to vanish:
     behind the occluder). They are none of those that `render_video` draws with the same seed, but have the same
-    background where the settings share it. ValueError where the world has no such scenes.
+    background where the settings share it. ValueError where the scene has no such scenes.
 
     Args:
         settings: of a family with `collide` as its only motion, mirrors for walls, a camera that stands still and 12
@@ -80,7 +80,7 @@ def render_pair(settings: WorldSettings, kind: str, seed: int, number: int) -> P
         kind: one of `VIOLATIONS`, or `CONTROL`.
         seed: that of the training videos, for their shared background.
     """
-    check_world(settings, kind)
+    check_violation(settings, kind)
     if seed < 0 or number < 0:
         raise ValueError(f"seed is {seed} and number {number}: give whole numbers, 0 or more")
     rng = np.random.default_rng(np.random.SeedSequence([seed, number, _STREAM]))
@@ -97,13 +97,13 @@ def render_pair(settings: WorldSettings, kind: str, seed: int, number: int) -> P
     )
 
 
-def check_world(settings: WorldSettings, kind: str) -> None:
-    """ValueError where a world can have no pairs of this kind, or there is no such kind."""
+def check_violation(settings: RenderSettings, kind: str) -> None:
+    """ValueError where a scene can have no pairs of this kind, or there is no such kind."""
     if kind not in (*VIOLATIONS, CONTROL):
         raise ValueError(f"kind is {kind!r}: give one of {', '.join((*VIOLATIONS, CONTROL))}")
     if settings.motions != ("collide",) or settings.bounce != "mirror" or settings.camera:
         raise ValueError(
-            f"a world with motions {settings.motions}, bounce {settings.bounce} and camera {settings.camera} has no "
+            f"a scene with motions {settings.motions}, bounce {settings.bounce} and camera {settings.camera} has no "
             "pairs: give motions ('collide',), bounce 'mirror' and camera 0"
         )
     if settings.frames < FEWEST_FRAMES:
@@ -117,7 +117,7 @@ def check_world(settings: WorldSettings, kind: str) -> None:
 
 
 def _candidates(
-    scene: Scene, visible: NDArray[np.float64], settings: WorldSettings, kind: str, rng: np.random.Generator
+    scene: Scene, visible: NDArray[np.float64], settings: RenderSettings, kind: str, rng: np.random.Generator
 ) -> Iterator[Event]:
     """Events of this kind that a scene has room for, in random order."""
     frames, count = visible.shape
@@ -129,7 +129,7 @@ def _candidates(
 
 
 def _has_room(
-    scene: Scene, visible: NDArray[np.float64], settings: WorldSettings, kind: str, event: Event
+    scene: Scene, visible: NDArray[np.float64], settings: RenderSettings, kind: str, event: Event
 ) -> bool:
     frame, which = event
     seen = visible[:, which]
@@ -147,10 +147,10 @@ def _has_room(
     return True
 
 
-def _bounces_off_wall(scene: Scene, settings: WorldSettings, event: Event) -> bool:
+def _bounces_off_wall(scene: Scene, settings: RenderSettings, event: Event) -> bool:
     """Whether a wall turns the object between the frame before the event's and that."""
     frame, which = event
-    place, velocity = scene.world[frame - 1, which], scene.velocities[frame - 1, which]
+    place, velocity = scene.scene_positions[frame - 1, which], scene.velocities[frame - 1, which]
     reach = scene.radii[which] + settings.wall + np.abs(velocity)
     near = ((place < reach) & (velocity < 0)) | ((place > 1 - reach) & (velocity > 0))
     return bool((near & np.isclose(velocity, -scene.velocities[frame, which])).any())
@@ -159,7 +159,7 @@ def _bounces_off_wall(scene: Scene, settings: WorldSettings, event: Event) -> bo
 def _happen(
     scene: Scene,
     possible: NDArray[np.uint8],
-    settings: WorldSettings,
+    settings: RenderSettings,
     kind: str,
     event: Event,
     rng: np.random.Generator,
@@ -174,7 +174,7 @@ def _happen(
         return None
     impossible, visible = paint(changed, settings)
     if kind == "pass_through":
-        if not _has_left(changed.world[-1, which]):
+        if not _has_left(changed.scene_positions[-1, which]):
             return None
         impossible = _without_return(changed, impossible, settings, which)
     elif kind != "vanish" and visible[frame : frame + AFTERWARDS, which].min() < IN_VIEW:
@@ -212,13 +212,13 @@ def _another_colour(colour: NDArray[np.float64], rng: np.random.Generator) -> ND
 
 
 def _move_differently(
-    scene: Scene, settings: WorldSettings, kind: str, event: Event, rng: np.random.Generator
+    scene: Scene, settings: RenderSettings, kind: str, event: Event, rng: np.random.Generator
 ) -> Scene | None:
     """The same scene simulated anew from where it happens; None where there is no place to be in."""
     frame, which = event
     # What does not turn or does not go on shows in the event's frame if it begins with the one before.
     begin = frame - 1 if kind in ("pass_through", "stop") else frame
-    start, velocities = scene.world[begin].copy(), scene.velocities[begin].copy()
+    start, velocities = scene.scene_positions[begin].copy(), scene.velocities[begin].copy()
     present, ghost = scene.present, None
     if kind == "vanish":
         present = present.copy()
@@ -234,24 +234,26 @@ def _move_differently(
         ghost = which
     else:
         velocities[which] = 0
-    rest = bounce(start, velocities, scene.radii, len(scene.world) - begin, Box(settings.wall), ghost)
+    rest = bounce(
+        start, velocities, scene.radii, len(scene.scene_positions) - begin, Box(settings.wall), ghost
+    )
     return scene._replace(
-        world=np.concatenate([scene.world[:begin], rest[0]]),
+        scene_positions=np.concatenate([scene.scene_positions[:begin], rest[0]]),
         velocities=np.concatenate([scene.velocities[:begin], rest[1]]),
         present=present,
     )
 
 
 def _elsewhere(
-    scene: Scene, settings: WorldSettings, event: Event, rng: np.random.Generator
+    scene: Scene, settings: RenderSettings, event: Event, rng: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """A free place within the walls, neither near nor, in a world that repeats, near again; None where none is found."""
+    """A free place within the walls, neither near nor, in a scene that repeats, near again; None where none is found."""
     frame, which = event
     radius = scene.radii[which]
     low, others = radius + settings.wall, np.arange(len(scene.radii)) != which
     for place in rng.uniform(low, 1 - low, size=(_MOST_PLACES, 2)):
-        far = np.hypot(*(place - scene.world[frame, which]))
-        gaps = np.hypot(*(place - scene.world[frame, others]).T) - scene.radii[others] - radius
+        far = np.hypot(*(place - scene.scene_positions[frame, which]))
+        gaps = np.hypot(*(place - scene.scene_positions[frame, others]).T) - scene.radii[others] - radius
         if NEAREST <= far <= FARTHEST and (gaps > 0).all():
             return place
     return None
@@ -263,14 +265,14 @@ def _has_left(place: NDArray[np.float64]) -> bool:
 
 
 def _without_return(
-    scene: Scene, frames: NDArray[np.uint8], settings: WorldSettings, which: int
+    scene: Scene, frames: NDArray[np.uint8], settings: RenderSettings, which: int
 ) -> NDArray[np.uint8]:
-    """What leaves the frame comes back opposite in a world that repeats: paint over that, as if it were not there."""
+    """What leaves the frame comes back opposite in a scene that repeats: paint over that, as if it were not there."""
     present = scene.present.copy()
     present[:, which] = False
     absent, _ = paint(scene._replace(present=present), settings)
     middles = (np.arange(settings.size) + 0.5) / settings.size
     # The renderer draws the nearest copy; it is the object itself within half a frame of where that is.
-    x, y = (np.abs(middles - scene.world[:, which, axis, None]) < 0.5 for axis in (0, 1))
+    x, y = (np.abs(middles - scene.scene_positions[:, which, axis, None]) < 0.5 for axis in (0, 1))
     own = y[:, :, None] & x[:, None, :]
     return np.where(own[..., None], frames, absent)

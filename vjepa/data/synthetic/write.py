@@ -1,4 +1,4 @@
-"""Write videos of the synthetic world as real files, with a manifest and every factor beside them."""
+"""Write videos of the synthetic scene as real files, with a manifest and every factor beside them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa.data.synthetic.render import render_video
-from vjepa.data.synthetic.settings import SHAPES, WorldSettings
+from vjepa.data.synthetic.settings import SHAPES, RenderSettings
 from vjepa.workers import pool
 
 RATE_FACTOR = "10"  # x264's constant rate factor: small artefacts, far below the texture
@@ -24,7 +24,7 @@ KEYFRAME_DISTANCE = "8"  # frames: a seek decodes at most so many
 
 
 def write_videos(
-    folder: str | os.PathLike[str], settings: WorldSettings, num_videos: int, seed: int, workers: int = 1
+    folder: str | os.PathLike[str], settings: RenderSettings, num_videos: int, seed: int, workers: int = 1
 ) -> Path:
     """Write videos 0 to ``num_videos - 1`` as ``.mp4`` under ``folder``; return its ``manifest.csv``.
 
@@ -40,7 +40,7 @@ def write_videos(
     folder = Path(folder)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     claim_folder(
-        folder / "world.json", {"seed": seed, "num_videos": num_videos, "settings": asdict(settings)}
+        folder / "render.json", {"seed": seed, "num_videos": num_videos, "settings": asdict(settings)}
     )
 
     missing = [number for number in range(num_videos) if not _written(folder, number)]
@@ -64,7 +64,7 @@ def claim_folder(record: Path, wanted: dict[str, Any]) -> None:
         return
     found = json.loads(record.read_text())
     # What an older version could not set was as the defaults are.
-    defaults = json.loads(json.dumps(asdict(WorldSettings())))
+    defaults = json.loads(json.dumps(asdict(RenderSettings())))
     found["settings"] = {**defaults, **found.get("settings", {})}
     if found == wanted:
         return
@@ -94,7 +94,7 @@ def _written(folder: Path, number: int) -> bool:
     return all((folder / _name(number, suffix)).exists() for suffix in (".mp4", ".npz"))
 
 
-def _write_video(folder: Path, settings: WorldSettings, seed: int, number: int) -> None:
+def _write_video(folder: Path, settings: RenderSettings, seed: int, number: int) -> None:
     frames, factors = render_video(settings, seed, number)
     write_whole(folder / _name(number, ".mp4"), lambda path: encode_video(path, frames, settings.frame_rate))
     write_whole(folder / _name(number, ".npz"), lambda path: _save_factors(path, factors))
@@ -126,7 +126,7 @@ def _save_factors(path: Path, factors: dict[str, NDArray[Any]]) -> None:
         np.savez_compressed(file, allow_pickle=False, **factors)
 
 
-def _write_manifest(path: Path, folder: Path, settings: WorldSettings, num_videos: int) -> None:
+def _write_manifest(path: Path, folder: Path, settings: RenderSettings, num_videos: int) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "label", "factors"))
@@ -135,7 +135,7 @@ def _write_manifest(path: Path, folder: Path, settings: WorldSettings, num_video
             writer.writerow((_name(number, ".mp4"), label, _name(number, ".npz")))
 
 
-def _label(folder: Path, settings: WorldSettings, number: int) -> str:
+def _label(folder: Path, settings: RenderSettings, number: int) -> str:
     if settings.labels == "motion":
         return settings.motions[number % len(settings.motions)]
     with np.load(folder / _name(number, ".npz")) as factors:

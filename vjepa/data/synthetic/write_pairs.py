@@ -9,8 +9,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from vjepa.data.synthetic.settings import WorldSettings
-from vjepa.data.synthetic.violations import CONTROL, VIOLATIONS, check_world, render_pair
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.violations import CONTROL, VIOLATIONS, check_violation, render_pair
 from vjepa.data.synthetic.write import claim_folder, encode_video, write_whole
 
 PAIRS_FILE = "pairs.csv"
@@ -19,7 +19,7 @@ PAIR_COLUMNS = ("kind", "possible", "impossible", "event", "first_difference")
 
 def write_pairs(
     folder: str | os.PathLike[str],
-    settings: WorldSettings,
+    settings: RenderSettings,
     num_pairs: int,
     seed: int,
     kinds: Sequence[str] = (*VIOLATIONS, CONTROL),
@@ -31,7 +31,7 @@ def write_pairs(
     relative to the list; ``event`` and ``first_difference``, frames of `vjepa.data.synthetic.Pair`.
 
     A folder that an earlier call with the same arguments filled stays as it is; one that it began to fill is written
-    again. ValueError where it was written with other arguments, or the world has no such pairs.
+    again. ValueError where it was written with other arguments, or the scene has no such pairs.
 
     Args:
         seed: that with which the training videos were written, for their shared background.
@@ -41,11 +41,11 @@ def write_pairs(
             f"num_pairs is {num_pairs} and kinds {tuple(kinds)}: give 1 pair or more, and kinds, each once"
         )
     for kind in kinds:  # before the first is rendered
-        check_world(settings, kind)
+        check_violation(settings, kind)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {"seed": seed, "num_pairs": num_pairs, "kinds": list(kinds), "settings": asdict(settings)}
-    claim_folder(folder / "world.json", wanted)
+    claim_folder(folder / "render.json", wanted)
     if (folder / PAIRS_FILE).exists():  # written last
         return folder / PAIRS_FILE
     rows = [
@@ -55,7 +55,7 @@ def write_pairs(
     return folder / PAIRS_FILE
 
 
-def _write_pair(folder: Path, settings: WorldSettings, kind: str, seed: int, number: int) -> tuple[str, ...]:
+def _write_pair(folder: Path, settings: RenderSettings, kind: str, seed: int, number: int) -> tuple[str, ...]:
     pair = render_pair(settings, kind, seed, number)
     (folder / kind).mkdir(exist_ok=True)
     names = [f"{kind}/{number:05d}_{side}.mp4" for side in ("possible", "impossible")]

@@ -6,5 +6,5 @@ folder      videos with an .npz or .parquet of actions beside each
 lerobot     LeRobot's layout
 hdf5        HDF5 files
 windows     fixed numbers of frames with the actions between them; frame skip
-collect     write episodes of a world: .mp4 and actions
+collect     write episodes of an environment: .mp4 and actions
 """

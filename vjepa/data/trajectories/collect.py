@@ -1,8 +1,8 @@
-"""Episodes of a world: an .mp4 of what was seen, and an .npz of what was done and how things stood.
+"""Episodes of an environment: an .mp4 of what was seen, and an .npz of what was done and how things stood.
 
     collect("runs/two_rooms/train", TwoRooms(100, ends=False), mixed_policy, episodes=2000, steps=50, seed=0)
 
-E copies of the world, A numbers of an action, S of a state.
+E copies of the environment, A numbers of an action, S of a state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa.data.synthetic.write import encode_video, write_whole
-from vjepa.environments.base import ArrayWorld, VectorEnv
+from vjepa.environments.base import ArrayEnv, VectorEnv
 
 FRAME_RATE = 10
 
@@ -36,11 +36,11 @@ class RandomPolicy:
         self._drift_EA: NDArray[np.float64] | None = None
 
     def __call__(
-        self, world: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
+        self, env: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        space = world.single_action_space
+        space = env.single_action_space
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)  # type: ignore[attr-defined]
-        fresh_EA = rng.normal(size=(world.num_envs, *space.shape))  # type: ignore[misc]
+        fresh_EA = rng.normal(size=(env.num_envs, *space.shape))  # type: ignore[misc]
         if self._drift_EA is None:
             self._drift_EA = fresh_EA
         kept = self.persistence
@@ -49,7 +49,7 @@ class RandomPolicy:
 
 
 class ScriptedPolicy:
-    """From goal to goal on the world's own `guide`, with noise, so that what lies beside the way is seen, too.
+    """From goal to goal on the environment's own `guide`, with noise, so that what lies beside the way is seen, too.
 
     Args:
         noise: deviation of what is added to an action.
@@ -60,17 +60,17 @@ class ScriptedPolicy:
         self._goal_ES: NDArray[Any] | None = None
 
     def __call__(
-        self, world: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
+        self, env: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        if not isinstance(world, ArrayWorld):
+        if not isinstance(env, ArrayEnv):
             raise ValueError(
-                f"{type(world).__name__} has no scripted policy: give the random one, or a policy of your own"
+                f"{type(env).__name__} has no scripted policy: give the random one, or a policy of your own"
             )
         if self._goal_ES is None:
-            self._goal_ES = world.goal_ES.copy()
-        new_ES = world.draw_goals(rng)
-        self._goal_ES = np.where(world.reached(state_ES, self._goal_ES)[:, None], new_ES, self._goal_ES)
-        guided_EA = world.guide(state_ES, self._goal_ES)
+            self._goal_ES = env.goal_ES.copy()
+        new_ES = env.draw_goals(rng)
+        self._goal_ES = np.where(env.reached(state_ES, self._goal_ES)[:, None], new_ES, self._goal_ES)
+        guided_EA = env.guide(state_ES, self._goal_ES)
         return np.asarray((guided_EA + self.noise * rng.normal(size=guided_EA.shape)).clip(-1, 1))
 
 
@@ -81,10 +81,10 @@ class MixedPolicy:
         self._policies = (RandomPolicy(), ScriptedPolicy())
 
     def __call__(
-        self, world: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
+        self, env: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        first_EA, second_EA = (policy(world, state_ES, rng) for policy in self._policies)
-        return np.where((np.arange(world.num_envs) % 2 == 0)[:, None], first_EA, second_EA)
+        first_EA, second_EA = (policy(env, state_ES, rng) for policy in self._policies)
+        return np.where((np.arange(env.num_envs) % 2 == 0)[:, None], first_EA, second_EA)
 
 
 POLICIES: dict[str, Callable[[], Policy]] = {
@@ -96,7 +96,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
 
 def collect(
     folder: str | Path,
-    world: VectorEnv[Any, Any, Any],
+    env: VectorEnv[Any, Any, Any],
     policy: Callable[[], Policy],
     *,
     episodes: int,
@@ -107,8 +107,8 @@ def collect(
 
     Args:
         folder: made where it is missing.
-        world: its ``info`` has ``state``. An episode that it ends is shorter.
-        policy: makes the policy of a round of ``world.num_envs`` episodes.
+        env: its ``info`` has ``state``. An episode that it ends is shorter.
+        policy: makes the policy of a round of ``env.num_envs`` episodes.
         episodes: to be written.
         steps: frames of an episode, T; what is done in the last one leads nowhere and is written as zeros.
         seed: the same seed writes the same episodes.
@@ -122,26 +122,24 @@ def collect(
     folder.mkdir(parents=True, exist_ok=True)
     _claim(
         folder / "collected.json",
-        {"episodes": episodes, "steps": steps, "seed": seed, "world": describe(world)},
+        {"episodes": episodes, "steps": steps, "seed": seed, "env": describe(env)},
     )
-    for first in range(0, episodes, world.num_envs):
-        numbers = range(first, min(first + world.num_envs, episodes))
+    for first in range(0, episodes, env.num_envs):
+        numbers = range(first, min(first + env.num_envs, episodes))
         if all((folder / f"{number:06d}.npz").exists() for number in numbers):
             continue
-        pictures, actions, states, lengths = _play(world, policy(), steps, seed, first)
+        images, actions, states, lengths = _play(env, policy(), steps, seed, first)
         for row, number in enumerate(numbers):
             kept = slice(0, lengths[row])
-            _write(folder, number, pictures[kept, row], actions[kept, row], states[kept, row])
+            _write(folder, number, images[kept, row], actions[kept, row], states[kept, row])
     return folder
 
 
-def describe(world: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
-    """What tells one world from another, as JSON."""
-    plain = {
-        name: value for name, value in vars(world).items() if isinstance(value, bool | int | float | str)
-    }
+def describe(env: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
+    """What tells one environment from another, as JSON."""
+    plain = {name: value for name, value in vars(env).items() if isinstance(value, bool | int | float | str)}
     return {
-        "name": type(world).__name__,
+        "name": type(env).__name__,
         **{name: value for name, value in sorted(plain.items()) if name[0] != "_"},
     }
 
@@ -157,23 +155,23 @@ def _claim(record: Path, wanted: dict[str, Any]) -> None:
 
 
 def _play(
-    world: VectorEnv[Any, Any, Any], policy: Policy, steps: int, seed: int, first: int
+    env: VectorEnv[Any, Any, Any], policy: Policy, steps: int, seed: int, first: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """A round: pictures ``(T, E, H, W, 3)``, actions ``(T, E, A)``, states ``(T, E, S)``, frames of each episode ``(E,)``."""
+    """A round: images ``(T, E, H, W, 3)``, actions ``(T, E, A)``, states ``(T, E, S)``, frames of each episode ``(E,)``."""
     rng = np.random.default_rng([seed, first])
-    picture, info = world.reset(seed=int(rng.integers(2**31)))
-    pictures, states, actions = [picture], [info["state"]], []
-    lengths = np.full(world.num_envs, steps)
+    image, info = env.reset(seed=int(rng.integers(2**31)))
+    images, states, actions = [image], [info["state"]], []
+    lengths = np.full(env.num_envs, steps)
     for step in range(1, steps):
-        action_EA = policy(world, states[-1], rng)
-        picture, _, reached_E, late_E, info = world.step(action_EA)
+        action_EA = policy(env, states[-1], rng)
+        image, _, reached_E, late_E, info = env.step(action_EA)
         actions.append(action_EA)
-        pictures.append(picture)
+        images.append(image)
         states.append(info["state"])
         lengths = np.where(reached_E | late_E, np.minimum(lengths, step + 1), lengths)
     actions.append(np.zeros_like(actions[0]))
     return (
-        np.stack(pictures),
+        np.stack(images),
         np.stack(actions).astype(np.float32),
         np.stack(states).astype(np.float32),
         lengths,
@@ -183,12 +181,12 @@ def _play(
 def _write(
     folder: Path,
     number: int,
-    pictures_THWC: NDArray[np.uint8],
+    images_THWC: NDArray[np.uint8],
     actions_TA: NDArray[np.float32],
     states_TS: NDArray[np.float32],
 ) -> None:
     """The video first: where the actions are, the episode is whole."""
-    write_whole(folder / f"{number:06d}.mp4", lambda path: encode_video(path, pictures_THWC, FRAME_RATE))
+    write_whole(folder / f"{number:06d}.mp4", lambda path: encode_video(path, images_THWC, FRAME_RATE))
     write_whole(folder / f"{number:06d}.npz", lambda path: _save(path, actions_TA, states_TS))
 
 

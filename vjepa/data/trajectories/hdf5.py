@@ -1,6 +1,6 @@
-"""Trajectories in HDF5 files, by the package h5py (the extra `world`), in two layouts.
+"""Trajectories in HDF5 files, by the package h5py (the extra `env`), in two layouts.
 
-robomimic's: a group an episode, ``data/demo_N``, with ``actions`` and, in ``obs``, pictures ``(T, H, W, 3)`` by camera and other
+robomimic's: a group an episode, ``data/demo_N``, with ``actions`` and, in ``obs``, images ``(T, H, W, 3)`` by camera and other
 observations, whose one-dimensional ones, in the order of their names, are the state. And the flat one of stable-worldmodel:
 ``pixels``, ``action``, ``proprio`` or ``state`` of all episodes one after the other, with ``ep_offset`` and ``ep_len``.
 
@@ -61,7 +61,7 @@ def list_hdf5(path: Path, *, states: bool, camera: str | None) -> Iterator[Liste
     Args:
         path: of the file.
         states: read them, too.
-        camera: name of the pictures' dataset; None where there is one alone.
+        camera: name of the images' dataset; None where there is one alone.
 
     Raises:
         ModuleNotFoundError: without h5py.
@@ -106,7 +106,7 @@ def _member(path: Path, group: Any, name: str) -> Any:
 def _h5py(path: str | Path) -> Any:
     """The package, with the filters of hdf5plugin where that is installed: importing it is enough, in every process."""
     if importlib.util.find_spec("h5py") is None:
-        raise ModuleNotFoundError(f"{path} needs the package h5py: pip install 'vjepa-world[world]'")
+        raise ModuleNotFoundError(f"{path} needs the package h5py: pip install 'vjepa-world[env]'")
     if importlib.util.find_spec("hdf5plugin") is not None:
         importlib.import_module("hdf5plugin")
     return importlib.import_module("h5py")
@@ -153,26 +153,26 @@ def _demonstration(
         raise ValueError(f"{path}: data/{name} has no 'actions': add them, one row a frame")
     if "obs" not in demo:
         raise ValueError(
-            f"{path}: data/{name} has no 'obs': write its pictures there (dataset_states_to_obs.py)"
+            f"{path}: data/{name} has no 'obs': write its images there (dataset_states_to_obs.py)"
         )
     observed = _member(path, demo, "obs")
-    pictures = _pictures(path, observed, camera)
+    images = _images(path, observed, camera)
     flat = [key for key in sorted(observed) if len(_shape(_member(path, observed, key))) == 2]
     if states and not flat:
-        raise ValueError(f"{path}: data/{name}/obs has pictures alone: set data.states false")
+        raise ValueError(f"{path}: data/{name}/obs has images alone: set data.states false")
     known = np.concatenate([_numbers(path, observed[key]) for key in flat], axis=1) if states else None
-    frames = HDF5Frames(str(path), f"data/{name}/obs/{pictures}")
+    frames = HDF5Frames(str(path), f"data/{name}/obs/{images}")
     return Episode(frames, _numbers(path, _member(path, demo, "actions")), known, number, shared=True)
 
 
 def _flat(path: Path, file: Any, states: bool, camera: str | None) -> Iterator[ListedEpisode]:
     """Numbered in their order, from 0."""
-    # Goals may lie beside the pixels, as pictures, too.
-    pictures = _pictures(path, file, "pixels" if camera is None and "pixels" in file else camera)
+    # Goals may lie beside the pixels, as images, too.
+    images = _images(path, file, "pixels" if camera is None and "pixels" in file else camera)
     source = next((name for name in ("proprio", "state") if name in file), None)
     if states and source is None:
         raise ValueError(f"{path} has no 'proprio' or 'state': add one, or set data.states false")
-    named = [pictures, "action", *([source] if states and source else [])]
+    named = [images, "action", *([source] if states and source else [])]
     rows = min(len(_member(path, file, name)) for name in named)
     offsets, lengths = (_places(path, file, name) for name in ("ep_offset", "ep_len"))
     if len(offsets) != len(lengths):
@@ -206,21 +206,21 @@ def _flat_episode(
         raise ValueError(
             f"{where} ends at row {offset + length}, and the file has {rows} rows: write it again"
         )
-    pictures, *columns = named
+    images, *columns = named
     actions, *known = (_numbers(path, file[name], slice(offset, offset + length)) for name in columns)
     # Nothing was done in the last frame, and stable-worldmodel says so by NaN.
     actions[-1:] = np.where(np.isfinite(actions[-1:]), actions[-1:], 0)
-    frames = HDF5Frames(str(path), pictures, offset)
+    frames = HDF5Frames(str(path), images, offset)
     return Episode(frames, actions, known[0] if known else None, number, shared=True)
 
 
-def _pictures(path: Path, group: Any, camera: str | None) -> str:
+def _images(path: Path, group: Any, camera: str | None) -> str:
     found = [name for name in group if _is_video(_member(path, group, name))]
     if camera is None and len(found) == 1:
         camera = str(found[0])
     if camera is None or camera not in found:
         raise ValueError(
-            f"{path} has the pictures {', '.join(found) or '(none)'} and data.camera is {camera}: give one of them, uint8 (T, H, W, 3)"
+            f"{path} has the images {', '.join(found) or '(none)'} and data.camera is {camera}: give one of them, uint8 (T, H, W, 3)"
         )
     _check_filters(path, group[camera])
     return camera

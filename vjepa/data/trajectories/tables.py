@@ -1,4 +1,4 @@
-"""Columns of Parquet files, by the package pyarrow (the extra `world`). T rows, X numbers of each."""
+"""Columns of Parquet files, by the package pyarrow (the extra `env`). T rows, X numbers of each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Table:
 
     def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
         if importlib.util.find_spec("pyarrow") is None:
-            raise ModuleNotFoundError(f"{path} needs the package pyarrow: pip install 'vjepa-world[world]'")
+            raise ModuleNotFoundError(f"{path} needs the package pyarrow: pip install 'vjepa-world[env]'")
         import pyarrow
         import pyarrow.parquet
 

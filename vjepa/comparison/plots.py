@@ -6,12 +6,12 @@ import io
 
 from matplotlib.figure import Figure
 
-from vjepa.comparison.cells import BASE_WORLD
+from vjepa.comparison.cells import BASE_POINT
 from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.results import Results
 from vjepa.comparison.sections import PROBES
 from vjepa.evaluation.factors import NUISANCE, SIGNAL
-from vjepa.foreign_text import in_picture
+from vjepa.foreign_text import in_plot
 
 _COLOURS = (
     "tab:blue",
@@ -26,12 +26,12 @@ _COLOURS = (
 )
 
 
-def all_pictures(comparison: CompareConfig, results: Results) -> dict[str, str]:
+def all_plots(comparison: CompareConfig, results: Results) -> dict[str, str]:
     """SVG by the name under which sections ask for it."""
-    pictures = {"probes": _probes(comparison, results), "factors": _factors(comparison, results)}
-    if comparison.dial is not None:
-        pictures["dial"] = _dial(comparison, results)
-    return {name: _svg(figure) for name, figure in pictures.items()}
+    plots = {"probes": _probes(comparison, results), "factors": _factors(comparison, results)}
+    if comparison.sweep is not None:
+        plots["sweep"] = _sweep(comparison, results)
+    return {name: _svg(figure) for name, figure in plots.items()}
 
 
 def _svg(figure: Figure) -> str:
@@ -47,15 +47,15 @@ def _probes(comparison: CompareConfig, results: Results) -> Figure:
     for panel, (probe, title) in zip(panels, PROBES.items(), strict=True):
         for (name, arm), colour in zip(comparison.arms.items(), _COLOURS, strict=False):
             points = [
-                results.estimate(BASE_WORLD, name, f"probe/{probe}/{share:g}")
+                results.estimate(BASE_POINT, name, f"probe/{probe}/{share:g}")
                 for share in comparison.label_shares
             ]
             panel.errorbar(
                 comparison.label_shares, [100 * p.mean for p in points if p], [100 * p.half for p in points if p],
-                label=in_picture(arm.title), color=colour, marker="o", markersize=3, capsize=2, linewidth=1.2,
+                label=in_plot(arm.title), color=colour, marker="o", markersize=3, capsize=2, linewidth=1.2,
                 linestyle="-" if arm.kind == "trained" else ":",
             )  # fmt: skip
-        chance = results.values(BASE_WORLD, next(iter(comparison.arms)), "chance")[0]
+        chance = results.values(BASE_POINT, next(iter(comparison.arms)), "chance")[0]
         panel.axhline(100 * chance, color="black", linewidth=0.6, linestyle="--")
         panel.set(xscale="log", xlabel="share of labels", title=f"{title} probe", ylim=(0, 100))
         panel.set_xticks(comparison.label_shares, [f"{100 * share:g} %" for share in comparison.label_shares])
@@ -70,7 +70,7 @@ def _factors(comparison: CompareConfig, results: Results) -> Figure:
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     first = next(iter(comparison.arms))
     parts = [
-        [name for name in names if results.values(BASE_WORLD, first, f"factors/{name}")]
+        [name for name in names if results.values(BASE_POINT, first, f"factors/{name}")]
         for names in (SIGNAL, NUISANCE)
     ]
     if not any(parts):
@@ -81,9 +81,9 @@ def _factors(comparison: CompareConfig, results: Results) -> Figure:
         for place, ((arm_name, arm), colour) in enumerate(
             zip(comparison.arms.items(), _COLOURS, strict=False)
         ):
-            values = [results.estimate(BASE_WORLD, arm_name, f"factors/{name}") for name in names]
+            values = [results.estimate(BASE_POINT, arm_name, f"factors/{name}") for name in names]
             places = [number + place * width for number in range(len(names))]
-            panel.bar(places, [v.mean if v else 0 for v in values], width, color=colour, label=in_picture(arm.title),
+            panel.bar(places, [v.mean if v else 0 for v in values], width, color=colour, label=in_plot(arm.title),
                       yerr=[v.half if v else 0 for v in values], error_kw={"linewidth": 0.8})  # fmt: skip
         panel.set_xticks([number + 0.4 - width / 2 for number in range(len(names))], names)
         panel.axhline(0, color="black", linewidth=0.6)
@@ -93,11 +93,11 @@ def _factors(comparison: CompareConfig, results: Results) -> Figure:
     return figure
 
 
-def _dial(comparison: CompareConfig, results: Results) -> Figure:
+def _sweep(comparison: CompareConfig, results: Results) -> Figure:
     """Signal and nuisance over the strength of the noise, one row a regime."""
-    assert comparison.dial is not None
-    worlds = comparison.dial.worlds
-    regimes = list(dict.fromkeys(world.regime for world in worlds.values()))
+    assert comparison.sweep is not None
+    points = comparison.sweep.points
+    regimes = list(dict.fromkeys(point.regime for point in points.values()))
     measures = {
         "linear probe, %": ("probe/linear/1", 100.0), "velocity, R²": ("factors/velocity", 1.0),
         "background, R²": ("factors/background", 1.0),
@@ -105,16 +105,16 @@ def _dial(comparison: CompareConfig, results: Results) -> Figure:
     figure = Figure(figsize=(12, 3.2 * len(regimes)), layout="constrained")
     panels = figure.subplots(len(regimes), len(measures), squeeze=False)
     for row, regime in zip(panels, regimes, strict=True):
-        names = sorted((n for n in worlds if worlds[n].regime == regime), key=lambda n: worlds[n].strength)
+        names = sorted((n for n in points if points[n].regime == regime), key=lambda n: points[n].strength)
         for panel, (title, (path, scale)) in zip(row, measures.items(), strict=True):
-            for arm, colour in zip(comparison.dial.arms, _COLOURS, strict=False):
-                points = [(worlds[n].strength, results.estimate(n, arm, path)) for n in names]
-                shown = [(strength, point) for strength, point in points if point is not None]
+            for arm, colour in zip(comparison.sweep.arms, _COLOURS, strict=False):
+                measured = [(points[n].strength, results.estimate(n, arm, path)) for n in names]
+                shown = [(strength, point) for strength, point in measured if point is not None]
                 panel.errorbar(
                     [strength for strength, _ in shown], [scale * p.mean for _, p in shown],
                     [0 if p.half != p.half else scale * p.half for _, p in shown],
-                    label=in_picture(comparison.arms[arm].title), color=colour, marker="o", capsize=2,
+                    label=in_plot(comparison.arms[arm].title), color=colour, marker="o", capsize=2,
                 )  # fmt: skip
-            panel.set(title=f"{in_picture(regime)}: {title}", xlabel="strength")
+            panel.set(title=f"{in_plot(regime)}: {title}", xlabel="strength")
     panels[0][0].legend(fontsize=8)
     return figure

@@ -19,10 +19,10 @@ from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 
 Videos = Tensor | np.ndarray | str | Path | Image.Image | Sequence[str | Path | Image.Image]
-"""What a model can be asked about: see `WorldModel`."""
+"""What a model can be asked about: see `VideoModel`."""
 
 
-class WorldModel(nn.Module):
+class VideoModel(nn.Module):
     """An encoder and, where the weights have one, a predictor of embeddings or a decoder of pixels.
 
     `encode` and the other methods take videos in two ways. Tensors and numpy arrays ``(B, T, C, H, W)``, uint8 in [0, 255] or
@@ -100,10 +100,10 @@ class WorldModel(nn.Module):
             video_BTCHW = videos
         elif isinstance(videos, list | tuple) and not videos:
             raise ValueError("videos are an empty list: give one video or more")
-        elif paths_of(videos) is None and not _is_pictures(videos):
+        elif paths_of(videos) is None and not _is_images(videos):
             raise ValueError(
                 f"videos are of type {type(videos).__name__}: give a tensor or an array (B, T, C, H, W), paths or PIL images; of "
-                "clips in a list, torch.stack makes a batch where they are equal, and world.processor(clips) where not"
+                "clips in a list, torch.stack makes a batch where they are equal, and model.processor(clips) where not"
             )
         else:
             video_BTCHW = self.processor(videos).to(self.normalizer.scale.device)
@@ -123,12 +123,12 @@ class WorldModel(nn.Module):
         known = (clip["num_frames"], *clip["size"])
         warnings.warn(
             f"clips of {' x '.join(map(str, size))} (frames, height, width) are encoded, and the model was trained on "
-            f"{' x '.join(map(str, known))}: world.processor gives it clips that it knows",
+            f"{' x '.join(map(str, known))}: model.processor gives it clips that it knows",
             stacklevel=4,
         )
 
 
-def _is_pictures(videos: object) -> bool:
+def _is_images(videos: object) -> bool:
     """A PIL image or a list of them."""
-    pictures = videos if isinstance(videos, list | tuple) else [videos]
-    return bool(pictures) and all(isinstance(picture, Image.Image) for picture in pictures)
+    images = videos if isinstance(videos, list | tuple) else [videos]
+    return bool(images) and all(isinstance(image, Image.Image) for image in images)

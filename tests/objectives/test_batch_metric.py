@@ -1,4 +1,4 @@
-"""Logged figures do not depend on how the batch is cut: each against a computation over the whole batch, written anew."""
+"""Logged metrics do not depend on how the batch is cut: each against a computation over the whole batch, written anew."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from tests.objectives.test_pixels import small_autoencoder
 from vjepa.batch import LabelledBatch, TrajectoryBatch
 from vjepa.objectives import jepa as jepa_module
 from vjepa.objectives.action_jepa import ActionJEPA
-from vjepa.objectives.batch_figure import BatchFigure, of_whole_batch, ratio
+from vjepa.objectives.batch_metric import BatchMetric, of_whole_batch, ratio
 from vjepa.objectives.classification import Classification
 from vjepa.tokens import patchify
 
@@ -20,11 +20,11 @@ CUTS = [16, 4, 2, 1]
 
 
 def logged(objective, batch, name, clips):
-    """The figure of the batch, given to the objective in parts of so many clips."""
+    """The metric of the batch, given to the objective in parts of so many clips."""
     parts = [batch.map(lambda t: t[first : first + clips]) for first in range(0, CLIPS, clips)]  # noqa: B023
     with torch.no_grad():
-        figures = [objective(part)[name] for part in parts]
-    return of_whole_batch(figures, lambda means: means).item()
+        metrics = [objective(part)[name] for part in parts]
+    return of_whole_batch(metrics, lambda means: means).item()
 
 
 def relative_error_of(distance, predicted, targets, masks):
@@ -71,8 +71,8 @@ def test_of_large_clips_some_values_tell_the_relative_error(monkeypatch):
 
 
 def test_one_clip_alone_has_no_relative_error():
-    figure = small_jepa()(small_batch(clips=1))["relative_error"]
-    assert of_whole_batch([figure], lambda means: means).isnan()
+    metric = small_jepa()(small_batch(clips=1))["relative_error"]
+    assert of_whole_batch([metric], lambda means: means).isnan()
 
 
 @pytest.mark.parametrize("targets", ["tubelet", "raw"])
@@ -121,7 +121,7 @@ def test_error_over_copying():
     model = make_model(window=8)
     generator = torch.Generator().manual_seed(0)
     video = torch.randint(0, 256, (CLIPS, 4, 3, 16, 24), dtype=torch.uint8, generator=generator)
-    # Half of the clips hardly move, so that a mean of the parts' ratios would be another number.
+    # Half of the clips hardly move, so that a mean of the splits' ratios would be another number.
     video[::2, 1:] = video[::2, :1]
     video[::2, 1:, :, 0, 0] += 1
     actions, states = (torch.randn(CLIPS, n, w, generator=generator) for n, w in ((3, A), (4, Q)))
@@ -166,9 +166,9 @@ def test_accuracy_is_that_of_the_head_that_is_best_in_the_whole_batch():
 
 
 def test_processes_are_averaged_before_anything_is_divided():
-    """Two processes of two parts: (1 + 2 + 3 + 6) / (1 + 1 + 4 + 2) is no mean of ratios."""
+    """Two processes of two splits: (1 + 2 + 3 + 6) / (1 + 1 + 4 + 2) is no mean of ratios."""
     first = [ratio(torch.tensor(a), torch.tensor(b)) for a, b in ((1.0, 1.0), (2.0, 1.0))]
     second = torch.stack([torch.tensor([3.0, 4.0]), torch.tensor([6.0, 2.0])]).mean(dim=0)
-    figure = of_whole_batch(first, lambda means: (means + second) / 2)
-    assert figure.item() == pytest.approx(12 / 8)
-    assert of_whole_batch([BatchFigure(torch.zeros(2), first[0].then)], lambda means: means).isnan()
+    metric = of_whole_batch(first, lambda means: (means + second) / 2)
+    assert metric.item() == pytest.approx(12 / 8)
+    assert of_whole_batch([BatchMetric(torch.zeros(2), first[0].then)], lambda means: means).isnan()

@@ -19,7 +19,7 @@ from vjepa.evaluation.strip import write_film
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLUMNS = 24  # time steps in a picture, evenly chosen from longer videos
+COLUMNS = 24  # time steps in a plot, evenly chosen from longer videos
 HEAT = 0.6  # opacity of the heat map over the frame
 
 Rows = Mapping[str, Tensor]  # (U, h, w, 3) in [0, 1], NaN where there is nothing
@@ -36,7 +36,7 @@ class EmbeddingColours:
         self.mean_Y = tokens_XY.mean(dim=0)
         _, _, self.basis_YC = torch.pca_lowrank(tokens_XY - self.mean_Y, q=3, center=False, niter=6)
         scores_XC = (tokens_XY - self.mean_Y) @ self.basis_YC
-        # The signs of components mean nothing: fixed, so that a picture can be made again.
+        # The signs of components mean nothing: fixed, so that a plot can be made again.
         self.basis_YC = self.basis_YC * scores_XC.pow(3).sum(dim=0).sign()
         scores_XC = (tokens_XY - self.mean_Y) @ self.basis_YC
         self.low_C, self.high_C = scores_XC.quantile(0.02, dim=0), scores_XC.quantile(0.98, dim=0)
@@ -61,11 +61,11 @@ def draw_future(
     seconds_U: Sequence[float],
     path: Path,
 ) -> None:
-    """One picture: a column a time step; below it the curve of surprise.
+    """One plot: a column a time step; below it the curve of surprise.
 
     Args:
         frames_UCHW: uint8, one frame of each time step.
-        rows: pictures of every time step by name.
+        rows: images of every time step by name.
         curve_U, map_Uhw: surprise at every time step, and at its places; None where there is no room for a window.
         seconds_U: at which each step begins.
         path: of a .png.
@@ -81,10 +81,10 @@ def draw_future(
     figure = Figure(figsize=(0.8 * len(steps) + 2.2, height), layout="constrained")
     ratios = [0.85] * len(shown) + ([1.8] if curve_U is not None else [])
     grid = figure.add_gridspec(len(ratios), len(steps), height_ratios=ratios)
-    for row, (name, pictures) in enumerate(shown.items()):
+    for row, (name, images) in enumerate(shown.items()):
         for column, step in enumerate(steps):
             axis = figure.add_subplot(grid[row, column])
-            _show(axis, pictures[step])
+            _show(axis, images[step])
             if row == 0:
                 axis.set_title(f"{seconds_U[step]:.2f} s", fontsize=7)
             if column == 0:
@@ -98,9 +98,9 @@ def draw_future(
     figure.savefig(path, dpi=110)
 
 
-def _show(axis: Axes, picture: Tensor) -> None:
-    if not bool(picture.isnan().any()):
-        axis.imshow(picture.numpy(), interpolation="nearest")
+def _show(axis: Axes, image: Tensor) -> None:
+    if not bool(image.isnan().any()):
+        axis.imshow(image.numpy(), interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 
@@ -130,7 +130,7 @@ def write_future_film(
     panels = {"frame": frames_UCHW}
     shown = dict(rows) if map_Uhw is None else {**rows, "surprise": heat(frames_UCHW, map_Uhw)}
     for name, row_UhwC in shown.items():
-        picture_UCHW = row_UhwC.permute(0, 3, 1, 2).nan_to_num(0.5)
-        large_UCHW = F.interpolate(picture_UCHW, size=(height, width), mode="nearest")
+        image_UCHW = row_UhwC.permute(0, 3, 1, 2).nan_to_num(0.5)
+        large_UCHW = F.interpolate(image_UCHW, size=(height, width), mode="nearest")
         panels[name] = (255 * large_UCHW).round().to(torch.uint8)
     write_film(panels, path, frame_rate)

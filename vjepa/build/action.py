@@ -13,8 +13,8 @@ from torch import nn
 
 from vjepa.batch import TrajectoryBatch
 from vjepa.build.loading import step_loader
-from vjepa.config import WorldConfig, config_tree
-from vjepa.config.world import CollectConfig
+from vjepa.config import ActionConfig, config_tree
+from vjepa.config.action import CollectConfig
 from vjepa.data.sampling import SampleOrder, StepBatches
 from vjepa.data.trajectories.episode import Episode, check_alike
 from vjepa.data.trajectories.open import read_episodes
@@ -36,18 +36,19 @@ class Episodes(NamedTuple):
     test: list[Episode]
 
 
-def read_parts(config: WorldConfig, say: Callable[[str], None]) -> Episodes:
-    """The episodes of all parts; ValueError where they cannot be used."""
+def read_splits(config: ActionConfig, say: Callable[[str], None]) -> Episodes:
+    """The episodes of all splits; ValueError where they cannot be used."""
     data = config.data
-    if (data.train is None) == (data.collect is None):
+    if data.train is None and data.collect is None:
         raise ValueError(
-            "give data.train (a folder of videos with actions, of LeRobot, or an HDF5 file) or data.collect, and not both"
+            "there are no episodes to train on: give data.train (a folder of videos with actions, of LeRobot, or an HDF5 file) "
+            "or data.collect"
         )
     train = read_train(config, data.states)
     test = data.test
     if data.collect is not None:
         test = collected_folders(data.collect)[1] if data.collect.test_episodes else None
-    # What the library's own worlds write has states: figures are told of them even where the model is not.
+    # What the library's own environments write has states: metrics are told of them even where the model is not.
     known = data.states or data.collect is not None
     measured = [] if test is None else _read(config, test, known)
     check_alike(train)
@@ -70,7 +71,7 @@ def _check_leaks(train: Sequence[Episode], measured: Sequence[Episode]) -> None:
         )
 
 
-def read_train(config: WorldConfig, states: bool) -> list[Episode]:
+def read_train(config: ActionConfig, states: bool) -> list[Episode]:
     """The episodes to train on, with states or without."""
     data = config.data
     source = data.train if data.collect is None else collected_folders(data.collect)[0]
@@ -78,7 +79,7 @@ def read_train(config: WorldConfig, states: bool) -> list[Episode]:
     return _read(config, source, states)
 
 
-def _read(config: WorldConfig, source: str, states: bool) -> list[Episode]:
+def _read(config: ActionConfig, source: str, states: bool) -> list[Episode]:
     data = config.data
     short_side = None if data.cache_dir is None else data.cache_short_side
     return read_episodes(
@@ -92,7 +93,7 @@ def collected_folders(config: CollectConfig) -> tuple[str, str]:
     return str(Path(config.folder) / "train"), str(Path(config.folder) / "test")
 
 
-def model_arguments(config: WorldConfig, episodes: Sequence[Episode]) -> dict[str, Any]:
+def model_arguments(config: ActionConfig, episodes: Sequence[Episode]) -> dict[str, Any]:
     """Constructor arguments of the `ActionModel`, as plain values: what a model folder's config.json holds."""
     data, dynamics = config.data, config.dynamics
     numbers = episodes[0].actions_TA.shape[1]
@@ -115,7 +116,7 @@ def model_arguments(config: WorldConfig, episodes: Sequence[Episode]) -> dict[st
     }
 
 
-def _frame_arguments(config: WorldConfig) -> dict[str, Any]:
+def _frame_arguments(config: ActionConfig) -> dict[str, Any]:
     """How frames are embedded: as the frozen model does, or as the configuration says."""
     if config.init is None:
         section = {
@@ -133,7 +134,7 @@ def _frame_arguments(config: WorldConfig) -> dict[str, Any]:
     return {"encoder": given["encoder"], "pixels": given["pixels"], **pooling}
 
 
-def model_config(config: WorldConfig, arguments: dict[str, Any]) -> dict[str, Any]:
+def model_config(config: ActionConfig, arguments: dict[str, Any]) -> dict[str, Any]:
     """What the folder of a world model says of itself."""
     return {
         "library": "vjepa",
@@ -143,7 +144,7 @@ def model_config(config: WorldConfig, arguments: dict[str, Any]) -> dict[str, An
     }
 
 
-def build_objective(config: WorldConfig, arguments: dict[str, Any]) -> ActionJEPA:
+def build_objective(config: ActionConfig, arguments: dict[str, Any]) -> ActionJEPA:
     """The objective with its networks, freshly drawn from torch's random state but for a frozen encoder."""
     objective, model = config.objective, ActionModel(**arguments)
     frozen = config.init is not None
@@ -161,7 +162,7 @@ def build_objective(config: WorldConfig, arguments: dict[str, Any]) -> ActionJEP
     )
 
 
-def _load_frozen(model: ActionModel, config: WorldConfig) -> None:
+def _load_frozen(model: ActionModel, config: ActionConfig) -> None:
     """Give a model the encoder, and what pools its tokens, of another."""
     assert config.init is not None
     if "dynamics" in read_model_config(config.init):
@@ -170,29 +171,29 @@ def _load_frozen(model: ActionModel, config: WorldConfig) -> None:
         if model.projector is not None and given.projector is not None:
             model.projector.load_state_dict(given.projector.state_dict())
         return
-    world = from_pretrained(config.init, config.which)
-    model.encoder.load_state_dict(world.encoder.state_dict())
+    pretrained = from_pretrained(config.init, config.which)
+    model.encoder.load_state_dict(pretrained.encoder.state_dict())
 
 
-def _regularizer(config: WorldConfig) -> Regularizer | None:
+def _regularizer(config: ActionConfig) -> Regularizer | None:
     objective = config.objective
     if objective.stabilizer == "sigreg":
         return SIGReg(**dataclasses.asdict(objective.sigreg))
     return VICReg(**dataclasses.asdict(objective.vicreg)) if objective.stabilizer == "vicreg" else None
 
 
-def frame_transform(config: WorldConfig) -> nn.Module:
+def frame_transform(config: ActionConfig) -> nn.Module:
     """Frames to the size of the model: all of the middle that has its shape."""
     return CentreCrop(config.data.frame_size, margin=1)
 
 
 def trajectory_batches(
-    config: WorldConfig,
+    config: ActionConfig,
     episodes: Sequence[Episode],
     *,
     micro_batch: int,
     rank: int,
-    world: int,
+    world_size: int,
     first_step: int,
     **loader: Any,
 ) -> Loader[TrajectoryBatch]:
@@ -200,12 +201,12 @@ def trajectory_batches(
     dataset = TrajectoryDataset(episodes, config.data.window, frame_transform(config))
     sampler = StepBatches(
         SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,
-        micro_batch=micro_batch, rank=rank, world=world, first_step=first_step, last_step=config.optim.steps,
+        micro_batch=micro_batch, rank=rank, world_size=world_size, first_step=first_step, last_step=config.optim.steps,
     )  # fmt: skip
     return step_loader(dataset, collate_trajectories, sampler, config.data.workers, **loader)
 
 
-def tokens_identity(config: WorldConfig, model: ActionModel, arguments: dict[str, Any]) -> dict[str, Any]:
+def tokens_identity(config: ActionConfig, model: ActionModel, arguments: dict[str, Any]) -> dict[str, Any]:
     """All that the tokens of a frame depend on, beside the frame: a frozen encoder's weights and how frames reach it."""
     return {
         **encoder_identity(nn.ModuleList([model.encoder, model.projector or nn.Identity()]), arguments),

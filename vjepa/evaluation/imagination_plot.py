@@ -56,7 +56,7 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
     Args:
         model: in evaluation mode.
         dataset: windows with pixels, never trained on; half of their frames teach the decoder, the other half is shown.
-        path: of the picture.
+        path: of the plot.
         seed: of the windows and the decoder.
     """
     # Imported here: matplotlib takes longer to import than a small model to run.
@@ -66,8 +66,8 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
     half = len(dataset) // 2
     taught = torch.randperm(half, generator=generator)[: -(-DECODER_FRAMES // dataset.window.frames)]
     shown = half + torch.randperm(len(dataset) - half, generator=generator)[:ROWS]
-    pictures = _batch(dataset, taught.tolist()).inputs.flatten(0, 1)
-    decode = fit_frame_decoder(model, pictures, seed)
+    images = _batch(dataset, taught.tolist()).inputs.flatten(0, 1)
+    decode = fit_frame_decoder(model, images, seed)
     device = next(model.parameters()).device
     batch = _batch(dataset, shown.tolist()).to(device)
     seen = min(model.window, dataset.window.frames - 1)
@@ -79,8 +79,8 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
     for row in range(rows):
         decoded = decode(torch.cat([true_VTSD[row, :seen], imagined_VHSD[row]]))
         for line, (name, frames) in enumerate((("seen", batch.inputs[row].cpu()), ("imagined", decoded))):
-            for axis, picture in zip(axes[2 * row + line], frames, strict=False):
-                axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest")
+            for axis, image in zip(axes[2 * row + line], frames, strict=False):
+                axis.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
             axes[2 * row + line][0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         known = None if states is None else states[row, :seen]
         energy_axis = axes[2 * row][columns]

@@ -1,4 +1,4 @@
-"""Which class is taken for which, as a picture. X classes."""
+"""Which class is taken for which, as a plot. X classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa.foreign_text import in_picture
+from vjepa.foreign_text import in_plot
 
 _MOST_NUMBERS = 20  # classes up to which cells hold numbers
 _MOST_NAMES = 60  # and up to which every class is named
@@ -26,7 +26,7 @@ def draw_confusion(counts_XX: NDArray[np.int64], classes: Sequence[str], path: P
     image = axes.imshow(shares_XX, cmap="Blues", vmin=0, vmax=1)
     step = -(-len(classes) // _MOST_NAMES)
     places = list(range(0, len(classes), step))
-    names = [in_picture(_short(classes[place])) for place in places]
+    names = [in_plot(_short(classes[place])) for place in places]
     axes.set_xticks(places, names, rotation=90, fontsize=8)
     axes.set_yticks(places, names, fontsize=8)
     axes.set(xlabel="given", ylabel="true")

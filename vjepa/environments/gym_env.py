@@ -1,4 +1,4 @@
-"""Any environment of gymnasium that draws pictures, as a world: observations are pictures, its own are the states.
+"""Any environment of gymnasium that draws images, as an environment: observations are images, its own are the states.
 
 E copies, S numbers of a state, A numbers of an action, H W pixels.
 """
@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as F
 from vjepa.environments.base import Array, Pixels
 
 
-class GymWorld(VectorEnv[Pixels, Array, Any]):
+class GymEnv(VectorEnv[Pixels, Array, Any]):
     """Copies of an environment, stepped one after the other. Ended copies stay as they are until `reset`.
 
     Actions of an environment with numbered actions are one number for each, of which the largest counts.
@@ -27,7 +27,7 @@ class GymWorld(VectorEnv[Pixels, Array, Any]):
     Args:
         name: as of `gymnasium.make`; the environment must draw (``render_mode="rgb_array"``).
         num_envs: E.
-        size: H and W, to which its pictures are resized.
+        size: H and W, to which its images are resized.
         arguments: further ones of `gymnasium.make`.
     """
 
@@ -52,7 +52,7 @@ class GymWorld(VectorEnv[Pixels, Array, Any]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._ended_E = np.zeros(num_envs, dtype=bool)
         self._states: list[NDArray[np.float64]] = []
-        self._pictures: list[Pixels] = []
+        self._images: list[Pixels] = []
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -62,8 +62,8 @@ class GymWorld(VectorEnv[Pixels, Array, Any]):
         seeds = [None if seed is None else seed + number for number in range(self.num_envs)]
         first = [env.reset(seed=one, options=options)[0] for env, one in zip(self.envs, seeds, strict=True)]
         self._states = [_flat(observation) for observation in first]
-        self._pictures = [self._drawn(env) for env in self.envs]
-        return np.stack(self._pictures), self._info()
+        self._images = [self._drawn(env) for env in self.envs]
+        return np.stack(self._images), self._info()
 
     def step(
         self, actions: Array
@@ -79,9 +79,9 @@ class GymWorld(VectorEnv[Pixels, Array, Any]):
             env = self.envs[number]
             observation, reward, reached[number], late[number], _ = env.step(self._native(action_EA[number]))
             rewards[number] = float(reward)
-            self._states[number], self._pictures[number] = _flat(observation), self._drawn(env)
+            self._states[number], self._images[number] = _flat(observation), self._drawn(env)
         self._ended_E |= reached | late
-        return np.stack(self._pictures), rewards, reached, late, self._info()
+        return np.stack(self._images), rewards, reached, late, self._info()
 
     def _native(self, action_A: Array) -> Any:
         if isinstance(self._given, Discrete):
@@ -94,13 +94,13 @@ class GymWorld(VectorEnv[Pixels, Array, Any]):
         )
 
     def _drawn(self, env: gymnasium.Env[Any, Any]) -> Pixels:
-        picture = env.render()
-        if not isinstance(picture, np.ndarray):
+        image = env.render()
+        if not isinstance(image, np.ndarray):
             raise ValueError(
-                f"{self.name} draws {type(picture).__name__}: give an environment that draws rgb_array"
+                f"{self.name} draws {type(image).__name__}: give an environment that draws rgb_array"
             )
-        picture_CHW = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
-        resized = F.resize(picture_CHW, [self.size, self.size], antialias=True)
+        image_CHW = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+        resized = F.resize(image_CHW, [self.size, self.size], antialias=True)
         return np.asarray(resized.permute(1, 2, 0).numpy())
 
     def _info(self) -> dict[str, Any]:

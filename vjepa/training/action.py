@@ -1,4 +1,4 @@
-"""A run that trains a world model with actions, from its configuration to its figures."""
+"""A run that trains a world model with actions, from its configuration to its metrics."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from vjepa.build import world as build
-from vjepa.config import WorldConfig
+from vjepa.build import action as build
+from vjepa.config import ActionConfig
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import TrajectoryDataset
 from vjepa.evaluation.frame_tokens import encode_episodes
 from vjepa.evaluation.imagination import ImaginationReport, measure_imagination
-from vjepa.evaluation.imagination_picture import draw_imagination
+from vjepa.evaluation.imagination_plot import draw_imagination
 from vjepa.models.action_model import ActionModel
 from vjepa.objectives.action_jepa import ActionJEPA
 from vjepa.training.alone import alone, wait_for_all
@@ -23,13 +23,13 @@ from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
 from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
-from vjepa.training.run_folder import RunFolder, claim, figures_of
+from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import WITHOUT_EPISODES, leave_out
 from vjepa.weights import save_pretrained
 
 
-def train_world(config: WorldConfig) -> dict[str, Any]:
+def train_action_model(config: ActionConfig) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
     folder = RunFolder(config.output_dir)
     with answering_signals():
@@ -45,7 +45,7 @@ def train_world(config: WorldConfig) -> dict[str, Any]:
     return summary
 
 
-def _run(config: WorldConfig, accelerator: Accelerator, folder: RunFolder) -> dict[str, Any]:
+def _run(config: ActionConfig, accelerator: Accelerator, folder: RunFolder) -> dict[str, Any]:
     if claim(folder, config, accelerator):
         return folder.read_summary()
     if config.data.collect is not None:
@@ -53,32 +53,32 @@ def _run(config: WorldConfig, accelerator: Accelerator, folder: RunFolder) -> di
 
         collect = partial(collect_episodes, config.data.collect, config.data.frame_size[0], accelerator.print)
         alone(accelerator, collect)
-    parts = build.read_parts(config, accelerator.print)
-    arguments = build.model_arguments(config, parts.train)
+    splits = build.read_splits(config, accelerator.print)
+    arguments = build.model_arguments(config, splits.train)
     set_seed(config.seed)
     objective = build.build_objective(config, arguments)
-    episodes = _encoded(config, objective.model, arguments, parts.train, accelerator)
+    episodes = _encoded(config, objective.model, arguments, splits.train, accelerator)
     trained = _train(config, objective, episodes, accelerator, folder)
 
     def write() -> dict[str, Any]:
         model = trained.model.eval()
         save_pretrained(folder.model, model.state_dict(), build.model_config(config, arguments))
         report, left_out = None, dict[str, str]()
-        if parts.test:
+        if splits.test:
             transform = build.frame_transform(config)
             report = measure_imagination(
-                model, parts.test, config.data.window, transform, seed=config.seed, left_out=left_out
+                model, splits.test, config.data.window, transform, seed=config.seed, left_out=left_out
             )
             causes = dict(enumerate(left_out.items()))
             leave_out(
                 "data.test",
-                len(parts.test),
+                len(splits.test),
                 causes,
                 config.data.max_unreadable,
                 accelerator.print,
                 WITHOUT_EPISODES,
             )
-            shown = TrajectoryDataset(parts.test, config.data.window, transform)
+            shown = TrajectoryDataset(splits.test, config.data.window, transform)
             draw_imagination(model, shown, folder.path / "imagination.png", config.seed)
         return _summary(config, report, len(left_out), folder)
 
@@ -88,7 +88,7 @@ def _run(config: WorldConfig, accelerator: Accelerator, folder: RunFolder) -> di
 
 
 def _encoded(
-    config: WorldConfig,
+    config: ActionConfig,
     model: ActionModel,
     arguments: dict[str, Any],
     episodes: Sequence[Episode],
@@ -101,14 +101,14 @@ def _encoded(
     model = model.to(accelerator.device).eval()
     encoded = encode_episodes(
         config.data.features, model, identity, episodes, build.frame_transform(config),
-        device=accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
+        device=accelerator.device, rank=accelerator.process_index, world_size=accelerator.num_processes,
     )  # fmt: skip
     wait_for_all(accelerator)
     return encoded
 
 
 def _train(
-    config: WorldConfig,
+    config: ActionConfig,
     objective: ActionJEPA,
     episodes: Sequence[Episode],
     accelerator: Accelerator,
@@ -125,14 +125,14 @@ def _train(
     return trained
 
 
-def _outline(config: WorldConfig, objective: ActionJEPA, accelerator: Accelerator) -> str:
+def _outline(config: ActionConfig, objective: ActionJEPA, accelerator: Accelerator) -> str:
     """What the run will do, said before it starts."""
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     total = sum(p.numel() for p in objective.parameters())
     model, window = objective.model, config.data.window
     return (
         f"{config.optim.steps} steps of {config.optim.batch_size} windows of {window.frames} frames, {window.skip} apart "
-        f"({accelerator.num_processes} processes x {accelerator.gradient_accumulation_steps} parts); a frame is "
+        f"({accelerator.num_processes} processes x {accelerator.gradient_accumulation_steps} micro-batches); a frame is "
         f"{model.space[0]} x {model.space[1]} tokens of width {model.width}, an action {model.dynamics.action_size} numbers; "
         f"{trained / 1e6:.2f} M trained of {total / 1e6:.2f} M parameters; on {accelerator.device}, precision "
         f"{accelerator.mixed_precision}"
@@ -140,13 +140,13 @@ def _outline(config: WorldConfig, objective: ActionJEPA, accelerator: Accelerato
 
 
 def _summary(
-    config: WorldConfig, report: ImaginationReport | None, unreadable: int, folder: RunFolder
+    config: ActionConfig, report: ImaginationReport | None, unreadable: int, folder: RunFolder
 ) -> dict[str, Any]:
-    """Final figures, written and printed."""
+    """Final metrics, written and printed."""
     records = folder.read_metrics()
     summary: dict[str, Any] = {
         "steps": config.optim.steps,
-        "final": figures_of(records[-1]),
+        "final": metrics_of(records[-1]),
         "alarms": [record["alarm"] for record in records if "alarm" in record],
     }
     if report is not None:

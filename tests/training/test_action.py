@@ -18,15 +18,15 @@ from tests.training.test_distributed import two_processes
 from tests.training.test_resume import fresh_accelerate
 from tools.plan import main as plan
 from tools.pretrain import main as pretrain_tool
-from vjepa.config import ConfigError, WorldConfig, read_tree
+from vjepa.config import ActionConfig, ConfigError, read_tree
 from vjepa.data.trajectories.collect import POLICIES, collect
-from vjepa.environments.make import make_world
+from vjepa.environments.make import make_env
 from vjepa.evaluation import frame_decoder
 from vjepa.evaluation.pixel_decoder import train_pixel_decoder
-from vjepa.models.world import WorldModel
+from vjepa.models.video_model import VideoModel
+from vjepa.training.action import train_action_model
 from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
-from vjepa.training.world import train_world
 from vjepa.weights import load_action_model, save_pretrained
 
 CONFIG = {
@@ -48,8 +48,8 @@ def _fresh_accelerate():
 
 
 @pytest.fixture(autouse=True)
-def _quick_pictures(monkeypatch):
-    """Pictures need not be good here."""
+def _quick_plots(monkeypatch):
+    """Plots need not be good here."""
     monkeypatch.setattr(frame_decoder, "STEPS", 20)
     monkeypatch.setattr(frame_decoder, "train_pixel_decoder", partial(train_pixel_decoder, steps=20))
 
@@ -59,10 +59,10 @@ def folder(tmp_path_factory):
     """Episodes of a point mass, and a model folder with random weights."""
     folder = tmp_path_factory.mktemp("episodes")
     for part, seed, count in (("train", 0, 8), ("test", 1, 4)):
-        world = make_world("point_mass", 4, 16, 14, ends=False)
-        collect(folder / part, world, POLICIES["random"], episodes=count, steps=14, seed=seed)
+        env = make_env("point_mass", 4, 16, 14, ends=False)
+        collect(folder / part, env, POLICIES["random"], episodes=count, steps=14, seed=seed)
     torch.manual_seed(0)
-    save_pretrained(folder / "model", WorldModel(CONFIG).state_dict(), CONFIG)
+    save_pretrained(folder / "model", VideoModel(CONFIG).state_dict(), CONFIG)
     return folder
 
 
@@ -84,7 +84,7 @@ def arguments(folder, tmp_path):
 def run(arguments):
     def run(name, *changes):
         fresh_accelerate()
-        return train_world(read_tree(arguments(name, *changes), WorldConfig))
+        return train_action_model(read_tree(arguments(name, *changes), ActionConfig))
 
     return run
 
@@ -173,7 +173,7 @@ def test_statistics_travel_with_the_model(run, folder, tmp_path):
 
 def test_it_is_planned_with(run, tmp_path, capsys):
     run("run", *LEARNING)
-    command = ["--model", str(tmp_path / "run"), "--world", "point_mass", "--episodes", "3", "--steps", "6"]
+    command = ["--model", str(tmp_path / "run"), "--env", "point_mass", "--episodes", "3", "--steps", "6"]
     assert (
         plan(
             [*command, "--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "2"]
@@ -183,8 +183,8 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     said = capsys.readouterr().out
     for name in ("model", "random", "copy_last", "oracle"):
         assert f"\n{name}" in said
-    figures = json.loads((tmp_path / "run" / "planning.json").read_text())
-    assert figures["model"]["interval"][0] <= figures["model"]["success"] <= figures["model"]["interval"][1]
+    metrics = json.loads((tmp_path / "run" / "planning.json").read_text())
+    assert metrics["model"]["interval"][0] <= metrics["model"]["success"] <= metrics["model"]["interval"][1]
     assert (tmp_path / "run" / "planning.mp4").stat().st_size > 1000
     quick = ("--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "1")
     for distance in ("inverse", "probe"):
@@ -194,21 +194,21 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     assert "holds released weights" in capsys.readouterr().err
     assert plan([*command, "--horizn", "2"]) == 2
     assert "did you mean 'horizon'?" in capsys.readouterr().err
-    assert plan(["--model", str(tmp_path / "nothing"), "--world", "point_mass"]) == 2
+    assert plan(["--model", str(tmp_path / "nothing"), "--env", "point_mass"]) == 2
     assert plan(["--model", str(tmp_path / "run")]) == 2
-    assert "give --world" in capsys.readouterr().err
-    assert plan([*command[:2], "--world", "desert"]) == 2
-    assert "there is no world 'desert'" in capsys.readouterr().err
+    assert "give --env" in capsys.readouterr().err
+    assert plan([*command[:2], "--env", "desert"]) == 2
+    assert "there is no environment 'desert'" in capsys.readouterr().err
 
 
 def test_trajectories_of_one_s_own_need_no_gymnasium():
     code = (
-        "import sys; sys.modules['gymnasium'] = None; import tools.pretrain, vjepa.training.world, vjepa.planning.agent; "
+        "import sys; sys.modules['gymnasium'] = None; import tools.pretrain, vjepa.training.action, vjepa.planning.agent; "
         "print('here'); import vjepa.planning.policies"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.stdout == "here\n"
-    assert "worlds need the package gymnasium: pip install 'vjepa-world[world]'" in found.stderr
+    assert "environments need the package gymnasium: pip install 'vjepa-world[env]'" in found.stderr
 
 
 def refused(run, message, *changes):
@@ -232,7 +232,7 @@ def test_what_does_not_fit_is_refused(run, folder, tmp_path):
         f"--data.train={train}?episodes=0-5",
         f"--data.test={train}?episodes=4-7",
     )
-    refused(run, "and not both", frozen, "--data.collect={world: pushing}")
+    refused(run, "data.train and data.collect are both given", frozen, "--data.collect={env: pushing}")
 
 
 def test_actions_that_cannot_be_used_are_named(run, folder, tmp_path):
@@ -261,7 +261,7 @@ def test_actions_that_cannot_be_used_are_named(run, folder, tmp_path):
 
 
 def test_the_tool_knows_it_by_its_section(arguments, tmp_path, capsys):
-    path = tmp_path / "world.yaml"
+    path = tmp_path / "action.yaml"
     path.write_text("dynamics: {width: 24, depht: 1}\n")
     assert pretrain_tool(["--config", str(path)]) == 2
     assert "did you mean 'dynamics.depth'?" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The schema of every world-model configuration, with the defaults. Text is for `--help`, too."""
+"""The schema of every configuration of an action-conditioned model, with the defaults. Text is for `--help`, too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from vjepa.config import checks
 from vjepa.config.schema import EncoderConfig, OptimConfig, SIGRegConfig, TrainConfig, VICRegConfig
 from vjepa.data.trajectories.windows import WindowConfig
-from vjepa.environments.names import WorldName
+from vjepa.environments.names import EnvName
 from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.models.action_model import Pool
 from vjepa.models.action_predictor import Conditioning
@@ -21,19 +21,19 @@ from vjepa.planning.mppi import MPPI
 
 @dataclass(frozen=True, kw_only=True)
 class CollectConfig:
-    """Episodes that are made in one of the library's own worlds.
+    """Episodes that are made in one of the library's own environments.
 
     Attributes:
-        world: its name.
+        env: its name.
         folder: where the .mp4 files and actions go; made once, then reused.
         episodes: to train on.
-        test_episodes: never trained on, for the figures at the end; 0 for no figures.
+        test_episodes: never trained on, for the metrics at the end; 0 for no metrics.
         steps: frames of an episode.
         policy: `random`, a walk whose direction lasts; `scripted`, noisy ways to goals; `mixed`, half of each.
         seed: of the episodes.
     """
 
-    world: WorldName = "two_rooms"
+    env: EnvName = "two_rooms"
     folder: str = "runs/episodes"
     episodes: int = 1000
     test_episodes: int = 100
@@ -53,7 +53,7 @@ class TrajectoryConfig:
     Attributes:
         train: a folder of videos with their actions, a folder in LeRobot's layout, or an HDF5 file; of each, some episodes alone by
             `FILE?episodes=0-179` or `FILE?without=3,17`.
-        test: the same, for the figures at the end; null for none. No episode may be in both.
+        test: the same, for the metrics at the end; null for none. No episode may be in both.
         collect: make episodes instead (`train` and `test` stay null).
         window: frames of a window, the skip between them, and what becomes of the actions in between.
         states: also read states (proprioception), and predict them.
@@ -90,6 +90,10 @@ class TrajectoryConfig:
         checks.pixel_statistics("data", self)
         checks.at_least("data", self, cache_short_side=1, workers=0)
         checks.share("data", self, "max_unreadable")
+        if self.train is not None and self.collect is not None:
+            raise ValueError(
+                "data.train and data.collect are both given: give one of them, and null for the other"
+            )
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -195,7 +199,7 @@ class PlanningConfig:
         execute: steps of it that are taken before planning anew.
         path: share of the mean distance from the goal over the whole path in a plan's cost; the rest is that of its last step.
         distance: of an imagined frame from the goal's: value by value; `inverse`, the action that the model's inverse dynamics
-            reads between them: what is left to do, whatever else is in the pictures; or `probe`, of what a probe reads from them
+            reads between them: what is left to do, whatever else is in the images; or `probe`, of what a probe reads from them
             of the numbers that goals are about, fitted to the states of the run's episodes.
         cem: its numbers (`cem`).
         mppi: its numbers (`mppi`).
@@ -222,7 +226,7 @@ class PlanningConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldConfig:
+class ActionConfig:
     """Everything about a run that trains a world model with actions.
 
     Attributes:
@@ -233,7 +237,7 @@ class WorldConfig:
         which: its `target_encoder` or its `encoder`; null takes the target encoder where there is one.
     """
 
-    output_dir: str = "runs/world"
+    output_dir: str = "runs/action"
     seed: int = 0
     init: str | None = None
     which: Literal["target_encoder", "encoder"] | None = None

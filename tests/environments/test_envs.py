@@ -23,11 +23,11 @@ EVERY = pytest.mark.parametrize("make", WORLDS.values(), ids=WORLDS)
 @EVERY
 def test_the_same_seed_gives_the_same_episodes(make):
     def episode(seed):
-        world = make(5, 32)
-        picture, info = world.reset(seed=seed)
+        env = make(5, 32)
+        image, info = env.reset(seed=seed)
         rng = np.random.default_rng(0)
-        steps = [world.step(rng.uniform(-1, 1, (5, 2))) for _ in range(10)]
-        return picture, info["goal_picture"], *[step[0] for step in steps], steps[-1][4]["state"]
+        steps = [env.step(rng.uniform(-1, 1, (5, 2))) for _ in range(10)]
+        return image, info["goal_image"], *[step[0] for step in steps], steps[-1][4]["state"]
 
     first, again, other = episode(3), episode(3), episode(4)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
@@ -36,92 +36,92 @@ def test_the_same_seed_gives_the_same_episodes(make):
 
 @EVERY
 def test_what_the_api_promises(make):
-    world = make(4, 24, max_steps=3)
-    picture, _ = world.reset(seed=0)
-    assert world.observation_space.contains(picture)
+    env = make(4, 24, max_steps=3)
+    image, _ = env.reset(seed=0)
+    assert env.observation_space.contains(image)
     rewards, ended = np.zeros(4), np.zeros(4, dtype=bool)
     for _ in range(5):
-        picture, reward, reached, late, info = world.step(np.zeros((4, 2)))
+        image, reward, reached, late, info = env.step(np.zeros((4, 2)))
         assert not (ended & (reached | late)).any()  # an episode ends once
         ended |= reached | late
         rewards += reward
     assert ended.all()
-    assert world.observation_space.contains(picture)
-    np.testing.assert_array_equal(picture, world.picture(info["state"]))
+    assert env.observation_space.contains(image)
+    np.testing.assert_array_equal(image, env.image(info["state"]))
 
 
 @EVERY
 def test_a_goal_is_reached_where_it_is(make):
-    world = make(6, 32)
-    world.reset(seed=1)
-    world.set_state(world.goal_ES)
-    _, reward, reached, late, _ = world.step(np.zeros((6, 2)))
+    env = make(6, 32)
+    env.reset(seed=1)
+    env.set_state(env.goal_ES)
+    _, reward, reached, late, _ = env.step(np.zeros((6, 2)))
     assert reached.all()
     assert reward.sum() == 6
     assert not late.any()
-    assert (world.distance(world.goal_ES, world.goal_ES) < 1e-9).all()
-    np.testing.assert_array_equal(world.picture(world.goal_ES), world.picture(world.state_ES))
+    assert (env.distance(env.goal_ES, env.goal_ES) < 1e-9).all()
+    np.testing.assert_array_equal(env.image(env.goal_ES), env.image(env.state_ES))
 
 
 @EVERY
 def test_copies_do_not_meddle(make):
     rng = np.random.default_rng(0)
-    world = make(8, 16)
-    world.reset(seed=0)
-    state, action = world.state_ES.copy(), rng.uniform(-1, 1, (8, 2))
-    together = world.advance(state, action)
-    alone = np.concatenate([world.advance(state[[row]], action[[row]]) for row in range(8)])
+    env = make(8, 16)
+    env.reset(seed=0)
+    state, action = env.state_ES.copy(), rng.uniform(-1, 1, (8, 2))
+    together = env.advance(state, action)
+    alone = np.concatenate([env.advance(state[[row]], action[[row]]) for row in range(8)])
     np.testing.assert_allclose(together, alone)
 
 
 def test_the_wall_is_crossed_at_the_door_alone():
-    world = TwoRooms(2, 64)
+    env = TwoRooms(2, 64)
     right = np.tile([1.0, 0.0], (2, 1))
     state = np.array([[0.3, 0.5, 0.5, 0.5], [0.3, 0.8, 0.5, 0.5]])
     for _ in range(10):
-        state = world.advance(state, right)
+        state = env.advance(state, right)
     assert state[0, 0] > 0.6
     assert state[1, 0] <= 0.5 - WALL / 2 - RADIUS + 1e-9
 
 
 @pytest.mark.parametrize("wall", ["fixed", "random"])
 def test_nothing_ever_ends_up_in_a_wall(wall):
-    world, rng = TwoRooms(200, 16, wall=wall), np.random.default_rng(0)
-    world.reset(seed=0)
-    state, crossed = world.state_ES, np.zeros(200, dtype=bool)
+    env, rng = TwoRooms(200, 16, wall=wall), np.random.default_rng(0)
+    env.reset(seed=0)
+    state, crossed = env.state_ES, np.zeros(200, dtype=bool)
     side = state[:, 0] < state[:, 2]
     for _ in range(60):
-        state = world.advance(state, rng.uniform(-1, 1, (200, 2)))
-        assert not world._blocked(state[:, :2], state[:, 2:]).any()
+        state = env.advance(state, rng.uniform(-1, 1, (200, 2)))
+        assert not env._blocked(state[:, :2], state[:, 2:]).any()
         crossed |= (state[:, 0] < state[:, 2]) != side
     assert 0 < crossed.sum() < 200
-    starts, goals = world.goal_ES[:, 0] < world.goal_ES[:, 2], side
+    starts, goals = env.goal_ES[:, 0] < env.goal_ES[:, 2], side
     assert (starts != goals).all()  # the way leads through the door
 
 
 def test_a_mass_goes_on_and_must_be_slowed():
-    world = PointMass(1)
+    env = PointMass(1)
     state = np.array([[0.2, 0.5, 0.0, 0.0]])
     for _ in range(5):
-        state = world.advance(state, np.array([[1.0, 0.0]]))
+        state = env.advance(state, np.array([[1.0, 0.0]]))
     gone = state[0, 0]
-    state = world.advance(state, np.zeros((1, 2)))
+    state = env.advance(state, np.zeros((1, 2)))
     assert state[0, 0] > gone + 0.02
     moving = np.array([[0.5, 0.5, 0.05, 0.0]])
-    assert not world.reached(moving, np.array([[0.5, 0.5, 0.0, 0.0]])).any()
-    assert np.array_equal(world.picture(moving), world.picture(moving * [1, 1, 0, 0]))
+    assert not env.reached(moving, np.array([[0.5, 0.5, 0.0, 0.0]])).any()
+    assert np.array_equal(env.image(moving), env.image(moving * [1, 1, 0, 0]))
 
 
 def test_a_block_is_pushed_and_never_pulled():
-    world = Pushing(1)
+    env = Pushing(1)
     state = np.array([[0.3, 0.5, 0.5, 0.5]])
     for _ in range(4):
-        state = world.advance(state, np.array([[1.0, 0.0]]))
+        state = env.advance(state, np.array([[1.0, 0.0]]))
     assert state[0, 2] > 0.6
     assert state[0, 3] == pytest.approx(0.5)
     pushed = state[0, 2]
     for _ in range(4):
-        state = world.advance(state, np.array([[-1.0, 0.0]]))
+        state = env.advance(state, np.array([[-1.0, 0.0]]))
     assert state[0, 2] == pushed
     rng, many = np.random.default_rng(0), Pushing(100)
     many.reset(seed=0)
@@ -135,26 +135,26 @@ def test_a_block_is_pushed_and_never_pulled():
 
 @EVERY
 def test_thousands_of_steps_a_second(make):
-    world = make(64, 64)
-    world.reset(seed=0)
+    env = make(64, 64)
+    env.reset(seed=0)
     actions = np.random.default_rng(0).uniform(-1, 1, (64, 2))
-    world.step(actions)
+    env.step(actions)
     started = time.perf_counter()
     for _ in range(10):
-        world.set_state(world.state_ES)
-        world.step(actions)
+        env.set_state(env.state_ES)
+        env.step(actions)
     assert 640 / (time.perf_counter() - started) > 400  # far below a quiet core's
 
 
 def test_bad_input_is_refused():
-    world = PointMass(3)
-    world.reset(seed=0)
+    env = PointMass(3)
+    env.reset(seed=0)
     with pytest.raises(ValueError, match=r"actions have shape \(3, 3\): give \(3, 2\)"):
-        world.step(np.zeros((3, 3)))
+        env.step(np.zeros((3, 3)))
     with pytest.raises(ValueError, match="not finite"):
-        world.step(np.full((3, 2), np.nan))
+        env.step(np.full((3, 2), np.nan))
     with pytest.raises(ValueError, match=r"goal has shape \(3, 2\)"):
-        world.set_state(np.zeros((3, 4)), np.zeros((3, 2)))
+        env.set_state(np.zeros((3, 4)), np.zeros((3, 2)))
     with pytest.raises(ValueError, match="wall is 'none'"):
         TwoRooms(wall="none")
     with pytest.raises(ValueError, match="num_envs is 0"):
