@@ -37,8 +37,8 @@ from vjepa.models.action_model import ActionModel
 from vjepa.models.classifier import build_head
 from vjepa.models.video_model import VideoModel
 from vjepa.training.optimizer import Schedules
-from vjepa.training.plan import example_batch
-from vjepa.weights import save_pretrained
+from vjepa.training.preview import example_batch
+from vjepa.weights.model_folder import save_pretrained
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = ROOT / "configs" / "accelerate"

@@ -24,12 +24,11 @@ from vjepa.config import read_config
 from vjepa.data.manifest import Video
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import WindowConfig
-from vjepa.evaluation.anticipation_probe import AnticipationProbe, mean_class_recall
-from vjepa.evaluation.collapse import embedding_measures
-from vjepa.evaluation.imagination import measure_imagination
-from vjepa.evaluation.lidar import lidar
-from vjepa.evaluation.pixel_decoder import psnr
-from vjepa.evaluation.probe import balanced_accuracy, ridge_probe, ridge_regression
+from vjepa.evaluation.collapse import embedding_measures, lidar
+from vjepa.evaluation.future.anticipation_probe import AnticipationProbe, mean_class_recall
+from vjepa.evaluation.future.imagination import measure_imagination
+from vjepa.evaluation.probes.linear import balanced_accuracy, ridge_probe, ridge_regression
+from vjepa.evaluation.probes.pixel_decoder import psnr
 from vjepa.layers.positions import POSITION_TABLES, rotary_table, sinusoid_table
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
@@ -38,9 +37,9 @@ from vjepa.objectives.classification import Classification
 from vjepa.objectives.regularizers import SIGReg, VICReg
 from vjepa.planning.cem import CEM
 from vjepa.planning.gradient import GradientPlanner
-from vjepa.planning.plan import Bounds
+from vjepa.planning.planner import Bounds
 from vjepa.tokens import Grid
-from vjepa.training.plan import example_batch
+from vjepa.training.preview import example_batch
 
 ROOT = Path(__file__).parents[1]
 # The only place that makes doubles of what may be on another device.
@@ -280,8 +279,8 @@ def test_probes_and_figures_of_what_is_on_the_device():
 
 
 def test_a_probe_that_is_trained_on_the_device(monkeypatch):
-    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.LEAST_STEPS", 2)
-    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.EPOCHS", 1)
+    monkeypatch.setattr("vjepa.evaluation.future.anticipation_probe.LEAST_STEPS", 2)
+    monkeypatch.setattr("vjepa.evaluation.future.anticipation_probe.EPOCHS", 1)
     tokens, labels = torch.randn(6, 3, 8, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 2
     expected = AnticipationProbe.fit(tokens, labels, 2, seed=0).scores(tokens)
     with SmallDevice():

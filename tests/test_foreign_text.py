@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from vjepa.comparison.report import _markdown_table
 from vjepa.comparison.sections import Table
-from vjepa.evaluation.classification import classification_report
-from vjepa.evaluation.confusion_plot import draw_confusion
-from vjepa.evaluation.label_curve import draw_label_curve, label_curve_table
-from vjepa.evaluation.labelled_film import write_labelled_film
-from vjepa.evaluation.score_file import read_scores, write_scores
-from vjepa.evaluation.strip import draw_strip
+from vjepa.evaluation.recognition.metrics import classification_report
+from vjepa.evaluation.recognition.score_file import read_scores, write_scores
 from vjepa.foreign_text import from_cell, in_cell, in_plot, in_table, one_line
+from vjepa.plots.confusion import draw_confusion
+from vjepa.plots.label_curve import draw_label_curve, label_curve_table
+from vjepa.plots.labelled_video import write_labelled_film
+from vjepa.plots.strip import draw_strip
 
 NAMES = [
     "$x_$",

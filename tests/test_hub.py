@@ -8,8 +8,8 @@ import yaml
 
 import vjepa
 from tests.inference.conftest import make_video_model
-from vjepa import hub
-from vjepa.weights import save_pretrained
+from vjepa.weights import push as hub
+from vjepa.weights.model_folder import save_pretrained
 
 TRAINING = {"data": {"train": "/home/someone/private/clips.csv?split=train", "synthetic": None}}
 

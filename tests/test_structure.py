@@ -1,6 +1,7 @@
 """The house keeps its floors: imports point down only, and what is built stays small."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,11 +27,12 @@ FLOORS = (
     ("masks",),
     ("data",),
     ("models",),
-    ("released",),
-    ("objectives", "weights"),
-    ("inference",),
-    ("evaluation", "export", "hub"),
+    ("weights",),
+    ("objectives",),
+    ("inference", "profiling"),
+    ("evaluation", "export"),
     ("planning",),
+    ("plots",),
     ("config",),
     ("build",),
     ("training",),
@@ -156,3 +158,32 @@ def test_processes_and_signals_have_their_owners(path):
 def test_files_are_named_by_their_content():
     vague = {"utils", "util", "helpers", "helper", "misc", "common"}
     assert not [path for path in SOURCES if vague & set(path.relative_to(ROOT).with_suffix("").parts)]
+
+
+def shape_letters():
+    """The letters of the table in `vjepa.tokens`."""
+    import vjepa.tokens
+
+    table = vjepa.tokens.__doc__.partition("whole library:")[2].partition("A token's place")[0]
+    letters = re.findall(r"(?:^|  )((?:[A-Za-z] )+) ", table, re.MULTILINE)
+    return {letter for entry in letters for letter in entry.split()}
+
+
+def axes_of(name):
+    """The axes that a tensor's name ends in; empty where it has none."""
+    match = re.fullmatch(r"[a-z]\w*?_([A-Za-z0-9]+)", name)
+    return match[1] if match and re.search("[A-Z]", match[1]) else ""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_shape_letters_are_those_of_the_table(path):
+    letters = shape_letters()
+    tree = ast.parse(path.read_text())
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    for name in names:
+        unknown = {axis for axis in axes_of(name) if not axis.isdigit()} - letters
+        assert not unknown, f"{name} has {unknown}: give that axis a letter in vjepa/tokens.py, or take its letter"
+    if path.name != "tokens.py":
+        legend = re.search(r"Shape letters[^.]*;|Shape letters:", ast.get_docstring(tree) or "")
+        assert legend is None, "a letter means one axis everywhere: vjepa/tokens.py alone has the table"

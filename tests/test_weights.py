@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 import vjepa
 from vjepa.models.video_model import VideoModel
-from vjepa.weights import load_classifier, save_pretrained
+from vjepa.weights.model_folder import load_classifier, save_pretrained
 
 CONFIG = {
     "encoder": {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 8, 8]},

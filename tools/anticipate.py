@@ -20,10 +20,10 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import torch
 
-from vjepa import build
-from vjepa.evaluation.anticipation import evaluate_anticipation
+from vjepa.data.manifest import read_manifest
+from vjepa.evaluation.future.anticipation import evaluate_anticipation
 from vjepa.training.stop import command
-from vjepa.weights import from_pretrained
+from vjepa.weights.model_folder import from_pretrained
 
 
 @command
@@ -58,8 +58,8 @@ def _anticipate(options: argparse.Namespace) -> None:
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     report = evaluate_anticipation(
         from_pretrained(options.model).to(device),
-        build.read_source(options.train),
-        build.read_source(options.test),
+        read_manifest(options.train),
+        read_manifest(options.test),
         horizon=options.horizon,
         seed=options.seed,
         progress=True,

@@ -27,13 +27,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from vjepa import build
-from vjepa.data.manifest import VIDEO_SUFFIXES, Video
+from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.data.rendered import FOREIGN
-from vjepa.evaluation.classified import report_of, with_class_names, write_metrics, write_scores_of
-from vjepa.evaluation.labelled_film import write_labelled_film
+from vjepa.evaluation.recognition.report import report_of, with_class_names, write_scores_of
 from vjepa.foreign_text import one_line
 from vjepa.inference.classifier import Answer, VideoClassifier
+from vjepa.plots.confusion import write_confusion
+from vjepa.plots.labelled_video import write_labelled_film
 from vjepa.training.stop import command
 
 MOST_FRAMES = 100_000  # of a film: they are held in memory
@@ -109,7 +109,7 @@ def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: 
     except ValueError as error:
         print(one_line(f"not compared with the labels: {error}"), file=sys.stderr)
         return
-    write_metrics(folder, report)
+    write_confusion(folder, report)
     (folder / "accuracy.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n")
     print(f"{report.table()}\n{report.headline()}")
 
@@ -117,7 +117,7 @@ def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: 
 def _videos(source: str) -> list[Video]:
     if Path(source).is_file() and Path(source).suffix.lower() in VIDEO_SUFFIXES:
         return [Video(source)]
-    return build.read_source(source)
+    return read_manifest(source)
 
 
 def _in_order(answer: Answer, classes: Sequence[str]) -> Tensor:

@@ -23,7 +23,7 @@ from vjepa.comparison.config import read_comparison
 from vjepa.comparison.measure import measure_cell
 from vjepa.comparison.report import write_report
 from vjepa.comparison.results import Results
-from vjepa.evaluation.timing import machine_name
+from vjepa.profiling.timing import machine_name
 from vjepa.training.stop import command
 
 

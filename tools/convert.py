@@ -30,13 +30,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vjepa.released.meta_layout import to_meta
-from vjepa.released.preprocessing import transformers_preprocessor
-from vjepa.released.reading import NOTHING
-from vjepa.released.told import Told
-from vjepa.released.transformers_layout import to_transformers
 from vjepa.training.stop import command
-from vjepa.weights import from_pretrained, load_classifier, read_model_config, save_pretrained
+from vjepa.weights.model_folder import from_pretrained, load_classifier, read_model_config, save_pretrained
+from vjepa.weights.released.meta_layout import to_meta
+from vjepa.weights.released.preprocessing import transformers_preprocessor
+from vjepa.weights.released.reading import NOTHING
+from vjepa.weights.released.told import Told
+from vjepa.weights.released.transformers_layout import to_transformers
 
 TOLERANCE = 1e-4  # transformers' VideoMAE has another epsilon in some of its norms
 

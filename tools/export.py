@@ -28,7 +28,7 @@ from vjepa.export.formats import Format, Run, example, export_graph, greatest_di
 from vjepa.export.graphs import ClassifierGraph, EncoderGraph, FutureGraph, Graph
 from vjepa.inference.classifier import VideoClassifier
 from vjepa.training.stop import command
-from vjepa.weights import from_pretrained
+from vjepa.weights.model_folder import from_pretrained
 
 TOLERANCE = 1e-4
 BATCHES = (1, 3)  # clips; other numbers than that of the example that the graph was traced with

@@ -19,7 +19,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 from vjepa.comparison.few_labels import SHARES, few_labels, read_arm
 from vjepa.config import FinetuneConfig, read_tree
-from vjepa.evaluation.label_curve import label_curve_table
+from vjepa.plots.label_curve import label_curve_table
 from vjepa.training.stop import command
 
 

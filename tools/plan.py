@@ -29,10 +29,10 @@ from vjepa.config import ConfigError, read_tree
 from vjepa.config.action import PlanningConfig
 from vjepa.environments.make import make_env
 from vjepa.planning.episodes import EpisodeReport, run_episodes
-from vjepa.planning.film import film_episodes
 from vjepa.planning.policies import ModelPolicy
+from vjepa.plots.planning import film_episodes
 from vjepa.training.stop import command
-from vjepa.weights import load_action_model
+from vjepa.weights.model_folder import load_action_model
 
 FILMED = 6  # episodes
 

@@ -33,19 +33,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from vjepa import build
-from vjepa.data.manifest import VIDEO_SUFFIXES, Video
+from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.data.processor import Frames, read_frames
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.rendered import FOREIGN
-from vjepa.evaluation.future_plot import EmbeddingColours, draw_future, nearest_steps, write_future_film
-from vjepa.evaluation.future_skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
+from vjepa.evaluation.future.skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
 from vjepa.foreign_text import one_line
 from vjepa.inference.forecast import Window
 from vjepa.inference.surprise import sliding_windows, surprise
 from vjepa.models.video_model import VideoModel
+from vjepa.plots.future import EmbeddingColours, draw_future, nearest_steps, write_future_film
 from vjepa.training.stop import command
-from vjepa.weights import from_pretrained
+from vjepa.weights.model_folder import from_pretrained
 
 
 @command
@@ -135,7 +134,7 @@ def _device(name: str) -> torch.device:
 def _videos(source: str) -> list[Video]:
     if Path(source).suffix.lower() in VIDEO_SUFFIXES:
         return [Video(str(Path(source).absolute()))]
-    return [dataclasses.replace(video, label=None) for video in build.read_source(source)]
+    return [dataclasses.replace(video, label=None) for video in read_manifest(source)]
 
 
 def _names(videos: Sequence[Video]) -> list[str]:

@@ -25,19 +25,18 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 import torch
 from torch import Tensor
 
-from vjepa import build
 from vjepa.config import PretrainConfig, config_from_tree
-from vjepa.data.manifest import VIDEO_SUFFIXES, Video
-from vjepa.evaluation.features import spread_rows
-from vjepa.evaluation.pixel_decoder import psnr, train_pixel_decoder
-from vjepa.evaluation.strip import draw_strip, write_film
+from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
+from vjepa.evaluation.features.extract import spread_rows
+from vjepa.evaluation.probes.pixel_decoder import psnr, train_pixel_decoder
 from vjepa.layers.pixel_targets import restore_pixels
 from vjepa.masks.base import Mask
 from vjepa.models.video_model import VideoModel
+from vjepa.plots.strip import draw_strip, write_film
 from vjepa.tokens import Grid, Tubelet, gather_tokens, patchify, unpatchify
-from vjepa.training.plan import draw_mask
+from vjepa.training.preview import draw_mask
 from vjepa.training.stop import command
-from vjepa.weights import from_pretrained
+from vjepa.weights.model_folder import from_pretrained
 
 GREY = 128
 GAIN = 3  # of differences, to be seen
@@ -126,7 +125,7 @@ def _videos(model: VideoModel, source: str) -> list[Video]:
     """Of a manifest or a folder, or one video file; labels play no part."""
     if Path(source).suffix.lower() in VIDEO_SUFFIXES:
         return [Video(str(Path(source).absolute()))]
-    videos = build.read_source(source, images=model.processor.num_frames == 1)
+    videos = read_manifest(source, images=model.processor.num_frames == 1)
     return [dataclasses.replace(video, label=None) for video in videos]
 
 

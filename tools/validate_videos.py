@@ -112,7 +112,7 @@ def _alone(look: partial[Finding], video: Video) -> Finding:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the check; the exit status."""
     options = _options(arguments)
-    videos = read_manifest(options.manifest, dict(_column_value(text) for text in options.select))
+    videos = read_manifest(options.manifest)
     found: list[Finding] = []
     checks = findings(videos, options.reader, options.quick, options.workers)
     # The bar is shown in a terminal only.
@@ -151,7 +151,10 @@ def _write_report(path: str, videos: Sequence[Video], found: Sequence[Finding]) 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("manifest", help="CSV, JSONL or text list, or a folder")
+    parser.add_argument(
+        "manifest",
+        help="CSV, JSONL or text list, or a folder; FILE.csv?split=train takes the rows with that value",
+    )
     parser.add_argument("--output", help="write the videos that can be read to this CSV")
     parser.add_argument(
         "--report", help="write path, state and remark of the videos that are not sound to this CSV"
@@ -162,17 +165,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 for none beside this one")
     parser.add_argument("--reader", default="auto", choices=get_args(ReaderName), help="as in a run")
-    parser.add_argument(
-        "--select", nargs="*", default=[], metavar="COLUMN=VALUE", help="check only rows with these values"
-    )
     return parser.parse_args(arguments)
-
-
-def _column_value(text: str) -> tuple[str, str]:
-    column, mark, value = text.partition("=")
-    if not mark:
-        raise ValueError(f"--select got '{text}': write COLUMN=VALUE, for example split1=train")
-    return column, value
 
 
 if __name__ == "__main__":

@@ -23,15 +23,15 @@ import torch
 
 from vjepa.config import PretrainConfig, config_from_tree
 from vjepa.data.synthetic import CONTROL, VIOLATIONS
-from vjepa.data.synthetic.violations import check_violation
+from vjepa.data.synthetic.pairs import check_violation
 from vjepa.data.synthetic.write_pairs import write_pairs
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
-from vjepa.evaluation.expectation import evaluate_expectation
-from vjepa.evaluation.violation_plot import draw_violations
+from vjepa.evaluation.violations.benchmark import evaluate_expectation
 from vjepa.foreign_text import one_line
 from vjepa.models.video_model import VideoModel
+from vjepa.plots.violations import draw_violations
 from vjepa.training.stop import command
-from vjepa.weights import from_pretrained
+from vjepa.weights.model_folder import from_pretrained
 
 LOADERS: dict[str, Callable[[str], list[Matched]]] = {
     "pairs": read_pairs,

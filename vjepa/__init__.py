@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from vjepa.data.manifest import read_manifest
     from vjepa.data.processor import VideoProcessor
     from vjepa.data.readers.open import open_video
-    from vjepa.evaluation.classification import classification_report
-    from vjepa.evaluation.future import evaluate_future
-    from vjepa.hub import push_to_hub
+    from vjepa.evaluation.future.report import evaluate_future
+    from vjepa.evaluation.recognition.metrics import classification_report
     from vjepa.inference.classifier import VideoClassifier
     from vjepa.inference.future import FuturePredictor
     from vjepa.inference.surprise import surprise
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from vjepa.training.action import train_action_model
     from vjepa.training.finetune import finetune
     from vjepa.training.pretrain import pretrain
-    from vjepa.weights import from_pretrained, load_action_model, save_pretrained
+    from vjepa.weights.model_folder import from_pretrained, load_action_model, save_pretrained
+    from vjepa.weights.push import push_to_hub
 
 __version__ = "0.1.0"
 
@@ -78,18 +78,18 @@ _HOMES = {
     "VideoProcessor": "vjepa.data.processor",
     "ActionConfig": "vjepa.config",
     "VideoModel": "vjepa.models.video_model",
-    "classification_report": "vjepa.evaluation.classification",
-    "evaluate_future": "vjepa.evaluation.future",
+    "classification_report": "vjepa.evaluation.recognition.metrics",
+    "evaluate_future": "vjepa.evaluation.future.report",
     "finetune": "vjepa.training.finetune",
-    "from_pretrained": "vjepa.weights",
-    "load_action_model": "vjepa.weights",
+    "from_pretrained": "vjepa.weights.model_folder",
+    "load_action_model": "vjepa.weights.model_folder",
     "open_video": "vjepa.data.readers.open",
     "pretrain": "vjepa.training.pretrain",
-    "push_to_hub": "vjepa.hub",
+    "push_to_hub": "vjepa.weights.push",
     "read_config": "vjepa.config",
     "read_manifest": "vjepa.data.manifest",
     "read_tree": "vjepa.config",
-    "save_pretrained": "vjepa.weights",
+    "save_pretrained": "vjepa.weights.model_folder",
     "surprise": "vjepa.inference.surprise",
     "train_action_model": "vjepa.training.action",
 }

@@ -1,9 +1,27 @@
-"""The order of tokens and how videos become them: defined here, once.
+"""The order of tokens and how videos become them, and the shape letters: defined here, once.
 
-Shape letters, in every file of this library that has tensors:
-    B batch        T frames        C channels      H W pixels
-    t h w token grid               N all tokens    K context tokens    M target tokens
-    D encoder width                P pixel values of a tubelet, ordered (C, frames, rows, columns)
+A tensor's name ends in its axes, ``tokens_BND``. A letter means one axis in the whole library:
+
+    A  numbers of an action                    N  tokens of a sequence
+    B  batch                                   P  pixel values of a tubelet: (C, frames, rows, columns)
+    C  channels                                Q  numbers of a state, or of another target of regression
+    D  embedding dimension of the encoder      R  clips, or views, of one video
+    E  embedding dimension of the predictor    S  tokens of one time step, or of one frame
+    F  future steps                            T  frames
+    G  classification heads trained at once    V  videos, or windows, of an evaluation
+    H  height in pixels                        W  width in pixels
+    I  intervals between frames                X  classes
+    J  random directions                       Y  embedding dimension of a prediction: all levels together
+    K  context tokens                          Z  numbers of a noise vector
+    L  levels of the encoder                   b  draws of a bootstrap
+    M  target tokens                           c  context lengths
+
+    d  embedding dimension of one attention head       p  pairs of videos
+    e  environments side by side                       q  learnt queries
+    f  frequencies                                     s  samples: several futures, or candidate plans
+    k  attention heads                                 t h w  token grid: time, height, width
+    m  metrics, or rows of a table                     u  units that a bootstrap draws
+    n  objects in a scene                              digits  axes of that length
 
 A token's place in the sequence is ``n = (i_t * h + i_h) * w + i_w``: time is slowest.
 """

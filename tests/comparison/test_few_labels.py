@@ -11,9 +11,9 @@ from vjepa.comparison.few_labels import few_labels, read_arm
 from vjepa.config import ConfigError, FinetuneConfig, read_tree
 from vjepa.data.readers.open import check_reader
 from vjepa.data.synthetic import RenderSettings, write_videos
-from vjepa.evaluation.label_curve import draw_label_curve, label_curve_table
 from vjepa.models.video_model import VideoModel
-from vjepa.weights import save_pretrained
+from vjepa.plots.label_curve import draw_label_curve, label_curve_table
+from vjepa.weights.model_folder import save_pretrained
 
 CONFIG = {
     "encoder": {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 8, 8]},

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vjepa.build.pretraining import read_source
 from vjepa.data.manifest import Video, class_names, read_manifest, write_manifest
 
 
@@ -130,13 +129,13 @@ def test_flat_folders_and_folders_of_frames(tmp_path):
 
 def test_select_keeps_rows(tmp_path):
     source = manifest(tmp_path, "m.csv", "path,split1\na.mp4,train\nb.mp4,test\nc.mp4,dup\n")
-    assert [video.path for video in read_manifest(source, {"split1": "test"})] == [str(tmp_path / "b.mp4")]
+    assert [video.path for video in read_manifest(f"{source}?split1=test")] == [str(tmp_path / "b.mp4")]
     with pytest.raises(ValueError, match=r"column 'split', which .* nearest is 'split1'"):
-        read_manifest(source, {"split": "train"})
+        read_manifest(f"{source}?split=train")
     with pytest.raises(ValueError, match=r"no row .*'split1': 'valid'.* \['dup', 'test', 'train'\]"):
-        read_manifest(source, {"split1": "valid"})
+        read_manifest(f"{source}?split1=valid")
     with pytest.raises(ValueError, match="has no columns"):
-        read_manifest(manifest(tmp_path, "l.txt", "a.mp4 1\n"), {"split1": "train"})
+        read_manifest(f"{manifest(tmp_path, 'l.txt', 'a.mp4 1')}?split1=train")
 
 
 @pytest.mark.parametrize(
@@ -202,10 +201,10 @@ def test_class_names():
 
 def test_sources_of_a_configuration_select_rows(tmp_path):
     source = manifest(tmp_path, "m.csv", "path,label,split\na.mp4,x,train\nb.mp4,x,test\nc.mp4,y,test\n")
-    assert [video.path[-5:] for video in read_source(f"{source}?split=test&label=y")] == ["c.mp4"]
+    assert [video.path[-5:] for video in read_manifest(f"{source}?split=test&label=y")] == ["c.mp4"]
     with pytest.raises(ValueError, match=r"selects by 'train': give column=value"):
-        read_source(f"{source}?train")
+        read_manifest(f"{source}?train")
     with pytest.raises(ValueError, match="selects by one column twice"):
-        read_source(f"{source}?split=test&split=train")
+        read_manifest(f"{source}?split=test&split=train")
     asked = manifest(tmp_path, "really?.csv", "path\na.mp4\n")
-    assert len(read_source(str(asked))) == 1
+    assert len(read_manifest(str(asked))) == 1

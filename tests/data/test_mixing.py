@@ -7,9 +7,8 @@ from PIL import Image
 
 from vjepa.data.clips import ClipSampling
 from vjepa.data.collate import MaskCollator
-from vjepa.data.dataset import ClipDataset, Sample
+from vjepa.data.dataset import ClipDataset, MixedDataset, Sample
 from vjepa.data.manifest import read_manifest
-from vjepa.data.mixed import MixedDataset
 from vjepa.data.readers.open import open_video
 from vjepa.data.sampling import SampleKey, SampleOrder, StepBatches
 from vjepa.data.transforms import eval_transform

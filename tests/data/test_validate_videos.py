@@ -77,10 +77,10 @@ def test_workers_give_the_same_report(tool, manifest, tmp_path, capsys, monkeypa
 
 def test_select_and_unusable_manifests(tool, tmp_path, capsys):
     (tmp_path / "m.csv").write_text("path,split\na.mp4,train\nb.mp4,test\n")
-    assert tool.main([str(tmp_path / "m.csv"), "--select", "split=test"]) == 1
+    assert tool.main([f"{tmp_path}/m.csv?split=test"]) == 1
     assert "1 videos: 0 can be read" in capsys.readouterr().out
-    assert tool.main([str(tmp_path / "m.csv"), "--select", "split"]) == 2
-    assert "write COLUMN=VALUE" in capsys.readouterr().err
+    assert tool.main([f"{tmp_path}/m.csv?split"]) == 2
+    assert "give column=value" in capsys.readouterr().err
     assert tool.main([str(tmp_path / "absent.csv")]) == 2
     assert "there is no manifest" in capsys.readouterr().err
 

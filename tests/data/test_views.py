@@ -8,7 +8,7 @@ from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import read_manifest
 from vjepa.data.sampling import SampleKey
 from vjepa.data.synthetic import RenderSettings, write_videos
-from vjepa.data.views import SpatialViews
+from vjepa.data.transforms import SpatialViews
 
 
 def ramp(height, width, along):

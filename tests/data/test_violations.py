@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vjepa.data.synthetic import CONTROL, SHAPES, VIOLATIONS, RenderSettings, render_pair, render_video
-from vjepa.data.synthetic.violations import other_shapes
+from vjepa.data.synthetic.pairs import other_shapes
 
 KINDS = (*VIOLATIONS, CONTROL)
 BOX = RenderSettings(

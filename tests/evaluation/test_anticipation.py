@@ -11,8 +11,8 @@ import torch
 from tests.inference.conftest import make_video_model
 from vjepa.data.manifest import Video
 from vjepa.data.processor import read_frames
-from vjepa.evaluation.anticipation import anticipation_tokens, evaluate_anticipation, predict_step
-from vjepa.evaluation.anticipation_probe import AnticipationProbe, focal_loss, mean_class_recall
+from vjepa.evaluation.future.anticipation import anticipation_tokens, evaluate_anticipation, predict_step
+from vjepa.evaluation.future.anticipation_probe import AnticipationProbe, focal_loss, mean_class_recall
 from vjepa.inference.forecast import Window, encode_context, predict_rest, roll_out, window_of
 
 # The models know clips of 16 frames at 10 a second, in time steps of 0.2 s, and look at 5 of 8 steps: one second.
@@ -43,8 +43,8 @@ def parts(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch):
-    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.LEAST_STEPS", 60)
-    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.EPOCHS", 1)
+    monkeypatch.setattr("vjepa.evaluation.future.anticipation_probe.LEAST_STEPS", 60)
+    monkeypatch.setattr("vjepa.evaluation.future.anticipation_probe.EPOCHS", 1)
 
 
 @pytest.fixture

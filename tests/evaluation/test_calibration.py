@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vjepa.evaluation.calibration import (
+from vjepa.evaluation.future.calibration import (
     calibration,
     coverage,
     energy_score,

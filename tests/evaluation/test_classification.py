@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, recall_score, top_k_accuracy_score
 
-from vjepa.evaluation.classification import classification_report, number_labels
-from vjepa.evaluation.confusion_plot import draw_confusion
-from vjepa.evaluation.probe import balanced_accuracy
-from vjepa.evaluation.score_file import read_scores, write_scores
+from vjepa.evaluation.probes.linear import balanced_accuracy
+from vjepa.evaluation.recognition.metrics import classification_report, number_labels
+from vjepa.evaluation.recognition.score_file import read_scores, write_scores
+from vjepa.plots.confusion import draw_confusion
 
 CLASSES = [f"class {n}" for n in range(7)]
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.objectives.test_jepa import small_batch, small_jepa
-from vjepa.evaluation.cost import step_cost
+from vjepa.profiling.flops import step_cost
 
 
 def products(tokens, width, depth, mlp=4):

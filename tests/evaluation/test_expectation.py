@@ -6,8 +6,8 @@ import torch
 
 from tests.inference.conftest import make_video_model
 from vjepa.data.violation_sets import Matched
-from vjepa.evaluation import expectation
-from vjepa.evaluation.expectation import evaluate_expectation, peak_step, untrained_copy
+from vjepa.evaluation.violations import benchmark as expectation
+from vjepa.evaluation.violations.benchmark import evaluate_expectation, peak_step, untrained_copy
 from vjepa.inference.surprise import Surprise
 
 

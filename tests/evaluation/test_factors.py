@@ -9,10 +9,10 @@ from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.synthetic import RenderSettings, render_video, write_videos
 from vjepa.data.transforms import train_transform
-from vjepa.evaluation.factors import NUISANCE, SIGNAL, factor_probe, read_factor_targets
-from vjepa.evaluation.features import extract_features
-from vjepa.evaluation.pixel_readout import pixel_r2
-from vjepa.evaluation.principal import PixelComponents
+from vjepa.evaluation.features.extract import extract_features
+from vjepa.evaluation.probes.factors import NUISANCE, SIGNAL, factor_probe, read_factor_targets
+from vjepa.evaluation.probes.pca import PixelComponents
+from vjepa.evaluation.probes.pixels import pixel_r2
 from vjepa.tokens import Tubelet, patchify
 
 WORLD = RenderSettings(

@@ -12,8 +12,8 @@ from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import read_manifest
 from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.data.transforms import eval_transform
-from vjepa.evaluation import feature_cache
-from vjepa.evaluation.feature_cache import cached_features, extract_shards
+from vjepa.evaluation.features import cache as feature_cache
+from vjepa.evaluation.features.cache import cached_features, extract_shards
 from vjepa.models.video_model import VideoModel
 
 CONFIG = {

@@ -9,8 +9,8 @@ import vjepa
 from tests.inference.conftest import make_video_model
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.synthetic import RenderSettings, write_videos
-from vjepa.evaluation.future_skill import Embedded, embed_clips, horizon_reports, window_and_last
-from vjepa.evaluation.futures import evaluate_samples
+from vjepa.evaluation.future.samples import evaluate_samples
+from vjepa.evaluation.future.skill import Embedded, embed_clips, horizon_reports, window_and_last
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import torch
 
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import WindowConfig
-from vjepa.evaluation import frame_decoder, state_probe
-from vjepa.evaluation.imagination import measure_imagination
-from vjepa.evaluation.imagination_plot import energy_landscape
-from vjepa.evaluation.state_probe import fit_state_probe
+from vjepa.evaluation.future.imagination import measure_imagination
+from vjepa.evaluation.probes import frame_decoder
+from vjepa.evaluation.probes import state as state_probe
+from vjepa.evaluation.probes.state import fit_state_probe
 from vjepa.models.action_model import Imagined
+from vjepa.plots.imagination import energy_landscape
 
 
 class Places:

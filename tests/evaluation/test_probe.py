@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from vjepa.data.manifest import Video
-from vjepa.evaluation.attentive import attentive_probe
-from vjepa.evaluation.features import probe_classes
-from vjepa.evaluation.knn import knn_probe
-from vjepa.evaluation.probe import balanced_accuracy, linear_probe, ridge_probe
+from vjepa.evaluation.features.extract import probe_classes
+from vjepa.evaluation.probes.attentive import attentive_probe
+from vjepa.evaluation.probes.knn import knn_probe
+from vjepa.evaluation.probes.linear import balanced_accuracy, linear_probe, ridge_probe
 
 
 def clusters(count, spread, seed, dimensions=8):
@@ -48,7 +48,7 @@ def test_agrees_with_stacked_least_squares():
     """The same ridge, written independently: numpy least squares with the penalty as further rows."""
     import numpy as np
 
-    from vjepa.evaluation.probe import _fit, _predict
+    from vjepa.evaluation.probes.linear import _fit, _predict
 
     features, labels = clusters(60, 0.5, 0)
     rows = np.hstack([features.numpy().astype(float), np.ones((60, 1))])

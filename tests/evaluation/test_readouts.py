@@ -4,11 +4,11 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from vjepa.data.label_subset import label_subset
-from vjepa.evaluation.attentive import attentive_probe
-from vjepa.evaluation.knn import knn_probe
-from vjepa.evaluation.lidar import lidar
-from vjepa.evaluation.probe import _STRENGTHS, _ridge_path, linear_probe, ridge_regression
+from vjepa.data.splits import label_subset
+from vjepa.evaluation.collapse import lidar
+from vjepa.evaluation.probes.attentive import attentive_probe
+from vjepa.evaluation.probes.knn import knn_probe
+from vjepa.evaluation.probes.linear import _STRENGTHS, _ridge_path, linear_probe, ridge_regression
 
 CLASSES = 3
 

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from vjepa.evaluation.statistics import estimate
-from vjepa.evaluation.violations import MatchedLosses, measure_surprise, motion_energy, over_seeds
+from vjepa.evaluation.violations.accuracy import MatchedLosses, measure_surprise, motion_energy, over_seeds
 
 CONTEXTS = (2, 4, 8)
 

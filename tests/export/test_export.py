@@ -14,7 +14,7 @@ from tools.export import main
 from vjepa.export.formats import example, export_graph, greatest_difference
 from vjepa.export.graphs import ClassifierGraph, EncoderGraph, FutureGraph
 from vjepa.inference.classifier import VideoClassifier
-from vjepa.weights import save_pretrained
+from vjepa.weights.model_folder import save_pretrained
 
 ENDINGS = {"onnx": "onnx", "torch": "pt2"}
 

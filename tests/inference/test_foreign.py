@@ -17,7 +17,7 @@ from vjepa.data.processor import VideoProcessor
 from vjepa.data.rendered import is_rendered
 from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.models.classifier import Classifier, build_head
-from vjepa.weights import save_pretrained
+from vjepa.weights.model_folder import save_pretrained
 
 DEBUG = str(Path(__file__).parents[2] / "configs" / "debug.yaml")
 NEVER_SEEN = "has never seen images like these"

@@ -8,7 +8,7 @@ import torch
 
 import vjepa
 from tests.inference.conftest import make_video_model
-from vjepa.models.causal_stream import CausalStream
+from vjepa.inference.causal_stream import CausalStream
 
 
 def stream_tokens(model, video, steps):

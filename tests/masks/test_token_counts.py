@@ -15,7 +15,7 @@ from vjepa.masks.image_blocks import ImageBlocks
 from vjepa.masks.multiblock import MultiBlock
 from vjepa.masks.token_counts import count_tokens
 from vjepa.tokens import Grid
-from vjepa.training.plan import describe_masks
+from vjepa.training.preview import describe_masks
 
 BATCH = 24
 GRIDS = [Grid(4, 4, 4), Grid(8, 7, 7), Grid(4, 8, 8), Grid(2, 10, 10), Grid(2, 14, 14), Grid(2, 16, 16)]

@@ -6,7 +6,7 @@ import torch
 import vjepa
 from tests.inference.conftest import make_video_model
 from vjepa.models.channels import adapt_channels
-from vjepa.weights import save_pretrained
+from vjepa.weights.model_folder import save_pretrained
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from tests.inference.conftest import make_video_model
+from vjepa.export.precision import reduce_precision
+from vjepa.inference.causal_stream import CausalStream
 from vjepa.inference.future import FuturePredictor
 from vjepa.layers.pixels import PixelNormalizer
-from vjepa.models.causal_stream import CausalStream
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
-from vjepa.models.precision import reduce_precision
 
 
 def stored_bytes(module):

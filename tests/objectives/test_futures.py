@@ -16,7 +16,7 @@ from vjepa.masks.multiblock import MultiBlock
 from vjepa.models.predictor import Predictor
 from vjepa.objectives.batch_metric import of_whole_batch
 from vjepa.objectives.context_loss import ContextLoss
-from vjepa.objectives.futures import Futures, energy_score, token_spread
+from vjepa.objectives.energy_score import Futures, energy_score, token_spread
 
 
 def distance(first, second):

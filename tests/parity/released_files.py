@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional as F
 
 from vjepa.models.video_model import VideoModel
-from vjepa.released.containers import Container
-from vjepa.released.reading import from_container
+from vjepa.weights.released.containers import Container
+from vjepa.weights.released.reading import from_container
 
 POOLER_EPS = 1e-5  # nn.LayerNorm's own, with which the authors build their poolers
 WIDTH, HEADS, PATCH, SIDE, FRAMES = 192, 3, 8, 32, 4

@@ -18,16 +18,16 @@ from tools.convert import main as convert
 from vjepa.data.transforms import clip_transform
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.video_model import VideoModel
-from vjepa.released import families
-from vjepa.released.families import recognise
-from vjepa.released.meta_layout import to_meta
-from vjepa.released.preprocessing import transformers_preprocessor
-from vjepa.released.reading import read_released
-from vjepa.released.shapes import ratio
-from vjepa.released.told import heads_of, probe_levels_of
-from vjepa.released.transformers_layout import to_transformers
 from vjepa.tokens import Grid
-from vjepa.weights import load_classifier
+from vjepa.weights.model_folder import load_classifier
+from vjepa.weights.released import families
+from vjepa.weights.released.families import recognise
+from vjepa.weights.released.meta_layout import to_meta
+from vjepa.weights.released.preprocessing import transformers_preprocessor
+from vjepa.weights.released.reading import read_released
+from vjepa.weights.released.shapes import ratio
+from vjepa.weights.released.told import heads_of, probe_levels_of
+from vjepa.weights.released.transformers_layout import to_transformers
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # notes and licences; tested by name below
 
@@ -881,7 +881,7 @@ def test_nothing_is_lost_on_the_way(tmp_path, layout, capsys):
 def test_what_is_lost_is_named(tmp_path, monkeypatch, capsys):
     config = {**OURS, "clip": {**OURS["clip"], "fps": 12}}
     vjepa.save_pretrained(tmp_path / "ours", VideoModel(config).state_dict(), config)
-    monkeypatch.setattr("vjepa.released.transformers_layout._BESIDE", ())
+    monkeypatch.setattr("vjepa.weights.released.transformers_layout._BESIDE", ())
     assert convert([str(tmp_path / "ours"), "--to", "transformers", "--output", str(tmp_path / "there")]) == 1
     assert "'fps': 4" in capsys.readouterr().out
 
@@ -1144,7 +1144,7 @@ def test_a_width_that_nobody_published_is_refused(tmp_path):
         vjepa.from_pretrained(saved(tmp_path, {"encoder": narrow}))
 
 
-# Network, width, family and heads, read in the authors' code at the commits that vjepa/released/told.py names.
+# Network, width, family and heads, read in the authors' code at the commits that vjepa/weights/released/told.py names.
 PUBLISHED = [
     ("encoder", 1408, "vjepa", 16), ("encoder", 1408, "ijepa", 16), ("encoder", 1408, "videomae", 16),
     ("encoder", 1408, "vjepa2", 22), ("encoder", 1408, "vjepa2_ac", 22), ("encoder", 1664, "vjepa2_1", 26),

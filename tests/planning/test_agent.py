@@ -15,7 +15,7 @@ from vjepa.planning.agent import PlanningAgent, environment_actions, model_bound
 from vjepa.planning.cem import CEM
 from vjepa.planning.episodes import run_episodes
 from vjepa.planning.goals import EmbeddingGoal, InverseGoal, ValueGoal, image_goal, over_steps
-from vjepa.planning.plan import Bounds
+from vjepa.planning.planner import Bounds
 from vjepa.planning.policies import CopyLast, ModelPolicy, Oracle, RandomActions, env_bounds
 
 BOUNDS = Bounds(-torch.ones(2), torch.ones(2))

@@ -6,8 +6,7 @@ import torch
 from vjepa.planning.cem import CEM
 from vjepa.planning.gradient import GradientPlanner
 from vjepa.planning.mppi import MPPI
-from vjepa.planning.noise import coloured_noise
-from vjepa.planning.plan import Bounds, evaluate
+from vjepa.planning.planner import Bounds, coloured_noise, evaluate
 
 BATCH, HORIZON = 3, 4
 BOUNDS = Bounds(torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 10.0]))

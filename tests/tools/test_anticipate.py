@@ -7,14 +7,14 @@ import pytest
 
 from tests.inference.conftest import make_video_model
 from tools.anticipate import main
-from vjepa.weights import save_pretrained
+from vjepa.weights.model_folder import save_pretrained
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A model with random weights, and a manifest of actions that a brightness before them tells."""
-    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.LEAST_STEPS", 20)
-    monkeypatch.setattr("vjepa.evaluation.anticipation_probe.EPOCHS", 1)
+    monkeypatch.setattr("vjepa.evaluation.future.anticipation_probe.LEAST_STEPS", 20)
+    monkeypatch.setattr("vjepa.evaluation.future.anticipation_probe.EPOCHS", 1)
     model = make_video_model(clip={"fps": 10.0, "stride": None})
     save_pretrained(tmp_path / "model", model.state_dict(), model.config)
     lines = ["path,label,start,end,split"]

@@ -13,8 +13,8 @@ import torch
 from vjepa import build
 from vjepa.config import read_config
 from vjepa.data.synthetic import RenderSettings, write_videos
-from vjepa.evaluation.cost import step_cost
-from vjepa.training.plan import example_batch
+from vjepa.profiling.flops import step_cost
+from vjepa.training.preview import example_batch
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["step", "encode", "decode", "loader", "train", "gemm"]

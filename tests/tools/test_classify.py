@@ -9,7 +9,7 @@ import pytest
 from tests.inference.test_video_classifier import folder  # noqa: F401  (a fixture)
 from tools.classify import main
 from vjepa.data.synthetic import RenderSettings, write_videos
-from vjepa.evaluation.score_file import read_scores
+from vjepa.evaluation.recognition.score_file import read_scores
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import vjepa
 from tests.inference.conftest import make_video_model
 from tools.predict import main
 from vjepa.data.synthetic import RenderSettings, write_videos
-from vjepa.evaluation.future_plot import EmbeddingColours, nearest_steps
-from vjepa.weights import save_pretrained
+from vjepa.plots.future import EmbeddingColours, nearest_steps
+from vjepa.weights.model_folder import save_pretrained
 
 
 @pytest.fixture

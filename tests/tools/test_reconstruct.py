@@ -12,11 +12,11 @@ from accelerate import state as STATES
 from tools.reconstruct import main, reconstruct
 from vjepa.config import PretrainConfig, config_from_tree
 from vjepa.data.synthetic import RenderSettings, write_videos
-from vjepa.evaluation.pixel_decoder import train_pixel_decoder
-from vjepa.evaluation.strip import side_by_side
+from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
+from vjepa.plots.strip import side_by_side
 from vjepa.tokens import gather_tokens, patchify
 from vjepa.training.pretrain import pretrain
-from vjepa.weights import from_pretrained
+from vjepa.weights.model_folder import from_pretrained
 
 
 @pytest.fixture(scope="module")

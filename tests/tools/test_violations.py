@@ -8,7 +8,7 @@ from tests.inference.conftest import make_video_model
 from tools.violations import main
 from vjepa.build import model_config
 from vjepa.config import read_config
-from vjepa.weights import save_pretrained
+from vjepa.weights.model_folder import save_pretrained
 
 ARGUMENTS = [
     "--config=configs/predict/box.yaml", "--encoder.width=24", "--encoder.heads=2", "--encoder.depth=1",

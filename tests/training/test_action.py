@@ -21,13 +21,13 @@ from tools.pretrain import main as pretrain_tool
 from vjepa.config import ActionConfig, ConfigError, read_tree
 from vjepa.data.trajectories.collect import POLICIES, collect
 from vjepa.environments.make import make_env
-from vjepa.evaluation import frame_decoder
-from vjepa.evaluation.pixel_decoder import train_pixel_decoder
+from vjepa.evaluation.probes import frame_decoder
+from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
 from vjepa.models.video_model import VideoModel
 from vjepa.training.action import train_action_model
 from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
-from vjepa.weights import load_action_model, save_pretrained
+from vjepa.weights.model_folder import load_action_model, save_pretrained
 
 CONFIG = {
     "encoder": {"width": 24, "depth": 2, "heads": 2, "tubelet": [2, 8, 8]},

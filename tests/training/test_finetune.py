@@ -18,14 +18,14 @@ from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.open import open_video
 from vjepa.data.sampling import SampleKey
 from vjepa.data.synthetic import RenderSettings, write_videos
-from vjepa.evaluation.feature_cache import FeatureShards
-from vjepa.evaluation.score_file import read_scores
+from vjepa.evaluation.features.cache import FeatureShards
+from vjepa.evaluation.recognition.score_file import read_scores
 from vjepa.models.video_model import VideoModel
 from vjepa.training.finetune import finetune
 from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
 from vjepa.training.unreadable import UnreadableVideosError
-from vjepa.weights import save_pretrained
+from vjepa.weights.model_folder import save_pretrained
 
 CONFIG = {
     "encoder": {"width": 24, "depth": 2, "heads": 2, "tubelet": [2, 4, 4]},

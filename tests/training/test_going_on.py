@@ -19,8 +19,8 @@ from vjepa.config.finetuning import FeaturesConfig, GridConfig, StartConfig
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
 from vjepa.training.going_on import TABLE, Change, calmer_settings, change_of, changes, flat_settings
-from vjepa.training.plan import _too_large
 from vjepa.training.pretrain import pretrain
+from vjepa.training.preview import _too_large
 from vjepa.training.run_folder import RunFolder
 from vjepa.training.trainer import NonFiniteError
 from vjepa.training.unreadable import UnreadableVideosError

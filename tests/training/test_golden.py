@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from tests.training.conftest import metrics
 from tests.training.methods import METHODS, changes_of
 from vjepa.training.pretrain import pretrain
-from vjepa.weights import from_pretrained
+from vjepa.weights.model_folder import from_pretrained
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -20,12 +20,12 @@ from vjepa.data.trajectories.episode import Episode, check_alike
 from vjepa.data.trajectories.open import read_episodes
 from vjepa.data.trajectories.windows import TrajectoryDataset, action_statistics, collate_trajectories
 from vjepa.data.transforms import CentreCrop
-from vjepa.evaluation.feature_cache import encoder_identity
+from vjepa.evaluation.features.cache import encoder_identity
 from vjepa.models.action_model import ActionModel
 from vjepa.models.sizes import SIZES
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
 from vjepa.objectives.regularizers import Regularizer, SIGReg, VICReg
-from vjepa.weights import from_pretrained, load_action_model, read_model_config
+from vjepa.weights.model_folder import from_pretrained, load_action_model, read_model_config
 from vjepa.workers import Loader
 
 

@@ -10,23 +10,22 @@ import torch
 
 from vjepa.batch import LabelledBatch
 from vjepa.build.loading import step_loader
-from vjepa.build.pretraining import read_source
 from vjepa.config import FinetuneConfig, OptimConfig, config_tree
 from vjepa.data.augment import augment_transform
 from vjepa.data.clips import ClipSampling
+from vjepa.data.collate import LabelCollator
 from vjepa.data.dataset import ClipDataset
-from vjepa.data.labelled import LabelCollator
-from vjepa.data.manifest import Video, class_names
+from vjepa.data.manifest import Video, class_names, read_manifest
 from vjepa.data.mixup import MixPairs
 from vjepa.data.rendered import is_rendered
 from vjepa.data.sampling import SampleOrder, StepBatches
 from vjepa.data.splits import check_leaks, split_by_group, take_labels
-from vjepa.data.views import SpatialViews
+from vjepa.data.transforms import SpatialViews
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.head_grid import HeadGrid
 from vjepa.models.lora import add_lora
-from vjepa.weights import from_pretrained, read_model_config
+from vjepa.weights.model_folder import from_pretrained, read_model_config
 from vjepa.workers import Loader
 
 
@@ -87,7 +86,7 @@ def _check_some_known(videos: Sequence[Video], classes: Sequence[str], name: str
 
 
 def _read_labelled(source: str, name: str) -> list[Video]:
-    videos = read_source(source)
+    videos = read_manifest(source)
     unlabelled = [video.path for video in videos if video.label is None]
     if unlabelled:
         raise ValueError(

@@ -9,12 +9,12 @@ from vjepa.config import ActionConfig, config_from_tree
 from vjepa.config.action import PlanningConfig
 from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.environments.base import ArrayEnv
-from vjepa.evaluation.state_probe import Read, fit_state_probe
+from vjepa.evaluation.probes.state import Read, fit_state_probe
 from vjepa.models.action_model import ActionModel
 from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.objectives.distances import DistanceName
 from vjepa.planning.agent import Imagines, PlanningAgent
-from vjepa.planning.plan import Planner
+from vjepa.planning.planner import Planner
 from vjepa.planning.policies import CopyLast, EnvPolicy, ModelPolicy, Oracle, RandomActions, env_bounds
 
 POLICIES = ("model", "random", "copy_last", "oracle")

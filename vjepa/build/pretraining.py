@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import itertools
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +17,8 @@ from vjepa.build.loading import step_loader
 from vjepa.config import PretrainConfig, SyntheticConfig, config_tree
 from vjepa.data.clips import ClipSampling
 from vjepa.data.collate import MaskCollator
-from vjepa.data.dataset import ClipDataset
+from vjepa.data.dataset import ClipDataset, MixedDataset
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.mixed import MixedDataset
 from vjepa.data.rendered import is_rendered
 from vjepa.data.sampling import SampleOrder, StepBatches
 from vjepa.data.synthetic import RenderSettings, write_videos
@@ -30,12 +28,12 @@ from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 from vjepa.models.sizes import SIZES
 from vjepa.objectives.context_loss import ContextLoss
-from vjepa.objectives.futures import Futures
+from vjepa.objectives.energy_score import Futures
 from vjepa.objectives.jepa import JEPA
 from vjepa.objectives.pixels import PixelReconstruction
 from vjepa.objectives.regularizers import SIGReg, VICReg
 from vjepa.schedules import anneal
-from vjepa.weights import from_pretrained, read_model_config
+from vjepa.weights.model_folder import from_pretrained, read_model_config
 from vjepa.workers import Loader
 
 
@@ -288,8 +286,8 @@ def training_sources(config: PretrainConfig) -> Sources:
         images = splits["images"].manifest if "images" in splits else images
     on_images = data.kind == "images"
     return Sources(
-        [read_source(source, images=on_images) for source in _as_list(train)],
-        [read_source(source, images=True) for source in _as_list(images)],
+        [read_manifest(source, images=on_images) for source in _as_list(train)],
+        [read_manifest(source, images=True) for source in _as_list(images)],
     )
 
 
@@ -312,7 +310,7 @@ def probe_sources(config: PretrainConfig) -> tuple[list[Video], list[Video]] | N
         return None
     most = config.probe.max_videos
     on_images = config.data.kind == "images"
-    return read_source(train, images=on_images)[:most], read_source(test, images=on_images)[:most]
+    return read_manifest(train, images=on_images)[:most], read_manifest(test, images=on_images)[:most]
 
 
 def build_dataset(config: PretrainConfig, sources: Sources) -> ClipDataset | MixedDataset:
@@ -382,23 +380,6 @@ def _dataset(
         cache_dir=data.cache_dir, cache_short_side=cache_short_side, damaged=data.damaged,
         channels=len(data.mean), **evaluation,
     )  # fmt: skip
-
-
-def read_source(source: str, *, images: bool = False) -> list[Video]:
-    """Videos of ``PATH`` or ``PATH?column=value&column=value``, which takes the rows that have the values.
-
-    With `images`, a folder of images is a list of images, not a video.
-    """
-    if os.path.exists(source):
-        return read_manifest(source, images=images)
-    path, _, query = source.partition("?")
-    parts = query.split("&") if query else []
-    if wrong := [part for part in parts if "=" not in part]:
-        raise ValueError(f"{source} selects by '{wrong[0]}': give column=value, as in FILE.csv?split=train")
-    pairs = [part.split("=", 1) for part in parts]
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError(f"{source} selects by one column twice: a row has one value in it, so give one")
-    return read_manifest(path, dict(pairs), images=images)
 
 
 def load_weights(objective: JEPA | PixelReconstruction, source: str) -> None:

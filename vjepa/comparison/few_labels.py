@@ -12,9 +12,9 @@ from typing import Any
 from vjepa.build import finetuning
 from vjepa.comparison.processes import finishing
 from vjepa.config import FinetuneConfig
-from vjepa.evaluation.label_curve import draw_label_curve, label_curve_table
+from vjepa.plots.label_curve import draw_label_curve, label_curve_table
 from vjepa.training.finetune import finetune
-from vjepa.weights import read_model_config
+from vjepa.weights.model_folder import read_model_config
 
 SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
 

@@ -16,24 +16,23 @@ from vjepa import build
 from vjepa.comparison.cells import Cell
 from vjepa.config import PretrainConfig
 from vjepa.data.dataset import ClipDataset
-from vjepa.data.label_subset import label_subset
 from vjepa.data.manifest import Video
-from vjepa.evaluation.attentive import attentive_probe
-from vjepa.evaluation.collapse import embedding_measures
-from vjepa.evaluation.cost import forward_flops
-from vjepa.evaluation.factors import factor_probe, read_factor_targets
-from vjepa.evaluation.features import LeftOut, extract_features, probe_classes
-from vjepa.evaluation.knn import knn_probe
-from vjepa.evaluation.lidar import lidar
-from vjepa.evaluation.pixel_readout import pixel_r2
-from vjepa.evaluation.principal import PixelComponents
-from vjepa.evaluation.probe import linear_probe, ridge_probe
+from vjepa.data.splits import label_subset
+from vjepa.evaluation.collapse import embedding_measures, lidar
+from vjepa.evaluation.features.extract import LeftOut, extract_features, probe_classes
+from vjepa.evaluation.probes.attentive import attentive_probe
+from vjepa.evaluation.probes.factors import factor_probe, read_factor_targets
+from vjepa.evaluation.probes.knn import knn_probe
+from vjepa.evaluation.probes.linear import linear_probe, ridge_probe
+from vjepa.evaluation.probes.pca import PixelComponents
+from vjepa.evaluation.probes.pixels import pixel_r2
 from vjepa.models.video_model import VideoModel
+from vjepa.profiling.flops import forward_flops
 from vjepa.training.finetune import finetune
-from vjepa.training.plan import average_cost, kinds_of_steps
 from vjepa.training.pretrain import pretrain
+from vjepa.training.preview import average_cost, kinds_of_steps
 from vjepa.training.unreadable import leave_out
-from vjepa.weights import from_pretrained, save_pretrained
+from vjepa.weights.model_folder import from_pretrained, save_pretrained
 
 LIDAR_CLIPS = 4
 

@@ -10,7 +10,7 @@ from vjepa.comparison.cells import BASE_POINT
 from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.results import Results
 from vjepa.comparison.sections import PROBES
-from vjepa.evaluation.factors import NUISANCE, SIGNAL
+from vjepa.evaluation.probes.factors import NUISANCE, SIGNAL
 from vjepa.foreign_text import in_plot
 
 _COLOURS = (

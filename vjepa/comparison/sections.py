@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from vjepa.comparison.cells import BASE_POINT
 from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.results import Results
-from vjepa.evaluation.factors import NUISANCE, SIGNAL
+from vjepa.evaluation.probes.factors import NUISANCE, SIGNAL
 from vjepa.evaluation.statistics import Estimate, paired_difference
 
 PROBES = {"knn": "k-NN", "linear": "linear", "attentive": "attentive"}

@@ -19,7 +19,7 @@ from vjepa.masks.multiblock import MultiBlock
 from vjepa.masks.random import RandomMask, TubeMask
 from vjepa.models.sizes import SizeName
 from vjepa.objectives.distances import DistanceName
-from vjepa.objectives.futures import Score
+from vjepa.objectives.energy_score import Score
 from vjepa.schedules import Shape
 
 

@@ -61,9 +61,7 @@ class Video:
     group: str | None = None
 
 
-def read_manifest(
-    source: str | Path, select: Mapping[str, str] | None = None, *, images: bool = False
-) -> list[Video]:
+def read_manifest(source: str | Path, *, images: bool = False) -> list[Video]:
     """Read a list of videos. Whether they exist and decode is not looked at.
 
     `source` is one of
@@ -78,11 +76,15 @@ def read_manifest(
         a list, of one frame. With `images`, for training on single frames, each image in a folder
         counts by itself, and a folder of images per class gives them their labels.
 
-    Relative paths are relative to the manifest. `select` keeps the rows of a CSV or JSONL file whose
-    columns have these values, for example ``{"split1": "train"}``. ValueError says what is wrong in
-    which line; FileNotFoundError where there is no such file.
+    Relative paths are relative to the manifest. ``FILE.csv?split=train`` keeps the rows of a CSV or JSONL file
+    whose column `split` is `train`; ``?split=train&person=3`` asks for both.
+
+    Raises:
+        ValueError: a line, or what stands behind the question mark, is wrong; it says which line and why.
+        FileNotFoundError: there is no such file or folder.
     """
-    source = Path(os.path.abspath(source))
+    path, select = (source, {}) if os.path.exists(source) else _selection(str(source))
+    source = Path(os.path.abspath(path))
     if not source.exists():
         raise FileNotFoundError(f"there is no manifest {source}: give a CSV, JSONL or text file, or a folder")
     if source.is_dir():
@@ -90,12 +92,24 @@ def read_manifest(
         videos = _read_folder(source, images)
     else:
         try:
-            videos = _read_file(source, select or {})
+            videos = _read_file(source, select)
         except csv.Error as error:
             raise ValueError(f"{source} cannot be read as CSV ({error}): write it again") from error
     if not videos:
         raise ValueError(f"the manifest {source} names no video: give one a line, or a folder of them")
     return videos
+
+
+def _selection(source: str) -> tuple[str, dict[str, str]]:
+    """The path, and the values that columns must have, of ``PATH?column=value&column=value``."""
+    path, _, query = source.partition("?")
+    conditions = query.split("&") if query else []
+    if wrong := [condition for condition in conditions if "=" not in condition]:
+        raise ValueError(f"{source} selects by '{wrong[0]}': give column=value, as in FILE.csv?split=train")
+    pairs = [condition.split("=", 1) for condition in conditions]
+    if len({column for column, _ in pairs}) < len(pairs):
+        raise ValueError(f"{source} selects by one column twice: a row has one value in it, so give one")
+    return path, dict(pairs)
 
 
 def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
@@ -306,7 +320,7 @@ def _children(folder: Path) -> list[Path]:
 def _refuse_select(select: Mapping[str, str] | None, source: Path) -> None:
     if select:
         raise ValueError(
-            f"select is {dict(select)} but {source} has no columns: give a CSV or JSONL manifest"
+            f"rows with {dict(select)} are asked for, and {source} has no columns: give a CSV or JSONL manifest"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import warnings
 from collections import Counter, defaultdict
@@ -13,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
+from torch import Tensor
 
-from vjepa.data.label_subset import label_subset
 from vjepa.data.manifest import Video, class_names
 
 _BEGINNING = 1 << 16  # bytes that tell most videos of equal size apart
@@ -180,3 +181,20 @@ def take_labels(videos: Sequence[Video], share: float, seed: int) -> list[Video]
     numbers = {name: number for number, name in enumerate(class_names(videos))}
     labels_V = torch.tensor([numbers[video.label or ""] for video in videos])
     return [videos[row] for row in label_subset(labels_V, share, seed).tolist()]
+
+
+def label_subset(labels_V: Tensor, share: float, seed: int) -> Tensor:
+    """Rows of a stratified part of the labels, ascending: int64.
+
+    Every class gives its share of videos, rounded up, so at least one. For one seed the splits are nested: 1 % lies
+    in 5 %.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}: give a share of the labels in (0, 1]")
+    generator = torch.Generator().manual_seed(seed)
+    chosen = []
+    for label in labels_V.unique().tolist():
+        rows = (labels_V == label).nonzero()[:, 0]
+        order = torch.randperm(len(rows), generator=generator)
+        chosen.append(rows[order[: math.ceil(share * len(rows))]])
+    return torch.cat(chosen).sort().values

@@ -26,10 +26,10 @@ from vjepa.data.memory import Pixels
 from vjepa.data.processor import VideoProcessor, warn_of_damage
 from vjepa.data.rendered import FOREIGN
 from vjepa.data.sampling import SampleKey
-from vjepa.data.views import SpatialViews
+from vjepa.data.transforms import SpatialViews
 from vjepa.inference.views import view_probabilities
 from vjepa.models.classifier import Classifier
-from vjepa.weights import load_classifier
+from vjepa.weights.model_folder import load_classifier
 
 
 @dataclass(frozen=True)

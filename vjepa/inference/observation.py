@@ -11,8 +11,8 @@ from torch import Tensor
 
 from vjepa.data.clips import TICK
 from vjepa.data.processor import VideoProcessor
+from vjepa.inference.causal_stream import CausalStream
 from vjepa.inference.forecast import Window, encode_context
-from vjepa.models.causal_stream import CausalStream
 from vjepa.models.video_model import VideoModel
 
 

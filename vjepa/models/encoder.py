@@ -130,7 +130,7 @@ class VideoEncoder(nn.Module):
         numbers = [*_block_numbers(indices, depth), depth - 1]
         *outputs, last_BXD = self.transformer.intermediates(tokens_BXD, self.grid_of(video_BCTHW), numbers)
         normed = [self.transformer.norm(tokens) if norm else tokens for tokens in outputs]
-        # Weights may be of a narrower type than what goes in and comes out (`vjepa.models.precision`).
+        # Weights may be of a narrower type than what goes in and comes out (`vjepa.export.precision`).
         final_BND, *intermediates = (
             tokens[:, in_front:].to(video_BCTHW.dtype)
             for tokens in (self.transformer.norm(last_BXD), *normed)

@@ -21,7 +21,7 @@ from vjepa.models.predictor import Predictor, predict_samples
 from vjepa.objectives.batch_metric import BatchMetric, divide, ratio
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.distances import DISTANCES, DistanceName
-from vjepa.objectives.futures import Futures
+from vjepa.objectives.energy_score import Futures
 from vjepa.objectives.regularizers import Regularizer
 from vjepa.tokens import Grid, gather_tokens
 

@@ -15,7 +15,7 @@ from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.models.action_model import Imagined, NextState
 from vjepa.models.action_predictor import ActionPredictor
 from vjepa.planning.goals import Goal, over_steps
-from vjepa.planning.plan import Bounds, Plan, Planner
+from vjepa.planning.planner import Bounds, Plan, Planner
 
 
 class Imagines(Protocol):

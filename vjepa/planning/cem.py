@@ -1,4 +1,4 @@
-"""The cross-entropy method. Shape letters as in `vjepa.planning.plan`; E elites."""
+"""The cross-entropy method. Shape letters as in `vjepa.planning.planner`; E elites."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vjepa.planning.noise import coloured_noise
-from vjepa.planning.plan import Bounds, Cost, Plan, evaluate
+from vjepa.planning.planner import Bounds, Cost, Plan, coloured_noise, evaluate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ class CEM:
     def plan(
         self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
-        """See `vjepa.planning.plan.Planner`; what is given back is the best candidate of all rounds."""
+        """See `vjepa.planning.planner.Planner`; what is given back is the best candidate of all rounds."""
         mean_BHA = bounds.clamp(start_BHA)
         std_BHA = (self.deviation * bounds.half_A).expand_as(mean_BHA)
         kept_BKHA = mean_BHA[:, None][:, :0]

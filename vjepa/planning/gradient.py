@@ -1,4 +1,4 @@
-"""Gradient descent on the actions. Shape letters as in `vjepa.planning.plan`; S starts."""
+"""Gradient descent on the actions. Shape letters as in `vjepa.planning.planner`; S starts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vjepa.planning.plan import Bounds, Cost, Plan, evaluate
+from vjepa.planning.planner import Bounds, Cost, Plan, evaluate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class GradientPlanner:
     def plan(
         self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
-        """See `vjepa.planning.plan.Planner`."""
+        """See `vjepa.planning.planner.Planner`."""
         batch, horizon, width = start_BHA.shape
         shape = (batch, self.starts - 1, horizon, width)
         noise_BSHA = torch.randn(shape, generator=generator, device=start_BHA.device)

@@ -1,4 +1,4 @@
-"""Model predictive path integral control. Shape letters as in `vjepa.planning.plan`."""
+"""Model predictive path integral control. Shape letters as in `vjepa.planning.planner`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vjepa.planning.noise import coloured_noise
-from vjepa.planning.plan import Bounds, Cost, Plan, evaluate
+from vjepa.planning.planner import Bounds, Cost, Plan, coloured_noise, evaluate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,7 @@ class MPPI:
     def plan(
         self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
-        """See `vjepa.planning.plan.Planner`; what is given back is the last mean."""
+        """See `vjepa.planning.planner.Planner`; what is given back is the last mean."""
         mean_BHA = bounds.clamp(start_BHA)
         batch, horizon, width = mean_BHA.shape
         std_A = self.deviation * bounds.half_A

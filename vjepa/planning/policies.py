@@ -20,7 +20,7 @@ from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.objectives.distances import DistanceName
 from vjepa.planning.agent import PlanningAgent
 from vjepa.planning.goals import Goal, InverseGoal, ValueGoal, image_goal, over_steps
-from vjepa.planning.plan import Bounds, Plan, Planner
+from vjepa.planning.planner import Bounds, Plan, Planner
 
 
 class EnvPolicy(Protocol):

@@ -13,20 +13,20 @@ from vjepa.build import action as build
 from vjepa.config import ActionConfig
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import TrajectoryDataset
-from vjepa.evaluation.frame_tokens import encode_episodes
-from vjepa.evaluation.imagination import ImaginationReport, measure_imagination
-from vjepa.evaluation.imagination_plot import draw_imagination
+from vjepa.evaluation.features.frame_cache import encode_episodes
+from vjepa.evaluation.future.imagination import ImaginationReport, measure_imagination
 from vjepa.models.action_model import ActionModel
 from vjepa.objectives.action_jepa import ActionJEPA
+from vjepa.plots.imagination import draw_imagination
+from vjepa.training.accelerator import start
 from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
-from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import WITHOUT_EPISODES, leave_out
-from vjepa.weights import save_pretrained
+from vjepa.weights.model_folder import save_pretrained
 
 
 def train_action_model(config: ActionConfig) -> dict[str, Any]:

@@ -15,26 +15,27 @@ from vjepa.build import finetuning as build
 from vjepa.build.finetuning import LabelledSplits
 from vjepa.config import FinetuneConfig
 from vjepa.data.manifest import Video, class_names
-from vjepa.evaluation.classification import ClassificationReport
-from vjepa.evaluation.classified import report_of, write_metrics, write_scores_of
-from vjepa.evaluation.feature_cache import FeatureShards
-from vjepa.evaluation.features import LeftOut
-from vjepa.evaluation.scoring import score_rows
+from vjepa.evaluation.features.cache import FeatureShards
+from vjepa.evaluation.features.extract import LeftOut
+from vjepa.evaluation.recognition.metrics import ClassificationReport
+from vjepa.evaluation.recognition.report import report_of, write_scores_of
+from vjepa.evaluation.recognition.scoring import score_rows
 from vjepa.foreign_text import one_line
 from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import HeadGrid, TokenClassifier
 from vjepa.models.lora import merge_lora
 from vjepa.objectives.classification import Classification
+from vjepa.plots.confusion import write_confusion
+from vjepa.training.accelerator import start
 from vjepa.training.alone import alone, wait_for_all
+from vjepa.training.finetune_data import Material, prepare_material
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
-from vjepa.training.launch import start
-from vjepa.training.material import Material, prepare_material
 from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
 from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import check_files, leave_out
-from vjepa.weights import save_pretrained
+from vjepa.weights.model_folder import save_pretrained
 
 
 class Choice(NamedTuple):
@@ -265,7 +266,7 @@ def _summary(
         if len(videos) < len(splits.test):
             summary["unreadable"] = {"data.test": len(splits.test) - len(videos)}
         write_scores_of(folder.path, videos, scores_VX, splits.classes)
-        write_metrics(folder.path, report)
+        write_confusion(folder.path, report)
         print(f"test split\n{report.table()}")
     summary["seconds"] = folder.seconds()
     folder.write_summary(summary)

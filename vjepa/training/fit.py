@@ -11,9 +11,9 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from vjepa.config import OptimConfig, TrainConfig
+from vjepa.training.accelerator import start_trackers
 from vjepa.training.alone import wait_for_all
 from vjepa.training.going_on import calmer_settings
-from vjepa.training.launch import start_trackers
 from vjepa.training.run_folder import Row, RunFolder
 from vjepa.training.trainer import Trainer
 from vjepa.training.unreadable import WITHOUT_VIDEOS, UnreadableVideos

@@ -14,19 +14,19 @@ from torch import Tensor, nn
 
 from vjepa import build
 from vjepa.config import PretrainConfig
-from vjepa.evaluation.report import draw_report, summary_table
 from vjepa.objectives.jepa import JEPA
+from vjepa.plots.run import draw_report, summary_table
+from vjepa.training.accelerator import start
 from vjepa.training.alone import alone
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
-from vjepa.training.launch import start
 from vjepa.training.optimizer import build_optimizer
-from vjepa.training.plan import describe_run
+from vjepa.training.preview import describe_run
 from vjepa.training.probe import probe_encoders, probed_lists
 from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import check_files
-from vjepa.weights import save_pretrained
+from vjepa.weights.model_folder import save_pretrained
 
 BuildObjective = Callable[[PretrainConfig], nn.Module]
 

@@ -13,11 +13,11 @@ from vjepa import build
 from vjepa.config import PretrainConfig
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
-from vjepa.evaluation.features import LeftOut, extract_features, probe_classes
-from vjepa.evaluation.probe import ridge_probe
+from vjepa.evaluation.features.extract import LeftOut, extract_features, probe_classes
+from vjepa.evaluation.probes.linear import ridge_probe
 from vjepa.models.video_model import VideoModel
 from vjepa.training.unreadable import leave_out
-from vjepa.weights import from_pretrained
+from vjepa.weights.model_folder import from_pretrained
 
 Probes = dict[str, dict[str, float]]
 

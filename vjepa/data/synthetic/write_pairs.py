@@ -9,8 +9,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from vjepa.data.synthetic.pairs import CONTROL, VIOLATIONS, check_violation, render_pair
 from vjepa.data.synthetic.settings import RenderSettings
-from vjepa.data.synthetic.violations import CONTROL, VIOLATIONS, check_violation, render_pair
 from vjepa.data.synthetic.write import claim_folder, encode_video, write_whole
 
 PAIRS_FILE = "pairs.csv"

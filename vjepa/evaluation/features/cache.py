@@ -1,0 +1,245 @@
+"""Frozen features on disk: extracted once for the same weights, videos and transform.
+
+    features, labels = cached_features("runs/features", model, dataset, pooling="mean")
+
+An entry is a folder of shards, each of some videos. A shard appears whole or not at all, so an extraction that was
+interrupted goes on with the first one that is missing; nothing is ever removed. Shape letters as in `vjepa.tokens`;
+V videos, R clips of each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from vjepa.data.dataset import ClipDataset
+from vjepa.data.sampling import SampleKey
+from vjepa.evaluation.features.extract import LeftOut, feature_batches, pool_steps
+from vjepa.models.video_model import VideoModel
+
+Pooling = Literal["mean", "steps", "tokens"]
+
+SHARD = 64  # videos
+_UNREADABLE = "unreadable"  # in a shard's metadata: rows, paths and causes
+_BATCH = 32  # videos that are encoded together; a shard holds whole batches
+
+
+class FeatureShards(Dataset[tuple[Tensor, int]]):
+    """Features of a dataset's videos, read from the disk one by one.
+
+    Args:
+        entry: folder of the shards.
+        count: number of videos.
+        views: rounds of extraction, each with a chance of its own; they are read in turn.
+        rows: of the videos that count, in their order; None for all.
+    """
+
+    def __init__(self, entry: Path, count: int, views: int = 1, rows: Sequence[int] | None = None) -> None:
+        self.entry = entry
+        self.count = count
+        self.views = views
+        self.rows = range(count) if rows is None else rows
+
+    def __len__(self) -> int:
+        """Number of videos that count."""
+        return len(self.rows)
+
+    def without(self, left_out: Iterable[int]) -> FeatureShards:
+        """The same, but for some rows."""
+        lost = set(left_out)
+        return FeatureShards(
+            self.entry, self.count, self.views, [row for row in self.rows if row not in lost]
+        )
+
+    def unreadable(self) -> LeftOut:
+        """Rows whose features are another video's, since they could not be read when their shard was made."""
+        found: LeftOut = {}
+        for number in range(-(-self.views * self.count // SHARD)):
+            with safe_open(_shard(self.entry, number), framework="pt") as shard:
+                marked = json.loads((shard.metadata() or {}).get(_UNREADABLE, "{}"))
+            found |= {int(row): (path, cause) for row, (path, cause) in marked.items()}
+        return found
+
+    def __getitem__(self, place: int | SampleKey) -> tuple[Tensor, int]:
+        """Features ``(R, ...)`` of a video, and its class.
+
+        Of a `SampleKey`, the view changes from epoch to epoch; of a row, it is the first.
+        """
+        row, view = (place, 0) if isinstance(place, int) else (place.index, place.serial // len(self))
+        number = (view % self.views) * self.count + self.rows[row]
+        with safe_open(_shard(self.entry, number // SHARD), framework="pt") as shard:
+            inside = number % SHARD
+            features = shard.get_slice("features")[inside : inside + 1][0]
+            return features, int(shard.get_slice("labels")[inside : inside + 1][0])
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        """All features of the first view ``(V, R, ...)`` and classes ``(V,)``, those of unreadable videos, too."""
+        parts = [load_file(_shard(self.entry, number)) for number in range(-(-self.count // SHARD))]
+        features, labels = (torch.cat([part[name] for part in parts]) for name in ("features", "labels"))
+        return features[: self.count], labels[: self.count]
+
+
+def extract_shards(
+    folder: str | Path,
+    encode: Callable[[Tensor], Tensor],
+    identity: Mapping[str, Any],
+    dataset: ClipDataset,
+    *,
+    views: int = 1,
+    precision: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> FeatureShards:
+    """Features of all videos of a dataset, extracted where they are not on the disk yet.
+
+    Args:
+        folder: of the cache.
+        encode: uint8 ``(B, T, C, H, W)`` on the device to features ``(B, ...)``, in evaluation mode.
+        identity: all that `encode` depends on, as JSON (`encoder_identity`).
+        dataset: with evenly spread clips; or with random ones, for several views.
+        views: rounds of extraction.
+        precision: of the features on disk.
+        workers: processes that decode.
+        rank, world_size: this process and their number: each extracts some of the shards, and none waits for another.
+
+    An entry is found again only for the same identity, the same rows of the manifest with files of the same size and
+    time of change, and the same clips, transform, reader, views and precision. A shard that is damaged is made again. What
+    cannot be read is marked in its shard (`FeatureShards.unreadable`).
+    """
+    facts = {**identity, **_dataset_identity(dataset), "views": views, "precision": str(precision)}
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    entry = Path(folder) / key
+    entry.mkdir(parents=True, exist_ok=True)
+    count = len(dataset)
+    serials = {
+        number: range(number * SHARD, min((number + 1) * SHARD, views * count))
+        for number in range(rank, -(-views * count // SHARD), world_size)
+    }
+    serials = {
+        number: wanted
+        for number, wanted in serials.items()
+        if not _is_whole(_shard(entry, number), len(wanted))
+    }
+    keys = [SampleKey(serial, serial % count, step=0) for wanted in serials.values() for serial in wanted]
+    # One loader for all shards: starting its processes takes longer than a shard. All shards but the last are as long.
+    left_out: LeftOut = {}
+    found = feature_batches(
+        encode, dataset, keys, left_out, device=device, workers=workers, batch_size=_BATCH
+    )
+    for number, wanted in serials.items():
+        parts = list(itertools.islice(found, -(-len(wanted) // _BATCH)))
+        features, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+        partial = _shard(entry, number).with_suffix(f".{os.getpid()}.partial")
+        rows = {serial % count for serial in wanted}
+        marked = json.dumps({row: cause for row, cause in left_out.items() if row in rows})
+        tensors = {"features": features.to(precision).contiguous(), "labels": labels}
+        save_file(tensors, partial, metadata={_UNREADABLE: marked})
+        os.replace(partial, _shard(entry, number))
+    return FeatureShards(entry, count, views)
+
+
+def cached_features(
+    folder: str | Path, model: VideoModel, dataset: ClipDataset, pooling: Pooling = "mean", workers: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Features of all videos of a dataset, averaged over a video's clips, and classes ``(V,)``, on the CPU.
+
+    Args:
+        folder: of the cache, as of `extract_shards`.
+        model: frozen; it is used on the device where it is.
+        dataset: with evenly spread clips.
+        pooling: `mean` over all tokens ``(V, D)``, `steps` over the places of each time step ``(V, t, D)``,
+            `tokens` none ``(V, N, D)``.
+        workers: processes that decode.
+    """
+    shards = extract_shards(
+        folder,
+        lambda video_BTCHW: _pooled(model, video_BTCHW, pooling),
+        {**encoder_identity(model.encoder, model.config), "pooling": pooling},
+        dataset,
+        device=next(model.parameters()).device,
+        workers=workers,
+    )
+    unreadable = shards.unreadable()
+    if unreadable:
+        path, cause = next(iter(unreadable.values()))
+        raise ValueError(
+            f"{len(unreadable)} videos cannot be read, e.g. {path} ({cause}): leave them out of the list that is encoded"
+        )
+    features, labels = shards.load()
+    return features.mean(dim=1), labels
+
+
+def encoder_identity(encoder: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What an encoder's tokens depend on: its weights and, of the model's configuration, what they do not tell."""
+    return {"weights": _digest(encoder), "networks": {name: config[name] for name in ("encoder", "pixels")}}
+
+
+def _shard(entry: Path, number: int) -> Path:
+    return entry / f"shard_{number:05d}.safetensors"
+
+
+def _is_whole(path: Path, videos: int) -> bool:
+    """Whether a shard is there, as long as its header says, and of so many videos."""
+    try:
+        with safe_open(path, framework="pt") as shard:
+            return all(shard.get_slice(name).get_shape()[0] == videos for name in ("features", "labels"))
+    except (OSError, SafetensorError):
+        return False
+
+
+def _pooled(model: VideoModel, video_BTCHW: Tensor, pooling: Pooling) -> Tensor:
+    tokens_BND = model.encode(video_BTCHW)
+    if pooling == "tokens":
+        return tokens_BND
+    if pooling == "steps":
+        return pool_steps(tokens_BND, model.encoder.grid_of(video_BTCHW.transpose(1, 2)).t)
+    return tokens_BND.mean(dim=1)
+
+
+def _dataset_identity(dataset: ClipDataset) -> dict[str, Any]:
+    return {
+        "videos": [_state(dataclasses.asdict(video)) for video in dataset.videos],
+        "classes": dataset.classes,
+        "clips": dataclasses.asdict(dataset.sampling),
+        "transform": repr(dataset.transform),
+        "reading": [
+            dataset.reader,
+            dataset.cache_short_side,
+            dataset.fps,
+            dataset.spread,
+            dataset.seed,
+            dataset.damaged,
+            dataset.channels,
+        ],
+    }
+
+
+def _digest(encoder: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in encoder.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _state(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a manifest with the state of its file; a folder of frames counts by its own time of change."""
+    try:
+        status = os.stat(row["path"])
+    except OSError:  # it counts as a video that cannot be read
+        return {**row, "bytes": None, "changed": None}
+    return {**row, "bytes": status.st_size, "changed": status.st_mtime_ns}

@@ -1,0 +1,103 @@
+"""What frozen features tell of the scene behind rendered videos: a ridge regression to every factor.
+
+V videos, F numbers of a factor, T frames, n objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vjepa.data.clips import ClipSampling, spread_clips
+from vjepa.data.manifest import Video
+from vjepa.data.synthetic import SHAPES
+from vjepa.evaluation.probes.linear import ridge_regression
+
+SIGNAL = ("position", "velocity", "identity", "count")
+NUISANCE = ("colour", "background", "noise")
+
+Factors = Mapping[str, NDArray[np.float64]]
+
+
+def read_factor_targets(videos: Sequence[Video], sampling: ClipSampling) -> dict[str, Tensor]:
+    """Factors of rendered videos at the last frame of their evaluation clip: ``{name: float64 (V, F)}``.
+
+    ``position``  mean over objects of cos and sin of 2 pi x and 2 pi y: the frame's edges are joined
+    ``velocity``  mean over objects of the velocity on the screen, frame sides a frame
+    ``identity``  share of the objects that have each of the shapes
+    ``count``     number of objects
+    ``colour``    mean RGB of the objects
+    ``background``, ``noise``  lowest Fourier modes of the background's texture and of the pixel noise
+
+    Args:
+        videos: rows of a manifest of `vjepa.data.synthetic.write_videos`; the factors lie beside each video.
+        sampling: with one clip a video: the one that `vjepa.data.clips.spread_clips` places.
+    """
+    rows = []
+    for video in videos:
+        factors = _read(video)
+        times = np.arange(len(factors["positions"]), dtype=np.float64)
+        rows.append(_targets(factors, int(spread_clips(times, sampling)[0, -1])))
+    return _stacked(rows)
+
+
+def read_factors_at(videos: Sequence[Video], frames: Sequence[int]) -> dict[str, Tensor]:
+    """The same at the given frame of each video."""
+    return _stacked([_targets(_read(video), frame) for video, frame in zip(videos, frames, strict=True)])
+
+
+def _stacked(rows: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in (*SIGNAL, *NUISANCE)}
+
+
+def _read(video: Video) -> dict[str, NDArray[np.float64]]:
+    path = Path(video.path).with_suffix(".npz")
+    if not path.exists():
+        raise ValueError(
+            f"{video.path} has no {path.name} beside it: factors are known of rendered videos alone"
+        )
+    with np.load(path) as file:
+        factors = dict(file)
+    if "background" not in factors:
+        raise ValueError(
+            f"{path} was written without the factor 'background': delete {path.parents[1]} and render it again"
+        )
+    return factors
+
+
+def _targets(factors: Factors, frame: int) -> dict[str, NDArray[np.float64]]:
+    angle_n2 = 2 * np.pi * factors["positions"][frame]
+    shape_n = factors["shapes"][frame]
+    return {
+        "position": np.concatenate([np.cos(angle_n2).mean(axis=0), np.sin(angle_n2).mean(axis=0)]),
+        "velocity": factors["velocities"][frame].mean(axis=0),
+        "identity": np.bincount(shape_n, minlength=len(SHAPES)) / len(shape_n),
+        "count": factors["count"][frame][None].astype(np.float64),
+        "colour": factors["colours"][frame].mean(axis=0),
+        "background": factors["background"][frame],
+        "noise": factors["noise"][frame],
+    }
+
+
+def factor_probe(
+    train_VD: Tensor, train_factors: Mapping[str, Tensor], test_VD: Tensor, test_factors: Mapping[str, Tensor]
+) -> dict[str, float | None]:
+    """R2 on the test split of a ridge regression to each factor, mean over its numbers.
+
+    None for a factor that does not vary in the training split (the colour of white objects).
+    """
+    varying = {name: target_VF.std(dim=0) > 1e-9 for name, target_VF in train_factors.items()}
+    wanted = [
+        torch.cat([factors[name][:, varying[name]] for name in varying], dim=1)
+        for factors in (train_factors, test_factors)
+    ]
+    r2_F = ridge_regression((train_VD, wanted[0]), (test_VD, wanted[1]))
+    parts = r2_F.split([int(varying_F.sum()) for varying_F in varying.values()])
+    return {
+        name: part.mean().item() if len(part) else None for name, part in zip(varying, parts, strict=True)
+    }

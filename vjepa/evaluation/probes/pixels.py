@@ -1,0 +1,44 @@
+"""How much of the pixels a linear read-out finds in each token. Shape letters as in `vjepa.tokens`; V videos, R clips of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from vjepa.data.dataset import ClipDataset
+from vjepa.evaluation.features.extract import extract_features, spread_rows
+from vjepa.evaluation.probes.linear import ridge_regression
+from vjepa.tokens import Tubelet, patchify
+
+_VIDEOS = 256  # of each part: thousands of tokens are plenty for a linear map
+
+
+def pixel_r2(
+    encode: Callable[[Tensor], Tensor], train: ClipDataset, test: ClipDataset, tubelet: tuple[int, int, int]
+) -> float | None:
+    """R2 of a ridge regression from a token to the pixels of its own tubelet, over all pixels of the test split.
+
+    It tells what embeddings kept of the image, noise included: predicting embeddings is free to drop what cannot
+    be predicted. None where `encode` has one feature vector a clip and no tokens.
+    """
+    parts = [_tokens_and_pixels(encode, dataset, Tubelet(*tubelet)) for dataset in (train, test)]
+    if parts[0] is None or parts[1] is None:
+        return None
+    per_pixel_P = ridge_regression(parts[0], parts[1])
+    variance_P = parts[1][1].var(dim=0)
+    return float((per_pixel_P * variance_P).sum() / variance_P.sum())
+
+
+def _tokens_and_pixels(
+    encode: Callable[[Tensor], Tensor], dataset: ClipDataset, tubelet: Tubelet
+) -> tuple[Tensor, Tensor] | None:
+    """Tokens ``(V * R * N, D)`` and the pixels of their tubelets ``(V * R * N, P)`` of evenly chosen videos."""
+    chosen = spread_rows(len(dataset), _VIDEOS)
+    pixels_VRNP, _ = extract_features(
+        lambda video: patchify(video.transpose(1, 2), tubelet), dataset, rows=chosen, average=False
+    )
+    tokens_VRND, _ = extract_features(encode, dataset, rows=chosen, average=False)
+    if tokens_VRND.shape[2] != pixels_VRNP.shape[2]:
+        return None
+    return tokens_VRND.flatten(0, 2), pixels_VRNP.flatten(0, 2) / 255

@@ -1,0 +1,234 @@
+"""Violation of expectation, with the controls that tell what a metric is worth.
+
+    report = evaluate_expectation(model, read_pairs("pairs"))
+    print(report.table())
+
+Beside the model: the same networks untrained, over several seeds; the motion in the plots, which needs no network; any
+rivals; and a legal change of appearance, where nothing should ring. Shape letters: C context lengths, X windows, T time steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vjepa.data.processor import read_frames
+from vjepa.data.synthetic import CONTROL
+from vjepa.data.violation_sets import Matched
+from vjepa.evaluation.violations.accuracy import (
+    MatchedLosses,
+    Metric,
+    SurpriseReport,
+    measure_surprise,
+    motion_energy,
+    over_seeds,
+)
+from vjepa.foreign_text import one_line
+from vjepa.inference.surprise import Surprise, surprise
+from vjepa.models.video_model import VideoModel
+
+NEAR = 1  # time steps between a peak and an event that count as one
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """Whether surprise peaks where a pair begins to differ: of a kind, shares of the pairs.
+
+    The peak is that of the difference of the impossible video's curve from its possible partner's; it counts within one
+    time step of the step in which the two begin to differ.
+
+    Attributes:
+        hits: of the model.
+        untrained: mean of the untrained models.
+        guess: of the one time step that is right most often, whatever the video: in short videos events fall together.
+        pairs: how many have their difference where a curve has values.
+    """
+
+    hits: float
+    untrained: float
+    guess: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class ExpectationReport:
+    """Accuracies by what was measured: ``model``, the rivals' names, ``untrained``, ``motion_energy``.
+
+    Attributes:
+        reports: tables of each.
+        localisation: by kind; empty where the sets do not know when their videos differ.
+        nulls: number of untrained models.
+    """
+
+    reports: dict[str, SurpriseReport]
+    localisation: dict[str, Localisation]
+    nulls: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries and numbers."""
+        return {
+            "reports": {name: report.to_json() for name, report in self.reports.items()},
+            "localisation": {kind: vars(found) for kind, found in self.localisation.items()},
+            "nulls": self.nulls,
+        }
+
+    def table(self) -> str:
+        """For people: relative accuracy (mean over windows), at the fixed context and at the best; AUROC of the maximum."""
+        kinds = self.reports["model"].kinds
+        lines = [
+            f"{'':<16}{'':<14}{'fixed context':>22}{'filtered':>10}{'best*':>8}{'AUROC max':>11}  peak at first difference"
+        ]
+        for kind in [*(kind for kind in kinds if kind != CONTROL), "all of these", *({CONTROL} & set(kinds))]:
+            for row, (name, report) in enumerate(self.reports.items()):
+                table = report.macro if kind == "all of these" else report.kinds[kind]
+                filtered, best = table["filtered"]["relative_mean"], table["best"]["relative_mean"]
+                line = f"{one_line(kind) if row == 0 else '':<16}{name:<14}{_shown(table['fixed']['relative_mean']):>22}"
+                line += f"{filtered.value:>10.2f}{best.value:>8.2f}{table['fixed']['auroc_max'].value:>11.2f}"
+                if name == "model" and kind in self.localisation:
+                    found = self.localisation[kind]
+                    line += (
+                        f"  {found.hits:.2f} (untrained {found.untrained:.2f}, one guess {found.guess:.2f})"
+                    )
+                lines.append(line)
+        lines.append("* the context length that is best on these very videos: optimistic")
+        if CONTROL in kinds:
+            lines.append(f"in '{CONTROL}' nothing impossible happens: what rings there rings for appearance")
+        return "\n".join(lines)
+
+
+def _shown(metric: Metric) -> str:
+    return f"{metric.value:.2f} ({metric.low:.2f} {metric.high:.2f})"
+
+
+def evaluate_expectation(
+    model: VideoModel,
+    sets: Sequence[Matched],
+    *,
+    nulls: int = 5,
+    rivals: Mapping[str, VideoModel] | None = None,
+    progress: bool = False,
+) -> ExpectationReport:
+    """Accuracies of a model's surprise and of all that it must be held against.
+
+    The fixed context length is the longest that the model was trained with, chosen before anything is measured.
+
+    Args:
+        model: a model that predicts embeddings or pixels.
+        sets: of `vjepa.data.violation_sets`.
+        nulls: untrained models, one a seed.
+        rivals: other models by name, e.g. a masked auto-encoder; with windows of as many time steps.
+        progress: show bars.
+    """
+    if nulls < 2:
+        raise ValueError(f"nulls is {nulls}: an interval over seeds needs 2 or more")
+    taken = {"model", "untrained", "motion_energy"} & set(rivals or {})
+    if taken:
+        raise ValueError(
+            f"a rival is called {min(taken)}, as a part of every report is: give it another name"
+        )
+    found = _surprises(model, sets, "model", progress)
+    depth = model.encoder.tubelet.t
+    reports = {"model": _measured(found, sets, model)}
+    for name, rival in (rivals or {}).items():
+        reports[name] = _measured(_surprises(rival, sets, name, progress), sets, rival)
+    nothing = [
+        _surprises(untrained_copy(model, seed), sets, f"untrained {seed}", progress) for seed in range(nulls)
+    ]
+    reports["untrained"] = over_seeds([_measured(null, sets, model) for null in nothing])
+    frames, clip = model.config["clip"]["num_frames"], model.processor
+    energies = {
+        path: motion_energy(read_frames(path, clip).video_TCHW, frames, depth) for path in _paths(sets)
+    }
+    reports["motion_energy"] = measure_surprise(_losses(energies, sets), (frames,), frames)
+    return ExpectationReport(reports, _localisation(found, nothing, sets, model), nulls)
+
+
+def untrained_copy(model: VideoModel, seed: int) -> VideoModel:
+    """The same networks with fresh weights; a teacher that follows the encoder begins as its copy."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        null = VideoModel(model.config).eval()
+    stabilizer = model.config.get("training", {}).get("objective", {}).get("stabilizer", "ema")
+    if null.teacher is not None and stabilizer == "ema":
+        null.teacher.load_state_dict(null.encoder.state_dict())
+    return null.to(next(model.parameters()).device)
+
+
+def _paths(sets: Sequence[Matched]) -> list[str]:
+    """Every video once."""
+    return list(dict.fromkeys(path for matched in sets for path in (*matched.possible, *matched.impossible)))
+
+
+def _surprises(model: VideoModel, sets: Sequence[Matched], name: str, progress: bool) -> dict[str, Surprise]:
+    return {path: surprise(model, path) for path in tqdm(_paths(sets), desc=name, disable=not progress)}
+
+
+def _measured(found: Mapping[str, Surprise], sets: Sequence[Matched], model: VideoModel) -> SurpriseReport:
+    depth = model.encoder.tubelet.t
+    contexts = tuple(context * depth for context in next(iter(found.values())).context_steps)
+    losses = {path: result.losses_AX for path, result in found.items()}
+    return measure_surprise(_losses(losses, sets), contexts, model.config["future"]["context_steps"] * depth)
+
+
+def _losses(losses: Mapping[str, Any], sets: Sequence[Matched]) -> list[MatchedLosses]:
+    return [
+        MatchedLosses(
+            matched.kind,
+            [losses[path] for path in matched.possible],
+            [losses[path] for path in matched.impossible],
+        )
+        for matched in sets
+    ]
+
+
+def peak_step(impossible_T: Tensor, possible_T: Tensor) -> int:
+    """Time step at which the impossible video is most surprising beside the possible one."""
+    return int((impossible_T - possible_T).nan_to_num(-torch.inf).argmax())
+
+
+def _localisation(
+    found: Mapping[str, Surprise],
+    nothing: Sequence[Mapping[str, Surprise]],
+    sets: Sequence[Matched],
+    model: VideoModel,
+) -> dict[str, Localisation]:
+    """Of the pairs whose difference lies where a curve has values, by kind."""
+    if model.config["clip"]["fps"] is not None:
+        return {}  # differences are known by frame, and a model with a rate of its own counts seconds
+    report = {}
+    for kind in dict.fromkeys(matched.kind for matched in sets):
+        pairs, near = [], []
+        for matched in sets:
+            if matched.kind != kind or matched.first_difference is None:
+                continue
+            known_T = ~found[matched.impossible[0]].curve.isnan()
+            near_T = known_T & _near(matched.first_difference, len(known_T), model)
+            if bool(near_T.any()):
+                pairs.append(matched)
+                near.append(near_T)
+        if pairs:
+            hits = [_hits(surprises, pairs, near) for surprises in (found, *nothing)]
+            steps = range(max(len(near_T) for near_T in near))
+            guesses = [sum(bool(near_T[step : step + 1].any()) for near_T in near) for step in steps]
+            report[kind] = Localisation(
+                hits[0], sum(hits[1:]) / len(nothing), max(guesses) / len(pairs), len(pairs)
+            )
+    return report
+
+
+def _near(frame: int, steps: int, model: VideoModel) -> Tensor:
+    """Time steps within one of that which has the first frame, at the model's rate, from `frame` on."""
+    event = -(-frame // (model.config["clip"]["stride"] or 1)) // model.encoder.tubelet.t
+    return (torch.arange(steps) - event).abs() <= NEAR
+
+
+def _hits(surprises: Mapping[str, Surprise], pairs: Sequence[Matched], near: Sequence[Tensor]) -> float:
+    peaks = [
+        peak_step(surprises[pair.impossible[0]].curve, surprises[pair.possible[0]].curve) for pair in pairs
+    ]
+    return sum(bool(near_T[peak]) for near_T, peak in zip(near, peaks, strict=True)) / len(pairs)

@@ -1,0 +1,49 @@
+"""Which class is taken for which, as a plot. X classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa.evaluation.recognition.metrics import ClassificationReport
+from vjepa.foreign_text import in_plot
+
+_MOST_NUMBERS = 20  # classes up to which cells hold numbers
+_MOST_NAMES = 60  # and up to which every class is named
+
+
+def write_confusion(folder: Path, report: ClassificationReport) -> None:
+    """Write ``confusion.png`` and, with the accuracy of each class, ``classes.md``."""
+    draw_confusion(report.confusion_XX, report.classes, folder / "confusion.png")
+    (folder / "classes.md").write_text(report.per_class_table() + "\n", encoding="utf-8")
+
+
+def draw_confusion(counts_XX: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+    """A PNG: rows are true classes, columns what they were given, colours shares of the row, numbers counts."""
+    # Imported here: matplotlib takes longer to import than a short run has time to give.
+    from matplotlib.figure import Figure
+
+    shares_XX = counts_XX / np.maximum(counts_XX.sum(axis=1, keepdims=True), 1)
+    side = min(max(3.0, 0.35 * len(classes)), 14.0)
+    figure = Figure(figsize=(side + 2.5, side + 2), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares_XX, cmap="Blues", vmin=0, vmax=1)
+    step = -(-len(classes) // _MOST_NAMES)
+    places = list(range(0, len(classes), step))
+    names = [in_plot(_short(classes[place])) for place in places]
+    axes.set_xticks(places, names, rotation=90, fontsize=8)
+    axes.set_yticks(places, names, fontsize=8)
+    axes.set(xlabel="given", ylabel="true")
+    if len(classes) <= _MOST_NUMBERS:
+        for (row, column), count in np.ndenumerate(counts_XX):
+            colour = "white" if shares_XX[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.7)
+    figure.savefig(path, dpi=110)
+
+
+def _short(name: str, most: int = 44) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"

@@ -1,0 +1,37 @@
+"""A film with what was recognised written into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vjepa.foreign_text import one_line
+from vjepa.plots.strip import write_film
+
+_LEAST_HEIGHT = 240  # of a film's frames in pixels, so that text can be read
+_LINE = 18  # pixels
+
+
+def write_labelled_film(
+    video_TCHW: Tensor, lines: Sequence[Sequence[str]], path: Path, frame_rate: float
+) -> None:
+    """An .mp4 of uint8 frames ``(T, 3, H, W)``, each with its lines of text in the upper left corner."""
+    times = max(-(-_LEAST_HEIGHT // video_TCHW.shape[-2]), 1)
+    large_TCHW = video_TCHW.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2)
+    painted = [_paint(frame_CHW, text) for frame_CHW, text in zip(large_TCHW, lines, strict=True)]
+    write_film({"": torch.stack(painted)}, path, frame_rate)
+
+
+def _paint(frame_CHW: Tensor, lines: Sequence[str]) -> Tensor:
+    image = Image.fromarray(frame_CHW.permute(1, 2, 0).numpy())
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=_LINE - 4)
+    for number, line in enumerate(map(one_line, lines)):
+        place = (4, 2 + number * _LINE)
+        draw.rectangle(draw.textbbox(place, line, font=font), fill=(0, 0, 0))
+        draw.text(place, line, fill=(255, 255, 255), font=font)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

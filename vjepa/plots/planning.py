@@ -1,0 +1,75 @@
+"""Episodes as a film: what is seen, where the plan leads as the model imagines it, and the goal.
+
+Shape letters as in `vjepa.tokens`; E copies of the environment, T frames, S tokens of a frame.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vjepa.data.trajectories.collect import RandomPolicy
+from vjepa.environments.base import ArrayEnv, Pixels
+from vjepa.evaluation.probes.frame_decoder import fit_frame_decoder
+from vjepa.models.action_model import ActionModel
+from vjepa.planning.policies import ModelPolicy, as_images
+from vjepa.plots.strip import write_film
+
+FRAME_RATE = 8
+_ROUNDS = 40  # steps of a random walk whose images the decoder learns from
+
+
+def film_episodes(
+    env: ArrayEnv, policy: ModelPolicy, model: ActionModel, path: str | Path, seed: int
+) -> None:
+    """Write an .mp4 of one episode in each copy of an environment, one after the other.
+
+    Args:
+        env: few copies.
+        policy: that plans with the model.
+        model: of its agent.
+        path: of the film.
+        seed: of starts and goals.
+    """
+    decode = fit_frame_decoder(model, as_images(_walks(env, seed)), seed)
+    image, info = env.reset(seed=seed)
+    policy.begin(env)
+    goal_ECHW = as_images(info["goal_image"])
+    seen, imagined = [], []
+    ended_E, length_E = np.zeros(env.num_envs, dtype=bool), np.zeros(env.num_envs, dtype=int)
+    while not ended_E.all():
+        actions_EKN = policy.act(env, image)
+        end_ECHW = decode(policy.agent.imagined_end())
+        for action_EN in actions_EKN.transpose(1, 0, 2):
+            seen.append(as_images(image))
+            imagined.append(end_ECHW)
+            length_E += ~ended_E
+            image, _, reached_E, late_E, _ = env.step(action_EN)
+            ended_E |= reached_E | late_E
+    seen_TECHW, imagined_TECHW = (
+        torch.stack([*seen, as_images(image)]),
+        torch.stack([*imagined, end_ECHW]),
+    )
+    panels: list[list[Tensor]] = [[], [], []]
+    for number, length in enumerate(length_E + 1):
+        panels[0].append(seen_TECHW[:length, number])
+        panels[1].append(imagined_TECHW[:length, number])
+        panels[2].append(goal_ECHW[number].expand(length, -1, -1, -1))
+    names = ("seen", "imagined end of the plan", "goal")
+    write_film(dict(zip(names, map(torch.cat, panels), strict=True)), Path(path), FRAME_RATE)
+
+
+def _walks(env: ArrayEnv, seed: int) -> Pixels:
+    """Images of random walks from many starts, ``(V, H, W, 3)``."""
+    rng, policy = np.random.default_rng(seed), RandomPolicy()
+    images = []
+    for begin in range(8):
+        env.reset(seed=1000 + seed * 8 + begin)
+        state_ES = env.state_ES
+        for _ in range(_ROUNDS):
+            state_ES = env.advance(state_ES, policy(env, state_ES, rng))
+            images.append(env.image(state_ES))
+    return np.concatenate(images)

@@ -1,0 +1,64 @@
+"""One pair of every kind of violation to look at: frames around the event, heat map, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from vjepa.data.processor import read_frames
+from vjepa.data.violation_sets import Matched
+from vjepa.foreign_text import in_plot
+from vjepa.inference.surprise import surprise
+from vjepa.models.video_model import VideoModel
+from vjepa.plots.future import heat
+
+COLUMNS = 8  # time steps
+
+
+def draw_violations(model: VideoModel, sets: Sequence[Matched], path: Path) -> None:
+    """For the first set of each kind: possible and impossible video, its heat map, and both curves of surprise."""
+    # Imported here: matplotlib takes longer to import than a small model to run.
+    from matplotlib.figure import Figure
+
+    kinds = list(dict.fromkeys(matched.kind for matched in sets))
+    figure = Figure(figsize=(COLUMNS + 6, 3.0 * len(kinds)), layout="constrained")
+    for part, kind in zip(figure.subfigures(len(kinds), 1, squeeze=False)[:, 0], kinds, strict=True):
+        matched = next(matched for matched in sets if matched.kind == kind)
+        _draw_pair(part, model, matched)
+    figure.savefig(path, dpi=100)
+
+
+def _draw_pair(part: object, model: VideoModel, matched: Matched) -> None:
+    clip, depth = model.processor, model.encoder.tubelet.t
+    paths = (matched.possible[0], matched.impossible[0])
+    read = [read_frames(path, clip) for path in paths]
+    found = [surprise(model, path) for path in paths]
+    steps = len(read[1].video_TCHW) // depth
+    middles = [
+        frames.video_TCHW[: steps * depth].unflatten(0, (steps, depth))[:, depth // 2] for frames in read
+    ]
+    rows = {
+        "possible": middles[0].permute(0, 2, 3, 1) / 255,
+        "impossible": middles[1].permute(0, 2, 3, 1) / 255,
+        "surprise": heat(middles[1], found[1].map_Thw[:steps]),
+    }
+    event = matched.first_difference
+    first = 0 if event is None else max(min(event // depth - COLUMNS // 2, steps - COLUMNS), 0)
+    grid = part.add_gridspec(3, COLUMNS + 5)  # type: ignore[attr-defined]
+    for row, (name, images) in enumerate(rows.items()):
+        for column, step in enumerate(range(first, min(first + COLUMNS, steps))):
+            axis = part.add_subplot(grid[row, column])  # type: ignore[attr-defined]
+            if not bool(torch.isnan(images[step]).any()):
+                axis.imshow(images[step].numpy(), interpolation="nearest")
+            axis.set(xticks=[], yticks=[], title=f"step {step}" if row == 0 else "")
+            if column == 0:
+                axis.set_ylabel(name, rotation=0, ha="right", va="center")
+    axis = part.add_subplot(grid[:, COLUMNS:])  # type: ignore[attr-defined]
+    for name, result, colour in (("possible", found[0], "0.6"), ("impossible", found[1], "tab:red")):
+        axis.plot(result.curve.tolist(), marker="o", markersize=3, color=colour, label=name)
+    if event is not None:
+        axis.axvline(event / depth - 0.5, color="black", linestyle=":", label="they differ from here")
+    axis.set(title=f"{in_plot(matched.kind)}: surprise by time step")
+    axis.legend(fontsize=8)

@@ -1,0 +1,120 @@
+"""V-JEPA 2-AC: the authors' file as arguments and tensors of an `ActionModel`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vjepa.models.action_model import ActionModel
+from vjepa.weights.released.containers import Container, open_container
+from vjepa.weights.released.families import TITLES, recognise
+from vjepa.weights.released.mapping import Row, layer, layers, read_rows
+from vjepa.weights.released.meta_config import meta_draft
+from vjepa.weights.released.meta_layout import BLOCK
+from vjepa.weights.released.shapes import count, needed
+from vjepa.weights.released.told import Told, heads_of
+
+SIZE, FRAMES = (
+    256,
+    8,
+)  # as the authors trained (facebookresearch/vjepa2 at c2963a4, configs/train/vitg16/droid-256px-8f.yaml)
+_UNUSED = "predictor.extrinsics_encoder."  # cameras, with which the released model was not trained
+
+
+def read_action_model(
+    source: str | Path, heads: Mapping[str, int]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a world model's folder would hold: its configuration and its tensors.
+
+    The frozen encoder is the file's target encoder where there is one, else its encoder: the same network in the authors'
+    training. Poses and their changes are taken as they are, so that there are no statistics.
+
+    Args:
+        source: ``.pt``.
+        heads: attention heads of the ``encoder`` and of the ``predictor``, where no published model has their width.
+
+    Raises:
+        ValueError: it is damaged, is not V-JEPA 2-AC's, has other tensors than that has, all of which are listed, or heads that
+            nobody knows.
+    """
+    needless = [network for network in heads if network not in ("encoder", "predictor")]
+    if needless:
+        raise ValueError(
+            f"heads names {needless[0]!r}, which V-JEPA 2-AC has not: give heads of encoder, predictor"
+        )
+    container = open_container(Path(source)).told(Told(heads=heads))
+    try:
+        return _from_container(container)
+    except Exception as error:  # whatever odd names and shapes of a damaged file lead to is that file's fault
+        where = str(container.path)
+        raise ValueError(str(error) if where in str(error) else f"{where}: {error}") from error
+
+
+def _from_container(container: Container) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    family, _ = recognise(
+        {name: tuple(value.shape) for name, value in container.state.items()}, container.stated.get("family")
+    )
+    if family != "vjepa2_ac":
+        raise ValueError(f"it is {TITLES[family]}'s, which has no predictor of what actions do")
+    state = {name: value for name, value in container.state.items() if not name.startswith(_UNUSED)}
+    draft = meta_draft(family, container)
+    network = "target_encoder" if "target_encoder" in draft.networks else "encoder"
+    config = {
+        "library": "vjepa",
+        "encoder": draft.config["encoder"],
+        "pixels": dict(container.pixels),
+        "size": [SIZE, SIZE],
+        "dynamics": _dynamics(state, container.stated),
+        "pool": "none",
+        "normalised": True,
+        "window": FRAMES,
+        "trajectories": {"frames": FRAMES, "skip": 1, "combine": "sum"},
+    }
+    rows = list(_rows(network, config["encoder"]["depth"], config["dynamics"]["depth"]))
+    wanted = {name for row in rows for name in row.theirs}
+    others = ("encoder.", "target_encoder.")
+    kept = {name: value for name, value in state.items() if name in wanted or not name.startswith(others)}
+    tensors, problems = read_rows(rows, kept, _shapes(config))
+    if problems:
+        raise ValueError(
+            f"the weights in {container.path} are not all of {TITLES[family]}'s:\n  " + "\n  ".join(problems)
+        )
+    return config, tensors
+
+
+def _dynamics(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> dict[str, Any]:
+    width = len(needed(state, "predictor.predictor_embed.weight"))
+    return {
+        "width": width,
+        "depth": count(state, "predictor.predictor_blocks.{}.mlp.fc1.weight"),
+        "heads": heads_of("predictor", width, "vjepa2_ac", stated),
+        "action_size": needed(state, "predictor.action_encoder.weight").shape[1],
+        "state_size": needed(state, "predictor.state_encoder.weight").shape[1],
+        "conditioning": "tokens",
+        "rotary_layout": "tile",
+    }
+
+
+def _rows(network: str, depth: int, predictor_depth: int) -> Iterator[Row]:
+    yield from layer("encoder.patch_embed.proj", f"{network}.patch_embed.proj")
+    for number in range(depth):
+        yield from layers(f"encoder.transformer.blocks.{number}", f"{network}.blocks.{number}", BLOCK)
+    yield from layer("encoder.transformer.norm", f"{network}.norm")
+    theirs = "predictor.predictor"
+    yield from layer("dynamics.embed", f"{theirs}_embed")
+    yield from layer("dynamics.action_embed", "predictor.action_encoder")
+    yield from layer("dynamics.state_embed", "predictor.state_encoder")
+    for number in range(predictor_depth):
+        yield from layers(f"dynamics.blocks.{number}", f"{theirs}_blocks.{number}", BLOCK)
+    yield from layer("dynamics.norm", f"{theirs}_norm")
+    yield from layer("dynamics.proj", f"{theirs}_proj")
+
+
+def _shapes(config: Mapping[str, Any]) -> dict[str, torch.Size]:
+    arguments = {name: value for name, value in config.items() if name not in ("library", "trajectories")}
+    with torch.device("meta"):
+        return {name: value.shape for name, value in ActionModel(**arguments).state_dict().items()}
