@@ -26,7 +26,6 @@ from vjepa.config import (
     FinetuneConfig,
     PredictorConfig,
     PretrainConfig,
-    is_action_config,
     read_config,
     read_tree,
     write_config,
@@ -56,7 +55,7 @@ def name_of(path):
 def layers_of(path):
     """The --config files of the command that a file opens with."""
     opening = path.read_text().split("\n\n")[0]
-    command = re.search(r"tools/pretrain\.py((?:\s|\\\n#)+--config \S+)+", opening).group()
+    command = re.search(r"tools/(?:pretrain|action)\.py((?:\s|\\\n#)+--config \S+)+", opening).group()
     return [
         argument
         for name in re.findall(r"--config (\S+)", command)
@@ -85,7 +84,6 @@ def test_a_shipped_configuration_is_whole(path, tmp_path):
 def test_a_shipped_action_model_is_whole(path, tmp_path):
     pytest.importorskip("gymnasium")
     given = layers_of(path)
-    assert is_action_config(given)
     train = re.search(r"--data\.train (\S+)", path.read_text())
     given += ["--data.train", train.group(1)] if train else []
     config = read_tree(given, ActionConfig)
@@ -262,8 +260,17 @@ def test_an_unknown_option_names_the_nearest_key(arguments):
 
 
 def test_a_key_like_no_other_lists_them_all():
-    with pytest.raises(ConfigError, match=r"there are .*optim\.lr, .*train\.micro_batch"):
+    with pytest.raises(ConfigError, match=r"there are output_dir, .*optim, train, probe$"):
         read_config(["--xyzzy", "1"])
+    with pytest.raises(ConfigError, match=r"there are optim\.steps, .*optim\.clip_grad$"):
+        read_config(["--optim.xyzzy", "1"])
+
+
+def test_a_setting_of_another_tool_names_the_tool():
+    with pytest.raises(ConfigError, match=r"'dynamics\.depth' .* it is one of tools/action\.py"):
+        read_config(["--dynamics.depth", "2"])
+    with pytest.raises(ConfigError, match=r"it is one of tools/pretrain\.py"):
+        read_tree(["--masks.tube", "[]"], FinetuneConfig)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 import vjepa
 from vjepa.comparison.cells import all_cells
 from vjepa.comparison.config import read_comparison
-from vjepa.config import ActionConfig, is_action_config, read_config, read_tree
+from vjepa.config import ActionConfig, FinetuneConfig, PretrainConfig, read_config, read_tree
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.training.action import train_action_model
@@ -202,8 +202,8 @@ def test_the_commands_of_a_document_are_understood(path, furnished, monkeypatch)
             continue
         assert (ROOT / program).is_file(), command
         arguments = command[command.index(program) + 1 :]
-        if program == "tools/pretrain.py":
-            given = [word for word in arguments if word != "--print_config"]
-            read_tree(given, ActionConfig) if is_action_config(given) else read_config(given)
+        kinds = {"tools/pretrain.py": PretrainConfig, "tools/action.py": ActionConfig, "tools/finetune.py": FinetuneConfig}
+        if program in kinds:
+            read_tree([word for word in arguments if word != "--print_config"], kinds[program])
         if program == "tools/compare.py":
             assert all_cells(read_comparison(arguments))

@@ -19,6 +19,8 @@ FLOORS = (
         "batch",
         "cpu_threads",
         "double_precision",
+        "files",
+        "seeding",
         "foreign_text",
         "workers",
         "environments",

@@ -27,6 +27,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from vjepa.data.clips import frame_duration
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.recognition.report import report_of, with_class_names, write_scores_of
@@ -141,8 +142,7 @@ def _write_film(classifier: VideoClassifier, video: Video, path: Path, top: int)
         [f"{time:.2f} s", *(f"{name} {share:.0%}" for name, share in windows[row][2].top(top))]
         for time, row in zip(timestamps, nearest_T, strict=True)
     ]
-    rate = 1 / float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 25.0
-    write_labelled_film(frames_TCHW, lines, path, rate)
+    write_labelled_film(frames_TCHW, lines, path, 1 / frame_duration(timestamps))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from vjepa.training.stop import command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    comparison = read_comparison(given)
+    comparison = read_comparison(given, __doc__)
     cells = all_cells(comparison)
     run_cells(cells, measure_cell, comparison.jobs, lambda message: print(message, flush=True))
     typed = "python tools/compare.py " + shlex.join(given)

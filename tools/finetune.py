@@ -26,7 +26,7 @@ from vjepa.training.stop import command
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    finetune(read_tree(sys.argv[1:] if arguments is None else arguments, FinetuneConfig))
+    finetune(read_tree(sys.argv[1:] if arguments is None else arguments, FinetuneConfig, __doc__))
     return 0
 
 

@@ -33,6 +33,7 @@ from vjepa.layers.pixel_targets import restore_pixels
 from vjepa.masks.base import Mask
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.strip import draw_strip, write_film
+from vjepa.seeding import seeded
 from vjepa.tokens import Grid, Tubelet, gather_tokens, patchify, unpatchify
 from vjepa.training.preview import draw_mask
 from vjepa.training.stop import command
@@ -200,8 +201,7 @@ def read_out(model: VideoModel, video_BTCHW: Tensor, train_VTCHW: Tensor, seed: 
     tubelet = model.encoder.tubelet
     grid = model.encoder.grid_of(video_BTCHW.transpose(1, 2))
 
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         untrained = VideoModel(model.config).eval()
     true_BNP = patchify(video_BTCHW.transpose(1, 2), tubelet) / 255
     decoded = []

@@ -16,8 +16,8 @@ from tests.parity.released_files import vjepa2_ac_file
 from tests.training.conftest import metrics, result_bytes
 from tests.training.test_distributed import two_processes
 from tests.training.test_resume import fresh_accelerate
+from tools.action import main as action_tool
 from tools.plan import main as plan
-from tools.pretrain import main as pretrain_tool
 from vjepa.config import ActionConfig, ConfigError, read_tree
 from vjepa.data.trajectories.collect import POLICIES, collect
 from vjepa.environments.make import make_env
@@ -153,7 +153,7 @@ def test_dynamics_may_be_learnt_anew_on_a_world_model_s_frames(run, tmp_path):
 @pytest.mark.slow
 def test_two_processes_are_one(run, arguments, tmp_path):
     run("one", *LEARNING)
-    two = two_processes("tools/pretrain.py", *arguments("two", *LEARNING))
+    two = two_processes("tools/action.py", *arguments("two", *LEARNING))
     assert two.returncode == 0, two.stderr
     for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
@@ -203,7 +203,7 @@ def test_it_is_planned_with(run, tmp_path, capsys):
 
 def test_trajectories_of_one_s_own_need_no_gymnasium():
     code = (
-        "import sys; sys.modules['gymnasium'] = None; import tools.pretrain, vjepa.training.action, vjepa.planning.agent; "
+        "import sys; sys.modules['gymnasium'] = None; import tools.action, vjepa.training.action, vjepa.planning.agent; "
         "print('here'); import vjepa.planning.policies"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -263,5 +263,5 @@ def test_actions_that_cannot_be_used_are_named(run, folder, tmp_path):
 def test_the_tool_knows_it_by_its_section(arguments, tmp_path, capsys):
     path = tmp_path / "action.yaml"
     path.write_text("dynamics: {width: 24, depht: 1}\n")
-    assert pretrain_tool(["--config", str(path)]) == 2
+    assert action_tool(["--config", str(path)]) == 2
     assert "did you mean 'dynamics.depth'?" in capsys.readouterr().err

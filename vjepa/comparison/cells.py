@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from vjepa import build
 from vjepa.comparison.config import CompareConfig
 from vjepa.comparison.processes import finishing
 from vjepa.config import FinetuneConfig, PretrainConfig, config_from_tree, config_tree
+from vjepa.files import written_atomically
 
 BASE_POINT = "base"
 
@@ -162,7 +162,6 @@ def _videos_of(cells: Sequence[Cell]) -> list[PretrainConfig]:
 
 def _write_results(run: Callable[[Cell], dict[str, Any]], cell: Cell) -> None:
     results = {"asked": cell.asked(), **run(cell)}
-    draft = cell.results.with_suffix(".partial")
-    draft.parent.mkdir(parents=True, exist_ok=True)
-    draft.write_text(json.dumps(results, indent=1) + "\n")
-    os.replace(draft, cell.results)
+    cell.results.parent.mkdir(parents=True, exist_ok=True)
+    with written_atomically(cell.results) as draft:
+        draft.write_text(json.dumps(results, indent=1) + "\n")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
-
-from vjepa.config import READING_ERRORS, ConfigError, refuse_bombs
+from vjepa.config import read_tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +118,6 @@ class CompareConfig:
             raise ValueError(f"jobs is {self.jobs}: give 1 or more")
 
 
-def read_comparison(arguments: Sequence[str]) -> CompareConfig:
+def read_comparison(arguments: Sequence[str], description: str | None = None) -> CompareConfig:
     """The comparison that command-line arguments describe; ConfigError where they make none."""
-    parser = ArgumentParser(exit_on_error=False, default_env=False)
-    parser.add_argument("--config", action="config", help="YAML file; several may be layered")
-    parser.add_class_arguments(CompareConfig, as_group=False)
-    try:
-        refuse_bombs(arguments)
-        values = parser.instantiate(parser.parse_args(list(arguments))).as_dict()
-        values.pop("config", None)
-        return cast(CompareConfig, CompareConfig(**values))
-    except READING_ERRORS as error:
-        raise ConfigError(str(error)) from error
+    return read_tree(arguments, CompareConfig, description)

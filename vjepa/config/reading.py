@@ -8,6 +8,7 @@ Unknown keys and wrong types are errors. ``--print_config`` shows what results.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import difflib
 import itertools
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from vjepa.config.schema import PretrainConfig
 from vjepa.foreign_text import one_line
@@ -34,16 +35,9 @@ class ConfigError(ValueError):
     """A configuration that cannot be read; says which key, what was found and what to do."""
 
 
-def read_config(arguments: Sequence[str]) -> PretrainConfig:
+def read_config(arguments: Sequence[str], description: str | None = None) -> PretrainConfig:
     """The pre-training configuration that command-line arguments describe; ConfigError where they make none."""
-    return read_tree(arguments, PretrainConfig)
-
-
-def is_action_config(arguments: Sequence[str]) -> bool:
-    """Whether a configuration is of a world model with actions: its files, or the arguments, have the section `dynamics`."""
-    if any(argument.startswith("--dynamics") for argument in arguments):
-        return True
-    return any(_has_section(Path(file), "dynamics") for file in _files(arguments))
+    return read_tree(arguments, PretrainConfig, description)
 
 
 def _files(arguments: Sequence[str]) -> Iterator[str]:
@@ -53,21 +47,11 @@ def _files(arguments: Sequence[str]) -> Iterator[str]:
             yield first.removeprefix("--config=") if "=" in first else second
 
 
-def _has_section(file: Path, name: str) -> bool:
-    """False, too, where the file cannot be read: reading it in earnest says why."""
-    try:
-        refuse_bombs(["--config", str(file)])
-        tree = yaml.safe_load(file.read_text())
-    except (OSError, ValueError, yaml.YAMLError):
-        return False
-    return isinstance(tree, dict) and name in tree
-
-
-def read_tree(arguments: Sequence[str], kind: type[Kind]) -> Kind:
+def read_tree(arguments: Sequence[str], kind: type[Kind], description: str | None = None) -> Kind:
     """The same for any tree of dataclasses, `kind`."""
     _refuse_bytes(arguments)
     try:
-        return _parse(arguments, kind)
+        return _parse(arguments, kind, description)
     except READING_ERRORS as error:
         explained = _explain(str(error), kind)
         raise ConfigError(_faulty_file(arguments, str(error), kind) + explained) from error
@@ -121,14 +105,24 @@ def _count_values(node: yaml.Node, known: dict[int, float]) -> float:
     return known[id(node)]
 
 
-def _parse(arguments: Sequence[str], kind: type[Kind]) -> Kind:
+def _parse(arguments: Sequence[str], kind: type[Kind], description: str | None = None) -> Kind:
     refuse_bombs(arguments)
-    parser = _parser(kind)
+    parser = _parser(kind, description)
     return kind(**_sections(parser, parser.parse_args(list(arguments))))
 
 
-def _parser(kind: type) -> ArgumentParser:
-    parser = ArgumentParser(exit_on_error=False, default_env=False)
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """A tool's description keeps its lines: it holds example commands."""
+
+
+def _parser(kind: type, description: str | None = None) -> ArgumentParser:
+    parser = ArgumentParser(
+        usage="%(prog)s [--config FILE ...] [--section.key VALUE ...]",
+        description=description,
+        formatter_class=_HelpFormatter,
+        exit_on_error=False,
+        default_env=False,
+    )
     parser.add_argument("--config", action="config", help="YAML file; several may be layered")
     parser.add_class_arguments(kind, as_group=False)
     return parser
@@ -182,9 +176,42 @@ def _explain(message: str, kind: type) -> str:
         return message
     within = re.search(r"(?:Group '|Parser key \")([\w.]+)", message)
     name = f"{within.group(1)}.{unknown.group(1)}" if within else unknown.group(1)
-    near = difflib.get_close_matches(name, _keys(kind), n=1, cutoff=0.6)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_keys(kind))}"
-    return f"{message}\n'{name}' is not a key of the configuration; {hint}"
+    return f"{message}\n'{name}' is not a key of the configuration; {_hint(name, kind)}"
+
+
+def _hint(name: str, kind: type) -> str:
+    """The nearest key, the tool that has this key, or the keys of the section that was meant."""
+    keys = list(_keys(kind))
+    section, _, last = name.rpartition(".")
+    while section and section not in keys:
+        section = section.rpartition(".")[0]
+    within = f"{section}." if section else ""
+    below = [
+        key.removeprefix(within)
+        for key in keys
+        if key.startswith(within) and "." not in key.removeprefix(within)
+    ]
+    near = [within + key for key in difflib.get_close_matches(last, below, n=1, cutoff=0.6)]
+    near += difflib.get_close_matches(name, [key for key in keys if "." in key], n=1, cutoff=0.8)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    for tool, other in _tools().items():
+        if other is not kind and name in _keys(other):
+            return f"it is one of {tool}, which has other settings"
+    return f"there are {', '.join(within + key for key in below)}"
+
+
+def _tools() -> dict[str, type]:
+    """The tools that read a configuration of their own, and its class."""
+    # Imported here: these modules need this one.
+    from vjepa.config.action import ActionConfig
+    from vjepa.config.finetuning import FinetuneConfig
+
+    return {
+        "tools/pretrain.py": PretrainConfig,
+        "tools/finetune.py": FinetuneConfig,
+        "tools/action.py": ActionConfig,
+    }
 
 
 def _keys(section: type, prefix: str = "") -> Iterator[str]:

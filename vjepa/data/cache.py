@@ -19,6 +19,7 @@ from vjepa.data.readers.arrays import ArrayReader, frame_files
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.border import CHUNK, load_npy
 from vjepa.data.readers.open import open_video
+from vjepa.files import written_atomically
 
 
 class CacheDirError(OSError):
@@ -104,34 +105,24 @@ def _key(path: str, reader: str, short_side: int, fps: float, channels: int) -> 
 def _build(video: VideoReader, short_side: int, entry: Path) -> None:
     with _folder_at_fault(entry.parent):
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with _written_whole(entry.with_suffix(".npy")) as file:
-            _write_frames(file, video, short_side)
+        with written_atomically(entry.with_suffix(".npy"), durable=True) as draft:
+            with draft.open("wb") as file:
+                _write_frames(file, video, short_side)
             # Only now all is decoded. The frames take their name last: where they are, the entry is whole.
-            times = io.BytesIO()
-            np.save(times, video.timestamps)
-            _write_whole(entry.with_suffix(".times.npy"), times.getvalue())
+            _write(entry.with_suffix(".times.npy"), _as_npy(video.timestamps))
             if video.damage is not None:
-                _write_whole(entry.with_suffix(".damage.txt"), video.damage.encode())
+                _write(entry.with_suffix(".damage.txt"), video.damage.encode())
 
 
-def _write_whole(target: Path, content: bytes) -> None:
-    with _written_whole(target) as file:
-        file.write(content)
+def _write(path: Path, content: bytes) -> None:
+    with written_atomically(path, durable=True) as draft:
+        draft.write_bytes(content)
 
 
-@contextmanager
-def _written_whole(target: Path) -> Iterator[BinaryIO]:
-    """A file beside the target that takes its name at the end: a reader or a kill never meets half a file."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f"{target.name}.", suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut leaves the name and not the content
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
+def _as_npy(array: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
 
 
 def _write_frames(file: BinaryIO, video: VideoReader, short_side: int) -> None:

@@ -89,6 +89,14 @@ def spread_clips(
     return window.frames_from(np.linspace(window.begin, latest, sampling.clips_per_video))
 
 
+def frame_duration(timestamps: np.ndarray) -> float:
+    """Seconds that most frames are shown, which is also taken for the last, whose end no timestamp gives.
+
+    A single frame is taken to last 1/25 s.
+    """
+    return float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1 / 25
+
+
 @dataclass(frozen=True, slots=True)
 class _Window:
     """The part of a video that clips come from, on a clock of seconds (fps) or frame numbers (stride).
@@ -120,9 +128,7 @@ class _Window:
 def _window(
     timestamps: np.ndarray, sampling: ClipSampling, start: float | None, end: float | None
 ) -> _Window:
-    # How long the last frame is shown is not in the timestamps: as long as most.
-    lasting = float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 0.0
-    over = float(timestamps[-1]) + max(lasting, 2 * TICK)
+    over = float(timestamps[-1]) + max(frame_duration(timestamps), 2 * TICK)
     begin = 0.0 if start is None else start
     close = over if end is None else min(end, over)
     first = int(np.searchsorted(timestamps, begin + TICK, side="right")) - 1

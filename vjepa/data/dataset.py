@@ -19,6 +19,7 @@ from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.border import cause_of, is_machines_fault
 from vjepa.data.readers.open import check_reader, open_video
 from vjepa.data.sampling import SampleKey
+from vjepa.seeding import seeded
 
 Damaged = Literal["keep", "skip"]
 MAX_ATTEMPTS = 10
@@ -176,9 +177,7 @@ class ClipDataset(Dataset[Sample]):
 
     def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> Tensor:
         """Transform each clip by itself. torchvision draws from torch's global generator: lend it ours."""
-        with torch.random.fork_rng(devices=[]):
-            # torch.manual_seed would also queue a call for CUDA, with a stack trace: half a clip's time.
-            torch.random.default_generator.manual_seed(int(rng.integers(2**63)))
+        with seeded(int(rng.integers(2**63))):
             clips = [self.transform(clip) for clip in clips_RTCHW]
         views = [view for clip in clips for view in (clip if clip.ndim == 5 else (clip,))]
         # Stacking copies, so that no clip drags the storage of whole frames through a worker's pipe.

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from vjepa.seeding import seeded
+
 _STREAM = 3001  # separates this chance from other streams made of the same seed
 
 
@@ -74,8 +76,7 @@ class MixPairs:
     def _mix(self, video_2TCHW: Tensor, labels_2: Tensor, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, *place, _STREAM]))
         way = self.ways[int(rng.integers(len(self.ways)))]
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(int(rng.integers(2**63)))
+        with seeded(int(rng.integers(2**63))):
             # Blending needs floats; as a `Video`, a box is the same in all frames.
             video, shares_2X = way(tv_tensors.Video(video_2TCHW.float()), labels_2)
         return video.as_subclass(Tensor).round().to(torch.uint8), shares_2X

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vjepa.data.clips import TICK, ClipSampling, spread_clips
+from vjepa.data.clips import TICK, ClipSampling, frame_duration, spread_clips
 from vjepa.data.memory import Pixels, clips_in_memory
 from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.open import open_video
@@ -215,7 +215,7 @@ def read_frames(
     """
     with clip.open(path) as video:
         timestamps = video.timestamps
-        lasting = float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1 / 25
+        lasting = frame_duration(timestamps)
         over = float(timestamps[-1]) + lasting
         part = (start or 0.0, over if end is None else min(end, over))
         starts, number_T = _moments(timestamps, clip, part, from_end=last is not None)
@@ -268,5 +268,5 @@ def paths_of(videos: Any) -> list[str] | None:
 
 def rate_of(timestamps: np.ndarray) -> float | None:
     """Frames a second, by the time that most frames are shown; None of a single frame."""
-    lasting = float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 0.0
+    lasting = frame_duration(timestamps) if len(timestamps) > 1 else 0.0
     return 1 / lasting if lasting > 0 else None

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vjepa.data.clips import TICK, ClipSampling
+from vjepa.data.clips import TICK, ClipSampling, frame_duration
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
 from vjepa.data.memory import Pixels
@@ -162,7 +162,7 @@ class VideoClassifier:
         """
         with self.processor.open(str(path)) as video:
             timestamps = video.timestamps
-        lasting = float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1 / 25
+        lasting = frame_duration(timestamps)
         over = float(timestamps[-1]) + lasting
         period = self.processor.period(1 / lasting)
         assert period is not None

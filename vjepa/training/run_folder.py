@@ -22,6 +22,7 @@ from vjepa.config import (
     read_tree,
     write_config,
 )
+from vjepa.files import written_atomically
 from vjepa.training.alone import alone
 from vjepa.training.checkpoint import has_checkpoints
 from vjepa.training.going_on import Change, Changed, change_of, changes, flat_settings
@@ -78,9 +79,8 @@ class RunFolder:
                 f"{self.path} holds a model and no checkpoint to go on from: {_ELSEWHERE}, or move {self.model} away to start "
                 "from the first step"
             )
-        partial = self.config.with_suffix(".partial")
-        write_config(config, partial)
-        os.replace(partial, self.config)
+        with written_atomically(self.config) as draft:
+            write_config(config, draft)
         return finished
 
     def _differing(self, config: AnyConfig) -> list[Changed]:
@@ -177,9 +177,8 @@ class RunFolder:
                 kept.append(line)
         if damaged:
             say(f"{self.metrics}: {damaged} damaged line{'s' if damaged > 1 else ''} cut")
-        partial = self.metrics.with_suffix(".partial")
-        partial.write_bytes(b"".join(kept))
-        os.replace(partial, self.metrics)
+        with written_atomically(self.metrics) as draft:
+            draft.write_bytes(b"".join(kept))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All logged records."""
@@ -256,6 +255,5 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)
+    with written_atomically(path) as draft:
+        draft.write_text(json.dumps(content, indent=2) + "\n")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vjepa.files import written_atomically
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.action_model import ActionModel
 from vjepa.models.channels import adapt_channels
@@ -52,12 +52,10 @@ def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Map
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    partial = folder / "model.safetensors.partial"
-    save_file(tensors, partial, metadata={"format": "pt"})
-    os.replace(partial, folder / "model.safetensors")
-    partial = folder / "config.json.partial"
-    partial.write_text(json.dumps(config, indent=2) + "\n")
-    os.replace(partial, folder / "config.json")
+    with written_atomically(folder / "model.safetensors") as draft:
+        save_file(tensors, draft, metadata={"format": "pt"})
+    with written_atomically(folder / "config.json") as draft:
+        draft.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def from_pretrained(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vjepa.data.synthetic.render import render_video
 from vjepa.data.synthetic.settings import SHAPES, RenderSettings
+from vjepa.files import written_atomically
 from vjepa.workers import pool
 
 RATE_FACTOR = "10"  # x264's constant rate factor: small artefacts, far below the texture
@@ -52,7 +53,8 @@ def write_videos(
             _drain(executor.map(write, missing, chunksize=max(1, min(32, len(missing) // workers))))
 
     manifest = folder / "manifest.csv"
-    write_whole(manifest, lambda path: _write_manifest(path, folder, settings, num_videos))
+    with written_atomically(manifest) as draft:
+        _write_manifest(draft, folder, settings, num_videos)
     return manifest
 
 
@@ -60,7 +62,8 @@ def claim_folder(record: Path, wanted: dict[str, Any]) -> None:
     """Say in the folder what it holds, or check that it is what is wanted."""
     wanted = json.loads(json.dumps(wanted))  # tuples become lists, as they will in the file
     if not record.exists():
-        write_whole(record, lambda path: path.write_text(json.dumps(wanted, indent=2) + "\n"))
+        with written_atomically(record) as draft:
+            draft.write_text(json.dumps(wanted, indent=2) + "\n")
         return
     found = json.loads(record.read_text())
     # What an older version could not set was as the defaults are.
@@ -96,15 +99,10 @@ def _written(folder: Path, number: int) -> bool:
 
 def _write_video(folder: Path, settings: RenderSettings, seed: int, number: int) -> None:
     frames, factors = render_video(settings, seed, number)
-    write_whole(folder / _name(number, ".mp4"), lambda path: encode_video(path, frames, settings.frame_rate))
-    write_whole(folder / _name(number, ".npz"), lambda path: _save_factors(path, factors))
-
-
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write beside ``path`` and then rename: nobody sees half a file, whenever the process ends."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    write(draft)
-    os.replace(draft, path)
+    with written_atomically(folder / _name(number, ".mp4")) as draft:
+        encode_video(draft, frames, settings.frame_rate)
+    with written_atomically(folder / _name(number, ".npz")) as draft:
+        _save_factors(draft, factors)
 
 
 def encode_video(path: Path, frames: NDArray[np.uint8], frame_rate: int) -> None:

@@ -6,12 +6,12 @@ import csv
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 from vjepa.data.synthetic.pairs import CONTROL, VIOLATIONS, check_violation, render_pair
 from vjepa.data.synthetic.settings import RenderSettings
-from vjepa.data.synthetic.write import claim_folder, encode_video, write_whole
+from vjepa.data.synthetic.write import claim_folder, encode_video
+from vjepa.files import written_atomically
 
 PAIRS_FILE = "pairs.csv"
 PAIR_COLUMNS = ("kind", "possible", "impossible", "event", "first_difference")
@@ -51,7 +51,8 @@ def write_pairs(
     rows = [
         _write_pair(folder, settings, kind, seed, number) for kind in kinds for number in range(num_pairs)
     ]
-    write_whole(folder / PAIRS_FILE, lambda path: _write_list(path, rows))
+    with written_atomically(folder / PAIRS_FILE) as draft:
+        _write_list(draft, rows)
     return folder / PAIRS_FILE
 
 
@@ -60,7 +61,8 @@ def _write_pair(folder: Path, settings: RenderSettings, kind: str, seed: int, nu
     (folder / kind).mkdir(exist_ok=True)
     names = [f"{kind}/{number:05d}_{side}.mp4" for side in ("possible", "impossible")]
     for name, frames in zip(names, (pair.possible, pair.impossible), strict=True):
-        write_whole(folder / name, partial(encode_video, frames=frames, frame_rate=settings.frame_rate))
+        with written_atomically(folder / name) as draft:
+            encode_video(draft, frames, settings.frame_rate)
     return kind, *names, str(pair.event.frame), str(pair.first_difference)
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa.data.synthetic.write import encode_video, write_whole
+from vjepa.data.synthetic.write import encode_video
 from vjepa.environments.base import ArrayEnv, VectorEnv
+from vjepa.files import written_atomically
 
 FRAME_RATE = 10
 
@@ -147,7 +148,8 @@ def describe(env: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
 def _claim(record: Path, wanted: dict[str, Any]) -> None:
     """Say in the folder what it holds, or check that it is what is wanted."""
     if not record.exists():
-        write_whole(record, lambda path: path.write_text(json.dumps(wanted, indent=2) + "\n"))
+        with written_atomically(record) as draft:
+            draft.write_text(json.dumps(wanted, indent=2) + "\n")
     elif (found := json.loads(record.read_text())) != wanted:
         raise ValueError(
             f"{record.parent} holds other episodes ({found}, wanted {wanted}): choose another folder or delete that one"
@@ -186,8 +188,10 @@ def _write(
     states_TS: NDArray[np.float32],
 ) -> None:
     """The video first: where the actions are, the episode is whole."""
-    write_whole(folder / f"{number:06d}.mp4", lambda path: encode_video(path, images_THWC, FRAME_RATE))
-    write_whole(folder / f"{number:06d}.npz", lambda path: _save(path, actions_TA, states_TS))
+    with written_atomically(folder / f"{number:06d}.mp4") as draft:
+        encode_video(draft, images_THWC, FRAME_RATE)
+    with written_atomically(folder / f"{number:06d}.npz") as draft:
+        _save(draft, actions_TA, states_TS)
 
 
 def _save(path: Path, actions_TA: NDArray[np.float32], states_TS: NDArray[np.float32]) -> None:

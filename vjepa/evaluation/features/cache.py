@@ -27,6 +27,7 @@ from torch.utils.data import Dataset
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.sampling import SampleKey
 from vjepa.evaluation.features.extract import LeftOut, feature_batches, pool_steps
+from vjepa.files import written_atomically
 from vjepa.models.video_model import VideoModel
 
 Pooling = Literal["mean", "steps", "tokens"]
@@ -143,12 +144,11 @@ def extract_shards(
     for number, wanted in serials.items():
         parts = list(itertools.islice(found, -(-len(wanted) // _BATCH)))
         features, labels = (torch.cat(column) for column in zip(*parts, strict=True))
-        partial = _shard(entry, number).with_suffix(f".{os.getpid()}.partial")
         rows = {serial % count for serial in wanted}
         marked = json.dumps({row: cause for row, cause in left_out.items() if row in rows})
         tensors = {"features": features.to(precision).contiguous(), "labels": labels}
-        save_file(tensors, partial, metadata={_UNREADABLE: marked})
-        os.replace(partial, _shard(entry, number))
+        with written_atomically(_shard(entry, number), durable=True) as draft:
+            save_file(tensors, draft, metadata={_UNREADABLE: marked})
     return FeatureShards(entry, count, views)
 
 

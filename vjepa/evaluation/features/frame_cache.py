@@ -23,6 +23,7 @@ from torch import Tensor
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.border import cause_of, is_machines_fault
 from vjepa.data.trajectories.episode import Episode, Frames
+from vjepa.files import written_atomically
 from vjepa.models.action_model import ActionModel
 
 BATCH = 32  # frames that are encoded at a time
@@ -135,7 +136,5 @@ def _encode(model: ActionModel, video_1TCHW: Tensor) -> NDArray[np.float16]:
 
 def _write(path: Path, tokens_TSD: NDArray[np.float16]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with written_atomically(path, durable=True) as draft, draft.open("wb") as file:
         np.save(file, tokens_TSD)
-    os.replace(partial, path)

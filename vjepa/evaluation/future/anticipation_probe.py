@@ -16,6 +16,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from vjepa.double_precision import in_double
 from vjepa.schedules import warm_up_then_anneal
+from vjepa.seeding import seeded
 
 ALPHA, GAMMA = 0.25, 2.0
 DEPTH = 4  # blocks of the probe, the last of them cross-attention
@@ -71,8 +72,7 @@ class AnticipationProbe(nn.Module):
             seed: of weights and batches, drawn on the CPU.
             device: to train on.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed)
+        with seeded(seed):
             probe = AnticipationProbe(tokens_VND.shape[-1], num_classes)
         probe.mean_D.copy_(tokens_VND.mean(dim=(0, 1)))
         probe.std_D.copy_(tokens_VND.std(dim=(0, 1)).clamp_min(1e-6))

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from vjepa.evaluation.probes.linear import balanced_accuracy, check_labelled
 from vjepa.schedules import warm_up_then_anneal
+from vjepa.seeding import seeded
 
 STEPS = 200
 BATCH = 128
@@ -31,8 +32,7 @@ def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *
     check_labelled(train, test)
     mean_D, std_D = train[0].mean(dim=(0, 1)), train[0].std(dim=(0, 1)).clamp_min(1e-6)
     train_VND, test_VND = ((tokens - mean_D) / std_D for tokens in (train[0], test[0]))
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         probe = _AttentiveClassifier(train_VND.shape[-1], int(train[1].max()) + 1)
         _fit(probe, train_VND, train[1])
     with torch.no_grad():

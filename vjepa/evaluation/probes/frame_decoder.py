@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
 from vjepa.layers.pixels import unit_pixels
 from vjepa.models.action_model import ActionModel
+from vjepa.seeding import seeded
 from vjepa.tokens import Tubelet, unpatchify
 
 Decode = Callable[[Tensor], Tensor]
@@ -91,8 +92,7 @@ def _fit_vector(model: ActionModel, image_VCHW: Tensor, seed: int) -> Decode:
     with torch.no_grad():
         parts = [model.encode(part.unsqueeze(1).to(device))[:, 0, 0].cpu() for part in image_VCHW.split(64)]
     vector_VD = torch.cat(parts).float()
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         std_CHW = true_VCHW.std(dim=0).clamp_min(LEAST_STD)
         decoder = VectorDecoder(vector_VD.shape[1], true_VCHW.mean(dim=0), std_CHW)
         optimizer = torch.optim.AdamW(decoder.parameters(), lr=PEAK_LR, weight_decay=1e-3)

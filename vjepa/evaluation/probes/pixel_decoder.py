@@ -13,6 +13,7 @@ from vjepa.double_precision import in_double
 from vjepa.layers.blocks import TokenTransformer, init_weights
 from vjepa.layers.pixels import unit_pixels
 from vjepa.schedules import warm_up_then_anneal
+from vjepa.seeding import seeded
 from vjepa.tokens import Grid, Tubelet, patchify
 
 WIDTH, DEPTH, HEADS = 128, 2, 4
@@ -64,8 +65,7 @@ def train_pixel_decoder(
         tokens_VND = torch.cat([encode(video_BTCHW).float() for video_BTCHW in video_VTCHW.split(BATCH)])
     frames, _, height, width = video_VTCHW.shape[1:]
     grid = tubelet.grid_of(frames, height, width)
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         pixels = math.prod(tubelet) * video_VTCHW.shape[2]
         decoder = PixelDecoder(tokens_VND.shape[-1], pixels, grid)
         optimizer = torch.optim.AdamW(decoder.parameters(), lr=PEAK_LR, weight_decay=0.01, fused=True)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from vjepa.data.trajectories.episode import Episode
 from vjepa.models.action_model import ActionModel
+from vjepa.seeding import seeded
 
 Read = Callable[[Tensor], Tensor]
 
@@ -44,8 +45,7 @@ def fit_state_probe(
     mean_Q, std_Q = _scale(states_VQ)
     mean_X, std_X = _scale(inputs_VX)
     inputs_VX = (inputs_VX - mean_X) / std_X
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         net = nn.Sequential(
             nn.Linear(inputs_VX.shape[1], HIDDEN), nn.GELU(),
             nn.Linear(HIDDEN, HIDDEN), nn.GELU(),

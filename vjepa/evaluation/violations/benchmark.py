@@ -31,6 +31,7 @@ from vjepa.evaluation.violations.accuracy import (
 from vjepa.foreign_text import one_line
 from vjepa.inference.surprise import Surprise, surprise
 from vjepa.models.video_model import VideoModel
+from vjepa.seeding import seeded
 
 NEAR = 1  # time steps between a peak and an event that count as one
 
@@ -150,8 +151,7 @@ def evaluate_expectation(
 
 def untrained_copy(model: VideoModel, seed: int) -> VideoModel:
     """The same networks with fresh weights; a teacher that follows the encoder begins as its copy."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         null = VideoModel(model.config).eval()
     stabilizer = model.config.get("training", {}).get("objective", {}).get("stabilizer", "ema")
     if null.teacher is not None and stabilizer == "ema":
