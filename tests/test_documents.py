@@ -202,7 +202,11 @@ def test_the_commands_of_a_document_are_understood(path, furnished, monkeypatch)
             continue
         assert (ROOT / program).is_file(), command
         arguments = command[command.index(program) + 1 :]
-        kinds = {"tools/pretrain.py": PretrainConfig, "tools/action.py": ActionConfig, "tools/finetune.py": FinetuneConfig}
+        kinds = {
+            "tools/pretrain.py": PretrainConfig,
+            "tools/action.py": ActionConfig,
+            "tools/finetune.py": FinetuneConfig,
+        }
         if program in kinds:
             read_tree([word for word in arguments if word != "--print_config"], kinds[program])
         if program == "tools/compare.py":

@@ -185,7 +185,9 @@ def test_shape_letters_are_those_of_the_table(path):
     names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     for name in names:
         unknown = {axis for axis in axes_of(name) if not axis.isdigit()} - letters
-        assert not unknown, f"{name} has {unknown}: give that axis a letter in vjepa/tokens.py, or take its letter"
+        assert not unknown, (
+            f"{name} has {unknown}: give that axis a letter in vjepa/tokens.py, or take its letter"
+        )
     if path.name != "tokens.py":
         legend = re.search(r"Shape letters[^.]*;|Shape letters:", ast.get_docstring(tree) or "")
         assert legend is None, "a letter means one axis everywhere: vjepa/tokens.py alone has the table"

@@ -11,7 +11,7 @@ import vjepa
 from tests.inference.conftest import make_video_model
 from tools.predict import main
 from vjepa import build
-from vjepa.build.finetuning import classifier_config
+from vjepa.build.finetuning import LabelledSplits, classifier_config, resolve
 from vjepa.config import FinetuneConfig, config_from_tree, read_config
 from vjepa.data.processor import VideoProcessor
 from vjepa.data.rendered import is_rendered
@@ -64,7 +64,8 @@ def test_a_model_folder_says_what_it_was_trained_on(rendered, foreign, tmp_path)
         for train, alone in ((rendered, knows), (foreign, False)):
             tree = {"model": {"init": str(tmp_path / "init")}, "data": {"train": str(train)}}
             config = config_from_tree({"output_dir": str(tmp_path), **tree}, FinetuneConfig)
-            assert classifier_config(config, ["a", "b"])["rendered"] == alone
+            run, _ = resolve(config, LabelledSplits([], [], [], ["a", "b"]))
+            assert classifier_config(run)["rendered"] == alone
 
 
 def test_every_way_in_for_files_says_so(own, foreign):

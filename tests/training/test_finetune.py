@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import vjepa
+from tests.parity.released_files import vjepa2_file
 from tests.training.conftest import metrics, result_bytes
 from tests.training.test_distributed import two_processes
 from tests.training.test_resume import fresh_accelerate
@@ -418,3 +419,20 @@ def test_unreadable_training_videos_have_no_features_and_are_left_out(run, pretr
         run("run", *probe, f"--data.train={listed}")
     assert run("run", *probe, f"--data.train={listed}", "--data.max_unreadable=0.05")["test"]
     assert "1 of 25 videos of data.train cannot be read and are left out" in capsys.readouterr().out
+
+
+def test_a_released_file_is_opened_once(arguments, tmp_path, monkeypatch):
+    """Whatever a run needs to know of the model it starts from, it reads the file a single time."""
+    opened = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **rest: opened.append(str(path)) or load(path, **rest))
+    encoder = vjepa2_file()["target_encoder"]
+    encoder = {name: tensor for name, tensor in encoder.items() if not name.endswith("pos_embed")}
+    torch.save({"target_encoder": encoder}, tmp_path / "released.pt")
+    given = [word for word in arguments("run") if not word.startswith("--model.init")]
+    config = read_tree(
+        [*given, f"--model.init={tmp_path / 'released.pt'}", "--model.tune=none"], FinetuneConfig
+    )
+    assert config.data.clip is None
+    finetune(config)
+    assert opened == [str(tmp_path / "released.pt")]

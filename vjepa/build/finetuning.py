@@ -25,7 +25,8 @@ from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.head_grid import HeadGrid
 from vjepa.models.lora import add_lora
-from vjepa.weights.model_folder import from_pretrained, read_model_config
+from vjepa.models.video_model import VideoModel
+from vjepa.weights.model_folder import from_pretrained
 from vjepa.workers import Loader
 
 
@@ -96,40 +97,62 @@ def _read_labelled(source: str, name: str) -> list[Video]:
     return videos
 
 
-def clip_of(config: FinetuneConfig) -> tuple[ClipSampling, tuple[int, int]]:
-    """Frames of a clip, and its height and width: the configuration's, else the model's own."""
-    given, size = config.data.clip, config.data.size
-    if given is None or size is None:
-        known = read_model_config(_init(config)).get("clip")
-        if known is None:
-            raise ValueError(
-                f"{config.model.init} does not say which clips it knows: give data.clip and data.size"
-            )
-        given = given or ClipSampling(known["num_frames"], known["fps"], known["stride"])
-        size = size or tuple(known["size"])
-    height, width = (size, size) if isinstance(size, int) else size
-    return given, (height, width)
+class Resolved(NamedTuple):
+    """Everything that a fine-tuning run is made from, each file of it read once.
+
+    Attributes:
+        config: Settings of the run.
+        splits: Labelled videos.
+        model: Configuration of the pre-trained model that the run starts from.
+        clip: Frames of a clip and their spacing: the configuration's, else those of the pre-trained model.
+        size: Height and width of a clip in pixels, from the same source.
+    """
+
+    config: FinetuneConfig
+    splits: LabelledSplits
+    model: dict[str, Any]
+    clip: ClipSampling
+    size: tuple[int, int]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of their numbers."""
+        return self.splits.classes
 
 
-def _init(config: FinetuneConfig) -> str:
+def resolve(config: FinetuneConfig, splits: LabelledSplits) -> tuple[Resolved, VideoModel]:
+    """Read the pre-trained model, which is also returned, and settle what the configuration leaves to it.
+
+    Raises:
+        ValueError: There is no model to start from, it does not store which clips it was trained on and the configuration
+            does not give them, or such clips cannot be cut into its tubelets.
+    """
     if config.model.init is None:
         raise ValueError("model.init is null: give the folder of a run or of a model to start from")
-    return config.model.init
+    model = from_pretrained(config.model.init, config.model.which)
+    clip, size = config.data.clip, config.data.size
+    if clip is None or size is None:
+        known = model.config.get("clip")
+        if known is None:
+            raise ValueError(
+                f"{config.model.init} does not store which clips it was trained on: give data.clip and data.size"
+            )
+        clip = clip or ClipSampling(known["num_frames"], known["fps"], known["stride"])
+        size = size or tuple(known["size"])
+    height, width = (size, size) if isinstance(size, int) else size
+    model.encoder.tubelet.grid_of(clip.num_frames, height, width)
+    return Resolved(config, splits, model.config, clip, (height, width)), model
 
 
-def build_classifier(config: FinetuneConfig, num_classes: int) -> Classifier:
+def build_classifier(run: Resolved, model: VideoModel) -> Classifier:
     """The encoder that is started from, with a fresh head, or a grid of them, drawn from torch's random state."""
-    start = config.model
-    pretrained = from_pretrained(_init(config), start.which)
-    arguments = {**pretrained.config["encoder"], "drop_path": start.drop_path}
-    encoder = VideoEncoder(**arguments)
-    clip, size = clip_of(config)
-    encoder.tubelet.grid_of(clip.num_frames, *size)  # ValueError where clips cannot be cut into tubelets
+    config, start = run.config, run.config.model
+    encoder = VideoEncoder(**{**run.model["encoder"], "drop_path": start.drop_path})
     if start.weights == "trained":
-        encoder.load_state_dict(pretrained.encoder.state_dict())
+        encoder.load_state_dict(model.encoder.state_dict())
     count = 1 if config.grid is None else len(config.grid.pairs)
     heads = [
-        build_head(width=encoder.width, num_classes=num_classes, **head_arguments(config))
+        build_head(width=encoder.width, num_classes=len(run.classes), **head_arguments(config))
         for _ in range(count)
     ]
     if start.tune != "all":
@@ -141,7 +164,7 @@ def build_classifier(config: FinetuneConfig, num_classes: int) -> Classifier:
         encoder.transformer.norm.requires_grad_(
             False
         )  # it has no part, and processes wait for every gradient
-    return Classifier(encoder, head, pretrained.normalizer, start.levels, token_norm(config))
+    return Classifier(encoder, head, model.normalizer, start.levels, token_norm(config))
 
 
 def token_norm(config: FinetuneConfig) -> bool:
@@ -158,19 +181,18 @@ def head_arguments(config: FinetuneConfig) -> dict[str, Any]:
     return {**shared, "hidden": head.hidden} if head.kind == "mlp" else shared
 
 
-def classifier_config(config: FinetuneConfig, classes: Sequence[str]) -> dict[str, Any]:
+def classifier_config(run: Resolved) -> dict[str, Any]:
     """What the folder of a classifier says of itself."""
-    clip, size = clip_of(config)
-    known = read_model_config(_init(config))
+    config, known = run.config, run.model
     return {
         "library": "vjepa",
         "encoder": known["encoder"],
         "pixels": known["pixels"],
         "clip": {
-            "num_frames": clip.num_frames, "fps": clip.fps, "stride": clip.stride,
-            "size": list(size), "whole_frame": True,
+            "num_frames": run.clip.num_frames, "fps": run.clip.fps, "stride": run.clip.stride,
+            "size": list(run.size), "whole_frame": True,
         },
-        "classes": list(classes),
+        "classes": list(run.classes),
         "head": head_arguments(config),
         "levels": list(config.model.levels),
         "token_norm": token_norm(config),
@@ -193,45 +215,40 @@ def optim_config(config: FinetuneConfig, num_videos: int) -> OptimConfig:
     )  # fmt: skip
 
 
-def augmented_dataset(config: FinetuneConfig, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:
+def augmented_dataset(run: Resolved, videos: Sequence[Video]) -> ClipDataset:
     """Clips for training: placed and changed at random, `repeats` times `segments` of a video."""
-    clip, size = clip_of(config)
-    augment = config.augment
+    config, augment = run.config, run.config.augment
     transform = augment_transform(
-        size, augment.scale, augment.ratio, augment.flip, augment.randaugment, augment.erase
+        run.size, augment.scale, augment.ratio, augment.flip, augment.randaugment, augment.erase
     )
     count = config.data.repeats * config.data.segments
-    return _dataset(config, videos, classes, dataclasses.replace(clip, clips_per_video=count), transform)
+    return _dataset(run, videos, dataclasses.replace(run.clip, clips_per_video=count), transform)
 
 
-def view_dataset(
-    config: FinetuneConfig, videos: Sequence[Video], classes: Sequence[str], clips: int, crops: int
-) -> ClipDataset:
+def view_dataset(run: Resolved, videos: Sequence[Video], clips: int, crops: int) -> ClipDataset:
     """Clips without chance: spread over the video, each cropped at `crops` places.
 
     Labels that are none of the classes are left out: what is measured knows them from the videos themselves.
     """
-    known = set(classes)
+    known = set(run.classes)
     videos = [video if video.label in known else dataclasses.replace(video, label=None) for video in videos]
-    clip, size = clip_of(config)
-    spread = dataclasses.replace(clip, clips_per_video=clips)
-    return _dataset(config, videos, classes, spread, SpatialViews(size, crops), spread=True)
+    spread = dataclasses.replace(run.clip, clips_per_video=clips)
+    return _dataset(run, videos, spread, SpatialViews(run.size, crops), spread=True)
 
 
 def _dataset(
-    config: FinetuneConfig,
+    run: Resolved,
     videos: Sequence[Video],
-    classes: Sequence[str],
     clip: ClipSampling,
     transform: torch.nn.Module,
     spread: bool = False,
 ) -> ClipDataset:
-    data = config.data
+    data = run.config.data
     return ClipDataset(
-        videos, clip, transform, config.seed, reader=data.reader, cache_dir=data.cache_dir,
+        videos, clip, transform, run.config.seed, reader=data.reader, cache_dir=data.cache_dir,
         cache_short_side=None if data.cache_dir is None else data.cache_short_side,
-        classes=classes, spread=spread, damaged=data.damaged,
-        channels=len(read_model_config(_init(config))["pixels"]["mean"]),
+        classes=run.classes, spread=spread, damaged=data.damaged,
+        channels=len(run.model["pixels"]["mean"]),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from accelerate.utils import gather_object, set_seed
 from torch import Tensor
 
 from vjepa.build import finetuning as build
-from vjepa.build.finetuning import LabelledSplits
+from vjepa.build.finetuning import Resolved
 from vjepa.config import FinetuneConfig
 from vjepa.data.manifest import Video, class_names
 from vjepa.evaluation.features.cache import FeatureShards
@@ -87,24 +87,25 @@ def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) ->
         }
         check_files(measured, config.data.max_unreadable, accelerator.print)
     set_seed(config.seed)
-    classifier = build.build_classifier(config, len(splits.classes))
-    material = prepare_material(config, splits, classifier, accelerator)
-    objective = _train(config, splits, classifier, material, accelerator, folder)
+    run, pretrained = build.resolve(config, splits)
+    classifier = build.build_classifier(run, pretrained)
+    del pretrained
+    material = prepare_material(run, classifier, accelerator)
+    objective = _train(run, classifier, material, accelerator, folder)
 
     network = objective.result.eval()
-    choice = _choose(config, splits, network, material, accelerator)
+    choice = _choose(run, network, material, accelerator)
     network.head = _chosen_head(network.head, choice.number)
     # Before its metrics: what may be wrong with them must not cost the training.
-    alone(accelerator, partial(_save_model, config, splits, classifier, network, folder))
-    test = _test(config, splits, network, material, accelerator)
-    summary = alone(accelerator, partial(_summary, config, splits, choice, test, folder))
+    alone(accelerator, partial(_save_model, run, classifier, network, folder))
+    test = _test(run, network, material, accelerator)
+    summary = alone(accelerator, partial(_summary, run, choice, test, folder))
     finish(accelerator)
     return summary or {}
 
 
 def _train(
-    config: FinetuneConfig,
-    splits: LabelledSplits,
+    run: Resolved,
     classifier: Classifier,
     material: Material,
     accelerator: Accelerator,
@@ -112,34 +113,35 @@ def _train(
 ) -> Classification:
     """Take the classifier, or its heads alone where tokens are on disk, through the steps."""
     network: Classifier | TokenClassifier = classifier
-    if config.features is not None:
+    if run.config.features is not None:
         network = TokenClassifier(classifier.head)
-    optim = build.optim_config(config, len(splits.train))
+    optim = build.optim_config(run.config, len(run.splits.train))
     objective = Classification(
         network,
-        segments=config.data.segments,
-        smoothing=config.augment.smoothing,
-        average=config.optim.average,
+        segments=run.config.data.segments,
+        smoothing=run.config.augment.smoothing,
+        average=run.config.optim.average,
     )
     if isinstance(network.head, HeadGrid):
-        assert config.grid is not None
-        optimizer = build_grid_optimizer(network.head, optim, config.grid.pairs)
+        assert run.config.grid is not None
+        optimizer = build_grid_optimizer(network.head, optim, run.config.grid.pairs)
     elif isinstance(network, Classifier):
-        optimizer = build_classifier_optimizer(network, optim, config.optim.layer_decay)
+        optimizer = build_classifier_optimizer(network, optim, run.config.optim.layer_decay)
     else:
         optimizer = build_optimizer(network, optim)
-    accelerator.print(_outline(config, splits, objective, optim.steps, accelerator))
-    batches = partial(build.labelled_batches, config, material.train, material.collate, last_step=optim.steps)
+    accelerator.print(_outline(run, objective, optim.steps, accelerator))
+    batches = partial(
+        build.labelled_batches, run.config, material.train, material.collate, last_step=optim.steps
+    )
     prepared = fit(
-        config, accelerator, folder, objective, optimizer, batches, optim=optim,
-        rows=[(video.path, video.label, video.start, video.end) for video in splits.train], classes=splits.classes,
+        run.config, accelerator, folder, objective, optimizer, batches, optim=optim,
+        rows=[(video.path, video.label, video.start, video.end) for video in run.splits.train], classes=run.splits.classes,
     )  # fmt: skip
     return cast(Classification, accelerator.unwrap_model(prepared))
 
 
 def _outline(
-    config: FinetuneConfig,
-    splits: LabelledSplits,
+    run: Resolved,
     objective: Classification,
     steps: int,
     accelerator: Accelerator,
@@ -148,35 +150,38 @@ def _outline(
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     counts = ", ".join(
         f"{len(videos)} to {verb}"
-        for videos, verb in ((splits.train, "train"), (splits.val, "choose"), (splits.test, "test"))
+        for videos, verb in (
+            (run.splits.train, "train"),
+            (run.splits.val, "choose"),
+            (run.splits.test, "test"),
+        )
         if videos
     )
-    held = config.data.test is None and splits.test
-    counts += f" (held back from data.train: data.test_share {config.data.test_share:g})" if held else ""
-    if unseen := set(class_names(splits.test)) - set(splits.classes):
-        missed = sum(video.label in unseen for video in splits.test)
+    held = run.config.data.test is None and run.splits.test
+    counts += f" (held back from data.train: data.test_share {run.config.data.test_share:g})" if held else ""
+    if unseen := set(class_names(run.splits.test)) - set(run.splits.classes):
+        missed = sum(video.label in unseen for video in run.splits.test)
         counts += f", {missed} of them of {len(unseen)} classes that training lacks, which count as missed"
     return (
-        f"{steps} steps of {config.optim.batch_size} videos ({accelerator.num_processes} processes x "
-        f"{accelerator.gradient_accumulation_steps} micro-batches); videos: {counts}; {len(splits.classes)} classes; "
+        f"{steps} steps of {run.config.optim.batch_size} videos ({accelerator.num_processes} processes x "
+        f"{accelerator.gradient_accumulation_steps} micro-batches); videos: {counts}; {len(run.splits.classes)} classes; "
         f"{trained / 1e6:.2f} M trained parameters; on {accelerator.device}, precision {accelerator.mixed_precision}"
     )
 
 
 def _choose(
-    config: FinetuneConfig,
-    splits: LabelledSplits,
+    run: Resolved,
     network: Classifier | TokenClassifier,
     material: Material,
     accelerator: Accelerator,
 ) -> Choice:
     """The best head on the validation split by mean-class accuracy; the first of equals."""
-    if not splits.val:
+    if not run.splits.val:
         return Choice(0, None, None)
-    scores_GVX, videos = _scores(config, splits, network, material, "val", accelerator)
-    reports = [report_of(videos, scores_VX, splits.classes) for scores_VX in scores_GVX]
+    scores_GVX, videos = _scores(run, network, material, "val", accelerator)
+    reports = [report_of(videos, scores_VX, run.splits.classes) for scores_VX in scores_GVX]
     number = max(range(len(reports)), key=lambda n: reports[n].mean_class.value)
-    setting = None if config.grid is None else config.grid.pairs[number]
+    setting = None if run.config.grid is None else run.config.grid.pairs[number]
     return Choice(number, reports[number], setting)
 
 
@@ -185,21 +190,19 @@ def _chosen_head(head: torch.nn.Module, number: int) -> torch.nn.Module:
 
 
 def _test(
-    config: FinetuneConfig,
-    splits: LabelledSplits,
+    run: Resolved,
     network: Classifier | TokenClassifier,
     material: Material,
     accelerator: Accelerator,
 ) -> Tested | None:
-    if not splits.test:
+    if not run.splits.test:
         return None
-    scores_GVX, videos = _scores(config, splits, network, material, "test", accelerator)
-    return Tested(report_of(videos, scores_GVX[0], splits.classes), scores_GVX[0], videos)
+    scores_GVX, videos = _scores(run, network, material, "test", accelerator)
+    return Tested(report_of(videos, scores_GVX[0], run.splits.classes), scores_GVX[0], videos)
 
 
 def _scores(
-    config: FinetuneConfig,
-    splits: LabelledSplits,
+    run: Resolved,
     network: Classifier | TokenClassifier,
     material: Material,
     split: str,
@@ -212,47 +215,45 @@ def _scores(
     Raises:
         UnreadableVideosError: more of the split cannot be read than `data.max_unreadable`.
     """
-    dataset, videos = material.views[split], getattr(splits, split)
+    dataset, videos = material.views[split], getattr(run.splits, split)
     left_out: LeftOut = dataset.unreadable() if isinstance(dataset, FeatureShards) else {}
     mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
     found = score_rows(
-        network.to(accelerator.device), dataset, mine, segments=config.data.segments,
-        crops=config.evaluation.crops, workers=config.data.workers, left_out=left_out,
+        network.to(accelerator.device), dataset, mine, segments=run.config.data.segments,
+        crops=run.config.evaluation.crops, workers=run.config.data.workers, left_out=left_out,
     )  # fmt: skip
     wait_for_all(accelerator)
     gathered = dict(gather_object(list(zip(mine, found.unbind(dim=1), strict=True))))
     unreadable = dict(gather_object(list(left_out.items())))
-    leave_out(f"data.{split}", len(videos), unreadable, config.data.max_unreadable, accelerator.print)
+    leave_out(f"data.{split}", len(videos), unreadable, run.config.data.max_unreadable, accelerator.print)
     kept = [row for row in range(len(videos)) if row not in unreadable]
     return torch.stack([gathered[row] for row in kept], dim=1), [videos[row] for row in kept]
 
 
 def _save_model(
-    config: FinetuneConfig,
-    splits: LabelledSplits,
+    run: Resolved,
     classifier: Classifier,
     network: Classifier | TokenClassifier,
     folder: RunFolder,
 ) -> None:
     encoder = network.encoder if isinstance(network, Classifier) else classifier.encoder
-    if config.model.tune == "lora":
+    if run.config.model.tune == "lora":
         encoder = copy.deepcopy(encoder)  # metrics are made with the one that was trained
         merge_lora(encoder)
     state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     state |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
-    save_pretrained(folder.model, state, build.classifier_config(config, splits.classes))
+    save_pretrained(folder.model, state, build.classifier_config(run))
 
 
 def _summary(
-    config: FinetuneConfig,
-    splits: LabelledSplits,
+    run: Resolved,
     choice: Choice,
     test: Tested | None,
     folder: RunFolder,
 ) -> dict[str, Any]:
     """Metrics, per-video scores and the confusion plot, written and printed."""
     summary: dict[str, Any] = {
-        "videos": {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
+        "videos": {name: len(getattr(run.splits, name)) for name in ("train", "val", "test")}
     }
     records = folder.read_metrics()
     summary["final"] = metrics_of(records[-1])
@@ -263,9 +264,9 @@ def _summary(
     if test is not None:
         report, scores_VX, videos = test
         summary["test"] = report.as_dict()
-        if len(videos) < len(splits.test):
-            summary["unreadable"] = {"data.test": len(splits.test) - len(videos)}
-        write_scores_of(folder.path, videos, scores_VX, splits.classes)
+        if len(videos) < len(run.splits.test):
+            summary["unreadable"] = {"data.test": len(run.splits.test) - len(videos)}
+        write_scores_of(folder.path, videos, scores_VX, run.splits.classes)
         write_confusion(folder.path, report)
         print(f"test split\n{report.table()}")
     summary["seconds"] = folder.seconds()

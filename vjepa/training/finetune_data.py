@@ -12,14 +12,12 @@ from torch.nn import functional as F
 
 from vjepa.batch import LabelledBatch
 from vjepa.build import finetuning as build
-from vjepa.build.finetuning import LabelledSplits
-from vjepa.config import FinetuneConfig
+from vjepa.build.finetuning import Resolved
 from vjepa.data.dataset import ClipDataset
 from vjepa.evaluation.features.cache import FeatureShards, encoder_identity, extract_shards
 from vjepa.models.classifier import Classifier
 from vjepa.training.alone import wait_for_all
 from vjepa.training.unreadable import leave_out
-from vjepa.weights.model_folder import read_model_config
 
 _PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -38,24 +36,23 @@ class Material(NamedTuple):
     views: dict[str, ClipDataset | FeatureShards]
 
 
-def prepare_material(
-    config: FinetuneConfig, splits: LabelledSplits, classifier: Classifier, accelerator: Accelerator
-) -> Material:
+def prepare_material(run: Resolved, classifier: Classifier, accelerator: Accelerator) -> Material:
     """The datasets; tokens that are to be on disk are encoded now, where they are not there yet."""
+    config, splits = run.config, run.splits
     clips, crops = config.evaluation.clips, config.evaluation.crops
     views = {
-        name: build.view_dataset(config, videos, splits.classes, clips, crops)
+        name: build.view_dataset(run, videos, clips, crops)
         for name, videos in (("val", splits.val), ("test", splits.test))
         if videos
     }
     if config.features is None:
-        train = build.augmented_dataset(config, splits.train, splits.classes)
+        train = build.augmented_dataset(run, splits.train)
         return Material(train, build.build_collator(config, len(splits.classes)), {**views})
     if config.features.views:
-        train = build.augmented_dataset(config, splits.train, splits.classes)
+        train = build.augmented_dataset(run, splits.train)
     else:
-        train = build.view_dataset(config, splits.train, splits.classes, config.data.segments, 1)
-    encode = _Encode(config, classifier, accelerator)
+        train = build.view_dataset(run, splits.train, config.data.segments, 1)
+    encode = _Encode(run, classifier, accelerator)
     shards = {name: encode(dataset, 1) for name, dataset in views.items()}
     tokens = encode(train, max(config.features.views, 1))
     wait_for_all(accelerator)
@@ -68,15 +65,14 @@ def prepare_material(
 class _Encode:
     """Tokens of a dataset, on disk."""
 
-    def __init__(self, config: FinetuneConfig, classifier: Classifier, accelerator: Accelerator) -> None:
-        assert config.features is not None
-        assert config.model.init is not None
-        self.config = config
-        self.features = config.features
+    def __init__(self, run: Resolved, classifier: Classifier, accelerator: Accelerator) -> None:
+        assert run.config.features is not None
+        self.config = run.config
+        self.features = run.config.features
         self.classifier = classifier.to(accelerator.device).eval()
         self.accelerator = accelerator
         self.identity = {
-            **encoder_identity(classifier.encoder, read_model_config(config.model.init)),
+            **encoder_identity(classifier.encoder, run.model),
             "levels": list(classifier.levels),
             "token_norm": classifier.token_norm,
         }
