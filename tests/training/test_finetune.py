@@ -430,9 +430,8 @@ def test_a_released_file_is_opened_once(arguments, tmp_path, monkeypatch):
     encoder = {name: tensor for name, tensor in encoder.items() if not name.endswith("pos_embed")}
     torch.save({"target_encoder": encoder}, tmp_path / "released.pt")
     given = [word for word in arguments("run") if not word.startswith("--model.init")]
-    config = read_tree(
-        [*given, f"--model.init={tmp_path / 'released.pt'}", "--model.tune=none"], FinetuneConfig
-    )
+    changes = ["--model.tune=none", "--data.size=16", "--optim.epochs=1", "--optim.warmup_epochs=0"]
+    config = read_tree([*given, f"--model.init={tmp_path / 'released.pt'}", *changes], FinetuneConfig)
     assert config.data.clip is None
     finetune(config)
     assert opened == [str(tmp_path / "released.pt")]

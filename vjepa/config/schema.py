@@ -1,4 +1,9 @@
-"""The schema of every pre-training configuration: a tree of dataclasses with the defaults. Text is for `--help`, too."""
+"""The pre-training configuration: a tree of dataclasses with the default values.
+
+The docstrings of these classes are also what ``tools/pretrain.py --help`` prints: the text of each attribute,
+shown alone, is
+the help of its option.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +30,17 @@ from vjepa.schedules import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticConfig:
-    """Render labelled videos of moving objects instead of reading a manifest.
+    """Rendered, labelled videos of moving objects, instead of a manifest.
 
     Attributes:
-        folder: where the .mp4 files and their manifests go; made once, then reused.
-        num_train: videos to train on.
-        num_test: further videos, never trained on, for the frozen probe.
+        folder: Folder of the rendered .mp4 files and their manifests. Videos are rendered once and then
+            reused.
+        num_train: Number of training videos.
+        num_test: Number of further videos, never trained on, on which the probe is tested.
         seed: Random seed of the rendered scenes; the same seed gives the same frames.
-        render: what the videos show.
-        images: what images show: as many videos more, whose single frames are taken at steps on images (`data.image_share`);
-            null for no such steps.
+        render: Settings of the rendered scenes.
+        images: Settings of further rendered videos, `num_train` of them, whose single frames are the images
+            of steps on images (see `data.image_share`); null renders none.
     """
 
     folder: str = "runs/synthetic"
@@ -49,38 +55,44 @@ class SyntheticConfig:
         checks.seed("data.synthetic", self, "seed")
 
 
+# With `clip.num_frames` 1, a folder of images is read as a list of images; with more, as one video.
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Videos and the clips cut from them.
+    """Training videos and the clips cut from them.
 
     Attributes:
-        train: a manifest (CSV, JSONL, `path label` list), a folder of videos or of a folder per class; or a
-            list of them for a mixture. ``FILE.csv?split=train`` takes the rows whose column has that value.
-        weights: share of each source of a mixture; in proportion to their sizes if null.
-        synthetic: render videos instead (`train` stays null).
-        images: a manifest or folder of images (or of videos, for single frames of them), or a list of such,
-            for steps on images between those on videos. To train on images alone, give them as `train` with
-            `clip.num_frames: 1`.
-        image_share: share of the optimiser steps that take images.
-        clip: frames of a clip, their spacing, clips from one decoding. With one frame, a folder of images is a
-            list of images; with more, it is a video.
-        size: height and width of a clip in pixels, or one number for both.
-        crop_scale: range of the share of a frame's area that is cropped.
-        crop_ratio: range of the crop's width over its height.
-        flip: mirror half of the clips.
-        mean: of each channel, in [0, 1].
-        std: of each channel.
-        reader: `auto` and `pyav` are exact. `decord` and `torchcodec` are compared with PyAV on each file, and replaced by
-            it, with a warning, where they differ.
-        cache_dir: keep decoded, resized videos here and decode each file once; null decodes each time.
-        cache_short_side: short side in pixels of the cached frames.
-        workers: processes that make batches; the result does not depend on it.
-        damaged: what happens to a video of which only a part is sound (frames that the decoder marks as corrupt, packets
-            that it refuses, frames that the header counts and the file lacks). `keep` reads it as far as it goes; `skip`
-            replaces it as an unreadable one, which counts in `max_unreadable`. Either way it is named once and counted in
-            the metrics. The default keeps the data set, and so the metrics of a test split, what they are for everybody
-            else; and damage is known only of what was read, so that skipping depends on the frames that were drawn.
-        max_unreadable: share of the manifest's videos that may fail before the run stops.
+        train: Training videos: a manifest (CSV, JSONL, or a list of `path label` lines), a folder of videos,
+            a folder with one folder per class, or a list of these for a mixture. `FILE.csv?split=train` takes
+            the rows whose column `split` is `train`.
+        weights: Share of each source of a mixture, relative to their sum; null samples the sources in
+            proportion to their sizes.
+        synthetic: Videos to render and train on instead of `train`, which must then be null; null renders
+            none.
+        images: Images for steps on images between those on videos: a manifest or folder of images (or of
+            videos, of which single frames are taken), or a list of these; null has no such steps. To train on
+            images alone, give them as `train` and set `clip.num_frames` to 1.
+        image_share: Share of the optimiser steps that take images, in (0, 1), where there are images.
+        clip: Frames of a clip, their spacing, and the number of clips from one decoding
+        size: Height and width of a clip in pixels, or one number for both.
+        crop_scale: Smallest and largest share of a frame's area that a random crop covers, in (0, 1].
+        crop_ratio: Smallest and largest aspect ratio (width over height) of a random crop.
+        flip: Mirror half of the clips from left to right.
+        mean: Mean of each pixel channel, in [0, 1].
+        std: Standard deviation of each pixel channel, on the same scale as `mean`.
+        reader: Video decoder. `auto` and `pyav` are exact. `decord` and `torchcodec` are compared with PyAV
+            on each file, and replaced by it, with a warning, where they differ.
+        cache_dir: Folder in which decoded, resized videos are kept, so that each file is decoded once; null
+            decodes every time.
+        cache_short_side: Length in pixels of the shorter side of the cached frames.
+        workers: Number of processes that load batches; 0 loads them in the training process. Results do not
+            depend on it.
+        damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
+            that do not decode, or fewer frames than its header counts. `keep` reads it as far as possible.
+            `skip` replaces it like an unreadable one, and it then counts towards `max_unreadable`; damage is
+            known only of what was read, so which videos are skipped depends on the frames that were drawn.
+            Either way it is named once and counted in the metrics. The default leaves the data set, and so
+            the metrics of a test split, comparable with published ones.
+        max_unreadable: Largest share of the videos, in [0, 1], that may be unreadable before the run stops.
     """
 
     train: str | list[str] | None = None
@@ -104,7 +116,9 @@ class DataConfig:
 
     @property
     def kind(self) -> Kind:
-        """What the run is on; images that are mixed in stand beside it."""
+        """Whether the run trains on videos or, with one frame per clip, on images; images that are mixed in do
+        not change it.
+        """
         return "images" if self.clip.num_frames == 1 else "videos"
 
     @property
@@ -147,18 +161,20 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MasksConfig:
-    """Masks of every clip: all that are listed are drawn, each is one prediction task.
+    """Masks of every clip; each listed mask is one prediction task.
 
-    With `future_share`, a step draws either the future masks or all the others.
+    All listed masks are drawn for every clip, unless `future_share` alternates between kinds of steps.
 
     Attributes:
-        multiblock: unions of blocks (V-JEPA). The default is the published pair.
-        tube: the same places hidden at all times (VideoMAE).
-        random: single tokens hidden (MAE).
-        image_blocks: a large block seen, some smaller ones predicted, each by itself (I-JEPA).
-        future: the end of the clip hidden.
-        future_share: share of the optimiser steps with future masks alone, the rest with the others alone; null
-            draws them side by side at every step.
+        multiblock: Multi-block masks: unions of blocks are hidden (V-JEPA). The default is the published
+            pair.
+        tube: Tube masks: the same positions are hidden at all times (VideoMAE).
+        random: Random masks: single tokens are hidden (MAE).
+        image_blocks: Block masks for images: one large block is the context, several smaller ones are
+            separate targets (I-JEPA).
+        future: Future masks: the end of the clip is hidden.
+        future_share: Share of the optimiser steps, in (0, 1), that draw the future masks alone; the other
+            steps draw all other masks. Null draws all masks at every step.
     """
 
     multiblock: tuple[MultiBlock, ...] = (
@@ -173,12 +189,12 @@ class MasksConfig:
 
     @property
     def all(self) -> tuple[MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask, ...]:
-        """Every mask, in the order in which the predictor's mask tokens are numbered."""
+        """All masks, in the order of their mask tokens in the predictor."""
         return tuple(self.by_name.values())
 
     @property
     def by_name(self) -> dict[str, MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask]:
-        """The same masks by their place in the configuration, such as ``masks.multiblock[0]``."""
+        """The same masks by their key in the configuration, such as ``masks.multiblock[0]``."""
         families: dict[str, tuple[MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask, ...]] = {
             "multiblock": self.multiblock,
             "tube": self.tube,
@@ -209,23 +225,27 @@ class MasksConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """The tubelet ViT.
+    """Architecture of the encoder, a ViT over tubelets.
 
     Attributes:
-        size: a row of the table of sizes.
-        width: of the tokens; null takes the size's, as for the next three.
-        depth: number of blocks.
-        heads: attention heads.
-        mlp_ratio: width of the MLP over that of the tokens.
-        tubelet: frames, rows and columns of a token.
-        positions: `rotary`; `sincos` (3-D, V-JEPA), `sincos_plane` (2-D, MAE, I-JEPA), `sinusoid` (VideoMAE).
-        rotary_layout: `interleave`, or `tile` as released V-JEPA 2 weights.
-        drop_path: stochastic depth of the last block.
-        causal: a token attends to its own and earlier time steps only.
-        class_token: one learnt token more (MAE).
-        image_tokenizer: single frames have a patch embedding of their own (V-JEPA 2.1).
-        levels: numbers of the blocks that are predicted, ascending to the last; empty for the last alone
-            (V-JEPA 2.1).
+        size: Named size, which sets `width`, `depth`, `heads` and `mlp_ratio` (see
+            `vjepa.models.sizes.SIZES`).
+        width: Embedding dimension of the tokens; null takes that of `size`.
+        depth: Number of transformer blocks; null takes that of `size`.
+        heads: Number of attention heads per block; null takes that of `size`.
+        mlp_ratio: Hidden width of each MLP divided by `width`; null takes that of `size`.
+        tubelet: Frames, rows and columns of the block of pixels behind one token.
+        positions: Position encoding: `rotary`; `sincos` (3-D, V-JEPA); `sincos_plane` (2-D, MAE and I-JEPA);
+            or `sinusoid` (1-D, VideoMAE).
+        rotary_layout: Layout of the rotary position encoding: `interleave`, or `tile` for released V-JEPA 2
+            weights.
+        drop_path: Stochastic depth: drop rate of the last block, in [0, 1); it rises linearly from 0 at the
+            first block.
+        causal: Let each token attend only to tokens of its own and of earlier time steps.
+        class_token: Prepend a learnt class token (MAE).
+        image_tokenizer: Give single frames a patch embedding of their own (V-JEPA 2.1).
+        levels: Blocks whose outputs are predicted, numbered from 0, ascending, with the last block at the end
+            (V-JEPA 2.1). An empty list predicts the last block's output alone.
     """
 
     size: SizeName = "base"
@@ -255,12 +275,12 @@ class EncoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorConfig:
-    """The narrow ViT that predicts embeddings, or, as the decoder of a masked auto-encoder, pixels.
+    """Architecture of the predictor, or of the decoder of a masked auto-encoder.
 
     Attributes:
-        width: of its tokens.
-        depth: number of blocks.
-        heads: attention heads.
+        width: Embedding dimension of the predictor's tokens.
+        depth: Number of transformer blocks.
+        heads: Number of attention heads per block.
     """
 
     width: int = 384
@@ -274,12 +294,13 @@ class PredictorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SIGRegConfig:
-    """Sketched isotropic Gaussian regularisation.
+    """Sketched isotropic Gaussian regularisation of the embeddings (SIGReg).
 
     Attributes:
-        weight: of the statistic beside the prediction error.
-        directions: random projections, drawn anew each step.
-        places: tokens of the grid that are tested at each step.
+        weight: Weight of the SIGReg statistic in the loss, relative to the prediction error.
+        directions: Number of random projections, drawn anew at each step.
+        places: Number of token positions, drawn anew at each step, at which embeddings are tested over the
+            batch.
     """
 
     weight: float = 0.02
@@ -292,14 +313,15 @@ class SIGRegConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class VICRegConfig:
-    """Variance and covariance regularisation.
+    """Variance and covariance regularisation of the embeddings (VICReg).
 
     Attributes:
-        variance: weight of the hinge on each dimension's deviation.
-        covariance: weight of the squared covariances.
-        predictions: weight of these terms of the predictions beside those of the embeddings.
-        places: tokens of the grid, drawn anew each step, each held against the same place of other clips; null holds all of
-            them together against each other.
+        variance: Weight of the hinge loss on each dimension's standard deviation.
+        covariance: Weight of the squared covariances between dimensions.
+        predictions: Weight of both terms for the predicted embeddings, relative to those for the encoder's
+            embeddings.
+        places: Number of token positions, drawn anew at each step, at which statistics are taken over the
+            batch, separately for each position; null takes the tokens of all positions together.
     """
 
     variance: float = 1.0
@@ -318,11 +340,12 @@ class VICRegConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ContextLossConfig:
-    """Predict what is seen as well (V-JEPA 2.1).
+    """Loss on predictions of context tokens (V-JEPA 2.1).
 
     Attributes:
-        weight: lambda, at a token beside the hidden region; it falls with the square root of the distance.
-        warmup: optimiser steps between which it rises from 0.
+        weight: Weight of the error at a context token next to a target (lambda in the paper); it falls with
+            the square root of the distance from the nearest target.
+        warmup: Optimiser steps between which the weight rises linearly from 0 to its full value.
     """
 
     weight: float = 0.5
@@ -338,13 +361,15 @@ class ContextLossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FuturesConfig:
-    """Predict several futures of each clip instead of one.
+    """Prediction of several futures of each clip instead of one.
 
     Attributes:
-        samples: futures of a clip at each step, each with noise of its own.
-        score: `energy`, a proper score, for samples that are spread as what really happens; `best`, where only the best
-            sample learns, for samples that differ.
-        noise: numbers of the noise vector that tells the futures of a clip apart.
+        samples: Number of futures sampled for each clip at each step, 2 or more, each from its own noise
+            vector.
+        score: Loss on the samples. `energy` is the energy score, a proper score: samples learn the
+            distribution of what happens. `best` trains only the sample nearest to what happened: samples
+            become different, but not calibrated.
+        noise: Length of the noise vector that distinguishes the futures of a clip.
     """
 
     samples: int = 4
@@ -364,24 +389,30 @@ class FuturesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """What is predicted, and what keeps embeddings from collapsing.
+    """Training objective: what is predicted, and what prevents collapse.
 
     Attributes:
-        predict: `embeddings` (JEPA) or `pixels` (masked auto-encoder). Of what follows, `pixel_targets` is for
-            pixels, all else for embeddings.
-        pixel_targets: `tubelet`, normalised in each channel (VideoMAE); `patch`, over all channels (MAE); `raw`.
-        distance: of predicted embeddings from their targets; with `futures` it only measures, and the score is learnt.
-        stabilizer: what keeps embeddings from collapsing: `ema`, a target encoder that follows slowly; `frozen`,
-            one that was trained on pixels before (SALT); `sigreg` or `vicreg`, a loss on the embeddings and no
-            target encoder.
-        momentum: of the target encoder at the first and at the last step, linear in between (`ema`).
-        teacher: model folder of the frozen target encoder; null trains it first, in OUTPUT_DIR/teacher, on the
-            same data and masks (`frozen`).
-        teacher_steps: optimiser steps of that first stage (`frozen`).
-        sigreg: its numbers (`sigreg`).
-        vicreg: its numbers (`vicreg`).
-        context_loss: predict what is seen, too; null for no.
-        futures: predict several futures, for `ema` and `frozen`; null for one.
+        predict: Prediction targets: `embeddings` (JEPA) or `pixels` (masked auto-encoder). `pixel_targets` is
+            used only with `pixels`, all other settings of this section only with `embeddings`.
+        pixel_targets: Target pixels: normalised per tubelet and channel (`tubelet`, VideoMAE), normalised per
+            tubelet over all channels (`patch`, MAE), or unnormalised (`raw`).
+        distance: Distance between predicted and target embeddings: `l1`, `smooth_l1` or `l2`. With `futures`
+            it is only reported; the loss is then `futures.score`.
+        stabilizer: What prevents the embeddings from collapsing: `ema`, a target encoder that is a moving
+            average of the encoder; `frozen`, a target encoder that was trained on pixels beforehand (SALT);
+            `sigreg` or `vicreg`, a loss on the embeddings, without a target encoder.
+        momentum: Momentum of the target encoder at the first and at the last step, linear in between; used
+            with stabilizer `ema`.
+        teacher: Model folder of the frozen target encoder, used with stabilizer `frozen`; null first trains
+            one on the same data and masks, in the folder `teacher` of `output_dir`.
+        teacher_steps: Number of optimiser steps that train the teacher, used with stabilizer `frozen` where
+            `teacher` is null.
+        sigreg: SIGReg settings, used with stabilizer `sigreg`
+        vicreg: VICReg settings, used with stabilizer `vicreg`
+        context_loss: Settings of a further loss on predictions of the context tokens (V-JEPA 2.1); null has
+            no such loss.
+        futures: Settings for predicting several futures of each clip, with stabilizer `ema` or `frozen`; null
+            predicts one.
     """
 
     predict: Literal["embeddings", "pixels"] = "embeddings"
@@ -421,34 +452,39 @@ class ObjectiveConfig:
 
     @property
     def trains_teacher(self) -> bool:
-        """Whether a run begins with a stage of its own for the frozen target encoder."""
+        """Whether the run begins with a stage that trains the frozen target encoder."""
         return self.predict == "embeddings" and self.stabilizer == "frozen" and self.teacher is None
 
     @property
     def measures_batch(self) -> bool:
-        """Whether the loss is a statistic of the whole batch, and not a mean over its clips."""
+        """Whether the loss is a statistic of the whole batch rather than a mean over its clips."""
         return self.predict == "embeddings" and self.stabilizer in ("sigreg", "vicreg")
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """AdamW and its schedules, all counted in optimiser steps.
+    """AdamW and its schedules, counted in optimiser steps.
 
     Attributes:
-        steps: optimiser steps of the run.
-        batch_size: videos of one optimiser step, over all processes and accumulated parts: the recipe does
-            not change with the machine.
-        lr: learning rate after the warm-up.
-        start_lr: at the first step.
-        final_lr: at the end of the schedule.
-        lr_shape: how it goes from `lr` to `final_lr`.
-        warmup_steps: linear warm-up.
-        weight_decay: at the first step; biases and norms have none.
-        final_weight_decay: at the end of the schedule, by a cosine; null keeps it constant.
-        schedule_stretch: schedules are made for so many times the steps, and cut.
-        betas: of AdamW.
-        eps: of AdamW.
-        clip_grad: largest norm of the gradient; null for no limit.
+        steps: Number of optimiser steps of the run.
+        batch_size: Number of videos (action-conditioned models: windows) per optimiser step, summed over all
+            processes and micro-batches, so that a recipe does not depend on the machine.
+        lr: Peak learning rate, reached at the end of the warm-up.
+        start_lr: Learning rate at the first step.
+        final_lr: Learning rate at the end of the schedule; unused with `lr_shape` `constant`.
+        lr_shape: Shape of the learning rate's schedule from `lr` to `final_lr`: `cosine`, `linear` or
+            `constant`.
+        warmup_steps: Number of optimiser steps over which the learning rate rises linearly from `start_lr` to
+            `lr`.
+        weight_decay: Weight decay at the first step; biases and norms have none.
+        final_weight_decay: Weight decay at the end of its cosine schedule; null keeps `weight_decay`
+            constant.
+        schedule_stretch: Length of all schedules divided by `steps`; with a value above 1 the run ends before
+            they do.
+        betas: Exponential decay rates of AdamW's first and second moment estimates, each in [0, 1).
+        eps: Numerical floor in AdamW's denominator.
+        clip_grad: Largest norm of the gradient, to which larger gradients are clipped; null turns clipping
+            off.
     """
 
     steps: int = 90_000
@@ -484,20 +520,26 @@ class OptimConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How the run is carried out; nothing here changes what is learnt, up to rounding.
+    """How the run is executed; up to rounding, nothing here changes what is learnt.
 
     Attributes:
-        micro_batch: most videos that one process takes at once; the rest is accumulated. Null takes its whole
-            share of the batch.
-        precision: of activations; null leaves it to `accelerate launch`.
-        activation_checkpointing: recompute activations in the backward pass to save memory.
-        compile: compile the transformer blocks; the first steps are slow, and need a C++ compiler on a CPU.
-        log_every: steps between log lines.
-        checkpoint_every: steps between checkpoints.
-        keep_checkpoints: how many are kept.
-        trackers: names of experiment trackers that accelerate knows (tensorboard, wandb, trackio, ...).
-        device: `auto` takes the accelerator that is there.
-        threads: of each process on a CPU; null shares the machine's cores among them.
+        micro_batch: Largest number of videos (action-conditioned models: windows) that one process holds in
+            memory at once; gradients of further ones are accumulated. Null takes the process's whole share of
+            the batch.
+        precision: Mixed precision of the forward pass: `no` (float32), `fp16` or `bf16`; null takes what
+            `accelerate launch` is configured with.
+        activation_checkpointing: Recompute activations in the backward pass, which takes less memory and more
+            time.
+        compile: Compile the transformer blocks with torch.compile. The first steps become slow, and a CPU
+            needs a C++ compiler.
+        log_every: Number of optimiser steps between two log lines.
+        checkpoint_every: Number of optimiser steps between two checkpoints.
+        keep_checkpoints: Number of most recent checkpoints that are kept.
+        trackers: Names of the experiment trackers that accelerate logs to (tensorboard, wandb, trackio, ...);
+            an empty list uses none.
+        device: Device of the run: `auto` takes the accelerator if there is one, `cpu` never does.
+        threads: Number of threads of each process on a CPU; null divides the machine's cores among the
+            processes.
     """
 
     micro_batch: int | None = None
@@ -519,13 +561,13 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
-    """A linear read-out of frozen features at the end of a run, beside the untrained encoder's.
+    """Linear probe of the frozen encoder at the end of the run, compared with an untrained encoder.
 
     Attributes:
-        train: labelled manifest to fit it on (`FILE.csv?split=train`); null for no probe. With synthetic
-            videos, both are theirs.
-        test: labelled manifest to report; its videos must not be among those of `train`.
-        max_videos: of each; null for all.
+        train: Labelled manifest to fit the probe on (such as `FILE.csv?split=train`); null for both `train`
+            and `test` turns the probe off. With `data.synthetic`, the rendered videos are used instead.
+        test: Labelled manifest to test the probe on, with none of the videos of `train`.
+        max_videos: Largest number of videos taken from each of the two manifests; null takes all.
     """
 
     train: str | None = None
@@ -542,12 +584,21 @@ class ProbeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """Everything about a pre-training run.
+    """Configuration of a pre-training run.
 
     Attributes:
-        output_dir: folder of the run.
-        seed: of initialisation, order, crops and masks.
-        init: model folder to start from (weights only); null starts from scratch.
+        output_dir: Run folder.
+        seed: Random seed of initial weights, order of the videos, crops and masks.
+        init: Run folder, model folder or released weights whose weights the run starts from; null starts from
+            random weights.
+        data: Training videos and the clips cut from them
+        masks: Masks of every clip; each listed mask is one prediction task
+        encoder: Architecture of the encoder, a ViT over tubelets
+        predictor: Architecture of the predictor, or of the decoder of a masked auto-encoder
+        objective: Training objective: what is predicted, and what prevents collapse
+        optim: AdamW and its schedules, counted in optimiser steps
+        train: How the run is executed; up to rounding, nothing here changes what is learnt
+        probe: Linear probe of the frozen encoder at the end of the run, compared with an untrained encoder
     """
 
     output_dir: str = "runs/pretrain"

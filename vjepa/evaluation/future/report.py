@@ -1,9 +1,7 @@
-"""Is the future predicted, or only copied?
+"""Report of a model's predictions of the future: are they better than copies of the present?
 
     report = evaluate_future(model, "videos.csv")
     print(report.table())
-
-Shape letters as in `vjepa.evaluation.future.skill`; R samples of a clip, X numbers of one.
 """
 
 from __future__ import annotations
@@ -41,13 +39,17 @@ READ_OUT = ("position", "velocity")
 
 @dataclass(frozen=True)
 class FutureReport:
-    """Metrics of every horizon, and how they came about.
+    """Metrics of every horizon, and the settings behind them.
 
     Attributes:
-        horizons: one report each.
-        clips: number of videos measured, the beginning of each.
-        too_short, unreadable: paths of videos that were left out.
-        context_steps, mask_token, encoder, normalisation: as of `vjepa.inference.future.Prediction`.
+        horizons: One report for each horizon.
+        clips: Number of videos measured; of each, only the beginning.
+        too_short: Paths of the videos left out because they are shorter than context and horizons.
+        unreadable: Paths of the videos left out because they cannot be read.
+        context_steps: Time steps of the context.
+        mask_token: Index of the predictor's mask token at the targets.
+        encoder: Network that encodes the context: ``target_encoder`` or ``encoder``.
+        normalisation: Normalisation of the embeddings, see `vjepa.inference.future.Prediction`.
     """
 
     horizons: tuple[HorizonReport, ...]
@@ -60,11 +62,11 @@ class FutureReport:
     normalisation: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries and numbers."""
+        """The report as plain dictionaries, lists and numbers."""
         return dataclasses.asdict(self)
 
     def table(self) -> str:
-        """One line a horizon, for people."""
+        """A text table of the skills, one line for each horizon."""
         return skill_table(self.horizons)
 
 
@@ -77,17 +79,24 @@ def evaluate_future(
     mask_token: int | None = None,
     progress: bool = False,
 ) -> FutureReport:
-    """Predict every time step after the first `context_steps` of each video, and hold that against what came.
+    """Predict every time step after the context of each video, and compare it with what came.
 
-    The truth is what the model's target network says of the frames, as in training. Nothing that predicts, and no
-    baseline (`vjepa.evaluation.future.skill`), sees a frame after the context.
+    The truth is the target network's embedding of the frames, normalised as in training. Neither the
+    predictions nor the baselines (`vjepa.evaluation.future.skill`) see a frame of the same video after its
+    context.
 
     Args:
-        model: a model with a predictor of embeddings.
-        manifest: two videos or more; videos too short for context and horizons, or unreadable, are left out and named.
-        steps: last horizon; None for twice as far as the window goes, the second half rolled out.
-        context_steps, mask_token: as of `vjepa.FuturePredictor`.
-        progress: show a bar.
+        model: A model with a predictor of embeddings.
+        manifest: Two videos or more. Videos that are unreadable, or too short for context and horizons, are
+            left out and named in the report.
+        steps: Last horizon, in time steps after the context. None takes twice as many as the trained window
+            has after its context; the second half is then rolled out.
+        context_steps: Time steps of the context; None takes the most that the model was trained with.
+        mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: The model has no predictor, `steps` is below 1, or fewer than two videos are left.
     """
     window, last = window_and_last(model, steps, context_steps, mask_token)
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
@@ -116,11 +125,12 @@ class Beginnings:
     """The first frames of videos.
 
     Attributes:
-        video_VTCHW: uint8.
-        videos: that were read.
-        periods: seconds that a frame lasts, of each.
-        numbers_VT: of the frames in their videos.
-        too_short, unreadable: paths of those that were left out.
+        video_VTCHW: Uint8 frames at the model's size and rate.
+        videos: The videos that were read.
+        periods: Seconds that one frame lasts, for each video.
+        numbers_VT: Index of each frame in its video, from 0.
+        too_short: Paths of the videos left out because they have too few frames.
+        unreadable: Paths of the videos left out because they cannot be read.
     """
 
     video_VTCHW: Tensor
@@ -134,7 +144,11 @@ class Beginnings:
 def read_beginnings(
     model: VideoModel, videos: Sequence[Video], frames: int, progress: bool = False
 ) -> Beginnings:
-    """The first so many frames of each video that has them, at the model's rate; ValueError for fewer than two."""
+    """Read the first `frames` frames, at the model's rate, of each video that is long enough.
+
+    Raises:
+        ValueError: Fewer than two videos are left.
+    """
     clip = model.processor
     read: list[Frames] = []
     kept, too_short, unreadable = [], [], []
@@ -151,8 +165,9 @@ def read_beginnings(
         kept.append(video)
     if len(read) < 2:
         raise ValueError(
-            f"{len(read)} of {len(videos)} videos have the {frames} frames at the model's rate that context and horizons need "
-            f"({len(unreadable)} cannot be read): give longer videos, more of them, or fewer steps"
+            f"{len(read)} of {len(videos)} videos have the {frames} frames at the model's rate that context "
+            f"and horizons need ({len(unreadable)} cannot be read): give longer videos, more of them, or "
+            "fewer steps"
         )
     return Beginnings(
         video_VTCHW=torch.stack([found.video_TCHW for found in read]),
@@ -167,10 +182,14 @@ def read_beginnings(
 def _read_outs(
     clips: Beginnings, embedded: Embedded, window: Window, depth: int
 ) -> list[dict[str, dict[str, float]]] | None:
-    """R2 of what a ridge regression, fitted on true embeddings of half of the videos, reads off the other half's."""
+    """R2 of position and velocity read off true, predicted and copied embeddings, at every horizon.
+
+    A ridge regression is fitted on the true embeddings of every second video and measured on the others. None
+    where a video has no file of factors beside it, so was not rendered.
+    """
     if not all(Path(video.path).with_suffix(".npz").exists() for video in clips.videos):
         return None
-    fit_V = torch.arange(len(clips.videos)) % 2 == 0
+    train_V = torch.arange(len(clips.videos)) % 2 == 0
     reports = []
     for row in range(embedded.true_VFSY.shape[1]):
         frame = (window.context_steps + row + 1) * depth - 1
@@ -182,11 +201,11 @@ def _read_outs(
         }
         report = {}
         for name in READ_OUT:
-            target_VX = found[name]
-            train = (sources["true"][fit_V], target_VX[fit_V])
+            target_VQ = found[name]
+            train = (sources["true"][train_V], target_VQ[train_V])
             report[name] = {
-                source: ridge_regression(train, (tokens_VX[~fit_V], target_VX[~fit_V])).mean().item()
-                for source, tokens_VX in sources.items()
+                source: ridge_regression(train, (features_VD[~train_V], target_VQ[~train_V])).mean().item()
+                for source, features_VD in sources.items()
             }
         reports.append(report)
     return reports

@@ -1,12 +1,9 @@
-"""Errors of predicted embeddings, beside those of predictions that need no model, with intervals over clips.
+"""Errors of predicted embeddings and of baselines that need no model, with intervals over clips.
 
-    copy_last   embeddings of the context's last step, of the context encoded by itself
-    linear      the last step plus its difference from the one before, times the horizon; needs two steps
-    mean        mean of the other clips' true embeddings at this horizon and place
-    shuffled    the prediction, held against another clip's truth: how much of it is about this clip
-
-Shape letters as in `vjepa.tokens`; V clips, F horizons, S tokens of a time step, Y the width of what is predicted, Q
-draws of a bootstrap.
+    copy_last   the embeddings of the context's last step, from the context encoded by itself
+    linear      the last step plus the horizon times its difference from the step before; needs two steps
+    mean        the mean of the other clips' true embeddings at this horizon and place
+    shuffled    the prediction, compared with another clip's truth: how specific it is to its own clip
 """
 
 from __future__ import annotations
