@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from accelerate.state import AcceleratorState, GradientState, PartialState
 
 import vjepa
+from tests.accelerate_state import fresh_accelerate
 from vjepa.comparison.cells import all_cells
 from vjepa.comparison.config import read_comparison
 from vjepa.config import ActionConfig, FinetuneConfig, PretrainConfig, read_config, read_tree
@@ -50,18 +50,6 @@ SHORT_WORLD = [
 
 def blocks_of(path, language):
     return re.findall(rf"^```{language}[^\n]*\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE)
-
-
-def fresh_accelerate():
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
-
-
-@pytest.fixture
-def _fresh_accelerate():
-    fresh_accelerate()
-    yield
-    fresh_accelerate()
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +90,12 @@ IN_PYTHON = [path for path in DOCUMENTS if path != HOUSE]
 
 
 @pytest.mark.parametrize("path", IN_PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
-@pytest.mark.usefixtures("_fresh_accelerate")
 def test_the_python_of_a_document_runs(path, furnished, monkeypatch):
     monkeypatch.chdir(furnished)
     run_blocks(path)
 
 
 @pytest.mark.slow  # half a minute
-@pytest.mark.usefixtures("_fresh_accelerate")
 def test_the_four_steps_are_a_plain_script(furnished, monkeypatch):
     """As a reader runs them: a file without ``if __name__ == "__main__"``, while workers render and decode."""
     monkeypatch.chdir(furnished)

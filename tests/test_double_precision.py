@@ -15,7 +15,7 @@ import torch
 
 import vjepa
 from tests.inference.conftest import make_video_model
-from tests.models.test_action_predictor import A, Q, make_model
+from tests.models.builders import A, Q, make_model
 from tests.small_device import DEVICE, SmallDevice
 from tests.training.methods import METHODS
 from vjepa import build

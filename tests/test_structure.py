@@ -31,7 +31,7 @@ FLOORS = (
     ("models",),
     ("weights",),
     ("objectives",),
-    ("inference", "profiling"),
+    ("inference", "profiling", "testing"),
     ("evaluation", "export"),
     ("planning",),
     ("plots",),
@@ -99,7 +99,6 @@ def test_the_public_names_are_there():
     for name in vjepa.__all__:
         assert getattr(vjepa, name) is not None
         assert name in dir(vjepa)
-    assert set(vjepa._HOMES) | {"__version__"} == set(vjepa.__all__)
     with pytest.raises(AttributeError, match=r"no attribute 'from_pretraind'; it has .*from_pretrained"):
         vjepa.from_pretraind  # noqa: B018
 
@@ -191,3 +190,29 @@ def test_shape_letters_are_those_of_the_table(path):
     if path.name != "tokens.py":
         legend = re.search(r"Shape letters[^.]*;|Shape letters:", ast.get_docstring(tree) or "")
         assert legend is None, "a letter means one axis everywhere: vjepa/tokens.py alone has the table"
+
+
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_mirror_the_library(path):
+    """A test lies where its module does and begins with its name; tests of the whole lie at the top, and import no test."""
+    imported = [
+        node.module or ""
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+    ]
+    assert not [name for name in imported if re.search(r"(^|\.)test_", name)], (
+        "shared builders have files of their own"
+    )
+    room = path.parent.relative_to(ROOT / "tests")
+    if room == Path():
+        return
+    home = ROOT / room if room.parts[0] == "tools" else ROOT / "vjepa" / room
+    modules = {module.stem for module in home.iterdir() if module.suffix == ".py" or module.is_dir()}
+    name = path.stem.removeprefix("test_")
+    begun = {"_".join(name.split("_")[:count]) for count in range(1, len(name.split("_")) + 1)}
+    assert begun & modules, (
+        f"{home.relative_to(ROOT)} has no module with which {name} begins: {sorted(modules)}"
+    )

@@ -1,10 +1,13 @@
-"""Train an action-conditioned model: it predicts what actions do, so that it can be planned with.
+"""Train an action-conditioned model, which predicts what actions do and can be planned with.
 
     accelerate launch tools/action.py --config configs/action/two_rooms.yaml
 
-It learns from trajectories: frames, the actions between them and, where known, states. The same command again goes on
-where the run was. tools/plan.py plans with the model. Exit status: 0 finished, 75 stopped on request with a checkpoint
-saved, 130 interrupted by a second Ctrl-C, 2 settings, files or a folder that cannot be used, 1 any other error.
+It is trained on trajectories: frames, the actions between them and, where known, states. tools/plan.py plans
+with the model. The same command again resumes the run from its latest checkpoint.
+
+Exit status: 0 done; 1 an unexpected error, or one that showed during training; 2 arguments, settings, files
+or a folder that cannot be used; 75 asked to stop, with a checkpoint saved; 130 interrupted by a second
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from vjepa.training.stop import command
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     train_action_model(read_tree(sys.argv[1:] if arguments is None else arguments, ActionConfig, __doc__))
     return 0
 

@@ -1,10 +1,15 @@
-"""Which action comes next? Mean-class recall of a probe on frozen tokens, some time before the action starts.
+"""Measure action anticipation: mean-class recall of a probe on frozen tokens before an action starts.
 
-    python tools/anticipate.py --model runs/mine --train segments.csv?split=train --test segments.csv?split=test
+    python tools/anticipate.py --model runs/mine --train 'segments.csv?split=train' \\
+        --test 'segments.csv?split=test'
 
-Each row of a manifest is an action: its video, `label`, and `start` in seconds. As in V-JEPA 2, the probe reads what was seen
-until --horizon seconds before the start, and what the model predicts for the start. Beside it stands a probe that reads only
-what was seen. Prints a table; writes anticipation.json. Exit status: 0 done, 2 arguments that cannot be used.
+Each row of a manifest is an action: its video, `label`, and `start` in seconds. As in V-JEPA 2, the probe
+reads the tokens of the frames up to --horizon seconds before the start, and the model's prediction of those
+at the start. A second probe reads the tokens alone, for comparison. Prints a table and writes
+anticipation.json.
+
+Exit status: 0 done; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from vjepa.weights.model_folder import from_pretrained
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     _anticipate(_parser().parse_args(arguments))
     return 0
 
@@ -37,19 +42,29 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", required=True, help="folder of a run or of a model")
+    parser.add_argument("--model", required=True, help="Run folder, model folder or released weights.")
     parser.add_argument(
         "--train",
         required=True,
-        help="manifest of actions to train the probe on; FILE?column=value for a part",
+        help="Manifest of actions to train the probe on; FILE?column=value takes the rows with that value.",
     )
-    parser.add_argument("--test", required=True, help="manifest of actions in other videos, to measure it on")
     parser.add_argument(
-        "--horizon", type=float, default=1.0, help="seconds before the start, in the test split (default 1.0)"
+        "--test", required=True, help="Manifest of actions in other videos, to test the probe on."
     )
-    parser.add_argument("--output", help="folder (default: anticipation/ in the model's)")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of horizons in training and of probes (default 0)"
+        "--horizon",
+        type=float,
+        default=1.0,
+        help="Seconds between the last frame seen and the start of the action, in the test split (default 1.0).",
+    )
+    parser.add_argument(
+        "--output", help="Output folder (default: anticipation/ in the folder given by --model)."
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="Random seed of the training horizons and of the probes (default 0).",
     )
     return parser
 

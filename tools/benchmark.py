@@ -1,20 +1,23 @@
-"""Measure what this machine gives: training steps, inference, decoding, the loader, and all together.
+"""Measure the speed of training steps, inference, decoding and loading on this machine.
 
     python tools/benchmark.py [step encode decode loader train gemm] [--config FILE] [--videos MANIFEST]
                               [--precision no bf16] [--repeats N] [--json OUT] [--section.key value ...]
 
-step    forward, backward, clipping, AdamW and the target encoder's move, on clips that are there already
+step    forward, backward, clipping, AdamW and update of the target encoder, on clips in memory
 encode  the encoder over all tokens, without gradients
-decode  each installed reader alone: open a video, take a clip's number of frames spread over all of it
-loader  clips as a run gets them: decoding, crops, masks, workers; with and without data.cache_dir
+decode  each installed reader alone: open a video, read a clip's number of frames spread over all of it
+loader  clips as a run loads them: decoding, crops, masks, workers; with and without data.cache_dir
 train   loader and step together
-gemm    a matrix product of 2048 x 2048: the yardstick, measured along with step, encode and train
+gemm    a matrix product of 2048 x 2048, the reference; also measured along with step, encode and train
 
-Without --config: ViT-S/16 on 16 x 112 x 112 with both V-JEPA masks at fixed lengths, 8 clips. Other
---section.key value arguments change the configuration, as in tools/pretrain.py. Metrics are medians over
-repeats that take turns within one process; compare what was measured in one call. "of GEMM" is the share of
-the best gemm; where gemm's own median is far below 100 %, others were using the machine.
-OMP_NUM_THREADS sets the number of threads. Exit status 2 for arguments that cannot be used.
+Without --config: ViT-S/16 on 16 x 112 x 112 pixels with both V-JEPA masks at fixed lengths, 8 clips. Other
+--section.key value arguments change the configuration, as in tools/pretrain.py. Times are medians over
+repeats, which alternate between the measurements within one process; compare only numbers of one call. "of
+GEMM" is the share of the fastest gemm; where gemm's own median is far below 100 %, the machine was in use by
+others. OMP_NUM_THREADS sets the number of threads.
+
+Exit status: 0 done; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -52,16 +55,23 @@ DESIGN = (
     "--encoder.size=small", "--predictor.width=192", "--predictor.depth=6", "--predictor.heads=6",
     "--data.clip={num_frames: 16, stride: 1}", "--data.size=112", "--optim.batch_size=8",
 )  # fmt: skip
-# Context and target tokens of the two masks, of 392. The configured masks draw other lengths each step.
+# Context and target tokens of the two masks, out of 392; fixed, because configured masks vary in length per step.
 DESIGN_LENGTHS = ((112, 168), (56, 240))
 DESIGN_TOKENS = 392
 
-DECODED_VIDEOS = 32  # of a manifest, evenly chosen
-LOADED_BATCHES = 4  # for each worker, in one timing of the loader
+DECODED_VIDEOS = 32  # evenly chosen from the manifest
+LOADED_BATCHES = 4  # per worker, in one timing of the loader
 
 
 class Setting(NamedTuple):
-    """What is measured, and on what."""
+    """What is measured, and on which device.
+
+    Attributes:
+        config: Configuration of the measured run.
+        fixed_lengths: Whether masks have the lengths `DESIGN_LENGTHS` instead of those of the configuration.
+        precisions: Precisions of the forward pass that are measured.
+        device: Device of the computation.
+    """
 
     config: PretrainConfig
     fixed_lengths: bool
@@ -70,21 +80,21 @@ class Setting(NamedTuple):
 
     @property
     def videos(self) -> int:
-        """Of one forward pass: the batch, or as much of it as a process takes at once."""
+        """Number of videos of one forward pass: the batch, or the micro-batch where there is one."""
         most = self.config.train.micro_batch or self.config.optim.batch_size
         return min(most, self.config.optim.batch_size)
 
     @property
     def clips(self) -> int:
-        """Of one forward pass."""
+        """Number of clips of one forward pass."""
         return self.videos * self.config.data.clip.clips_per_video
 
     def autocast(self, precision: Precision) -> torch.autocast:
-        """The context of a forward pass."""
+        """Return the context manager of a forward pass."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16")
 
     def batch(self) -> Batch:
-        """Random clips with masks, on the device."""
+        """Return random clips with masks, on the device."""
         batch = example_batch(self.config, self.clips)
         if self.fixed_lengths:
             batch = dataclasses.replace(batch, masks=_fixed_masks(batch, self.config))
@@ -93,7 +103,7 @@ class Setting(NamedTuple):
 
 
 def _fixed_masks(batch: Batch, config: PretrainConfig) -> tuple[TokenMask, ...]:
-    """Masks of random tokens, of the lengths of `DESIGN_LENGTHS`."""
+    """Return masks of random tokens with the lengths `DESIGN_LENGTHS`."""
     frames, _, height, width = batch.video_BTCHW.shape[1:]
     tokens = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width).size
     if tokens != DESIGN_TOKENS:
@@ -109,7 +119,7 @@ def _fixed_masks(batch: Batch, config: PretrainConfig) -> tuple[TokenMask, ...]:
 
 
 class Learner:
-    """An objective that takes optimiser steps, as the trainer does but on one process and without reports."""
+    """An objective that takes optimiser steps like the trainer, on one process and without logging."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -119,7 +129,7 @@ class Learner:
         self.clip_grad = math.inf if limit is None else limit
 
     def step(self, batch: Batch, precision: Precision) -> None:
-        """Forward, backward, clip, AdamW, move of the target encoder."""
+        """Take one optimiser step: forward, backward, clipping, AdamW, update of the target encoder."""
         with self.setting.autocast(precision):
             loss = self.objective(batch)["loss"]
         loss.backward()
@@ -130,14 +140,14 @@ class Learner:
 
 
 def step_flops(setting: Setting, batch: Batch) -> float:
-    """Floating-point operations of a step on a batch."""
+    """Return the floating-point operations of a step on a batch."""
     with torch.device("meta"):
         objective = build.build_objective(setting.config)
     return step_cost(objective, batch).flops * len(batch.paths)
 
 
 def step_works(setting: Setting) -> list[Work]:
-    """Steps on a batch that stays on the device."""
+    """Return the timings of steps on a batch that stays on the device."""
     batch, learner = setting.batch(), Learner(setting)
     flops = step_flops(setting, batch)
     return [
@@ -147,7 +157,7 @@ def step_works(setting: Setting) -> list[Work]:
 
 
 def encode_works(setting: Setting) -> list[Work]:
-    """Inference over all tokens."""
+    """Return the timings of inference over all tokens."""
     arguments = build.model_arguments(setting.config)
     encoder = VideoEncoder(**arguments["encoder"]).to(setting.device).eval()
     normalizer = PixelNormalizer(**arguments["pixels"]).to(setting.device)
@@ -168,7 +178,7 @@ def encode_works(setting: Setting) -> list[Work]:
 
 
 def decode_works(setting: Setting) -> list[Work]:
-    """Every reader that can read the chosen videos."""
+    """Return the timings of every reader that can read the chosen videos."""
     sources = build.training_sources(setting.config)
     videos = [video for source in sources.videos for video in source]
     chosen = [videos[i] for i in np.unique(np.linspace(0, len(videos) - 1, DECODED_VIDEOS).astype(int))]
@@ -177,7 +187,7 @@ def decode_works(setting: Setting) -> list[Work]:
         run = partial(_decode, chosen, reader, setting.config.data.clip.num_frames)
         try:
             run()
-        except ValueError as error:  # not installed, or a file that it cannot read: both say so
+        except ValueError as error:  # the reader is not installed, or cannot read a file
             print(f"no 'decode {reader}': {error}", file=sys.stderr)
         else:
             works.append(Work(f"decode {reader}", None, len(chosen), None, run))
@@ -191,7 +201,7 @@ def _decode(videos: Sequence[Video], reader: str, num_frames: int) -> None:
 
 
 class Loader:
-    """The batches of a run's first steps, again and again; workers stay, and idle in between."""
+    """The batches of a run's first steps, over and over; workers are kept between timings."""
 
     def __init__(self, setting: Setting) -> None:
         config, workers = setting.config, setting.config.data.workers
@@ -211,13 +221,13 @@ class Loader:
         return iter(self._batches)
 
     def drain(self) -> None:
-        """Make all batches."""
+        """Load all batches once."""
         for _ in self:
             pass
 
 
 def loader_works(setting: Setting) -> list[Work]:
-    """The loader with the cache, if there is one, and without."""
+    """Return the timings of the loader, without a cache and, where there is one, with it."""
     data = setting.config.data
     plain = setting._replace(
         config=dataclasses.replace(setting.config, data=dataclasses.replace(data, cache_dir=None))
@@ -230,9 +240,9 @@ def loader_works(setting: Setting) -> list[Work]:
 
 
 def train_works(setting: Setting) -> list[Work]:
-    """Steps on what the loader gives."""
+    """Return the timings of steps on batches from the loader."""
     loader, learner = Loader(setting), Learner(setting)
-    flops = sum(step_flops(setting, batch) for batch in loader)  # each step's masks have lengths of their own
+    flops = sum(step_flops(setting, batch) for batch in loader)  # mask lengths vary per step
 
     def train(precision: Precision) -> None:
         for batch in loader:
@@ -250,13 +260,13 @@ PARTS: dict[str, Callable[[Setting], list[Work]]] = {
     "decode": decode_works,
     "loader": loader_works,
     "train": train_works,
-    "gemm": lambda setting: [],  # measured along with any part that computes
+    "gemm": lambda setting: [],  # measured along with every other computation
 }
 COMPUTING = {"step", "encode", "train", "gemm"}
 
 
 def benchmark(parts: Sequence[str], setting: Setting, repeats: int) -> list[Row]:
-    """Measure the named parts."""
+    """Measure what is named, keys of `PARTS`; returns the rows of the table."""
     torch.manual_seed(setting.config.seed)
     data = setting.config.data
     if data.synthetic is not None and {"decode", "loader", "train"} & set(parts):
@@ -267,7 +277,7 @@ def benchmark(parts: Sequence[str], setting: Setting, repeats: int) -> list[Row]
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status."""
+    """Run the command and return the exit status."""
     options, changes = _options(arguments)
     setting = _setting(options, changes)
     rows = benchmark(options.parts or ["step", "encode"], setting, options.repeats)
@@ -289,7 +299,7 @@ def _setting(options: argparse.Namespace, changes: Sequence[str]) -> Setting:
     if options.videos is not None:
         data = dataclasses.replace(config.data, train=options.videos, weights=None, synthetic=None)
         config = dataclasses.replace(config, data=data)
-    # A build of torch for an accelerator names it even on a machine that has none.
+    # A torch built for an accelerator reports it even on a machine without one, unless its presence is checked.
     found = torch.accelerator.current_accelerator(check_available=True)
     device = found if found is not None and config.train.device == "auto" else torch.device("cpu")
     return Setting(config, options.config is None, options.precision, device)
@@ -299,12 +309,26 @@ def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; without any, step and encode")
-    parser.add_argument("--config", help="YAML file of a run")
-    parser.add_argument("--videos", help="manifest or folder to read instead of the configured videos")
-    parser.add_argument("--precision", nargs="+", choices=get_args(Precision), default=["no", "bf16"])
-    parser.add_argument("--repeats", type=int, default=5, help="timings of each piece of work")
-    parser.add_argument("--json", help="write the table, and each single timing, to this file")
+    parser.add_argument(
+        "parts", nargs="*", help=f"What to measure, of {', '.join(PARTS)} (default: step encode)."
+    )
+    parser.add_argument("--config", help="YAML file of a run's settings (default: the design above).")
+    parser.add_argument(
+        "--videos", help="Manifest or folder of videos to read (default: the videos of the configuration)."
+    )
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        choices=get_args(Precision),
+        default=["no", "bf16"],
+        help="Precisions of the forward pass to measure; no is float32 (default: no bf16).",
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="Number of timings of each measurement (default 5)."
+    )
+    parser.add_argument(
+        "--json", help="JSON file for the table and every single timing (default: none is written)."
+    )
     return parser.parse_known_args(arguments)
 
 

@@ -1,14 +1,17 @@
-"""Name what videos show, with a model that tools/finetune.py made.
+"""Classify videos with a model trained by tools/finetune.py.
 
     python tools/classify.py --model runs/finetune --videos clip.mp4
     python tools/classify.py --model runs/finetune --videos folder --film
 
-Prints the most probable classes of every video, and writes to --output
-    scores.csv  the probabilities of all classes
-    confusion.png, classes.md, accuracy.json  where the videos have labels (a manifest, a folder per class): which class is taken
-                for which, and accuracies with 95 % intervals, as tools/finetune.py gives them
-    NAME.mp4    with --film, the video with what it shows from moment to moment written into it
-Exit status: 0 done, 1 some videos could not be read (they are named, the rest is done), 2 arguments that cannot be used.
+Prints the most probable classes of every video and writes to --output:
+    scores.csv    the probabilities of all classes
+    confusion.png, classes.md, accuracy.json
+                  where the videos have labels (a manifest, or a folder with one folder per class): the
+                  confusion matrix, and accuracies with 95 % intervals, as tools/finetune.py reports them
+    NAME.mp4      with --film, the video with its most probable classes over time written into it
+
+Exit status: 0 done; 1 some videos could not be read (they are named, the others are done), or an unexpected
+error; 2 arguments that cannot be used; 75 asked to stop; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -37,12 +40,12 @@ from vjepa.plots.confusion import write_confusion
 from vjepa.plots.labelled_video import write_labelled_film
 from vjepa.training.stop import command
 
-MOST_FRAMES = 100_000  # of a film: they are held in memory
+MOST_FRAMES = 100_000  # limit for a film, whose frames are all in memory
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     return _classify(_parser().parse_args(arguments))
 
 
@@ -51,14 +54,31 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--model", required=True, help="folder of a run of tools/finetune.py, or of its model"
+        "--model",
+        required=True,
+        help="Run folder of tools/finetune.py, the model folder in it, or a released classifier.",
     )
-    parser.add_argument("--videos", required=True, help="a video, a folder of videos, or a manifest")
-    parser.add_argument("--top", type=int, default=3, help="classes to print (default 3)")
-    parser.add_argument("--clips", type=int, help="clips of each video (default: as the model was evaluated)")
-    parser.add_argument("--crops", type=int, choices=[1, 3], help="crops of each clip (default: the same)")
-    parser.add_argument("--film", action="store_true", help="write an .mp4 of every video")
-    parser.add_argument("--output", help="folder (default: classified/ in the model's)")
+    parser.add_argument("--videos", required=True, help="Video, folder of videos, or manifest to classify.")
+    parser.add_argument(
+        "--top", type=int, default=3, help="Number of most probable classes to print (default 3)."
+    )
+    parser.add_argument(
+        "--clips",
+        type=int,
+        help="Number of clips spread over each video (default: that of the model's evaluation).",
+    )
+    parser.add_argument(
+        "--crops",
+        type=int,
+        choices=[1, 3],
+        help="Number of crops of each clip (default: that of the model's evaluation).",
+    )
+    parser.add_argument(
+        "--film", action="store_true", help="Also write every video with its classes over time as an .mp4."
+    )
+    parser.add_argument(
+        "--output", help="Output folder (default: classified/ in the folder given by --model)."
+    )
     return parser
 
 
@@ -94,7 +114,7 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: Sequence[str]) -> None:
-    """Metrics of the videos that have labels, if any; where labels are none of the model's classes it says so."""
+    """Write metrics of the videos that have labels, if any; print why where they cannot be compared."""
     rows = [row for row, video in enumerate(videos) if video.label is not None]
     if not rows:
         return

@@ -1,10 +1,12 @@
-"""Compare ways of learning on the same clips, encoder and budget; write one report.
+"""Compare pre-training methods on the same clips, encoder and budget, and write a report.
 
     python tools/compare.py --config configs/compare/rendered.yaml
 
-The same command again goes on where the comparison was, run by run. The report lies in the comparison's
-output_dir: report.html, with all plots inside, and report.md. Exit status: 0 finished, 2 a configuration
-that cannot be used, 1 any other error.
+Writes report.html, which has all plots inside, and report.md to the comparison's output_dir. The same command
+again resumes the comparison, run by run.
+
+Exit status: 0 done; 1 an unexpected error, or one that showed during training; 2 a configuration that cannot
+be used; 75 asked to stop; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from vjepa.training.stop import command
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     comparison = read_comparison(given, __doc__)
     cells = all_cells(comparison)

@@ -1,16 +1,20 @@
-"""Write a model in another layout: this library's, transformers', or the authors' of V-JEPA and VideoMAE.
+"""Convert a model to another layout: this library's, transformers', or V-JEPA's and VideoMAE's own.
 
     python tools/convert.py vitl.pt --to ours --output models/vitl
     python tools/convert.py vitl.pt --probe ssv2-vitl-16x2x3.pt --to ours --output models/ssv2
-    python tools/convert.py mine.pt --family vjepa2 --heads encoder=4 predictor=4 --to ours --output models/mine
+    python tools/convert.py mine.pt --family vjepa2 --heads encoder=4 predictor=4 \\
+        --to ours --output models/mine
     python tools/convert.py runs/mine --to transformers --output models/mine_for_transformers
     python tools/convert.py runs/mine --to meta --output mine.pt
 
-SOURCE is all that `vjepa.from_pretrained` takes. With `ours` and `transformers`, --output is a folder; with `meta`, a file, or a
-folder for model.pt. What was written is read again and both models see the same random clip: the greatest difference is printed,
-and what the other layout lost of the model's clips, pixels and future is named. For `transformers` the other model is transformers'
-own class, where it is installed. A classifier is converted with its head, any other model with its predictor or decoder. Exit status:
-0 done and equal, 1 written but not equal, 2 arguments that cannot be used.
+SOURCE is anything that `vjepa.from_pretrained` takes. With `ours` and `transformers`, --output is a folder;
+with `meta`, a file, or a folder for model.pt. A classifier is converted with its head, any other model with
+its predictor or decoder. The written model is read again (with `transformers`, by the class of that package
+where it is installed) and both models process the same random clip: the largest difference is printed, and so
+are settings of clips, pixels and future prediction that the other layout cannot store.
+
+Exit status: 0 done, and both models agree; 1 written, but the models differ, or an unexpected error; 2
+arguments that cannot be used; 75 asked to stop; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -38,23 +42,28 @@ from vjepa.weights.released.reading import NOTHING
 from vjepa.weights.released.told import Told
 from vjepa.weights.released.transformers_layout import to_transformers
 
-TOLERANCE = 1e-4  # transformers' VideoMAE has another epsilon in some of its norms
+TOLERANCE = 1e-4  # above 0 because transformers' VideoMAE has a different epsilon in some of its norms
 
 
 class Model(NamedTuple):
-    """A model with what its folder says of itself."""
+    """A model with its configuration.
+
+    Attributes:
+        network: `VideoModel`, or `Classifier` with a head.
+        config: Configuration stored in its model folder.
+    """
 
     network: nn.Module
     config: dict[str, Any]
 
     @property
     def classifies(self) -> bool:
-        """Whether it has a head."""
+        """Whether the model is a classifier."""
         return "head" in self.config
 
     @torch.no_grad()
     def answer(self, video_BTCHW: Tensor) -> Tensor:
-        """Logits of a classifier, else tokens; of uint8 videos."""
+        """Return the logits of a classifier, or the tokens of any other model, for uint8 videos."""
         network: Any = self.network
         answer: Tensor = network(video_BTCHW) if self.classifies else network.encode(video_BTCHW)
         return answer
@@ -62,7 +71,7 @@ class Model(NamedTuple):
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     return _convert(_parser().parse_args(arguments))
 
 
@@ -71,32 +80,44 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "source", help="a run, a model folder, released weights, or a name of the Hugging Face hub"
+        "source", help="Run folder, model folder, released weights, or name on the Hugging Face hub."
     )
     parser.add_argument(
-        "--to", required=True, choices=["ours", "transformers", "meta"], help="layout to write"
+        "--to",
+        required=True,
+        choices=["ours", "transformers", "meta"],
+        help="Layout to write: this library's (ours), transformers', or V-JEPA's and VideoMAE's own (meta).",
     )
-    parser.add_argument("--output", required=True, help="folder (or, for meta, file) to write")
-    parser.add_argument("--probe", help="a file with an attentive probe of V-JEPA 2, for SOURCE's encoder")
+    parser.add_argument("--output", required=True, help="Folder to write or, with meta, file.")
     parser.add_argument(
-        "--which", choices=["target_encoder", "encoder"], help="default: the target encoder, if any"
+        "--probe",
+        help="File with an attentive probe of V-JEPA 2 for SOURCE's encoder; the result is a classifier.",
     )
     parser.add_argument(
-        "--family", choices=["vjepa", "vjepa2"], help="of an encoder alone that has a table of positions"
+        "--which",
+        choices=["target_encoder", "encoder"],
+        help="Encoder of SOURCE to convert (default: the target encoder, where there is one).",
+    )
+    parser.add_argument(
+        "--family",
+        choices=["vjepa", "vjepa2"],
+        help="Family of a released encoder without predictor that stores a table of positions "
+        "(default: read from SOURCE).",
     )
     parser.add_argument(
         "--heads",
         nargs="+",
         default=[],
         metavar="NETWORK=N",
-        help="attention heads of an encoder, predictor, decoder or head (a probe) of a width that nobody published",
+        help="Number of attention heads of the encoder, predictor, decoder or head (a probe), for widths that "
+        "no published model has.",
     )
     parser.add_argument(
         "--levels",
         nargs="*",
         type=int,
-        help="numbers of the blocks whose tokens the probe sees (none: the last block's alone); without --probe, of the blocks "
-        "that the norms of a V-JEPA 2.1 encoder follow",
+        help="Numbers, from 0, of the blocks whose tokens the probe sees (without any: the last block's alone); "
+        "without --probe, of the blocks that the norms of a V-JEPA 2.1 encoder follow.",
     )
     return parser
 
@@ -147,10 +168,10 @@ def _load(source: str | Path, which: Any = None, probe: str | None = None, told:
 
 
 def _compare(model: Model, output: Path, *, by_transformers: bool) -> int:
-    """Both see one random clip; the exit status."""
+    """Compare both models on one random clip; returns the exit status."""
     clip = model.config.get("clip")
     if clip is None:
-        print("not compared: the model does not say which clips it knows")
+        print("not compared: the model does not store which clips it was trained on")
         return 0
     shape = (1, clip["num_frames"], model.config["encoder"].get("channels", 3), *clip["size"])
     video_BTCHW = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -169,7 +190,7 @@ def _compare(model: Model, output: Path, *, by_transformers: bool) -> int:
 
 
 def _lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What the model that was read again says otherwise of clips, pixels and the future."""
+    """Return the settings of clips, pixels and future prediction that changed when the model was read again."""
     lost = []
     for part in ("clip", "pixels", "future", "pixel_targets", "classes", "levels"):
         old, new = (json.loads(json.dumps(config.get(part))) for config in (before, after))
@@ -180,7 +201,7 @@ def _lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 @torch.no_grad()
 def _transformers_answer(again: Model, output: Path, video_BTCHW: Tensor) -> Tensor:
-    """Of their class, on pixels that are normalised as the folder's processor says (`again` has read it)."""
+    """Return the output of the transformers class on pixels normalised by `again`, which read its processor."""
     import transformers
 
     name = json.loads((output / "config.json").read_text())["architectures"][0]

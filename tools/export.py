@@ -1,13 +1,15 @@
-"""Write a model as a file that runs without this library: ONNX, or an exported program of torch.
+"""Export a model to a file that runs without this library: ONNX, or an exported program of torch.
 
     python tools/export.py --model runs/quickstart --what encoder --output encoder.onnx
     python tools/export.py --model runs/quickstart --what future --steps 1 2 4 --output future.onnx
     python tools/export.py --model runs/finetune --what classifier --output classifier.pt2
 
-The ending decides on the form: .onnx (needs the packages of the extra `export`), or .pt2. The file takes uint8 clips
-(clips, frames, 3, height, width), any number of them, of the frames and pixels that the model knows, and normalises them
-itself. It is run and compared with the model before it is called done, and both are timed. Exit status: 0 done, 1 the file
-gives other numbers than the model, 2 arguments that cannot be used.
+The suffix of --output determines the format: .onnx (needs the packages of the extra `export`) or .pt2. The
+file takes uint8 clips (clips, frames, 3, height, width), any number of them, with the model's number of
+frames and pixels, and normalises them itself. Its outputs are compared with the model's, and both are timed.
+
+Exit status: 0 done; 1 the file's outputs differ from the model's, or an unexpected error; 2 arguments that
+cannot be used; 75 asked to stop; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ FORMATS: dict[str, Format] = {".onnx": "onnx", ".pt2": "torch"}
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     return _export(_parser().parse_args(arguments))
 
 
@@ -71,7 +73,8 @@ def _export(options: argparse.Namespace) -> int:
         print(f"greatest difference from the model: {difference:.2g} ({clips} clips)")
     for name, call in (("model", graph), ("file", run)):
         print(
-            f"{name:<6}{1000 * _seconds(call, example(graph, 1)):8.2f} ms a clip, {torch.get_num_threads()} threads"
+            f"{name:<6}{1000 * _seconds(call, example(graph, 1)):8.2f} ms a clip, {torch.get_num_threads()} "
+            "threads"
         )
     if not all(difference <= TOLERANCE for difference in differences):  # NaN is not
         print(f"error: the file differs by more than {TOLERANCE}: do not use it", file=sys.stderr)

@@ -1,11 +1,14 @@
-"""How many labels are needed: fine-tuning from 1, 5, 10, 50 and 100 % of them, from several models.
+"""Measure how many labels are needed: fine-tune several models with 1, 5, 10, 50 and 100 % of them.
 
-    python tools/few_labels.py --arm V-JEPA=runs/quickstart --arm untrained=random:runs/quickstart \
+    python tools/few_labels.py --arm V-JEPA=runs/quickstart --arm untrained=random:runs/quickstart \\
         --config configs/finetune/quickstart_probe.yaml --grid null --output_dir runs/few_labels
 
-Options of its own stand beside those of tools/finetune.py. Every class gives its share of labels, one at least; a seed
-decides on them. Writes few_labels.png, few_labels.md and few_labels.json to the output folder, with every run beside
-them; the same command again goes on. Exit status: 0 done, 2 arguments that cannot be used.
+Takes the options below and all those of tools/finetune.py. Of each class the given share of labels is used,
+at least one; the seed chooses them. Writes few_labels.png, few_labels.md, few_labels.json and all runs to the
+output folder. The same command again resumes.
+
+Exit status: 0 done; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from vjepa.training.stop import command
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     options, others = _parser().parse_known_args(arguments)
     arms = [read_arm(text) for text in options.arm]
     config = read_tree(others, FinetuneConfig)

@@ -2,9 +2,11 @@
 
     python tools/make_manifest.py kinetics --annotations lists/ --videos k400/ --split val --output val.csv
 
-One subcommand per data set; `SUBCOMMAND --help` says what it reads. Nothing is decoded:
-tools/validate_videos.py checks the videos of the manifest. Prints how many rows the classes have. Exit
-status: 0 done, 2 input that cannot be used, or more videos missing than --allow_missing.
+One subcommand per data set; `SUBCOMMAND --help` lists the files that it reads. No video is decoded;
+tools/validate_videos.py checks the videos of a manifest. Prints the number of rows per class.
+
+Exit status: 0 done; 1 an unexpected error; 2 input that cannot be used, or more videos missing than
+--allow_missing; 75 asked to stop; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _ENDS = 3  # classes that are printed from each end of the list, most rows first
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     options = vars(_parser().parse_args(arguments))
     chosen, output = ACTION_SETS[options.pop("set")], options.pop("output")
     with warnings.catch_warnings(record=True) as caught:

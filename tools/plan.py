@@ -1,12 +1,16 @@
-"""Act in an environment by planning with a model of it.
+"""Act in an environment by planning with an action-conditioned model.
 
     python tools/plan.py --model runs/two_rooms
     python tools/plan.py --model runs/two_rooms --episodes 100 --policies model random --horizon 8 --cem.samples 500
 
-Success over episodes with a 95 % interval, beside a random policy, a model in which nothing moves, and an oracle that plans
-with the true dynamics. How to plan is the run's own configuration (`planning`), changed by what is given here, e.g.
---planner mppi. The film shows some episodes: what is seen, what the plan leads to as the model imagines it, and the goal.
-Exit status: 0 done, 2 arguments that cannot be used.
+Prints the success rate over episodes with a 95 % interval, compared with a random policy, planning with a
+model in which nothing moves, and an oracle that plans with the true dynamics. The planner's settings are
+those of the run (section `planning`); further options change them, such as --planner mppi. Writes
+planning.json to the model folder, and a film of some episodes: the observation, what the model imagines the
+plan leads to, and the goal.
+
+Exit status: 0 done; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ FILMED = 6  # episodes
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     options, changes = _parser().parse_known_args(arguments)
     return _plan(options, changes)
 
@@ -65,7 +69,8 @@ def _plan(options: argparse.Namespace, changes: list[str]) -> int:
     model, folder = load_action_model(options.model)
     if "training" not in folder:
         raise ValueError(
-            f"{options.model} holds released weights, which know none of the library's environments: give the folder of a run"
+            f"{options.model} holds released weights, which know none of the library's environments: give "
+            "the folder of a run"
         )
     model.to(options.device)
     config = _planning(folder["training"]["planning"], changes)

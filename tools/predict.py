@@ -1,15 +1,18 @@
-"""Predict what comes next in videos: embeddings, how good they are, and plots.
+"""Predict what comes next in videos: embeddings, their errors, and plots.
 
     python tools/predict.py --model runs/quickstart --videos video.mp4
     python tools/predict.py --model runs/quickstart --videos videos.csv --seconds 0.5 1.0 --film
 
-At every time step of every video that has a whole context before it, the model predicts the embeddings of the steps to
-come, from the context's frames alone. Writes to --output
-    NAME.safetensors  (or .npz) predicted embeddings (contexts, horizons, h, w, width), with their metadata
-    NAME.png          frames; colours of true and predicted embeddings (one basis for the video); the true frames that are
-                      most like each prediction; surprise over the frame and over time; NAME.mp4 with --film
+At every time step with a complete context before it, the model predicts the embeddings of the following time
+steps from the frames of the context alone. Writes to --output:
+    NAME.safetensors  predicted embeddings (contexts, horizons, h, w, width) with metadata; or NAME.npz
+    NAME.png          frames; colours of true and predicted embeddings (one basis per video); the true frames
+                      nearest to each prediction; surprise over the frame and over time
+    NAME.mp4          with --film, the same as a film
     future.json       errors, baselines and skills at every horizon, over all contexts of all videos
-Exit status: 0 done, 1 some videos cannot be read and were left out, 2 arguments that cannot be used.
+
+Exit status: 0 done; 1 some videos could not be read and were left out, or an unexpected error; 2 arguments
+that cannot be used; 75 asked to stop; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ from vjepa.weights.model_folder import from_pretrained
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     return 1 if _predict(_parser().parse_args(arguments)) else 0
 
 
@@ -152,7 +155,8 @@ def _horizons(options: argparse.Namespace, window: Window, steps: int, duration:
         horizons = options.steps or list(range(1, most + 1))
     if min(horizons) < 1:
         raise ValueError(
-            f"horizons are {options.seconds or options.steps}: the future begins after the context, so give numbers above 0"
+            f"horizons are {options.seconds or options.steps}: the future begins after the context, so give "
+            "numbers above 0"
         )
     return sorted(set(horizons))
 
@@ -162,9 +166,9 @@ def _embed_video(model: VideoModel, frames: Frames, window: Window, last: int) -
     steps, depth = window.context_steps + last, model.encoder.tubelet.t
     if len(frames.video_TCHW) < steps * depth:
         raise ValueError(
-            f"{frames.path} has {len(frames.video_TCHW)} frames at the model's rate; a context of {window.context_steps} and a "
-            f"horizon of {last} time steps of {depth} frames need {steps * depth}: give a longer video, fewer --steps, or a "
-            "shorter --context"
+            f"{frames.path} has {len(frames.video_TCHW)} frames at the model's rate; a context of "
+            f"{window.context_steps} and a horizon of {last} time steps of {depth} frames need "
+            f"{steps * depth}: give a longer video, fewer --steps, or a shorter --context"
         )
     return embed_clips(model, sliding_windows(frames.video_TCHW, steps, depth), window, last)
 
@@ -271,7 +275,8 @@ def _report(
     }
     (folder / "future.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(
-        f"{len(together.true_VFSY)} contexts of {len(found)} videos; intervals are over contexts, which overlap in time"
+        f"{len(together.true_VFSY)} contexts of {len(found)} videos; intervals are over contexts, which "
+        "overlap in time"
     )
     print(skill_table(reports))
     if foreign:

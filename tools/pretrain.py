@@ -3,8 +3,11 @@
     accelerate launch tools/pretrain.py --config configs/pretrain/quickstart.yaml
     accelerate launch tools/pretrain.py --config configs/pretrain/tiny.yaml --data.train videos.csv
 
-The same command again goes on where the run was. Exit status: 0 finished, 75 stopped on request with a checkpoint saved,
-130 interrupted by a second Ctrl-C, 2 settings, files or a folder that cannot be used, 1 any other error.
+The same command again resumes the run from its latest checkpoint.
+
+Exit status: 0 done; 1 an unexpected error, or one that showed during training; 2 arguments, settings, files
+or a folder that cannot be used; 75 asked to stop, with a checkpoint saved; 130 interrupted by a second
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from vjepa.training.stop import command
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     pretrain(read_config(sys.argv[1:] if arguments is None else arguments, __doc__))
     return 0
 

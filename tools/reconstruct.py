@@ -1,13 +1,16 @@
-"""Look at what a model makes of videos.
+"""Show which pixels a model reconstructs, or a decoder recovers from its embeddings.
 
     python tools/reconstruct.py --model runs/mae --videos videos.csv
     python tools/reconstruct.py --model MCG-NJU/videomae-base --videos video.mp4
     python tools/reconstruct.py --model runs/quickstart --videos test.csv --train train.csv
 
-A masked auto-encoder: input, mask and reconstruction. A model of embeddings, or any with --readout: input, and what a
-small decoder, trained on the frozen embeddings of --train, finds of it in them, beside the same for an untrained
-encoder: what is missing was dropped. Writes reconstruction.png and clip_N.mp4; prints how near the shown clips are to
-the truth. Exit status: 0 done, 2 arguments that cannot be used.
+For a masked auto-encoder: input, mask and reconstruction. For a model that predicts embeddings, or any model
+with --readout: the input, and what a small decoder, trained on the frozen embeddings of --train, reconstructs
+from them, compared with the same for an untrained encoder; what is missing is not in the embeddings. Writes
+reconstruction.png and clip_N.mp4, and prints peak signal-to-noise ratios of the shown clips in decibels.
+
+Exit status: 0 done; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ class Shown(NamedTuple):
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     options = _parser().parse_args(arguments)
     shown = _show(options)
     _write(Path(options.output or Path(options.model) / "reconstruction"), shown.panels, shown.caption)
@@ -96,14 +99,15 @@ def _show(options: argparse.Namespace) -> Shown:
         return reconstruct(model, _masks(model, options.model), video_BTCHW, options.mask, options.seed)
     if options.train is None:
         raise ValueError(
-            f"{options.model} is shown by a small decoder, which must be trained: give --train, other videos than "
-            "--videos (for a run on synthetic videos, the manifest of their train split)"
+            f"{options.model} is shown by a small decoder, which must be trained: give --train, other videos "
+            "than --videos (for a run on synthetic videos, the manifest of their train split)"
         )
     train = _videos(model, options.train)
     both = {video.path for video in videos} & {video.path for video in train}
     if both:
         raise ValueError(
-            f"{len(both)} videos are in both --videos and --train, e.g. {min(both)}: show others than trained on"
+            f"{len(both)} videos are in both --videos and --train, e.g. {min(both)}: show others than "
+            "trained on"
         )
     return read_out(model, video_BTCHW, _clips(model, train, TRAIN_CLIPS), options.seed)
 

@@ -1,14 +1,20 @@
-"""Check the videos of a manifest before a run; write a manifest of those that can be read.
+"""Check the videos of a manifest before a run, and write a manifest of those that can be read.
 
     python tools/validate_videos.py MANIFEST [--output CLEAN.csv] [--report REPORT.csv] [--workers N]
 
-Opens each video and decodes all of it; --quick decodes its first, middle and last frame alone, which finds damage at these
-places and in the header only. A video is in one of four states: sound; doubtful (one frame, or a range that ends behind
-its last frame); damaged (it can be read, but the decoder marks frames as corrupt, packets do not decode, or the header
-counts frames that the file lacks); unreadable. Prints a line for each remark, and a summary. The clean manifest has all
-but the unreadable ones; with --damaged skip, as with data.damaged in a run, it leaves out the damaged ones, too. The report
-lists the path, state and remark of every video that is not sound. Exit status 1 if any cannot be read, 2 if the manifest
-cannot.
+Opens each video and decodes all of it. With --quick, decodes only its first, middle and last frame, which
+finds damage only there and in the header. A video is in one of four states:
+    sound
+    doubtful    it has one frame, or its range ends after its last frame
+    damaged     it can be read in part: the decoder marks frames as corrupt, packets do not decode, or the
+                header counts more frames than the file has
+    unreadable  no frame of it can be read
+Prints a line for each remark, and a summary. --output has all videos but the unreadable ones and, with
+--damaged skip (see data.damaged of a run), the damaged ones. --report lists path, state and remark of every
+video that is not sound.
+
+Exit status: 0 done; 1 some videos cannot be read, or an unexpected error; 2 the manifest, or an argument,
+cannot be used; 75 asked to stop; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -124,8 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tqdm.write(one_line(f"{finding.state}  {video.path}: {remark}"))
     counts = Counter(finding.state for finding in found)
     print(
-        f"{len(videos)} videos: {len(videos) - counts['unreadable']} can be read ({counts['damaged']} of them damaged, "
-        f"{counts['doubtful']} doubtful), {counts['unreadable']} cannot"
+        f"{len(videos)} videos: {len(videos) - counts['unreadable']} can be read ({counts['damaged']} of "
+        f"them damaged, {counts['doubtful']} doubtful), {counts['unreadable']} cannot"
     )
     if options.report:
         _write_report(options.report, videos, found)

@@ -1,11 +1,14 @@
-"""Measure surprise at what cannot happen, with its controls.
+"""Measure surprise at physically impossible events, with controls.
 
     python tools/violations.py --model runs/box --synthetic --rival VideoMAE=runs/box-pixels
     python tools/violations.py --model RUN --intphys dev/
 
-With --synthetic, pairs of possible and impossible videos are rendered with the settings of the videos that the model was trained on, under
-OUTPUT/pairs. Prints a table; writes violations.json, and violations.png: one pair of every kind with its curves.
-Exit status: 0 done, 2 arguments that cannot be used.
+With --synthetic, pairs of possible and impossible videos are rendered under OUTPUT/pairs, with the settings
+of the model's training videos. Prints a table, and writes violations.json and violations.png, which shows one
+pair of every kind with its surprise over time.
+
+Exit status: 0 done; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ LOADERS: dict[str, Callable[[str], list[Matched]]] = {
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command and return the exit status."""
     _measure(_parser().parse_args(arguments))
     return 0
 
@@ -86,7 +89,8 @@ def _measure(options: argparse.Namespace) -> None:
     (folder / "violations.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
     draw_violations(model, sets, folder / "violations.png")
     print(
-        f"{len(sets)} sets, {options.nulls} untrained models, context of {report.reports['model'].fixed} frames"
+        f"{len(sets)} sets, {options.nulls} untrained models, context of {report.reports['model'].fixed} "
+        "frames"
     )
     print(report.table())
     print(folder)
@@ -124,7 +128,8 @@ def _synthetic_sets(model: VideoModel, folder: Path, num_pairs: int) -> list[Mat
             print(one_line(f"no pairs of '{kind}': {error}"))
     if not kinds or kinds == [CONTROL]:
         raise ValueError(
-            "the settings of the model's training videos allow no violation: train a model with configs/predict/box.yaml"
+            "the settings of the model's training videos allow no violation: train a model with "
+            "configs/predict/box.yaml"
         )
     # The seed of the training videos, whose background the pairs share where videos share one.
     write_pairs(folder, synthetic.render, num_pairs, 2 * synthetic.seed, kinds)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.test_violations import BOX
+from tests.data.builders import BOX
 from vjepa.data.readers.open import open_video
 from vjepa.data.synthetic import VIOLATIONS, render_pair, write_pairs
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vjepa.models.action_model import ActionModel
+from tests.models.builders import SPACE, A, B, D, Q, T, make_model
 from vjepa.models.action_predictor import ActionPredictor, frame_causal_mask
 
-B, T, SPACE, D, A, Q = 2, 4, (2, 3), 20, 5, 3
 S = SPACE[0] * SPACE[1]
 EVERY = pytest.mark.parametrize("conditioning", ["tokens", "adaln"])
 
@@ -154,22 +153,6 @@ def test_bad_input_is_named():
         predictor(tokens, actions, states, (2, 2))
     with pytest.raises(ValueError, match="no state to predict"):
         ActionPredictor(in_width=4, width=12, depth=1, heads=1, predicts_state=True)
-
-
-def make_model(**options):
-    torch.manual_seed(0)
-    encoder = {"width": 24, "depth": 2, "heads": 2, "tubelet": (2, 8, 8)}
-    dynamics = {
-        "width": 24, "depth": 1, "heads": 2, "action_size": A, "state_size": Q, "predicts_state": True,
-    }  # fmt: skip
-    pixels = {"mean": [0.5] * 3, "std": [0.25] * 3}
-    statistics = {
-        "action_mean": [1.0] * A, "action_std": [2.0] * A, "state_mean": [-1.0] * Q, "state_std": [3.0] * Q,
-    }  # fmt: skip
-    return ActionModel(
-        encoder=encoder, dynamics=dynamics, pixels=pixels, size=(16, 24), statistics=statistics,
-        **{"window": 2, **options},
-    ).eval()  # fmt: skip
 
 
 @pytest.mark.parametrize(("pool", "places"), [("none", 6), ("mean", 1), ("flatten", 1)])

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.models.builders import small_encoder
 from vjepa.layers.attention import RotaryAttention, rotate
 from vjepa.layers.positions import grid_coordinates, rotary_table, sincos_table
 from vjepa.layers.tubelet import TubeletEmbed
@@ -9,11 +10,6 @@ from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 from vjepa.models.sizes import SIZES
 from vjepa.tokens import Grid, Tubelet, gather_tokens, patchify, unpatchify
-
-
-def small_encoder(**changes):
-    torch.manual_seed(0)
-    return VideoEncoder(**{"width": 48, "depth": 2, "heads": 4, "tubelet": (2, 8, 8), **changes}).eval()
 
 
 def test_token_order_is_time_row_column():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.models.test_action_predictor import A, Q, make_model
+from tests.models.builders import A, Q, make_model
 from vjepa.batch import TrajectoryBatch
 from vjepa.models.inverse_dynamics import InverseDynamics
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut

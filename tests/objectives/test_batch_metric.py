@@ -4,10 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.models.test_action_predictor import A, Q, make_model
-from tests.objectives.test_futures import futures_batch, futures_jepa
-from tests.objectives.test_jepa import small_batch, small_jepa
-from tests.objectives.test_pixels import small_autoencoder
+from tests.models.builders import A, Q, make_model
+from tests.objectives.builders import futures_batch, futures_jepa, small_autoencoder, small_batch, small_jepa
 from vjepa.batch import LabelledBatch, TrajectoryBatch
 from vjepa.objectives import jepa as jepa_module
 from vjepa.objectives.action_jepa import ActionJEPA

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from tests.objectives.test_jepa import small_batch
+from tests.objectives.builders import small_batch
 from vjepa.batch import Batch
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder

@@ -4,38 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vjepa.batch import Batch, TokenMask
-from vjepa.layers.pixels import PixelNormalizer
-from vjepa.models.encoder import VideoEncoder
-from vjepa.models.predictor import Predictor
+from tests.objectives.builders import small_batch, small_jepa
 from vjepa.objectives.batch_metric import of_whole_batch
-from vjepa.objectives.jepa import JEPA
-
-TOKENS = 4 * 3 * 3
-
-
-def small_jepa(momentum=0.9, **changes):
-    torch.manual_seed(0)
-    encoder = VideoEncoder(
-        width=36, depth=2, heads=3, tubelet=(2, 8, 8), drop_path=changes.pop("drop_path", 0.0)
-    )
-    predictor = Predictor(in_width=36, out_width=36, width=24, depth=1, heads=2, num_mask_tokens=2)
-    arguments = {
-        "target_encoder": copy.deepcopy(encoder),
-        "momentum": None if momentum is None else (lambda _: momentum),
-        **changes,
-    }
-    return JEPA(encoder=encoder, predictor=predictor, normalizer=PixelNormalizer(), **arguments)
-
-
-def small_batch(clips=3, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    masks = []
-    for number, (context, target) in enumerate(((12, 20), (6, 30))):
-        order = torch.stack([torch.randperm(TOKENS, generator=generator) for _ in range(clips)])
-        masks.append(TokenMask(order[:, :context], order[:, context : context + target], number))
-    video = torch.randint(0, 256, (clips, 8, 3, 24, 24), dtype=torch.uint8, generator=generator)
-    return Batch(video, tuple(masks), torch.zeros(clips, dtype=torch.long), ("",) * clips)
 
 
 def reference_loss(jepa, batch, distance):

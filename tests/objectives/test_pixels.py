@@ -3,26 +3,13 @@
 import pytest
 import torch
 
-from tests.objectives.test_jepa import small_batch
+from tests.objectives.builders import PIXELS, small_autoencoder, small_batch
 from vjepa.layers.pixel_targets import pixel_targets, restore_pixels
-from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD, PixelNormalizer
+from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.models.encoder import VideoEncoder
-from vjepa.models.predictor import Predictor
-from vjepa.objectives.pixels import PixelReconstruction
 from vjepa.tokens import patchify
 
 MEAN, STD = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-PIXELS = 2 * 8 * 8
-
-
-def small_autoencoder(targets="tubelet"):
-    torch.manual_seed(0)
-    return PixelReconstruction(
-        encoder=VideoEncoder(width=36, depth=2, heads=3, tubelet=(2, 8, 8)),
-        decoder=Predictor(in_width=36, out_width=3 * PIXELS, width=24, depth=1, heads=2, num_mask_tokens=2),
-        normalizer=PixelNormalizer(),
-        targets=targets,
-    )
 
 
 def reference_targets(tubelet_P, kind):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.objectives.test_jepa import small_batch, small_jepa
+from tests.objectives.builders import small_batch, small_jepa
 from vjepa.objectives.regularizers import SIGReg, VICReg, epps_pulley
 
 

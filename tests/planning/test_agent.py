@@ -6,7 +6,7 @@ import torch
 
 pytest.importorskip("gymnasium")
 
-from tests.models.test_action_predictor import make_model
+from tests.models.builders import make_model
 from vjepa.data.trajectories.windows import WindowConfig
 from vjepa.environments.make import make_env
 from vjepa.models.action_model import Imagined

@@ -6,7 +6,6 @@ import av
 import numpy as np
 import pytest
 
-from tests.inference.test_video_classifier import folder  # noqa: F401  (a fixture)
 from tools.classify import main
 from vjepa.data.synthetic import RenderSettings, write_videos
 from vjepa.evaluation.recognition.score_file import read_scores
@@ -18,9 +17,16 @@ def videos(tmp_path):
     return tmp_path / "v"
 
 
-def test_a_manifest_is_named_and_films_are_written(folder, videos, tmp_path, capsys):  # noqa: F811
+def test_a_manifest_is_named_and_films_are_written(classifier_folder, videos, tmp_path, capsys):
     output = tmp_path / "out"
-    arguments = ["--model", str(folder), "--videos", str(videos / "manifest.csv"), "--output", str(output)]
+    arguments = [
+        "--model",
+        str(classifier_folder),
+        "--videos",
+        str(videos / "manifest.csv"),
+        "--output",
+        str(output),
+    ]
     assert main([*arguments, "--film", "--top", "2", "--clips", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 2
@@ -36,12 +42,12 @@ def test_a_manifest_is_named_and_films_are_written(folder, videos, tmp_path, cap
     assert (frames[0][4:14, 4:40] < 40).mean() > 0.3  # the black box behind the text
 
 
-def test_a_broken_video_is_named_and_the_rest_is_done(folder, videos, tmp_path, capsys):  # noqa: F811
+def test_a_broken_video_is_named_and_the_rest_is_done(classifier_folder, videos, tmp_path, capsys):
     (videos / "videos" / "broken.mp4").write_bytes(np.random.default_rng(0).bytes(500))
     (videos / "videos" / "000000.npz").unlink()
     arguments = [
         "--model",
-        str(folder),
+        str(classifier_folder),
         "--videos",
         str(videos / "videos"),
         "--output",
@@ -53,14 +59,21 @@ def test_a_broken_video_is_named_and_the_rest_is_done(folder, videos, tmp_path, 
     assert len(printed.out.splitlines()) == 3
 
 
-def test_labels_give_an_accuracy_without_training(folder, videos, tmp_path, capsys):  # noqa: F811
+def test_labels_give_an_accuracy_without_training(classifier_folder, videos, tmp_path, capsys):
     """By name; by number, where the list has numbers and the model names; not at all, where nothing is known."""
     paths = [videos / "videos" / f"{number:06d}.mp4" for number in range(2)]
 
     def classify(*labels):
         rows = [f"{path}\t{label}" for path, label in zip(paths, labels, strict=True)]
         (tmp_path / "list.txt").write_text("\n".join(rows))
-        arguments = ["--model", str(folder), "--videos", str(tmp_path / "list.txt"), "--clips", "1"]
+        arguments = [
+            "--model",
+            str(classifier_folder),
+            "--videos",
+            str(tmp_path / "list.txt"),
+            "--clips",
+            "1",
+        ]
         assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
         return capsys.readouterr()
 

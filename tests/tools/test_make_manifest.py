@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.test_action_sets import LAYOUTS
+from tests.data.action_set_layouts import LAYOUTS
 from tools.make_manifest import main
 from vjepa.data.action_sets import ACTION_SETS
 from vjepa.data.manifest import read_manifest

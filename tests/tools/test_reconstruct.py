@@ -7,8 +7,8 @@ import av
 import matplotlib.image
 import pytest
 import torch
-from accelerate import state as STATES
 
+from tests.accelerate_state import fresh_accelerate
 from tools.reconstruct import main, reconstruct
 from vjepa.config import PretrainConfig, config_from_tree
 from vjepa.data.synthetic import RenderSettings, write_videos
@@ -38,8 +38,7 @@ def runs(tmp_path_factory):
             "train": {"trackers": [], "device": "cpu", "threads": 1},
         }  # fmt: skip
         pretrain(config_from_tree(tree, PretrainConfig))
-        for state in (STATES.AcceleratorState, STATES.GradientState, STATES.PartialState):
-            state._reset_state()
+        fresh_accelerate()
     return folder
 
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 pytest.importorskip("gymnasium")
 
-from tests.parity.released_files import vjepa2_ac_file
+from tests.accelerate_state import fresh_accelerate
 from tests.training.conftest import metrics, result_bytes
-from tests.training.test_distributed import two_processes
-from tests.training.test_resume import fresh_accelerate
+from tests.training.processes import two_processes
+from tests.weights.released.files import vjepa2_ac_file
 from tools.action import main as action_tool
 from tools.plan import main as plan
 from vjepa.config import ActionConfig, ConfigError, read_tree
@@ -38,13 +38,6 @@ LEARNING = (
     "--encoder.tubelet=[1, 8, 8]", "--encoder.positions=sincos", "--frames={pool: flatten, width: 16}",
     "--objective.stabilizer=vicreg", "--objective.inverse=1", "--objective.smoothness=0.1",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerate():
-    fresh_accelerate()
-    yield
-    fresh_accelerate()
 
 
 @pytest.fixture(autouse=True)

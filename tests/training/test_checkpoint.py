@@ -7,9 +7,9 @@ import shutil
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
+from tests.accelerate_state import fresh_accelerate
 from vjepa.training.checkpoint import Checkpoints
 
 
@@ -32,8 +32,7 @@ def run(tmp_path):
         take_steps(3)
         checkpoints.save(accelerator, step, {"step": step})
     yield accelerator, network, optimizer, take_steps, tmp_path / "checkpoints"
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
+    fresh_accelerate()
 
 
 def weights(network):

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 import vjepa
-from tests.parity.released_files import vjepa2_file
+from tests.accelerate_state import fresh_accelerate
 from tests.training.conftest import metrics, result_bytes
-from tests.training.test_distributed import two_processes
-from tests.training.test_resume import fresh_accelerate
+from tests.training.processes import two_processes
+from tests.weights.released.files import vjepa2_file
 from tools.classify import main as classify
 from vjepa.config import ConfigError, FinetuneConfig, read_tree
 from vjepa.data.manifest import Video, read_manifest, write_manifest
@@ -33,13 +33,6 @@ CONFIG = {
     "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3},
     "clip": {"num_frames": 4, "fps": None, "stride": 1, "size": [16, 16], "whole_frame": True},
 }
-
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerate():
-    fresh_accelerate()
-    yield
-    fresh_accelerate()
 
 
 @pytest.fixture(scope="module")

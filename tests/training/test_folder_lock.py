@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from accelerate.state import AcceleratorState, GradientState, PartialState
 
 import tools.pretrain
+from tests.accelerate_state import fresh_accelerate
 from vjepa.training import folder_lock
 from vjepa.training.folder_lock import NAME, FolderInUseError, FolderLock
 
@@ -24,13 +24,6 @@ FolderLock(sys.argv[1]).take()
 print("held", flush=True)
 time.sleep(100)
 """
-
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerate():
-    yield
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
 
 
 def files(folder):
@@ -57,8 +50,7 @@ def test_a_second_start_is_refused_and_changes_nothing(tiny_arguments, tmp_path,
         assert files(folder) == before
         holder.send_signal(signal.SIGKILL)
     assert (folder / NAME).exists()  # it was killed, and holds nobody up
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
+    fresh_accelerate()
     assert tools.pretrain.main(tiny_arguments("run", "--optim.steps=3")) == 0
     assert not (folder / NAME).exists()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState, PartialState
 
+from tests.accelerate_state import fresh_accelerate
 from tests.training.conftest import metrics
 from vjepa.config import ConfigError, FinetuneConfig, PretrainConfig
 from vjepa.config.action import ActionConfig, ActionObjectiveConfig
@@ -26,11 +26,6 @@ from vjepa.training.trainer import NonFiniteError
 from vjepa.training.unreadable import UnreadableVideosError
 
 SHORT = ("--optim.steps=4", "--optim.warmup_steps=1", "--train.checkpoint_every=1")
-
-
-def fresh_accelerate():
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
 
 
 @pytest.fixture

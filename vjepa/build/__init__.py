@@ -1,4 +1,8 @@
-"""From configuration to objects: the only place that knows both. `pretraining` here, `finetuning` beside it."""
+"""Building objects from a configuration; no other room knows both.
+
+Exports the builders of pre-training; those of fine-tuning, action-conditioned models and planning are in the
+modules of these names.
+"""
 
 from vjepa.build.pretraining import (
     Sources,

@@ -1,4 +1,4 @@
-"""From the configuration of a world model to its objects."""
+"""From the configuration of a run that trains an action-conditioned model to its objects."""
 
 from __future__ import annotations
 
@@ -30,25 +30,39 @@ from vjepa.workers import Loader
 
 
 class Episodes(NamedTuple):
-    """Episodes to train on, and to measure on; the latter may be empty."""
+    """Training and test episodes of a run.
+
+    Attributes:
+        train: Episodes to train on.
+        test: Episodes for the metrics at the end of the run; may be empty.
+    """
 
     train: list[Episode]
     test: list[Episode]
 
 
 def read_splits(config: ActionConfig, say: Callable[[str], None]) -> Episodes:
-    """The episodes of all splits; ValueError where they cannot be used."""
+    """Read the episodes of both splits.
+
+    Args:
+        config: Configuration of the run.
+        say: Receives a line with the numbers of episodes.
+
+    Raises:
+        ValueError: No source is given, episodes cannot be used or differ in their actions or states, or an
+            episode is in both splits.
+    """
     data = config.data
     if data.train is None and data.collect is None:
         raise ValueError(
-            "there are no episodes to train on: give data.train (a folder of videos with actions, of LeRobot, or an HDF5 file) "
-            "or data.collect"
+            "there are no episodes to train on: give data.train (a folder of videos with actions, of "
+            "LeRobot, or an HDF5 file) or data.collect"
         )
     train = read_train(config, data.states)
     test = data.test
     if data.collect is not None:
         test = collected_folders(data.collect)[1] if data.collect.test_episodes else None
-    # What the library's own environments write has states: metrics are told of them even where the model is not.
+    # Recorded episodes have states: metrics use them even where the model does not.
     known = data.states or data.collect is not None
     measured = [] if test is None else _read(config, test, known)
     check_alike(train)
@@ -61,18 +75,18 @@ def read_splits(config: ActionConfig, say: Callable[[str], None]) -> Episodes:
 
 
 def _check_leaks(train: Sequence[Episode], measured: Sequence[Episode]) -> None:
-    """ValueError where an episode is in both parts."""
+    """Raise ValueError where an episode is in both splits."""
     known = {(os.path.realpath(one.frames.path), one.number) for one in train}
     shared = [one for one in measured if (os.path.realpath(one.frames.path), one.number) in known]
     if shared:
         raise ValueError(
-            f"data.train and data.test share {len(shared)} episodes, e.g. {shared[0].where}: choose others, as by "
-            "FILE?episodes=0-179 and FILE?episodes=180-"
+            f"data.train and data.test share {len(shared)} episodes, e.g. {shared[0].where}: choose others, "
+            "as by FILE?episodes=0-179 and FILE?episodes=180-"
         )
 
 
 def read_train(config: ActionConfig, states: bool) -> list[Episode]:
-    """The episodes to train on, with states or without."""
+    """Read the training episodes, with or without their states."""
     data = config.data
     source = data.train if data.collect is None else collected_folders(data.collect)[0]
     assert source is not None
@@ -83,18 +97,25 @@ def _read(config: ActionConfig, source: str, states: bool) -> list[Episode]:
     data = config.data
     short_side = None if data.cache_dir is None else data.cache_short_side
     return read_episodes(
-        source, states=states, camera=data.camera, least_frames=data.window.span, max_unusable=data.max_unreadable,
+        source, states=states, camera=data.camera,
+        least_frames=data.window.span, max_unusable=data.max_unreadable,
         reader=data.reader, cache_dir=data.cache_dir, cache_short_side=short_side,
     )  # fmt: skip
 
 
 def collected_folders(config: CollectConfig) -> tuple[str, str]:
-    """Where `collect_episodes` writes."""
+    """Return the folders of training and test episodes that `collect_episodes` writes."""
     return str(Path(config.folder) / "train"), str(Path(config.folder) / "test")
 
 
 def model_arguments(config: ActionConfig, episodes: Sequence[Episode]) -> dict[str, Any]:
-    """Constructor arguments of the `ActionModel`, as plain values: what a model folder's config.json holds."""
+    """Return the constructor arguments of the `ActionModel` as plain values, as stored in a model folder's
+    config.json.
+
+    Args:
+        config: Configuration of the run.
+        episodes: Training episodes; they determine the sizes of actions and states, and their statistics.
+    """
     data, dynamics = config.data, config.dynamics
     numbers = episodes[0].actions_TA.shape[1]
     states = episodes[0].states_TQ
@@ -117,7 +138,7 @@ def model_arguments(config: ActionConfig, episodes: Sequence[Episode]) -> dict[s
 
 
 def _frame_arguments(config: ActionConfig) -> dict[str, Any]:
-    """How frames are embedded: as the frozen model does, or as the configuration says."""
+    """Return how frames are embedded: like the frozen model, or according to the configuration."""
     if config.init is None:
         section = {
             key: value for key, value in dataclasses.asdict(config.encoder).items() if value is not None
@@ -129,13 +150,13 @@ def _frame_arguments(config: ActionConfig) -> dict[str, Any]:
         return {"encoder": encoder, "pixels": pixels, **pooling, "normalised": False}
     given = read_model_config(config.init)
     pooling = {"pool": "none", "normalised": True}
-    if "dynamics" in given:  # a world model
+    if "dynamics" in given:  # an action-conditioned model
         pooling = {name: given[name] for name in ("pool", "pool_width", "normalised")}
     return {"encoder": given["encoder"], "pixels": given["pixels"], **pooling}
 
 
 def model_config(config: ActionConfig, arguments: dict[str, Any]) -> dict[str, Any]:
-    """What the folder of a world model says of itself."""
+    """Return the configuration that the model folder of an action-conditioned model stores."""
     return {
         "library": "vjepa",
         **arguments,
@@ -145,7 +166,10 @@ def model_config(config: ActionConfig, arguments: dict[str, Any]) -> dict[str, A
 
 
 def build_objective(config: ActionConfig, arguments: dict[str, Any]) -> ActionJEPA:
-    """The objective with its networks, freshly drawn from torch's random state but for a frozen encoder."""
+    """Build the objective with its networks.
+
+    Initial weights are drawn from torch's global generator; a frozen encoder has its trained weights.
+    """
     objective, model = config.objective, ActionModel(**arguments)
     frozen = config.init is not None
     if config.init is not None:
@@ -163,7 +187,7 @@ def build_objective(config: ActionConfig, arguments: dict[str, Any]) -> ActionJE
 
 
 def _load_frozen(model: ActionModel, config: ActionConfig) -> None:
-    """Give a model the encoder, and what pools its tokens, of another."""
+    """Copy the encoder of the model `config.init`, and the layers that pool its tokens, into a model."""
     assert config.init is not None
     if "dynamics" in read_model_config(config.init):
         given, _ = load_action_model(config.init)
@@ -183,7 +207,7 @@ def _regularizer(config: ActionConfig) -> Regularizer | None:
 
 
 def frame_transform(config: ActionConfig) -> nn.Module:
-    """Frames to the size of the model: all of the middle that has its shape."""
+    """Return the transform to the model's frame size: the largest centred crop of its shape, resized."""
     return CentreCrop(config.data.frame_size, margin=1)
 
 
@@ -197,17 +221,32 @@ def trajectory_batches(
     first_step: int,
     **loader: Any,
 ) -> Loader[TrajectoryBatch]:
-    """This process's micro-batches from `first_step` to the last step, windows in an order of their own every epoch."""
+    """Build the loader of this process's micro-batches from `first_step` to the last step.
+
+    Windows are shuffled anew in every epoch.
+
+    Args:
+        config: Configuration of the run.
+        episodes: Episodes to cut windows from.
+        micro_batch: Number of windows of one forward pass on one process.
+        rank, world_size: Number of this process, from 0, and number of processes.
+        first_step: First optimiser step to load, from 0.
+        loader: Further arguments of torch's DataLoader.
+    """
     dataset = TrajectoryDataset(episodes, config.data.window, frame_transform(config))
     sampler = StepBatches(
         SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,
-        micro_batch=micro_batch, rank=rank, world_size=world_size, first_step=first_step, last_step=config.optim.steps,
+        micro_batch=micro_batch, rank=rank, world_size=world_size,
+        first_step=first_step, last_step=config.optim.steps,
     )  # fmt: skip
     return step_loader(dataset, collate_trajectories, sampler, config.data.workers, **loader)
 
 
 def tokens_identity(config: ActionConfig, model: ActionModel, arguments: dict[str, Any]) -> dict[str, Any]:
-    """All that the tokens of a frame depend on, beside the frame: a frozen encoder's weights and how frames reach it."""
+    """Return all that a frame's tokens depend on beside the frame, as a key of the cache of tokens.
+
+    That is the frozen encoder's weights and how frames are prepared for it.
+    """
     return {
         **encoder_identity(nn.ModuleList([model.encoder, model.projector or nn.Identity()]), arguments),
         "pool": arguments["pool"],

@@ -1,4 +1,4 @@
-"""Episodes of the library's own environments; needs gymnasium, which trajectories of one's own do not."""
+"""Recording episodes in the library's own environments; needs gymnasium, which other trajectories do not."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from vjepa.config.action import CollectConfig
 from vjepa.data.trajectories.collect import POLICIES, collect
 from vjepa.environments.make import make_env
 
-COPIES = 50  # of an environment that is collected from: as many episodes are held in memory at once
+COPIES = 50  # environments side by side; that many episodes are in memory at once
 
 
 def collect_episodes(config: CollectConfig, size: int, say: Callable[[str], None]) -> None:
-    """Write the episodes of both splits; what is there already is kept."""
+    """Record the training and test episodes; those that exist already are kept.
+
+    Args:
+        config: Settings of the episodes.
+        size: Height and width of a frame in pixels.
+        say: Receives progress messages.
+    """
     counts = (config.episodes, config.test_episodes)
     for split, (folder, count) in enumerate(zip(collected_folders(config), counts, strict=True)):
         if not count:

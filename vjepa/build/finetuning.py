@@ -1,4 +1,4 @@
-"""From the configuration of a fine-tuning run to its objects. X classes."""
+"""From the configuration of a fine-tuning run to its objects."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class LabelledSplits(NamedTuple):
     """Labelled videos of a run.
 
     Attributes:
-        train: to learn from.
-        val: to choose a head on, where there are several.
-        test: to report; empty for none. Its labels may be of classes that training lacks.
-        classes: of the training split, in the order of their numbers.
+        train: Training videos.
+        val: Validation videos, on which the best of several heads is chosen.
+        test: Test videos; may be empty. Their labels may be of classes that training lacks.
+        classes: Class names of the training split, in the order of their class indices.
     """
 
     train: list[Video]
@@ -47,7 +47,11 @@ class LabelledSplits(NamedTuple):
 
 
 def labelled_splits(config: FinetuneConfig) -> LabelledSplits:
-    """The videos of all splits; ValueError where labels are missing, no label of a split is known, or a split leaks into another."""
+    """Read the videos of all splits, and hold back validation and test videos where none are given.
+
+    Raises:
+        ValueError: Labels are missing, a split has no class of the training videos, or splits share videos.
+    """
     data = config.data
     if data.train is None:
         raise ValueError(
@@ -67,7 +71,8 @@ def labelled_splits(config: FinetuneConfig) -> LabelledSplits:
         _check_some_known(videos, classes, f"data.{name}")
     if not test and data.test_share:
         train, test = split_by_group(train, data.test_share, data.test_seed, "data.test_share")
-        if any(video.group for video in train):  # else equal contents are groups already
+        # Without named groups there is nothing to check: files of equal content were then split as one group.
+        if any(video.group for video in train):
             check_leaks({"what data.test_share leaves": train, "what it holds back": test})
     if config.grid is not None and not val:
         train, val = split_by_group(train, data.val_share, config.seed, "data.val_share")
@@ -77,12 +82,15 @@ def labelled_splits(config: FinetuneConfig) -> LabelledSplits:
 
 
 def _check_some_known(videos: Sequence[Video], classes: Sequence[str], name: str) -> None:
-    """ValueError where training knows no class of a split: labels are spelt otherwise. Some that it lacks count as missed."""
+    """Raise ValueError where a split has no class of the training videos: its labels are spelt differently.
+
+    A split with some unknown classes passes; their videos count as misclassified.
+    """
     labels = {video.label or "" for video in videos}
     if labels and not labels & set(classes):
         raise ValueError(
-            f"{name} has the labels {', '.join(sorted(labels)[:10])}, none of which a video of data.train has: it has "
-            f"{', '.join(classes[:10])}; write them alike in both"
+            f"{name} has the labels {', '.join(sorted(labels)[:10])}, none of which a video of data.train "
+            f"has: it has {', '.join(classes[:10])}; write them alike in both"
         )
 
 
@@ -98,13 +106,13 @@ def _read_labelled(source: str, name: str) -> list[Video]:
 
 
 class Resolved(NamedTuple):
-    """Everything that a fine-tuning run is made from, each file of it read once.
+    """Everything that a fine-tuning run is built from; each file is read once.
 
     Attributes:
-        config: Settings of the run.
+        config: Configuration of the run.
         splits: Labelled videos.
         model: Configuration of the pre-trained model that the run starts from.
-        clip: Frames of a clip and their spacing: the configuration's, else those of the pre-trained model.
+        clip: Frames of a clip and their spacing, from the run's configuration or else the pre-trained model.
         size: Height and width of a clip in pixels, from the same source.
     """
 
@@ -116,16 +124,19 @@ class Resolved(NamedTuple):
 
     @property
     def classes(self) -> list[str]:
-        """Class names in the order of their numbers."""
+        """Class names in the order of their class indices."""
         return self.splits.classes
 
 
 def resolve(config: FinetuneConfig, splits: LabelledSplits) -> tuple[Resolved, VideoModel]:
-    """Read the pre-trained model, which is also returned, and settle what the configuration leaves to it.
+    """Read the pre-trained model, and fill in the settings that the configuration leaves to it.
+
+    Returns:
+        Everything that the run is built from, and the pre-trained model.
 
     Raises:
-        ValueError: There is no model to start from, it does not store which clips it was trained on and the configuration
-            does not give them, or such clips cannot be cut into its tubelets.
+        ValueError: No model to start from is given; the model does not store its clips and the configuration
+            does not give them; or such clips cannot be cut into the model's tubelets.
     """
     if config.model.init is None:
         raise ValueError("model.init is null: give the folder of a run or of a model to start from")
@@ -135,7 +146,8 @@ def resolve(config: FinetuneConfig, splits: LabelledSplits) -> tuple[Resolved, V
         known = model.config.get("clip")
         if known is None:
             raise ValueError(
-                f"{config.model.init} does not store which clips it was trained on: give data.clip and data.size"
+                f"{config.model.init} does not store which clips it was trained on: give data.clip and "
+                "data.size"
             )
         clip = clip or ClipSampling(known["num_frames"], known["fps"], known["stride"])
         size = size or tuple(known["size"])
@@ -145,7 +157,10 @@ def resolve(config: FinetuneConfig, splits: LabelledSplits) -> tuple[Resolved, V
 
 
 def build_classifier(run: Resolved, model: VideoModel) -> Classifier:
-    """The encoder that is started from, with a fresh head, or a grid of them, drawn from torch's random state."""
+    """Build the classifier: the encoder to start from with a new head, or with a grid of heads.
+
+    Initial weights are drawn from torch's global generator.
+    """
     config, start = run.config, run.config.model
     encoder = VideoEncoder(**{**run.model["encoder"], "drop_path": start.drop_path})
     if start.weights == "trained":
@@ -161,19 +176,21 @@ def build_classifier(run: Resolved, model: VideoModel) -> Classifier:
         add_lora(encoder, start.lora.rank, start.lora.alpha)
     head = heads[0] if config.grid is None else HeadGrid(heads)
     if not token_norm(config):
-        encoder.transformer.norm.requires_grad_(
-            False
-        )  # it has no part, and processes wait for every gradient
+        # The norm is unused; trained, it would get no gradient, for which distributed processes would wait.
+        encoder.transformer.norm.requires_grad_(False)
     return Classifier(encoder, head, model.normalizer, start.levels, token_norm(config))
 
 
 def token_norm(config: FinetuneConfig) -> bool:
-    """Whether tokens pass the encoder's last norm: not where all is tuned under a head with a norm of its own (VideoMAE)."""
+    """Return whether tokens pass the encoder's last norm.
+
+    They do not where the whole encoder is trained under a head that has its own norm (VideoMAE).
+    """
     return config.model.tune != "all" or config.head.kind == "attentive" or bool(config.model.levels)
 
 
 def head_arguments(config: FinetuneConfig) -> dict[str, Any]:
-    """Arguments of `build_head`, as plain values; those that its kind has."""
+    """Return the arguments of `build_head` that the head's kind takes, as plain values."""
     head = config.head
     shared = {"kind": head.kind, "dropout": head.dropout, "init_scale": head.init_scale}
     if head.kind == "attentive":
@@ -182,7 +199,7 @@ def head_arguments(config: FinetuneConfig) -> dict[str, Any]:
 
 
 def classifier_config(run: Resolved) -> dict[str, Any]:
-    """What the folder of a classifier says of itself."""
+    """Return the configuration that the model folder of a classifier stores."""
     config, known = run.config, run.model
     return {
         "library": "vjepa",
@@ -203,7 +220,13 @@ def classifier_config(run: Resolved) -> dict[str, Any]:
 
 
 def optim_config(config: FinetuneConfig, num_videos: int) -> OptimConfig:
-    """Epochs as steps, for so many training videos; with a grid, the rate is the largest of its heads'."""
+    """Convert epochs to optimiser steps.
+
+    Args:
+        config: Configuration of the run. With a grid of heads, `lr` becomes the largest of its learning
+            rates.
+        num_videos: Number of training videos.
+    """
     optim = config.optim
     per_epoch = num_videos / optim.batch_size
     steps = max(round(optim.epochs * per_epoch), 1)
@@ -216,7 +239,10 @@ def optim_config(config: FinetuneConfig, num_videos: int) -> OptimConfig:
 
 
 def augmented_dataset(run: Resolved, videos: Sequence[Video]) -> ClipDataset:
-    """Clips for training: placed and changed at random, `repeats` times `segments` of a video."""
+    """Build the dataset of training clips: randomly placed and augmented.
+
+    Each video gives ``repeats * segments`` clips.
+    """
     config, augment = run.config, run.config.augment
     transform = augment_transform(
         run.size, augment.scale, augment.ratio, augment.flip, augment.randaugment, augment.erase
@@ -226,9 +252,9 @@ def augmented_dataset(run: Resolved, videos: Sequence[Video]) -> ClipDataset:
 
 
 def view_dataset(run: Resolved, videos: Sequence[Video], clips: int, crops: int) -> ClipDataset:
-    """Clips without chance: spread over the video, each cropped at `crops` places.
+    """Build a deterministic dataset: clips spread evenly over each video, each with `crops` crops.
 
-    Labels that are none of the classes are left out: what is measured knows them from the videos themselves.
+    Labels outside the known classes are removed; metrics read them from the videos themselves.
     """
     known = set(run.classes)
     videos = [video if video.label in known else dataclasses.replace(video, label=None) for video in videos]
@@ -264,7 +290,19 @@ def labelled_batches(
     last_step: int,
     **loader: Any,
 ) -> Loader[LabelledBatch]:
-    """This process's micro-batches from `first_step` to `last_step`, the rows of a dataset in an order of their own every epoch."""
+    """Build the loader of this process's micro-batches from `first_step` to before `last_step`.
+
+    Rows of the dataset are shuffled anew in every epoch.
+
+    Args:
+        config: Configuration of the run.
+        dataset: Dataset of clips or of cached features.
+        collate: Collate function of torch's DataLoader.
+        micro_batch: Number of videos of one forward pass on one process.
+        rank, world_size: Number of this process, from 0, and number of processes.
+        first_step, last_step: Optimiser steps to load: ``first_step <= step < last_step``.
+        loader: Further arguments of torch's DataLoader.
+    """
     sampler = StepBatches(
         SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,
         micro_batch=micro_batch, rank=rank, world_size=world_size, first_step=first_step, last_step=last_step,
@@ -273,7 +311,7 @@ def labelled_batches(
 
 
 def build_collator(config: FinetuneConfig, num_classes: int) -> LabelCollator:
-    """Stacks clips, and mixes them where the configuration says so."""
+    """Build the collator that stacks clips, and mixes them if mixup or cutmix is on."""
     augment = config.augment
     mix = None
     if augment.mixes:

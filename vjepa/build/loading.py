@@ -1,4 +1,4 @@
-"""Data loaders of a run: what comes when is the sampler's alone, whatever the number of workers."""
+"""Data loaders of a run, in which the sampler alone determines which samples come at which step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from vjepa.workers import Loader
 def step_loader(
     dataset: Any, collate: Callable[[Any], Any], sampler: StepBatches, workers: int, **loader: Any
 ) -> Loader[Any]:
-    """Micro-batches of samples that are asked for by `SampleKey`.
+    """Build a loader of micro-batches from a dataset indexed by `SampleKey`.
 
     Args:
-        dataset, collate: as of torch's DataLoader.
-        sampler: which samples come when.
-        workers: processes that make batches; the result does not depend on it.
-        loader: further arguments of torch's DataLoader.
+        dataset, collate: Dataset and collate function, see torch's DataLoader.
+        sampler: Batch sampler that determines which samples each micro-batch has.
+        workers: Number of processes that load batches; 0 loads them in this process. Results do not depend on
+            it.
+        loader: Further arguments of torch's DataLoader.
     """
     return Loader(dataset, workers=workers, batch_sampler=cast(Any, sampler), collate_fn=collate, **loader)

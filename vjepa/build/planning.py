@@ -1,4 +1,4 @@
-"""From what a run says of planning to an agent."""
+"""From the planning settings of a run to policies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POLICIES = ("model", "random", "copy_last", "oracle")
 
 
 def planner_of(config: PlanningConfig) -> Planner:
-    """The planner that is named, with its numbers."""
+    """Return the planner that the configuration names, with its settings."""
     planners: dict[str, Planner] = {"cem": config.cem, "mppi": config.mppi, "gradient": config.gradient}
     return planners[config.planner]
 
@@ -34,16 +34,19 @@ def build_policy(
     env: ArrayEnv,
     seed: int,
 ) -> EnvPolicy:
-    """A policy by name, one of `POLICIES`.
+    """Build a policy by name.
 
     Args:
-        name: `model` plans with the model; `copy_last` with one in which nothing moves; `oracle` with the true dynamics;
-            `random` does not plan.
-        model: on its device.
-        folder: what the model's folder says of itself.
-        config: of planning.
-        env: to act in.
-        seed: of chance.
+        name: One of `POLICIES`: `model` plans with the model; `copy_last` plans with a model in which nothing
+            moves; `oracle` plans with the true dynamics; `random` does not plan.
+        model: Action-conditioned model, on the device it runs on.
+        folder: Configuration stored in the model folder.
+        config: Planner settings.
+        env: Environment to act in.
+        seed: Random seed of the policy.
+
+    Raises:
+        ValueError: `planning.distance` is `inverse` and the model has no inverse dynamics.
     """
     window = WindowConfig(**folder["trajectories"])
     if name == "random":
@@ -72,6 +75,7 @@ def _distance(
         return config.distance
     if model.inverse is None:
         raise ValueError(
-            "planning.distance is inverse and the model has no inverse dynamics: train it with objective.inverse, or give l1 or l2"
+            "planning.distance is inverse and the model has no inverse dynamics: train it with "
+            "objective.inverse, or give l1 or l2"
         )
     return model.inverse

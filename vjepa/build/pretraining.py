@@ -38,7 +38,7 @@ from vjepa.workers import Loader
 
 
 def model_arguments(config: PretrainConfig) -> dict[str, Any]:
-    """Constructor arguments of the networks, as plain values: what a model folder's config.json holds."""
+    """Return the networks' constructor arguments as plain values; a model folder's config.json has them."""
     encoder = {**SIZES[config.encoder.size]._asdict(), **_given(config.encoder)}
     del encoder["size"]
     encoder["channels"] = len(config.data.mean)
@@ -50,7 +50,7 @@ def model_arguments(config: PretrainConfig) -> dict[str, Any]:
 
 
 def _predicting_arguments(config: PretrainConfig, encoder: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the predictor of embeddings, or of the decoder of pixels and what it decodes to."""
+    """Return the arguments of the predictor, or of the decoder and its pixel targets."""
     shared = {
         **dataclasses.asdict(config.predictor),
         "positions": encoder["positions"],
@@ -76,7 +76,7 @@ def _predicting_arguments(config: PretrainConfig, encoder: dict[str, Any]) -> di
 
 
 def teacher_arguments(config: PretrainConfig) -> dict[str, Any] | None:
-    """Constructor arguments of a frozen target encoder that is given as a model folder; None without one."""
+    """Return the constructor arguments of the teacher in `objective.teacher`; None where none is given."""
     objective = config.objective
     if objective.predict == "pixels" or objective.stabilizer != "frozen" or objective.teacher is None:
         return None
@@ -85,12 +85,15 @@ def teacher_arguments(config: PretrainConfig) -> dict[str, Any] | None:
 
 
 def teacher_folder(config: PretrainConfig) -> str:
-    """Run or model folder of the frozen target encoder."""
+    """Return the run or model folder of the frozen target encoder."""
     return config.objective.teacher or str(Path(config.output_dir) / "teacher")
 
 
 def teacher_config(config: PretrainConfig) -> PretrainConfig:
-    """The first of SALT's two stages: the same run on pixels, for `objective.teacher_steps`."""
+    """Return the configuration of SALT's first stage, which trains the teacher.
+
+    It is the same run on pixels, for `objective.teacher_steps` optimiser steps.
+    """
     steps = config.objective.teacher_steps
     return dataclasses.replace(
         config,
@@ -103,7 +106,7 @@ def teacher_config(config: PretrainConfig) -> PretrainConfig:
 
 
 def model_config(config: PretrainConfig) -> dict[str, Any]:
-    """What a model folder says of itself: the networks' arguments, the clips they know, and how they were trained."""
+    """Return the configuration that a model folder stores: networks, clips and training."""
     clip = dataclasses.asdict(config.data.clip)
     del clip["clips_per_video"]
     return {
@@ -117,7 +120,7 @@ def model_config(config: PretrainConfig) -> dict[str, Any]:
 
 
 def _saw_rendered_alone(config: PretrainConfig) -> bool:
-    """Whether all that the model saw was rendered by this library, where it started from another model, too."""
+    """Return whether the model, and any model it started from, saw only videos rendered by this library."""
     data = config.data
     sources = [] if data.train is None else _as_list(data.train)
     return (
@@ -127,14 +130,15 @@ def _saw_rendered_alone(config: PretrainConfig) -> bool:
 
 
 def whole_frame(config: PretrainConfig) -> bool:
-    """Whether training never cropped."""
+    """Return whether training used whole frames, without crops."""
     return config.data.crop_scale == (1.0, 1.0)
 
 
 def _future_arguments(config: PretrainConfig) -> dict[str, Any]:
-    """How the predictor is asked for the future: as near to its training as the masks allow.
+    """Return how the predictor is asked for the future, as close to its training as the masks allow.
 
-    The longest context that it was trained with; the placeholder of future masks, or the first where there are none.
+    The context is the longest that it was trained with; the mask token is that of the future masks, or the
+    first where there are none.
     """
     steps = max(config.data.clip.num_frames // config.encoder.tubelet[0], 1)
     masks = config.masks
@@ -150,7 +154,7 @@ def _future_arguments(config: PretrainConfig) -> dict[str, Any]:
 
 
 def build_objective(config: PretrainConfig) -> JEPA | PixelReconstruction:
-    """The objective with its networks, freshly initialised from torch's random state."""
+    """Build the objective with its networks; initial weights are drawn from torch's global generator."""
     arguments = model_arguments(config)
     encoder = VideoEncoder(**arguments["encoder"])
     normalizer = PixelNormalizer(**arguments["pixels"])
@@ -182,7 +186,7 @@ def _prepare(config: PretrainConfig, *networks: VideoEncoder | Predictor) -> Non
 
 
 def _stabilizer(config: PretrainConfig, encoder: VideoEncoder) -> dict[str, Any]:
-    """The arguments of JEPA that keep embeddings from collapsing."""
+    """Return the arguments of JEPA that prevent the embeddings from collapsing."""
     objective = config.objective
     if objective.stabilizer == "sigreg":
         return {"target_encoder": None, "regularizer": SIGReg(**dataclasses.asdict(objective.sigreg))}
@@ -200,13 +204,13 @@ def _stabilizer(config: PretrainConfig, encoder: VideoEncoder) -> dict[str, Any]
 
 
 def noise_shape(config: PretrainConfig) -> tuple[int, int] | None:
-    """Noise vectors a clip and numbers of each of them; None where one future is predicted."""
+    """Return the number of noise vectors per clip and their length; None where one future is predicted."""
     futures = config.objective.futures
     return None if futures is None else (futures.samples, futures.noise)
 
 
 def load_teacher(objective: JEPA, source: str) -> None:
-    """Give a frozen target encoder its weights."""
+    """Load the weights of a frozen target encoder from a run or model folder."""
     assert objective.target_encoder is not None
     objective.target_encoder.load_state_dict(from_pretrained(source).encoder.state_dict())
 
@@ -216,13 +220,20 @@ def _given(section: Any) -> dict[str, Any]:
 
 
 def clip_size(config: PretrainConfig) -> tuple[int, int]:
-    """Height and width of a clip in pixels."""
+    """Return height and width of a clip in pixels."""
     size = config.data.size
     return (size, size) if isinstance(size, int) else size
 
 
 class SyntheticSplit(NamedTuple):
-    """Videos that are rendered into one folder."""
+    """Videos that are rendered into one folder.
+
+    Attributes:
+        folder: Folder of the videos and their manifest.
+        render: Settings of the rendered scenes.
+        num_videos: Number of videos.
+        seed: Random seed of the rendered scenes.
+    """
 
     folder: Path
     render: RenderSettings
@@ -231,19 +242,25 @@ class SyntheticSplit(NamedTuple):
 
     @property
     def manifest(self) -> str:
-        """The list of its videos."""
+        """Path of the manifest of the videos."""
         return str(self.folder / "manifest.csv")
 
 
 def render_synthetic(synthetic: SyntheticConfig, workers: int, say: Callable[[str], None]) -> None:
-    """Write the synthetic videos of all splits; what is there already is kept."""
+    """Render the synthetic videos of all splits; those that exist already are kept.
+
+    Args:
+        synthetic: Settings of the synthetic videos.
+        workers: Number of processes that render.
+        say: Receives progress messages.
+    """
     for folder, render, num_videos, seed in _synthetic_splits(synthetic).values():
         say(f"synthetic videos: {num_videos} to {folder}")
         write_videos(folder, render, num_videos=num_videos, seed=seed, workers=max(workers, 1))
 
 
 def _synthetic_splits(synthetic: SyntheticConfig) -> dict[str, SyntheticSplit]:
-    """To train on, to test on, and single frames for steps on images."""
+    """Return the training split, the test split and, for steps on images, that of images, by name."""
     folder, render, seed = Path(synthetic.folder), synthetic.render, 2 * synthetic.seed
     splits = {
         "train": SyntheticSplit(folder / "train", render, synthetic.num_train, seed),
@@ -255,29 +272,39 @@ def _synthetic_splits(synthetic: SyntheticConfig) -> dict[str, SyntheticSplit]:
 
 
 class Sources(NamedTuple):
-    """What a run trains on: lists of videos and, for steps on images, of images; one list a manifest."""
+    """Training videos and, for steps on images, images of a run.
+
+    Attributes:
+        videos: Videos of each manifest.
+        images: Images of each manifest; empty without steps on images.
+    """
 
     videos: list[list[Video]]
     images: list[list[Video]]
 
     @property
     def num_rows(self) -> int:
-        """Rows of all manifests."""
+        """Number of rows of all manifests together."""
         return sum(len(source) for source in (*self.videos, *self.images))
 
     @property
     def rows(self) -> list[tuple[str, float | None, float | None]]:
-        """Path of each row and the part of it that counts, the videos first."""
+        """Path, start and end in seconds of each row, videos before images."""
         sources = itertools.chain(*self.videos, *self.images)
         return [(video.path, video.start, video.end) for video in sources]
 
 
 def training_sources(config: PretrainConfig) -> Sources:
-    """The videos and images to train on."""
+    """Read the manifests of the videos and images to train on.
+
+    Raises:
+        ValueError: Neither `data.train` nor `data.synthetic` is given, or a manifest cannot be read.
+    """
     data = config.data
     if data.train is None and data.synthetic is None:
         raise ValueError(
-            "there are no videos to train on: give data.train (a manifest or a folder of videos) or data.synthetic"
+            "there are no videos to train on: give data.train (a manifest or a folder of videos) or "
+            "data.synthetic"
         )
     train, images = data.train, data.images
     if data.synthetic is not None:
@@ -296,7 +323,7 @@ def _as_list(sources: str | list[str] | None) -> list[str]:
 
 
 def probe_manifests(config: PretrainConfig) -> tuple[str | None, str | None]:
-    """Manifests of labelled videos to fit a probe on and to test it on."""
+    """Return the manifests of labelled videos to fit and to test a probe on; None where not given."""
     if config.data.synthetic is None:
         return config.probe.train, config.probe.test
     splits = _synthetic_splits(config.data.synthetic)
@@ -304,7 +331,7 @@ def probe_manifests(config: PretrainConfig) -> tuple[str | None, str | None]:
 
 
 def probe_sources(config: PretrainConfig) -> tuple[list[Video], list[Video]] | None:
-    """Labelled videos to fit a probe on and to test it on, or None where there are none."""
+    """Read the labelled videos to fit and to test a probe on; None where none are given."""
     train, test = probe_manifests(config)
     if train is None or test is None:
         return None
@@ -314,7 +341,7 @@ def probe_sources(config: PretrainConfig) -> tuple[list[Video], list[Video]] | N
 
 
 def build_dataset(config: PretrainConfig, sources: Sources) -> ClipDataset | MixedDataset:
-    """Clips of the training videos, and images, placed, cropped and flipped at random."""
+    """Build the dataset of training clips, and images: randomly placed, cropped and mirrored."""
     data = config.data
     transform = train_transform(data.size, data.crop_scale, data.crop_ratio, data.flip)
     videos = _dataset(config, list(itertools.chain(*sources.videos)), data.clip, transform)
@@ -335,12 +362,15 @@ def build_batches(
     first_step: int = 0,
     **loader: Any,
 ) -> Loader[Batch]:
-    """This process's micro-batches from `first_step` to the last step.
+    """Build the loader of this process's micro-batches from `first_step` to the last step.
 
     Args:
-        micro_batch: videos of one forward pass on one process.
-        rank, world_size: this process and their number.
-        loader: further arguments of torch's DataLoader.
+        config: Configuration of the run.
+        sources: Videos and images to train on.
+        micro_batch: Number of videos of one forward pass on one process.
+        rank, world_size: Number of this process, from 0, and number of processes.
+        first_step: First optimiser step to load, from 0.
+        loader: Further arguments of torch's DataLoader.
     """
     seed = config.seed
     images = SampleOrder([len(source) for source in sources.images], None, seed) if sources.images else None
@@ -357,9 +387,10 @@ def build_batches(
 
 
 def probe_dataset(config: PretrainConfig, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:
-    """Evenly spread clips of labelled videos, no chance in them.
+    """Build a deterministic dataset of evenly spread clips of labelled videos.
 
-    The frame's middle with the customary margin; all of the frame where training did not crop either.
+    Frames are cropped in the middle with the customary margin, or kept whole where training did not crop
+    either.
     """
     data = config.data
     transform = clip_transform(data.size, whole_frame(config))
@@ -383,7 +414,10 @@ def _dataset(
 
 
 def load_weights(objective: JEPA | PixelReconstruction, source: str) -> None:
-    """Start from a trained model: all networks that both have, each from the one of its name."""
+    """Load the weights of a trained model into an objective, to start from.
+
+    All networks that both have are loaded, each from the one of the same name.
+    """
     if (
         isinstance(objective, JEPA)
         and objective.momentum is not None

@@ -1,4 +1,4 @@
-"""The configuration of a run: its schema, and how it is read."""
+"""Configurations of runs: their dataclasses, and how they are read and written."""
 
 from vjepa.config.action import ActionConfig
 from vjepa.config.finetuning import FinetuneConfig

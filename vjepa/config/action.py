@@ -1,4 +1,8 @@
-"""The schema of every configuration of an action-conditioned model, with the defaults. Text is for `--help`, too."""
+"""The configuration of a run that trains an action-conditioned model, with the default values.
+
+The docstrings of these classes are also what ``tools/action.py --help`` prints: the text of each attribute,
+shown alone, is the help of its option.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +25,19 @@ from vjepa.planning.mppi import MPPI
 
 @dataclass(frozen=True, kw_only=True)
 class CollectConfig:
-    """Episodes that are made in one of the library's own environments.
+    """Episodes recorded in one of the library's own environments.
 
     Attributes:
-        env: its name.
-        folder: where the .mp4 files and actions go; made once, then reused.
-        episodes: to train on.
-        test_episodes: never trained on, for the metrics at the end; 0 for no metrics.
-        steps: frames of an episode.
-        policy: `random`, a walk whose direction lasts; `scripted`, noisy ways to goals; `mixed`, half of each.
-        seed: of the episodes.
+        env: Name of the environment.
+        folder: Folder of the recorded .mp4 files and their actions. Episodes are recorded once and then
+            reused.
+        episodes: Number of training episodes.
+        test_episodes: Number of further episodes, never trained on, for the metrics at the end of the run; 0
+            turns these metrics off.
+        steps: Number of frames of each episode, 2 or more.
+        policy: Policy that acts while recording: `random`, a random walk with a persistent direction;
+            `scripted`, noisy paths to goals; or `mixed`, half of each.
+        seed: Random seed of the recorded episodes.
     """
 
     env: EnvName = "two_rooms"
@@ -48,25 +55,31 @@ class CollectConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryConfig:
-    """Episodes and the windows cut from them.
+    """Training episodes and the windows cut from them.
 
     Attributes:
-        train: a folder of videos with their actions, a folder in LeRobot's layout, or an HDF5 file; of each, some episodes alone by
-            `FILE?episodes=0-179` or `FILE?without=3,17`.
-        test: the same, for the metrics at the end; null for none. No episode may be in both.
-        collect: make episodes instead (`train` and `test` stay null).
-        window: frames of a window, the skip between them, and what becomes of the actions in between.
-        states: also read states (proprioception), and predict them.
-        camera: of a source with several.
-        size: height and width of a frame in pixels, or one number for both.
-        mean: of each channel, in [0, 1].
-        std: of each channel.
-        reader: `auto` takes what is exact and present.
-        cache_dir: keep decoded, resized frames here; null decodes each time.
-        cache_short_side: short side in pixels of the cached frames.
-        features: keep what a frozen encoder makes of each frame here, so that it is encoded once; null encodes each time.
-        workers: processes that make batches; the result does not depend on it.
-        max_unreadable: share of the episodes that may be unreadable, or shorter than a window, before the run stops.
+        train: Training episodes: a folder of videos with their actions, a folder in LeRobot's layout, or an
+            HDF5 file. `FILE?episodes=0-179` or `FILE?without=3,17` selects episodes of a source by number.
+        test: Episodes for the metrics at the end of the run, in the same forms and with none of the training
+            episodes; null turns these metrics off.
+        collect: Environment to record episodes in instead of `train` and `test`, which must then be null;
+            null records none.
+        window: Frames of a window, their spacing, and how the actions between them are combined.
+        states: Also read the states (proprioception) and let the model predict them.
+        camera: Name of the camera, for sources with several; null takes the only one.
+        size: Height and width of a frame in pixels, or one number for both.
+        mean: Mean of each pixel channel, in [0, 1].
+        std: Standard deviation of each pixel channel, on the same scale as `mean`.
+        reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
+            two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
+        cache_dir: Folder in which decoded, resized frames are kept; null decodes every time.
+        cache_short_side: Length in pixels of the shorter side of the cached frames.
+        features: Folder in which the frozen encoder's tokens are kept, so that each frame is encoded once;
+            null encodes every time.
+        workers: Number of processes that load batches; 0 loads them in the training process. Results do not
+            depend on it.
+        max_unreadable: Largest share of the episodes, in [0, 1], that may be unreadable or shorter than a
+            window before the run stops.
     """
 
     train: str | None = None
@@ -97,17 +110,18 @@ class TrajectoryConfig:
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """Height and width of a frame."""
+        """Height and width of a frame in pixels."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameConfig:
-    """What of a frame is predicted.
+    """Pooling of a frame's tokens, for an encoder that is trained.
 
     Attributes:
-        pool: `none`, all its tokens; `mean`, one token from their mean; `flatten`, one token from all of them side by side.
-        width: of that one token.
+        pool: What represents a frame: all of its tokens (`none`), one token computed from their mean
+            (`mean`), or one computed from their concatenation (`flatten`).
+        width: Embedding dimension of that one token, with `mean` and `flatten`.
     """
 
     pool: Pool = "none"
@@ -119,15 +133,17 @@ class FrameConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicsConfig:
-    """The predictor of the next frame.
+    """Architecture of the predictor of the next frame.
 
     Attributes:
-        width: of its tokens. Narrower than what it predicts, it cannot even repeat it: an encoder that learns with it then holds
-            less of what stands still.
-        depth: number of blocks.
-        heads: attention heads.
-        conditioning: actions as `tokens` (V-JEPA 2-AC), or through the norms, `adaln` (jepa-wms, LeWM).
-        context: most frames that it looks back on, its own included; null takes those of the window.
+        width: Embedding dimension of the predictor's tokens. One narrower than the predicted tokens cannot
+            even copy them, and an encoder trained with it then loses information on what stands still.
+        depth: Number of transformer blocks.
+        heads: Number of attention heads per block.
+        conditioning: How actions enter the predictor: as `tokens` (V-JEPA 2-AC), or by adaptive layer norms,
+            `adaln` (jepa-wms, LeWM).
+        context: Largest number of past frames that the predictor attends to, the current one included; null
+            takes all frames of a window but the last.
     """
 
     width: int = 384
@@ -143,11 +159,12 @@ class DynamicsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RollOutConfig:
-    """A loss on several imagined steps from a window's first frame.
+    """Loss on several imagined steps from the first frame of a window.
 
     Attributes:
-        steps: 2 or more.
-        states: `imagined`, as in planning, or `true`, as V-JEPA 2-AC was trained.
+        steps: Number of imagined steps, 2 or more and fewer than the frames of a window.
+        states: States fed back while imagining: `imagined`, as in planning, or `true`, as V-JEPA 2-AC was
+            trained.
     """
 
     steps: int = 2
@@ -155,28 +172,35 @@ class RollOutConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 2:
-            raise ValueError(f"objective.rollout.steps is {self.steps}: give 2 or more, or no rollout")
+            raise ValueError(
+                f"objective.rollout.steps is {self.steps}: give 2 or more, or null for objective.rollout"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionObjectiveConfig:
-    """What is learnt beside the next frame.
+    """Training objective: distance, further losses, and what prevents collapse.
 
     Attributes:
-        distance: of predicted from true embeddings.
-        rollout: a loss on several steps; null for none.
-        stabilizer: keeps an encoder that learns from collapsing: `sigreg` or `vicreg`; `none` for a frozen one.
-        sigreg: its numbers (`sigreg`).
-        vicreg: its numbers (`vicreg`); `places` null, since one frame of a window is like another.
-        smoothness: weight of the squared change of an embedding from frame to frame.
-        inverse: weight of predicting the action between two frames from their embeddings.
-        inverse_source: `pair`, from both through a hidden layer; `change`, from their difference through one matrix.
+        distance: Distance between predicted and true embeddings: `l1`, `smooth_l1` or `l2`.
+        rollout: Settings of a loss on several imagined steps; null has no such loss.
+        stabilizer: Loss that prevents the embeddings of a trained encoder from collapsing: `sigreg` or
+            `vicreg`; `none` for a frozen encoder.
+        sigreg: SIGReg settings, used with stabilizer `sigreg`.
+        vicreg: VICReg settings, used with stabilizer `vicreg`.
+        smoothness: Weight of the mean squared change of the embedding from frame to frame, 0 or more; 0 turns
+            it off.
+        inverse: Weight of the error of predicting the action between two frames from their embeddings, 0 or
+            more; 0 turns it off.
+        inverse_source: Input of that prediction: both embeddings through a hidden layer (`pair`), or their
+            difference through one matrix (`change`).
     """
 
     distance: DistanceName = "l2"
     rollout: RollOutConfig | None = field(default_factory=RollOutConfig)
     stabilizer: Literal["none", "sigreg", "vicreg"] = "none"
     sigreg: SIGRegConfig = field(default_factory=SIGRegConfig)
+    # All positions together: the frames of one window are too much alike for statistics of single positions.
     vicreg: VICRegConfig = field(default_factory=lambda: VICRegConfig(places=None))
     smoothness: float = 0.0
     inverse: float = 0.0
@@ -185,25 +209,29 @@ class ActionObjectiveConfig:
     def __post_init__(self) -> None:
         if self.smoothness < 0 or self.inverse < 0:
             raise ValueError(
-                f"objective.smoothness is {self.smoothness} and inverse {self.inverse}: give weights of 0 or more"
+                f"objective.smoothness is {self.smoothness} and inverse {self.inverse}: give weights of 0 or "
+                "more"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanningConfig:
-    """How actions are chosen with the model.
+    """Planning: how actions are searched with the model.
 
     Attributes:
-        planner: `cem` (with `cem.noise_exponent` and `cem.kept`, iCEM), `mppi` or `gradient`.
-        horizon: imagined steps of a plan.
-        execute: steps of it that are taken before planning anew.
-        path: share of the mean distance from the goal over the whole path in a plan's cost; the rest is that of its last step.
-        distance: of an imagined frame from the goal's: value by value; `inverse`, the action that the model's inverse dynamics
-            reads between them: what is left to do, whatever else is in the images; or `probe`, of what a probe reads from them
-            of the numbers that goals are about, fitted to the states of the run's episodes.
-        cem: its numbers (`cem`).
-        mppi: its numbers (`mppi`).
-        gradient: its numbers (`gradient`).
+        planner: Planner: `cem` (cross-entropy method; iCEM with `cem.noise_exponent` and `cem.kept`), `mppi`
+            or `gradient`.
+        horizon: Number of imagined steps of a plan.
+        execute: Number of steps of a plan that are executed before planning again, at most `horizon`.
+        path: Weight, in [0, 1], of the mean distance from the goal over all steps in a plan's cost; the
+            distance after the last step has the rest.
+        distance: Distance between an imagined frame and the goal: of the embeddings, `l1`, `smooth_l1` or
+            `l2`; `inverse`, the size of the action that the model's inverse dynamics predicts between them,
+            whatever else differs in the images; or `probe`, the distance in the state variables that define a
+            goal, read by a probe fitted to the states of the run's episodes.
+        cem: Settings of the planner `cem`.
+        mppi: Settings of the planner `mppi`.
+        gradient: Settings of the planner `gradient`.
     """
 
     planner: Literal["cem", "mppi", "gradient"] = "cem"
@@ -220,21 +248,31 @@ class PlanningConfig:
             raise ValueError(f"planning.path is {self.path}: give a share in [0, 1]")
         if not 1 <= self.execute <= self.horizon:
             raise ValueError(
-                f"planning.horizon is {self.horizon} and execute {self.execute}: give 1 step or more, and a horizon that is not "
-                "shorter"
+                f"planning.horizon is {self.horizon} and execute {self.execute}: give 1 step or more, and a "
+                "horizon that is not shorter"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionConfig:
-    """Everything about a run that trains a world model with actions.
+    """Configuration of a run that trains an action-conditioned model.
 
     Attributes:
-        output_dir: folder of the run.
-        seed: of initialisation and order.
-        init: run, model folder or released weights whose encoder is taken as it is and stays frozen, with its pooling where it is
-            a world model; null trains an encoder (`encoder`, `frames`) together with the predictor.
-        which: its `target_encoder` or its `encoder`; null takes the target encoder where there is one.
+        output_dir: Run folder.
+        seed: Random seed of initial weights and of the order of windows.
+        init: Run folder, model folder or released weights whose encoder is kept frozen, together with its
+            pooling where it is an action-conditioned model; null trains an encoder (`encoder`, `frames`)
+            together with the predictor.
+        which: Which encoder of `init` to take, `target_encoder` or `encoder`; null takes the target encoder
+            where there is one.
+        data: Training episodes and the windows cut from them.
+        encoder: Architecture of the encoder, a ViT over tubelets; unused where `init` gives one.
+        frames: Pooling of a frame's tokens, for an encoder that is trained.
+        dynamics: Architecture of the predictor of the next frame.
+        objective: Training objective: distance, further losses, and what prevents collapse.
+        planning: Planning: how actions are searched with the model.
+        optim: AdamW and its schedules, counted in optimiser steps.
+        train: How the run is executed; up to rounding, nothing here changes what is learnt.
     """
 
     output_dir: str = "runs/action"
@@ -255,13 +293,14 @@ class ActionConfig:
         objective, frozen = self.objective, self.init is not None
         if frozen and (self.frames.pool != "none" or objective.stabilizer != "none"):
             raise ValueError(
-                f"init gives a frozen encoder, frames.pool is {self.frames.pool} and objective.stabilizer {objective.stabilizer}: "
-                "a frozen encoder's tokens are predicted as they are, so set both to none"
+                f"init gives a frozen encoder, frames.pool is {self.frames.pool} and objective.stabilizer "
+                f"{objective.stabilizer}: a frozen encoder's tokens are predicted as they are, so set both "
+                "to none"
             )
         if not frozen and objective.stabilizer == "none":
             raise ValueError(
-                "an encoder that learns with objective.stabilizer none makes all frames alike: give sigreg or vicreg, or a frozen "
-                "encoder by init"
+                "an encoder that learns with objective.stabilizer none makes all frames alike: give sigreg "
+                "or vicreg, or a frozen encoder by init"
             )
         if not frozen and self.data.features is not None:
             raise ValueError(
@@ -270,11 +309,12 @@ class ActionConfig:
         rollout = objective.rollout
         if rollout is not None and rollout.steps >= self.data.window.frames:
             raise ValueError(
-                f"objective.rollout.steps is {rollout.steps} and data.window.frames {self.data.window.frames}: a window has one "
-                "step less than frames, so give fewer steps or longer windows"
+                f"objective.rollout.steps is {rollout.steps} and data.window.frames "
+                f"{self.data.window.frames}: a window has one step less than frames, so give fewer steps or "
+                "longer windows"
             )
 
     @property
     def measures_batch(self) -> bool:
-        """Whether the loss is a statistic of the whole batch, and not a mean over its windows."""
+        """Whether the loss is a statistic of the whole batch rather than a mean over its windows."""
         return self.objective.stabilizer != "none"

@@ -1,7 +1,7 @@
-"""Rules that settings are held to when a configuration is made: value, rule and remedy in one sentence.
+"""Checks of settings, made when a configuration is created; errors name value, rule and remedy.
 
-Each function takes the section's name, as messages say it, and the dataclass itself; a setting that is null passes where
-its type lets it be null.
+Each function takes the section's name, as error messages print it, and the section's dataclass. A setting
+that is null passes where its type allows null.
 """
 
 from __future__ import annotations
@@ -12,91 +12,97 @@ from typing import Any
 
 from vjepa.models.sizes import SIZES, SizeName
 
-LARGEST_SEED = 2**32 - 1  # numpy's global generator takes no larger one
+LARGEST_SEED = 2**32 - 1  # the largest that numpy's global generator accepts
 
 
 def at_least(section: str, settings: Any, **least: float) -> None:
-    """ValueError where a setting is below its least value, infinite or not a number."""
+    """Raise ValueError where a setting is below its smallest value, infinite or not a number."""
     for name, bound in least.items():
         value = getattr(settings, name)
         if value is not None and not bound <= value < math.inf:
-            raise ValueError(_says(section, settings, name, f"give {bound} or more"))
+            raise ValueError(_message(section, settings, name, f"give {bound} or more"))
 
 
 def above_zero(section: str, settings: Any, *names: str) -> None:
-    """ValueError where a setting is 0 or less, infinite or not a number."""
+    """Raise ValueError where a setting is 0 or less, infinite or not a number."""
     for name in names:
         value = getattr(settings, name)
         if value is not None and not 0 < value < math.inf:
-            raise ValueError(_says(section, settings, name, "give a number above 0"))
+            raise ValueError(_message(section, settings, name, "give a number above 0"))
 
 
 def share(section: str, settings: Any, *names: str) -> None:
-    """ValueError where a setting is outside [0, 1]."""
+    """Raise ValueError where a setting is outside [0, 1]."""
     for name in names:
         value = getattr(settings, name)
         if value is not None and not 0 <= value <= 1:
-            raise ValueError(_says(section, settings, name, "give a share from 0 to 1"))
+            raise ValueError(_message(section, settings, name, "give a share from 0 to 1"))
 
 
 def below_one(section: str, settings: Any, *names: str) -> None:
-    """ValueError where a setting, or one of its values, is outside [0, 1)."""
+    """Raise ValueError where a setting, or one of its values, is outside [0, 1)."""
     for name in names:
         value = getattr(settings, name)
         values = value if isinstance(value, tuple | list) else (value,)
         if value is not None and not all(0 <= one < 1 for one in values):
             what = "numbers" if isinstance(value, tuple | list) else "a number"
-            raise ValueError(_says(section, settings, name, f"give {what} from 0 to less than 1"))
+            raise ValueError(_message(section, settings, name, f"give {what} from 0 to less than 1"))
 
 
 def ascending(section: str, settings: Any, name: str, highest: float = math.inf) -> None:
-    """ValueError where a pair is not in order, above 0 and at most `highest`."""
+    """Raise ValueError where a pair is not ascending, not above 0, or above `highest`."""
     low, high = getattr(settings, name)
     if not (0 < low <= high <= highest and math.isfinite(high)):
         most = f", none above {highest:g}" if math.isfinite(highest) else ""
-        raise ValueError(_says(section, settings, name, f"give two numbers above 0{most}, the smaller first"))
+        raise ValueError(
+            _message(section, settings, name, f"give two numbers above 0{most}, the smaller first")
+        )
 
 
 def seed(section: str, settings: Any, name: str) -> None:
-    """ValueError where a seed is none that every generator takes."""
+    """Raise ValueError where a seed is outside the range that all random number generators accept."""
     value = getattr(settings, name)
     if not 0 <= value <= LARGEST_SEED:
-        raise ValueError(_says(section, settings, name, f"give a whole number from 0 to {LARGEST_SEED}"))
+        raise ValueError(_message(section, settings, name, f"give a whole number from 0 to {LARGEST_SEED}"))
 
 
 def frame_size(section: str, settings: Any, name: str = "size") -> None:
-    """ValueError where a height or a width in pixels is less than 1."""
+    """Raise ValueError where a height or a width in pixels is less than 1."""
     value = getattr(settings, name)
     sides = value if isinstance(value, tuple | list) else (value,)
     if value is not None and min(sides) < 1:
         raise ValueError(
-            _says(section, settings, name, "give pixels of a side, or [height, width], 1 or more")
+            _message(section, settings, name, "give pixels of a side, or [height, width], 1 or more")
         )
 
 
 def pixel_statistics(section: str, settings: Any) -> None:
-    """ValueError where `mean` and `std` are not of the same channels, or a deviation is not above 0."""
+    """Raise ValueError where `mean` and `std` differ in length, or a standard deviation is not above 0."""
     mean, std = settings.mean, settings.std
     finite = all(math.isfinite(value) for value in (*mean, *std))
     if not mean or len(mean) != len(std) or not finite or min(std) <= 0:
         raise ValueError(
-            f"{section}.mean is {list(mean)} and {section}.std {list(std)}: give one number of each for every channel, "
-            "deviations above 0"
+            f"{section}.mean is {list(mean)} and {section}.std {list(std)}: give one number of each for "
+            "every channel, deviations above 0"
         )
 
 
 def heads(section: str, width: int | None, number: int | None, size: SizeName | None = None) -> None:
-    """ValueError where the width of tokens cannot be shared by the attention heads."""
+    """Raise ValueError where `width` is not a multiple of the number of attention heads.
+
+    With `size`, null values are those of that size.
+    """
     known = SIZES[size] if size is not None else None
     width = width if width is not None or known is None else known.width
     number = number if number is not None or known is None else known.heads
     if width is not None and number is not None and width % number:
         raise ValueError(
-            f"{section}.width is {width} and {section}.heads {number}: give a width that is a multiple of the heads"
+            f"{section}.width is {width} and {section}.heads {number}: give a width that is a multiple of "
+            "the heads"
         )
 
 
-def _says(section: str, settings: Any, name: str, rule: str) -> str:
+def _message(section: str, settings: Any, name: str, rule: str) -> str:
     kinds = {field.name: str(field.type) for field in dataclasses.fields(settings)}
     null = ", or null" if kinds[name].endswith("None") else ""
     value = getattr(settings, name)

@@ -1,4 +1,8 @@
-"""The schema of every fine-tuning configuration, with the defaults. Text is for `--help`, too."""
+"""The configuration of a fine-tuning run, with the default values.
+
+The docstrings of these classes are also what ``tools/finetune.py --help`` prints: the text of each attribute,
+shown alone, is the help of its option.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ from vjepa.schedules import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class LoRAConfig:
-    """Low-rank changes of the encoder's matrices instead of the matrices themselves (needs the package peft).
+    """Low-rank updates of the encoder's matrices (LoRA; needs the package peft).
 
     Attributes:
-        rank: of each change.
-        alpha: changes are multiplied by alpha / rank.
+        rank: Rank of each low-rank update, 1 or more.
+        alpha: Scale of the updates, which are multiplied by `alpha / rank`.
     """
 
     rank: int = 8
@@ -31,16 +35,21 @@ class LoRAConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StartConfig:
-    """The encoder that is started from, and what of it learns.
+    """The pre-trained encoder to start from, and which of its weights are trained.
 
     Attributes:
-        init: folder of a run or of a model.
-        which: its `target_encoder` or its `encoder`; null takes the target encoder where there is one.
-        weights: `trained`, or `random` for the same sizes untrained: what pre-training is to be compared with.
-        tune: `all` weights; `lora`; or `none`, for a probe of the frozen encoder.
-        drop_path: stochastic depth of the last block.
-        levels: numbers of the blocks that the head sees, side by side as further tokens; empty for the last alone.
-        lora: its numbers (`lora`).
+        init: Run folder, model folder or released weights of the pre-trained model; required.
+        which: Which encoder of `init` to take, `target_encoder` or `encoder`; null takes the target encoder
+            where there is one.
+        weights: Weights to start from: `trained`, or `random` for an untrained encoder of the same size, as
+            the baseline of pre-training.
+        tune: Weights of the encoder that are trained: `all`; `lora`, low-rank updates of them; or `none`, for
+            a probe of the frozen encoder.
+        drop_path: Stochastic depth: drop rate of the encoder's last block, in [0, 1); it rises linearly from
+            0 at the first block.
+        levels: Blocks whose tokens the head sees, numbered from 0; the tokens of further blocks are added to
+            the sequence. An empty list gives the head the last block's tokens alone.
+        lora: LoRA settings, used with tune `lora`.
     """
 
     init: str | None = None
@@ -57,15 +66,17 @@ class StartConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig:
-    """From tokens to classes.
+    """Head that maps tokens to class scores.
 
     Attributes:
-        kind: `linear` or `mlp`, on the mean of all tokens; `attentive`, learnt queries that look at all tokens.
-        depth: blocks of an attentive head: one of cross-attention after `depth - 1` of self-attention.
-        queries: of an attentive head.
-        hidden: width of an mlp; null takes the encoder's.
-        dropout: before the last layer.
-        init_scale: factor of the last layer's first weights.
+        kind: Architecture of the head: `linear` or `mlp` on the mean of all tokens, or `attentive`, learnt
+            queries that attend to all tokens.
+        depth: Number of blocks of an attentive head: `depth - 1` of self-attention followed by one of
+            cross-attention.
+        queries: Number of learnt queries of an attentive head.
+        hidden: Width of the hidden layer of an `mlp` head; null takes the encoder's.
+        dropout: Dropout rate before the last layer, in [0, 1).
+        init_scale: Factor on the initial weights of the last layer.
     """
 
     kind: Literal["linear", "mlp", "attentive"] = "linear"
@@ -85,30 +96,39 @@ class LabelledData:
     """Labelled videos and the clips cut from them.
 
     Attributes:
-        train: a manifest with labels (`FILE.csv?split=train`), or a folder with a folder per class.
-        val: what a grid of heads is chosen on; null holds back `val_share` of `train`.
-        val_share: of the training videos that are held back to choose on, by whole groups; only for a grid.
-        test: labelled videos whose accuracy is reported; null holds back `test_share` of `train`.
-        test_share: share of the training videos, by whole groups, that is held back to be tested where `test` is null; 0
-            tests nothing and trains on all videos.
-        test_seed: which videos these are; they are the same for every `seed` of the run.
-        label_share: of the labels of each class that may be used, one at least.
-        label_seed: which these are.
-        clip: frames of a clip and their spacing; null takes the model's.
-        repeats: samples that come from one decoding (repeated sampling).
-        segments: clips of a video that the head sees together.
-        size: height and width in pixels; null takes the model's.
-        reader: `auto` and `pyav` are exact. `decord` and `torchcodec` are compared with PyAV on each file, and replaced by
-            it, with a warning, where they differ.
-        cache_dir: keep decoded, resized videos here and decode each file once; null decodes each time.
-        cache_short_side: short side in pixels of the cached frames.
-        workers: processes that make batches; the result does not depend on it.
-        damaged: what happens to a video of which only a part is sound (frames that the decoder marks as corrupt, packets
-            that it refuses, frames that the header counts and the file lacks). `keep` reads it as far as it goes; `skip`
-            replaces it as an unreadable one, which counts in `max_unreadable`. Either way it is named once and counted in
-            the metrics. The default keeps the data set, and so the metrics of a test split, what they are for everybody
-            else; and damage is known only of what was read, so that skipping depends on the frames that were drawn.
-        max_unreadable: share of the training videos that may fail before the run stops.
+        train: Training videos: a manifest with labels (such as `FILE.csv?split=train`), or a folder with one
+            folder per class; required.
+        val: Validation videos, on which the best head of `grid` is chosen; null holds back `val_share` of
+            `train`.
+        val_share: Share of the training videos, in (0, 1] and by whole groups, that is held back for
+            validation where `grid` is given and `val` is null.
+        test: Test videos, whose accuracy is reported; null holds back `test_share` of `train`.
+        test_share: Share of the training videos, in [0, 1) and by whole groups, that is held back as test
+            videos where `test` is null; 0 trains on all videos and reports no accuracy.
+        test_seed: Random seed that chooses the videos held back by `test_share`; it is independent of the
+            run's `seed`.
+        label_share: Share of the labels of each class, in (0, 1], that may be used for training; at least one
+            label per class is used.
+        label_seed: Random seed that chooses the labels used with `label_share` below 1.
+        clip: Frames of a clip and their spacing; null takes those of the pre-trained model.
+        repeats: Number of randomly placed training samples per decoding of a video (repeated augmentation).
+        segments: Number of clips of a video that the head sees together.
+        size: Height and width of a clip in pixels, or one number for both; null takes those of the
+            pre-trained model.
+        reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
+            two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
+        cache_dir: Folder in which decoded, resized videos are kept, so that each file is decoded once; null
+            decodes every time.
+        cache_short_side: Length in pixels of the shorter side of the cached frames.
+        workers: Number of processes that load batches; 0 loads them in the training process. Results do not
+            depend on it.
+        damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
+            that do not decode, or fewer frames than its header counts. `keep` reads it as far as possible.
+            `skip` replaces it like an unreadable one, and it then counts towards `max_unreadable`; damage is
+            known only of what was read, so which videos are skipped depends on the frames that were drawn.
+            Either way it is named once and counted in the metrics. The default leaves the data set, and so
+            the metrics of a test split, comparable with published ones.
+        max_unreadable: Largest share of the videos, in [0, 1], that may be unreadable before the run stops.
     """
 
     train: str | None = None
@@ -148,23 +168,28 @@ class LabelledData:
             )
         if self.clip is not None and self.clip.clips_per_video != 1:
             raise ValueError(
-                f"data.clip.clips_per_video is {self.clip.clips_per_video}: give data.repeats or data.segments instead"
+                f"data.clip.clips_per_video is {self.clip.clips_per_video}: give data.repeats or "
+                "data.segments instead"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """What happens to training clips; the same in all frames of a clip.
+    """Augmentation of training clips, the same for all frames of a clip.
 
     Attributes:
-        scale: range of the share of a frame's area that is cropped.
-        ratio: range of the crop's width over its height.
-        flip: mirror half of the clips. Not where a class has a direction ("pushing from left to right").
-        randaugment: number of operations and their strength of 10; null for none.
-        erase: share of the clips in which a box is filled with noise.
-        mixup: alpha of the Beta distribution by which two clips are blended; 0 for never.
-        cutmix: the same for a box of one clip put into another. With both, half of the pairs get each.
-        smoothing: of labels.
+        scale: Smallest and largest share of a frame's area that a random crop covers, in (0, 1].
+        ratio: Smallest and largest aspect ratio (width over height) of a random crop.
+        flip: Mirror half of the clips from left to right; keep it off where classes differ by direction
+            ("pushing from left to right").
+        randaugment: Number of RandAugment operations per clip and their strength, from 0 to 10; null turns
+            RandAugment off.
+        erase: Share of the clips, in [0, 1], in which a random box is filled with noise.
+        mixup: Alpha of the Beta distribution of the shares by which two clips are blended; 0 turns mixup off.
+        cutmix: Alpha of the Beta distribution of the area of a box that is copied from one clip into another;
+            0 turns cutmix off. With mixup and cutmix both on, each pair of clips gets either with equal
+            probability.
+        smoothing: Amount of label smoothing, in [0, 1).
     """
 
     scale: tuple[float, float] = (0.5, 1.0)
@@ -185,7 +210,7 @@ class AugmentConfig:
 
     @property
     def mixes(self) -> bool:
-        """Whether clips are mixed in pairs."""
+        """Whether pairs of clips are mixed."""
         return self.mixup > 0 or self.cutmix > 0
 
 
@@ -194,18 +219,24 @@ class FinetuneOptim:
     """AdamW and its schedules, counted in epochs.
 
     Attributes:
-        epochs: passes over the training videos.
-        batch_size: videos of one optimiser step, over all processes and accumulated parts.
-        lr: learning rate after the warm-up.
-        start_lr: at the first step.
-        final_lr: at the end.
-        lr_shape: how it goes from `lr` to `final_lr`.
-        warmup_epochs: linear warm-up.
-        weight_decay: constant; biases and norms have none.
-        layer_decay: factor of the learning rate from one block to the one below; 1 for none.
-        betas: of AdamW.
-        clip_grad: largest norm of the gradient; null for no limit.
-        average: decay of a running average of the weights, which is then what is evaluated and saved; null for none.
+        epochs: Number of passes over the training videos, above 0; fractions are allowed.
+        batch_size: Number of videos per optimiser step, summed over all processes and micro-batches.
+        lr: Peak learning rate, reached at the end of the warm-up; `grid.lr` takes its place where `grid` is
+            given.
+        start_lr: Learning rate at the first step.
+        final_lr: Learning rate at the end of the run; unused with `lr_shape` `constant`.
+        lr_shape: Shape of the learning rate's schedule from `lr` to `final_lr`: `cosine`, `linear` or
+            `constant`.
+        warmup_epochs: Number of epochs over which the learning rate rises linearly from `start_lr` to `lr`.
+        weight_decay: Constant weight decay; biases and norms have none. `grid.weight_decay` takes its place
+            where `grid` is given.
+        layer_decay: Factor on the learning rate from each block to the one below it, in (0, 1]; 1 turns it
+            off.
+        betas: Exponential decay rates of AdamW's first and second moment estimates, each in [0, 1).
+        clip_grad: Largest norm of the gradient, to which larger gradients are clipped; null turns clipping
+            off.
+        average: Decay, in [0, 1), of a moving average of the weights, which is then evaluated and saved; null
+            keeps no average.
     """
 
     epochs: float = 30
@@ -224,7 +255,8 @@ class FinetuneOptim:
     def __post_init__(self) -> None:
         if self.epochs <= 0 or self.batch_size < 1:
             raise ValueError(
-                f"optim.epochs is {self.epochs} and optim.batch_size {self.batch_size}: give more than 0 of each"
+                f"optim.epochs is {self.epochs} and optim.batch_size {self.batch_size}: give more than 0 of "
+                "each"
             )
         checks.at_least(
             "optim", self, epochs=0, lr=0, start_lr=0, final_lr=0, warmup_epochs=0, weight_decay=0
@@ -242,11 +274,12 @@ class FinetuneOptim:
 
 @dataclass(frozen=True, kw_only=True)
 class GridConfig:
-    """Heads of a frozen encoder that are trained at once, one for each pair; the best on `data.val` is kept.
+    """Grid of heads on a frozen encoder, trained at the same time; the best one on `data.val` is kept.
 
     Attributes:
-        lr: peak learning rates.
-        weight_decay: weight decays.
+        lr: Peak learning rates of the grid, each above 0; every pair with a weight decay gives one head.
+        weight_decay: Weight decays of the grid, each 0 or more; every pair with a learning rate gives one
+            head.
     """
 
     lr: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 5e-3)
@@ -255,7 +288,8 @@ class GridConfig:
     def __post_init__(self) -> None:
         if not self.lr or not self.weight_decay or min(self.lr) <= 0 or min(self.weight_decay) < 0:
             raise ValueError(
-                f"grid.lr is {self.lr} and grid.weight_decay {self.weight_decay}: give at least one of each, rates above 0"
+                f"grid.lr is {self.lr} and grid.weight_decay {self.weight_decay}: give at least one of each, "
+                "rates above 0"
             )
 
     @property
@@ -266,12 +300,13 @@ class GridConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesConfig:
-    """Frozen features on disk: clips are decoded and encoded once, and heads read what came out.
+    """Cache of frozen features on disk: each clip is encoded once, and heads are trained on the result.
 
     Attributes:
-        folder: of the cache; several runs may share it.
-        views: augmented clips of each training video that are kept; 0 keeps one, evenly placed and not augmented.
-        precision: of the features on disk.
+        folder: Folder of the cache, which several runs may share.
+        views: Number of randomly augmented clips of each training video whose features are stored; 0 stores
+            one, evenly placed and not augmented.
+        precision: Precision of the features on disk: `fp32`, `fp16` or `bf16`.
     """
 
     folder: str = "runs/features"
@@ -285,11 +320,12 @@ class FeaturesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """Views of each test video; the probabilities of all views are averaged.
+    """Views of each test video, whose class probabilities are averaged.
 
     Attributes:
-        clips: spread over the video; with `data.segments`, so many of them at a time are seen together.
-        crops: of each clip: 1 for the middle, 3 along the longer side.
+        clips: Number of clips spread evenly over the video, a multiple of `data.segments`, since the head
+            sees that many clips together.
+        crops: Number of crops of each clip: 1 takes the middle, 3 are spread along the longer side.
     """
 
     clips: int = 1
@@ -302,11 +338,22 @@ class EvaluationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """Everything about a fine-tuning run.
+    """Configuration of a fine-tuning run.
 
     Attributes:
-        output_dir: folder of the run.
-        seed: of the head's initialisation, order, crops and mixing.
+        output_dir: Run folder.
+        seed: Random seed of the head's initial weights, order of the videos, crops and mixing.
+        model: The pre-trained encoder to start from, and which of its weights are trained.
+        head: Head that maps tokens to class scores.
+        data: Labelled videos and the clips cut from them.
+        augment: Augmentation of training clips, the same for all frames of a clip.
+        optim: AdamW and its schedules, counted in epochs.
+        grid: Learning rates and weight decays of several heads on a frozen encoder, trained at the same time,
+            of which the best on `data.val` is kept; null trains one head.
+        features: Settings of a cache of frozen features on disk, so that each clip is encoded once; null
+            encodes every time.
+        evaluation: Views of each test video, whose class probabilities are averaged.
+        train: How the run is executed; up to rounding, nothing here changes what is learnt.
     """
 
     output_dir: str = "runs/finetune"
@@ -327,20 +374,21 @@ class FinetuneConfig:
             for name in ("grid", "features"):
                 if getattr(self, name) is not None:
                     raise ValueError(
-                        f"{name} is given and model.tune is {self.model.tune}: {name} is for a frozen encoder, "
-                        f"so set model.tune none, or leave {name} out"
+                        f"{name} is given and model.tune is {self.model.tune}: {name} is for a frozen "
+                        f"encoder, so set model.tune none, or leave {name} out"
                     )
         if self.grid is not None and self.data.val is None and self.data.label_share < 1:
             raise ValueError(
-                f"data.label_share is {self.data.label_share} with a grid: its head would be chosen on labels that are not "
-                "counted; leave the grid out, or give data.val"
+                f"data.label_share is {self.data.label_share} with a grid: its head would be chosen on "
+                "labels that are not counted; leave the grid out, or give data.val"
             )
         if self.evaluation.clips % self.data.segments:
             raise ValueError(
-                f"evaluation.clips is {self.evaluation.clips} and data.segments {self.data.segments}: clips are seen "
-                "together by segments, so give a multiple of them"
+                f"evaluation.clips is {self.evaluation.clips} and data.segments {self.data.segments}: clips "
+                "are seen together by segments, so give a multiple of them"
             )
         if self.features is not None and self.augment.mixes:
             raise ValueError(
-                "augment.mixup or cutmix with features on disk: clips that are encoded once cannot be mixed; set both to 0"
+                "augment.mixup or cutmix with features on disk: clips that are encoded once cannot be "
+                "mixed; set both to 0"
             )

@@ -1,9 +1,9 @@
-"""From YAML files and the command line to a configuration, and back.
+"""Reading a configuration from YAML files and the command line, and writing it.
 
     --config configs/pretrain/quickstart.yaml --config my_changes.yaml --optim.lr 5e-4
 
-A YAML file overrides the defaults, later files override earlier ones, and ``--section.key value`` overrides them all.
-Unknown keys and wrong types are errors. ``--print_config`` shows what results.
+A YAML file overrides the defaults, later files override earlier ones, and ``--section.key value`` overrides
+them all. Unknown keys and wrong types are errors. ``--print_config`` prints the resulting configuration.
 """
 
 from __future__ import annotations
@@ -32,23 +32,36 @@ Kind = TypeVar("Kind")
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be read; says which key, what was found and what to do."""
+    """A configuration that cannot be read; the message names the key, its value and the remedy."""
 
 
 def read_config(arguments: Sequence[str], description: str | None = None) -> PretrainConfig:
-    """The pre-training configuration that command-line arguments describe; ConfigError where they make none."""
+    """Read the pre-training configuration from command-line arguments.
+
+    Raises:
+        ConfigError: The arguments, or the files that they name, are not a valid configuration.
+    """
     return read_tree(arguments, PretrainConfig, description)
 
 
 def _files(arguments: Sequence[str]) -> Iterator[str]:
-    """The configuration files that arguments name."""
+    """Iterate over the configuration files named in the arguments."""
     for first, second in itertools.pairwise([*arguments, ""]):
         if first.split("=", 1)[0] == "--config":
             yield first.removeprefix("--config=") if "=" in first else second
 
 
 def read_tree(arguments: Sequence[str], kind: type[Kind], description: str | None = None) -> Kind:
-    """The same for any tree of dataclasses, `kind`."""
+    """Read a configuration of any class from command-line arguments.
+
+    Args:
+        arguments: Command-line arguments, without the program's name.
+        kind: Dataclass of the configuration.
+        description: Text that opens ``--help``.
+
+    Raises:
+        ConfigError: The arguments, or the files that they name, are not a valid configuration.
+    """
     _refuse_bytes(arguments)
     try:
         return _parse(arguments, kind, description)
@@ -61,16 +74,21 @@ READING_ERRORS = (ArgumentError, ValueError, TypeError, yaml.YAMLError)
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> None:
-    """ConfigError where an argument is no UTF-8: a run's config.yaml could not hold it, and the run never go on."""
+    """Raise ConfigError where an argument is not UTF-8: a config.yaml with it could not be written."""
     for argument in arguments:
         if any("\ud800" <= letter <= "\udfff" for letter in argument):
             raise ConfigError(
-                f"the argument '{one_line(argument)}' has bytes that are no UTF-8: rename the file, or give it by a link"
+                f"the argument '{one_line(argument)}' has bytes that are no UTF-8: rename the file, or give "
+                "it by a link"
             )
 
 
 def config_from_tree(tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
-    """The configuration of nested dictionaries, as `config_tree` gives them; ConfigError where they make none."""
+    """Build a configuration from nested dictionaries, such as `config_tree` returns.
+
+    Raises:
+        ConfigError: The dictionaries are not a valid configuration.
+    """
     parser = _parser(kind)
     try:
         return kind(**_sections(parser, parser.parse_object(dict(tree))))
@@ -78,27 +96,27 @@ def config_from_tree(tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
         raise ConfigError(_explain(str(error), kind)) from error
 
 
-MOST_VALUES = 100_000  # of a configuration file
+MOST_VALUES = 100_000  # limit for one configuration file, with aliases expanded
 
 
 def refuse_bombs(arguments: Sequence[str]) -> None:
-    """ValueError where a file's aliases stand for more values than any configuration has, or for themselves."""
+    """Raise ValueError where a file's aliases expand to more than `MOST_VALUES` values, or without end."""
     for file in _files(arguments):
         try:
             root = yaml.compose(Path(file).read_text(), Loader=yaml.SafeLoader)
         except (OSError, yaml.YAMLError):
-            continue  # reading it in earnest says why
+            continue  # the parser, which reads it next, reports the cause
         if root is not None and _count_values(root, {}) > MOST_VALUES:
             raise ValueError(
-                f"{file} stands for more than {MOST_VALUES} values once its aliases (*name) are written out: write the values "
-                "that are meant"
+                f"{file} stands for more than {MOST_VALUES} values once its aliases (*name) are written out: "
+                "write the values that are meant"
             )
 
 
 def _count_values(node: yaml.Node, known: dict[int, float]) -> float:
-    """Values below a node with all aliases written out; infinite where a node contains itself."""
+    """Count the values below a node with all aliases expanded; infinite where a node contains itself."""
     if id(node) not in known:
-        known[id(node)] = math.inf  # as long as it is being counted
+        known[id(node)] = math.inf  # while it is being counted: a cycle comes back here
         parts = node.value if isinstance(node, yaml.CollectionNode) else ()
         below = [part for item in parts for part in (item if isinstance(item, tuple) else (item,))]
         known[id(node)] = 1 + sum(_count_values(part, known) for part in below)
@@ -112,7 +130,7 @@ def _parse(arguments: Sequence[str], kind: type[Kind], description: str | None =
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """A tool's description keeps its lines: it holds example commands."""
+    """Help formatter that keeps the line breaks of a tool's description, which has example commands."""
 
 
 def _parser(kind: type, description: str | None = None) -> ArgumentParser:
@@ -123,13 +141,17 @@ def _parser(kind: type, description: str | None = None) -> ArgumentParser:
         exit_on_error=False,
         default_env=False,
     )
-    parser.add_argument("--config", action="config", help="YAML file; several may be layered")
+    parser.add_argument(
+        "--config",
+        action="config",
+        help="YAML file of settings; may be given several times, later files override earlier ones.",
+    )
     parser.add_class_arguments(kind, as_group=False)
     return parser
 
 
 def _faulty_file(arguments: Sequence[str], message: str, kind: type) -> str:
-    """``FILE: `` of the first file that by itself gives the same error; nothing where none does."""
+    """Return ``FILE: `` for the first file that alone causes the same error, or an empty string."""
     for number, argument in enumerate(arguments):
         if argument.split("=", 1)[0] != "--config":
             continue
@@ -149,12 +171,12 @@ def _sections(parser: ArgumentParser, tree: Any) -> dict[str, Any]:
 
 
 def write_config(config: DataclassInstance, path: Path) -> None:
-    """Write the resolved tree as YAML that `read_tree` takes."""
+    """Write the resolved configuration as YAML that `read_tree` can read."""
     path.write_text(yaml.safe_dump(config_tree(config), sort_keys=False))
 
 
 def config_tree(config: DataclassInstance) -> dict[str, Any]:
-    """Nested plain dictionaries and lists."""
+    """Convert a configuration to nested plain dictionaries and lists."""
     return cast(dict[str, Any], _plain(dataclasses.asdict(config)))
 
 
@@ -167,9 +189,12 @@ def _plain(value: Any) -> Any:
 
 
 def _explain(message: str, kind: type) -> str:
-    """The parser's message, with the nearest name where a key is unknown; of a rule that was broken, the rule alone."""
+    """Rewrite the parser's message for the user.
+
+    Of a broken rule, the rule alone is kept; to an unknown key, the nearest known one is added.
+    """
     rule = re.search(r"^\s*- (\S+ is .*: give .*)$", message, re.MULTILINE)
-    if rule is not None:  # a section that may be null: the parser tells what it tried, and all of the section
+    if rule is not None:  # for a section that may be null, the parser also lists every type it tried
         return rule.group(1)
     unknown = re.search(r"(?:accept option '|arguments: --|Option ')([\w.]+)", message)
     if unknown is None:
@@ -180,7 +205,7 @@ def _explain(message: str, kind: type) -> str:
 
 
 def _hint(name: str, kind: type) -> str:
-    """The nearest key, the tool that has this key, or the keys of the section that was meant."""
+    """Suggest the nearest key, the tool that has this key, or the keys of the section."""
     keys = list(_keys(kind))
     section, _, last = name.rpartition(".")
     while section and section not in keys:
@@ -202,8 +227,8 @@ def _hint(name: str, kind: type) -> str:
 
 
 def _tools() -> dict[str, type]:
-    """The tools that read a configuration of their own, and its class."""
-    # Imported here: these modules need this one.
+    """Return the tools that read a configuration, each with its class."""
+    # Imported here because these modules import this one.
     from vjepa.config.action import ActionConfig
     from vjepa.config.finetuning import FinetuneConfig
 
@@ -215,7 +240,7 @@ def _tools() -> dict[str, type]:
 
 
 def _keys(section: type, prefix: str = "") -> Iterator[str]:
-    """Dotted names of all keys below a dataclass."""
+    """Iterate over the dotted names of all keys below a dataclass."""
     for name, annotation in typing.get_type_hints(section).items():
         yield prefix + name
         for part in (annotation, *typing.get_args(annotation)):

@@ -55,7 +55,6 @@ class SyntheticConfig:
         checks.seed("data.synthetic", self, "seed")
 
 
-# With `clip.num_frames` 1, a folder of images is read as a list of images; with more, as one video.
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Training videos and the clips cut from them.
@@ -63,7 +62,8 @@ class DataConfig:
     Attributes:
         train: Training videos: a manifest (CSV, JSONL, or a list of `path label` lines), a folder of videos,
             a folder with one folder per class, or a list of these for a mixture. `FILE.csv?split=train` takes
-            the rows whose column `split` is `train`.
+            the rows whose column `split` is `train`. With `clip.num_frames` 1, a folder of images is a list
+            of images; with more frames, it is one video.
         weights: Share of each source of a mixture, relative to their sum; null samples the sources in
             proportion to their sizes.
         synthetic: Videos to render and train on instead of `train`, which must then be null; null renders
@@ -72,15 +72,15 @@ class DataConfig:
             videos, of which single frames are taken), or a list of these; null has no such steps. To train on
             images alone, give them as `train` and set `clip.num_frames` to 1.
         image_share: Share of the optimiser steps that take images, in (0, 1), where there are images.
-        clip: Frames of a clip, their spacing, and the number of clips from one decoding
+        clip: Frames of a clip, their spacing, and the number of clips from one decoding.
         size: Height and width of a clip in pixels, or one number for both.
         crop_scale: Smallest and largest share of a frame's area that a random crop covers, in (0, 1].
         crop_ratio: Smallest and largest aspect ratio (width over height) of a random crop.
         flip: Mirror half of the clips from left to right.
         mean: Mean of each pixel channel, in [0, 1].
         std: Standard deviation of each pixel channel, on the same scale as `mean`.
-        reader: Video decoder. `auto` and `pyav` are exact. `decord` and `torchcodec` are compared with PyAV
-            on each file, and replaced by it, with a warning, where they differ.
+        reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
+            two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
         cache_dir: Folder in which decoded, resized videos are kept, so that each file is decoded once; null
             decodes every time.
         cache_short_side: Length in pixels of the shorter side of the cached frames.
@@ -116,8 +116,8 @@ class DataConfig:
 
     @property
     def kind(self) -> Kind:
-        """Whether the run trains on videos or, with one frame per clip, on images; images that are mixed in do
-        not change it.
+        """What most steps take: images where clips have one frame, else videos (with or without images mixed
+        in).
         """
         return "images" if self.clip.num_frames == 1 else "videos"
 
@@ -145,15 +145,15 @@ class DataConfig:
             len(self.weights) != sources or min(self.weights) < 0 or not 0 < sum(self.weights) < math.inf
         ):
             raise ValueError(
-                f"data.weights is {self.weights} for {sources} sources in data.train: give one weight for each, 0 or more, not "
-                "all 0"
+                f"data.weights is {self.weights} for {sources} sources in data.train: give one weight for "
+                "each, 0 or more, not all 0"
             )
         if not 0 < self.image_share < 1:
             raise ValueError(f"data.image_share is {self.image_share}: give a share of the steps in (0, 1)")
         if self.mixes_in_images and self.kind == "images":
             raise ValueError(
-                "data.images and data.synthetic.images are for runs on videos and images; with one frame a clip give "
-                "data.train or data.synthetic.render"
+                "data.images and data.synthetic.images are for runs on videos and images; with one frame a "
+                "clip give data.train or data.synthetic.render"
             )
         if self.images is not None and self.synthetic is not None and self.synthetic.images is not None:
             raise ValueError("give images as data.images or as data.synthetic.images, and not both")
@@ -269,7 +269,8 @@ class EncoderConfig:
         checks.heads("encoder", self.width, self.heads, self.size)
         if min(self.tubelet) < 1:
             raise ValueError(
-                f"encoder.tubelet is {list(self.tubelet)}: give frames, rows and columns of a token, each 1 or more"
+                f"encoder.tubelet is {list(self.tubelet)}: give frames, rows and columns of a token, each 1 "
+                "or more"
             )
 
 
@@ -407,8 +408,8 @@ class ObjectiveConfig:
             one on the same data and masks, in the folder `teacher` of `output_dir`.
         teacher_steps: Number of optimiser steps that train the teacher, used with stabilizer `frozen` where
             `teacher` is null.
-        sigreg: SIGReg settings, used with stabilizer `sigreg`
-        vicreg: VICReg settings, used with stabilizer `vicreg`
+        sigreg: SIGReg settings, used with stabilizer `sigreg`.
+        vicreg: VICReg settings, used with stabilizer `vicreg`.
         context_loss: Settings of a further loss on predictions of the context tokens (V-JEPA 2.1); null has
             no such loss.
         futures: Settings for predicting several futures of each clip, with stabilizer `ema` or `frozen`; null
@@ -438,16 +439,18 @@ class ObjectiveConfig:
     def _check_futures(self) -> None:
         if self.predict != "embeddings":
             raise ValueError(
-                f"objective.futures is for embeddings and objective.predict is {self.predict}: leave futures out"
+                f"objective.futures is for embeddings and objective.predict is {self.predict}: leave futures "
+                "out"
             )
         if self.stabilizer not in ("ema", "frozen"):
             raise ValueError(
-                f"objective.futures with objective.stabilizer {self.stabilizer}: futures are scored against a target "
-                "encoder, so give ema or frozen"
+                f"objective.futures with objective.stabilizer {self.stabilizer}: futures are scored against "
+                "a target encoder, so give ema or frozen"
             )
         if self.context_loss is not None:
             raise ValueError(
-                "objective.futures and objective.context_loss: what is seen has no several futures; leave one of the two out"
+                "objective.futures and objective.context_loss: context tokens do not have several futures; "
+                "leave one of the two out"
             )
 
     @property
@@ -578,7 +581,8 @@ class ProbeConfig:
         checks.at_least("probe", self, max_videos=1)
         if (self.train is None) != (self.test is None):
             raise ValueError(
-                f"probe.train is {self.train} and probe.test {self.test}: give both, or null for both and no probe"
+                f"probe.train is {self.train} and probe.test {self.test}: give both, or null for both to "
+                "turn the probe off"
             )
 
 
@@ -591,14 +595,14 @@ class PretrainConfig:
         seed: Random seed of initial weights, order of the videos, crops and masks.
         init: Run folder, model folder or released weights whose weights the run starts from; null starts from
             random weights.
-        data: Training videos and the clips cut from them
-        masks: Masks of every clip; each listed mask is one prediction task
-        encoder: Architecture of the encoder, a ViT over tubelets
-        predictor: Architecture of the predictor, or of the decoder of a masked auto-encoder
-        objective: Training objective: what is predicted, and what prevents collapse
-        optim: AdamW and its schedules, counted in optimiser steps
-        train: How the run is executed; up to rounding, nothing here changes what is learnt
-        probe: Linear probe of the frozen encoder at the end of the run, compared with an untrained encoder
+        data: Training videos and the clips cut from them.
+        masks: Masks of every clip; each listed mask is one prediction task.
+        encoder: Architecture of the encoder, a ViT over tubelets.
+        predictor: Architecture of the predictor, or of the decoder of a masked auto-encoder.
+        objective: Training objective: what is predicted, and what prevents collapse.
+        optim: AdamW and its schedules, counted in optimiser steps.
+        train: How the run is executed; up to rounding, nothing here changes what is learnt.
+        probe: Linear probe of the frozen encoder at the end of the run, compared with an untrained encoder.
     """
 
     output_dir: str = "runs/pretrain"

@@ -1,10 +1,8 @@
-"""Is the representation alive? Measures across samples, and an alarm that says what to do.
+"""Collapse of the representation: measures across samples, and an alarm with remedies.
 
 A falling loss proves nothing where the targets are learnt: constant embeddings have no loss at all. So
 encoder, targets and predictions are measured across the samples of a batch, before any LayerNorm of the
 targets (which would give every token unit deviation and hide the collapse).
-
-Shape letters as in `vjepa.tokens`; here B counts the samples that are measured together.
 """
 
 from __future__ import annotations
@@ -19,13 +17,18 @@ from vjepa.double_precision import in_double
 
 
 def embedding_measures(embedding_BD: Tensor) -> dict[str, float]:
-    """How much embeddings of different samples differ.
+    """How much the embeddings of different samples differ.
+
+    Args:
+        embedding_BD: One embedding for each sample that is measured.
 
     Returns:
-        ``std``: deviation across samples, mean over dimensions. ``rank``: RankMe (arXiv 2210.02885), the
-        exponential of the entropy of the singular values, of the centred matrix; at most ``min(B - 1, D)``.
-        ``cosine``: mean cosine of pairs of different samples; 1 if all point the same way. One sample alone
-        has no measures.
+        ``std``: Standard deviation across samples, mean over dimensions. ``rank``: RankMe (arXiv
+            2210.02885), the
+        exponential of the entropy of the singular values of the centred matrix; at most ``min(B - 1, D)``.
+        ``cosine``: Mean cosine similarity of pairs of different samples; 1 if all point the same way. Empty
+            for
+        a single sample.
     """
     num_samples = len(embedding_BD)
     if num_samples < 2:
@@ -43,20 +46,23 @@ def embedding_measures(embedding_BD: Tensor) -> dict[str, float]:
     }
 
 
-CONSTANT = 1e-5  # deviation across clips; embeddings after a norm are of the order of 1
+CONSTANT = 1e-5  # deviation across clips; that of normalised embeddings is of the order of 1
 
 
 @dataclass
 class CollapseAlarm:
-    """Watches measures over a run and speaks once when one falls far below what it has been.
+    """Watches collapse measures over a run, and warns once for each that falls far below its best value.
 
-    Absolute thresholds mean nothing across models and data; what collapses falls. A measure is held
-    against its own best smoothed value so far. Only embeddings that are the same for every clip need no
-    comparison: they ring at once.
+    Absolute thresholds mean nothing across models and data, but a measure that collapses falls. So each
+    measure is compared with its own best smoothed value so far. Only embeddings that are the same for every
+    clip need no comparison: they raise the alarm at once.
 
     Attributes:
-        fall: the alarm rings below this share of the best value.
-        smoothing: weight of the past in the smoothed value.
+        fall: Share of the best value below which the alarm is raised.
+        smoothing: Weight of the past in the exponentially smoothed value, in [0, 1).
+        smoothed: Smoothed value of each measure.
+        best: Highest smoothed value of each measure.
+        rung: Names of the measures that have raised an alarm.
     """
 
     fall: float = 0.2
@@ -66,10 +72,14 @@ class CollapseAlarm:
     rung: list[str] = field(default_factory=list)
 
     def update(self, measures: dict[str, float]) -> str | None:
-        """Take the measures of one logged step; the message of a new alarm, or None."""
+        """Take the measures of one logged step, by names such as ``encoder/std``.
+
+        Returns:
+            The message of a new alarm; None where there is none.
+        """
         message = None
         for name, value in measures.items():
-            # Predictions begin by falling to the mean: only what encodes is watched.
+            # Predictions start by falling to the mean, so they are not watched.
             if name.startswith("predicted/") or not name.endswith(("/std", "/rank")):
                 continue
             past = self.smoothed.get(name, value)
@@ -87,9 +97,10 @@ class CollapseAlarm:
 def _constant_message(name: str, value: float) -> str:
     part, _ = name.split("/")
     return (
-        f"collapse alarm: {name} is {value:.1g}: the {part} embeddings are the same for every clip, and nothing can be "
-        "learnt from them. Look at what gives them: a target encoder that has collapsed or was never trained "
-        "(objective.teacher), or clips that are all alike. The loss may be low meanwhile: it is not progress."
+        f"collapse alarm: {name} is {value:.1g}: the {part} embeddings are the same for every clip, and "
+        "nothing can be learnt from them. Look at what gives them: a target encoder that has collapsed or "
+        "was never trained (objective.teacher), or clips that are all alike. The loss may be low "
+        "meanwhile: it is not progress."
     )
 
 
@@ -97,34 +108,43 @@ def _message(name: str, now: float, best: float) -> str:
     part, measure = name.split("/")
     what = "embeddings of different clips become equal" if measure == "std" else "embeddings lose dimensions"
     return (
-        f"collapse alarm: {name} fell to {now:.3g}, {100 * now / best:.0f} % of its best value {best:.3g}: the "
-        f"{part} {what}. Likely causes, first the likeliest: the target encoder, where there is one, follows too fast "
-        "(raise objective.momentum towards 1), the learning rate is too high (divide optim.lr by 3), the warm-up is "
-        "too short, a regulariser is too weak (raise the weights of objective.sigreg or objective.vicreg), or masks "
-        "leave nothing to predict. The loss may fall meanwhile: it is not progress."
+        f"collapse alarm: {name} fell to {now:.3g}, {100 * now / best:.0f} % of its best value {best:.3g}: "
+        f"the {part} {what}. Likely causes, first the likeliest: the target encoder, where there is one, "
+        "follows too fast (raise objective.momentum towards 1), the learning rate is too high (divide "
+        "optim.lr by 3), the warm-up is too short, a regulariser is too weak (raise the weights of "
+        "objective.sigreg or objective.vicreg), or masks leave nothing to predict. The loss may fall "
+        "meanwhile: it is not progress."
     )
 
 
-SHRINKAGE = 1e-4
+SHRINKAGE = 1e-4  # times the identity is added to the covariance within videos
 
 
 def lidar(features_VRD: Tensor) -> float:
-    """Effective rank of linear discriminant analysis with videos as classes (arXiv 2312.04000); between 1 and D.
+    """Effective rank of a linear discriminant analysis with videos as classes (LiDAR, arXiv 2312.04000).
 
-    The exponential of the entropy of the eigenvalues of ``W^-1/2 S W^-1/2``, with S the covariance of the videos'
-    means and W that of clips within their videos, to which 1e-4 of the identity is added.
+    The exponential of the entropy of the eigenvalues of ``W^-1/2 S W^-1/2``, between 1 and D. S is the
+    covariance of the videos' means, W that of clips within their videos, to which 1e-4 of the identity is
+    added.
+
+    Args:
+        features_VRD: Features of two or more videos, with two or more clips of each.
+
+    Raises:
+        ValueError: There are fewer than two videos or clips.
     """
     if features_VRD.ndim != 3 or features_VRD.shape[0] < 2 or features_VRD.shape[1] < 2:
         raise ValueError(
-            f"features have the shape {tuple(features_VRD.shape)}: give (videos, clips, D) with 2 or more of both"
+            f"features have the shape {tuple(features_VRD.shape)}: give (videos, clips, D) with 2 or more of "
+            "both"
         )
     features_VRD = in_double(features_VRD)
     mean_VD = features_VRD.mean(dim=1)
     between_VD = mean_VD - mean_VD.mean(dim=0)
-    within_XD = (features_VRD - mean_VD[:, None]).flatten(0, 1)
+    within_BD = (features_VRD - mean_VD[:, None]).flatten(0, 1)
     num_videos, num_clips, width = features_VRD.shape
     between_DD = between_VD.T @ between_VD / (num_videos - 1)
-    within_DD = within_XD.T @ within_XD / (num_videos * (num_clips - 1))
+    within_DD = within_BD.T @ within_BD / (num_videos * (num_clips - 1))
     values_D, vectors_DD = torch.linalg.eigh(within_DD + SHRINKAGE * torch.eye(width).to(within_DD))
     whitening_DD = vectors_DD / values_D.sqrt() @ vectors_DD.T
     eigenvalues_D = torch.linalg.eigvalsh(whitening_DD @ between_DD @ whitening_DD).clamp_min(0)

@@ -1,4 +1,4 @@
-"""Metrics and their intervals; of seeds: means, and whether a difference shows."""
+"""Metrics with their intervals, and means and differences over random seeds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Metric:
-    """A value and its 95 % interval; NaN where there is none."""
+    """A measured number and its 95 % interval.
+
+    Attributes:
+        value: The measured number; NaN where it cannot be measured.
+        low: Lower end of the interval; NaN where there is no interval.
+        high: Upper end of the interval; NaN where there is no interval.
+    """
 
     value: float
     low: float = math.nan
@@ -22,7 +28,13 @@ class Metric:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and half the width of its interval by Student's t; NaN of one seed alone."""
+    """A mean over seeds and its 95 % interval by Student's t.
+
+    Attributes:
+        mean: Mean over the seeds.
+        half: Half the width of the interval; NaN for a single seed.
+        count: Number of seeds.
+    """
 
     mean: float
     half: float
@@ -40,7 +52,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and 95 % interval of values that differ by their seed alone."""
+    """Mean and 95 % interval of values that differ only by their random seed."""
     count = len(values)
     mean = math.fsum(values) / count
     if count < 2:
@@ -52,16 +64,20 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second arm, seed by seed: both have seen the same clips in the same order."""
+    """First minus second arm of a comparison, paired by seed: both arms saw the same clips in the same order.
+
+    Attributes:
+        estimate: Mean difference and its interval over the seeds.
+    """
 
     estimate: Estimate
 
     @property
     def shows(self) -> bool:
-        """Whether the interval leaves 0 out."""
+        """Whether the interval excludes 0."""
         return self.estimate.low > 0 or self.estimate.high < 0
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """The difference of two arms with the same seeds in the same order."""
+    """The paired difference of the values of two arms, with the same seeds in the same order."""
     return Difference(estimate([a - b for a, b in zip(first, second, strict=True)]))

@@ -1,10 +1,10 @@
-"""Frozen features on disk: extracted once for the same weights, videos and transform.
+"""Cache of frozen features on disk: extracted once for the same weights, videos and transform.
 
     features, labels = cached_features("runs/features", model, dataset, pooling="mean")
 
-An entry is a folder of shards, each of some videos. A shard appears whole or not at all, so an extraction that was
-interrupted goes on with the first one that is missing; nothing is ever removed. Shape letters as in `vjepa.tokens`;
-V videos, R clips of each.
+An entry is a folder of shards, each with the features of some videos. A shard is written completely or not
+at all, so an extraction that was interrupted continues with the first shard that is missing. Nothing is ever
+removed.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ from vjepa.models.video_model import VideoModel
 Pooling = Literal["mean", "steps", "tokens"]
 
 SHARD = 64  # videos
-_UNREADABLE = "unreadable"  # in a shard's metadata: rows, paths and causes
+_UNREADABLE = "unreadable"  # key of a shard's metadata: unreadable rows with paths and causes
 _BATCH = 32  # videos that are encoded together; a shard holds whole batches
 
 
 class FeatureShards(Dataset[tuple[Tensor, int]]):
-    """Features of a dataset's videos, read from the disk one by one.
+    """Features of a dataset's videos, read from disk one by one.
 
     Args:
-        entry: folder of the shards.
-        count: number of videos.
-        views: rounds of extraction, each with a chance of its own; they are read in turn.
-        rows: of the videos that count, in their order; None for all.
+        entry: Folder of the shards.
+        count: Number of videos of the dataset.
+        views: Number of randomly augmented passes over the dataset that were extracted; epochs take turns
+            with them.
+        rows: Rows of the videos to use, in their order; None uses all.
     """
 
     def __init__(self, entry: Path, count: int, views: int = 1, rows: Sequence[int] | None = None) -> None:
@@ -54,18 +55,21 @@ class FeatureShards(Dataset[tuple[Tensor, int]]):
         self.rows = range(count) if rows is None else rows
 
     def __len__(self) -> int:
-        """Number of videos that count."""
+        """Number of videos in use."""
         return len(self.rows)
 
     def without(self, left_out: Iterable[int]) -> FeatureShards:
-        """The same, but for some rows."""
+        """The same features without the rows `left_out`."""
         lost = set(left_out)
         return FeatureShards(
             self.entry, self.count, self.views, [row for row in self.rows if row not in lost]
         )
 
     def unreadable(self) -> LeftOut:
-        """Rows whose features are another video's, since they could not be read when their shard was made."""
+        """Rows that could not be read when their shard was written, with paths and causes.
+
+        Their features are another video's.
+        """
         found: LeftOut = {}
         for number in range(-(-self.views * self.count // SHARD)):
             with safe_open(_shard(self.entry, number), framework="pt") as shard:
@@ -76,7 +80,7 @@ class FeatureShards(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, place: int | SampleKey) -> tuple[Tensor, int]:
         """Features ``(R, ...)`` of a video, and its class.
 
-        Of a `SampleKey`, the view changes from epoch to epoch; of a row, it is the first.
+        For a `SampleKey` the view changes from epoch to epoch; for a row it is the first.
         """
         row, view = (place, 0) if isinstance(place, int) else (place.index, place.serial // len(self))
         number = (view % self.views) * self.count + self.rows[row]
@@ -86,7 +90,10 @@ class FeatureShards(Dataset[tuple[Tensor, int]]):
             return features, int(shard.get_slice("labels")[inside : inside + 1][0])
 
     def load(self) -> tuple[Tensor, Tensor]:
-        """All features of the first view ``(V, R, ...)`` and classes ``(V,)``, those of unreadable videos, too."""
+        """All features of the first view ``(V, R, ...)`` and all classes ``(V,)``.
+
+        All rows of the dataset are returned, unreadable ones included.
+        """
         parts = [load_file(_shard(self.entry, number)) for number in range(-(-self.count // SHARD))]
         features, labels = (torch.cat([part[name] for part in parts]) for name in ("features", "labels"))
         return features[: self.count], labels[: self.count]
@@ -105,21 +112,23 @@ def extract_shards(
     rank: int = 0,
     world_size: int = 1,
 ) -> FeatureShards:
-    """Features of all videos of a dataset, extracted where they are not on the disk yet.
+    """Extract features of all videos of a dataset that are not yet on disk.
+
+    A cache entry is reused only for the same identity, the same rows of the manifest with files of the same
+    size and modification time, and the same clips, transform, reader, views and precision. A damaged shard
+    is extracted again. Rows that cannot be read are marked in their shard (`FeatureShards.unreadable`).
 
     Args:
-        folder: of the cache.
-        encode: uint8 ``(B, T, C, H, W)`` on the device to features ``(B, ...)``, in evaluation mode.
-        identity: all that `encode` depends on, as JSON (`encoder_identity`).
-        dataset: with evenly spread clips; or with random ones, for several views.
-        views: rounds of extraction.
-        precision: of the features on disk.
-        workers: processes that decode.
-        rank, world_size: this process and their number: each extracts some of the shards, and none waits for another.
-
-    An entry is found again only for the same identity, the same rows of the manifest with files of the same size and
-    time of change, and the same clips, transform, reader, views and precision. A shard that is damaged is made again. What
-    cannot be read is marked in its shard (`FeatureShards.unreadable`).
+        folder: Folder of the cache.
+        encode: Encoder, in evaluation mode, of uint8 clips ``(B, T, C, H, W)`` on the device to ``(B, ...)``.
+        identity: All that `encode` depends on, as JSON values (`encoder_identity`).
+        dataset: Videos with evenly spread clips, or with random ones for several views.
+        views: Number of randomly augmented passes over the dataset.
+        precision: Data type of the features on disk.
+        device: Device of the encoder.
+        workers: Number of processes that decode videos.
+        rank: Number of this process; each extracts some of the shards, and none waits for another.
+        world_size: Number of processes.
     """
     facts = {**identity, **_dataset_identity(dataset), "views": views, "precision": str(precision)}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
@@ -136,7 +145,7 @@ def extract_shards(
         if not _is_whole(_shard(entry, number), len(wanted))
     }
     keys = [SampleKey(serial, serial % count, step=0) for wanted in serials.values() for serial in wanted]
-    # One loader for all shards: starting its processes takes longer than a shard. All shards but the last are as long.
+    # One loader for all shards: starting its processes takes longer than one. Only the last may be short.
     left_out: LeftOut = {}
     found = feature_batches(
         encode, dataset, keys, left_out, device=device, workers=workers, batch_size=_BATCH
@@ -155,14 +164,21 @@ def extract_shards(
 def cached_features(
     folder: str | Path, model: VideoModel, dataset: ClipDataset, pooling: Pooling = "mean", workers: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Features of all videos of a dataset, averaged over a video's clips, and classes ``(V,)``, on the CPU.
+    """Features of all videos of a dataset, averaged over each video's clips, from the cache or extracted now.
 
     Args:
-        folder: of the cache, as of `extract_shards`.
-        model: frozen; it is used on the device where it is.
-        dataset: with evenly spread clips.
-        pooling: `mean` over all tokens ``(V, D)``, `steps` over the places of each time step ``(V, t, D)``,
-            `tokens` none ``(V, N, D)``.
+        folder: Folder of the cache, see `extract_shards`.
+        model: Frozen model; it is used on its own device.
+        dataset: Videos with evenly spread clips.
+        pooling: Average over tokens: `mean` over all, ``(V, D)``; `steps` over those of each time step,
+            ``(V, t, D)``; `tokens` over none, ``(V, N, D)``.
+        workers: Number of processes that decode videos.
+
+    Returns:
+        Features and int64 classes ``(V,)``, on the CPU.
+
+    Raises:
+        ValueError: A video cannot be read.
         workers: processes that decode.
     """
     shards = extract_shards(
@@ -177,14 +193,15 @@ def cached_features(
     if unreadable:
         path, cause = next(iter(unreadable.values()))
         raise ValueError(
-            f"{len(unreadable)} videos cannot be read, e.g. {path} ({cause}): leave them out of the list that is encoded"
+            f"{len(unreadable)} videos cannot be read, e.g. {path} ({cause}): leave them out of the list "
+            "that is encoded"
         )
     features, labels = shards.load()
     return features.mean(dim=1), labels
 
 
 def encoder_identity(encoder: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What an encoder's tokens depend on: its weights and, of the model's configuration, what they do not tell."""
+    """All that an encoder's tokens depend on: digest of its weights, and its part of the configuration."""
     return {"weights": _digest(encoder), "networks": {name: config[name] for name in ("encoder", "pixels")}}
 
 
@@ -193,7 +210,7 @@ def _shard(entry: Path, number: int) -> Path:
 
 
 def _is_whole(path: Path, videos: int) -> bool:
-    """Whether a shard is there, as long as its header says, and of so many videos."""
+    """Whether a shard exists, can be opened and holds this number of videos."""
     try:
         with safe_open(path, framework="pt") as shard:
             return all(shard.get_slice(name).get_shape()[0] == videos for name in ("features", "labels"))
@@ -237,9 +254,9 @@ def _digest(encoder: nn.Module) -> str:
 
 
 def _state(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a manifest with the state of its file; a folder of frames counts by its own time of change."""
+    """A row of a manifest with size and modification time of its file or folder."""
     try:
         status = os.stat(row["path"])
-    except OSError:  # it counts as a video that cannot be read
+    except OSError:  # the loader will report the video as unreadable
         return {**row, "bytes": None, "changed": None}
     return {**row, "bytes": status.st_size, "changed": status.st_mtime_ns}

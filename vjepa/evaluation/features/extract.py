@@ -1,4 +1,4 @@
-"""Frozen features of labelled videos. Shape letters as in `vjepa.tokens`; V videos, R clips of each."""
+"""Extraction of frozen features of labelled videos."""
 
 from __future__ import annotations
 
@@ -15,13 +15,23 @@ from vjepa.data.sampling import SampleKey
 from vjepa.workers import Loader
 
 LeftOut = dict[int, tuple[str, str]]
-"""Rows of a list that are left out of its metrics, with the path and why it cannot be read."""
+"""Rows of a list that are left out of its metrics, each with its path and why it cannot be read."""
 
 
 def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[str], int]:
-    """The classes of both splits, and how many of them, the first, a probe can know: those of the training split.
+    """Classes of the training and the test split of a probe.
 
-    Test videos of the other classes count as missed, with a warning. ValueError where the two splits do not go together.
+    Test videos of classes that the training split lacks count as missed, with a warning.
+
+    Args:
+        train: Labelled training videos.
+        test: Labelled test videos, none of them a training video.
+
+    Returns:
+        The classes of both splits, and how many of them, the first, are classes of the training split.
+
+    Raises:
+        ValueError: A video has no label or is in both splits, or no test class is a training class.
     """
     unlabelled = [video.path for video in (*train, *test) if video.label is None]
     if unlabelled:
@@ -35,26 +45,26 @@ def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[s
     unseen = [name for name in tested if name not in set(classes)]
     if unseen and len(unseen) == len(tested):
         raise ValueError(
-            f"probe.test has the classes {', '.join(unseen[:10])}, none of which probe.train has: it has {', '.join(classes[:10])}; "
-            "write them alike in both"
+            f"probe.test has the classes {', '.join(unseen[:10])}, none of which probe.train has: it has "
+            f"{', '.join(classes[:10])}; write them alike in both"
         )
     if unseen:
         missed = sum(video.label in unseen for video in test)
         warnings.warn(
-            f"{missed} videos of probe.test are of {len(unseen)} classes that probe.train lacks, and count as missed: "
-            f"{', '.join(unseen[:10])}",
+            f"{missed} videos of probe.test are of {len(unseen)} classes that probe.train lacks, and count "
+            f"as missed: {', '.join(unseen[:10])}",
             stacklevel=2,
         )
     return [*classes, *unseen], len(classes)
 
 
 def pool_steps(tokens_BND: Tensor, steps: int) -> Tensor:
-    """Mean over the places of each time step: ``(B, N, D) -> (B, t, D)``."""
+    """Mean over the tokens of each time step: ``(B, N, D) -> (B, t, D)``."""
     return tokens_BND.unflatten(1, (steps, -1)).mean(dim=2)
 
 
 def spread_rows(count: int, most: int = 1024) -> list[int]:
-    """At most `most` rows of `count`, evenly chosen from the first to the last."""
+    """At most `most` of `count` rows, evenly spread from the first to the last."""
     return torch.linspace(0, count - 1, min(most, count)).long().unique().tolist()
 
 
@@ -70,21 +80,28 @@ def extract_features(
     average: bool = True,
     left_out: LeftOut | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Features ``(V, ...)``, averaged over a video's clips, and classes ``(V,)``, on the CPU.
+    """Extract features of all clips of a dataset.
 
-    An unreadable video is an error, unless `left_out` takes it: a metric over other videos than asked is another metric, and
-    must say so.
+    An unreadable video is an error, unless `left_out` is given: a metric over fewer videos than asked for is
+    another metric, and must say so.
 
     Args:
-        encode: uint8 ``(B, T, C, H, W)`` to features of each clip, ``(B, ...)``: a vector ``(B, D)``, one for
-            each time step ``(B, t, D)``, or all tokens ``(B, N, D)``.
-        dataset: with evenly spread clips.
-        rows: of the dataset; None for all.
-        average: over the clips of a video; False gives ``(V, R, ...)``.
-        left_out: takes the rows that cannot be read; the others are returned.
+        encode: Encoder of uint8 clips ``(B, T, C, H, W)`` on the device; returns features of each clip: a
+            vector ``(B, D)``, one for each time step ``(B, t, D)``, or all tokens ``(B, N, D)``.
+        dataset: Videos with evenly spread clips.
+        device: Device of the encoder.
+        batch_size: Number of videos that are encoded together.
+        workers: Number of processes that decode videos; 0 decodes in this process.
+        rows: Rows of the dataset to extract; None takes all.
+        average: Average the features over a video's clips; otherwise they keep the clips' axis,
+            ``(V, R, ...)``.
+        left_out: Receives the rows that cannot be read; the others are returned.
+
+    Returns:
+        Features ``(V, ...)`` and int64 classes ``(V,)``, on the CPU.
 
     Raises:
-        ValueError: a video cannot be read and `left_out` is None, or none can be read.
+        ValueError: A video cannot be read and `left_out` is None, or none can be read.
     """
     rows = range(len(dataset)) if rows is None else rows
     keys = [SampleKey(serial=row, index=row, step=0) for row in rows]
@@ -96,8 +113,8 @@ def extract_features(
     if unreadable and left_out is None:
         row, (path, cause) = next(iter(unreadable.items()))
         raise ValueError(
-            f"{path} (row {row + 1} of {len(dataset)}) cannot be read ({cause}): leave it out of the list that is measured; "
-            "tools/validate_videos.py writes one without it"
+            f"{path} (row {row + 1} of {len(dataset)}) cannot be read ({cause}): leave it out of the list "
+            "that is measured; tools/validate_videos.py writes one without it"
         )
     if left_out is not None:
         left_out |= unreadable
@@ -121,10 +138,10 @@ def feature_batches(
     batch_size: int = 32,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features of every clip ``(B, R, ...)`` and classes ``(B,)`` of the samples that are asked for, on the CPU.
+    """Yield features of every clip ``(B, R, ...)`` and classes ``(B,)`` of the requested samples, on the CPU.
 
-    In the place of a row that cannot be read stand another video's clips; `left_out` takes the row. Other arguments as of
-    `extract_features`.
+    A row that cannot be read is replaced by another video's clips, and `left_out` receives the row. For the
+    other arguments see `extract_features`.
     """
     batches = [list(keys[first : first + batch_size]) for first in range(0, len(keys), batch_size)]
     loader: Loader[tuple[Tensor, Tensor, LeftOut]] = Loader(
@@ -132,14 +149,15 @@ def feature_batches(
     )
     for video_BRTCHW, label_B, unreadable in loader:
         left_out |= unreadable
-        feature_X = encode(video_BRTCHW.flatten(0, 1).to(device)).float().cpu()
-        yield feature_X.unflatten(0, video_BRTCHW.shape[:2]), label_B
+        features = encode(video_BRTCHW.flatten(0, 1).to(device)).float().cpu()
+        yield features.unflatten(0, video_BRTCHW.shape[:2]), label_B
 
 
 def stack_samples(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, LeftOut]:
-    """Clips ``(B, R, T, C, H, W)``, classes ``(B,)``, and the rows whose clips are another video's, since they cannot be read.
+    """Stack samples to clips ``(B, R, T, C, H, W)``, classes ``(B,)`` and the rows that cannot be read.
 
-    Damaged videos are measured as far as they go, with a warning.
+    Clips of an unreadable row are another video's. Damaged videos are used as far as they can be read, with a
+    warning.
     """
     for path, damage in (found for sample in samples for found in sample.damaged):
         warn_of_damage(path, damage)

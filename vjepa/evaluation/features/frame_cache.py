@@ -1,7 +1,7 @@
-"""What a frozen encoder makes of each frame of episodes, on disk: encoded once, then mapped into memory.
+"""Cache of a frozen encoder's tokens of every frame of episodes, on disk.
 
-An entry is one ``.npy`` of float16 ``(T, S, D)`` an episode, and appears whole or not at all. Shape letters as in
-`vjepa.tokens`; T frames of an episode, S tokens of a frame.
+Frames are encoded once; their tokens are then memory-mapped. An entry is one ``.npy`` file of float16
+``(T, S, D)`` for each episode, written completely or not at all.
 """
 
 from __future__ import annotations
@@ -31,18 +31,29 @@ BATCH = 32  # frames that are encoded at a time
 
 @dataclass(frozen=True)
 class TokenFrames:
-    """Tokens of an episode's frames, as its `Frames`."""
+    """Tokens of an episode's frames in place of pixels (a `vjepa.data.trajectories.episode.Frames`).
+
+    Attributes:
+        path: Path of the frames that were encoded.
+        tokens: Path of the file of tokens.
+    """
 
     path: str
     tokens: str
 
-    def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
-        """Tokens ``(K, S, D)``, float16; what was damaged in the frames was said when they were encoded."""
+    def read(self, index_T: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
+        """Read tokens of the frames ``index_T``, float16 ``(T, S, D)``.
+
+        `damage` receives nothing: damaged frames were reported when they were encoded.
+
+        Raises:
+            VideoDecodeError: The frames could not be read when they were encoded.
+        """
         if not os.path.exists(self.tokens):
             raise VideoDecodeError(
                 self.path, "features", "its frames could not be read when they were encoded"
             )
-        return torch.from_numpy(np.load(self.tokens, mmap_mode="r")[index_K])
+        return torch.from_numpy(np.load(self.tokens, mmap_mode="r")[index_T])
 
 
 def encode_episodes(
@@ -56,18 +67,20 @@ def encode_episodes(
     rank: int = 0,
     world_size: int = 1,
 ) -> list[Episode]:
-    """The same episodes with tokens for frames; those that are not on the disk yet, or damaged there, are encoded now.
+    """Replace the frames of episodes by their tokens; those not on disk, or damaged there, are encoded now.
 
-    An episode whose frames cannot be read is warned of, and has no tokens: reading them says so.
+    An episode whose frames cannot be read raises a warning and has no tokens: reading it later is an error.
 
     Args:
-        folder: of the cache.
-        model: in evaluation mode, on the device.
-        identity: all that its encoding depends on, as JSON.
-        episodes: with frames that are pixels.
-        transform: uint8 ``(T, C, H, W)`` to the size of the model.
-        device: of the model.
-        rank, world_size: this process and their number; each encodes some episodes, and all must have done so before any is read.
+        folder: Folder of the cache.
+        model: Action-conditioned model in evaluation mode, on the device.
+        identity: All that its encoding depends on, as JSON values.
+        episodes: Episodes whose frames are pixels.
+        transform: Maps uint8 frames ``(T, C, H, W)`` to the model's size.
+        device: Device of the model.
+        rank: Number of this process; each encodes some episodes, and all must have done so before any is
+            read.
+        world_size: Number of processes.
     """
     found = []
     for number, episode in enumerate(episodes):
@@ -80,7 +93,7 @@ def encode_episodes(
 
 
 def _is_whole(path: Path, length: int) -> bool:
-    """Whether an entry is there with all its rows: a machine that lost its power may leave a file without its end."""
+    """Whether an entry exists with all its rows; after a power failure a file may lack its end."""
     try:
         return len(np.load(path, mmap_mode="r")) == length
     except (OSError, EOFError, ValueError, TypeError):
@@ -113,7 +126,7 @@ def _encode_to(
 
 
 def _key(identity: dict[str, Any], episode: Episode) -> str:
-    """The same only for the same encoder and the same file, unchanged."""
+    """File name of an entry: the same only for the same encoder and the same file, unchanged."""
     state = os.stat(episode.frames.path)
     facts = {
         **identity,
@@ -125,7 +138,7 @@ def _key(identity: dict[str, Any], episode: Episode) -> str:
 
 
 def _where(frames: Frames) -> list[str]:
-    """Which frames of which file."""
+    """Path of the file and selection of its frames."""
     return [os.path.abspath(frames.path), repr(frames)]
 
 

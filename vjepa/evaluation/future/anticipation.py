@@ -1,14 +1,13 @@
-"""Which action comes next, read from what was seen before it and from what the model predicts of it.
+"""Action anticipation: which action comes next, read from what precedes it and from predicted tokens.
 
     report = evaluate_anticipation(model, train, test)
     print(report.table())
 
-The set-up of V-JEPA 2 (arXiv 2506.09985, section 6, and `evals/action_anticipation_frozen` of its code): frozen context
-tokens and, beside them, the predictor's tokens at the moment at which the action begins; an attentive probe of four blocks;
-sigmoid focal loss; mean-class recall@5. Two things differ: one probe with one setting is trained, where twenty are published
-as the best of them on the very test split, and the context has as many time steps as in the model's training.
-
-Shape letters as in `vjepa.tokens`; V segments, S tokens of one time step, Y the width of all levels together, X classes.
+The protocol is that of V-JEPA 2 (arXiv 2506.09985, section 6, and `evals/action_anticipation_frozen` of its
+code): frozen context tokens and, beside them, the predictor's tokens at the moment at which the action
+begins; an attentive probe of four blocks; sigmoid focal loss; mean-class recall@5. Two things differ. One
+probe with one setting is trained, where the published number is the best of twenty on the test split itself.
+And the context has as many time steps as in the model's training.
 """
 
 from __future__ import annotations
@@ -39,7 +38,13 @@ _BATCH = 32  # clips that are encoded together
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A segment that was not used: its context would begin before its video does."""
+    """A segment that was not used because its context would begin before its video does.
+
+    Attributes:
+        path: Path of the segment's video.
+        start: Start of the action, in seconds.
+        horizon: Seconds from the context's end to the action's start.
+    """
 
     path: str
     start: float
@@ -48,14 +53,14 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class AnticipationTokens:
-    """What is known before actions.
+    """Tokens of what precedes actions.
 
     Attributes:
-        tokens_VND: of the segments that were kept: `context` tokens of the encoder, then those of one predicted time step, on
-            one scale; float32, on the CPU.
-        context: number of context tokens.
-        segments: that were kept.
-        left_out: those whose context would begin before their video does.
+        tokens_VND: Float32 tokens of each kept segment on the CPU: first `context` tokens of the encoder,
+            then those of one predicted time step, on the same scale.
+        context: Number of context tokens.
+        segments: Segments that were kept.
+        left_out: Segments whose context would begin before their video does.
     """
 
     tokens_VND: Tensor
@@ -66,7 +71,12 @@ class AnticipationTokens:
 
 @dataclass(frozen=True)
 class Recall:
-    """Mean-class recall, from 0 to 1, of the best class and of the best `AnticipationReport.top` classes."""
+    """Mean-class recall, from 0 to 1.
+
+    Attributes:
+        at_1: Recall of the best class.
+        at_top: Recall of the best `AnticipationReport.top` classes.
+    """
 
     at_1: float
     at_top: float
@@ -74,23 +84,28 @@ class Recall:
 
 @dataclass(frozen=True)
 class AnticipationReport:
-    """Metrics, and how they came about.
+    """Recall of action anticipation, and the settings behind it.
 
     Attributes:
-        predicted: recall with predicted tokens beside those of the context.
-        context: of another probe of the same kind that has the context's tokens alone: the difference is what prediction adds.
-        chance: the most that one ranking of the classes for all segments reaches.
-        top: how many classes `at_top` may name: 5, or one fewer than there are, as naming all of them is always right.
-        horizon: seconds from the context's end to the action's start, in the test split.
-        train_horizons: lowest and highest that were drawn in training.
-        draws: horizons drawn for each training segment.
-        context_steps: time steps of the context.
-        classes: of the training split that was kept.
-        test_classes: that occur in the test split; recall is a mean over these.
-        unknown_classes: those of them that no training segment has; nobody can name them, and they count as missed.
-        train_clips, test_clips: segments used, those of training once for each draw.
-        train_left_out, test_left_out: those that were not.
-        seed: of horizons, probe and batches.
+        predicted: Recall of the probe on context and predicted tokens.
+        context: Recall of another probe of the same kind on the context tokens alone. The difference is what
+            prediction adds.
+        chance: Highest recall of one ranking of the classes that is the same for all segments.
+        top: Number of classes that `at_top` may name: 5, or one fewer than there are, since naming all
+            classes is always right.
+        horizon: Seconds from the context's end to the action's start, in the test split.
+        train_horizons: Lowest and highest horizon drawn in training, in seconds.
+        draws: Number of horizons drawn for each training segment.
+        context_steps: Time steps of the context.
+        classes: Classes of the training segments that were kept.
+        test_classes: Classes that occur in the test split; recall is a mean over these.
+        unknown_classes: Test classes without a training segment; they count as missed, as no probe can name
+            them.
+        train_clips: Number of training clips, one for each segment and draw that was kept.
+        test_clips: Number of test segments that were kept.
+        train_left_out: Training clips that were left out.
+        test_left_out: Test segments that were left out.
+        seed: Random seed of horizons, probes and batches.
     """
 
     predicted: Recall
@@ -111,11 +126,11 @@ class AnticipationReport:
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, texts and numbers."""
+        """The report as plain dictionaries, lists, strings and numbers."""
         return dataclasses.asdict(self)
 
     def table(self) -> str:
-        """One line a probe, for people; what was left out below."""
+        """A text table with one line for each probe, and what was left out below it."""
         lines = [f"{'mean-class recall':<32} {'@1':>7} {f'@{self.top}':>7}"]
         rows = {
             "context and predicted tokens": self.predicted,
@@ -124,14 +139,15 @@ class AnticipationReport:
         }
         lines += [f"{name:<32} {row.at_1:>7.1%} {row.at_top:>7.1%}" for name, row in rows.items()]
         lines.append(
-            f"{self.horizon:g} s before the action; {self.test_clips} test segments of {len(self.test_classes)} classes; "
-            f"{self.train_clips} training clips of {len(self.classes)} classes"
+            f"{self.horizon:g} s before the action; {self.test_clips} test segments of "
+            f"{len(self.test_classes)} classes; {self.train_clips} training clips of "
+            f"{len(self.classes)} classes"
         )
         if self.top < TOP:
             lines.append(f"recall@{TOP} of {len(self.classes)} classes would be trivial: @{self.top} instead")
-        for part, left in (("training clips", self.train_left_out), ("test segments", self.test_left_out)):
+        for kind, left in (("training clips", self.train_left_out), ("test segments", self.test_left_out)):
             if left:
-                lines.append(f"{len(left)} {part} left out: their context would begin before the video does")
+                lines.append(f"{len(left)} {kind} left out: their context would begin before the video does")
         if self.unknown_classes:
             lines.append(
                 f"{len(self.unknown_classes)} test classes have no training segment and count as missed"
@@ -153,33 +169,33 @@ def evaluate_anticipation(
     """Train probes on frozen tokens of one split, and measure mean-class recall on the other.
 
     Args:
-        model: a model with a predictor of embeddings; it is used where it is, and the probes with it.
-        train, test: action segments (`start`, `label`) of different videos.
-        horizon: seconds from the context's end to the action's start, in the test split.
-        train_horizons: range in which horizons are drawn for training, uniformly.
-        draws: horizons for each training segment; their tokens are extracted once and held in memory.
-        seed: of horizons, probes and batches; the same seed gives the same metrics on a CPU.
-        progress: show bars.
+        model: A model with a predictor of embeddings; probes are trained on its device.
+        train: Training segments of actions, with `start` and `label`.
+        test: Test segments, of other videos.
+        horizon: Seconds from the context's end to the action's start, in the test split.
+        train_horizons: Range in seconds from which training horizons are drawn uniformly.
+        draws: Horizons for each training segment; their tokens are extracted once and held in memory.
+        seed: Random seed of horizons, probes and batches; the same seed gives the same metrics on a CPU.
+        progress: Show progress bars.
 
     Raises:
-        ValueError: segments without start or label, unreadable videos, a video in both splits, fewer than two classes, nothing
-            left of a split; what `anticipation_tokens` refuses.
+        ValueError: A video is in both splits, a setting is out of range, the training split has fewer than
+            two classes, or what `anticipation_tokens` raises.
     """
     _check(train, test, (horizon, *train_horizons), draws)
     (low, high), random = train_horizons, torch.Generator().manual_seed(seed)
     share_V = torch.rand(len(train) * draws, generator=random, dtype=torch.float64, device="cpu")
     drawn_V = low + (high - low) * share_V
     drawn = [video for video in train for _ in range(draws)]
-    fit = anticipation_tokens(model, drawn, drawn_V.tolist(), progress=progress)
-    held = anticipation_tokens(model, test, [horizon] * len(test), progress=progress)
-    classes, tested = class_names(fit.segments), class_names(held.segments)
+    train_tokens = anticipation_tokens(model, drawn, drawn_V.tolist(), progress=progress)
+    test_tokens = anticipation_tokens(model, test, [horizon] * len(test), progress=progress)
+    classes, tested = class_names(train_tokens.segments), class_names(test_tokens.segments)
     if len(classes) < 2:
-        raise ValueError(
-            f"the training split that is left has one class, {classes[0]!r}: give segments of two or more"
-        )
+        raise ValueError(f"the training split that is left has one class, {classes[0]!r}: give two or more")
     top, known = min(TOP, len(classes) - 1), len(set(tested) & set(classes))
     predicted, context = (
-        _probed(model, fit, held, count, top, seed) for count in (fit.tokens_VND.shape[1], fit.context)
+        _probed(model, train_tokens, test_tokens, count, top, seed)
+        for count in (train_tokens.tokens_VND.shape[1], train_tokens.context)
     )
     return AnticipationReport(
         predicted=predicted,
@@ -193,10 +209,10 @@ def evaluate_anticipation(
         classes=tuple(classes),
         test_classes=tuple(tested),
         unknown_classes=tuple(name for name in tested if name not in classes),
-        train_clips=len(fit.segments),
-        test_clips=len(held.segments),
-        train_left_out=fit.left_out,
-        test_left_out=held.left_out,
+        train_clips=len(train_tokens.segments),
+        test_clips=len(test_tokens.segments),
+        train_left_out=train_tokens.left_out,
+        test_left_out=test_tokens.left_out,
         seed=seed,
     )
 
@@ -204,22 +220,24 @@ def evaluate_anticipation(
 def anticipation_tokens(
     model: VideoModel, segments: Sequence[Video], horizons_seconds: Sequence[float], *, progress: bool = False
 ) -> AnticipationTokens:
-    """Tokens of what precedes each action, and of the time step that the model predicts to be shown when it starts.
+    """Tokens of what precedes each action, and of the time step that is predicted for the action's start.
 
-    Nothing that is shown from ``start - horizon`` on is decoded. The predicted step is the one that begins at the horizon or
-    has begun by then, ``floor(horizon / duration of a step) + 1`` steps after the context, as in V-JEPA 2 (a horizon of
-    `vjepa.FuturePredictor`, in contrast, is where a step ends). Of several levels the last is taken. Predictions that are
-    normalised are put on the scale of their context's tokens (`restore_levels`).
+    Nothing that is shown from ``start - horizon`` on is decoded. The predicted step is the one that begins
+    at the horizon or has begun by then, ``floor(horizon / duration of a step) + 1`` steps after the context,
+    as in V-JEPA 2. (A horizon of `vjepa.FuturePredictor`, in contrast, is where a step ends.) Of several
+    levels the last is taken. Normalised predictions are put on the scale of their context's tokens
+    (`restore_levels`).
 
     Args:
-        model: a model with a predictor of embeddings, which predicts those of an encoder as wide as its own.
-        segments: with `start` and `label`.
-        horizons_seconds: one for each segment, 0 or more.
-        progress: show a bar.
+        model: A model whose predictor predicts embeddings as wide as its own encoder's.
+        segments: Action segments with `start` and `label`.
+        horizons_seconds: One horizon for each segment, in seconds, 0 or more.
+        progress: Show a progress bar.
 
     Raises:
-        ValueError: a segment without start or label; a horizon below 0; an unreadable video; a context that would end after
-            its video does; no segment left; a predictor whose tokens are not those of the encoder.
+        ValueError: A segment has no start or label, a horizon is below 0, a video is unreadable or ends
+            before the context does, no segment is left, or predicted and encoded tokens have different
+            widths.
     """
     window, _ = window_and_last(model, None)
     if len(horizons_seconds) != len(segments):
@@ -244,8 +262,8 @@ def anticipation_tokens(
             parts.append(_tokens(model, window, clips))
     if not parts:
         raise ValueError(
-            f"none of {len(segments)} segments has the {window.context_steps} time steps before it that the context needs: "
-            "give actions that start later in their videos, or shorter horizons"
+            f"none of {len(segments)} segments has the {window.context_steps} time steps before it that the "
+            "context needs: give actions that start later in their videos, or shorter horizons"
         )
     return AnticipationTokens(
         torch.cat(parts), window.context_steps * window.plane, tuple(kept), tuple(left_out)
@@ -264,19 +282,22 @@ def _context_frames(model: VideoModel, window: Window, segment: Video, horizon: 
         ) from error
     except ValueError:  # shorter than the context
         return None
-    # A frame that is counted by number is shown until the next one comes, however long that takes.
+    # Without a model rate a frame is shown until the next one comes, however long that takes.
     slack = frames.period if clip.fps is None else 0.0
     if frames.starts[-1] + frames.period + slack + TICK < end:
         raise ValueError(
-            f"an action in {segment.path} starts at {segment.start} s, and {horizon:.3f} s before that its video has ended: "
-            "correct the manifest's start, in seconds from the first frame"
+            f"an action in {segment.path} starts at {segment.start} s, and {horizon:.3f} s before that its "
+            "video has ended: correct the manifest's start, in seconds from the first frame"
         )
     return frames
 
 
 @torch.no_grad()
 def _tokens(model: VideoModel, window: Window, clips: Sequence[tuple[Frames, int]]) -> Tensor:
-    """Context tokens and those of one predicted step, of clips and the number of that step, ``(B, K + S, D)``."""
+    """Context tokens of clips, followed by those of one predicted step, ``(B, K + S, D)``.
+
+    `clips` holds frames and the number of the step to predict, counted from 1 after the context.
+    """
     device, width = next(model.parameters()).device, model.encoder.width
     context_BKY = encode_context(model, torch.stack([frames.video_TCHW for frames, _ in clips]).to(device))
     step_B = torch.tensor([step for _, step in clips], device=device)
@@ -285,8 +306,9 @@ def _tokens(model: VideoModel, window: Window, clips: Sequence[tuple[Frames, int
     predicted_BSY = torch.cat(parts)[torch.cat([rows for _, rows in rows_of]).argsort()]
     if predicted_BSY.shape[-1] != context_BKY.shape[-1]:
         raise ValueError(
-            f"predictions have width {predicted_BSY.shape[-1]} and the encoder's tokens {context_BKY.shape[-1]}: they cannot "
-            "stand beside one another; give a model whose predictor predicts its own encoder's tokens"
+            f"predictions have width {predicted_BSY.shape[-1]} and the encoder's tokens "
+            f"{context_BKY.shape[-1]}: they cannot stand beside one another; give a model whose predictor "
+            "predicts its own encoder's tokens"
         )
     if model.config["future"]["normalisation"] == "layer_norm":
         predicted_BSY = restore_levels(predicted_BSY, context_BKY, width)
@@ -294,10 +316,17 @@ def _tokens(model: VideoModel, window: Window, clips: Sequence[tuple[Frames, int
 
 
 def predict_step(model: VideoModel, context_BKY: Tensor, window: Window, step: int) -> Tensor:
-    """One time step after a context, ``(B, S, Y)``, normalised as in training; 1 is the step that follows.
+    """Predict one time step after a context, ``(B, S, Y)``, normalised as in training.
 
-    Within the trained window the whole rest is predicted together, as in training. Past it, a predictor with rotary positions
-    is asked for that step alone, at a place past the grid that it knows, as published; any other's window slides.
+    Within the trained window, all steps after the context are predicted together, as in training. Past it, a
+    predictor with rotary positions predicts that step alone, at a position outside the trained grid, as in
+    V-JEPA 2; with other positions the window slides.
+
+    Args:
+        model: A model with a predictor of embeddings.
+        context_BKY: Encoded context tokens.
+        window: Prediction window.
+        step: Time steps after the context; 1 is the step that follows it.
     """
     predictor = model.predictor
     assert predictor is not None
@@ -313,24 +342,35 @@ def predict_step(model: VideoModel, context_BKY: Tensor, window: Window, step: i
 
 
 def _probed(
-    model: VideoModel, fit: AnticipationTokens, held: AnticipationTokens, count: int, top: int, seed: int
+    model: VideoModel,
+    train_tokens: AnticipationTokens,
+    test_tokens: AnticipationTokens,
+    count: int,
+    top: int,
+    seed: int,
 ) -> Recall:
-    """Recall of a probe that has the first so many tokens of each segment."""
-    classes = class_names(fit.segments)
-    # A class of the test split that training lacks has a number beyond the scores.
-    unknown = [name for name in class_names(held.segments) if name not in classes]
+    """Recall of a probe that is given the first `count` tokens of each segment."""
+    classes = class_names(train_tokens.segments)
+    # Test classes that training lacks get numbers that no score has, and so count as missed.
+    unknown = [name for name in class_names(test_tokens.segments) if name not in classes]
     number_of = {name: number for number, name in enumerate([*classes, *unknown])}
-    fit_V, held_V = (
-        torch.tensor([number_of[str(video.label)] for video in part.segments]) for part in (fit, held)
+    train_labels_V, test_labels_V = (
+        torch.tensor([number_of[str(video.label)] for video in tokens.segments])
+        for tokens in (train_tokens, test_tokens)
     )
     device = next(model.parameters()).device
-    probe = AnticipationProbe.fit(fit.tokens_VND[:, :count], fit_V, len(classes), seed=seed, device=device)
-    scores_VX = probe.scores(held.tokens_VND[:, :count])
-    return Recall(*(mean_class_recall(scores_VX, held_V, k) for k in (1, top)))
+    probe = AnticipationProbe.fit(
+        train_tokens.tokens_VND[:, :count], train_labels_V, len(classes), seed=seed, device=device
+    )
+    scores_VX = probe.scores(test_tokens.tokens_VND[:, :count])
+    return Recall(*(mean_class_recall(scores_VX, test_labels_V, k) for k in (1, top)))
 
 
 def _check(train: Sequence[Video], test: Sequence[Video], horizons: Sequence[float], draws: int) -> None:
-    """Before anything is read; `horizons` are that of the test split, and the range of those in training."""
+    """Check all arguments before anything is read.
+
+    `horizons` holds the test split's horizon, then the lowest and the highest of training.
+    """
     _check_horizons(horizons)
     if horizons[1] > horizons[2]:
         raise ValueError(
@@ -338,15 +378,15 @@ def _check(train: Sequence[Video], test: Sequence[Video], horizons: Sequence[flo
         )
     if draws < 1:
         raise ValueError(f"draws is {draws}: give 1 horizon or more for each training segment")
-    for name, part in (("training", train), ("test", test)):
-        if not part:
+    for name, split in (("training", train), ("test", test)):
+        if not split:
             raise ValueError(f"the {name} split has no segment: give one or more")
-        _check_segments(part)
+        _check_segments(split)
     shared = {video.path for video in train} & {video.path for video in test}
     if shared:
         raise ValueError(
-            f"{len(shared)} videos are in both the training and the test split, e.g. {min(shared)}: part them by video, as "
-            "contexts of one video resemble one another"
+            f"{len(shared)} videos are in both the training and the test split, e.g. {min(shared)}: part "
+            "them by video, as contexts of one video resemble one another"
         )
 
 
@@ -354,7 +394,8 @@ def _check_horizons(horizons: Sequence[float]) -> None:
     wrong = [horizon for horizon in horizons if not 0 <= horizon < math.inf]
     if wrong:
         raise ValueError(
-            f"a horizon is {wrong[0]} s: give 0 or more, as a context that ends after the action's start has seen it"
+            f"a horizon is {wrong[0]} s: give 0 or more, as a context that ends after the action's start has "
+            "seen it"
         )
 
 
@@ -363,6 +404,7 @@ def _check_segments(segments: Sequence[Video]) -> None:
         lacking = [video.path for video in segments if getattr(video, column) is None]
         if lacking:
             raise ValueError(
-                f"{len(lacking)} segments have no {column}, e.g. one of {lacking[0]}: an action that is to be anticipated "
-                f"needs a label and the second at which it starts; fill the manifest's column '{column}' or leave the row out"
+                f"{len(lacking)} segments have no {column}, e.g. one of {lacking[0]}: an action that is to "
+                "be anticipated needs a label and the second at which it starts; fill the manifest's column "
+                f"'{column}' or leave the row out"
             )

@@ -1,6 +1,6 @@
-"""The attentive probe of action anticipation, its loss and its metric (V-JEPA 2, arXiv 2506.09985, section 6).
+"""The attentive probe of action anticipation, its loss and its metric.
 
-Shape letters as in `vjepa.tokens`; V segments, X classes.
+As in V-JEPA 2 (arXiv 2506.09985, section 6).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from vjepa.schedules import warm_up_then_anneal
 from vjepa.seeding import seeded
 
 ALPHA, GAMMA = 0.25, 2.0
-DEPTH = 4  # blocks of the probe, the last of them cross-attention
+DEPTH = 4  # blocks, the last of them cross-attention
 BATCH = 128
 EPOCHS, LEAST_STEPS = 20, 300
 PEAK_LR, WEIGHT_DECAY = 1e-3, 0.1
-WARMUP = 0.1  # of all steps
+WARMUP = 0.1  # share of all steps
 
 
 class AnticipationProbe(nn.Module):
     """Three blocks of self-attention, then one learnt query that attends to all tokens, and a linear layer.
 
     Args:
-        width: of the tokens, D.
-        num_classes: X.
+        width: Embedding dimension of the tokens.
+        num_classes: Number of classes.
     """
 
     mean_D: Tensor
@@ -49,7 +49,7 @@ class AnticipationProbe(nn.Module):
         self.register_buffer("std_D", torch.ones(width))
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
-        """Logits ``(B, X)``, of each class by itself."""
+        """Logits ``(B, X)`` of tokens ``(B, N, D)``, for a sigmoid on each class by itself."""
         return self.layers((tokens_BND - self.mean_D) / self.std_D)
 
     @staticmethod
@@ -61,16 +61,17 @@ class AnticipationProbe(nn.Module):
         seed: int,
         device: torch.device | str = "cpu",
     ) -> AnticipationProbe:
-        """A probe trained with sigmoid focal loss (alpha .25, gamma 2).
+        """Train a probe with sigmoid focal loss (alpha 0.25, gamma 2).
 
-        20 epochs of AdamW on batches of at most 128, or 300 steps where that is more; warmed up, and annealed by a cosine.
-        The settings are the same for every encoder and chosen for none.
+        AdamW for 20 epochs of batches of at most 128, or for 300 steps where that is more, with warm-up and
+        cosine annealing. The settings are the same for every encoder and tuned for none.
 
         Args:
-            tokens_VND: standardised here with their mean and deviation.
-            labels_V: int64, from 0 to ``num_classes - 1``.
-            seed: of weights and batches, drawn on the CPU.
-            device: to train on.
+            tokens_VND: Frozen tokens; the probe standardises them with their mean and standard deviation.
+            labels_V: Int64 classes, from 0 to ``num_classes - 1``.
+            num_classes: Number of classes.
+            seed: Random seed of the initial weights and the batches, drawn on the CPU.
+            device: Device to train on.
         """
         with seeded(seed):
             probe = AnticipationProbe(tokens_VND.shape[-1], num_classes)
@@ -81,7 +82,7 @@ class AnticipationProbe(nn.Module):
 
     @torch.no_grad()
     def scores(self, tokens_VND: Tensor) -> Tensor:
-        """Logits ``(V, X)``, on the CPU."""
+        """Logits ``(V, X)`` of tokens ``(V, N, D)``, on the CPU."""
         return torch.cat([self(part.to(self.mean_D.device)).cpu() for part in tokens_VND.split(BATCH)])
 
 
@@ -103,18 +104,27 @@ def _train(probe: AnticipationProbe, tokens_VND: Tensor, labels_V: Tensor, rando
 
 
 def focal_loss(logits_BX: Tensor, labels_B: Tensor) -> Tensor:
-    """Sigmoid focal loss (arXiv 1708.02002) of each class against all others: summed over classes, mean over clips."""
+    """Sigmoid focal loss (arXiv 1708.02002) of each class against all others.
+
+    Sum over classes, mean over clips, of logits ``(B, X)`` and int64 classes ``(B,)``.
+    """
     wanted_BX = F.one_hot(labels_B, logits_BX.shape[1]).to(logits_BX.dtype)
     return sigmoid_focal_loss(logits_BX, wanted_BX, ALPHA, GAMMA, reduction="sum") / len(labels_B)
 
 
 def mean_class_recall(scores_VX: Tensor, labels_V: Tensor, k: int) -> float:
-    """Mean over the classes that occur of the share of a class whose segments have it among their `k` best scores.
+    """Mean-class recall@k: mean over the classes that occur of the share of their segments that are hit.
+
+    A segment is hit where its class is among the `k` best scores.
 
     Args:
-        scores_VX: greater is more likely.
-        labels_V: int64; a number that is no column of the scores is a class that cannot be named.
-        k: from 1 to X; ValueError otherwise.
+        scores_VX: Scores of the classes; greater is more likely.
+        labels_V: Int64 classes. A number without a column in the scores is a class that cannot be named: its
+            segments are missed.
+        k: Number of classes that count as named, from 1 to X.
+
+    Raises:
+        ValueError: `k` is outside its range.
     """
     if not 1 <= k <= scores_VX.shape[1]:
         raise ValueError(f"k is {k}: there are {scores_VX.shape[1]} classes, so give 1 to as many")

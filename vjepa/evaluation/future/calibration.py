@@ -30,7 +30,7 @@ class Calibration:
     Attributes:
         videos: Number of videos.
         samples: Number of samples of each video.
-        level: Share of the samples that the central interval was asked to hold, in (0, 1).
+        level: Nominal coverage of the central interval, in (0, 1).
         expected_coverage: Share of truths inside the central interval if they were drawn as the samples are.
         coverage: Measured share of truths inside the central interval; lower than `expected_coverage` where
             the samples are too close to each other.
@@ -77,7 +77,7 @@ def calibration(
         truth_VQ: What happened, finite.
         single_VQ: One prediction of each video, by a model or mode that predicts a single future; None leaves
             the comparison out.
-        level: Share of the samples that the central interval shall hold, in (0, 1).
+        level: Nominal coverage of the central interval, in (0, 1).
 
     Raises:
         ValueError: Shapes do not match, there are fewer than two samples, a number is not finite, or `level`
@@ -150,7 +150,7 @@ def energy_score(samples_VsQ: ArrayLike, truth_VQ: ArrayLike) -> Metric:
 
 
 def spread_skill(samples_VsQ: ArrayLike, truth_VQ: ArrayLike) -> tuple[Metric, Metric, Metric]:
-    """Spread of the samples, error of their mean, and the ratio of the two, which is 1 for calibrated samples.
+    """Spread of the samples, error of their mean, and their ratio, which is 1 for calibrated samples.
 
     The spread is the root of the samples' mean variance times ``(s + 1) / s``, since the mean of s samples
     has a sampling error of its own (Fortin et al. 2014); the error is the root mean square. Both are means
@@ -193,8 +193,8 @@ def _checked(samples_VsQ: ArrayLike, truth_VQ: ArrayLike, fewest: int) -> tuple[
     samples, truth = np.asarray(samples_VsQ, dtype=np.float64), np.asarray(truth_VQ, dtype=np.float64)
     if samples.ndim != 3 or truth.shape != samples.shape[::2] or 0 in samples.shape:
         raise ValueError(
-            f"samples have the shape {samples.shape} and the truth {truth.shape}: give (videos, samples, numbers) "
-            "and (videos, numbers)"
+            f"samples have the shape {samples.shape} and the truth {truth.shape}: give (videos, samples, "
+            "numbers) and (videos, numbers)"
         )
     if samples.shape[1] < fewest:
         raise ValueError(f"{samples.shape[1]} sample of each video has no spread: give {fewest} or more")
@@ -204,7 +204,7 @@ def _checked(samples_VsQ: ArrayLike, truth_VQ: ArrayLike, fewest: int) -> tuple[
 
 
 def _metric(values_Vm: Array, of_means: Callable[[Array], Any] = lambda mean_m: mean_m) -> Metric:
-    """A function of means over the videos, with its interval from draws of as many videos with replacement."""
+    """A function of means over the videos, with its interval from draws with replacement."""
     rng, count = np.random.default_rng(_SEED), len(values_Vm)
     drawn = [of_means(values_Vm[rng.integers(count, size=count)].mean(axis=0)) for _ in range(_DRAWS)]
     low, high = np.quantile(drawn, [0.025, 0.975])

@@ -1,7 +1,6 @@
-"""What a world model knows of what actions do, before anything is planned with it.
+"""Imagined steps of an action-conditioned model, compared with what came.
 
-Shape letters as in `vjepa.tokens`; V windows, T frames of one, S tokens of a frame, X actions, A numbers of an action, H steps
-that are imagined, Q numbers of a state.
+Measures what the model has learnt of the effects of actions, before anything is planned with it.
 """
 
 from __future__ import annotations
@@ -21,21 +20,23 @@ from vjepa.models.action_model import ActionModel
 
 MOST_WINDOWS = 512
 BATCH = 64
-RIDGE = 1e-2  # of the read-out of states from standardised embeddings
+RIDGE = 1e-2  # strength of the ridge regression from standardised embeddings to states
 
 
 @dataclass(frozen=True)
 class ImaginationReport:
-    """Metrics of imagined steps, the first after one step; means over windows that were never trained on.
+    """Metrics of imagined steps: lists with one value for each step, means over windows not trained on.
 
     Attributes:
-        windows: how many.
-        error: mean squared error of imagined embeddings, over the mean squared deviation of embeddings between windows.
-        copy_error: the same of predicting that nothing moves.
-        permuted_error: the same with the actions of another window: no higher than `error` where actions are not used.
-        state_r2: of states, read by ridge regression from true embeddings, in the imagined ones; averaged over those numbers
-            of the state that change. None where episodes have no states.
-        true_state_r2: the same in the true embeddings of these frames.
+        windows: Number of windows.
+        error: Mean squared error of imagined embeddings, divided by the variance of true embeddings over
+            windows.
+        copy_error: The same for a copy of the last seen frame, which predicts that nothing moves.
+        permuted_error: The same for imagination with the actions of another window; no higher than `error`
+            where the model ignores actions.
+        state_r2: R2 of states read off the imagined embeddings by a ridge regression that is fitted on true
+            embeddings; mean over those numbers of the state that change. None where episodes have no states.
+        true_state_r2: The same read off the true embeddings of these frames.
     """
 
     windows: int
@@ -46,11 +47,11 @@ class ImaginationReport:
     true_state_r2: list[float] | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Nested plain values."""
+        """The report as plain lists and numbers."""
         return asdict(self)
 
     def table(self) -> str:
-        """A line a step."""
+        """A text table with one line for each imagined step."""
         lines = [f"imagined steps, {self.windows} windows never trained on"]
         lines.append(
             f"{'step':>6}{'error':>9}{'copying':>9}{'other actions':>15}{'state R2':>10}{'of true':>9}"
@@ -66,11 +67,18 @@ class ImaginationReport:
 
 
 class Windows(NamedTuple):
-    """What was seen and what was imagined, of V windows; the first frames are what imagining begins with."""
+    """True and imagined embeddings of windows.
+
+    Attributes:
+        true_VTSD: Embeddings of all frames of the windows, those that imagination begins with among them.
+        imagined_VFSD: Embeddings imagined with the true actions.
+        permuted_VFSD: Embeddings imagined with the actions of another window.
+        states_VTQ: States of all frames; None where episodes have none.
+    """
 
     true_VTSD: Tensor
-    imagined_VHSD: Tensor
-    permuted_VHSD: Tensor
+    imagined_VFSD: Tensor
+    permuted_VFSD: Tensor
     states_VTQ: Tensor | None
 
 
@@ -84,16 +92,21 @@ def measure_imagination(
     context: int | None = None,
     left_out: dict[str, str] | None = None,
 ) -> ImaginationReport:
-    """Imagine the rest of windows from their first frames, and hold it against what came.
+    """Imagine the rest of windows from their first frames, and compare it with what came.
 
     Args:
-        model: in evaluation mode.
-        episodes: never trained on; states are read where they have them.
-        window: frames and skip; longer ones than in training show how errors add up.
-        transform: uint8 ``(T, C, H, W)`` to the size of the model.
-        seed: of the windows that are taken, and of the permutation.
-        left_out: takes path and cause of episodes that cannot be read, whose windows are left out; None makes them an error.
-        context: frames that are seen; None takes as many as the model looks back on, and leaves one at least to imagine.
+        model: Action-conditioned model in evaluation mode.
+        episodes: Episodes that the model was not trained on; states are read where they have them.
+        window: Frames and skip of a window; one longer than in training shows how errors accumulate.
+        transform: Maps uint8 frames ``(T, C, H, W)`` to the model's size.
+        seed: Random seed of the choice and order of the windows, and so of which windows exchange actions.
+        context: Number of frames that are seen. None takes as many as the model looks back on. At least one
+            frame is left to imagine.
+        left_out: Receives path and cause of episodes that cannot be read; their windows are left out. None
+            makes such an episode an error.
+
+    Raises:
+        ValueError: An episode cannot be read and `left_out` is None, or no episode can be read.
     """
     seen = min(context or model.window, window.frames - 1)
     unreadable: dict[str, str] = {}
@@ -103,17 +116,17 @@ def measure_imagination(
         raise ValueError(f"{path} cannot be read ({cause}): leave it out of the episodes that are measured")
     if left_out is not None:
         left_out |= unreadable
-    target_VHSD = windows.true_VTSD[:, seen:]
-    copied_VHSD = windows.true_VTSD[:, seen - 1 : seen].expand_as(target_VHSD)
-    scale = (target_VHSD - target_VHSD.mean(dim=0)).square().mean().clamp_min(1e-12)
+    target_VFSD = windows.true_VTSD[:, seen:]
+    copied_VFSD = windows.true_VTSD[:, seen - 1 : seen].expand_as(target_VFSD)
+    scale = (target_VFSD - target_VFSD.mean(dim=0)).square().mean().clamp_min(1e-12)
     errors = [
-        ((part - target_VHSD).square().mean(dim=(0, 2, 3)) / scale).tolist()
-        for part in (windows.imagined_VHSD, copied_VHSD, windows.permuted_VHSD)
+        ((part - target_VFSD).square().mean(dim=(0, 2, 3)) / scale).tolist()
+        for part in (windows.imagined_VFSD, copied_VFSD, windows.permuted_VFSD)
     ]
     state_r2 = true_r2 = None
     if windows.states_VTQ is not None:
         state_r2, true_r2 = _state_r2(windows, seen)
-    return ImaginationReport(len(target_VHSD), errors[0], errors[1], errors[2], state_r2, true_r2)
+    return ImaginationReport(len(target_VFSD), errors[0], errors[1], errors[2], state_r2, true_r2)
 
 
 @torch.no_grad()
@@ -142,12 +155,12 @@ def _windows(
         given = batch.states_BTQ if model.dynamics.state_size else None
         states = None if given is None else given[:, :seen]
         # Actions of the neighbour: those before the last seen frame stay, they are what was seen.
-        other_VXA = torch.cat(
+        other_VIA = torch.cat(
             [batch.actions_BXA[:, : seen - 1], batch.actions_BXA.roll(1, 0)[:, seen - 1 :]], 1
         )
         paths = [
             model.imagine(tokens_VTSD[:, :seen], actions, states).tokens_BHSD
-            for actions in (batch.actions_BXA, other_VXA)
+            for actions in (batch.actions_BXA, other_VIA)
         ]
         known = () if batch.states_BTQ is None else (batch.states_BTQ,)
         found.append((tokens_VTSD, *paths, *known))
@@ -158,7 +171,10 @@ def _windows(
 
 
 def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
-    """R2 of states after each imagined step: in imagined embeddings, and in true ones. Read on one half, reported on the other."""
+    """R2 of states after each imagined step, read off imagined and off true embeddings.
+
+    The ridge regression is fitted on one half of the windows and measured on the other.
+    """
     assert windows.states_VTQ is not None
     half = len(windows.true_VTSD) // 2
     changes_Q = windows.states_VTQ.flatten(0, 1).std(dim=0) > 1e-6
@@ -167,18 +183,18 @@ def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
     wanted = states_VTQ[half:, seen:]
     scale = (wanted - wanted.mean(dim=0)).square().mean(dim=0)
     both = []
-    for tokens_VHSD in (windows.imagined_VHSD[half:], windows.true_VTSD[half:, seen:]):
-        error = (read(tokens_VHSD.flatten(0, 1)).unflatten(0, wanted.shape[:2]) - wanted).square().mean(dim=0)
+    for tokens_VFSD in (windows.imagined_VFSD[half:], windows.true_VTSD[half:, seen:]):
+        error = (read(tokens_VFSD.flatten(0, 1)).unflatten(0, wanted.shape[:2]) - wanted).square().mean(dim=0)
         both.append((1 - error / scale).mean(dim=-1).tolist())
     return both[0], both[1]
 
 
-def _ridge(tokens_YSD: Tensor, states_YQ: Tensor) -> Callable[[Tensor], Tensor]:
+def _ridge(tokens_BSD: Tensor, states_BQ: Tensor) -> Callable[[Tensor], Tensor]:
     """A linear read-out of states from all tokens of a frame, in double precision."""
-    features = in_double(tokens_YSD.flatten(1))
+    features = in_double(tokens_BSD.flatten(1))
     mean, std = features.mean(dim=0), features.std(dim=0).clamp_min(1e-6)
-    offset = states_YQ.mean(dim=0)
+    offset = states_BQ.mean(dim=0)
     x = (features - mean) / std
     gram = x.T @ x / len(x) + RIDGE * torch.eye(x.shape[1]).to(x)
-    weights = torch.linalg.solve(gram, x.T @ (states_YQ - offset) / len(x))
+    weights = torch.linalg.solve(gram, x.T @ (states_BQ - offset) / len(x))
     return lambda tokens: (in_double(tokens.flatten(1)) - mean) / std @ weights + offset

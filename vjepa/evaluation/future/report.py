@@ -1,7 +1,7 @@
 """Report of a model's predictions of the future: are they better than copies of the present?
 
-    report = evaluate_future(model, "videos.csv")
-    print(report.table())
+report = evaluate_future(model, "videos.csv")
+print(report.table())
 """
 
 from __future__ import annotations

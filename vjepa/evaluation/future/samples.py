@@ -18,7 +18,7 @@ from vjepa.evaluation.probes.linear import ridge_predictions
 from vjepa.inference.forecast import Window, encode_context, roll_out
 from vjepa.models.video_model import VideoModel
 
-LEVEL = 0.8  # share of the samples in the central interval
+LEVEL = 0.8  # nominal coverage of the central interval
 
 
 def evaluate_samples(
@@ -51,9 +51,7 @@ def evaluate_samples(
         ValueError: The model takes no noise, or what `vjepa.evaluation.future.report.read_beginnings` raises.
     """
     if model.predictor is None or model.predictor.noise_proj is None:
-        raise ValueError(
-            "the model predicts one future, not several: train one with objective.futures"
-        )
+        raise ValueError("the model predicts one future, not several: train one with objective.futures")
     window, last = window_and_last(model, steps)
     depth = model.encoder.tubelet.t
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
@@ -75,9 +73,7 @@ def evaluate_samples(
             "embeddings": calibration(
                 samples_VsQ[~train_V], true_VQ[~train_V], single_VQ[~train_V], LEVEL
             ).as_json(),
-            "position": calibration(
-                read_samples_VsQ, place_VQ[~train_V], read_single_VQ, LEVEL
-            ).as_json(),
+            "position": calibration(read_samples_VsQ, place_VQ[~train_V], read_single_VQ, LEVEL).as_json(),
         }
     return report
 

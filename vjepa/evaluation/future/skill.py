@@ -1,9 +1,9 @@
 """Errors of predicted embeddings and of baselines that need no model, with intervals over clips.
 
-    copy_last   the embeddings of the context's last step, from the context encoded by itself
-    linear      the last step plus the horizon times its difference from the step before; needs two steps
-    mean        the mean of the other clips' true embeddings at this horizon and place
-    shuffled    the prediction, compared with another clip's truth: how specific it is to its own clip
+copy_last   the embeddings of the context's last step, from the context encoded by itself
+linear      the last step plus the horizon times its difference from the step before; needs two steps
+mean        the mean of the other clips' true embeddings at this horizon and place
+shuffled    the prediction, compared with another clip's truth: how specific it is to its own clip
 """
 
 from __future__ import annotations
@@ -28,22 +28,26 @@ BASELINES = ("copy_last", "mean", "linear", "shuffled")
 BATCH = 32
 _DRAWS, _SEED = 1000, 0
 
-Errors = Mapping[str, Tensor]  # (V, F) by what was predicted
+Errors = Mapping[str, Tensor]  # (V, F), by name of the prediction or baseline
 
 
 @dataclass(frozen=True)
 class HorizonReport:
-    """What holds of one horizon.
+    """Metrics of one horizon.
 
     Attributes:
-        step: time steps after the context.
-        seconds: to the end of the step; None where videos differ in their rate.
-        rolled_out: whether it is past the window that the model was trained with.
-        l1, cosine: mean absolute error, and 1 - cosine, of predicted and true embeddings.
-        skill: ``1 - l1 / l1 of the baseline``, by baseline: 0 is no better. None for one that does not exist.
-        cosine_skill: the same of the cosine error.
-        read_out: R2 of position and velocity at this step, read by one ridge regression off true (``true``), predicted
-            (``predicted``), and copied (``copy_last``) embeddings; of rendered videos alone, else None.
+        step: Horizon in time steps after the context.
+        seconds: Seconds from the context's end to the end of the step; None where videos differ in their
+            rate.
+        rolled_out: Whether the step is past the window that the model was trained with.
+        l1: Mean absolute error of the predicted embeddings.
+        cosine: Mean of 1 - cosine similarity of predicted and true embeddings.
+        skill: ``1 - l1 / l1 of the baseline`` by baseline: 1 is perfect, 0 no better than the baseline. None
+            for a baseline that does not exist.
+        cosine_skill: The same for the cosine error.
+        read_out: R2 of position and velocity at this step, by factor and then by source: one ridge regression
+            reads them off the ``true``, the ``predicted`` and the copied (``copy_last``) embeddings. None
+            where the videos are not rendered ones.
     """
 
     step: int
@@ -57,7 +61,14 @@ class HorizonReport:
 
 
 class Embedded(NamedTuple):
-    """Embeddings of clips: true and predicted ones of the steps that follow the context, and of its own last steps."""
+    """Embeddings of clips, on the CPU.
+
+    Attributes:
+        true_VFSY: True embeddings of the steps after the context.
+        predicted_VFSY: Predicted embeddings of the same steps.
+        last_VSY: Embeddings of the context's last step, from the context encoded by itself.
+        before_VSY: Those of the step before it; None where the context has one step.
+    """
 
     true_VFSY: Tensor
     predicted_VFSY: Tensor
@@ -68,11 +79,21 @@ class Embedded(NamedTuple):
 def window_and_last(
     model: VideoModel, steps: int | None, context_steps: int | None = None, mask_token: int | None = None
 ) -> tuple[Window, int]:
-    """How the model is asked, and the last horizon: `steps`, or twice as far as the window goes."""
+    """The prediction window of a model, and the last horizon in time steps.
+
+    Args:
+        model: A model with a predictor of embeddings.
+        steps: Last horizon. None takes twice as many steps as the trained window has after its context.
+        context_steps: Time steps of the context; None takes the most that the model was trained with.
+        mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
+
+    Raises:
+        ValueError: The model has no predictor of embeddings, or `steps` is below 1.
+    """
     if model.predictor is None:
         raise ValueError(
-            "the model has no predictor of embeddings, so its future cannot be held against anything: give a JEPA, or look "
-            "at a pixel model with vjepa.surprise and tools/reconstruct.py"
+            "the model has no predictor of embeddings, so its future cannot be held against anything: give a "
+            "JEPA, or look at a pixel model with vjepa.surprise and tools/reconstruct.py"
         )
     height, width = model.processor.size
     window = window_of(model, height, width, context_steps, mask_token)
@@ -86,7 +107,15 @@ def window_and_last(
 def embed_clips(
     model: VideoModel, video_VTCHW: Tensor, window: Window, last: int, progress: bool = False
 ) -> Embedded:
-    """What the model says of clips of `context_steps` and `last` time steps, uint8; on the CPU."""
+    """Predict and encode the steps after the context of clips.
+
+    Args:
+        model: A model with a predictor of embeddings.
+        video_VTCHW: Uint8 clips of `window.context_steps` plus `last` time steps.
+        window: Prediction window.
+        last: Last horizon, in time steps after the context.
+        progress: Show a progress bar.
+    """
     device = next(model.parameters()).device
     parts = []
     for video_BTCHW in tqdm(video_VTCHW.split(BATCH), desc="predicting", disable=not progress):
@@ -102,9 +131,10 @@ def embed_clips(
 
 
 def true_embeddings(model: VideoModel, video_BTCHW: Tensor, window: Window, last: int) -> Tensor:
-    """What the target network says of the steps after a context, ``(B, last, S, Y)``, of windows as in training.
+    """Encode the steps after a context by the target network, ``(B, F, S, Y)``, in windows as in training.
 
-    Of the window that begins with the context; for later steps, of the window that ends with the step.
+    Steps inside the trained window are encoded together with the context; each later step is encoded as the
+    last step of a window of its own.
     """
     depth, steps = model.encoder.tubelet.t, window.grid.t
 
@@ -123,23 +153,33 @@ def horizon_reports(
     step_seconds: float | None,
     read_outs: Sequence[dict[str, dict[str, float]]] | None = None,
 ) -> tuple[HorizonReport, ...]:
-    """Errors, skills and their intervals at every horizon; of two clips or more."""
+    """Errors, skills and their intervals at every horizon.
+
+    Args:
+        embedded: Embeddings of two clips or more.
+        window: Prediction window.
+        step_seconds: Seconds that a time step lasts; None where clips differ.
+        read_outs: R2 of factors at each horizon, see `HorizonReport.read_out`; None where there are none.
+
+    Raises:
+        ValueError: There is only one clip.
+    """
     clips, last = embedded.true_VFSY.shape[:2]
     if clips < 2:
         raise ValueError(f"{clips} clip has no other to be compared with: give a longer video, or several")
     l1, cosine = (_errors(measure, embedded) for measure in (_l1, _cosine))
     reports = []
     for row in range(last):
-        draws_QV = np.random.default_rng([_SEED, row]).integers(clips, size=(_DRAWS, clips))
+        draws_bV = np.random.default_rng([_SEED, row]).integers(clips, size=(_DRAWS, clips))
         reports.append(
             HorizonReport(
                 step=row + 1,
                 seconds=None if step_seconds is None else (row + 1) * step_seconds,
                 rolled_out=row >= window.rest,
-                l1=_mean(l1["predicted"][:, row], draws_QV),
-                cosine=_mean(cosine["predicted"][:, row], draws_QV),
-                skill=_skills(l1, row, draws_QV),
-                cosine_skill=_skills(cosine, row, draws_QV),
+                l1=_mean(l1["predicted"][:, row], draws_bV),
+                cosine=_mean(cosine["predicted"][:, row], draws_bV),
+                skill=_skills(l1, row, draws_bV),
+                cosine_skill=_skills(cosine, row, draws_bV),
                 read_out=None if read_outs is None else read_outs[row],
             )
         )
@@ -147,10 +187,11 @@ def horizon_reports(
 
 
 def skill_table(reports: Sequence[HorizonReport]) -> str:
-    """One line a horizon, for people: skills over the baselines, and their intervals."""
+    """A text table of the skills over the baselines with their intervals, one line for each horizon."""
     heads = "".join(f"{name:>21}" for name in BASELINES)
     lines = [
-        "skill: 1 - L1 of the prediction / L1 of the baseline, so 1 is perfect and below 0 worse than the baseline",
+        "skill: 1 - L1 of the prediction / L1 of the baseline, so 1 is perfect and below 0 worse than the "
+        "baseline",
         f"{'step':>4} {'seconds':>8} {'L1':>7}  {'skill over':>15}{heads}",
     ]
     for report in reports:
@@ -194,23 +235,23 @@ def _errors(measure: Callable[[Tensor, Tensor], Tensor], embedded: Embedded) -> 
     return {**errors, "predicted": measure(predicted_VFSY, true_VFSY)}
 
 
-def _mean(error_V: Tensor, draws_QV: NDArray[np.int64]) -> Metric:
+def _mean(error_V: Tensor, draws_bV: NDArray[np.int64]) -> Metric:
     values_V = in_double(error_V).numpy()
-    return _metric(values_V.mean(), values_V[draws_QV].mean(axis=1))
+    return _metric(values_V.mean(), values_V[draws_bV].mean(axis=1))
 
 
-def _skills(errors: Errors, row: int, draws_QV: NDArray[np.int64]) -> dict[str, Metric | None]:
-    """Clip by clip paired: both means are over the same draws."""
+def _skills(errors: Errors, row: int, draws_bV: NDArray[np.int64]) -> dict[str, Metric | None]:
+    """Skills over the baselines, paired by clip: both means are over the same draws."""
     predicted_V = in_double(errors["predicted"][:, row]).numpy()
     skills: dict[str, Metric | None] = dict.fromkeys(BASELINES)
     for name in BASELINES:
         if name in errors:
             baseline_V = in_double(errors[name][:, row]).numpy()
-            drawn_Q = 1 - predicted_V[draws_QV].mean(axis=1) / baseline_V[draws_QV].mean(axis=1)
-            skills[name] = _metric(1 - predicted_V.mean() / baseline_V.mean(), drawn_Q)
+            drawn_b = 1 - predicted_V[draws_bV].mean(axis=1) / baseline_V[draws_bV].mean(axis=1)
+            skills[name] = _metric(1 - predicted_V.mean() / baseline_V.mean(), drawn_b)
     return skills
 
 
-def _metric(value: float, drawn_Q: NDArray[np.float64]) -> Metric:
-    low, high = np.quantile(drawn_Q, [0.025, 0.975])
+def _metric(value: float, drawn_b: NDArray[np.float64]) -> Metric:
+    low, high = np.quantile(drawn_b, [0.025, 0.975])
     return Metric(float(value), float(low), float(high))

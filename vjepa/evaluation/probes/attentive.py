@@ -1,4 +1,4 @@
-"""A probe that may look for itself: one learnt query attends to all tokens of a clip. V videos, N tokens."""
+"""The attentive probe: one learnt query attends to all tokens of a clip."""
 
 from __future__ import annotations
 
@@ -19,15 +19,23 @@ WARMUP = 20
 
 
 def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, seed: int) -> float:
-    """Balanced accuracy on `test` of an attentive probe (V-JEPA, arXiv 2404.08471, section 4) fitted on `train`.
+    """Balanced accuracy on `test` of an attentive probe fitted on `train`.
+
+    As in V-JEPA (arXiv 2404.08471, section 4): cross-attention of one learnt query, an MLP and a linear
+    layer. Training takes 200 steps of AdamW on batches of at most 128 videos, with warm-up and cosine
+    annealing; the settings are the same for every encoder and tuned for none. Tokens are standardised with
+    the training split's mean and standard deviation.
 
     Args:
-        train, test: frozen tokens ``(V, N, D)`` and classes ``(V,)``.
-        seed: of its weights and its batches; the same seed gives the same metric.
+        train: Frozen tokens ``(V, N, D)`` and int64 classes ``(V,)`` to fit on.
+        test: Tokens and classes to measure on.
+        seed: Random seed of the initial weights and the batches; the same seed gives the same metric.
 
-    Cross-attention of one learnt query, an MLP, a linear layer. 200 steps of AdamW on at most 128 videos, warmed up
-    and annealed by a cosine; the settings are the same for every encoder and chosen for none. Tokens are standardised
-    with the training split's mean and deviation.
+    Returns:
+        Mean over classes of the share of their videos that is recognised, in [0, 1].
+
+    Raises:
+        ValueError: A video has no class (-1).
     """
     check_labelled(train, test)
     mean_D, std_D = train[0].mean(dim=(0, 1)), train[0].std(dim=(0, 1)).clamp_min(1e-6)

@@ -1,7 +1,4 @@
-"""What frozen features tell of the scene behind rendered videos: a ridge regression to every factor.
-
-V videos, F numbers of a factor, T frames, n objects.
-"""
+"""Factors of the scenes behind rendered videos, and how well a ridge regression reads them off features."""
 
 from __future__ import annotations
 
@@ -25,18 +22,22 @@ Factors = Mapping[str, NDArray[np.float64]]
 
 
 def read_factor_targets(videos: Sequence[Video], sampling: ClipSampling) -> dict[str, Tensor]:
-    """Factors of rendered videos at the last frame of their evaluation clip: ``{name: float64 (V, F)}``.
+    """Factors of rendered videos at the last frame of their evaluation clip: ``{name: float64 (V, Q)}``.
 
-    ``position``  mean over objects of cos and sin of 2 pi x and 2 pi y: the frame's edges are joined
-    ``velocity``  mean over objects of the velocity on the screen, frame sides a frame
-    ``identity``  share of the objects that have each of the shapes
-    ``count``     number of objects
-    ``colour``    mean RGB of the objects
-    ``background``, ``noise``  lowest Fourier modes of the background's texture and of the pixel noise
+    ``position``    mean over objects of the cosine and sine of 2 pi x and 2 pi y (the frame's edges are
+    joined) ``velocity``    mean over objects of the velocity on the screen, in frame sides per frame
+    ``identity``    share of the objects that have each of the shapes
+    ``count``       number of objects
+    ``colour``      mean RGB of the objects
+    ``background``  lowest Fourier modes of the background's texture
+    ``noise``       lowest Fourier modes of the pixel noise
 
     Args:
-        videos: rows of a manifest of `vjepa.data.synthetic.write_videos`; the factors lie beside each video.
-        sampling: with one clip a video: the one that `vjepa.data.clips.spread_clips` places.
+        videos: Rows of a manifest of `vjepa.data.synthetic.write_videos`; the factors lie beside each video.
+        sampling: Clip sampling with one clip a video, placed as by `vjepa.data.clips.spread_clips`.
+
+    Raises:
+        ValueError: A video has no factors beside it, or outdated ones.
     """
     rows = []
     for video in videos:
@@ -47,7 +48,7 @@ def read_factor_targets(videos: Sequence[Video], sampling: ClipSampling) -> dict
 
 
 def read_factors_at(videos: Sequence[Video], frames: Sequence[int]) -> dict[str, Tensor]:
-    """The same at the given frame of each video."""
+    """The factors of `read_factor_targets` at the given frame of each video, counted from 0."""
     return _stacked([_targets(_read(video), frame) for video, frame in zip(videos, frames, strict=True)])
 
 
@@ -65,7 +66,8 @@ def _read(video: Video) -> dict[str, NDArray[np.float64]]:
         factors = dict(file)
     if "background" not in factors:
         raise ValueError(
-            f"{path} was written without the factor 'background': delete {path.parents[1]} and render it again"
+            f"{path} was written without the factor 'background': delete {path.parents[1]} and render it "
+            "again"
         )
     return factors
 
@@ -89,15 +91,23 @@ def factor_probe(
 ) -> dict[str, float | None]:
     """R2 on the test split of a ridge regression to each factor, mean over its numbers.
 
-    None for a factor that does not vary in the training split (the colour of white objects).
+    Args:
+        train_VD: Features of the training videos.
+        train_factors: Factors of the training videos, ``{name: (V, Q)}``.
+        test_VD: Features of the test videos.
+        test_factors: Factors of the test videos.
+
+    Returns:
+        R2 by factor; None for a factor that does not vary in the training split (the colour of white
+        objects).
     """
-    varying = {name: target_VF.std(dim=0) > 1e-9 for name, target_VF in train_factors.items()}
+    varying = {name: target_VQ.std(dim=0) > 1e-9 for name, target_VQ in train_factors.items()}
     wanted = [
         torch.cat([factors[name][:, varying[name]] for name in varying], dim=1)
         for factors in (train_factors, test_factors)
     ]
-    r2_F = ridge_regression((train_VD, wanted[0]), (test_VD, wanted[1]))
-    parts = r2_F.split([int(varying_F.sum()) for varying_F in varying.values()])
+    r2_Q = ridge_regression((train_VD, wanted[0]), (test_VD, wanted[1]))
+    parts = r2_Q.split([int(varying_Q.sum()) for varying_Q in varying.values()])
     return {
         name: part.mean().item() if len(part) else None for name, part in zip(varying, parts, strict=True)
     }

@@ -1,4 +1,4 @@
-"""Nearest neighbours in feature space: a read-out that learns nothing. V videos."""
+"""The nearest-neighbour probe: classes by similarity of features, without training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ TEMPERATURE = 0.07
 def knn_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
     """Balanced accuracy on `test` of a vote of the nearest training videos by cosine similarity.
 
-    Args:
-        train, test: features ``(V, D)``, centred here by the training mean, and classes ``(V,)``.
+    Votes weigh ``exp(similarity / 0.07)``; 20 neighbours vote, or all videos where there are fewer (as for
+    DINO, arXiv 2104.14294).
 
-    Votes weigh ``exp(similarity / .07)``; 20 neighbours, or all where there are fewer (as for DINO, arXiv 2104.14294).
+    Args:
+        train: Features ``(V, D)`` of the videos that vote and their int64 classes ``(V,)``. Their mean
+            centres the features of both splits.
+        test: Features and classes to measure on.
+
+    Raises:
+        ValueError: A video has no class (-1).
     """
     check_labelled(train, test)
     mean_D = train[0].mean(dim=0)

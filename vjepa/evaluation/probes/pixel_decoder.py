@@ -1,4 +1,4 @@
-"""See what embeddings kept: a small decoder from frozen tokens to pixels. Shape letters as in `vjepa.tokens`."""
+"""A small decoder from frozen tokens to pixels, to see what embeddings kept."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Encode = Callable[[Tensor], Tensor]  # uint8 (B, T, C, H, W) to tokens (B, N, D)
 
 
 class PixelDecoder(nn.Module):
-    """All tokens of a clip to the pixels of their tubelets, in [0, 1].
+    """Maps all tokens of a clip to the pixels of their tubelets, in [0, 1].
 
     Args:
-        in_width: of the tokens, D.
-        out_width: pixel values of a tubelet, P.
-        grid: of the clips.
+        in_width: Embedding dimension of the tokens.
+        out_width: Number of pixel values of a tubelet.
+        grid: Token grid of the clips.
     """
 
     def __init__(self, in_width: int, out_width: int, grid: Grid) -> None:
@@ -44,22 +44,27 @@ class PixelDecoder(nn.Module):
         nn.init.constant_(self.proj.bias, 0.5)  # grey
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
-        """``(B, N, D) -> (B, N, P)``."""
+        """Decode tokens to tubelets, ``(B, N, D) -> (B, N, P)``."""
         return self.proj(self.transformer(self.embed(tokens_BND), self.grid))
 
 
 def train_pixel_decoder(
     encode: Encode, video_VTCHW: Tensor, tubelet: Tubelet, seed: int, steps: int = STEPS
 ) -> PixelDecoder:
-    """A decoder fitted to a frozen encoder's embeddings by squared error.
+    """Fit a decoder to a frozen encoder's embeddings by squared error.
 
-    The clips are encoded once, without gradient, before the decoder is there: nothing can reach the encoder.
+    The clips are encoded once, without gradient, before the decoder exists: no gradient can reach the
+    encoder.
 
     Args:
-        encode: frozen; uint8 clips to all their tokens.
-        video_VTCHW: uint8 clips to learn from.
-        tubelet: of the tokens.
-        seed: of weights and batches; the caller's random state stays as it was.
+        encode: Frozen encoder of uint8 clips ``(B, T, C, H, W)``; returns all their tokens ``(B, N, D)``.
+        video_VTCHW: Uint8 clips to learn from.
+        tubelet: Tubelet of the tokens.
+        seed: Random seed of the initial weights and the batches; the caller's random state does not change.
+        steps: Number of updates.
+
+    Returns:
+        The decoder in evaluation mode.
     """
     with torch.no_grad():
         tokens_VND = torch.cat([encode(video_BTCHW).float() for video_BTCHW in video_VTCHW.split(BATCH)])
@@ -88,6 +93,6 @@ def train_pixel_decoder(
 
 
 def psnr(first: Tensor, second: Tensor) -> float:
-    """Peak signal-to-noise ratio in decibels of pixels in [0, 1]; infinite where they are equal."""
+    """Peak signal-to-noise ratio, in decibels, of pixels in [0, 1]; infinite where they are equal."""
     error = (in_double(first) - in_double(second)).square().mean().item()
     return math.inf if error == 0 else -10 * math.log10(error)

@@ -1,4 +1,4 @@
-"""How much of the pixels a linear read-out finds in each token. Shape letters as in `vjepa.tokens`; V videos, R clips of each."""
+"""How much of its own pixels a linear map reads out of each token."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ from vjepa.evaluation.features.extract import extract_features, spread_rows
 from vjepa.evaluation.probes.linear import ridge_regression
 from vjepa.tokens import Tubelet, patchify
 
-_VIDEOS = 256  # of each part: thousands of tokens are plenty for a linear map
+_VIDEOS = 256  # of each split: their thousands of tokens are plenty for a linear map
 
 
 def pixel_r2(
     encode: Callable[[Tensor], Tensor], train: ClipDataset, test: ClipDataset, tubelet: tuple[int, int, int]
 ) -> float | None:
-    """R2 of a ridge regression from a token to the pixels of its own tubelet, over all pixels of the test split.
+    """R2, over all pixels of the test split, of a ridge regression from a token to its tubelet's pixels.
 
-    It tells what embeddings kept of the image, noise included: predicting embeddings is free to drop what cannot
-    be predicted. None where `encode` has one feature vector a clip and no tokens.
+    It measures what embeddings keep of the image, noise included: a model that predicts embeddings is free
+    to drop what cannot be predicted.
+
+    Args:
+        encode: Encoder of uint8 clips ``(B, T, C, H, W)`` to tokens ``(B, N, D)``.
+        train: Clips to fit on.
+        test: Clips to measure on.
+        tubelet: Frames, rows and columns of a tubelet.
+
+    Returns:
+        R2; None where `encode` does not give one token for each tubelet.
     """
     parts = [_tokens_and_pixels(encode, dataset, Tubelet(*tubelet)) for dataset in (train, test)]
     if parts[0] is None or parts[1] is None:
@@ -33,7 +42,7 @@ def pixel_r2(
 def _tokens_and_pixels(
     encode: Callable[[Tensor], Tensor], dataset: ClipDataset, tubelet: Tubelet
 ) -> tuple[Tensor, Tensor] | None:
-    """Tokens ``(V * R * N, D)`` and the pixels of their tubelets ``(V * R * N, P)`` of evenly chosen videos."""
+    """Tokens ``(V * R * N, D)`` and their tubelets' pixels ``(V * R * N, P)``, of evenly chosen videos."""
     chosen = spread_rows(len(dataset), _VIDEOS)
     pixels_VRNP, _ = extract_features(
         lambda video: patchify(video.transpose(1, 2), tubelet), dataset, rows=chosen, average=False

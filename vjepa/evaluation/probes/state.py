@@ -1,4 +1,4 @@
-"""Read how things stand from a frame's embedding. Shape letters as in `vjepa.tokens`; V frames, S tokens of one, Q numbers of a state."""
+"""The state probe: states (proprioception) read off the embedding of a frame."""
 
 from __future__ import annotations
 
@@ -26,47 +26,50 @@ def fit_state_probe(
     numbers: Sequence[int],
     seed: int,
 ) -> Read:
-    """Tokens ``(V, S, D)`` to some numbers of the state ``(V, Q)``: a small network on a frozen model's embeddings.
+    """Fit a small network that reads numbers of the state off a frozen model's embeddings of frames.
 
     Args:
-        model: in evaluation mode; no gradient reaches it.
-        episodes: with states.
-        transform: uint8 ``(T, C, H, W)`` to the size of the model.
-        numbers: of the state, which are read.
-        seed: of frames and weights; the caller's random state stays as it was.
+        model: Action-conditioned model in evaluation mode; no gradient reaches it.
+        episodes: Episodes with states.
+        transform: Maps uint8 frames ``(T, C, H, W)`` to the model's size.
+        numbers: Indices of the numbers of the state that are read.
+        seed: Random seed of the frames and the initial weights; the caller's random state does not change.
+
+    Returns:
+        Function that maps tokens ``(B, S, D)`` of frames to states ``(B, Q)``, on the model's device.
 
     Raises:
-        ValueError: the episodes have no states.
+        ValueError: The episodes have no states.
     """
     if not episodes or episodes[0].states_TQ is None:
         raise ValueError("a probe is fitted to states, and the episodes have none: give episodes with states")
     device = next(model.parameters()).device
-    inputs_VX, states_VQ = _frames(model, episodes, transform, list(numbers), seed)
-    mean_Q, std_Q = _scale(states_VQ)
-    mean_X, std_X = _scale(inputs_VX)
-    inputs_VX = (inputs_VX - mean_X) / std_X
+    inputs_BD, states_BQ = _frames(model, episodes, transform, list(numbers), seed)
+    mean_Q, std_Q = _scale(states_BQ)
+    mean_D, std_D = _scale(inputs_BD)
+    inputs_BD = (inputs_BD - mean_D) / std_D
     with seeded(seed):
         net = nn.Sequential(
-            nn.Linear(inputs_VX.shape[1], HIDDEN), nn.GELU(),
+            nn.Linear(inputs_BD.shape[1], HIDDEN), nn.GELU(),
             nn.Linear(HIDDEN, HIDDEN), nn.GELU(),
             nn.Linear(HIDDEN, len(mean_Q)),
         )  # fmt: skip
         optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=1e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=STEPS)
         for _ in range(STEPS):
-            chosen = torch.randint(len(inputs_VX), (min(BATCH, len(inputs_VX)),))
-            wanted = (states_VQ[chosen] - mean_Q) / std_Q
-            F.mse_loss(net(inputs_VX[chosen]), wanted).backward()
+            chosen = torch.randint(len(inputs_BD), (min(BATCH, len(inputs_BD)),))
+            wanted = (states_BQ[chosen] - mean_Q) / std_Q
+            F.mse_loss(net(inputs_BD[chosen]), wanted).backward()
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
     net.eval().requires_grad_(False).to(device)
-    mean_X, std_X, mean_Q, std_Q = (part.to(device) for part in (mean_X, std_X, mean_Q, std_Q))
-    return lambda tokens_VSD: net((tokens_VSD.flatten(1).float() - mean_X) / std_X) * std_Q + mean_Q
+    mean_D, std_D, mean_Q, std_Q = (part.to(device) for part in (mean_D, std_D, mean_Q, std_Q))
+    return lambda tokens_BSD: net((tokens_BSD.flatten(1).float() - mean_D) / std_D) * std_Q + mean_Q
 
 
-def _scale(values_VX: Tensor) -> tuple[Tensor, Tensor]:
-    return values_VX.mean(dim=0), values_VX.std(dim=0).clamp_min(1e-6)
+def _scale(values_BD: Tensor) -> tuple[Tensor, Tensor]:
+    return values_BD.mean(dim=0), values_BD.std(dim=0).clamp_min(1e-6)
 
 
 @torch.no_grad()
@@ -77,7 +80,7 @@ def _frames(
     numbers: list[int],
     seed: int,
 ) -> tuple[Tensor, Tensor]:
-    """Embeddings ``(V, S * D)`` and states of frames spread over the episodes, on the CPU."""
+    """Embeddings ``(B, S * D)`` and states ``(B, Q)`` of frames spread over the episodes, on the CPU."""
     rng = np.random.default_rng(seed)
     each = max(MOST_FRAMES // len(episodes), 1)
     device = next(model.parameters()).device

@@ -1,4 +1,4 @@
-"""How well classes are named. V videos, X classes, U units of the bootstrap, Q draws of it.
+"""Metrics of classification, with bootstrap intervals.
 
 labels_V, unseen = number_labels(labels, classes)
 report = classification_report(scores_VX, labels_V, classes, groups, unseen=unseen)
@@ -20,7 +20,7 @@ from vjepa.double_precision import in_double
 from vjepa.evaluation.statistics import Metric
 from vjepa.foreign_text import in_table
 
-DRAWS = 1000
+DRAWS = 1000  # of the bootstrap
 _TOP = 5
 
 Counts = NDArray[np.float64]
@@ -30,17 +30,19 @@ Counts = NDArray[np.float64]
 class ClassificationReport:
     """Metrics of one set of videos, as shares in [0, 1] with their 95 % intervals.
 
-    Attributes:
-        classes: names, those that the model cannot name at the end.
-        top1: share of the videos whose most probable class is right.
-        top5: share of the videos whose class is among the five most probable (or all, where there are fewer).
-        mean_class: mean over classes of the share that is right.
-        macro_f1: mean over classes of the harmonic mean of precision and recall.
-        confusion_XX: videos of the class of the row that were given the class of the column.
-        videos, units: their number; units are what the bootstrap draws, groups of videos or single ones.
-        unseen: names of the classes that the model cannot name; their videos count as missed.
-
     Classes without a video count in no mean.
+
+    Attributes:
+        classes: Names of the classes; those that the model cannot name come last.
+        top1: Share of the videos whose most probable class is right.
+        top5: Share of the videos whose class is among the five most probable ones (or all, where there are
+            fewer).
+        mean_class: Mean over classes of the share of their videos that is right.
+        macro_f1: Mean over classes of the harmonic mean of precision and recall.
+        confusion_XX: Number of videos of the row's class that were given the column's class.
+        videos: Number of videos.
+        units: Number of units that the bootstrap draws: groups of videos, or single videos.
+        unseen: Names of the classes that the model cannot name; their videos count as missed.
     """
 
     classes: tuple[str, ...]
@@ -59,7 +61,7 @@ class ClassificationReport:
         return int(self.confusion_XX[len(self.classes) - len(self.unseen) :].sum())
 
     def headline(self) -> str:
-        """The accuracy in one sentence."""
+        """The accuracy in one sentence, with its interval."""
         low, high = self.top1.low, self.top1.high
         interval = f" (95 %: {low:.1%} to {high:.1%})" if low == low else ""
         missed = (
@@ -70,7 +72,7 @@ class ClassificationReport:
         return f"accuracy {self.top1.value:.1%}{interval} on {self.videos} videos{missed}"
 
     def table(self) -> str:
-        """The metrics as Markdown."""
+        """The metrics as a Markdown table."""
         names = {
             "top-1": self.top1,
             "top-5": self.top5,
@@ -90,7 +92,7 @@ class ClassificationReport:
         return "\n".join(lines)
 
     def per_class_table(self) -> str:
-        """One line a class as Markdown: videos, recall, precision, and what it is most often taken for."""
+        """A Markdown table of each class: videos, recall, precision, and what it is most often taken for."""
         lines = [
             "| class | videos | recall % | precision % | most often taken for |",
             "|---|---|---|---|---|",
@@ -107,7 +109,7 @@ class ClassificationReport:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """The report as plain values for JSON."""
         names = ("top1", "top5", "mean_class", "macro_f1")
         metrics = {name: getattr(self, name) for name in names}
         return {
@@ -121,16 +123,26 @@ class ClassificationReport:
 
 
 def number_labels(labels: Sequence[str], classes: Sequence[str]) -> tuple[Tensor, list[str]]:
-    """Numbers ``(V,)`` of the classes of videos, and the names of those that are none of `classes`, which follow them.
+    """Number the labels of videos: classes of the model first, all other labels after them.
 
-    Nobody can name a class that training lacked, and official test parts have such (EPIC-KITCHENS-100): their videos count
-    as missed. ValueError where that would be all of them.
+    No model can name a class that training lacked, and official test splits have such classes
+    (EPIC-KITCHENS-100): their videos count as missed.
+
+    Args:
+        labels: Label of each video.
+        classes: Classes of the model.
+
+    Returns:
+        Class numbers ``(V,)``, int64, and the names of the classes that are not among `classes`.
+
+    Raises:
+        ValueError: No label is a class of the model.
     """
     unseen = sorted(set(labels) - set(classes))
     if labels and len(unseen) == len(set(labels)):
         raise ValueError(
-            f"no label of the test split is a class of the model: it has {', '.join(unseen[:5])}, ..., the model "
-            f"{', '.join(classes[:5])}, ...; write the labels as the model does"
+            f"no label of the test split is a class of the model: it has {', '.join(unseen[:5])}, ..., the "
+            f"model {', '.join(classes[:5])}, ...; write the labels as the model does"
         )
     numbers = {name: number for number, name in enumerate([*classes, *unseen])}
     return torch.tensor([numbers[label] for label in labels], dtype=torch.int64), unseen
@@ -145,18 +157,21 @@ def classification_report(
     unseen: Sequence[str] = (),
     seed: int = 0,
 ) -> ClassificationReport:
-    """Accuracies with intervals by a bootstrap of 1,000 draws.
+    """Measure classification, with intervals by a bootstrap of 1,000 draws.
+
+    With a single unit to draw there is no interval: its ends are NaN.
 
     Args:
-        scores_VX: greater is more likely; finite.
-        labels_V: int64, from 0 to X - 1; those of unseen classes follow.
-        classes: names of the X columns.
-        groups: what each video belongs to: whole groups are drawn, since videos of one source are alike. A video
-            without a group is one by itself. None draws single videos.
-        unseen: names of further classes, which have no scores: their videos count as missed.
-        seed: of the bootstrap.
+        scores_VX: Scores of the classes, finite; greater is more likely.
+        labels_V: Int64 class numbers, from 0 to X - 1; those of unseen classes follow.
+        classes: Names of the X columns of the scores.
+        groups: Group of each video, such as its source. Whole groups are drawn, since their videos are
+            alike; a video without a group is one by itself. None draws single videos.
+        unseen: Names of further classes, which have no scores: their videos count as missed.
+        seed: Random seed of the bootstrap.
 
-    Of a single unit there is no interval: NaN.
+    Raises:
+        ValueError: Shapes do not match, a score is not finite, or a label is no class.
     """
     _check(scores_VX, labels_V, classes, len(unseen))
     names = (*classes, *unseen)
@@ -178,51 +193,52 @@ def classification_report(
         counts(labels, predicted == labels),
         counts(labels, (best == labels[:, None]).any(axis=1)),
     )
-    weights_QU = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=DRAWS)
+    weights_bu = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=DRAWS)
     values = _metrics(*(table.sum(axis=0, keepdims=True) for table in tables))
-    drawn = _metrics(*(weights_QU @ table for table in tables))
+    drawn = _metrics(*(weights_bu @ table for table in tables))
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (labels, predicted), 1)
     metrics = {name: _metric(values[name], drawn[name], units) for name in values}
     return ClassificationReport(
-        classes=names, confusion_XX=confusion, videos=len(labels), units=units, unseen=tuple(unseen), **metrics
+        classes=names, confusion_XX=confusion, videos=len(labels), units=units, unseen=tuple(unseen),
+        **metrics,
     )  # fmt: skip
 
 
-def _metrics(true_QX: Counts, given_QX: Counts, right_QX: Counts, near_QX: Counts) -> dict[str, Counts]:
-    """Each metric of every draw ``(Q,)``, from counts of each class."""
-    videos_Q, occurs_QX = true_QX.sum(axis=1), true_QX > 0
-    recall_QX = np.where(occurs_QX, right_QX / np.maximum(true_QX, 1), 0)
-    f1_QX = np.where(occurs_QX, 2 * right_QX / np.maximum(true_QX + given_QX, 1), 0)
-    classes_Q = occurs_QX.sum(axis=1)
+def _metrics(true_bX: Counts, given_bX: Counts, right_bX: Counts, near_bX: Counts) -> dict[str, Counts]:
+    """Each metric of every draw, ``(b,)``, from counts by class; `near_bX` counts hits in the top five."""
+    videos_b, occurs_bX = true_bX.sum(axis=1), true_bX > 0
+    recall_bX = np.where(occurs_bX, right_bX / np.maximum(true_bX, 1), 0)
+    f1_bX = np.where(occurs_bX, 2 * right_bX / np.maximum(true_bX + given_bX, 1), 0)
+    classes_b = occurs_bX.sum(axis=1)
     return {
-        "top1": right_QX.sum(axis=1) / videos_Q,
-        "top5": near_QX.sum(axis=1) / videos_Q,
-        "mean_class": recall_QX.sum(axis=1) / classes_Q,
-        "macro_f1": f1_QX.sum(axis=1) / classes_Q,
+        "top1": right_bX.sum(axis=1) / videos_b,
+        "top5": near_bX.sum(axis=1) / videos_b,
+        "mean_class": recall_bX.sum(axis=1) / classes_b,
+        "macro_f1": f1_bX.sum(axis=1) / classes_b,
     }
 
 
-def _metric(value_1: Counts, drawn_Q: Counts, units: int) -> Metric:
+def _metric(value_1: Counts, drawn_b: Counts, units: int) -> Metric:
     if units < 2:
         return Metric(float(value_1[0]))
-    low, high = np.quantile(drawn_Q, (0.025, 0.975))
+    low, high = np.quantile(drawn_b, (0.025, 0.975))
     return Metric(float(value_1[0]), float(low), float(high))
 
 
 def _check(scores_VX: Tensor, labels_V: Tensor, classes: Sequence[str], unseen: int) -> None:
     if scores_VX.shape != (len(labels_V), len(classes)) or not len(labels_V):
         raise ValueError(
-            f"scores have shape {tuple(scores_VX.shape)} for {len(labels_V)} videos and {len(classes)} classes: give a row a "
-            "video and a column a class"
+            f"scores have shape {tuple(scores_VX.shape)} for {len(labels_V)} videos and "
+            f"{len(classes)} classes: give a row a video and a column a class"
         )
     if not bool(scores_VX.isfinite().all()):
         raise ValueError("scores are not all finite: the model has broken down, or its input")
     wrong = labels_V[(labels_V < 0) | (labels_V >= len(classes) + unseen)]
     if len(wrong):
         raise ValueError(
-            f"{len(wrong)} labels are no class, e.g. {int(wrong[0])} (-1 is a video without a label): a test needs labels "
-            f"from 0 to {len(classes) + unseen - 1}"
+            f"{len(wrong)} labels are no class, e.g. {int(wrong[0])} (-1 is a video without a label): a "
+            f"test needs labels from 0 to {len(classes) + unseen - 1}"
         )
 
 

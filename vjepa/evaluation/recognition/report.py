@@ -1,4 +1,4 @@
-"""Metrics of classified videos and the files that hold them: one way for every tool. V videos, X classes."""
+"""Accuracies and score files of classified videos, shared by all tools."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from vjepa.evaluation.recognition.score_file import write_scores
 
 
 def report_of(videos: Sequence[Video], scores_VX: Tensor, classes: Sequence[str]) -> ClassificationReport:
-    """Accuracies of labelled videos; those of classes that are not among `classes` count as missed.
+    """Accuracies of labelled videos; videos of classes that are not among `classes` count as missed.
+
+    Args:
+        videos: Labelled videos; their groups are drawn together by the bootstrap.
+        scores_VX: Scores of the classes; greater is more likely.
+        classes: Names of the columns of the scores.
 
     Raises:
-        ValueError: no video has one of the classes.
+        ValueError: No video has one of the classes, or what `classification_report` raises.
     """
     labels_V, unseen = number_labels([video.label or "" for video in videos], classes)
     groups = [video.group for video in videos]
@@ -25,16 +30,17 @@ def report_of(videos: Sequence[Video], scores_VX: Tensor, classes: Sequence[str]
 
 
 def write_scores_of(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: Sequence[str]) -> None:
-    """Write ``scores.csv``: probabilities of every video."""
+    """Write the class probabilities of every video to ``scores.csv`` in a folder."""
     labels, paths = [video.label or "" for video in videos], [video.path for video in videos]
     write_scores(folder / "scores.csv", paths, labels, scores_VX, classes)
 
 
 def with_class_names(videos: Sequence[Video], classes: Sequence[str]) -> list[Video]:
-    """The videos with names in place of numbers, where a list gives all classes by their numbers and the model by names.
+    """Replace class numbers by the model's class names, where a list of videos has numbers as labels.
 
-    Number n is the n-th class of the model: of released weights the official number, of a model of this library that of the
-    sorted names. Lists that have a name of the model, or a number that is none of its classes, stay as they are.
+    Number n is the n-th class of the model: the official number for released weights, the place among the
+    sorted names for a model of this library. A list stays as it is where a label is a class name of the
+    model, no number, or a number that is none of its classes.
     """
     labels = {video.label for video in videos if video.label is not None}
     numbers = {label: int(label) for label in labels if label.isdecimal()}

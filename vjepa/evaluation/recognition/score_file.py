@@ -1,4 +1,4 @@
-"""Class scores of every video in a file. V videos, X classes."""
+"""CSV files of the class probabilities of videos."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _COLUMNS = ("path", "label", "predicted", "probability")
 
 
 class Scores(NamedTuple):
-    """What a file of scores holds.
+    """Content of a score file.
 
     Attributes:
-        paths: of the videos.
-        labels: their true classes, empty where unknown.
-        scores_VX: probabilities.
-        classes: names of the columns.
+        paths: Path of each video.
+        labels: True class of each video; empty where it is unknown.
+        scores_VX: Probabilities of the classes.
+        classes: Names of the classes, one for each column of the scores.
     """
 
     paths: list[str]
@@ -34,10 +34,11 @@ class Scores(NamedTuple):
 def write_scores(
     path: Path, paths: Sequence[str], labels: Sequence[str], scores_VX: Tensor, classes: Sequence[str]
 ) -> None:
-    """A CSV with a line a video: path, true class, most probable class, its probability, and that of every class.
+    """Write a CSV with one line for each video.
 
-    Names that a spreadsheet would compute (``=1+1``) have an apostrophe before them; paths that are no UTF-8 keep their
-    bytes.
+    The columns are path, true class, most probable class, its probability, and the probability of every
+    class. Names that a spreadsheet would compute (``=1+1``) get an apostrophe before them; paths that are
+    not UTF-8 keep their bytes.
     """
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
@@ -49,7 +50,11 @@ def write_scores(
 
 
 def read_scores(path: Path) -> Scores:
-    """What `write_scores` wrote; ValueError where it is something else."""
+    """Read a file of `write_scores`.
+
+    Raises:
+        ValueError: The file has other columns.
+    """
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         header, *rows = csv.reader(file)
     if tuple(header[: len(_COLUMNS)]) != _COLUMNS:

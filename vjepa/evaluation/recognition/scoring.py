@@ -1,4 +1,4 @@
-"""Class probabilities of many videos. V videos, G heads, X classes."""
+"""Class probabilities of the videos of a dataset."""
 
 from __future__ import annotations
 
@@ -29,16 +29,21 @@ def score_rows(
     workers: int = 0,
     left_out: LeftOut,
 ) -> Tensor:
-    """Probabilities of some rows of a dataset: ``(G, V, X)``, on the CPU; G is 1 of a network with one head.
+    """Class probabilities of some rows of a dataset, ``(G, V, X)``, on the CPU; one head gives ``G = 1``.
 
-    In the place of a row that cannot be read stand another video's probabilities; `left_out` takes the row.
+    A row that cannot be read gets another video's probabilities, and `left_out` receives the row.
 
     Args:
-        network: in evaluation mode, used on the device where it is.
-        dataset: whose samples are all views of a video, or their tokens.
-        segments, crops: as of `view_probabilities`.
-        workers: processes that decode.
-        left_out: takes the rows that cannot be read.
+        network: Classifier in evaluation mode; it is used on its own device.
+        dataset: Dataset whose samples are all views of a video, or their cached tokens.
+        rows: Rows of the dataset to score.
+        segments: Number of clips of a video that the head sees together, see `view_probabilities`.
+        crops: Number of crops of each clip.
+        workers: Number of processes that decode videos.
+        left_out: Receives the rows that cannot be read.
+
+    Raises:
+        ValueError: There are no rows.
     """
     device = next(network.parameters()).device
     stack = _stack_tokens if isinstance(dataset, FeatureShards) else stack_samples

@@ -1,11 +1,9 @@
-"""Is the impossible video more surprising? Accuracies from window losses of matched videos, and their intervals.
+"""Accuracies of surprise on matched videos: is the impossible video more surprising than its possible twin?
 
-As published for V-JEPA (Garrido et al., arXiv 2502.11831; `evals/intuitive_physics/eval.py` of jepa-intuitive-physics):
-a video's loss is the mean or the maximum over its windows of the loss of a context length, or of the smallest loss of
-all context lengths in each window ("filtered"). Nothing here knows networks.
-
-Shape letters: C context lengths, X windows of one video, P pairs, S matched sets, R rows of a table (the context
-lengths and what is made of them), B bootstrap samples, T frames.
+As published for V-JEPA (Garrido et al., arXiv 2502.11831; `evals/intuitive_physics/eval.py` of
+jepa-intuitive-physics), a video's loss is the mean or the maximum over its windows of the loss of a context
+length, or of the smallest loss of all context lengths in each window ("filtered"). This module needs losses
+only, no networks.
 """
 
 from __future__ import annotations
@@ -26,17 +24,20 @@ from vjepa.evaluation.statistics import CONFIDENCE, Metric, estimate
 Array = NDArray[np.float64]
 
 MEASURES: Mapping[str, Callable[..., Any]] = {"mean": np.mean, "max": np.max}
-QUANTILE = 0.9  # of the possible videos' losses: the published threshold of the absolute accuracy
-SAMPLES = 2000  # of the bootstrap
+# Threshold of the absolute accuracy, as published, among the possible videos' losses.
+QUANTILE = 0.9
+SAMPLES = 2000  # draws of the bootstrap
 
 
 @dataclass(frozen=True)
 class MatchedLosses:
-    """Losses of one matched set, as of `vjepa.data.violation_sets.Matched`.
+    """Losses of one matched set (`vjepa.data.violation_sets.Matched`).
 
     Attributes:
-        kind: what is violated.
-        possible, impossible: of each video the losses ``(C, X)``; those at the same place are a pair. X may differ.
+        kind: Property or violation that the set tests.
+        possible: Losses ``(c, V)`` of each possible video, for every context length and window. The number
+            of windows may differ from video to video.
+        impossible: Losses of each impossible video; videos at the same place are a pair.
     """
 
     kind: str
@@ -49,25 +50,27 @@ Table = dict[str, dict[str, Metric]]  # row: metric's name: metric
 
 @dataclass(frozen=True)
 class SurpriseReport:
-    """What `measure_surprise` found. All metrics are shares from 0 to 1; chance is .5, but for `absolute`.
+    """Accuracies of surprise, as shares from 0 to 1; chance is 0.5 for all but `absolute`.
 
-    Rows of a table are the context lengths as text, ``filtered``, ``fixed`` (the context length that was chosen
-    beforehand) and ``best`` (of each metric the highest over the context lengths, kind by kind, as in the published
-    headline: selected on the very videos that it is measured on, and so optimistic). Metrics of a row:
+    The rows of a table are the context lengths as text; ``filtered``; ``fixed``, the context length that was
+    chosen beforehand; and ``best``, for each metric the highest value over the context lengths, chosen kind
+    by kind as in the published headline. ``best`` is selected on the very videos that it is measured on, and
+    so optimistic. The metrics of a row are:
 
         relative_mean, relative_max   share of the pairs whose impossible video has the strictly greater loss
-        auroc_mean, auroc_max         of impossible against possible videos, pairs not regarded
-        absolute                      share of single videos on their side of a threshold at the 90th percentile of the
-                                      possible videos' max, fitted on the very videos as published: optimistic
-        absolute_held_out             the same with each half of the sets judged by the threshold of the other
+        auroc_mean, auroc_max         AUROC of impossible against possible videos, regardless of pairs
+        absolute                      share of single videos on their side of a threshold, the 90th percentile
+                                      of the possible videos' max; fitted on the very videos, as published,
+                                      and so optimistic
+        absolute_held_out             the same, each half of the sets judged by the threshold of the other
 
     Attributes:
-        contexts: frames of each context length.
-        fixed: the one of the row `fixed`.
-        kinds: a table for each kind.
-        macro: means over the kinds but the controls.
-        best_context: of each kind the context length of its best `relative_mean`, the shortest of equals.
-        counts: of each kind the numbers of sets and pairs.
+        contexts: Frames of each context length.
+        fixed: Context length of the row `fixed`, in frames.
+        kinds: Table of each kind of violation.
+        macro: Table of means over the kinds, controls left out.
+        best_context: For each kind, the context length with the best `relative_mean`; the shortest of equals.
+        counts: Numbers of sets and pairs of each kind.
     """
 
     contexts: tuple[int, ...]
@@ -78,7 +81,7 @@ class SurpriseReport:
     counts: dict[str, dict[str, int]]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain dictionaries and lists; None for NaN."""
+        """The report as plain dictionaries and lists, with None for NaN."""
         return _plain(asdict(self))
 
 
@@ -89,19 +92,21 @@ def measure_surprise(
     controls: Sequence[str] = (CONTROL,),
     seed: int = 0,
 ) -> SurpriseReport:
-    """Tables of accuracies per kind and over kinds, with bootstrap intervals over the matched sets.
+    """Measure accuracies of each kind and over kinds, with bootstrap intervals over the matched sets.
 
-    Sets are drawn anew with their pairs, which share a scene. The interval of `best` is that of the context length that
-    was chosen, as if it had been fixed: it knows nothing of the choice. Absolute accuracies have no interval.
+    Whole sets are drawn with their pairs, since these share a scene. The interval of `best` is that of the
+    context length that was chosen, as if it had been fixed: it ignores the choice. Absolute accuracies have
+    no interval.
 
     Args:
-        sets: with losses of the context lengths in the order of `contexts`.
-        contexts: frames of each context length, C of them.
-        fixed: one of them, chosen before the losses were seen.
-        controls: kinds in which nothing impossible happens: left out of the means over kinds.
-        seed: of the bootstrap.
+        sets: Matched sets, with losses for the context lengths in the order of `contexts`.
+        contexts: Frames of each context length.
+        fixed: One of the context lengths, chosen before the losses were seen.
+        controls: Kinds in which nothing impossible happens; they are left out of the means over kinds.
+        seed: Random seed of the bootstrap.
 
-    ValueError where shapes do not fit, a loss is not finite, or nothing is left to take means over.
+    Raises:
+        ValueError: Shapes do not match, a loss is not finite, or no kind but controls is there.
     """
     contexts = tuple(contexts)
     if fixed not in contexts or len(set(contexts)) < len(contexts):
@@ -131,17 +136,20 @@ def measure_surprise(
         macro=_table(macro, contexts),
         best_context=best,
         counts={
-            kind: {"sets": int(losses[kind].set_P.max()) + 1, "pairs": len(losses[kind].set_P)}
+            kind: {"sets": int(losses[kind].set_p.max()) + 1, "pairs": len(losses[kind].set_p)}
             for kind in kinds
         },
     )
 
 
 def over_seeds(reports: Sequence[SurpriseReport]) -> SurpriseReport:
-    """Mean and interval by Student's t of reports that differ by their seed alone: the null, for random initialisations.
+    """Mean and interval by Student's t over reports that differ only by their random seed.
 
-    A random network has a best context length, too; its `best` says how much of the trained network's is selection.
-    `best_context` is that of the means.
+    This gives the null distribution over random initialisations. A random network has a best context length,
+    too: its `best` shows how much of the trained network's is selection. `best_context` is that of the means.
+
+    Raises:
+        ValueError: There is no report, or reports differ in context lengths or sets.
     """
     if not reports:
         raise ValueError("there is no report: give one a seed")
@@ -160,19 +168,23 @@ def over_seeds(reports: Sequence[SurpriseReport]) -> SurpriseReport:
 
 
 def motion_energy(video_TCHW: Tensor, window: int, stride: int) -> Array:
-    """Mean absolute difference from frame to frame in each window, in grey levels: ``(1, X)``.
+    """Mean absolute difference from frame to frame in each window, in grey levels: ``(1, V)``.
 
-    The baseline that knows no physics: losses of a single context length, in the windows ``[s, s + window)`` with
-    ``s = 0, stride, ...`` in which a network's are measured.
+    The baseline that knows no physics, in the form of losses of a single context length. Its windows are
+    those in which a network is measured: ``[s, s + window)`` with ``s = 0, stride, ...``.
 
     Args:
-        video_TCHW: uint8.
-        window, stride: frames; a window has 2 or more, and no more than the video.
+        video_TCHW: Uint8 frames.
+        window: Frames of a window, from 2 to those of the video.
+        stride: Frames from one window to the next, 1 or more.
+
+    Raises:
+        ValueError: `window` or `stride` is out of range.
     """
     if window < 2 or stride < 1 or window > len(video_TCHW):
         raise ValueError(
-            f"window is {window} and stride {stride} for {len(video_TCHW)} frames: give a window from 2 to as many, and a "
-            "stride of 1 or more"
+            f"window is {window} and stride {stride} for {len(video_TCHW)} frames: give a window from 2 to "
+            "as many, and a stride of 1 or more"
         )
     steps = in_double(video_TCHW.short().diff(dim=0).abs()).flatten(1).mean(dim=1).numpy()
     return np.lib.stride_tricks.sliding_window_view(steps, window - 1)[::stride].mean(axis=1)[None]
@@ -180,11 +192,18 @@ def motion_energy(video_TCHW: Tensor, window: int, stride: int) -> Array:
 
 @dataclass(frozen=True)
 class _KindLosses:
-    """Losses of a kind's videos by measure, the context lengths and `filtered` in rows."""
+    """Losses of the videos of a kind, for each measure.
 
-    possible: dict[str, Array]  # (P, R)
+    Attributes:
+        possible: Losses ``(p, m)`` of the possible videos: the context lengths and `filtered` are the m rows
+            of a table.
+        impossible: Losses ``(p, m)`` of their partners.
+        set_p: Number of the set that each pair belongs to.
+    """
+
+    possible: dict[str, Array]
     impossible: dict[str, Array]
-    set_P: NDArray[np.int64]
+    set_p: NDArray[np.int64]
 
 
 def _kind_losses(sets: Sequence[MatchedLosses], contexts: Sequence[int]) -> _KindLosses:
@@ -192,109 +211,110 @@ def _kind_losses(sets: Sequence[MatchedLosses], contexts: Sequence[int]) -> _Kin
     for matched in sets:
         if not len(matched.possible) or len(matched.possible) != len(matched.impossible):
             raise ValueError(
-                f"a set of {matched.kind} has losses of {len(matched.possible)} possible and {len(matched.impossible)} "
-                "impossible videos: give as many of each, in pairs"
+                f"a set of {matched.kind} has losses of {len(matched.possible)} possible and "
+                f"{len(matched.impossible)} impossible videos: give as many of each, in pairs"
             )
         for side, videos in zip(sides, (matched.possible, matched.impossible), strict=True):
             side.extend(_checked(video, matched.kind, len(contexts)) for video in videos)
     possible, impossible = (
-        {name: np.stack([_rows(video_CX, reduce) for video_CX in side]) for name, reduce in MEASURES.items()}
+        {name: np.stack([_rows(video_cV, reduce) for video_cV in side]) for name, reduce in MEASURES.items()}
         for side in sides
     )
-    set_P = np.repeat(np.arange(len(sets)), [len(matched.possible) for matched in sets])
-    return _KindLosses(possible, impossible, set_P)
+    set_p = np.repeat(np.arange(len(sets)), [len(matched.possible) for matched in sets])
+    return _KindLosses(possible, impossible, set_p)
 
 
 def _checked(video: ArrayLike, kind: str, num_contexts: int) -> Array:
-    video_CX = np.asarray(video, dtype=np.float64)
-    if video_CX.ndim != 2 or video_CX.shape[0] != num_contexts or not video_CX.shape[1]:
+    video_cV = np.asarray(video, dtype=np.float64)
+    if video_cV.ndim != 2 or video_cV.shape[0] != num_contexts or not video_cV.shape[1]:
         raise ValueError(
-            f"losses of a video of {kind} are {video_CX.shape}: give (C, X) with C = {num_contexts} context lengths and "
-            "a window or more"
+            f"losses of a video of {kind} are {video_cV.shape}: give (context lengths, windows) with "
+            f"{num_contexts} context lengths and a window or more"
         )
-    if not np.isfinite(video_CX).all():
+    if not np.isfinite(video_cV).all():
         raise ValueError(f"a loss of a video of {kind} is not finite: look at the network and the video")
-    return video_CX
+    return video_cV
 
 
-def _rows(video_CX: Array, reduce: Callable[..., Any]) -> Array:
-    """A video's loss for each context length and `filtered`: ``(R,)``."""
-    return reduce(np.concatenate([video_CX, video_CX.min(axis=0, keepdims=True)]), axis=1)
+def _rows(video_cV: Array, reduce: Callable[..., Any]) -> Array:
+    """A video's loss for each context length and `filtered`: ``(m,)``."""
+    return reduce(np.concatenate([video_cV, video_cV.min(axis=0, keepdims=True)]), axis=1)
 
 
 def _metrics(losses: _KindLosses, fixed: int, rng: np.random.Generator) -> dict[str, tuple[Array, Array]]:
-    """Each metric's values ``(R,)`` and bootstrap samples ``(B, R)``, with the rows `fixed` and `best`."""
-    num_sets = int(losses.set_P.max()) + 1
-    # How often each pair is drawn, with its set.
-    drawn_BP = rng.multinomial(num_sets, np.full(num_sets, 1 / num_sets), size=SAMPLES)[:, losses.set_P]
-    # The first row has every pair once: the value itself.
-    weights_BP = np.concatenate([np.ones_like(drawn_BP[:1]), drawn_BP]).astype(np.float64)
+    """Each metric's values ``(m,)`` and bootstrap draws ``(b, m)``, with the rows `fixed` and `best`."""
+    num_sets = int(losses.set_p.max()) + 1
+    # How often each pair is drawn: as often as its set.
+    drawn_bp = rng.multinomial(num_sets, np.full(num_sets, 1 / num_sets), size=SAMPLES)[:, losses.set_p]
+    # The first row has every pair once and gives the value itself.
+    weights_bp = np.concatenate([np.ones_like(drawn_bp[:1]), drawn_bp]).astype(np.float64)
     tables = {}
     for name in MEASURES:
-        possible_PR, impossible_PR = losses.possible[name], losses.impossible[name]
-        tables[f"relative_{name}"] = _relative_accuracy(possible_PR, impossible_PR, weights_BP)
-        tables[f"auroc_{name}"] = _auroc(possible_PR, impossible_PR, weights_BP)
+        possible_pm, impossible_pm = losses.possible[name], losses.impossible[name]
+        tables[f"relative_{name}"] = _relative_accuracy(possible_pm, impossible_pm, weights_bp)
+        tables[f"auroc_{name}"] = _auroc(possible_pm, impossible_pm, weights_bp)
     for name, accuracy in (("absolute", _absolute_accuracy), ("absolute_held_out", _held_out_accuracy)):
-        values_R = accuracy(losses.possible["max"], losses.impossible["max"], losses.set_P)
-        tables[name] = np.concatenate([values_R[None], np.full((SAMPLES, len(values_R)), np.nan)])
+        values_m = accuracy(losses.possible["max"], losses.impossible["max"], losses.set_p)
+        tables[name] = np.concatenate([values_m[None], np.full((SAMPLES, len(values_m)), np.nan)])
     complete = {}
-    for name, table_BR in tables.items():
-        best = int(table_BR[0, :-1].argmax())  # the last row is `filtered`
-        # Chosen anew in each sample, it would be chosen twice, and lie above its own value.
-        table_BR = np.concatenate([table_BR, table_BR[:, [fixed, best]]], axis=1)
-        complete[name] = (table_BR[0], table_BR[1:])
+    for name, table_bm in tables.items():
+        best = int(table_bm[0, :-1].argmax())  # the last row is `filtered`
+        # Were `best` chosen anew in each draw, the choice would be made twice: draws would exceed the value.
+        table_bm = np.concatenate([table_bm, table_bm[:, [fixed, best]]], axis=1)
+        complete[name] = (table_bm[0], table_bm[1:])
     return complete
 
 
-def _relative_accuracy(possible_PR: Array, impossible_PR: Array, weights_BP: Array) -> Array:
-    right_PR = (possible_PR < impossible_PR).astype(np.float64)  # as published, equal losses are wrong
-    return weights_BP @ right_PR / weights_BP.sum(axis=1, keepdims=True)
+def _relative_accuracy(possible_pm: Array, impossible_pm: Array, weights_bp: Array) -> Array:
+    right_pm = (possible_pm < impossible_pm).astype(np.float64)  # as published, equal losses are wrong
+    return weights_bp @ right_pm / weights_bp.sum(axis=1, keepdims=True)
 
 
-def _auroc(possible_PR: Array, impossible_PR: Array, weights_BP: Array) -> Array:
-    """Probability that an impossible video has a greater loss than a possible one, half for equals (Mann and Whitney)."""
+def _auroc(possible_pm: Array, impossible_pm: Array, weights_bp: Array) -> Array:
+    """Probability that an impossible video has a greater loss than a possible one (Mann-Whitney).
+
+    Equal losses count half.
+    """
     columns = []
-    for possible_P, impossible_P in zip(possible_PR.T, impossible_PR.T, strict=True):
-        above = (possible_P[:, None] < impossible_P) + 0.5 * (possible_P[:, None] == impossible_P)
-        columns.append(((weights_BP @ above) * weights_BP).sum(axis=1) / weights_BP.sum(axis=1) ** 2)
+    for possible_p, impossible_p in zip(possible_pm.T, impossible_pm.T, strict=True):
+        above = (possible_p[:, None] < impossible_p) + 0.5 * (possible_p[:, None] == impossible_p)
+        columns.append(((weights_bp @ above) * weights_bp).sum(axis=1) / weights_bp.sum(axis=1) ** 2)
     return np.stack(columns, axis=1)
 
 
-def _absolute_accuracy(possible_PR: Array, impossible_PR: Array, set_P: NDArray[np.int64]) -> Array:
-    threshold_R = _threshold(possible_PR)
-    return ((possible_PR < threshold_R).mean(axis=0) + (impossible_PR > threshold_R).mean(axis=0)) / 2
+def _absolute_accuracy(possible_pm: Array, impossible_pm: Array, set_p: NDArray[np.int64]) -> Array:
+    threshold_m = _threshold(possible_pm)
+    return ((possible_pm < threshold_m).mean(axis=0) + (impossible_pm > threshold_m).mean(axis=0)) / 2
 
 
-def _held_out_accuracy(possible_PR: Array, impossible_PR: Array, set_P: NDArray[np.int64]) -> Array:
-    """Every other set gives the threshold for the rest, and the other way round; NaN of one set alone."""
-    right_R, odd_P = np.zeros(possible_PR.shape[1]), set_P % 2 == 1
-    if odd_P.all() or not odd_P.any():
-        return np.full_like(right_R, np.nan)
-    for tested_P in (odd_P, ~odd_P):
-        threshold_R = _threshold(possible_PR[~tested_P])
-        right_R += (possible_PR[tested_P] < threshold_R).sum(axis=0)
-        right_R += (impossible_PR[tested_P] > threshold_R).sum(axis=0)
-    return right_R / (2 * len(set_P))
+def _held_out_accuracy(possible_pm: Array, impossible_pm: Array, set_p: NDArray[np.int64]) -> Array:
+    """Accuracy of each half of the sets (every second one) by the threshold of the other; NaN for one set."""
+    right_m, odd_p = np.zeros(possible_pm.shape[1]), set_p % 2 == 1
+    if odd_p.all() or not odd_p.any():
+        return np.full_like(right_m, np.nan)
+    for tested_p in (odd_p, ~odd_p):
+        threshold_m = _threshold(possible_pm[~tested_p])
+        right_m += (possible_pm[tested_p] < threshold_m).sum(axis=0)
+        right_m += (impossible_pm[tested_p] > threshold_m).sum(axis=0)
+    return right_m / (2 * len(set_p))
 
 
-def _threshold(possible_PR: Array) -> Array:
-    """The order statistic of the published code; where it asks for one beyond the last (fewer than ten), the last."""
-    place = min(math.ceil(QUANTILE * len(possible_PR)), len(possible_PR) - 1)
-    return np.sort(possible_PR, axis=0)[place]
+def _threshold(possible_pm: Array) -> Array:
+    """The published order statistic; the last one where that is out of range (below ten videos)."""
+    place = min(math.ceil(QUANTILE * len(possible_pm)), len(possible_pm) - 1)
+    return np.sort(possible_pm, axis=0)[place]
 
 
 def _table(metrics: Mapping[str, tuple[Array, Array]], contexts: Sequence[int]) -> Table:
     rows = [*map(str, contexts), "filtered", "fixed", "best"]
     return {
-        row: {
-            name: _metric(values_R[r], samples_BR[:, r]) for name, (values_R, samples_BR) in metrics.items()
-        }
+        row: {name: _metric(values_m[r], draws_bm[:, r]) for name, (values_m, draws_bm) in metrics.items()}
         for r, row in enumerate(rows)
     }
 
 
-def _metric(value: float, samples_B: Array) -> Metric:
-    low, high = np.quantile(samples_B, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+def _metric(value: float, draws_b: Array) -> Metric:
+    low, high = np.quantile(draws_b, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Metric(float(value), float(low), float(high))
 
 

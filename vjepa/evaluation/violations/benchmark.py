@@ -1,10 +1,11 @@
-"""Violation of expectation, with the controls that tell what a metric is worth.
+"""The violation-of-expectation benchmark, with the controls that show what its metrics are worth.
 
     report = evaluate_expectation(model, read_pairs("pairs"))
     print(report.table())
 
-Beside the model: the same networks untrained, over several seeds; the motion in the plots, which needs no network; any
-rivals; and a legal change of appearance, where nothing should ring. Shape letters: C context lengths, X windows, T time steps.
+The model is measured beside four controls: the same networks untrained, over several seeds; the motion in the
+images, which needs no network; any rival models; and a possible change of appearance, which should surprise
+no model.
 """
 
 from __future__ import annotations
@@ -33,21 +34,22 @@ from vjepa.inference.surprise import Surprise, surprise
 from vjepa.models.video_model import VideoModel
 from vjepa.seeding import seeded
 
-NEAR = 1  # time steps between a peak and an event that count as one
+NEAR = 1  # time steps from an event within which a peak counts as a hit
 
 
 @dataclass(frozen=True)
 class Localisation:
-    """Whether surprise peaks where a pair begins to differ: of a kind, shares of the pairs.
+    """Whether surprise peaks where a pair begins to differ: shares of the pairs of one kind.
 
-    The peak is that of the difference of the impossible video's curve from its possible partner's; it counts within one
-    time step of the step in which the two begin to differ.
+    The peak is that of the impossible video's curve minus its possible partner's. It is a hit within one
+    time step of the step in which the two videos begin to differ.
 
     Attributes:
-        hits: of the model.
-        untrained: mean of the untrained models.
-        guess: of the one time step that is right most often, whatever the video: in short videos events fall together.
-        pairs: how many have their difference where a curve has values.
+        hits: Share of hits of the model.
+        untrained: Mean share of hits of the untrained models.
+        guess: Share of hits of the best single time step, guessed for every video: in short videos events
+            fall together.
+        pairs: Number of pairs whose difference lies where a curve has values.
     """
 
     hits: float
@@ -58,12 +60,12 @@ class Localisation:
 
 @dataclass(frozen=True)
 class ExpectationReport:
-    """Accuracies by what was measured: ``model``, the rivals' names, ``untrained``, ``motion_energy``.
+    """Accuracies of the model and its controls.
 
     Attributes:
-        reports: tables of each.
-        localisation: by kind; empty where the sets do not know when their videos differ.
-        nulls: number of untrained models.
+        reports: Report of each: ``model``, the rivals by name, ``untrained``, ``motion_energy``.
+        localisation: Localisation by kind; empty where the frame of the first difference is unknown.
+        nulls: Number of untrained models.
     """
 
     reports: dict[str, SurpriseReport]
@@ -71,7 +73,7 @@ class ExpectationReport:
     nulls: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries and numbers."""
+        """The report as plain dictionaries and numbers."""
         return {
             "reports": {name: report.to_json() for name, report in self.reports.items()},
             "localisation": {kind: vars(found) for kind, found in self.localisation.items()},
@@ -79,16 +81,18 @@ class ExpectationReport:
         }
 
     def table(self) -> str:
-        """For people: relative accuracy (mean over windows), at the fixed context and at the best; AUROC of the maximum."""
+        """A text table of relative accuracies (mean over windows) and the AUROC of the maximum."""
         kinds = self.reports["model"].kinds
         lines = [
-            f"{'':<16}{'':<14}{'fixed context':>22}{'filtered':>10}{'best*':>8}{'AUROC max':>11}  peak at first difference"
+            f"{'':<16}{'':<14}{'fixed context':>22}{'filtered':>10}{'best*':>8}{'AUROC max':>11}"
+            "  peak at first difference"
         ]
         for kind in [*(kind for kind in kinds if kind != CONTROL), "all of these", *({CONTROL} & set(kinds))]:
             for row, (name, report) in enumerate(self.reports.items()):
                 table = report.macro if kind == "all of these" else report.kinds[kind]
                 filtered, best = table["filtered"]["relative_mean"], table["best"]["relative_mean"]
-                line = f"{one_line(kind) if row == 0 else '':<16}{name:<14}{_shown(table['fixed']['relative_mean']):>22}"
+                line = f"{one_line(kind) if row == 0 else '':<16}{name:<14}"
+                line += f"{_shown(table['fixed']['relative_mean']):>22}"
                 line += f"{filtered.value:>10.2f}{best.value:>8.2f}{table['fixed']['auroc_max'].value:>11.2f}"
                 if name == "model" and kind in self.localisation:
                     found = self.localisation[kind]
@@ -114,16 +118,20 @@ def evaluate_expectation(
     rivals: Mapping[str, VideoModel] | None = None,
     progress: bool = False,
 ) -> ExpectationReport:
-    """Accuracies of a model's surprise and of all that it must be held against.
+    """Measure a model's surprise on matched sets, beside its controls.
 
-    The fixed context length is the longest that the model was trained with, chosen before anything is measured.
+    The fixed context length is the longest that the model was trained with, chosen before anything is
+    measured.
 
     Args:
-        model: a model that predicts embeddings or pixels.
-        sets: of `vjepa.data.violation_sets`.
-        nulls: untrained models, one a seed.
-        rivals: other models by name, e.g. a masked auto-encoder; with windows of as many time steps.
-        progress: show bars.
+        model: A model that predicts embeddings or pixels.
+        sets: Matched sets of `vjepa.data.violation_sets`.
+        nulls: Number of untrained models, 2 or more, each with its own seed.
+        rivals: Other models by name, such as a masked auto-encoder, whose windows have as many time steps.
+        progress: Show progress bars.
+
+    Raises:
+        ValueError: `nulls` is below 2, or a rival has the name of a control.
     """
     if nulls < 2:
         raise ValueError(f"nulls is {nulls}: an interval over seeds needs 2 or more")
@@ -150,7 +158,10 @@ def evaluate_expectation(
 
 
 def untrained_copy(model: VideoModel, seed: int) -> VideoModel:
-    """The same networks with fresh weights; a teacher that follows the encoder begins as its copy."""
+    """A model of the same configuration with fresh random weights.
+
+    A teacher that follows the encoder (an exponential moving average) starts as its copy.
+    """
     with seeded(seed):
         null = VideoModel(model.config).eval()
     stabilizer = model.config.get("training", {}).get("objective", {}).get("stabilizer", "ema")
@@ -160,7 +171,7 @@ def untrained_copy(model: VideoModel, seed: int) -> VideoModel:
 
 
 def _paths(sets: Sequence[Matched]) -> list[str]:
-    """Every video once."""
+    """Paths of all videos of the sets, each once."""
     return list(dict.fromkeys(path for matched in sets for path in (*matched.possible, *matched.impossible)))
 
 
@@ -186,9 +197,9 @@ def _losses(losses: Mapping[str, Any], sets: Sequence[Matched]) -> list[MatchedL
     ]
 
 
-def peak_step(impossible_T: Tensor, possible_T: Tensor) -> int:
-    """Time step at which the impossible video is most surprising beside the possible one."""
-    return int((impossible_T - possible_T).nan_to_num(-torch.inf).argmax())
+def peak_step(impossible_t: Tensor, possible_t: Tensor) -> int:
+    """Time step at which an impossible video's surprise exceeds its possible partner's the most."""
+    return int((impossible_t - possible_t).nan_to_num(-torch.inf).argmax())
 
 
 def _localisation(
@@ -197,24 +208,25 @@ def _localisation(
     sets: Sequence[Matched],
     model: VideoModel,
 ) -> dict[str, Localisation]:
-    """Of the pairs whose difference lies where a curve has values, by kind."""
+    """Localisation by kind, over the pairs whose difference lies where a curve has values."""
+    # First differences are frame numbers, and a model with a frame rate of its own samples by seconds.
     if model.config["clip"]["fps"] is not None:
-        return {}  # differences are known by frame, and a model with a rate of its own counts seconds
+        return {}
     report = {}
     for kind in dict.fromkeys(matched.kind for matched in sets):
         pairs, near = [], []
         for matched in sets:
             if matched.kind != kind or matched.first_difference is None:
                 continue
-            known_T = ~found[matched.impossible[0]].curve.isnan()
-            near_T = known_T & _near(matched.first_difference, len(known_T), model)
-            if bool(near_T.any()):
+            known_t = ~found[matched.impossible[0]].curve.isnan()
+            near_t = known_t & _near(matched.first_difference, len(known_t), model)
+            if bool(near_t.any()):
                 pairs.append(matched)
-                near.append(near_T)
+                near.append(near_t)
         if pairs:
             hits = [_hits(surprises, pairs, near) for surprises in (found, *nothing)]
-            steps = range(max(len(near_T) for near_T in near))
-            guesses = [sum(bool(near_T[step : step + 1].any()) for near_T in near) for step in steps]
+            steps = range(max(len(near_t) for near_t in near))
+            guesses = [sum(bool(near_t[step : step + 1].any()) for near_t in near) for step in steps]
             report[kind] = Localisation(
                 hits[0], sum(hits[1:]) / len(nothing), max(guesses) / len(pairs), len(pairs)
             )
@@ -222,7 +234,7 @@ def _localisation(
 
 
 def _near(frame: int, steps: int, model: VideoModel) -> Tensor:
-    """Time steps within one of that which has the first frame, at the model's rate, from `frame` on."""
+    """Time steps within `NEAR` of the one that holds the first sampled frame from `frame` on, ``(t,)``."""
     event = -(-frame // (model.config["clip"]["stride"] or 1)) // model.encoder.tubelet.t
     return (torch.arange(steps) - event).abs() <= NEAR
 
@@ -231,4 +243,4 @@ def _hits(surprises: Mapping[str, Surprise], pairs: Sequence[Matched], near: Seq
     peaks = [
         peak_step(surprises[pair.impossible[0]].curve, surprises[pair.possible[0]].curve) for pair in pairs
     ]
-    return sum(bool(near_T[peak]) for near_T, peak in zip(near, peaks, strict=True)) / len(pairs)
+    return sum(bool(near_t[peak]) for near_t, peak in zip(near, peaks, strict=True)) / len(pairs)

@@ -1,0 +1,24 @@
+"""Runs of two processes under the launcher."""
+
+import os
+import subprocess
+import sys
+
+ENVIRONMENT = {
+    **os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo",
+    "ACCELERATE_USE_CPU": "true",
+}  # fmt: skip
+
+
+def two_processes(*command, timeout=180):
+    """What the README says for two processes on a CPU: `--cpu --num_processes 2` would start one."""
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    port = ["--main_process_port", "0"]
+    return subprocess.run(
+        [*launch, *port, *command],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
