@@ -248,7 +248,7 @@ def test_what_a_world_model_imagines_and_plans():
                 lambda candidates: candidates.square().sum(dim=(-2, -1)),
                 bounds.centre_A.expand(1, 3, -1), bounds, torch.Generator().manual_seed(0),
             )  # fmt: skip
-            assert plan.actions_BHA.device == DEVICE
+            assert plan.actions_BFA.device == DEVICE
 
 
 def test_probes_and_figures_of_what_is_on_the_device():

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "--horizon",
         type=float,
         default=1.0,
-        help="Seconds between the last frame seen and the start of the action, in the test split (default 1.0).",
+        help="Seconds from the last frame seen to the start of the action, in the test split (default 1.0).",
     )
     parser.add_argument(
         "--output", help="Output folder (default: anticipation/ in the folder given by --model)."

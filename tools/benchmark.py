@@ -55,7 +55,7 @@ DESIGN = (
     "--encoder.size=small", "--predictor.width=192", "--predictor.depth=6", "--predictor.heads=6",
     "--data.clip={num_frames: 16, stride: 1}", "--data.size=112", "--optim.batch_size=8",
 )  # fmt: skip
-# Context and target tokens of the two masks, out of 392; fixed, because configured masks vary in length per step.
+# Context and target tokens of the two masks, out of 392. Fixed: lengths of configured masks vary per step.
 DESIGN_LENGTHS = ((112, 168), (56, 240))
 DESIGN_TOKENS = 392
 
@@ -299,7 +299,7 @@ def _setting(options: argparse.Namespace, changes: Sequence[str]) -> Setting:
     if options.videos is not None:
         data = dataclasses.replace(config.data, train=options.videos, weights=None, synthetic=None)
         config = dataclasses.replace(config, data=data)
-    # A torch built for an accelerator reports it even on a machine without one, unless its presence is checked.
+    # Without the check, a torch built for an accelerator reports it even on a machine that has none.
     found = torch.accelerator.current_accelerator(check_available=True)
     device = found if found is not None and config.train.device == "auto" else torch.device("cpu")
     return Setting(config, options.config is None, options.precision, device)
@@ -307,7 +307,7 @@ def _setting(options: argparse.Namespace, changes: Sequence[str]) -> Setting:
 
 def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter, allow_abbrev=False
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
         "parts", nargs="*", help=f"What to measure, of {', '.join(PARTS)} (default: step encode)."

@@ -101,23 +101,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--family",
         choices=["vjepa", "vjepa2"],
-        help="Family of a released encoder without predictor that stores a table of positions "
-        "(default: read from SOURCE).",
+        help="Family of a released encoder that has no predictor but a table of positions (default: read "
+        "from SOURCE).",
     )
     parser.add_argument(
         "--heads",
         nargs="+",
         default=[],
         metavar="NETWORK=N",
-        help="Number of attention heads of the encoder, predictor, decoder or head (a probe), for widths that "
-        "no published model has.",
+        help="Number of attention heads of the encoder, predictor, decoder or head (a probe), for widths "
+        "that no published model has (default: those of the published model of that width).",
     )
     parser.add_argument(
         "--levels",
         nargs="*",
         type=int,
-        help="Numbers, from 0, of the blocks whose tokens the probe sees (without any: the last block's alone); "
-        "without --probe, of the blocks that the norms of a V-JEPA 2.1 encoder follow.",
+        help="Numbers, from 0, of the blocks whose tokens the probe sees (without any: the last block's "
+        "alone); without --probe, of the blocks that the norms of a V-JEPA 2.1 encoder follow.",
     )
     return parser
 
@@ -159,11 +159,11 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _load(source: str | Path, which: Any = None, probe: str | None = None, told: Told = NOTHING) -> Model:
-    said: dict[str, Any] = {"family": told.family, "heads": told.heads}
+    hints: dict[str, Any] = {"family": told.family, "heads": told.heads}
     if probe is not None or "head" in read_model_config(source, told):
-        classifier, config = load_classifier(source, probe=probe, levels=told.probe_levels, **said)
+        classifier, config = load_classifier(source, probe=probe, levels=told.probe_levels, **hints)
         return Model(classifier, {key: value for key, value in config.items() if key != "predictor"})
-    model = from_pretrained(source, which, levels=told.levels, **said)
+    model = from_pretrained(source, which, levels=told.levels, **hints)
     return Model(model, model.config)
 
 
@@ -177,20 +177,20 @@ def _compare(model: Model, output: Path, *, by_transformers: bool) -> int:
     video_BTCHW = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = model.answer(video_BTCHW)
     again = _load(output)
-    found, whose = again.answer(video_BTCHW), "read again"
+    found, reader = again.answer(video_BTCHW), "read again"
     lost = _lost(model.config, again.config)
     for line in lost:
         print(f"lost: {line}")
     if by_transformers and importlib.util.find_spec("transformers") is not None:
-        found, whose = _transformers_answer(again, output, video_BTCHW), "transformers"
+        found, reader = _transformers_answer(again, output, video_BTCHW), "transformers"
     difference = (found - expected).abs().max().item()
     same = difference <= TOLERANCE and not lost
-    print(f"{whose}: greatest difference {difference:.2g} of values up to {expected.abs().max().item():.2g}")
+    print(f"{reader}: greatest difference {difference:.2g} of values up to {expected.abs().max().item():.2g}")
     return 0 if same else 1
 
 
 def _lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return the settings of clips, pixels and future prediction that changed when the model was read again."""
+    """Return a line for each setting that changed when the model was read again."""
     lost = []
     for part in ("clip", "pixels", "future", "pixel_targets", "classes", "levels"):
         old, new = (json.loads(json.dumps(config.get(part))) for config in (before, after))
@@ -201,21 +201,21 @@ def _lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 @torch.no_grad()
 def _transformers_answer(again: Model, output: Path, video_BTCHW: Tensor) -> Tensor:
-    """Return the output of the transformers class on pixels normalised by `again`, which read its processor."""
+    """Return the output of transformers' class, on pixels normalised by `again`, the model read back."""
     import transformers
 
     name = json.loads((output / "config.json").read_text())["architectures"][0]
-    theirs, told = getattr(transformers, name).from_pretrained(output, output_loading_info=True)
-    wrong = [f"{kind} {key}" for kind in ("missing_keys", "unexpected_keys") for key in told[kind]]
+    peer, report = getattr(transformers, name).from_pretrained(output, output_loading_info=True)
+    wrong = [f"{kind} {key}" for kind in ("missing_keys", "unexpected_keys") for key in report[kind]]
     if wrong:
         raise ValueError(f"transformers finds {', '.join(wrong)} in {output}")
     network: Any = again.network
     pixels_BTCHW = network.normalizer(video_BTCHW).transpose(1, 2)
-    theirs = theirs.eval()
+    peer = peer.eval()
     if again.classifies:
-        logits: Tensor = theirs(pixels_BTCHW).logits
+        logits: Tensor = peer(pixels_BTCHW).logits
         return logits
-    base = theirs.videomae if name == "VideoMAEForPreTraining" else theirs
+    base = peer.videomae if name == "VideoMAEForPreTraining" else peer
     extra = {"skip_predictor": True} if name.startswith("VJEPA2") else {}
     tokens: Tensor = base(pixels_BTCHW, **extra).last_hidden_state
     return tokens

@@ -33,7 +33,7 @@ from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
 TOLERANCE = 1e-4
-BATCHES = (1, 3)  # clips; other numbers than that of the example that the graph was traced with
+BATCHES = (1, 3)  # numbers of clips, which differ from that of the example that the graph was traced with
 REPEATS = 10
 FORMATS: dict[str, Format] = {".onnx": "onnx", ".pt2": "torch"}
 
@@ -48,14 +48,27 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", required=True, help="folder of a run or of a model")
-    parser.add_argument("--what", required=True, choices=["encoder", "future", "classifier"])
-    parser.add_argument("--output", required=True, type=Path, help="file, .onnx or .pt2")
+    parser.add_argument("--model", required=True, help="Run folder, model folder or released weights.")
     parser.add_argument(
-        "--which", choices=["target_encoder", "encoder"], help="network (default: the target encoder)"
+        "--what",
+        required=True,
+        choices=["encoder", "future", "classifier"],
+        help="Output of the exported model: tokens of the encoder, predicted future tokens, or class scores.",
     )
     parser.add_argument(
-        "--steps", type=int, nargs="+", help="horizons of `future` in time steps (default: all at once)"
+        "--output", required=True, type=Path, help="File to write; its name ends in .onnx or .pt2."
+    )
+    parser.add_argument(
+        "--which",
+        choices=["target_encoder", "encoder"],
+        help="Encoder to export (default: the target encoder, where there is one).",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs="+",
+        help="Horizons of `future`, in time steps after the context (default: all that the model predicts "
+        "at once).",
     )
     return parser
 
@@ -73,10 +86,10 @@ def _export(options: argparse.Namespace) -> int:
         print(f"greatest difference from the model: {difference:.2g} ({clips} clips)")
     for name, call in (("model", graph), ("file", run)):
         print(
-            f"{name:<6}{1000 * _seconds(call, example(graph, 1)):8.2f} ms a clip, {torch.get_num_threads()} "
-            "threads"
+            f"{name:<6}{1000 * _seconds(call, example(graph, 1)):8.2f} ms a clip, "
+            f"{torch.get_num_threads()} threads"
         )
-    if not all(difference <= TOLERANCE for difference in differences):  # NaN is not
+    if not all(difference <= TOLERANCE for difference in differences):  # also catches NaN
         print(f"error: the file differs by more than {TOLERANCE}: do not use it", file=sys.stderr)
         return 1
     return 0
@@ -93,7 +106,7 @@ def _graph(options: argparse.Namespace) -> Graph:
 
 @torch.no_grad()
 def _seconds(call: Callable[[torch.Tensor], torch.Tensor] | Run, video_BTCHW: torch.Tensor) -> float:
-    """Median over some calls, after one that is not counted."""
+    """Return the median duration of a call in seconds, after one call that is not timed."""
     call(video_BTCHW)
     times = []
     for _ in range(REPEATS):

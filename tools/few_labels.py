@@ -42,13 +42,27 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--arm", action="append", required=True, help="NAME=FOLDER or NAME=random:FOLDER; several"
+        "--arm",
+        action="append",
+        required=True,
+        help="Model to fine-tune, NAME=FOLDER, or NAME=random:FOLDER for an untrained one of the same size; "
+        "may be given several times.",
     )
     parser.add_argument(
-        "--shares", type=float, nargs="+", default=SHARES, help="of the labels (default .01 to 1)"
+        "--shares",
+        type=float,
+        nargs="+",
+        default=SHARES,
+        help="Shares of the labels, in (0, 1] (default .01 .05 .1 .5 1).",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the runs (default 0 1 2)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time (default 1)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        help="Random seeds, one run of each arm and share for each (default 0 1 2).",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="Number of runs at the same time (default 1).")
     return parser
 
 

@@ -23,7 +23,7 @@ from vjepa.data.manifest import Video, write_manifest
 from vjepa.foreign_text import one_line
 from vjepa.training.stop import command
 
-_ENDS = 3  # classes that are printed from each end of the list, most rows first
+_ENDS = 3  # number of largest and of smallest classes that are printed
 
 
 @command
@@ -61,31 +61,39 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_arguments(command: argparse.ArgumentParser, action_set: ActionSet) -> None:
-    """Arguments of the reader that it calls; those that not every reader has are found in its signature."""
-    command.add_argument("--annotations", required=True, help="folder of the annotation files")
-    command.add_argument("--videos", required=True, help="folder of the videos")
-    command.add_argument("--split", choices=tuple(action_set.splits), default="train", help="default train")
-    command.add_argument("--output", required=True, help="the CSV to write")
+    """Add the arguments of a data set's reader; optional ones are found in its signature."""
+    command.add_argument("--annotations", required=True, help="Folder of the annotation files.")
+    command.add_argument("--videos", required=True, help="Folder of the videos.")
+    command.add_argument(
+        "--split",
+        choices=tuple(action_set.splits),
+        default="train",
+        help="Split to write (default train).",
+    )
+    command.add_argument("--output", required=True, help="CSV file to write.")
     command.add_argument(
         "--allow_missing",
         type=_allowance,
         default=MISSING_SHARE,
-        help=f"rows that may lack their video: a number (20) or a share (0.05); default {MISSING_SHARE}",
+        help="Rows whose video may be missing, as a number (20) or a share (0.05) of all rows "
+        f"(default {MISSING_SHARE}).",
     )
     parameters = inspect.signature(action_set.read).parameters
     if "fold" in parameters:
-        command.add_argument("--fold", type=int, default=1, help="official split, 1 to 3; default 1")
+        command.add_argument("--fold", type=int, default=1, help="Official split, 1 to 3 (default 1).")
     if "label" in parameters:
-        command.add_argument("--label", default="action", help="verb, noun or action; default action")
+        command.add_argument(
+            "--label", default="action", help="What is labelled: verb, noun or action (default action)."
+        )
 
 
 def _allowance(text: str) -> float:
-    """A whole number is one of rows, any other a share."""
+    """Parse --allow_missing: a whole number counts rows, any other number is a share."""
     return int(text) if text.isdigit() else float(text)
 
 
 def _counts(videos: Sequence[Video]) -> str:
-    """Rows, files, classes and groups, and the rows of the largest and smallest classes."""
+    """Describe the numbers of rows, files, classes and groups, and the largest and smallest classes."""
     classes = Counter(video.label for video in videos if video.label is not None)
     files, groups = ({getattr(video, name) for video in videos} - {None} for name in ("path", "group"))
     counts = f"{len(videos)} rows, {len(files)} videos, {len(classes)} classes, {len(groups)} groups"

@@ -1,7 +1,8 @@
 """Act in an environment by planning with an action-conditioned model.
 
     python tools/plan.py --model runs/two_rooms
-    python tools/plan.py --model runs/two_rooms --episodes 100 --policies model random --horizon 8 --cem.samples 500
+    python tools/plan.py --model runs/two_rooms --episodes 100 --policies model random \\
+        --horizon 8 --cem.samples 500
 
 Prints the success rate over episodes with a 95 % interval, compared with a random policy, planning with a
 model in which nothing moves, and an oracle that plans with the true dynamics. The planner's settings are
@@ -38,7 +39,7 @@ from vjepa.plots.planning import film_episodes
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import load_action_model
 
-FILMED = 6  # episodes
+FILMED = 6  # number of episodes
 
 
 @command
@@ -52,16 +53,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--model", required=True, help="folder of a run or of a model")
+    parser.add_argument("--model", required=True, help="Run folder, or the model folder in it.")
     parser.add_argument(
-        "--env", help="name of the environment (default: the one that the run's episodes are from)"
+        "--env", help="Name of the environment (default: the one that the run's episodes were recorded in)."
     )
-    parser.add_argument("--episodes", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=50, help="of the environment, at most")
-    parser.add_argument("--seed", type=int, default=0, help="of starts, goals and planning")
-    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
-    parser.add_argument("--film", type=Path, help=".mp4 of some episodes (default: MODEL/planning.mp4)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--episodes", type=int, default=100, help="Number of episodes (default 100).")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=50,
+        help="Largest number of environment steps of an episode (default 50).",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="Random seed of starts, goals and planning (default 0)."
+    )
+    parser.add_argument(
+        "--policies",
+        nargs="+",
+        choices=POLICIES,
+        default=list(POLICIES),
+        help="Policies to measure: planning with the model, random actions, planning with a model in which "
+        "nothing moves, and planning with the true dynamics (default: all).",
+    )
+    parser.add_argument(
+        "--film", type=Path, help=f".mp4 file for a film of {FILMED} episodes (default: MODEL/planning.mp4)."
+    )
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="Device of the model, such as cpu or cuda:1 (default: cuda where there is one, else cpu).",
+    )
     return parser
 
 
@@ -99,7 +120,7 @@ def _plan(options: argparse.Namespace, changes: list[str]) -> int:
 
 
 def _planning(known: dict[str, object], changes: list[str]) -> PlanningConfig:
-    """The run's way of planning, changed by further arguments."""
+    """Return the planning settings of the run, changed by further arguments."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(known, file)
         file.flush()
@@ -110,8 +131,11 @@ def _planning(known: dict[str, object], changes: list[str]) -> PlanningConfig:
 
 
 def _describe(config: PlanningConfig) -> str:
-    numbers = getattr(config, config.planner)
-    return f"{config.planner} over {config.horizon} steps, {config.execute} taken at a time, share of the path {config.path}: {numbers}"
+    settings = getattr(config, config.planner)
+    return (
+        f"{config.planner} over {config.horizon} steps, {config.execute} taken at a time, share of the path "
+        f"{config.path}: {settings}"
+    )
 
 
 def _record(report: EpisodeReport) -> dict[str, object]:

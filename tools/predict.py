@@ -60,31 +60,51 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", required=True, help="folder of a run or of a model")
-    parser.add_argument("--videos", required=True, help="a video, a folder of videos, or a manifest")
-    parser.add_argument("--context", type=int, help="time steps to look at (default: as in training)")
+    parser.add_argument("--model", required=True, help="Run folder, model folder or released weights.")
+    parser.add_argument("--videos", required=True, help="Video, folder of videos, or manifest to predict in.")
+    parser.add_argument(
+        "--context", type=int, help="Length of the context in time steps (default: as in training)."
+    )
     horizons = parser.add_mutually_exclusive_group()
     horizons.add_argument(
-        "--steps", type=int, nargs="+", help="horizons in time steps (default: twice the window's)"
+        "--steps",
+        type=int,
+        nargs="+",
+        help="Horizons in time steps after the context (default: all up to twice as far as the model's "
+        "window reaches).",
     )
-    horizons.add_argument("--seconds", type=float, nargs="+", help="horizons in seconds")
+    horizons.add_argument(
+        "--seconds", type=float, nargs="+", help="Horizons in seconds after the context, instead of --steps."
+    )
     parser.add_argument(
         "--which",
         choices=["target_encoder", "encoder"],
-        help="network that encodes (default: the target encoder)",
+        help="Encoder of the videos (default: the target encoder, where there is one).",
     )
     parser.add_argument(
-        "--format", choices=["safetensors", "npz"], default="safetensors", help="of the embeddings"
+        "--format",
+        choices=["safetensors", "npz"],
+        default="safetensors",
+        help="File format of the predicted embeddings (default safetensors).",
     )
-    parser.add_argument("--film", action="store_true", help="write an .mp4 of every video, too")
-    parser.add_argument("--plots", type=int, default=8, help="videos that get a plot, at most (default 8)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda, cuda:1 ... (default auto)")
-    parser.add_argument("--output", help="folder (default: future/ in the model's)")
+    parser.add_argument(
+        "--film", action="store_true", help="Also write a film (.mp4) of every video that gets a plot."
+    )
+    parser.add_argument(
+        "--plots", type=int, default=8, help="Largest number of videos that get a plot (default 8)."
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="Device of the model: auto, cpu, mps, cuda, cuda:1, ... (default auto: the accelerator if there "
+        "is one).",
+    )
+    parser.add_argument("--output", help="Output folder (default: future/ in the folder given by --model).")
     return parser
 
 
 def _predict(options: argparse.Namespace) -> int:
-    """Predict in every video; the number of those that cannot be read, which are named."""
+    """Predict in every video; returns the number of videos that cannot be read, which are named on stderr."""
     if options.plots < 0:
         raise ValueError(f"--plots is {options.plots}: give 0 or more")
     model = from_pretrained(options.model, options.which).to(_device(options.device))
@@ -141,13 +161,22 @@ def _videos(source: str) -> list[Video]:
 
 
 def _names(videos: Sequence[Video]) -> list[str]:
-    """File names without their ending, numbered where they are not unique."""
+    """Return the file names without suffix, numbered where they are not unique."""
     stems = [Path(video.path).stem for video in videos]
     return [stem if stems.count(stem) == 1 else f"{stem}_{number}" for number, stem in enumerate(stems)]
 
 
 def _horizons(options: argparse.Namespace, window: Window, steps: int, duration: float) -> list[int]:
-    """In time steps, for a video of so many; without a wish, twice as far as the window goes, or as the video lasts."""
+    """Return the horizons in time steps, ascending.
+
+    Without --steps and --seconds: up to twice as far as the window reaches, or to the end of the video.
+
+    Args:
+        options: Command-line options.
+        window: Window of the predictor.
+        steps: Length of the video in time steps.
+        duration: Duration of a time step in seconds.
+    """
     if options.seconds is not None:
         horizons = [math.ceil(seconds / duration - 1e-6) for seconds in options.seconds]
     else:
@@ -162,7 +191,7 @@ def _horizons(options: argparse.Namespace, window: Window, steps: int, duration:
 
 
 def _embed_video(model: VideoModel, frames: Frames, window: Window, last: int) -> Embedded:
-    """Of every context of a video that has `last` steps after it."""
+    """Embed every context of a video that has `last` time steps after it, with predictions of these."""
     steps, depth = window.context_steps + last, model.encoder.tubelet.t
     if len(frames.video_TCHW) < steps * depth:
         raise ValueError(
@@ -182,10 +211,10 @@ def _save(
     model: VideoModel,
     kind: str,
 ) -> None:
-    """Predicted embeddings with all that one must know to use them."""
+    """Write predicted embeddings with the metadata needed to use them."""
     depth, duration = model.encoder.tubelet.t, frames.period * model.encoder.tubelet.t
-    chosen_XFSY = embedded.predicted_VFSY[:, [horizon - 1 for horizon in horizons]]
-    predicted = chosen_XFSY.unflatten(2, (window.grid.h, window.grid.w)).contiguous()
+    chosen_VFSY = embedded.predicted_VFSY[:, [horizon - 1 for horizon in horizons]]
+    predicted = chosen_VFSY.unflatten(2, (window.grid.h, window.grid.w)).contiguous()
     ends = [
         float(frames.starts[(row + window.context_steps) * depth - 1] + frames.period)
         for row in range(len(predicted))
@@ -212,39 +241,39 @@ def _save(
 def _draw(
     path: Path, model: VideoModel, frames: Frames, embedded: Embedded, window: Window, film: bool
 ) -> None:
-    """Plot and film of a video: horizon 1, and the last that is predicted at once."""
+    """Draw the plot, and the film, of a video: horizon 1, and the last one that is predicted at once."""
     depth, context = model.encoder.tubelet.t, window.context_steps
     steps = len(frames.video_TCHW) // depth
-    frames_UCHW = frames.video_TCHW[: steps * depth].unflatten(0, (steps, depth))[:, depth // 2]
+    frames_tCHW = frames.video_TCHW[: steps * depth].unflatten(0, (steps, depth))[:, depth // 2]
     far = min(window.rest, embedded.true_VFSY.shape[1])
     place = (window.grid.h, window.grid.w)
-    true_USY = _in_time(embedded.true_VFSY, 1, context, steps)
+    true_tSY = _in_time(embedded.true_VFSY, 1, context, steps)
     colours = EmbeddingColours(embedded.true_VFSY[:, 0].flatten(0, 1))
-    rows = {"true": colours(true_USY.unflatten(1, place))}
+    rows = {"true": colours(true_tSY.unflatten(1, place))}
     for horizon in sorted({1, far}):
-        predicted_USY = _in_time(embedded.predicted_VFSY, horizon, context, steps)
-        rows[f"predicted, {horizon} ahead"] = colours(predicted_USY.unflatten(1, place))
-    nearest_X = nearest_steps(embedded.predicted_VFSY[:, 0], embedded.true_VFSY[:, 0])
-    retrieved = torch.full((steps, *frames_UCHW.shape[2:], 3), torch.nan)
-    retrieved[context : context + len(nearest_X)] = frames_UCHW[nearest_X + context].permute(0, 2, 3, 1) / 255
+        predicted_tSY = _in_time(embedded.predicted_VFSY, horizon, context, steps)
+        rows[f"predicted, {horizon} ahead"] = colours(predicted_tSY.unflatten(1, place))
+    nearest_V = nearest_steps(embedded.predicted_VFSY[:, 0], embedded.true_VFSY[:, 0])
+    retrieved = torch.full((steps, *frames_tCHW.shape[2:], 3), torch.nan)
+    retrieved[context : context + len(nearest_V)] = frames_tCHW[nearest_V + context].permute(0, 2, 3, 1) / 255
     rows["nearest to prediction"] = retrieved
-    curve_U = map_Uhw = None
+    curve_t = map_thw = None
     if steps >= window.grid.t:
         found = surprise(model, frames.video_TCHW)
-        curve_U, map_Uhw = found.curve, found.map_Thw
+        curve_t, map_thw = found.curve, found.map_Thw
     seconds = frames.starts[: steps * depth : depth].tolist()
-    draw_future(frames_UCHW, rows, curve_U, map_Uhw, seconds, path.with_name(f"{path.name}.png"))
+    draw_future(frames_tCHW, rows, curve_t, map_thw, seconds, path.with_name(f"{path.name}.png"))
     if film:
         rate = 1 / (frames.period * depth)
-        write_future_film(frames_UCHW, rows, map_Uhw, path.with_name(f"{path.name}.mp4"), rate)
+        write_future_film(frames_tCHW, rows, map_thw, path.with_name(f"{path.name}.mp4"), rate)
 
 
-def _in_time(embeddings_XFSY: Tensor, horizon: int, context: int, steps: int) -> Tensor:
-    """Embeddings of one horizon at the time steps that they are of, ``(U, S, Y)``; NaN elsewhere."""
-    placed_USY = torch.full((steps, *embeddings_XFSY.shape[2:]), torch.nan)
+def _in_time(embeddings_VFSY: Tensor, horizon: int, context: int, steps: int) -> Tensor:
+    """Place the embeddings of one horizon at the time steps they predict, ``(t, S, Y)``; NaN elsewhere."""
+    placed_tSY = torch.full((steps, *embeddings_VFSY.shape[2:]), torch.nan)
     first = context + horizon - 1
-    placed_USY[first : first + len(embeddings_XFSY)] = embeddings_XFSY[:, horizon - 1]
-    return placed_USY
+    placed_tSY[first : first + len(embeddings_VFSY)] = embeddings_VFSY[:, horizon - 1]
+    return placed_tSY
 
 
 def _report(
@@ -256,8 +285,13 @@ def _report(
     foreign: int,
     options: argparse.Namespace,
 ) -> None:
-    """Metrics over all videos, `foreign` of which show what the model cannot know."""
-    last = min(len(embedded.true_VFSY[0]) for embedded in found)  # what all videos are long enough for
+    """Write and print metrics over all videos.
+
+    `foreign` of them show what a model that saw only this library's rendered videos cannot know.
+    """
+    last = min(
+        len(embedded.true_VFSY[0]) for embedded in found
+    )  # horizons for which every video is long enough
     befores = [embedded.before_VSY for embedded in found if embedded.before_VSY is not None]
     together = Embedded(
         torch.cat([embedded.true_VFSY[:, :last] for embedded in found]),

@@ -43,15 +43,21 @@ from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
 GREY = 128
-GAIN = 3  # of differences, to be seen
-TRAIN_CLIPS = 1024  # for the small decoder
-FRAME_RATE = 4.0  # of the films: slow enough to look at
+GAIN = 3  # factor that makes differences visible
+TRAIN_CLIPS = 1024  # largest number of clips that train the small decoder
+FRAME_RATE = 4.0  # frames per second of the films: slow enough to look at
 
 Panels = dict[str, Tensor]
 
 
 class Shown(NamedTuple):
-    """What is seen of each clip (videos of uint8 ``(T, C, H, W)`` by name), how to read it, and decibels by name."""
+    """What is shown of each clip.
+
+    Attributes:
+        panels: Videos, uint8 ``(T, C, H, W)``, by name, for each clip.
+        caption: Explanation below the image.
+        metrics: Peak signal-to-noise ratios in decibels by name.
+    """
 
     panels: list[Panels]
     caption: str
@@ -74,18 +80,28 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", required=True, help="folder of a run or of a model")
-    parser.add_argument("--videos", required=True, help="manifest or folder of videos to show, or one video")
-    parser.add_argument("--train", help="manifest or folder of other videos to train the small decoder on")
+    parser.add_argument("--model", required=True, help="Run folder, model folder or released weights.")
+    parser.add_argument("--videos", required=True, help="Video, folder of videos, or manifest to show.")
     parser.add_argument(
-        "--readout", action="store_true", help="train a small decoder though the model has its own"
+        "--train",
+        help="Manifest or folder of other videos to train the small decoder on; required without a decoder "
+        "of the model's own.",
     )
-    parser.add_argument("--clips", type=int, default=6, help="how many, evenly chosen (default 6)")
     parser.add_argument(
-        "--mask", type=int, default=0, help="which of the model's masks (default 0, the first)"
+        "--readout", action="store_true", help="Train a small decoder even if the model has one of its own."
     )
-    parser.add_argument("--output", help="folder (default: reconstruction/ in the model's)")
-    parser.add_argument("--seed", type=int, default=0, help="of masks and of the decoder (default 0)")
+    parser.add_argument(
+        "--clips", type=int, default=6, help="Number of clips to show, evenly chosen (default 6)."
+    )
+    parser.add_argument(
+        "--mask", type=int, default=0, help="Number of the model's mask to use, from 0 (default 0)."
+    )
+    parser.add_argument(
+        "--output", help="Output folder (default: reconstruction/ in the folder given by --model)."
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="Random seed of the masks and of the small decoder (default 0)."
+    )
     return parser
 
 
@@ -113,7 +129,7 @@ def _show(options: argparse.Namespace) -> Shown:
 
 
 def _masks(model: VideoModel, source: str) -> tuple[Mask, ...]:
-    """What was hidden in training: of a run's model by its configuration, of released weights by their family."""
+    """Return the masks of training: from a run's configuration, or from the family of released weights."""
     if "training" in model.config:
         return config_from_tree(model.config["training"], PretrainConfig).masks.all
     if "masks" in model.config:
@@ -121,13 +137,13 @@ def _masks(model: VideoModel, source: str) -> tuple[Mask, ...]:
             {"masks": {"multiblock": [], **model.config["masks"]}}, PretrainConfig
         ).masks.all
     raise ValueError(
-        f'{source} does not say which masks it was trained with ("training" or "masks" in config.json): give a model that '
-        "tools/pretrain.py wrote, or released weights"
+        f'{source} does not store which masks it was trained with ("training" or "masks" in config.json): '
+        "give a model that tools/pretrain.py wrote, or released weights"
     )
 
 
 def _videos(model: VideoModel, source: str) -> list[Video]:
-    """Of a manifest or a folder, or one video file; labels play no part."""
+    """Read the videos of a manifest or a folder, or one video file, without labels."""
     if Path(source).suffix.lower() in VIDEO_SUFFIXES:
         return [Video(str(Path(source).absolute()))]
     videos = read_manifest(source, images=model.processor.num_frames == 1)
@@ -135,7 +151,7 @@ def _videos(model: VideoModel, source: str) -> list[Video]:
 
 
 def _clips(model: VideoModel, videos: Sequence[Video], most: int) -> Tensor:
-    """The clip in the middle of at most so many videos, evenly chosen: uint8 ``(V, T, C, H, W)``."""
+    """Read the middle clip of at most `most` videos, evenly chosen: uint8 ``(V, T, C, H, W)``."""
     chosen = [videos[row] for row in spread_rows(len(videos), most)]
     return torch.cat([model.processor(video.path, start=video.start, end=video.end) for video in chosen])
 
@@ -144,14 +160,17 @@ def _clips(model: VideoModel, videos: Sequence[Video], most: int) -> Tensor:
 def reconstruct(
     model: VideoModel, masks: Sequence[Mask], video_BTCHW: Tensor, number: int, seed: int
 ) -> Shown:
-    """What a masked auto-encoder fills in, with one of the masks that it was trained with.
+    """Show what a masked auto-encoder reconstructs, with one of the masks that it was trained with.
 
     Args:
-        model: with a decoder of pixels.
-        masks: that it was trained with.
-        video_BTCHW: uint8.
-        number: of the mask.
-        seed: of the mask's places.
+        model: Model with a decoder of pixels.
+        masks: Masks that the model was trained with.
+        video_BTCHW: uint8 clips to show.
+        number: Index of the mask in `masks`.
+        seed: Random seed of the mask.
+
+    Raises:
+        ValueError: There is no such mask.
     """
     assert model.decoder is not None
     if not 0 <= number < len(masks):
@@ -160,9 +179,9 @@ def reconstruct(
     pixels_BCTHW = model.normalizer(video_BTCHW)
     grid = model.encoder.grid_of(pixels_BCTHW)
     mask = draw_mask(masks[number], number, grid, len(video_BTCHW), seed)
-    context_BXD = model.encoder(pixels_BCTHW, mask.context_BK, class_token=True)
+    context_BND = model.encoder(pixels_BCTHW, mask.context_BK, class_token=True)
     predicted_BMP = model.decoder(
-        context_BXD, mask.context_BK, mask.target_BM, grid, mask.mask_token, mask.groups
+        context_BND, mask.context_BK, mask.target_BM, grid, mask.mask_token, mask.groups
     )
     tubelets_BNP = patchify(video_BTCHW.transpose(1, 2), tubelet)
     true_BMP = gather_tokens(tubelets_BNP, mask.target_BM)
@@ -183,24 +202,25 @@ def reconstruct(
 
 
 def _by_means(model: VideoModel, true_BMP: Tensor) -> dict[str, float]:
-    """Decibels of what needs no model: means of the true uint8 pixels."""
-    true_BMCS = (true_BMP / 255).unflatten(-1, (len(model.normalizer.mean), -1))
+    """Return the ratios in decibels of baselines without a model: means of the true uint8 pixels."""
+    per_channel = (true_BMP / 255).unflatten(-1, (len(model.normalizer.mean), -1))
     means = {
-        "each hidden tubelet's true mean colour instead": true_BMCS.mean(dim=-1, keepdim=True),
-        "the mean colour of all hidden pixels of a clip instead": true_BMCS.mean(dim=(1, 3), keepdim=True),
+        "each hidden tubelet's true mean colour instead": per_channel.mean(dim=-1, keepdim=True),
+        "the mean colour of all hidden pixels of a clip instead": per_channel.mean(dim=(1, 3), keepdim=True),
     }
-    return {name: psnr(mean.expand_as(true_BMCS), true_BMCS) for name, mean in means.items()}
+    return {name: psnr(mean.expand_as(per_channel), per_channel) for name, mean in means.items()}
 
 
 def read_out(model: VideoModel, video_BTCHW: Tensor, train_VTCHW: Tensor, seed: int) -> Shown:
-    """What a decoder, trained on frozen embeddings, finds of clips in them.
+    """Show what a small decoder, trained on frozen embeddings, reconstructs from embeddings of other clips.
 
-    The same decoder on an untrained encoder is the measure: much of an image survives random weights.
+    The same decoder on an untrained encoder is the baseline: random weights preserve much of an image.
 
     Args:
-        video_BTCHW: uint8, to show.
-        train_VTCHW: uint8, to train on; of other videos.
-        seed: of the decoder and of the untrained encoder.
+        model: Model whose embeddings are decoded.
+        video_BTCHW: uint8 clips to show.
+        train_VTCHW: uint8 clips of other videos to train the decoder on.
+        seed: Random seed of the decoder and of the untrained encoder.
     """
     tubelet = model.encoder.tubelet
     grid = model.encoder.grid_of(video_BTCHW.transpose(1, 2))
@@ -231,12 +251,12 @@ def read_out(model: VideoModel, video_BTCHW: Tensor, train_VTCHW: Tensor, seed: 
 
 
 def _put(tubelets_BNP: Tensor, index_BM: Tensor, values_BMP: Tensor) -> Tensor:
-    """A copy with `values_BMP` at the places `index_BM`."""
+    """Return a copy with `values_BMP` at the positions `index_BM`."""
     return tubelets_BNP.scatter(1, index_BM.unsqueeze(-1).expand_as(values_BMP), values_BMP)
 
 
 def _panels(rows: Panels, grid: Grid, tubelet: Tubelet) -> list[Panels]:
-    """Of uint8 tubelets ``(B, N, P)`` by name, the videos of each clip."""
+    """Convert named uint8 tubelets ``(B, N, P)`` to the videos of each clip."""
     videos = {name: unpatchify(row_BNP, grid, tubelet).transpose(1, 2) for name, row_BNP in rows.items()}
     return [{name: video[clip] for name, video in videos.items()} for clip in range(len(rows["input"]))]
 

@@ -40,19 +40,24 @@ from vjepa.foreign_text import in_cell, one_line
 from vjepa.training.stop import command
 from vjepa.workers import pool
 
-END_SLACK = 1.0  # seconds by which a range may end after the last frame without a remark
+END_SLACK = 1.0  # seconds that a range may extend past the last frame without a remark
 State = Literal["sound", "doubtful", "damaged", "unreadable"]
 
 
 class Finding(NamedTuple):
-    """What a check says of one video: its state, and remarks in words."""
+    """Result of checking one video.
+
+    Attributes:
+        state: State of the video.
+        remarks: What is wrong or unusual about it, in words.
+    """
 
     state: State
     remarks: list[str]
 
 
 def check(video: Video, reader: str, quick: bool = False) -> Finding:
-    """Open a video, decode it (`quick`: three frames of it) and look at its times; never an exception."""
+    """Open a video, decode it (with `quick`, three frames of it) and check its times; never raises."""
     try:
         with open_video(video.path, reader) as frames:
             frames.get_frames([0, len(frames) // 2, len(frames) - 1])
@@ -65,12 +70,12 @@ def check(video: Video, reader: str, quick: bool = False) -> Finding:
             return Finding("doubtful" if remarks else "sound", remarks)
     except EmptyRangeError as error:
         return Finding("unreadable", [str(error)])
-    except Exception as error:  # nothing but this video is read here, and damage raises anything
+    except Exception as error:  # decoders raise anything on damaged files, and only this video is read here
         return Finding("unreadable", [cause_of(error)])
 
 
 def doubts(video: Video, frames: VideoReader) -> list[str]:
-    """What is odd about a video that can be read."""
+    """Return remarks on what is unusual about a video that can be read."""
     remarks = []
     last = float(frames.timestamps[-1])
     if len(frames) == 1:
@@ -81,9 +86,9 @@ def doubts(video: Video, frames: VideoReader) -> list[str]:
 
 
 def findings(videos: Sequence[Video], reader: str, quick: bool, workers: int) -> Iterator[Finding]:
-    """`check` of each video, in order, in `workers` processes (0: in this one).
+    """Iterate over the results of `check` for each video, in order, from `workers` processes (0: this one).
 
-    A video that kills the process that reads it is found by reading it alone, and is unreadable.
+    A video that kills the process that reads it is identified by reading it alone, and is unreadable.
     """
     look = partial(check, reader=reader, quick=quick)
     if not workers:
@@ -116,12 +121,12 @@ def _alone(look: partial[Finding], video: Video) -> Finding:
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the check; the exit status."""
+    """Run the command and return the exit status."""
     options = _options(arguments)
     videos = read_manifest(options.manifest)
     found: list[Finding] = []
     checks = findings(videos, options.reader, options.quick, options.workers)
-    # The bar is shown in a terminal only.
+    # With `disable=None`, the bar is shown only in a terminal.
     for video, finding in zip(
         videos, tqdm(checks, total=len(videos), unit="video", disable=None), strict=True
     ):
@@ -149,28 +154,49 @@ def _write_report(path: str, videos: Sequence[Video], found: Sequence[Finding]) 
         for video, finding in zip(videos, found, strict=True)
         if finding.state != "sound"
     ]
-    # As manifests, so that names that are no UTF-8 come back as they are.
+    # The same encoding as manifests, so that file names that are not UTF-8 are preserved.
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         csv.writer(file).writerows([("path", "state", "remark"), *rows])
     print(f"wrote {path} with {len(rows)} videos")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "manifest",
-        help="CSV, JSONL or text list, or a folder; FILE.csv?split=train takes the rows with that value",
+        help="Manifest (CSV, JSONL or text list) or folder of videos; FILE.csv?split=train takes the rows "
+        "with that value.",
     )
-    parser.add_argument("--output", help="write the videos that can be read to this CSV")
     parser.add_argument(
-        "--report", help="write path, state and remark of the videos that are not sound to this CSV"
+        "--output", help="CSV file for a manifest of the videos that can be read (default: none is written)."
     )
-    parser.add_argument("--quick", action="store_true", help="decode three frames of each video, not all")
     parser.add_argument(
-        "--damaged", default="keep", choices=get_args(Damaged), help="whether --output has the damaged videos"
+        "--report",
+        help="CSV file for path, state and remark of videos that are not sound (default: none is written).",
     )
-    parser.add_argument("--workers", type=int, default=0, help="processes; 0 for none beside this one")
-    parser.add_argument("--reader", default="auto", choices=get_args(ReaderName), help="as in a run")
+    parser.add_argument(
+        "--quick", action="store_true", help="Decode three frames of each video instead of all."
+    )
+    parser.add_argument(
+        "--damaged",
+        default="keep",
+        choices=get_args(Damaged),
+        help="Whether --output keeps or skips the damaged videos (default keep).",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        help="Number of processes that check videos; 0 checks them in this one (default 0).",
+    )
+    parser.add_argument(
+        "--reader",
+        default="auto",
+        choices=get_args(ReaderName),
+        help="Video decoder, see data.reader of a run (default auto).",
+    )
     return parser.parse_args(arguments)
 
 

@@ -55,25 +55,39 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", required=True, help="folder of a run or of a model")
+    parser.add_argument("--model", required=True, help="Run folder, model folder or released weights.")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--synthetic",
         action="store_true",
-        help="render pairs with the settings of the model's training videos",
+        help="Render pairs with the settings of the model's training videos, and measure on these.",
     )
-    source.add_argument("--pairs", help="folder of pairs that were rendered before")
-    source.add_argument("--intphys", help="folder of IntPhys' dev set")
-    source.add_argument("--grasp", help="folder of GRASP's level 2")
-    source.add_argument("--inflevel", help="folder of InfLevel-lab")
+    source.add_argument("--pairs", help="Folder of pairs that were rendered before.")
+    source.add_argument("--intphys", help="Folder of IntPhys' dev set.")
+    source.add_argument("--grasp", help="Folder of GRASP's level 2.")
+    source.add_argument("--inflevel", help="Folder of InfLevel-lab.")
     parser.add_argument(
-        "--rival", action="append", default=[], metavar="NAME=RUN", help="another model beside it"
+        "--rival",
+        action="append",
+        default=[],
+        metavar="NAME=RUN",
+        help="Another model to compare with; may be given several times (default: none).",
     )
     parser.add_argument(
-        "--num_pairs", type=int, default=100, help="rendered pairs of each kind (default 100)"
+        "--num_pairs",
+        type=int,
+        default=100,
+        help="Number of rendered pairs of each kind, with --synthetic (default 100).",
     )
-    parser.add_argument("--nulls", type=int, default=5, help="untrained models (default 5)")
-    parser.add_argument("--output", help="folder (default: violations/ in the model's)")
+    parser.add_argument(
+        "--nulls",
+        type=int,
+        default=5,
+        help="Number of untrained models, one per random seed, as the baseline; 2 or more (default 5).",
+    )
+    parser.add_argument(
+        "--output", help="Output folder (default: violations/ in the folder given by --model)."
+    )
     return parser
 
 
@@ -109,7 +123,7 @@ def _sets(options: argparse.Namespace) -> list[Matched]:
 
 
 def _synthetic_sets(model: VideoModel, folder: Path, num_pairs: int) -> list[Matched]:
-    """Pairs of every kind that the settings of the model's training videos allow."""
+    """Render and read pairs of every kind that the settings of the model's training videos allow."""
     synthetic = (
         config_from_tree(model.config["training"], PretrainConfig).data.synthetic
         if "training" in model.config
@@ -131,7 +145,7 @@ def _synthetic_sets(model: VideoModel, folder: Path, num_pairs: int) -> list[Mat
             "the settings of the model's training videos allow no violation: train a model with "
             "configs/predict/box.yaml"
         )
-    # The seed of the training videos, whose background the pairs share where videos share one.
+    # The same seed as the training videos: with `background: shared`, pairs then have their background.
     write_pairs(folder, synthetic.render, num_pairs, 2 * synthetic.seed, kinds)
     return read_pairs(folder)
 

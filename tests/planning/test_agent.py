@@ -77,8 +77,8 @@ def test_plans_are_carried_on_and_made_anew():
     agent.begin(EmbeddingGoal(torch.tensor([[[0.9, 0.5]]])))
     first = agent.act(image)
     plan = agent.last
-    assert torch.equal(first[:, 0], plan.actions_BHA[:, 0])
-    assert torch.equal(agent.act(image)[:, 0], plan.actions_BHA[:, 1])
+    assert torch.equal(first[:, 0], plan.actions_BFA[:, 0])
+    assert torch.equal(agent.act(image)[:, 0], plan.actions_BFA[:, 1])
     assert agent.last is plan
     agent.act(image)
     assert agent.last is not plan
@@ -103,7 +103,7 @@ def test_a_model_that_looks_back_is_given_what_was_seen_and_done():
     actions = torch.cat([done[1].unsqueeze(1).expand(4, -1, -1), candidates[0]], dim=1)
     expected = model.imagine(tokens, actions, states[1:].transpose(0, 1).expand(4, -1, -1))
     torch.testing.assert_close(found, expected.tokens_BHSD)
-    plan = agent.imagine(agent.last.actions_BHA[:, None])
+    plan = agent.imagine(agent.last.actions_BFA[:, None])
     torch.testing.assert_close(agent.imagined_end(), plan[:, 0, -1])
 
 
@@ -186,3 +186,20 @@ def test_what_is_left_to_do_is_a_cost():
     goal = torch.tensor([[[4.0, -2.0, 100.0]]])
     frames = torch.tensor([[1.0, 1.0, -7.0], [4.0, -2.0, 3.0]]).reshape(1, 1, 2, 1, 3)
     torch.testing.assert_close(InverseGoal(inverse, goal)(frames), torch.tensor([[[9.0, 0.0]]]))
+
+
+def test_an_agent_without_a_goal_or_a_look_says_what_to_call():
+    env = make_env("two_rooms", 2, 32, 10)
+    agent = PlanningAgent(Truth(), PLANNER, WindowConfig(frames=3), env_bounds(env), horizon=2)
+    assert agent.last is None
+    candidates = torch.zeros(2, 1, 2, 2)
+    for call in (
+        lambda: agent.imagine(candidates),
+        agent.imagined_end,
+        lambda: agent.act(torch.zeros(2, 3, 32, 32)),
+    ):
+        with pytest.raises(ValueError, match="call begin first"):
+            call()
+    agent.begin(lambda tokens: tokens.sum(dim=(-2, -1)))
+    with pytest.raises(ValueError, match="call act first"):
+        agent.imagine(candidates)

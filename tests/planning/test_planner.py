@@ -36,28 +36,28 @@ def seeded(seed=0):
 @EVERY
 def test_the_optimum_of_a_quadratic_is_reached(planner):
     plan = planner.plan(quadratic(TARGET), START, BOUNDS, seeded())
-    assert ((plan.actions_BHA - TARGET) / BOUNDS.half_A).abs().max() < 0.08
-    torch.testing.assert_close(plan.cost_B, quadratic(TARGET)(plan.actions_BHA[:, None])[:, 0])
+    assert ((plan.actions_BFA - TARGET) / BOUNDS.half_A).abs().max() < 0.08
+    torch.testing.assert_close(plan.cost_B, quadratic(TARGET)(plan.actions_BFA[:, None])[:, 0])
 
 
 @EVERY
 def test_an_optimum_outside_the_bounds_is_met_at_them(planner):
     outside = torch.tensor([3.0, -5.0]).expand(BATCH, HORIZON, 2)
     plan = planner.plan(quadratic(outside), START, BOUNDS, seeded())
-    assert (plan.actions_BHA >= BOUNDS.low_A).all()
-    assert (plan.actions_BHA <= BOUNDS.high_A).all()
-    assert ((plan.actions_BHA - torch.tensor([1.0, 0.0])) / BOUNDS.half_A).abs().max() < 0.1
+    assert (plan.actions_BFA >= BOUNDS.low_A).all()
+    assert (plan.actions_BFA <= BOUNDS.high_A).all()
+    assert ((plan.actions_BFA - torch.tensor([1.0, 0.0])) / BOUNDS.half_A).abs().max() < 0.1
 
 
 @EVERY
 def test_a_seed_decides_and_problems_do_not_meddle(planner):
     plan, again, other = (planner.plan(quadratic(TARGET), START, BOUNDS, seeded(s)) for s in (0, 0, 1))
-    assert torch.equal(plan.actions_BHA, again.actions_BHA)
-    assert not torch.equal(plan.actions_BHA, other.actions_BHA)
+    assert torch.equal(plan.actions_BFA, again.actions_BFA)
+    assert not torch.equal(plan.actions_BFA, other.actions_BFA)
     moved = TARGET.clone()
     moved[1] = -moved[1].clamp(max=0.5)
     changed = planner.plan(quadratic(moved), START, BOUNDS, seeded())
-    assert torch.equal(changed.actions_BHA[0], plan.actions_BHA[0])
+    assert torch.equal(changed.actions_BFA[0], plan.actions_BFA[0])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_warm_start_is_not_lost(planner):
     assert (warm.cost_B < 0.1).all()
     assert (warm.cost_B < cold.cost_B).all()
     shifted = warm.shifted(1, BOUNDS)
-    assert torch.equal(shifted[:, :-1], warm.actions_BHA[:, 1:])
+    assert torch.equal(shifted[:, :-1], warm.actions_BFA[:, 1:])
     assert torch.equal(shifted[:, -1], BOUNDS.centre_A.expand(BATCH, -1))
 
 

@@ -1,11 +1,8 @@
-"""Act by planning with a world model: look, imagine, take the first actions of the best plan, look again.
-
-Shape letters as in `vjepa.tokens`; B episodes side by side, R candidates, H steps of a plan, T frames looked back on, S tokens of a
-frame, A numbers of a model's action, N of the environment's; Q numbers of a state.
-"""
+"""Act by planning with a world model: look, imagine, take the first actions of the best plan, look again."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -44,6 +41,49 @@ class Imagines(Protocol):
     ) -> Imagined:
         """As `ActionModel.imagine`."""
         ...
+
+
+@dataclass
+class _Episodes:
+    """B episodes while they run: what was seen and done, and the plan that is being carried out.
+
+    Attributes:
+        goal: Cost of imagined frames.
+        generator: Random numbers of the planner.
+        seen: Tokens ``(B, S, D)`` of the frames looked back on, at most the model's window.
+        states: States ``(B, Q)`` at these frames, for a model that takes them.
+        done: Actions ``(B, A)`` between these frames.
+        plan: The plan that is being carried out; None before the first.
+        taken: Steps of the plan that have been taken.
+    """
+
+    goal: Goal
+    generator: torch.Generator
+    seen: list[Tensor] = field(default_factory=list)
+    states: list[Tensor] = field(default_factory=list)
+    done: list[Tensor] = field(default_factory=list)
+    plan: Plan | None = None
+    taken: int = 0
+
+    def look(self, tokens_BSD: Tensor, state_BQ: Tensor | None, window: int) -> None:
+        """A new frame, after the action that was taken last; older frames than the model's window are forgotten."""
+        if self.plan is not None:
+            self.done.append(self.plan.actions_BFA[:, self.taken - 1])
+        self.seen.append(tokens_BSD)
+        if state_BQ is not None:
+            self.states.append(state_BQ)
+        del self.seen[:-window], self.states[:-window]
+        del self.done[: len(self.done) - (len(self.seen) - 1)]
+
+    def follow(self, plan: Plan) -> None:
+        """Carry out a new plan from its first step on."""
+        self.plan, self.taken = plan, 0
+
+    def take(self) -> Tensor:
+        """The next action of the plan, ``(B, A)``."""
+        assert self.plan is not None
+        self.taken += 1
+        return self.plan.actions_BFA[:, self.taken - 1]
 
 
 class PlanningAgent:
@@ -94,74 +134,81 @@ class PlanningAgent:
         self.path = path
         self.next_state = next_state
         self.seed = seed
-        self.last: Plan | None = None
-        self._goal: Goal | None = None
+        self._episodes: _Episodes | None = None
+
+    @property
+    def last(self) -> Plan | None:
+        """The plan that is being carried out; None before the first `act` of the episodes."""
+        return None if self._episodes is None else self._episodes.plan
+
+    @property
+    def _running(self) -> _Episodes:
+        if self._episodes is None:
+            raise ValueError("there is no goal yet: call begin first")
+        return self._episodes
 
     def begin(self, goal: Goal) -> None:
         """Start B new episodes with a goal for each."""
-        self._goal = goal
-        self._generator = torch.Generator(self.bounds.low_A.device).manual_seed(self.seed)
-        self._seen: list[Tensor] = []  # tokens (B, S, D) of the frames looked back on
-        self._states: list[Tensor] = []
-        self._done: list[Tensor] = []  # actions (B, A) between them
-        self._doing: Tensor | None = None  # since the last of them
-        self.last, self._taken = None, 0
+        generator = torch.Generator(self.bounds.low_A.device).manual_seed(self.seed)
+        self._episodes = _Episodes(goal, generator)
 
     @torch.no_grad()
     def act(self, image_BCHW: Tensor, state_BQ: Tensor | None = None) -> Tensor:
-        """Look at uint8 images; the next `window.skip` actions of the environment, ``(B, skip, N)``."""
-        if self._goal is None:
-            raise ValueError("there is no goal yet: call begin first")
-        if self._doing is not None:
-            self._done.append(self._doing)
-        self._seen.append(self.model.encode(image_BCHW.unsqueeze(1))[:, 0])
-        if state_BQ is not None:
-            self._states.append(state_BQ)
-        if self.last is None or self._taken == self.execute:
-            self._plan(self._goal)
-        assert self.last is not None
-        self._doing = self.last.actions_BHA[:, self._taken]
-        self._taken += 1
-        kept = self.model.window
-        self._seen, self._states, self._done = self._seen[-kept:], self._states[-kept:], self._done[-kept:]
-        return environment_actions(self._doing, self.window)
+        """Look at uint8 images; the next `window.skip` actions of the environment, ``(B, skip, A)``.
+
+        Raises:
+            ValueError: `begin` was not called, or the model takes states and none are given.
+        """
+        episodes = self._running
+        episodes.look(self.model.encode(image_BCHW.unsqueeze(1))[:, 0], state_BQ, self.model.window)
+        if episodes.plan is None or episodes.taken == self.execute:
+            episodes.follow(self._plan(episodes))
+        return environment_actions(episodes.take(), self.window)
 
     @torch.no_grad()
     def imagined_end(self) -> Tensor:
         """Where what is left of the plan leads from the frame that was seen last, ``(B, S, D)``."""
-        if self.last is None:
+        episodes = self._running
+        if episodes.plan is None:
             raise ValueError("there is no plan yet: call act first")
-        return self.imagine(self.last.actions_BHA[:, None, self._taken - 1 :])[:, 0, -1]
+        return self.imagine(episodes.plan.actions_BFA[:, None, episodes.taken - 1 :])[:, 0, -1]
 
-    def _plan(self, goal: Goal) -> None:
-        start_BHA = self._start()
-        self.last = self.planner.plan(lambda x: self._cost(goal, x), start_BHA, self.bounds, self._generator)
-        self._taken = 0
+    def _plan(self, episodes: _Episodes) -> Plan:
+        return self.planner.plan(
+            lambda candidates_BsFA: self._cost(episodes.goal, candidates_BsFA),
+            self._start(episodes),
+            self.bounds,
+            episodes.generator,
+        )
 
-    def _start(self) -> Tensor:
+    def _start(self, episodes: _Episodes) -> Tensor:
         """What is left of the last plan; the middle of the bounds where there is none."""
-        if self.last is None:
-            return self.bounds.centre_A.expand(len(self._seen[-1]), self.horizon, -1)
-        return self.last.shifted(self._taken, self.bounds)
+        if episodes.plan is None:
+            return self.bounds.centre_A.expand(len(episodes.seen[-1]), self.horizon, -1)
+        return episodes.plan.shifted(episodes.taken, self.bounds)
 
-    def imagine(self, candidates_BRHA: Tensor) -> Tensor:
-        """What candidates lead to, ``(B, R, H, S, D)``."""
-        count, horizon = candidates_BRHA.shape[1:3]
-        recent = self._seen[-self.model.window :]
-        done = self._done[-(len(recent) - 1) :] if len(recent) > 1 else []
-        before = [action_BA[:, None, None].expand(-1, count, 1, -1) for action_BA in done]
-        actions_XYA = torch.cat([*before, candidates_BRHA], dim=2).flatten(0, 1)
-        tokens_XTSD = torch.stack(recent, dim=1).repeat_interleave(count, dim=0)
-        states = None
+    def imagine(self, candidates_BsFA: Tensor) -> Tensor:
+        """What candidate plans lead to, ``(B, s, F, S, D)``.
+
+        Raises:
+            ValueError: nothing has been seen yet, or the model takes states and `act` got none.
+        """
+        episodes, (count, horizon) = self._running, candidates_BsFA.shape[1:3]
+        if not episodes.seen:
+            raise ValueError("nothing has been seen yet: call act first")
+        before = [action_BA[:, None, None].expand(-1, count, 1, -1) for action_BA in episodes.done]
+        actions_VIA = torch.cat([*before, candidates_BsFA], dim=2).flatten(0, 1)
+        tokens_VTSD = torch.stack(episodes.seen, dim=1).repeat_interleave(count, dim=0)
+        states_VTQ = None
         if self.model.dynamics.state_size:
-            if not self._states:
+            if not episodes.states:
                 raise ValueError("this model takes states: give them to act")
-            states = torch.stack(self._states[-len(recent) :], dim=1).repeat_interleave(count, dim=0)
-        imagined = self.model.imagine(tokens_XTSD, actions_XYA, states, self.next_state)
+            states_VTQ = torch.stack(episodes.states, dim=1).repeat_interleave(count, dim=0)
+        imagined = self.model.imagine(tokens_VTSD, actions_VIA, states_VTQ, self.next_state)
         return imagined.tokens_BHSD.unflatten(0, (-1, count))[:, :, -horizon:]
 
-    def _cost(self, goal: Goal, candidates_BRHA: Tensor) -> Tensor:
-        return over_steps(goal(self.imagine(candidates_BRHA)), self.path)
+    def _cost(self, goal: Goal, candidates_BsFA: Tensor) -> Tensor:
+        return over_steps(goal(self.imagine(candidates_BsFA)), self.path)
 
 
 def model_bounds(bounds: Bounds, window: WindowConfig) -> Bounds:

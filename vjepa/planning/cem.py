@@ -51,46 +51,46 @@ class CEM:
 
     @torch.no_grad()
     def plan(
-        self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
+        self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
         """See `vjepa.planning.planner.Planner`; what is given back is the best candidate of all rounds."""
-        mean_BHA = bounds.clamp(start_BHA)
-        std_BHA = (self.deviation * bounds.half_A).expand_as(mean_BHA)
-        kept_BKHA = mean_BHA[:, None][:, :0]
+        mean_BFA = bounds.clamp(start_BFA)
+        std_BFA = (self.deviation * bounds.half_A).expand_as(mean_BFA)
+        kept_BsFA = mean_BFA[:, None][:, :0]
         best: Plan | None = None
         for _ in range(self.iterations):
-            candidates_BSHA = self._candidates(mean_BHA, std_BHA, kept_BKHA, bounds, generator)
-            cost_BS = evaluate(cost, candidates_BSHA)
-            order_BE = cost_BS.topk(self.elites, dim=1, largest=False).indices
-            elite_BEHA = _pick(candidates_BSHA, order_BE)
-            best = _better(best, Plan(elite_BEHA[:, 0], cost_BS.gather(1, order_BE[:, :1])[:, 0]))
+            candidates_BsFA = self._candidates(mean_BFA, std_BFA, kept_BsFA, bounds, generator)
+            cost_Bs = evaluate(cost, candidates_BsFA)
+            order_Bs = cost_Bs.topk(self.elites, dim=1, largest=False).indices
+            elite_BsFA = _pick(candidates_BsFA, order_Bs)
+            best = _better(best, Plan(elite_BsFA[:, 0], cost_Bs.gather(1, order_Bs[:, :1])[:, 0]))
             old, new = self.momentum, 1 - self.momentum
-            mean_BHA = old * mean_BHA + new * elite_BEHA.mean(dim=1)
-            std_BHA = old * std_BHA + new * elite_BEHA.std(dim=1, unbiased=False)
-            std_BHA = std_BHA.maximum(self.least_deviation * bounds.half_A)
-            kept_BKHA = elite_BEHA[:, : self.kept]
+            mean_BFA = old * mean_BFA + new * elite_BsFA.mean(dim=1)
+            std_BFA = old * std_BFA + new * elite_BsFA.std(dim=1, unbiased=False)
+            std_BFA = std_BFA.maximum(self.least_deviation * bounds.half_A)
+            kept_BsFA = elite_BsFA[:, : self.kept]
         assert best is not None
         return best
 
     def _candidates(
         self,
-        mean_BHA: Tensor,
-        std_BHA: Tensor,
-        kept_BKHA: Tensor,
+        mean_BFA: Tensor,
+        std_BFA: Tensor,
+        kept_BsFA: Tensor,
         bounds: Bounds,
         generator: torch.Generator | None,
     ) -> Tensor:
-        batch, horizon, width = mean_BHA.shape
-        fresh = self.samples - 1 - kept_BKHA.shape[1]
+        batch, horizon, width = mean_BFA.shape
+        fresh = self.samples - 1 - kept_BsFA.shape[1]
         shape = (batch, fresh, horizon, width)
-        noise_BSHA = coloured_noise(shape, self.noise_exponent, generator, mean_BHA.device)
-        drawn_BSHA = bounds.clamp(mean_BHA[:, None] + std_BHA[:, None] * noise_BSHA)
-        return torch.cat([mean_BHA[:, None], kept_BKHA, drawn_BSHA], dim=1)
+        noise_BsFA = coloured_noise(shape, self.noise_exponent, generator, mean_BFA.device)
+        drawn_BsFA = bounds.clamp(mean_BFA[:, None] + std_BFA[:, None] * noise_BsFA)
+        return torch.cat([mean_BFA[:, None], kept_BsFA, drawn_BsFA], dim=1)
 
 
-def _pick(candidates_BSHA: Tensor, rows_BE: Tensor) -> Tensor:
-    index = rows_BE[:, :, None, None].expand(-1, -1, *candidates_BSHA.shape[2:])
-    return candidates_BSHA.gather(1, index)
+def _pick(candidates_BsFA: Tensor, rows_Bs: Tensor) -> Tensor:
+    index = rows_Bs[:, :, None, None].expand(-1, -1, *candidates_BsFA.shape[2:])
+    return candidates_BsFA.gather(1, index)
 
 
 def _better(first: Plan | None, second: Plan) -> Plan:
@@ -98,5 +98,5 @@ def _better(first: Plan | None, second: Plan) -> Plan:
     if first is None:
         return second
     wins_B = second.cost_B < first.cost_B
-    actions_BHA = torch.where(wins_B[:, None, None], second.actions_BHA, first.actions_BHA)
-    return Plan(actions_BHA, torch.minimum(first.cost_B, second.cost_B))
+    actions_BFA = torch.where(wins_B[:, None, None], second.actions_BFA, first.actions_BFA)
+    return Plan(actions_BFA, torch.minimum(first.cost_B, second.cost_B))

@@ -35,30 +35,30 @@ class GradientPlanner:
             )
 
     def plan(
-        self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
+        self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
         """See `vjepa.planning.planner.Planner`."""
-        batch, horizon, width = start_BHA.shape
+        batch, horizon, width = start_BFA.shape
         shape = (batch, self.starts - 1, horizon, width)
-        noise_BSHA = torch.randn(shape, generator=generator, device=start_BHA.device)
-        others_BSHA = start_BHA[:, None] + self.deviation * bounds.half_A * noise_BSHA
-        begun_BSHA = bounds.clamp(torch.cat([start_BHA[:, None], others_BSHA], dim=1))
+        noise_BsFA = torch.randn(shape, generator=generator, device=start_BFA.device)
+        others_BsFA = start_BFA[:, None] + self.deviation * bounds.half_A * noise_BsFA
+        begun_BsFA = bounds.clamp(torch.cat([start_BFA[:, None], others_BsFA], dim=1))
         # In halves of the bounds, one learning rate fits all numbers of an action.
-        free_BSHA = ((begun_BSHA - bounds.centre_A) / bounds.half_A).requires_grad_(True)
-        optimizer = torch.optim.Adam([free_BSHA], lr=self.lr)
+        free_BsFA = ((begun_BsFA - bounds.centre_A) / bounds.half_A).requires_grad_(True)
+        optimizer = torch.optim.Adam([free_BsFA], lr=self.lr)
         with torch.enable_grad():
             for _ in range(self.steps):
                 optimizer.zero_grad()
-                evaluate(cost, _actions(free_BSHA, bounds)).sum().backward()
+                evaluate(cost, _actions(free_BsFA, bounds)).sum().backward()
                 optimizer.step()
                 with torch.no_grad():
-                    free_BSHA.clamp_(-1, 1)
+                    free_BsFA.clamp_(-1, 1)
         with torch.no_grad():
-            found_BSHA = _actions(free_BSHA, bounds)
-            best_B = evaluate(cost, found_BSHA).min(dim=1)
-        rows = torch.arange(batch, device=start_BHA.device)
-        return Plan(found_BSHA[rows, best_B.indices], best_B.values)
+            found_BsFA = _actions(free_BsFA, bounds)
+            best_B = evaluate(cost, found_BsFA).min(dim=1)
+        rows = torch.arange(batch, device=start_BFA.device)
+        return Plan(found_BsFA[rows, best_B.indices], best_B.values)
 
 
-def _actions(free_BSHA: Tensor, bounds: Bounds) -> Tensor:
-    return bounds.clamp(bounds.centre_A + bounds.half_A * free_BSHA)
+def _actions(free_BsFA: Tensor, bounds: Bounds) -> Tensor:
+    return bounds.clamp(bounds.centre_A + bounds.half_A * free_BsFA)

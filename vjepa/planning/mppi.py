@@ -46,23 +46,23 @@ class MPPI:
 
     @torch.no_grad()
     def plan(
-        self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
+        self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
         """See `vjepa.planning.planner.Planner`; what is given back is the last mean."""
-        mean_BHA = bounds.clamp(start_BHA)
-        batch, horizon, width = mean_BHA.shape
+        mean_BFA = bounds.clamp(start_BFA)
+        batch, horizon, width = mean_BFA.shape
         std_A = self.deviation * bounds.half_A
         for _ in range(self.iterations):
             shape = (batch, self.samples - 1, horizon, width)
-            noise_BSHA = coloured_noise(shape, self.noise_exponent, generator, mean_BHA.device)
-            drawn_BSHA = bounds.clamp(mean_BHA[:, None] + std_A * noise_BSHA)
-            candidates_BSHA = torch.cat([mean_BHA[:, None], drawn_BSHA], dim=1)
-            weight_BS = self._weights(evaluate(cost, candidates_BSHA))
-            mean_BHA = torch.einsum("bs,bsha->bha", weight_BS, candidates_BSHA)
+            noise_BsFA = coloured_noise(shape, self.noise_exponent, generator, mean_BFA.device)
+            drawn_BsFA = bounds.clamp(mean_BFA[:, None] + std_A * noise_BsFA)
+            candidates_BsFA = torch.cat([mean_BFA[:, None], drawn_BsFA], dim=1)
+            weight_Bs = self._weights(evaluate(cost, candidates_BsFA))
+            mean_BFA = torch.einsum("bs,bsha->bha", weight_Bs, candidates_BsFA)
             std_A = self.decay * std_A
-        return Plan(mean_BHA, evaluate(cost, mean_BHA[:, None])[:, 0])
+        return Plan(mean_BFA, evaluate(cost, mean_BFA[:, None])[:, 0])
 
-    def _weights(self, cost_BS: Tensor) -> Tensor:
-        deviation_B1 = cost_BS.std(dim=1, keepdim=True).clamp_min(1e-12)
-        standard_BS = (cost_BS - cost_BS.mean(dim=1, keepdim=True)) / deviation_B1
-        return (-standard_BS / self.temperature).softmax(dim=1)
+    def _weights(self, cost_Bs: Tensor) -> Tensor:
+        deviation_B1 = cost_Bs.std(dim=1, keepdim=True).clamp_min(1e-12)
+        standard_Bs = (cost_Bs - cost_Bs.mean(dim=1, keepdim=True)) / deviation_B1
+        return (-standard_Bs / self.temperature).softmax(dim=1)

@@ -59,30 +59,30 @@ class Plan:
     """What a planner found.
 
     Attributes:
-        actions_BHA: to be taken, within the bounds.
+        actions_BFA: to be taken, within the bounds.
         cost_B: of these actions, as the planner's cost says.
     """
 
-    actions_BHA: Tensor
+    actions_BFA: Tensor
     cost_B: Tensor
 
     def shifted(self, steps: int, bounds: Bounds) -> Tensor:
         """Where the next plan may start after `steps` of this one were taken: ``(B, H, A)``, the end filled with the middle."""
-        filled = bounds.centre_A.expand(len(self.actions_BHA), steps, -1)
-        return torch.cat([self.actions_BHA[:, steps:], filled], dim=1)
+        filled = bounds.centre_A.expand(len(self.actions_BFA), steps, -1)
+        return torch.cat([self.actions_BFA[:, steps:], filled], dim=1)
 
 
 class Planner(Protocol):
     """Finds actions of small cost."""
 
     def plan(
-        self, cost: Cost, start_BHA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
+        self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
         """Actions for B problems at once.
 
         Args:
             cost: of candidates.
-            start_BHA: where to begin, e.g. `Plan.shifted` of the last plan, or the middle of the bounds; the device and the
+            start_BFA: where to begin, e.g. `Plan.shifted` of the last plan, or the middle of the bounds; the device and the
                 horizon are its.
             bounds: of actions, on the same device.
             generator: of all chance, on the same device; the same state gives the same plan.
@@ -90,19 +90,19 @@ class Planner(Protocol):
         ...
 
 
-def evaluate(cost: Cost, candidates_BSHA: Tensor) -> Tensor:
+def evaluate(cost: Cost, candidates_BsFA: Tensor) -> Tensor:
     """Costs ``(B, S)``; ValueError where they have another shape or are not numbers."""
-    cost_BS = cost(candidates_BSHA)
-    if cost_BS.shape != candidates_BSHA.shape[:2]:
+    cost_Bs = cost(candidates_BsFA)
+    if cost_Bs.shape != candidates_BsFA.shape[:2]:
         raise ValueError(
-            f"the cost has shape {tuple(cost_BS.shape)} for candidates {tuple(candidates_BSHA.shape)}: give one number a "
-            f"candidate, {tuple(candidates_BSHA.shape[:2])}"
+            f"the cost has shape {tuple(cost_Bs.shape)} for candidates {tuple(candidates_BsFA.shape)}: give one number a "
+            f"candidate, {tuple(candidates_BsFA.shape[:2])}"
         )
-    if bool(cost_BS.isnan().any()):
+    if bool(cost_Bs.isnan().any()):
         raise ValueError(
             "the cost of some candidates is NaN: the model has broken down, or was asked outside what it knows"
         )
-    return cost_BS
+    return cost_Bs
 
 
 def coloured_noise(
@@ -113,10 +113,10 @@ def coloured_noise(
     With exponent 0 it is white; with 2 to 3, neighbouring steps point the same way, so that candidates go somewhere
     instead of trembling on the spot (iCEM, arXiv 2008.06389).
     """
-    white_BSHA = torch.randn(shape, generator=generator, device=device)
+    white_BsFA = torch.randn(shape, generator=generator, device=device)
     steps = shape[2]
     if exponent == 0 or steps < 2:
-        return white_BSHA
+        return white_BsFA
     frequency_F = torch.fft.rfftfreq(steps, device=device)
     frequency_F[0] = frequency_F[1]  # the mean, as strong as the slowest wave
     scale_F = frequency_F ** (-exponent / 2)
@@ -126,5 +126,5 @@ def coloured_noise(
     if steps % 2 == 0:
         twice_F[-1] = 1.0
     scale_F = scale_F / ((scale_F.square() * twice_F).sum() / steps).sqrt()
-    spectrum = torch.fft.rfft(white_BSHA, dim=2) * scale_F[:, None]
+    spectrum = torch.fft.rfft(white_BsFA, dim=2) * scale_F[:, None]
     return torch.fft.irfft(spectrum, n=steps, dim=2)

@@ -121,16 +121,16 @@ class Oracle:
         if self.last is not None:
             start = self.last.shifted(self.execute, bounds)
 
-        def cost(candidates_ERHA: Tensor) -> Tensor:
-            return over_steps(_true_distance(env, candidates_ERHA), self.path)
+        def cost(candidates_esFA: Tensor) -> Tensor:
+            return over_steps(_true_distance(env, candidates_esFA), self.path)
 
         self.last = self.planner.plan(cost, start, bounds, self.generator)
-        return np.asarray(self.last.actions_BHA[:, : self.execute].numpy(), dtype=np.float64)
+        return np.asarray(self.last.actions_BFA[:, : self.execute].numpy(), dtype=np.float64)
 
 
-def _true_distance(env: ArrayEnv, candidates_ERHA: Tensor) -> Tensor:
-    count, horizon = candidates_ERHA.shape[1:3]
-    actions = in_double(candidates_ERHA.flatten(0, 1)).numpy()
+def _true_distance(env: ArrayEnv, candidates_esFA: Tensor) -> Tensor:
+    count, horizon = candidates_esFA.shape[1:3]
+    actions = in_double(candidates_esFA.flatten(0, 1)).numpy()
     state_XS, goal_XS = (np.repeat(part, count, axis=0) for part in (env.state_ES, env.goal_ES))
     distances = []
     for step in range(horizon):

@@ -201,7 +201,7 @@ def test_tensors_are_losses_too():
         (
             [MatchedLosses("one", [np.ones((2, 4))], [np.ones((3, 4))])],
             {},
-            r"\(2, 4\): give \(C, X\) with C = 3",
+            r"\(2, 4\): give \(context lengths, windows\) with 3",
         ),
         ([MatchedLosses("one", [np.ones((3, 0))], [np.ones((3, 4))])], {}, r"\(3, 0\)"),
         ([MatchedLosses("one", [np.ones((3, 4))], [])], {}, "1 possible and 0 impossible"),

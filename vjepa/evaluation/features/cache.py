@@ -179,7 +179,6 @@ def cached_features(
 
     Raises:
         ValueError: A video cannot be read.
-        workers: processes that decode.
     """
     shards = extract_shards(
         folder,

@@ -51,7 +51,7 @@ def evaluate_samples(
         ValueError: The model takes no noise, or what `vjepa.evaluation.future.report.read_beginnings` raises.
     """
     if model.predictor is None or model.predictor.noise_proj is None:
-        raise ValueError("the model predicts one future, not several: train one with objective.futures")
+        raise ValueError("the model knows one future, not several: train one with objective.futures")
     window, last = window_and_last(model, steps)
     depth = model.encoder.tubelet.t
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)

@@ -24,8 +24,8 @@ Factors = Mapping[str, NDArray[np.float64]]
 def read_factor_targets(videos: Sequence[Video], sampling: ClipSampling) -> dict[str, Tensor]:
     """Factors of rendered videos at the last frame of their evaluation clip: ``{name: float64 (V, Q)}``.
 
-    ``position``    mean over objects of the cosine and sine of 2 pi x and 2 pi y (the frame's edges are
-    joined) ``velocity``    mean over objects of the velocity on the screen, in frame sides per frame
+    ``position``    mean over objects of the cosine and sine of 2 pi x and 2 pi y: the edges are joined
+    ``velocity``    mean over objects of the velocity on the screen, in frame sides per frame
     ``identity``    share of the objects that have each of the shapes
     ``count``       number of objects
     ``colour``      mean RGB of the objects
