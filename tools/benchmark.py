@@ -312,7 +312,9 @@ def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[
     parser.add_argument(
         "parts", nargs="*", help=f"What to measure, of {', '.join(PARTS)} (default: step encode)."
     )
-    parser.add_argument("--config", help="YAML file of a run's settings (default: the design above).")
+    parser.add_argument(
+        "--config", help="YAML file of a run's settings (default: ViT-S/16 on 8 clips, see above)."
+    )
     parser.add_argument(
         "--videos", help="Manifest or folder of videos to read (default: the videos of the configuration)."
     )

@@ -131,7 +131,7 @@ def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: 
         print(one_line(f"not compared with the labels: {error}"), file=sys.stderr)
         return
     write_confusion(folder, report)
-    (folder / "accuracy.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+    (folder / "accuracy.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
     print(f"{report.table()}\n{report.headline()}")
 
 

@@ -8,7 +8,7 @@ steps from the frames of the context alone. Writes to --output:
     NAME.safetensors  predicted embeddings (contexts, horizons, h, w, width) with metadata; or NAME.npz
     NAME.png          frames; colours of true and predicted embeddings (one basis per video); the true frames
                       nearest to each prediction; surprise over the frame and over time
-    NAME.mp4          with --film, the same as a film
+    NAME.mp4          with --film, the frames and these maps as a film
     future.json       errors, baselines and skills at every horizon, over all contexts of all videos
 
 Exit status: 0 done; 1 some videos could not be read and were left out, or an unexpected error; 2 arguments

@@ -57,7 +57,7 @@ class Batch:
         failures: ``(path, cause)`` of every video that could not be read while this batch was made.
         damaged: ``(path, damage)`` of every video that was found damaged while this batch was made.
         step: number of optimiser steps taken before the one that this batch is for.
-        noise_BRZ: standard normal float32, several vectors a clip, for an objective that predicts several futures.
+        noise_BsZ: standard normal float32, several vectors a clip, for an objective that predicts several futures.
     """
 
     video_BTCHW: Tensor
@@ -67,7 +67,7 @@ class Batch:
     failures: tuple[tuple[str, str], ...] = ()
     damaged: tuple[tuple[str, str], ...] = ()
     step: int = 0
-    noise_BRZ: Tensor | None = None
+    noise_BsZ: Tensor | None = None
 
     @property
     def kind(self) -> Kind:
@@ -81,7 +81,7 @@ class Batch:
             video_BTCHW=change(self.video_BTCHW),
             masks=tuple(mask.map(change) for mask in self.masks),
             labels_B=change(self.labels_B),
-            noise_BRZ=None if self.noise_BRZ is None else change(self.noise_BRZ),
+            noise_BsZ=None if self.noise_BsZ is None else change(self.noise_BsZ),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -100,26 +100,26 @@ class LabelledBatch:
     Attributes:
         inputs: uint8 ``video_BTCHW``, or float ``tokens_BND`` that were encoded before; the B / S clips that a head
             sees together are neighbours.
-        shares_SX: float32, how much of each class is in a sample; rows sum to one.
+        shares_BX: float32, how much of each class is in a sample; rows sum to one.
         paths: file of each sample.
         failures: ``(path, cause)`` of every video that could not be read while this batch was made.
         damaged: ``(path, damage)`` of every video that was found damaged while this batch was made.
     """
 
     inputs: Tensor
-    shares_SX: Tensor
+    shares_BX: Tensor
     paths: tuple[str, ...]
     failures: tuple[tuple[str, str], ...] = ()
     damaged: tuple[tuple[str, str], ...] = ()
 
     def to(self, device: torch.device | str) -> LabelledBatch:
         """The same batch with its tensors on a device."""
-        inputs, shares_SX = (tensor.to(device, non_blocking=True) for tensor in (self.inputs, self.shares_SX))
-        return replace(self, inputs=inputs, shares_SX=shares_SX)
+        inputs, shares_BX = (tensor.to(device, non_blocking=True) for tensor in (self.inputs, self.shares_BX))
+        return replace(self, inputs=inputs, shares_BX=shares_BX)
 
     def pin_memory(self) -> LabelledBatch:
         """Page-locked copy, for the data loader."""
-        return replace(self, inputs=self.inputs.pin_memory(), shares_SX=self.shares_SX.pin_memory())
+        return replace(self, inputs=self.inputs.pin_memory(), shares_BX=self.shares_BX.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class TrajectoryBatch:
 
     Attributes:
         inputs: uint8 ``video_BTCHW``, or ``tokens_BTSD`` of frames that were encoded before.
-        actions_BXA: float32; action t leads from frame t to frame t + 1.
+        actions_BIA: float32; action t leads from frame t to frame t + 1.
         states_BTQ: float32 (proprioception); None where there are none.
         paths: file of each sample.
         failures: ``(path, cause)`` of every video that could not be read while this batch was made.
@@ -137,7 +137,7 @@ class TrajectoryBatch:
     """
 
     inputs: Tensor
-    actions_BXA: Tensor
+    actions_BIA: Tensor
     states_BTQ: Tensor | None
     paths: tuple[str, ...]
     failures: tuple[tuple[str, str], ...] = ()
@@ -149,7 +149,7 @@ class TrajectoryBatch:
         return replace(
             self,
             inputs=change(self.inputs),
-            actions_BXA=change(self.actions_BXA),
+            actions_BIA=change(self.actions_BIA),
             states_BTQ=None if self.states_BTQ is None else change(self.states_BTQ),
         )
 

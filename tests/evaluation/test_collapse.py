@@ -62,4 +62,7 @@ def test_embeddings_that_never_differed_ring_at_once():
     alarm = CollapseAlarm()
     message = alarm.update({"target/std": 0.0, "target/rank": 1.0, "context/std": 0.2})
     assert "the same for every clip" in message
+    assert "The same alarm" not in message
     assert alarm.update({"target/std": 0.0, "target/rank": 1.0, "context/std": 0.2}) is None
+    both = CollapseAlarm().update({"target/std": 0.0, "context/std": 0.0})
+    assert both.endswith("The same alarm is raised by context/std.")

@@ -184,8 +184,8 @@ def test_imagining_is_predicting_again_and_again():
         following = model.dynamics(frames[:, recent], (actions[:, recent] - 1) / 2, known[:, recent], (2, 3))
         frames = torch.cat([frames, following.tokens_BTSD[:, -1:]], dim=1)
         known = torch.cat([known, following.states_BTQ[:, -1:]], dim=1)
-    torch.testing.assert_close(found.tokens_BHSD, frames[:, 2:])
-    torch.testing.assert_close(found.states_BHQ, known[:, 2:] * 3 - 1)
+    torch.testing.assert_close(found.tokens_BFSD, frames[:, 2:])
+    torch.testing.assert_close(found.states_BFQ, known[:, 2:] * 3 - 1)
 
 
 @torch.no_grad()
@@ -193,6 +193,6 @@ def test_known_kinematics_stand_in_for_predicted_states():
     model = make_model()
     tokens, actions, states = torch.zeros(1, 1, 6, 24), torch.ones(1, 3, A), torch.ones(1, 1, Q)
     found = model.imagine(tokens, actions, states, lambda state, action: state + action[:, :Q])
-    torch.testing.assert_close(found.states_BHQ[0, :, 0], torch.tensor([2.0, 3.0, 4.0]))
+    torch.testing.assert_close(found.states_BFQ[0, :, 0], torch.tensor([2.0, 3.0, 4.0]))
     with pytest.raises(ValueError, match="1 actions for 2 frames"):
         model.imagine(tokens.expand(-1, 2, -1, -1), actions[:, :1], states.expand(-1, 2, -1))

@@ -51,7 +51,7 @@ def futures_jepa(score="energy"):
 
 def futures_batch(clips=3, samples=4):
     noise = torch.randn(clips, samples, 5, generator=torch.Generator().manual_seed(2))
-    return replace(small_batch(clips), noise_BRZ=noise)
+    return replace(small_batch(clips), noise_BsZ=noise)
 
 
 PIXELS = 2 * 8 * 8

@@ -23,7 +23,7 @@ def batch(seed=0, tokens=None):
 
 def parts_of(model, given):
     """Tokens, and standardised actions and states."""
-    return model.encode(given.inputs), (given.actions_BXA - 1) / 2, (given.states_BTQ + 1) / 3
+    return model.encode(given.inputs), (given.actions_BIA - 1) / 2, (given.states_BTQ + 1) / 3
 
 
 def test_teacher_forcing_predicts_each_frame_from_the_true_ones_before_it():

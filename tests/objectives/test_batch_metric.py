@@ -100,7 +100,7 @@ def test_relative_spread_of_futures():
             tokens = jepa.encoder(video, mask.context_BK)
             samples = [
                 jepa.predictor(tokens, mask.context_BK, mask.target_BM, grid, number, noise_BZ=noise)
-                for noise in batch.noise_BRZ.unbind(1)
+                for noise in batch.noise_BsZ.unbind(1)
             ]
             wanted = torch.stack([targets[clip, places] for clip, places in enumerate(mask.target_BM)])
             norms = [(sample - wanted).square().mean(dim=-1).sqrt().mean() for sample in samples]

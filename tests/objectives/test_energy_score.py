@@ -128,7 +128,7 @@ def test_the_loss_of_a_jepa_is_the_score_of_its_samples():
         tokens = jepa.encoder(video, mask.context_BK)
         samples = [
             jepa.predictor(
-                tokens, mask.context_BK, mask.target_BM, grid, number, noise_BZ=batch.noise_BRZ[:, r]
+                tokens, mask.context_BK, mask.target_BM, grid, number, noise_BZ=batch.noise_BsZ[:, r]
             )
             for r in range(4)
         ]
@@ -141,8 +141,8 @@ def test_the_loss_of_a_jepa_is_the_score_of_its_samples():
 
 def test_the_same_noise_gives_the_same_future():
     jepa, batch = futures_jepa(), futures_batch()
-    alike = batch.noise_BRZ[:, :1].expand(-1, 4, -1)
-    spread = of_whole_batch([jepa(replace(batch, noise_BRZ=alike))["relative_spread"]], lambda means: means)
+    alike = batch.noise_BsZ[:, :1].expand(-1, 4, -1)
+    spread = of_whole_batch([jepa(replace(batch, noise_BsZ=alike))["relative_spread"]], lambda means: means)
     assert spread.item() == pytest.approx(0, abs=1e-6)
 
 
@@ -157,7 +157,7 @@ def test_gradients_reach_all_trained_parts(score):
 
 
 def test_several_futures_need_noise_and_nothing_that_is_seen():
-    with pytest.raises(ValueError, match="give it a noise_BRZ"):
+    with pytest.raises(ValueError, match="give it a noise_BsZ"):
         futures_jepa()(small_batch())
     with pytest.raises(ValueError, match="either futures or context_loss"):
         small_jepa(futures=Futures(), context_loss=ContextLoss(0.5, (0, 0)))
@@ -170,7 +170,7 @@ def samples_of(serials):
 
 def test_noise_belongs_to_the_clip_however_batches_are_cut():
     collate = MaskCollator([MultiBlock(num_blocks=1)], (2, 8, 8), seed=0, noise=(3, 5))
-    whole, part = collate(samples_of(range(64))).noise_BRZ, collate(samples_of([7, 9])).noise_BRZ
+    whole, part = collate(samples_of(range(64))).noise_BsZ, collate(samples_of([7, 9])).noise_BsZ
     assert whole.shape == (128, 3, 5)
     assert torch.equal(part, whole[[14, 15, 18, 19]])
     assert len(whole.flatten().unique()) == whole.numel()
@@ -178,7 +178,7 @@ def test_noise_belongs_to_the_clip_however_batches_are_cut():
         pytest.approx(0, abs=0.1),
         pytest.approx(1, abs=0.1),
     )
-    assert MaskCollator([MultiBlock(num_blocks=1)], (2, 8, 8), seed=0)(samples_of([7])).noise_BRZ is None
+    assert MaskCollator([MultiBlock(num_blocks=1)], (2, 8, 8), seed=0)(samples_of([7])).noise_BsZ is None
 
 
 @pytest.mark.parametrize(

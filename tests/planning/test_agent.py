@@ -102,7 +102,7 @@ def test_a_model_that_looks_back_is_given_what_was_seen_and_done():
     tokens = model.encode(images[1:].transpose(0, 1)).expand(4, -1, -1, -1)
     actions = torch.cat([done[1].unsqueeze(1).expand(4, -1, -1), candidates[0]], dim=1)
     expected = model.imagine(tokens, actions, states[1:].transpose(0, 1).expand(4, -1, -1))
-    torch.testing.assert_close(found, expected.tokens_BHSD)
+    torch.testing.assert_close(found, expected.tokens_BFSD)
     plan = agent.imagine(agent.last.actions_BFA[:, None])
     torch.testing.assert_close(agent.imagined_end(), plan[:, 0, -1])
 

@@ -121,7 +121,7 @@ class FrameConfig:
     Attributes:
         pool: What represents a frame: all of its tokens (`none`), one token computed from their mean
             (`mean`), or one computed from their concatenation (`flatten`).
-        width: Embedding dimension of that one token, with `mean` and `flatten`.
+        width: Embedding dimension of the one token that pooling by `mean` or `flatten` computes.
     """
 
     pool: Pool = "none"
@@ -192,7 +192,7 @@ class ActionObjectiveConfig:
             it off.
         inverse: Weight of the error of predicting the action between two frames from their embeddings, 0 or
             more; 0 turns it off.
-        inverse_source: Input of that prediction: both embeddings through a hidden layer (`pair`), or their
+        inverse_source: Input of the action prediction: both embeddings through a hidden layer (`pair`), or their
             difference through one matrix (`change`).
     """
 
@@ -221,7 +221,7 @@ class PlanningConfig:
     Attributes:
         planner: Planner: `cem` (cross-entropy method; iCEM with `cem.noise_exponent` and `cem.kept`), `mppi`
             or `gradient`.
-        horizon: Number of imagined steps of a plan.
+        horizon: Number of imagined steps of a plan, each `data.window.skip` steps of the environment.
         execute: Number of steps of a plan that are executed before planning again, at most `horizon`.
         path: Weight, in [0, 1], of the mean distance from the goal over all steps in a plan's cost; the
             distance after the last step has the rest.

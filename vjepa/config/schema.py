@@ -319,8 +319,8 @@ class VICRegConfig:
     Attributes:
         variance: Weight of the hinge loss on each dimension's standard deviation.
         covariance: Weight of the squared covariances between dimensions.
-        predictions: Weight of both terms for the predicted embeddings, relative to those for the encoder's
-            embeddings.
+        predictions: Weight of the variance and covariance terms of the predicted embeddings, relative to
+            those of the encoder's embeddings.
         places: Number of token positions, drawn anew at each step, at which statistics are taken over the
             batch, separately for each position; null takes the tokens of all positions together.
     """

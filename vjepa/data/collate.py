@@ -76,7 +76,7 @@ class MaskCollator:
             failures=tuple(failure for sample in samples for failure in sample.failures),
             damaged=tuple(damage for sample in samples for damage in sample.damaged),
             step=step,
-            noise_BRZ=None if self.noise is None else self._draw_noise(samples, self.noise),
+            noise_BsZ=None if self.noise is None else self._draw_noise(samples, self.noise),
         )
 
     def _drawn_at(self, step: int, frames: int) -> list[int]:
@@ -129,12 +129,12 @@ class LabelCollator:
         labels_S = torch.tensor([sample.label for sample in samples for _ in range(repeats)])
         if self.mix is not None:
             serials = [sample.key.serial for sample in samples]
-            video_BTCHW, shares_SX = self.mix(video_BTCHW, labels_S, serials, repeats)
+            video_BTCHW, shares_BX = self.mix(video_BTCHW, labels_S, serials, repeats)
         else:
-            shares_SX = F.one_hot(labels_S, self.num_classes).float()
+            shares_BX = F.one_hot(labels_S, self.num_classes).float()
         return LabelledBatch(
             inputs=video_BTCHW,
-            shares_SX=shares_SX,
+            shares_BX=shares_BX,
             paths=tuple(sample.path for sample in samples for _ in range(repeats)),
             failures=tuple(failure for sample in samples for failure in sample.failures),
             damaged=tuple(damage for sample in samples for damage in sample.damaged),

@@ -75,9 +75,9 @@ class CollapseAlarm:
         """Take the measures of one logged step, by names such as ``encoder/std``.
 
         Returns:
-            The message of a new alarm; None where there is none.
+            The message of a new alarm, which names all measures that raise it; None where there is none.
         """
-        message = None
+        message, others = None, []
         for name, value in measures.items():
             # Predictions start by falling to the mean, so they are not watched.
             if name.startswith("predicted/") or not name.endswith(("/std", "/rank")):
@@ -89,9 +89,11 @@ class CollapseAlarm:
             constant = name.endswith("/std") and value < CONSTANT
             if name not in self.rung and (constant or now < self.fall * self.best[name]):
                 self.rung.append(name)
-                news = _constant_message(name, value) if constant else _message(name, now, self.best[name])
-                message = message or news
-        return message
+                if message is None:
+                    message = _constant_message(name, value) if constant else _message(name, now, self.best[name])
+                else:
+                    others.append(name)
+        return f"{message} The same alarm is raised by {', '.join(others)}." if others else message
 
 
 def _constant_message(name: str, value: float) -> str:

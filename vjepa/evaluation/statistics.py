@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -24,6 +26,12 @@ class Metric:
     value: float
     low: float = math.nan
     high: float = math.nan
+
+
+def interval(value: float, draws_b: ArrayLike) -> Metric:
+    """A value, with the central 95 % of its bootstrap draws as its interval."""
+    low, high = np.quantile(np.asarray(draws_b), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Metric(float(value), float(low), float(high))
 
 
 @dataclass(frozen=True)

@@ -215,9 +215,9 @@ class FuturePredictor:
             raise ValueError(f"num is {num}: ask for 1 sample or more")
         horizons = self._horizons(steps, seconds)
         shape = (len(self._observation.tokens()), num, noise.in_features)
-        noise_BRZ = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(noise.weight.device)
+        noise_BsZ = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(noise.weight.device)
         with torch.no_grad():
-            samples = [self._embeddings(horizons, "slide", noise_BZ) for noise_BZ in noise_BRZ.unbind(1)]
+            samples = [self._embeddings(horizons, "slide", noise_BZ) for noise_BZ in noise_BsZ.unbind(1)]
         return self._prediction(torch.stack(samples, dim=1), horizons, "slide")
 
     def _horizons(self, steps: Horizons | None, seconds: Horizons | None) -> list[int]:

@@ -27,12 +27,12 @@ class Imagined(NamedTuple):
     """What a sequence of actions leads to.
 
     Attributes:
-        tokens_BHSD: embeddings of the frames after each action.
-        states_BHQ: their states in the data's units; None for a model without states.
+        tokens_BFSD: embeddings of the frames after each action.
+        states_BFQ: their states in the data's units; None for a model without states.
     """
 
-    tokens_BHSD: Tensor
-    states_BHQ: Tensor | None
+    tokens_BFSD: Tensor
+    states_BFQ: Tensor | None
 
 
 class ActionModel(nn.Module):
@@ -112,9 +112,9 @@ class ActionModel(nn.Module):
             tokens_XSD = F.layer_norm(tokens_XSD, (self.width,))
         return tokens_XSD.unflatten(0, video_BTCHW.shape[:2])
 
-    def standardise_actions(self, actions_BXA: Tensor) -> Tensor:
+    def standardise_actions(self, actions_BIA: Tensor) -> Tensor:
         """Actions in the data's units to mean 0 and deviation 1."""
-        return (actions_BXA - self.action_mean) / self.action_std
+        return (actions_BIA - self.action_mean) / self.action_std
 
     def standardise_states(self, states_BTQ: Tensor) -> Tensor:
         """The same of states."""
@@ -123,7 +123,7 @@ class ActionModel(nn.Module):
     def imagine(
         self,
         tokens_BTSD: Tensor,
-        actions_BXA: Tensor,
+        actions_BIA: Tensor,
         states_BTQ: Tensor | None = None,
         next_state: NextState | None = None,
     ) -> Imagined:
@@ -131,27 +131,27 @@ class ActionModel(nn.Module):
 
         Args:
             tokens_BTSD: of the frames that were seen, as of `encode`.
-            actions_BXA: in the data's units; the first T - 1 were taken between these frames, each further one leads to an
+            actions_BIA: in the data's units; the first T - 1 were taken between these frames, each further one leads to an
                 imagined frame.
             states_BTQ: in the data's units, of a model with states.
             next_state: how a state follows from an action, where that is known; None takes the model's own prediction.
         """
         seen = tokens_BTSD.shape[1]
-        steps = actions_BXA.shape[1] - seen + 1
+        steps = actions_BIA.shape[1] - seen + 1
         if steps < 1:
             raise ValueError(
-                f"{actions_BXA.shape[1]} actions for {seen} frames: give those between them, and 1 or more after"
+                f"{actions_BIA.shape[1]} actions for {seen} frames: give those between them, and 1 or more after"
             )
         states = None if states_BTQ is None else self.standardise_states(states_BTQ)
-        rolled = self.roll_out(tokens_BTSD, self.standardise_actions(actions_BXA), states, next_state)
-        if rolled.states_BHQ is None:
+        rolled = self.roll_out(tokens_BTSD, self.standardise_actions(actions_BIA), states, next_state)
+        if rolled.states_BFQ is None:
             return rolled
-        return rolled._replace(states_BHQ=rolled.states_BHQ * self.state_std + self.state_mean)
+        return rolled._replace(states_BFQ=rolled.states_BFQ * self.state_std + self.state_mean)
 
     def roll_out(
         self,
         tokens_BTSD: Tensor,
-        actions_BXA: Tensor,
+        actions_BIA: Tensor,
         states_BTQ: Tensor | None,
         next_state: NextState | None = None,
     ) -> Imagined:
@@ -160,15 +160,15 @@ class ActionModel(nn.Module):
         States of more frames than were seen are the true ones of the frames to come, and are not predicted.
         """
         seen = tokens_BTSD.shape[1]
-        for end in range(seen, actions_BXA.shape[1] + 1):
+        for end in range(seen, actions_BIA.shape[1] + 1):
             recent = slice(max(end - self.window, 0), end)
             given = None if states_BTQ is None else states_BTQ[:, recent]
-            acted = actions_BXA[:, recent] if self.dynamics.action_size else None
+            acted = actions_BIA[:, recent] if self.dynamics.action_size else None
             following = self.dynamics(tokens_BTSD[:, recent], acted, given, self.space)
             tokens_BTSD = torch.cat([tokens_BTSD, following.tokens_BTSD[:, -1:]], dim=1)
             if states_BTQ is not None and states_BTQ.shape[1] == end:
                 state_BQ = self._next_state(
-                    following.states_BTQ, states_BTQ[:, -1], actions_BXA[:, end - 1], next_state
+                    following.states_BTQ, states_BTQ[:, -1], actions_BIA[:, end - 1], next_state
                 )
                 states_BTQ = torch.cat([states_BTQ, state_BQ.unsqueeze(1)], dim=1)
         imagined = None if states_BTQ is None else states_BTQ[:, seen:]

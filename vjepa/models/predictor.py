@@ -149,7 +149,7 @@ def predict_samples(
     context_BK: Tensor,
     target_BM: Tensor,
     grid: Grid,
-    noise_BRZ: Tensor,
+    noise_BsZ: Tensor,
     mask_token: int = 0,
     groups: int = 1,
 ) -> Tensor:
@@ -158,9 +158,9 @@ def predict_samples(
     The other arguments are those of `Predictor.forward`. Clips are repeated for the predictor alone: what encodes the
     context works once.
     """
-    num_samples = noise_BRZ.shape[1]
+    num_samples = noise_BsZ.shape[1]
     repeated = (part.repeat_interleave(num_samples, dim=0) for part in (tokens_BKD, context_BK, target_BM))
-    predicted_XMY: Tensor = predictor(*repeated, grid, mask_token, groups, noise_BZ=noise_BRZ.flatten(0, 1))
+    predicted_XMY: Tensor = predictor(*repeated, grid, mask_token, groups, noise_BZ=noise_BsZ.flatten(0, 1))
     return predicted_XMY.unflatten(0, (-1, num_samples))
 
 

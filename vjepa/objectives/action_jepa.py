@@ -84,10 +84,10 @@ class ActionJEPA(nn.Module):
         """
         model = self.model
         tokens_BTSD = self._tokens(batch.inputs)
-        actions_BXA = model.standardise_actions(batch.actions_BXA)
+        actions_BIA = model.standardise_actions(batch.actions_BIA)
         states_BTQ = None if batch.states_BTQ is None else model.standardise_states(batch.states_BTQ)
         before = None if states_BTQ is None else states_BTQ[:, :-1]
-        acted = actions_BXA if model.dynamics.action_size else None
+        acted = actions_BIA if model.dynamics.action_size else None
         following = model.dynamics(tokens_BTSD[:, :-1], acted, before, model.space)
         target_BXSD = tokens_BTSD[:, 1:]
         parts = {"prediction": self._error(following.tokens_BTSD, target_BXSD)}
@@ -95,9 +95,9 @@ class ActionJEPA(nn.Module):
             parts["state"] = F.mse_loss(following.states_BTQ.float(), states_BTQ[:, 1:].float())
         if self.rollout is not None:
             parts["rollout"] = self._rollout_error(
-                self.rollout, tokens_BTSD, following, actions_BXA, states_BTQ
+                self.rollout, tokens_BTSD, following, actions_BIA, states_BTQ
             )
-        parts |= self._shaping(tokens_BTSD, actions_BXA, batch.step)
+        parts |= self._shaping(tokens_BTSD, actions_BIA, batch.step)
         with torch.no_grad():
             copied = self._error(tokens_BTSD[:, :-1], target_BXSD)
             measured = {"over_copy": ratio(parts["prediction"], copied)}
@@ -123,7 +123,7 @@ class ActionJEPA(nn.Module):
         rollout: RollOut,
         tokens_BTSD: Tensor,
         following: NextFrame,
-        actions_BXA: Tensor,
+        actions_BIA: Tensor,
         states_BTQ: Tensor | None,
     ) -> Tensor:
         """Error of the first steps, each imagined from the first true frame and those imagined before it.
@@ -138,11 +138,11 @@ class ActionJEPA(nn.Module):
                     "imagined states need a predictor that predicts them: give predicts_state, or true states"
                 )
             known = torch.cat([states_BTQ[:, :1], following.states_BTQ[:, :1]], dim=1)
-        further_BHSD = self.model.roll_out(begun_BTSD, actions_BXA[:, : rollout.steps], known).tokens_BHSD
+        further_BHSD = self.model.roll_out(begun_BTSD, actions_BIA[:, : rollout.steps], known).tokens_BFSD
         path_BHSD = torch.cat([begun_BTSD[:, 1:], further_BHSD], dim=1)
         return self._error(path_BHSD, tokens_BTSD[:, 1 : rollout.steps + 1])
 
-    def _shaping(self, tokens_BTSD: Tensor, actions_BXA: Tensor, step: int) -> dict[str, Tensor]:
+    def _shaping(self, tokens_BTSD: Tensor, actions_BIA: Tensor, step: int) -> dict[str, Tensor]:
         """What an encoder that learns is asked for beside being predictable."""
         parts: dict[str, Tensor] = {}
         if self.regularizer is not None:
@@ -152,7 +152,7 @@ class ActionJEPA(nn.Module):
             parts["smoothness"] = self.smoothness * change
         if self.model.inverse is not None:
             found_BXA = self.model.inverse(tokens_BTSD[:, :-1], tokens_BTSD[:, 1:])
-            parts["inverse"] = self.inverse * F.mse_loss(found_BXA.float(), actions_BXA.float())
+            parts["inverse"] = self.inverse * F.mse_loss(found_BXA.float(), actions_BIA.float())
         return parts
 
     def after_step(self, step: int) -> None:

@@ -57,14 +57,14 @@ class Classification(nn.Module):
         tokens_SND = join_clips(self.network.features(batch.inputs), self.segments)
         logits_GSX = self.network.head(tokens_SND)
         logits_GSX = logits_GSX if logits_GSX.ndim == 3 else logits_GSX.unsqueeze(0)
-        losses = [self._loss(logits_SX.float(), batch.shares_SX) for logits_SX in logits_GSX]
-        right_GS = logits_GSX.detach().argmax(dim=-1) == batch.shares_SX.argmax(dim=-1)
+        losses = [self._loss(logits_SX.float(), batch.shares_BX) for logits_SX in logits_GSX]
+        right_GS = logits_GSX.detach().argmax(dim=-1) == batch.shares_BX.argmax(dim=-1)
         loss_G = torch.stack(losses)
         outputs = {"loss": loss_G.sum(), "accuracy": BatchMetric(right_GS.float().mean(dim=1), torch.max)}
         return outputs if len(losses) == 1 else {**outputs, "loss_of_a_head": loss_G.mean()}
 
-    def _loss(self, logits_SX: Tensor, shares_SX: Tensor) -> Tensor:
-        return F.cross_entropy(logits_SX, shares_SX, label_smoothing=self.smoothing)
+    def _loss(self, logits_SX: Tensor, shares_BX: Tensor) -> Tensor:
+        return F.cross_entropy(logits_SX, shares_BX, label_smoothing=self.smoothing)
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:

@@ -37,7 +37,7 @@ class Prediction(NamedTuple):
     context_BKD: Tensor
     predicted_BMY: Tensor
     seen_BKY: Tensor
-    samples_BRMY: Tensor | None = None
+    samples_BsMY: Tensor | None = None
 
 
 class JEPA(nn.Module):
@@ -101,7 +101,7 @@ class JEPA(nn.Module):
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         grid = self.encoder.grid_of(video_BCTHW)
         embedding_BND, target_BNY = self.forward_target(video_BCTHW)
-        predictions = [self._predict(video_BCTHW, grid, mask, batch.noise_BRZ) for mask in batch.masks]
+        predictions = [self._predict(video_BCTHW, grid, mask, batch.noise_BsZ) for mask in batch.masks]
         loss = self._errors(batch.masks, predictions, target_BNY).mean()
         outputs: dict[str, Any] = {
             "target_BD": embedding_BND.detach().mean(dim=1),
@@ -129,18 +129,18 @@ class JEPA(nn.Module):
             return levels_BNY[..., -width:], normalise_levels(levels_BNY, width)
 
     def _predict(
-        self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask, noise_BRZ: Tensor | None
+        self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask, noise_BsZ: Tensor | None
     ) -> Prediction:
         context_BKY = self.encoder(video_BCTHW, mask.context_BK, levels=True)
         context_BKD = context_BKY[..., -self.encoder.width :]
         if self.futures is not None:
-            if noise_BRZ is None:
-                raise ValueError("several futures need noise, and the batch has none: give it a noise_BRZ")
-            samples_BRMY = predict_samples(
-                self.predictor, context_BKY, mask.context_BK, mask.target_BM, grid, noise_BRZ,
+            if noise_BsZ is None:
+                raise ValueError("several futures need noise, and the batch has none: give it a noise_BsZ")
+            samples_BsMY = predict_samples(
+                self.predictor, context_BKY, mask.context_BK, mask.target_BM, grid, noise_BsZ,
                 mask.mask_token, mask.groups,
             )  # fmt: skip
-            return Prediction(context_BKD, samples_BRMY.mean(dim=1), context_BKY[:, :0], samples_BRMY)
+            return Prediction(context_BKD, samples_BsMY.mean(dim=1), context_BKY[:, :0], samples_BsMY)
         predict_context = self.context_loss is not None
         predicted_BXY = self.predictor(
             context_BKY,
@@ -194,9 +194,9 @@ class JEPA(nn.Module):
         """Loss and relative spread of the futures, means over the masks."""
         scores = []
         for mask, prediction in zip(masks, predictions, strict=True):
-            assert prediction.samples_BRMY is not None
+            assert prediction.samples_BsMY is not None
             target_BMY = gather_tokens(target_BNY, mask.target_BM)
-            scores.append(futures(prediction.samples_BRMY.float(), target_BMY.float()))
+            scores.append(futures(prediction.samples_BsMY.float(), target_BMY.float()))
         losses, spreads, errors = (torch.stack(column) for column in zip(*scores, strict=True))
         spread = BatchMetric(
             torch.stack([spreads, errors]).detach(), lambda means_2K: divide(means_2K).mean()

@@ -35,7 +35,7 @@ class Imagines(Protocol):
     def imagine(
         self,
         tokens_BTSD: Tensor,
-        actions_BXA: Tensor,
+        actions_BIA: Tensor,
         states_BTQ: Tensor | None = None,
         next_state: NextState | None = None,
     ) -> Imagined:
@@ -205,7 +205,7 @@ class PlanningAgent:
                 raise ValueError("this model takes states: give them to act")
             states_VTQ = torch.stack(episodes.states, dim=1).repeat_interleave(count, dim=0)
         imagined = self.model.imagine(tokens_VTSD, actions_VIA, states_VTQ, self.next_state)
-        return imagined.tokens_BHSD.unflatten(0, (-1, count))[:, :, -horizon:]
+        return imagined.tokens_BFSD.unflatten(0, (-1, count))[:, :, -horizon:]
 
     def _cost(self, goal: Goal, candidates_BsFA: Tensor) -> Tensor:
         return over_steps(goal(self.imagine(candidates_BsFA)), self.path)

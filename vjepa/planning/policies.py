@@ -159,12 +159,12 @@ class CopyLast:
     def imagine(
         self,
         tokens_BTSD: Tensor,
-        actions_BXA: Tensor,
+        actions_BIA: Tensor,
         states_BTQ: Tensor | None = None,
         next_state: NextState | None = None,
     ) -> Imagined:
         """The last frame, again and again."""
-        steps = actions_BXA.shape[1] - tokens_BTSD.shape[1] + 1
+        steps = actions_BIA.shape[1] - tokens_BTSD.shape[1] + 1
         states = None if states_BTQ is None else states_BTQ[:, -1:].expand(-1, steps, -1)
         return Imagined(tokens_BTSD[:, -1:].expand(-1, steps, -1, -1), states)
 

@@ -46,7 +46,7 @@ def energy_landscape(
     count = len(action_YA)
     actions_YXA = torch.cat([done_XA.expand(count, -1, -1), action_YA.unsqueeze(1)], dim=1)
     states = None if states_TQ is None else states_TQ.expand(count, -1, -1)
-    imagined = model.imagine(tokens_TSD.expand(count, -1, -1, -1), actions_YXA, states).tokens_BHSD[:, -1]
+    imagined = model.imagine(tokens_TSD.expand(count, -1, -1, -1), actions_YXA, states).tokens_BFSD[:, -1]
     return (imagined - goal_SD).abs().mean(dim=(1, 2))
 
 
@@ -84,7 +84,7 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
             axes[2 * row + line][0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         known = None if states is None else states[row, :seen]
         energy_axis = axes[2 * row][columns]
-        _draw_energy(energy_axis, model, true_VTSD[row], batch.actions_BXA[row], known, seen)
+        _draw_energy(energy_axis, model, true_VTSD[row], batch.actions_BIA[row], known, seen)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
@@ -105,7 +105,7 @@ def _imagined(model: ActionModel, batch: TrajectoryBatch, seen: int) -> tuple[Te
     true_VTSD = model.encode(batch.inputs)
     states = batch.states_BTQ if model.dynamics.state_size else None
     known = None if states is None else states[:, :seen]
-    return true_VTSD, model.imagine(true_VTSD[:, :seen], batch.actions_BXA, known).tokens_BHSD, states
+    return true_VTSD, model.imagine(true_VTSD[:, :seen], batch.actions_BIA, known).tokens_BFSD, states
 
 
 def _draw_energy(

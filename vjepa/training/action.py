@@ -150,7 +150,7 @@ def _summary(
         "alarms": [record["alarm"] for record in records if "alarm" in record],
     }
     if report is not None:
-        summary["imagination"] = report.as_dict()
+        summary["imagination"] = report.to_json()
         if unreadable:
             summary["unreadable"] = {"data.test": unreadable}
         print(report.table())

@@ -258,12 +258,12 @@ def _summary(
     records = folder.read_metrics()
     summary["final"] = metrics_of(records[-1])
     if choice.val is not None:
-        summary["val"] = choice.val.as_dict()
+        summary["val"] = choice.val.to_json()
         summary["chosen"] = dict(zip(("lr", "weight_decay"), choice.setting or (), strict=False))
         print(f"chosen on the validation split: {summary['chosen']}\n{choice.val.table()}")
     if test is not None:
         report, scores_VX, videos = test
-        summary["test"] = report.as_dict()
+        summary["test"] = report.to_json()
         if len(videos) < len(run.splits.test):
             summary["unreadable"] = {"data.test": len(run.splits.test) - len(videos)}
         write_scores_of(folder.path, videos, scores_VX, run.splits.classes)

@@ -102,5 +102,5 @@ class TokenCollator:
         tokens_BND = torch.cat([tokens_RND for tokens_RND, _ in samples])
         repeats = len(samples[0][0]) // self.segments
         labels_S = torch.tensor([label for _, label in samples for _ in range(repeats)])
-        shares_SX = F.one_hot(labels_S, self.num_classes).float()
-        return LabelledBatch(tokens_BND, shares_SX, paths=("",) * len(labels_S))
+        shares_BX = F.one_hot(labels_S, self.num_classes).float()
+        return LabelledBatch(tokens_BND, shares_BX, paths=("",) * len(labels_S))

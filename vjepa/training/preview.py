@@ -143,7 +143,7 @@ def example_batch(config: PretrainConfig, clips: int = 2) -> Batch:
         masks=tuple(masks),
         labels_B=torch.zeros(clips, dtype=torch.long),
         paths=("",) * clips,
-        noise_BRZ=None if noise is None else torch.zeros(clips, *noise),
+        noise_BsZ=None if noise is None else torch.zeros(clips, *noise),
     )
 
 

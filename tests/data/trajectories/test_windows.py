@@ -56,7 +56,7 @@ def test_every_window_is_there_once_with_what_was_done_in_it(combine, skip):
         assert sample.path == f"episode {number}"
     batch = collate_trajectories([dataset[SampleKey(0, row, 5)] for row in range(3)])
     assert batch.inputs.shape == (3, 3, 3, 4, 4)
-    assert batch.actions_BXA.shape == (3, 2, window.action_size(2))
+    assert batch.actions_BIA.shape == (3, 2, window.action_size(2))
     assert batch.states_BTQ.shape == (3, 3, 3)
     assert batch.step == 5
 

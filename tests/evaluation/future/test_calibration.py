@@ -101,11 +101,11 @@ def test_several_against_one():
 
 def test_the_record_is_plain_json_and_the_same_each_time():
     drawn, truth, place = gaussians(videos=40)
-    record = calibration(drawn, truth, place).as_json()
-    assert json.loads(json.dumps(record)) == record == calibration(drawn, truth, place).as_json()
+    record = calibration(drawn, truth, place).to_json()
+    assert json.loads(json.dumps(record)) == record == calibration(drawn, truth, place).to_json()
     assert (record["videos"], record["samples"], len(record["ranks"])) == (40, 19, 20)
     assert record["coverage"].keys() == {"value", "low", "high"}
-    assert calibration(drawn, truth).as_json()["gain"] is None
+    assert calibration(drawn, truth).to_json()["gain"] is None
 
 
 def test_what_cannot_be_measured_is_refused():

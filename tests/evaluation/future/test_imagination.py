@@ -73,7 +73,7 @@ def test_a_model_that_knows_is_told_from_one_that_does_not():
     assert min(knows.true_state_r2) > 0.98
     assert deaf.state_r2[-1] < deaf.state_r2[0] < knows.state_r2[0]
     assert "other actions" in knows.table()
-    assert set(knows.as_dict()) >= {"error", "permuted_error", "state_r2"}
+    assert set(knows.to_json()) >= {"error", "permuted_error", "state_r2"}
 
 
 def test_energy_is_least_at_the_action_that_was_taken():

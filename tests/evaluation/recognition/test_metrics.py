@@ -34,7 +34,7 @@ def test_figures_are_scikit_learn_s():
         f1_score(labels, predicted, labels=range(6), average="macro")
     )
     assert np.array_equal(report.confusion_XX, confusion_matrix(labels, predicted, labels=range(7)))
-    assert report.as_dict()["top1"][0] == report.top1.value
+    assert report.to_json()["top1"][0] == report.top1.value
     assert "| class 6 | 0 | - |" in report.per_class_table()
     assert f"| top-1 | {100 * report.top1.value:.1f} |" in report.table()
 

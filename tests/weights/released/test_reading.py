@@ -256,7 +256,7 @@ def test_vjepa2_ac_with_its_predictor(tmp_path):
         tokens[:, :1], actions[None, :1], states[None, :1], lambda pose, change: pose + change
     )
     first = model.dynamics(tokens[:, :1], actions[None, :1], states[None, :1], model.space).tokens_BTSD
-    close(imagined.tokens_BHSD, first)
+    close(imagined.tokens_BFSD, first)
     with pytest.raises(ValueError, match="give next_state"):
         model.imagine(tokens[:, :1], actions[None], states[None, :1])
     del checkpoint["predictor"]["module.backbone.predictor_norm.weight"]

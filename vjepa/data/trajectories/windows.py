@@ -171,7 +171,7 @@ def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch
     states = [sample.states_TQ for sample in samples if sample.states_TQ is not None]
     return TrajectoryBatch(
         inputs=torch.stack([sample.inputs for sample in samples]),
-        actions_BXA=torch.stack([sample.actions_XA for sample in samples]),
+        actions_BIA=torch.stack([sample.actions_XA for sample in samples]),
         states_BTQ=torch.stack(states) if states else None,
         paths=tuple(sample.path for sample in samples),
         failures=tuple(failure for sample in samples for failure in sample.failures),

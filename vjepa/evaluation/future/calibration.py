@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa.evaluation.statistics import Metric
+from vjepa.evaluation.statistics import Metric, interval
 
 Array = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class Calibration:
     single_error: Metric | None = None
     gain: Metric | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The metrics as plain numbers, lists and dictionaries."""
         return {**dataclasses.asdict(self), "ranks": list(self.ranks)}
 
@@ -207,5 +207,4 @@ def _metric(values_Vm: Array, of_means: Callable[[Array], Any] = lambda mean_m: 
     """A function of means over the videos, with its interval from draws with replacement."""
     rng, count = np.random.default_rng(_SEED), len(values_Vm)
     drawn = [of_means(values_Vm[rng.integers(count, size=count)].mean(axis=0)) for _ in range(_DRAWS)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Metric(float(of_means(values_Vm.mean(axis=0))), float(low), float(high))
+    return interval(of_means(values_Vm.mean(axis=0)), drawn)

@@ -46,7 +46,7 @@ class ImaginationReport:
     state_r2: list[float] | None
     true_state_r2: list[float] | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The report as plain lists and numbers."""
         return asdict(self)
 
@@ -156,11 +156,11 @@ def _windows(
         states = None if given is None else given[:, :seen]
         # Actions of the neighbour: those before the last seen frame stay, they are what was seen.
         other_VIA = torch.cat(
-            [batch.actions_BXA[:, : seen - 1], batch.actions_BXA.roll(1, 0)[:, seen - 1 :]], 1
+            [batch.actions_BIA[:, : seen - 1], batch.actions_BIA.roll(1, 0)[:, seen - 1 :]], 1
         )
         paths = [
-            model.imagine(tokens_VTSD[:, :seen], actions, states).tokens_BHSD
-            for actions in (batch.actions_BXA, other_VIA)
+            model.imagine(tokens_VTSD[:, :seen], actions, states).tokens_BFSD
+            for actions in (batch.actions_BIA, other_VIA)
         ]
         known = () if batch.states_BTQ is None else (batch.states_BTQ,)
         found.append((tokens_VTSD, *paths, *known))

@@ -72,8 +72,8 @@ def evaluate_samples(
         report[row + 1] = {
             "embeddings": calibration(
                 samples_VsQ[~train_V], true_VQ[~train_V], single_VQ[~train_V], LEVEL
-            ).as_json(),
-            "position": calibration(read_samples_VsQ, place_VQ[~train_V], read_single_VQ, LEVEL).as_json(),
+            ).to_json(),
+            "position": calibration(read_samples_VsQ, place_VQ[~train_V], read_single_VQ, LEVEL).to_json(),
         }
     return report
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from vjepa.double_precision import in_double
-from vjepa.evaluation.statistics import Metric
+from vjepa.evaluation.statistics import Metric, interval
 from vjepa.inference.forecast import Window, encode_context, roll_out, window_of
 from vjepa.models.video_model import VideoModel
 
@@ -237,7 +237,7 @@ def _errors(measure: Callable[[Tensor, Tensor], Tensor], embedded: Embedded) -> 
 
 def _mean(error_V: Tensor, draws_bV: NDArray[np.int64]) -> Metric:
     values_V = in_double(error_V).numpy()
-    return _metric(values_V.mean(), values_V[draws_bV].mean(axis=1))
+    return interval(values_V.mean(), values_V[draws_bV].mean(axis=1))
 
 
 def _skills(errors: Errors, row: int, draws_bV: NDArray[np.int64]) -> dict[str, Metric | None]:
@@ -248,10 +248,5 @@ def _skills(errors: Errors, row: int, draws_bV: NDArray[np.int64]) -> dict[str, 
         if name in errors:
             baseline_V = in_double(errors[name][:, row]).numpy()
             drawn_b = 1 - predicted_V[draws_bV].mean(axis=1) / baseline_V[draws_bV].mean(axis=1)
-            skills[name] = _metric(1 - predicted_V.mean() / baseline_V.mean(), drawn_b)
+            skills[name] = interval(1 - predicted_V.mean() / baseline_V.mean(), drawn_b)
     return skills
-
-
-def _metric(value: float, drawn_b: NDArray[np.float64]) -> Metric:
-    low, high = np.quantile(drawn_b, [0.025, 0.975])
-    return Metric(float(value), float(low), float(high))

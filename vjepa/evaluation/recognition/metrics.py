@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vjepa.double_precision import in_double
-from vjepa.evaluation.statistics import Metric
+from vjepa.evaluation.statistics import Metric, interval
 from vjepa.foreign_text import in_table
 
 DRAWS = 1000  # of the bootstrap
@@ -108,7 +108,7 @@ class ClassificationReport:
             lines.append(f"| {in_table(name)} | {videos} | {recall} | {precision} | {in_table(other)} |")
         return "\n".join(lines)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The report as plain values for JSON."""
         names = ("top1", "top5", "mean_class", "macro_f1")
         metrics = {name: getattr(self, name) for name in names}
@@ -222,8 +222,7 @@ def _metrics(true_bX: Counts, given_bX: Counts, right_bX: Counts, near_bX: Count
 def _metric(value_1: Counts, drawn_b: Counts, units: int) -> Metric:
     if units < 2:
         return Metric(float(value_1[0]))
-    low, high = np.quantile(drawn_b, (0.025, 0.975))
-    return Metric(float(value_1[0]), float(low), float(high))
+    return interval(value_1[0], drawn_b)
 
 
 def _check(scores_VX: Tensor, labels_V: Tensor, classes: Sequence[str], unseen: int) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vjepa.data.synthetic import CONTROL
 from vjepa.double_precision import in_double
-from vjepa.evaluation.statistics import CONFIDENCE, Metric, estimate
+from vjepa.evaluation.statistics import Metric, estimate, interval
 
 Array = NDArray[np.float64]
 
@@ -308,14 +308,9 @@ def _threshold(possible_pm: Array) -> Array:
 def _table(metrics: Mapping[str, tuple[Array, Array]], contexts: Sequence[int]) -> Table:
     rows = [*map(str, contexts), "filtered", "fixed", "best"]
     return {
-        row: {name: _metric(values_m[r], draws_bm[:, r]) for name, (values_m, draws_bm) in metrics.items()}
+        row: {name: interval(values_m[r], draws_bm[:, r]) for name, (values_m, draws_bm) in metrics.items()}
         for r, row in enumerate(rows)
     }
-
-
-def _metric(value: float, draws_b: Array) -> Metric:
-    low, high = np.quantile(draws_b, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Metric(float(value), float(low), float(high))
 
 
 def _mean_table(tables: Sequence[Table]) -> Table:
