@@ -22,7 +22,8 @@ from vjepa.comparison.cells import all_cells
 from vjepa.comparison.config import read_comparison
 from vjepa.config import ActionConfig, FinetuneConfig, PretrainConfig, read_config, read_tree
 from vjepa.data.manifest import read_manifest, write_manifest
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.training.action import train_action_model
 from vjepa.training.pretrain import pretrain
 from vjepa.training.run_folder import RunFolder

@@ -23,12 +23,13 @@ from vjepa.batch import LabelledBatch, TrajectoryBatch
 from vjepa.config import read_config
 from vjepa.data.manifest import Video
 from vjepa.data.trajectories.episode import Episode
-from vjepa.data.trajectories.windows import WindowConfig
+from vjepa.data.trajectories.window import WindowConfig
 from vjepa.evaluation.collapse import embedding_measures, lidar
 from vjepa.evaluation.future.anticipation_probe import AnticipationProbe, mean_class_recall
 from vjepa.evaluation.future.imagination import measure_imagination
 from vjepa.evaluation.probes.linear import balanced_accuracy, ridge_probe, ridge_regression
 from vjepa.evaluation.probes.pixel_decoder import psnr
+from vjepa.grid import Grid
 from vjepa.layers.positions import POSITION_TABLES, rotary_table, sinusoid_table
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
@@ -38,7 +39,6 @@ from vjepa.objectives.regularizers import SIGReg, VICReg
 from vjepa.planning.cem import CEM
 from vjepa.planning.gradient import GradientPlanner
 from vjepa.planning.planner import Bounds
-from vjepa.tokens import Grid
 from vjepa.training.preview import example_batch
 
 ROOT = Path(__file__).parents[1]

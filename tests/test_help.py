@@ -25,10 +25,8 @@ def options_of(text):
     entries = re.split(r"\n  (?=[^\s])", listed)[1:]
     for entry in entries:
         block = re.split(r"\n(?=\S)|\n\n", entry)[0]
-        name, _, words = re.sub(r"\n\s+", "   ", block).partition("   ")
-        if words == "":
-            name, _, words = block.partition("  ")
-        yield name.strip(), re.sub(r"\((type|required|default): .*", "", words.strip()).strip()
+        name, words = [*re.split(r"\s{2,}", block, maxsplit=1), ""][:2]
+        yield name.strip(), re.sub(r"\s*\((type|required|default): .*", "", words, flags=re.DOTALL).strip()
 
 
 @pytest.mark.parametrize("tool", TOOLS)

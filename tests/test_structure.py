@@ -14,17 +14,17 @@ SOURCES = sorted(path for folder in ("vjepa", "tools") for path in (ROOT / folde
 # From the ground up; a name is a module of vjepa/ or a package with all that is in it.
 FLOORS = (
     (
-        "tokens",
-        "schedules",
-        "batch",
+        "choices",
         "cpu_threads",
         "double_precision",
-        "files",
-        "seeding",
-        "foreign_text",
-        "workers",
         "environments",
+        "files",
+        "foreign_text",
+        "grid",
+        "seeding",
+        "workers",
     ),
+    ("batch", "schedules", "tokens"),
     ("layers",),
     ("masks",),
     ("data",),
@@ -91,6 +91,19 @@ def test_importing_the_package_is_cheap():
     code = "import sys, vjepa; dir(vjepa); print(*{name.split('.')[0] for name in sys.modules})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert not heavy & set(run.stdout.split())
+
+
+def test_a_configuration_is_read_without_torch():
+    """`import vjepa.config` loads no network and nothing heavy, in less than a second."""
+    code = (
+        "import sys, time; begun = time.process_time(); import vjepa.config; "
+        "print(time.process_time() - begun); print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    seconds, modules = run.stdout.splitlines()
+    heavy = {"torch", "timm", "accelerate", "torchvision", "matplotlib", "av", "einops", "scipy"}
+    assert not heavy & {name.split(".")[0] for name in modules.split()}
+    assert float(seconds) < 1
 
 
 def test_the_public_names_are_there():

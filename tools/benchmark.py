@@ -42,11 +42,11 @@ from vjepa.batch import Batch, TokenMask
 from vjepa.config import PretrainConfig, read_config
 from vjepa.data.manifest import Video
 from vjepa.data.readers.open import ReaderName, open_video
+from vjepa.grid import Tubelet
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.profiling.flops import step_cost
 from vjepa.profiling.timing import Precision, Row, Work, machine_name, measure, table
-from vjepa.tokens import Tubelet
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.preview import example_batch
 from vjepa.training.stop import command

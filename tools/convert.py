@@ -39,7 +39,7 @@ from vjepa.weights.model_folder import from_pretrained, load_classifier, read_mo
 from vjepa.weights.released.meta_layout import to_meta
 from vjepa.weights.released.preprocessing import transformers_preprocessor
 from vjepa.weights.released.reading import NOTHING
-from vjepa.weights.released.told import Told
+from vjepa.weights.released.stated import StatedByUser
 from vjepa.weights.released.transformers_layout import to_transformers
 
 TOLERANCE = 1e-4  # above 0 because transformers' VideoMAE has a different epsilon in some of its norms
@@ -132,13 +132,13 @@ def _heads(given: Sequence[str]) -> dict[str, int]:
 
 def _convert(options: argparse.Namespace) -> int:
     of_probe = options.probe is not None
-    told = Told(
+    by_user = StatedByUser(
         family=options.family,
         heads=_heads(options.heads),
         levels=None if of_probe else options.levels,
         probe_levels=options.levels if of_probe else None,
     )
-    model = _load(options.source, options.which, options.probe, told)
+    model = _load(options.source, options.which, options.probe, by_user)
     tensors = model.network.state_dict()
     output = Path(options.output)
     if options.to == "ours":
@@ -158,12 +158,14 @@ def _convert(options: argparse.Namespace) -> int:
     return _compare(model, output, by_transformers=options.to == "transformers")
 
 
-def _load(source: str | Path, which: Any = None, probe: str | None = None, told: Told = NOTHING) -> Model:
-    hints: dict[str, Any] = {"family": told.family, "heads": told.heads}
-    if probe is not None or "head" in read_model_config(source, told):
-        classifier, config = load_classifier(source, probe=probe, levels=told.probe_levels, **hints)
+def _load(
+    source: str | Path, which: Any = None, probe: str | None = None, by_user: StatedByUser = NOTHING
+) -> Model:
+    hints: dict[str, Any] = {"family": by_user.family, "heads": by_user.heads}
+    if probe is not None or "head" in read_model_config(source, by_user):
+        classifier, config = load_classifier(source, probe=probe, levels=by_user.probe_levels, **hints)
         return Model(classifier, {key: value for key, value in config.items() if key != "predictor"})
-    model = from_pretrained(source, which, levels=told.levels, **hints)
+    model = from_pretrained(source, which, levels=by_user.levels, **hints)
     return Model(model, model.config)
 
 

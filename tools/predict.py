@@ -135,7 +135,9 @@ def _predict(options: argparse.Namespace) -> int:
         if number < options.plots:
             _draw(folder / names[number], model, frames, embedded, window, options.film)
     if not found:
-        raise ValueError(f"none of the {len(videos)} videos can be read: tools/validate_videos.py says why")
+        raise ValueError(
+            f"none of the {len(videos)} videos can be read: tools/validate_videos.py reports why"
+        )
     foreign = sum(model.processor.is_foreign(video.path) for video in videos)
     _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, foreign, options)
     return len(videos) - len(found)

@@ -32,12 +32,13 @@ from vjepa.config import PretrainConfig, config_from_tree
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.evaluation.features.extract import spread_rows
 from vjepa.evaluation.probes.pixel_decoder import psnr, train_pixel_decoder
+from vjepa.grid import Grid, Tubelet
 from vjepa.layers.pixel_targets import restore_pixels
 from vjepa.masks.base import Mask
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.strip import draw_strip, write_film
 from vjepa.seeding import seeded
-from vjepa.tokens import Grid, Tubelet, gather_tokens, patchify, unpatchify
+from vjepa.tokens import gather_tokens, patchify, unpatchify
 from vjepa.training.preview import draw_mask
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained

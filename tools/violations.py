@@ -25,8 +25,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 import torch
 
 from vjepa.config import PretrainConfig, config_from_tree
-from vjepa.data.synthetic import CONTROL, VIOLATIONS
-from vjepa.data.synthetic.pairs import check_violation
+from vjepa.data.synthetic.pairs import CONTROL, VIOLATIONS, check_violation
 from vjepa.data.synthetic.write_pairs import write_pairs
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
 from vjepa.evaluation.violations.benchmark import evaluate_expectation

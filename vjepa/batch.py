@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Kind = Literal["videos", "images"]
-"""What a step is on; a run on both has steps of either."""
+from vjepa.choices import Kind
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
-Shape = Literal["cosine", "linear", "constant"]
+from vjepa.choices import Shape
 
 
 def anneal(step: float, total: float, start: float, final: float, shape: Shape) -> float:

@@ -10,7 +10,8 @@ from vjepa.comparison import processes
 from vjepa.comparison.few_labels import few_labels, read_arm
 from vjepa.config import ConfigError, FinetuneConfig, read_tree
 from vjepa.data.readers.open import check_reader
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.label_curve import draw_label_curve, label_curve_table
 from vjepa.weights.model_folder import save_pretrained

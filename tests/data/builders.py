@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vjepa.data.synthetic import RenderSettings
+from vjepa.data.synthetic.settings import RenderSettings
 
 BOX = RenderSettings(
     frames=32,

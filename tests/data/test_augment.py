@@ -8,7 +8,8 @@ from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import read_manifest
 from vjepa.data.sampling import SampleKey
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 
 FULL = {"scale": (0.5, 1.0), "flip": True, "randaugment": (4, 7), "erase": 0.5}
 

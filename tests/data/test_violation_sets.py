@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.data.builders import BOX
 from vjepa.data.readers.open import open_video
-from vjepa.data.synthetic import VIOLATIONS, render_pair, write_pairs
+from vjepa.data.synthetic.pairs import VIOLATIONS, render_pair
+from vjepa.data.synthetic.write_pairs import write_pairs
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
 
 

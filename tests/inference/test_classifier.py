@@ -9,7 +9,8 @@ from tests.inference.classifier_folder import CLASSES, CLIP, PIXELS
 from tests.inference.conftest import make_video_model
 from vjepa.data.processor import VideoProcessor
 from vjepa.data.readers.open import open_video
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.inference.views import view_probabilities
 from vjepa.weights.model_folder import save_pretrained
 
@@ -91,7 +92,7 @@ def test_windows_cover_the_video(classifier, video):
 def test_what_is_no_classifier_is_refused(tmp_path, classifier):
     model = make_video_model(0)
     save_pretrained(tmp_path, model.state_dict(), model.config)
-    with pytest.raises(ValueError, match="has no head that names classes"):
+    with pytest.raises(ValueError, match="has no classification head"):
         vjepa.VideoClassifier.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="clips is 3 and segments 2"):
         vjepa.VideoClassifier(

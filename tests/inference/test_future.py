@@ -6,9 +6,9 @@ import torch
 
 import vjepa
 from tests.inference.conftest import make_video_model
+from vjepa.grid import Grid
 from vjepa.inference.forecast import encode_context, predict_rest, roll_out, window_of
 from vjepa.layers.levels import normalise_levels, restore_levels
-from vjepa.tokens import Grid
 
 FRAMES = 10  # of the context: five steps of two frames
 

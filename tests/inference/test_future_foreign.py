@@ -15,7 +15,8 @@ from vjepa.build.finetuning import LabelledSplits, classifier_config, resolve
 from vjepa.config import FinetuneConfig, config_from_tree, read_config
 from vjepa.data.processor import VideoProcessor
 from vjepa.data.rendered import is_rendered
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.weights.model_folder import save_pretrained
 

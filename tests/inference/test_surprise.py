@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 import vjepa
 from tests.inference.conftest import make_video_model
-from vjepa.tokens import Grid
+from vjepa.grid import Grid
 
 
 def published(model, video, context):

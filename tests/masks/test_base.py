@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vjepa.grid import Grid
 from vjepa.masks.future import FutureMask
 from vjepa.masks.image_blocks import ImageBlocks
 from vjepa.masks.multiblock import MultiBlock
 from vjepa.masks.random import RandomMask, TubeMask
-from vjepa.tokens import Grid
 
 GRID = Grid(8, 14, 14)
 SHORT = MultiBlock(num_blocks=8, spatial_scale=(0.15, 0.15))

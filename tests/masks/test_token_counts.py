@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from vjepa.config import read_config
+from vjepa.grid import Grid
 from vjepa.masks.image_blocks import ImageBlocks
 from vjepa.masks.multiblock import MultiBlock
 from vjepa.masks.token_counts import count_tokens
-from vjepa.tokens import Grid
 from vjepa.training.preview import describe_masks
 
 BATCH = 24

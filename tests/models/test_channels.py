@@ -17,7 +17,7 @@ def saved(tmp_path):
 
 
 def test_grey_videos_give_the_tokens_of_their_repetition(saved):
-    with pytest.warns(UserWarning, match="knows 3 channels: its kernels are adapted to 1"):
+    with pytest.warns(UserWarning, match="was trained on 3 channels: its patch embedding is adapted to 1"):
         grey = vjepa.from_pretrained(saved, channels=1)
     video = torch.randint(0, 256, (2, 16, 1, 16, 16), dtype=torch.uint8)
     with torch.no_grad():

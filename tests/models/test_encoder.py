@@ -3,13 +3,14 @@ import torch
 from torch.nn import functional as F
 
 from tests.models.builders import small_encoder
+from vjepa.grid import Grid, Tubelet
 from vjepa.layers.attention import RotaryAttention, rotate
 from vjepa.layers.positions import grid_coordinates, rotary_table, sincos_table
 from vjepa.layers.tubelet import TubeletEmbed
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 from vjepa.models.sizes import SIZES
-from vjepa.tokens import Grid, Tubelet, gather_tokens, patchify, unpatchify
+from vjepa.tokens import gather_tokens, patchify, unpatchify
 
 
 def test_token_order_is_time_row_column():

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from vjepa.grid import Grid
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor, predict_samples
-from vjepa.tokens import Grid
 
 GRID = Grid(1, 4, 4)
 

@@ -5,7 +5,7 @@ import torch
 from transformers import VJEPA2Config, VJEPA2Model
 
 from tests.weights.released.files import video_model_of
-from vjepa.tokens import Grid
+from vjepa.grid import Grid
 
 WIDTH, PREDICTOR_WIDTH, GRID_TOKENS = 48, 24, 2 * 4 * 4
 

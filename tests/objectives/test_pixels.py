@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.objectives.builders import PIXELS, small_autoencoder, small_batch
+from vjepa.choices import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.layers.pixel_targets import pixel_targets, restore_pixels
-from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.models.encoder import VideoEncoder
 from vjepa.tokens import patchify
 

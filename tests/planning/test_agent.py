@@ -7,7 +7,7 @@ import torch
 pytest.importorskip("gymnasium")
 
 from tests.models.builders import make_model
-from vjepa.data.trajectories.windows import WindowConfig
+from vjepa.data.trajectories.window import WindowConfig
 from vjepa.environments.make import make_env
 from vjepa.models.action_model import Imagined
 from vjepa.models.inverse_dynamics import InverseDynamics

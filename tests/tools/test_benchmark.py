@@ -12,7 +12,8 @@ import torch
 
 from vjepa import build
 from vjepa.config import read_config
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.profiling.flops import step_cost
 from vjepa.training.preview import example_batch
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tools.classify import main
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.recognition.score_file import read_scores
 
 

@@ -11,7 +11,8 @@ from safetensors import safe_open
 import vjepa
 from tests.inference.conftest import make_video_model
 from tools.predict import main
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.plots.future import EmbeddingColours, nearest_steps
 from vjepa.weights.model_folder import save_pretrained
 

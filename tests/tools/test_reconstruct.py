@@ -11,7 +11,8 @@ import torch
 from tests.accelerate_state import fresh_accelerate
 from tools.reconstruct import main, reconstruct
 from vjepa.config import PretrainConfig, config_from_tree
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
 from vjepa.plots.strip import side_by_side
 from vjepa.tokens import gather_tokens, patchify

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from vjepa.config import read_config
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 
 STEPS = 12
 

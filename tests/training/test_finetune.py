@@ -18,7 +18,8 @@ from vjepa.config import ConfigError, FinetuneConfig, read_tree
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.open import open_video
 from vjepa.data.sampling import SampleKey
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.features.cache import FeatureShards
 from vjepa.evaluation.recognition.score_file import read_scores
 from vjepa.models.video_model import VideoModel

@@ -217,7 +217,7 @@ def test_what_is_no_model_is_told_apart(folder, tmp_path):
             vjepa.from_pretrained(source)
 
     refused(tmp_path / "nothing", "nothing is not a model: there is no such file or folder")
-    refused("https://example.org/vitl.pt", "is an address: fetch the file, and give its path")
+    refused("https://example.org/vitl.pt", "is an address: download the file, and give its path")
     (tmp_path / "files").mkdir()
     torch.save({}, tmp_path / "files" / "latest.pt")
     refused(tmp_path / "files", r"no config.json beside latest.pt; give such a file itself, \S+latest.pt")

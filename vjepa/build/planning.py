@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from vjepa.build.action import frame_transform, read_train
+from vjepa.choices import DistanceName
 from vjepa.config import ActionConfig, config_from_tree
 from vjepa.config.action import PlanningConfig
-from vjepa.data.trajectories.windows import WindowConfig
+from vjepa.data.trajectories.window import WindowConfig
 from vjepa.environments.base import ArrayEnv
 from vjepa.evaluation.probes.state import Read, fit_state_probe
 from vjepa.models.action_model import ActionModel
 from vjepa.models.inverse_dynamics import InverseDynamics
-from vjepa.objectives.distances import DistanceName
 from vjepa.planning.agent import Imagines, PlanningAgent
+from vjepa.planning.cem import CEM
+from vjepa.planning.gradient import GradientPlanner
+from vjepa.planning.mppi import MPPI
 from vjepa.planning.planner import Planner
 from vjepa.planning.policies import CopyLast, EnvPolicy, ModelPolicy, Oracle, RandomActions, env_bounds
 
@@ -22,8 +26,11 @@ POLICIES = ("model", "random", "copy_last", "oracle")
 
 def planner_of(config: PlanningConfig) -> Planner:
     """Return the planner that the configuration names, with its settings."""
-    planners: dict[str, Planner] = {"cem": config.cem, "mppi": config.mppi, "gradient": config.gradient}
-    return planners[config.planner]
+    if config.planner == "cem":
+        return CEM(**dataclasses.asdict(config.cem))
+    if config.planner == "mppi":
+        return MPPI(**dataclasses.asdict(config.mppi))
+    return GradientPlanner(**dataclasses.asdict(config.gradient))
 
 
 def build_policy(

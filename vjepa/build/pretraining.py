@@ -21,7 +21,8 @@ from vjepa.data.dataset import ClipDataset, MixedDataset
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.rendered import is_rendered
 from vjepa.data.sampling import SampleOrder, StepBatches
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import clip_transform, train_transform
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder

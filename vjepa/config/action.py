@@ -9,18 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vjepa.choices import IMAGENET_MEAN, IMAGENET_STD, Conditioning, DistanceName, InverseSource, Pool
 from vjepa.config import checks
 from vjepa.config.schema import EncoderConfig, OptimConfig, SIGRegConfig, TrainConfig, VICRegConfig
-from vjepa.data.trajectories.windows import WindowConfig
+from vjepa.data.trajectories.window import WindowConfig
 from vjepa.environments.names import EnvName
-from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
-from vjepa.models.action_model import Pool
-from vjepa.models.action_predictor import Conditioning
-from vjepa.models.inverse_dynamics import InverseSource
-from vjepa.objectives.distances import DistanceName
-from vjepa.planning.cem import CEM
-from vjepa.planning.gradient import GradientPlanner
-from vjepa.planning.mppi import MPPI
+from vjepa.planning.settings import CEMSettings, GradientSettings, MPPISettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +186,8 @@ class ActionObjectiveConfig:
             it off.
         inverse: Weight of the error of predicting the action between two frames from their embeddings, 0 or
             more; 0 turns it off.
-        inverse_source: Input of the action prediction: both embeddings through a hidden layer (`pair`), or their
-            difference through one matrix (`change`).
+        inverse_source: Input of the action prediction: both embeddings through a hidden layer (`pair`), or
+            their difference through one matrix (`change`).
     """
 
     distance: DistanceName = "l2"
@@ -239,9 +233,9 @@ class PlanningConfig:
     execute: int = 1
     path: float = 0.2
     distance: DistanceName | Literal["inverse", "probe"] = "l2"
-    cem: CEM = field(default_factory=CEM)
-    mppi: MPPI = field(default_factory=MPPI)
-    gradient: GradientPlanner = field(default_factory=GradientPlanner)
+    cem: CEMSettings = field(default_factory=CEMSettings)
+    mppi: MPPISettings = field(default_factory=MPPISettings)
+    gradient: GradientSettings = field(default_factory=GradientSettings)
 
     def __post_init__(self) -> None:
         if not 0 <= self.path <= 1:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vjepa.choices import Shape
 from vjepa.config import checks
 from vjepa.config.schema import TrainConfig
 from vjepa.data.clips import ClipSampling
-from vjepa.schedules import Shape
 
 
 @dataclass(frozen=True, kw_only=True)

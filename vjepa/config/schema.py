@@ -11,21 +11,25 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vjepa.batch import Kind
+from vjepa.choices import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    DistanceName,
+    Kind,
+    PixelTargets,
+    PositionKind,
+    RotaryLayout,
+    Score,
+    Shape,
+)
 from vjepa.config import checks
 from vjepa.data.clips import ClipSampling
-from vjepa.data.synthetic import RenderSettings
-from vjepa.layers.pixel_targets import PixelTargets
-from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
-from vjepa.layers.positions import PositionKind, RotaryLayout
+from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.masks.future import FutureMask
 from vjepa.masks.image_blocks import ImageBlocks
 from vjepa.masks.multiblock import MultiBlock
 from vjepa.masks.random import RandomMask, TubeMask
 from vjepa.models.sizes import SizeName
-from vjepa.objectives.distances import DistanceName
-from vjepa.objectives.energy_score import Score
-from vjepa.schedules import Shape
 
 
 @dataclass(frozen=True, kw_only=True)

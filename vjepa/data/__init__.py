@@ -1,1 +1,1 @@
-"""From files to clips: manifests, readers, sampling, transforms, synthetic videos."""
+"""Data loading, from files to batches: manifests, readers, sampling, transforms, synthetic videos."""

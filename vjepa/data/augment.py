@@ -1,4 +1,4 @@
-"""What happens to clips that a classifier learns from: uint8, and one draw for all frames of a clip."""
+"""Augmentation of a classifier's training clips, in uint8, with the same random draw for all frames of a clip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 
 from vjepa.data.transforms import Size, train_transform
 
-_STRENGTHS = 11  # operations have the strengths 0 to 10
+_STRENGTHS = 11  # Number of RandAugment strengths, 0 to 10.
 
 
 def augment_transform(
@@ -21,24 +21,29 @@ def augment_transform(
     randaugment: tuple[int, int] | None = None,
     erase: float = 0.0,
 ) -> nn.Module:
-    """Crop, flip, RandAugment, erase: uint8 ``(T, C, H, W) -> (T, C, h, w)``. It draws from torch's global generator.
+    """Build crop, flip, RandAugment and erasing: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
 
-    VideoMAE and V-JEPA's probes have timm's "rand-m7-n4-mstd0.5-inc1" and erase a quarter of the clips: here
-    ``randaugment=(4, 7), erase=0.25``. RandAugment is torchvision's: the same operations, whose strength does not vary
-    around the given one.
+    The transform draws from torch's global generator. VideoMAE and V-JEPA's probes use timm's
+    "rand-m7-n4-mstd0.5-inc1" and erase in a quarter of the clips, which is ``randaugment=(4, 7), erase=0.25``
+    here. RandAugment is torchvision's: it has the same operations, but their strength is constant.
 
     Args:
-        size: pixels of a side, or (h, w).
-        scale, ratio, flip: of the crop, as of `train_transform`.
-        randaugment: number of operations of a clip, and their strength from 0 to 10; None for none.
-        erase: share of the clips in which a box is filled with noise.
+        size: Side length in pixels, or ``(height, width)``.
+        scale, ratio, flip: Range of a crop's area and aspect ratio, and mirroring; see `train_transform`.
+        randaugment: Number of operations per clip and their strength from 0 to 10; None turns RandAugment
+            off.
+        erase: Share of the clips, in [0, 1], in which a box is filled with noise.
+
+    Raises:
+        ValueError: `randaugment` or `erase` is out of range.
     """
     parts = [train_transform(size, scale, ratio, flip)]
     if randaugment is not None:
         operations, strength = randaugment
         if operations < 1 or not 0 <= strength < _STRENGTHS:
             raise ValueError(
-                f"randaugment is {randaugment}: give a number of operations and a strength from 0 to {_STRENGTHS - 1}"
+                f"randaugment is {randaugment}: give a number of operations and a strength from 0 to "
+                f"{_STRENGTHS - 1}"
             )
         parts.append(v2.RandAugment(operations, strength, num_magnitude_bins=_STRENGTHS))
     if not 0 <= erase <= 1:
@@ -49,10 +54,10 @@ def augment_transform(
 
 
 class NoiseErasing(v2.RandomErasing):
-    """torchvision's, with noise in bytes: its own is for floats."""
+    """torchvision's `RandomErasing` with uint8 noise; the original draws float noise."""
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """The box, and what it is filled with: the same in all frames."""
+        """Draw the box and its noise, the same for all frames."""
         params = super().make_params(flat_inputs)
         value = params["v"]
         if value is not None:

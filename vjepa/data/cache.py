@@ -1,4 +1,4 @@
-"""Decoded, resized videos on disk: decode once, then map into memory and index."""
+"""Disk cache of decoded and resized videos: decoded once, then memory-mapped and indexed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vjepa.files import written_atomically
 
 
 class CacheDirError(OSError):
-    """The folder of the cache cannot be written."""
+    """The cache folder cannot be written."""
 
 
 def open_cached(
@@ -31,19 +31,22 @@ def open_cached(
 ) -> VideoReader:
     """Open a video from the cache; the first time, decode all of it into the cache.
 
-    An entry is one ``.npy`` of uint8 ``(T, H, W, C)``, resized so that its short side has at most
-    `short_side` pixels (never enlarged), one of timestamps, and, of a damaged video, a text that says
-    what is damaged. Its name is a hash of the file's absolute path, size and time of change, of the
-    reader and of the size, so that a changed file is decoded anew. Entries appear whole or not at all:
-    several processes may share a folder, and be killed; an entry that is damaged nevertheless is made
-    again. Nothing is ever removed.
+    An entry is a ``.npy`` file of uint8 frames ``(T, H, W, C)``, resized so that the short side has at most
+    `short_side` pixels (never enlarged), a ``.npy`` file of timestamps and, for a damaged video, a text that
+    describes the damage. Its name is a hash of the file's absolute path, size and modification time and of
+    `reader`, `short_side`, `fps` and `channels`, so that a changed file is decoded again. Entries are written
+    atomically: several processes may share a folder, and may be killed. An entry that is damaged nevertheless
+    is written again. Entries are never removed.
 
     Args:
-        path, reader, fps, channels: as of `open_video`.
-        short_side: pixels, at least 1.
-        cache_dir: made where it is missing.
+        path, reader, fps, channels: Video and how to read it, see `open_video`.
+        short_side: Largest length of the short side in pixels, at least 1.
+        cache_dir: Cache folder; created if it is missing.
 
-    Errors are those of `open_video`, and `CacheDirError` where the folder cannot be written.
+    Raises:
+        ValueError: `short_side` is below 1, or an error of `open_video`.
+        VideoDecodeError: The video cannot be read.
+        CacheDirError: The folder cannot be written.
     """
     if short_side < 1:
         raise ValueError(f"short_side is {short_side}: give a number of pixels, at least 1")
@@ -59,7 +62,7 @@ def open_cached(
 
 
 def check_cache_dir(cache_dir: str | Path) -> None:
-    """Make the folder of the cache where it is missing; `CacheDirError` where nothing can be written to it."""
+    """Create the cache folder if it is missing; `CacheDirError` if nothing can be written to it."""
     with _folder_at_fault(Path(cache_dir)):
         Path(cache_dir).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache_dir) as file:
@@ -80,19 +83,19 @@ def _folder_at_fault(folder: Path) -> Iterator[None]:
 
 
 def _entry(path: str, entry: Path) -> VideoReader | None:
-    """The video of an entry; None where there is none, or a damaged one (a disk can lose what was written last)."""
+    """Open an entry; None if it is missing or damaged (a disk can lose the last writes)."""
     try:
         frames_THWC = load_npy(str(entry.with_suffix(".npy")))
         times = np.load(entry.with_suffix(".times.npy"))
         damage = entry.with_suffix(".damage.txt")
         video = ArrayReader(path, frames_THWC, times, damage.read_text() if damage.exists() else None)
-    except Exception:  # whatever is wrong with an entry, it is made again
+    except Exception:  # whatever is wrong with an entry, it is written again
         return None
     return video if len(times) == len(frames_THWC) else None
 
 
 def _key(path: str, reader: str, short_side: int, fps: float, channels: int) -> str:
-    """What an entry is called: the same only for the same file, unchanged, read in the same way."""
+    """Return an entry's name, which is equal only for an unchanged file that is read in the same way."""
     try:
         files = frame_files(path) if os.path.isdir(path) else [Path(path)]
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -108,7 +111,8 @@ def _build(video: VideoReader, short_side: int, entry: Path) -> None:
         with written_atomically(entry.with_suffix(".npy"), durable=True) as draft:
             with draft.open("wb") as file:
                 _write_frames(file, video, short_side)
-            # Only now all is decoded. The frames take their name last: where they are, the entry is whole.
+            # Decoding is complete only here, and damage known. The frames get their final name last, so that
+            # an entry with frames is complete.
             _write(entry.with_suffix(".times.npy"), _as_npy(video.timestamps))
             if video.damage is not None:
                 _write(entry.with_suffix(".damage.txt"), video.damage.encode())

@@ -1,4 +1,4 @@
-"""Which frames make a clip: positions in a video, by presentation time or by counting."""
+"""Chooses the frames of a clip, by presentation time or by frame number."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Times in files are multiples of 1/90000 s and the like; rounding must not move a frame.
+# Tolerance in seconds for comparing times. Times in files are multiples of 1/90000 s or similar;
+# floating-point rounding must not select a neighbouring frame.
 TICK = 1e-6
 
 
 class EmptyRangeError(ValueError):
-    """A range of seconds in which the video has no frame."""
+    """No frame of the video is shown in the time range."""
 
 
 @dataclass(frozen=True)
 class ClipSampling:
-    """How clips are taken from a video.
+    """Length, frame rate and number of the clips taken from a video.
 
     Attributes:
-        num_frames: frames in a clip.
-        fps: frames a second of a clip: presentation times decide, so that variable frame rates are
-            handled; at moments without a new frame the one still shown is repeated, as when the
-            video has fewer frames a second than asked.
-        stride: instead of `fps`, every stride-th frame by number, whatever its time. Without
-            either, 1.
-        clips_per_video: how many clips are taken from one decoding.
+        num_frames: Number of frames in a clip.
+        fps: Frame rate of a clip in frames per second. Frames are chosen by presentation time, which handles
+            variable frame rates; where no new frame is shown, for example because the video's frame rate is
+            lower, the current frame is repeated. None chooses by `stride`.
+        stride: Takes every stride-th frame by number, regardless of its time, instead of choosing by `fps`.
+            If both are None, the stride is 1.
+        clips_per_video: Number of clips taken each time a video is decoded.
     """
 
     num_frames: int
@@ -56,21 +57,24 @@ def sample_clips(
     start: float | None = None,
     end: float | None = None,
 ) -> np.ndarray:
-    """Frame numbers of randomly placed clips: int64 ``(clips, num_frames)``, never descending in a clip.
+    """Return frame numbers of randomly placed clips: int64 ``(clips, num_frames)``, non-decreasing within a clip.
 
-    Each clip begins uniformly among the moments (with stride: the frames) from which a whole clip
-    fits; clips of one video may overlap. In a range shorter than a clip, the clip begins with it and
-    the last frame is held.
+    The start of each clip is uniform over the times (with a stride: the frames) from which a whole clip fits;
+    clips of one video may overlap. If the range is shorter than a clip, the clip starts at its beginning and
+    repeats the last frame.
 
     Args:
-        timestamps: seconds at which the frames appear, float64 ``(frames,)``, ascending from 0.
-        sampling: how clips are taken.
-        rng: the only source of chance.
-        start, end: seconds; only frames shown in ``[start, end)`` are taken. `EmptyRangeError` where
-            there are none.
+        timestamps: Times in seconds at which the frames appear, float64 ``(frames,)``, ascending from 0.
+        sampling: Length, frame rate and number of the clips.
+        rng: Generator from which the starts are drawn.
+        start, end: Time range in seconds; only frames shown in ``[start, end)`` are used. None leaves that
+            side open.
+
+    Raises:
+        EmptyRangeError: No frame is shown in the range.
     """
     window = _window(timestamps, sampling, start, end)
-    # A clip may begin until the moment from which its last frame is still within the window.
+    # The latest start is the one from which the clip's last frame still lies within the window.
     room = max(0.0, window.end - window.begin - window.span - 2 * TICK)
     return window.frames_from(window.begin + rng.random(sampling.clips_per_video) * room)
 
@@ -78,9 +82,9 @@ def sample_clips(
 def spread_clips(
     timestamps: np.ndarray, sampling: ClipSampling, start: float | None = None, end: float | None = None
 ) -> np.ndarray:
-    """Frame numbers of clips evenly spread from the first to the last that fits; one lies in the middle.
+    """Return frame numbers of clips evenly spaced over the range; a single clip lies in its middle.
 
-    For evaluation: no chance in it. Arguments, result and errors as of `sample_clips`.
+    Deterministic; for evaluation. For arguments, result and errors see `sample_clips`.
     """
     window = _window(timestamps, sampling, start, end)
     latest = max(window.begin, window.clock[window.last] - window.span)
@@ -90,19 +94,23 @@ def spread_clips(
 
 
 def frame_duration(timestamps: np.ndarray) -> float:
-    """Seconds that most frames are shown, which is also taken for the last, whose end no timestamp gives.
+    """Return the median time in seconds that a frame is shown; 1/25 s for a single frame.
 
-    A single frame is taken to last 1/25 s.
+    It also stands for the duration of the last frame, whose end no timestamp gives.
     """
     return float(np.median(np.diff(timestamps))) if len(timestamps) > 1 else 1 / 25
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """The part of a video that clips come from, on a clock of seconds (fps) or frame numbers (stride).
+    """The range of a video that clips are taken from, measured in seconds (with fps) or frame numbers (with stride).
 
-    `clock` is what it shows at each frame; the frames `first` to `last` are shown from `begin` to
-    `end`; a clip takes `num_frames` moments a `period` apart.
+    Attributes:
+        clock: Time or number of every frame of the video.
+        begin, end: Range, in the unit of `clock`.
+        first, last: Numbers of the first and the last frame shown in the range.
+        period: Distance between a clip's frames, in the unit of `clock`.
+        num_frames: Number of frames in a clip.
     """
 
     clock: np.ndarray
@@ -115,11 +123,11 @@ class _Window:
 
     @property
     def span(self) -> float:
-        """From a clip's first moment to its last."""
+        """Distance from a clip's first frame to its last, in the unit of `clock`."""
         return (self.num_frames - 1) * self.period
 
     def frames_from(self, begins: np.ndarray) -> np.ndarray:
-        """The frames shown at the moments of clips that begin so: int64 ``(clips, num_frames)``."""
+        """Return the frame numbers of clips with these starts: int64 ``(clips, num_frames)``."""
         moments = begins[:, None] + np.arange(self.num_frames) * self.period
         shown = np.searchsorted(self.clock, moments + TICK, side="right") - 1
         return shown.clip(self.first, self.last).astype(np.int64)

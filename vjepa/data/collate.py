@@ -1,7 +1,4 @@
-"""Samples to batches, masks and noise included.
-
-Shape letters as in `vjepa.tokens`; R clips come from one decoding, or noise vectors belong to one clip, of Z numbers.
-"""
+"""Collators: samples to batches, with masks and noise, or with class labels."""
 
 from __future__ import annotations
 
@@ -14,28 +11,32 @@ from torch.nn import functional as F
 from vjepa.batch import Batch, LabelledBatch, TokenMask
 from vjepa.data.dataset import Sample
 from vjepa.data.mixup import MixPairs
+from vjepa.grid import Grid, Tubelet
 from vjepa.masks.base import Mask
 from vjepa.masks.future import FutureMask
-from vjepa.tokens import Grid, Tubelet
 
-# Random streams of a run, told apart by their last number; the clips' own are in `vjepa.data.dataset`.
+# Last numbers of the seeds of a run's random streams; the stream of the samples is in `vjepa.data.dataset`.
 _SAMPLE_MASKS, _STEP_MASKS, _FUTURE_STEPS, _SAMPLE_NOISE = 101, 102, 103, 104
 
 
 class MaskCollator:
     """Stacks clips and draws their masks; runs in the loader's workers.
 
-    A mask is a function of (seed, serial number of the sample, clip, number of the mask) and of what its
-    step shares: the same for any number of workers, processes and accumulated parts.
+    A mask is a function of the seed, the sample's serial number, the clip, the mask token index and what all
+    clips of a step share. It does not depend on the number of workers, processes or micro-batches.
 
     Args:
-        masks: of every clip.
-        tubelet: frames, rows and columns of a token.
-        seed: of the run.
-        future_share: share of the steps that draw the future masks alone, the others drawing the rest; None draws all
-            masks at every step. Images have no future: steps on them draw the rest.
-        noise: number of noise vectors of every clip and of their numbers, for an objective that predicts several
-            futures; a function of (seed, serial number of the sample, clip). None draws none.
+        masks: Mask generators; each draws one mask for every clip, and its position is the mask token index.
+        tubelet: Number of frames, rows and columns of a token.
+        seed: Random seed of the run.
+        future_share: Share of the steps that draw only the future masks; the other steps draw only the other
+            masks. Steps on images never draw future masks. None draws all masks at every step.
+        noise: Number of noise vectors per clip and their width, for an objective that predicts several
+            futures. The noise is a function of the seed, the sample's serial number and the clip. None draws
+            no noise.
+
+    Raises:
+        ValueError: `future_share` is given although all masks are future masks, or none is.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class MaskCollator:
         )
 
     def _drawn_at(self, step: int, frames: int) -> list[int]:
-        """Numbers of the masks that a step draws."""
+        """Return the mask token indices of the masks that a step draws."""
         numbers = list(range(len(self.masks)))
         if self.future_share is None:
             return numbers
@@ -100,24 +101,28 @@ class MaskCollator:
 
 
 def _clips(samples: Sequence[Sample]) -> list[tuple[int, int]]:
-    """Serial number of the sample and number within it, of every clip."""
+    """Return ``(serial number of the sample, number of the clip in it)`` for every clip."""
     return [(sample.key.serial, clip) for sample in samples for clip in range(len(sample.video_RTCHW))]
 
 
 class LabelCollator:
-    """Stacks the clips of labelled videos; runs in the loader's workers.
+    """Stacks the clips of labelled videos with their labels; runs in the loader's workers.
 
     Args:
-        num_classes: X.
-        segments: clips that one label counts for; a video's further clips are further samples of it.
-        mix: blends neighbours, or None.
+        num_classes: Number of classes.
+        segments: Number of clips of a video that form one labelled sample and are classified together; a
+            video with more clips gives several samples.
+        mix: Mixup and cutmix of neighbouring samples; None turns mixing off.
+
+    Raises:
+        ValueError: `mix` is given with more than one segment.
     """
 
     def __init__(self, num_classes: int, segments: int = 1, mix: MixPairs | None = None) -> None:
         if mix is not None and segments != 1:
             raise ValueError(
-                f"mixup or cutmix with segments {segments}: clips that are seen together would be mixed by themselves; "
-                "give one segment, or mix nothing"
+                f"mixup or cutmix with segments {segments}: clips that are classified together would be mixed "
+                "independently; give one segment, or mix nothing"
             )
         self.num_classes = num_classes
         self.segments = segments
@@ -126,12 +131,12 @@ class LabelCollator:
     def __call__(self, samples: Sequence[Sample]) -> LabelledBatch:
         repeats = len(samples[0].video_RTCHW) // self.segments
         video_BTCHW = torch.cat([sample.video_RTCHW for sample in samples])
-        labels_S = torch.tensor([sample.label for sample in samples for _ in range(repeats)])
+        labels_B = torch.tensor([sample.label for sample in samples for _ in range(repeats)])
         if self.mix is not None:
             serials = [sample.key.serial for sample in samples]
-            video_BTCHW, shares_BX = self.mix(video_BTCHW, labels_S, serials, repeats)
+            video_BTCHW, shares_BX = self.mix(video_BTCHW, labels_B, serials, repeats)
         else:
-            shares_BX = F.one_hot(labels_S, self.num_classes).float()
+            shares_BX = F.one_hot(labels_B, self.num_classes).float()
         return LabelledBatch(
             inputs=video_BTCHW,
             shares_BX=shares_BX,

@@ -1,4 +1,4 @@
-"""From a manifest's row to a sample: open, choose clips, decode, crop; the same bits for the same key."""
+"""Datasets of clips: a manifest row is opened, sampled, decoded and cropped; equal keys give equal bits."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from vjepa.seeding import seeded
 
 Damaged = Literal["keep", "skip"]
 MAX_ATTEMPTS = 10
-_STREAM = 2001  # separates the chance of samples from other streams made of the same seed
+_STREAM = 2001  # Separates the random stream of samples from other streams with the same seed.
 
 
 class NothingReadableError(ValueError):
-    """No video of a list can be read, as far as was tried."""
+    """None of the videos that were tried can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Sample:
     """Clips of one video.
 
     Attributes:
-        video_RTCHW: uint8 ``(R, T, C, h, w)``, R clips, RGB in [0, 255]; channels last in memory.
-        label: number of the class, -1 where the row has none.
-        path: the video that was read.
-        key: what was asked for.
-        failures: (path, cause) of each video that could not be read before this one could.
-        damaged: (path, damage) of each video, of these and this one, that was found damaged while it was read.
+        video_RTCHW: Clips or views, uint8 in [0, 255], RGB for 3 channels; stored channels-last.
+        label: Class index, -1 if the row is unlabelled.
+        path: Path of the video that was read.
+        key: Key that the sample was requested with.
+        failures: ``(path, cause)`` of each unreadable video that was tried before this one.
+        damaged: ``(path, damage)`` of each video, tried or used, that was found damaged while it was read.
     """
 
     video_RTCHW: Tensor
@@ -52,28 +52,31 @@ class Sample:
 
 
 class ClipDataset(Dataset[Sample]):
-    """Clips of videos, asked for by `SampleKey`, or by row; the same key gives the same bits in any process.
+    """Clips of videos, indexed by `SampleKey` or by row; the same key gives the same bits in any process.
 
-    All chance of a sample (places of clips, crops, flips, replacements) comes from (seed, serial);
-    global generators are left as they were. In place of a video that cannot be read, another row is
-    drawn from the same stream, and the failure travels in the sample for the trainer to count;
-    after 10 such rows in a row it raises `NothingReadableError`.
+    All randomness of a sample (start of clips, crops, flips, replacements) is derived from
+    ``(seed, serial)``; global generators keep their state. An unreadable video is replaced by another row,
+    drawn from the same stream, and the failure is recorded in the sample for the trainer to count. After 10
+    unreadable rows for one key, `NothingReadableError` is raised.
 
     Args:
-        videos: rows of manifests.
-        sampling: how clips are taken from a video.
-        transform: uint8 ``(T, C, H, W) -> (T, C, h, w)`` of one size for all videos, or ``(S, T, C, h, w)``, several
-            views of a clip that count as clips, side by side; it may draw from torch's global generator.
-        seed: of the run.
-        reader: as of `open_video`.
-        cache_dir, cache_short_side: keep decoded videos there, at that size; both or neither.
-        classes: labels in the order of their numbers; None takes `class_names` of the videos. Give
-            those of the training set for any other.
-        spread: clips evenly spread over the video instead of randomly placed, for evaluation.
-        fps: frames a second of videos that are folders or arrays.
-        damaged: `keep` takes what can be read of a damaged video, `skip` treats it as unreadable. A video is known to be
-            damaged by what was read of it (`VideoReader.damage`).
-        channels: of the pixels; arrays may have others than 3.
+        videos: Rows of one or several manifests.
+        sampling: Length, frame rate and number of the clips of a video.
+        transform: Maps a uint8 clip ``(T, C, H, W)`` to ``(T, C, height, width)``, the same size for all
+            videos, or to several views ``(R, T, C, height, width)``, which then count as clips. It may draw
+            from torch's global generator.
+        seed: Random seed of the run.
+        reader: Name of the video reader, see `open_video`.
+        cache_dir: Folder in which decoded videos are kept; None decodes each time.
+        cache_short_side: Largest short side in pixels of cached videos; must be given exactly if `cache_dir`
+            is.
+        classes: Labels in the order of their class indices; None takes `class_names` of the videos. Give
+            those of the training set for any other split.
+        spread: Whether clips are evenly spaced over the video, for evaluation, instead of randomly placed.
+        fps: Frame rate in frames per second of videos that are folders or arrays.
+        damaged: ``keep`` uses the readable frames of a damaged video; ``skip`` treats it as unreadable. Only
+            damage in what was read is known (`VideoReader.damage`).
+        channels: Number of pixel channels; only arrays may have another number than 3.
     """
 
     def __init__(
@@ -119,7 +122,7 @@ class ClipDataset(Dataset[Sample]):
         return len(self.videos)
 
     def __getitem__(self, key: SampleKey | int) -> Sample:
-        if not isinstance(key, SampleKey):  # a row by itself, as a list has it
+        if not isinstance(key, SampleKey):  # a row number, as in a list; negative ones count from the end
             row = range(len(self.videos))[operator.index(key)]
             key = SampleKey(serial=row, index=row, step=0)
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, key.serial, _STREAM]))
@@ -131,8 +134,8 @@ class ClipDataset(Dataset[Sample]):
             try:
                 clips_RTCHW, damage = self._read(video, rng)
             except CacheDirError:
-                raise  # the folder's fault, not the video's
-            except Exception as error:  # nothing but this video is read here, and damage raises anything
+                raise  # the cache folder's fault, not the video's
+            except Exception as error:  # only this video is read here, and damage can raise any exception
                 if is_machines_fault(error):
                     raise
                 failures.append(
@@ -149,19 +152,19 @@ class ClipDataset(Dataset[Sample]):
         return Sample(video_RTCHW, self._labels[row], video.path, key, tuple(failures), tuple(damaged))
 
     def _replacement(self, row: int, rng: np.random.Generator, failures: list[tuple[str, str]]) -> int:
-        """Another row, or ValueError where there have been enough."""
+        """Draw another row; `NothingReadableError` once `MAX_ATTEMPTS`, or as many as there are rows, failed."""
         if len(failures) == min(MAX_ATTEMPTS, len(self.videos)):
             if len(self.videos) == 1:
                 raise NothingReadableError("{} cannot be read: {}".format(*failures[0]))
             listed = "\n  ".join(f"{path}: {cause}" for path, cause in dict(failures).items())
             raise NothingReadableError(
-                f"none of {len(failures)} tries gave a video that can be read; tools/validate_videos.py LIST looks at all of "
-                f"them. Tried were:\n  {listed}"
+                f"none of {len(failures)} tries gave a video that can be read; tools/validate_videos.py LIST looks "
+                f"at all of them. Tried were:\n  {listed}"
             )
         return (row + 1 + int(rng.integers(len(self.videos) - 1))) % len(self.videos)
 
     def _read(self, video: Video, rng: np.random.Generator) -> tuple[list[Tensor], str | None]:
-        """Clips uint8 ``(T, C, H, W)``, of one decoding, and what of the video was found damaged."""
+        """Decode the clips of a video, uint8 ``(T, C, H, W)`` each; returns them and the damage that was found."""
         with self._open(video.path) as reader:
             if self.spread:
                 index_RT = spread_clips(reader.timestamps, self.sampling, video.start, video.end)
@@ -176,15 +179,17 @@ class ClipDataset(Dataset[Sample]):
         return open_cached(path, self.reader, self.cache_short_side, self.cache_dir, self.fps, self.channels)
 
     def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> Tensor:
-        """Transform each clip by itself. torchvision draws from torch's global generator: lend it ours."""
+        """Transform each clip separately, with torch's global generator temporarily seeded from `rng`."""
         with seeded(int(rng.integers(2**63))):
             clips = [self.transform(clip) for clip in clips_RTCHW]
         views = [view for clip in clips for view in (clip if clip.ndim == 5 else (clip,))]
-        # Stacking copies, so that no clip drags the storage of whole frames through a worker's pipe.
+        # Stacking copies; a cropped view would send the storage of the whole frames through the worker's
+        # pipe.
         return torch.stack([view.permute(0, 2, 3, 1) for view in views]).permute(0, 1, 4, 2, 3)
 
 
 def _label_numbers(videos: Sequence[Video], classes: Sequence[str]) -> list[int]:
+    """Return the class index of each video, -1 for an unlabelled one."""
     numbers = {name: number for number, name in enumerate(classes)}
     for video in videos:
         if video.label is not None and video.label not in numbers:
@@ -196,9 +201,13 @@ def _label_numbers(videos: Sequence[Video], classes: Sequence[str]) -> list[int]
 
 
 class MixedDataset(Dataset[Sample]):
-    """Rows of videos, and after them rows of images; clips of images have one frame.
+    """Rows of videos followed by rows of images; clips of images have one frame.
 
-    A batch must not mix the two: `vjepa.data.sampling.StepBatches` takes whole steps of one kind.
+    A batch must not mix the two: in `vjepa.data.sampling.StepBatches`, each step is of one kind.
+
+    Args:
+        videos: Dataset of the videos.
+        images: Dataset of the images, with ``num_frames`` 1.
     """
 
     def __init__(self, videos: ClipDataset, images: ClipDataset) -> None:

@@ -1,4 +1,4 @@
-"""Lists of videos: which files there are, what they are called, and which part of each counts."""
+"""Manifests: lists of videos with labels, time ranges and groups, from CSV, JSONL or text files or folders."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ VIDEO_SUFFIXES = frozenset(
     + [".ts", ".m2ts", ".mts", ".wmv", ".ogv", ".gif", ".npy"]
 )
 COLUMNS = ("path", "label", "start", "end", "group")
-# Paths are bytes: what of a list is no UTF-8 goes through as it is, and opens the file of that name.
+# File names need not be UTF-8: bytes that do not decode are kept, so that such a name still opens its file.
 BYTES = "surrogateescape"
 _SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 _WHOLE = re.compile(r"-?\d+")
-# A path with a known ending that is followed by words, none of them with a slash.
+# A path with a known suffix, followed by words without a slash.
 _ENDED = re.compile(
     rf"(.*(?:{'|'.join(re.escape(suffix) for suffix in sorted(_SUFFIXES))}))\s+([^/]+)",
     re.I,
 )
-# First lines that name columns, though none of them is `path`.
+# Column names that reveal a header although it lacks the column `path`.
 _HEADER_WORDS = {
     "label",
     "class",
@@ -48,10 +48,11 @@ class Video:
     """One row of a manifest.
 
     Attributes:
-        path: absolute path of a video file, a folder of images or a ``.npy`` array.
-        label: name of its class, None where it has none.
-        start, end: the part that counts, in seconds from the first frame; None means all of it.
-        group: what must not be split between training and test (a person, a place, a source).
+        path: Absolute path of a video file, a folder of images, a single image or a ``.npy`` array.
+        label: Class name; None for an unlabelled video.
+        start, end: Time range to use, in seconds from the first frame; None leaves that side open.
+        group: Name shared by videos that must stay in the same split (one person, place or source); None
+            where no group is given.
     """
 
     path: str
@@ -62,26 +63,31 @@ class Video:
 
 
 def read_manifest(source: str | Path, *, images: bool = False) -> list[Video]:
-    """Read a list of videos. Whether they exist and decode is not looked at.
+    """Read a list of videos, without checking that they exist or decode.
 
     `source` is one of
-        a CSV file (comma or tab) whose header has ``path`` and, optional, ``label``, ``start``, ``end``
-        (seconds), ``group`` or ``subject``;
+        a CSV file (comma- or tab-separated) whose header has ``path`` and optionally ``label``, ``start`` and
+        ``end`` (seconds), ``group`` or ``subject``;
         a ``.jsonl`` file of objects with the same keys;
-        a text file of lines ``path label`` as of V-JEPA and VideoMAE: the last field, after white
-        space, a comma, a tab or ``::``, is the label; a line that is a path alone has none. The lists with two
-        whole numbers, ``path frames label`` and ``path start frames``, are VideoMAE's, see `_from_lines`;
-        a folder with one folder of videos per class, or with videos alone (no labels).
-        A folder of images and a ``.npy`` array each count as a video, and so does a single image in
-        a list, of one frame. With `images`, for training on single frames, each image in a folder
-        counts by itself, and a folder of images per class gives them their labels.
+        a text file of lines ``path label`` as in V-JEPA and VideoMAE: the last field, after white space, a comma,
+        a tab or ``::``, is the label; a line that is only a path is unlabelled. Lines with two whole numbers,
+        ``path frames label`` and ``path start frames``, are VideoMAE's formats, see `_from_lines`;
+        a folder with one folder of videos per class, or a folder of videos (unlabelled).
+    A folder of images and a ``.npy`` array each count as one video; a single image in a list is a video of one
+    frame.
 
-    Relative paths are relative to the manifest. ``FILE.csv?split=train`` keeps the rows of a CSV or JSONL file
-    whose column `split` is `train`; ``?split=train&person=3`` asks for both.
+    Relative paths are relative to the manifest's folder. ``FILE.csv?split=train`` keeps the rows of a CSV or JSONL
+    file whose column `split` is `train`; with ``?split=train&person=3`` both conditions must hold.
+
+    Args:
+        source: Path of the manifest or folder, with an optional ``?column=value`` selection.
+        images: Whether each image in a folder is a sample of its own, for training on single frames; a folder of
+            images per class then labels them.
 
     Raises:
-        ValueError: a line, or what stands behind the question mark, is wrong; it says which line and why.
-        FileNotFoundError: there is no such file or folder.
+        ValueError: A line or the selection is wrong, or no video remains; the message names the line and the
+            reason.
+        FileNotFoundError: There is no such file or folder.
     """
     path, select = (source, {}) if os.path.exists(source) else _selection(str(source))
     source = Path(os.path.abspath(path))
@@ -101,7 +107,7 @@ def read_manifest(source: str | Path, *, images: bool = False) -> list[Video]:
 
 
 def _selection(source: str) -> tuple[str, dict[str, str]]:
-    """The path, and the values that columns must have, of ``PATH?column=value&column=value``."""
+    """Split ``PATH?column=value&column=value`` into the path and the required value of each column."""
     path, _, query = source.partition("?")
     conditions = query.split("&") if query else []
     if wrong := [condition for condition in conditions if "=" not in condition]:
@@ -113,7 +119,7 @@ def _selection(source: str) -> tuple[str, dict[str, str]]:
 
 
 def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
-    """Write a CSV that `read_manifest` reads back; paths below its folder are written relative to it."""
+    """Write a CSV manifest for `read_manifest`; paths below its folder are written relative to it."""
     folder = Path(os.path.abspath(path)).parent
     with open(path, "w", newline="", encoding="utf-8", errors=BYTES) as file:
         writer = csv.writer(file)
@@ -126,7 +132,7 @@ def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
 
 
 def class_names(videos: Iterable[Video]) -> list[str]:
-    """The labels that occur, sorted; as numbers if all of them are whole numbers."""
+    """Return the distinct labels, sorted; in numerical order if all of them are whole numbers."""
     names = {video.label for video in videos if video.label is not None}
     if all(re.fullmatch(r"-?\d+", name) for name in names):
         return sorted(names, key=lambda name: (int(name), name))
@@ -156,7 +162,7 @@ def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]
     reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter)
     reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
     for row in reader:
-        # Cells beyond the header come under the key None, missing ones as the value None.
+        # csv.DictReader puts surplus cells under the key None, and gives missing cells the value None.
         yield reader.line_num, {name: value for name, value in row.items() if name is not None}
 
 
@@ -211,13 +217,15 @@ def _from_row(row: Mapping[str, Any], source: Path, number: int) -> Video:
 
 
 def _from_lines(lines: list[tuple[int, str]], source: Path) -> list[Video]:
-    """Videos of numbered lines ``path label``, ``path frames label`` or ``path start frames``.
+    """Parse numbered lines ``path label``, ``path frames label`` or ``path start frames``.
 
-    VideoMAE v2 fine-tunes on folders of frames from ``path frames label`` and pre-trains from ``path start frames``, where
-    ``0 -1`` is a whole video (commit 29eab1e: docs/DATASET.md; dataset/datasets.py, `RawFrameClsDataset`;
-    dataset/pretrain_datasets.py, `VideoMAE`). No line tells which of the two it is. A list is of starts where one of its
-    lines starts at 0 or has less than 0 frames, where all lines start at 1, or where a folder has several starts. Frames are
-    counted when a video is read, so their number is not needed.
+    VideoMAE v2 fine-tunes on folders of frames listed as ``path frames label`` and pre-trains on
+    ``path start frames``, where ``0 -1`` is a whole video (commit 29eab1e: docs/DATASET.md;
+    dataset/datasets.py, `RawFrameClsDataset`; dataset/pretrain_datasets.py, `VideoMAE`). A single line does
+    not reveal which of the two formats it has. A list is read as ``path start frames`` if any of its lines
+    starts at 0 or has a negative number of frames, if all lines (of two or more) start at 1, or if one path
+    occurs with several starts. Frames are counted when a video is read, so the number of frames in the list
+    is ignored.
     """
     parsed = [(number, *_split_line(line, source, number)) for number, line in lines]
     triples = [(path, int(fields[0]), int(fields[1])) for _, path, fields in parsed if len(fields) == 2]
@@ -235,26 +243,27 @@ def _from_lines(lines: list[tuple[int, str]], source: Path) -> list[Video]:
 
 
 def _check_whole(start: int, frames: int, where: str) -> None:
-    """ValueError where a line ``path start frames`` takes a part of a folder: counting begins at 0 or at 1."""
+    """Raise ValueError if a line ``path start frames`` starts inside a folder: a whole one starts at 0 or 1."""
     if frames >= 0 and start not in (0, 1):
         raise ValueError(
-            f"{where} takes {frames} frames from number {start} on: a list takes videos whole; write a CSV with start and end "
-            "in seconds, or put the part into a folder of its own"
+            f"{where} takes {frames} frames from number {start} on: a list takes videos whole; write a CSV with "
+            "start and end in seconds, or put the part into a folder of its own"
         )
 
 
 def _split_line(line: str, source: Path, number: int) -> tuple[str, list[str]]:
-    """The path of a line, which may have blanks, and what follows: nothing, a label, or two whole numbers."""
+    """Split a line into its path, which may contain spaces, and the fields after it: none, a label, or two integers."""
     if _has_suffix(line):
         return line, []
     if "::" in line:
         path, _, name = line.rpartition("::")
         return path.strip(), [name.strip()] if name.strip() else []
-    mark = next((mark for mark in ("\t", ",") if mark in line), None)  # else white space
+    mark = next((mark for mark in ("\t", ",") if mark in line), None)  # None splits at white space
     path, *fields = (part.strip() for part in line.rsplit(mark, 2))
     shorter, *label = (part.strip() for part in line.rsplit(mark, 1))
     if len(fields) == 2 and all(_WHOLE.fullmatch(field) for field in fields):
-        # A folder of frames may be called `take 3`: then its label is the last number alone.
+        # The name of a folder of frames may end in a number (`take 3`): then only the last number is the
+        # label.
         if _has_suffix(path) or not _is_there(shorter, source):
             return path, fields
     elif len(fields) == 2 and mark is None:
@@ -263,12 +272,12 @@ def _split_line(line: str, source: Path, number: int) -> tuple[str, list[str]]:
 
 
 def _check_one_word(line: str, source: Path, number: int) -> None:
-    """ValueError where a video is followed by several words, which are neither its name nor a label."""
+    """Raise ValueError if several words follow a video: they are neither part of its name nor one label."""
     ended = _ENDED.fullmatch(line)
     if ended and len(ended[2].split()) > 1 and not _is_there(line.rsplit(maxsplit=1)[0], source):
         raise ValueError(
-            f"{source} line {number} has '{ended[2]}' after the video {ended[1]}: give a label (with blanks: after a tab), the "
-            "number of frames and a label, or a start and the number of frames"
+            f"{source} line {number} has '{ended[2]}' after the video {ended[1]}: give a label (with blanks: "
+            "after a tab), the number of frames and a label, or a start and the number of frames"
         )
 
 
@@ -301,7 +310,7 @@ def _read_folder(folder: Path, images: bool) -> list[Video]:
 
 
 def _videos_in(folder: Path, images: bool) -> list[str]:
-    """Video files and folders of frames; with `images`, video and image files."""
+    """List video files and folders of frames; with `images`, video and image files instead."""
     suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
     return [
         str(child)
@@ -312,7 +321,7 @@ def _videos_in(folder: Path, images: bool) -> list[str]:
 
 
 def _children(folder: Path) -> list[Path]:
-    """What lies in a folder, in natural order, without hidden things (``.git``, ``__MACOSX``)."""
+    """List a folder in natural order, without hidden entries (``.git``, ``__MACOSX``)."""
     children = [child for child in folder.iterdir() if not child.name.startswith((".", "__"))]
     return sorted(children, key=lambda child: natural_key(child.name))
 
@@ -329,7 +338,7 @@ def _absolute(path: str, folder: Path) -> str:
 
 
 def _text(value: object) -> str | None:
-    """A cell as text; None where it is empty."""
+    """Return a cell as stripped text, or None if it is empty."""
     return None if value is None else str(value).strip() or None
 
 

@@ -1,4 +1,4 @@
-"""Videos in memory, however they came, as clips of bytes. Shape letters as in `vjepa.tokens`."""
+"""Conversion of videos in memory (tensors, arrays, PIL images) to uint8 clips."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _PIL_MODES = {1: "L", 3: "RGB"}
 
 
 def clips_in_memory(videos: Pixels | Sequence[Any], channels: int) -> list[Tensor]:
-    """Clips as they are, all frames at their own size: uint8 ``(T, C, H, W)`` each.
+    """Convert videos in memory to a list of clips: uint8 ``(T, C, H, W)`` each, with all frames at their own size.
 
     Args:
-        videos: a tensor or a numpy array of a frame ``(C, H, W)``, a clip ``(T, C, H, W)`` or a batch
-            ``(B, T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1] (rounded to bytes); a PIL image; a list of frames,
-            which is one clip; or a list of clips, which may differ in length and size.
-        channels: C.
+        videos: A tensor or a numpy array of a frame ``(C, H, W)``, a clip ``(T, C, H, W)`` or a batch
+            ``(B, T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1] (rounded to uint8); a PIL image; a list
+            of frames, which is one clip; or a list of clips, which may differ in length and size.
+        channels: Number of channels of a frame.
 
     Raises:
-        ValueError: with the remedy, where it is anything else.
+        ValueError: The input has none of these forms; the message says what to give.
     """
     if not isinstance(videos, list | tuple):
         pixels = bytes_of(videos, channels)
@@ -49,7 +49,15 @@ def clips_in_memory(videos: Pixels | Sequence[Any], channels: int) -> list[Tenso
 
 
 def bytes_of(pixels: Any, channels: int) -> Tensor:
-    """One tensor, array or PIL image as uint8 ``(..., C, H, W)`` of up to five dimensions; ValueError as above."""
+    """Convert a tensor, array or PIL image to uint8 ``(..., C, H, W)`` of up to five dimensions.
+
+    Args:
+        pixels: Pixels in uint8, or as floats in [0, 1].
+        channels: Number of channels of a frame.
+
+    Raises:
+        ValueError: Type, layout or range of the pixels is wrong.
+    """
     if isinstance(pixels, Image.Image):
         return _bytes_of_image(pixels, channels)
     if isinstance(pixels, np.ndarray):
@@ -66,7 +74,7 @@ def bytes_of(pixels: Any, channels: int) -> Tensor:
 
 
 def _part(part: Any, channels: int) -> Tensor:
-    """A frame or a clip that stands in a list."""
+    """Convert an element of a list, a frame or a clip."""
     if isinstance(part, list | tuple):
         clips = clips_in_memory(part, channels)
         if len(clips) == 1:
@@ -84,13 +92,13 @@ def _bytes_of_image(image: Image.Image, channels: int) -> Tensor:
     mode = _PIL_MODES.get(channels)
     if mode is None:
         raise ValueError(f"a PIL image cannot have the model's {channels} channels: give an array (C, H, W)")
-    upright = ImageOps.exif_transpose(image).convert(mode)  # as the readers give photographs
+    upright = ImageOps.exif_transpose(image).convert(mode)  # like the readers of image files
     bytes_HWC = torch.from_numpy(np.array(upright)).reshape(upright.height, upright.width, channels)
     return bytes_HWC.permute(2, 0, 1)
 
 
 def tensor_of(array: np.ndarray) -> Tensor:
-    """A copy of an array: a camera's buffer may be filled again while its frames are still looked back on."""
+    """Copy an array into a tensor; a camera may overwrite its buffer while the frames are still in use."""
     try:
         return torch.from_numpy(np.array(array, order="C"))
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Mixup and cutmix of neighbours. Shape letters as in `vjepa.tokens`; R clips of a sample, X classes."""
+"""Mixup and cutmix of neighbouring samples."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ from torchvision.transforms import v2
 
 from vjepa.seeding import seeded
 
-_STREAM = 3001  # separates this chance from other streams made of the same seed
+_STREAM = 3001  # Separates this random stream from others with the same seed.
 
 
 class MixPairs:
-    """Mixes every clip with the clip of the same number of the neighbouring sample.
+    """Mixes each clip with the clip of the same number in the neighbouring sample.
 
-    Samples 2 k and 2 k + 1 of a run are neighbours, and what is drawn is a function of (seed, k, clip): however a batch is
-    cut among processes and accumulated parts, the same clips come out. The order of samples being a random one,
-    neighbours are as good as any other pairs. The mixing itself is torchvision's.
+    Samples 2 k and 2 k + 1 of a run are neighbours, and the random draws are a function of (seed, k, clip):
+    the result does not depend on how a batch is divided among processes and micro-batches. As samples come in
+    random order, neighbours are random pairs. The mixing itself is torchvision's.
 
     Args:
-        num_classes: X.
-        mixup: alpha of the Beta distribution of shares by which two clips are blended (arXiv 1710.09412); 0 for never.
-        cutmix: the same for the share of a box of one in the other (arXiv 1905.04899); 0 for never. Where both are
-            given, each pair gets one of them, each half of the time.
-        seed: of the run.
+        num_classes: Number of classes.
+        mixup: Alpha of the Beta distribution of mixup's blending weight (arXiv 1710.09412), at least 0; 0
+            turns mixup off.
+        cutmix: Alpha of the Beta distribution of the share of the frame that cutmix's box covers (arXiv
+            1905.04899), at least 0; 0 turns cutmix off. If both are on, each pair gets one of them, with
+            equal probability.
+        seed: Random seed of the run.
+
+    Raises:
+        ValueError: One of them is negative, or both are 0.
     """
 
     def __init__(self, num_classes: int, *, mixup: float, cutmix: float, seed: int) -> None:
@@ -45,22 +50,27 @@ class MixPairs:
     def __call__(
         self, video_BTCHW: Tensor, labels_B: Tensor, serials: Sequence[int], repeats: int = 1
     ) -> tuple[Tensor, Tensor]:
-        """Mixed clips and their classes.
+        """Mix a batch of clips and their labels.
 
         Args:
-            video_BTCHW: uint8, R clips of each sample, one after the other.
-            labels_B: int64, from 0 to X - 1.
-            serials: number of each sample in the run, ascending and whole pairs.
-            repeats: R.
+            video_BTCHW: Clips in uint8; the `repeats` clips of a sample follow one another.
+            labels_B: Class index of each clip, int64 in ``[0, num_classes)``.
+            serials: Serial number of each sample in the run, in ascending order and whole pairs.
+            repeats: Number of clips of each sample.
 
         Returns:
-            uint8 of the same shape (blended values are rounded), and float32 shares ``(B, X)`` that sum to one.
+            Mixed clips, uint8 of the same shape (blended values are rounded), and the share of each class,
+            float32 ``(B, X)``, with rows that sum to one.
+
+        Raises:
+            ValueError: The samples are not whole pairs, or one is unlabelled.
         """
         if len(serials) % 2 or any(
             a % 2 or b != a + 1 for a, b in zip(serials[::2], serials[1::2], strict=True)
         ):
             raise ValueError(
-                f"samples {list(serials)[:4]} ... are not whole pairs: give an even number of samples to each part of a batch"
+                f"samples {list(serials)[:4]} ... are not whole pairs: give an even number of samples to each "
+                "micro-batch"
             )
         if int(labels_B.min()) < 0:
             raise ValueError("a sample without a label cannot be mixed: give labels to all, or mix nothing")
@@ -77,6 +87,6 @@ class MixPairs:
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, *place, _STREAM]))
         way = self.ways[int(rng.integers(len(self.ways)))]
         with seeded(int(rng.integers(2**63))):
-            # Blending needs floats; as a `Video`, a box is the same in all frames.
+            # Blending needs floats. For a `Video`, cutmix uses the same box in all frames.
             video, shares_2X = way(tv_tensors.Video(video_2TCHW.float()), labels_2)
         return video.as_subclass(Tensor).round().to(torch.uint8), shares_2X

@@ -1,10 +1,8 @@
-"""From videos as they are to the clips that a model knows: how many frames, how far apart, of which size.
+"""Turn videos into a model's input clips: its number of frames, frame rate, size and crop.
 
-    model = vjepa.from_pretrained("runs/quickstart")
-    clips_BTCHW = model.processor(["first.mp4", "second.mp4"])
-    tokens_BND = model.encode(clips_BTCHW)
-
-Shape letters as in `vjepa.tokens`; h, w are the model's height and width.
+model = vjepa.from_pretrained("runs/quickstart")
+clips_BTCHW = model.processor(["first.mp4", "second.mp4"])
+tokens_BND = model.encode(clips_BTCHW)
 """
 
 from __future__ import annotations
@@ -27,24 +25,28 @@ from vjepa.data.rendered import FOREIGN, is_rendered
 from vjepa.data.transforms import clip_transform
 from vjepa.layers.pixels import check_layout
 
-_LEAST_RATE = 2 / 3  # of the model's: below, one frame in three or more is a repetition
+_LEAST_RATE = (
+    2 / 3
+)  # Share of the model's frame rate; below it, a third or more of a clip's frames are repeated.
 
 
 @dataclass(frozen=True)
 class VideoProcessor:
-    """The clips that a model knows, and the way there from any video; what ``config["clip"]`` of a model folder holds.
+    """Samples, resizes and crops any video as one model was trained; stored as ``config["clip"]`` of a model folder.
 
-    Clips stay bytes: the model normalises them itself, on its device (`vjepa.layers.pixels.PixelNormalizer`).
+    Clips stay uint8: the model normalises them itself, on its device (`vjepa.layers.pixels.PixelNormalizer`).
 
     Attributes:
-        num_frames: Frames in a clip.
-        fps: Frames a second of a clip, by presentation time; None where `stride` counts instead.
-        stride: Every stride-th frame by number makes a clip.
-        size: Height and width in pixels.
-        whole_frame: The model was trained without crops, so all of a frame's middle is taken; else the customary margin
-            of evaluations is cut away (`vjepa.data.transforms.eval_transform`).
-        channels: Channels of a frame.
-        rendered: The model was trained on videos that this library rendered, and on no others.
+        num_frames: Number of frames in a clip.
+        fps: Frame rate of a clip in frames per second, by presentation time; None where `stride` is given
+            instead.
+        stride: Step between a clip's frames, in frames of the video; None where `fps` is given.
+        size: Height and width of a clip in pixels.
+        whole_frame: Whether the largest central region of the frame is used, for a model that was trained
+            without crops; else the margin customary in evaluations is cut away
+            (`vjepa.data.transforms.eval_transform`).
+        channels: Number of channels of a frame.
+        rendered: Whether the model was trained only on videos that this library rendered.
     """
 
     num_frames: int
@@ -57,7 +59,7 @@ class VideoProcessor:
 
     @staticmethod
     def of_config(config: Mapping[str, Any]) -> VideoProcessor:
-        """The processor of a model, from what its folder says of it; ValueError where it does not tell."""
+        """Build the processor from a model's ``config.json``; ValueError if it has no ``clip`` entry."""
         if "clip" not in config:
             raise ValueError(
                 'the model does not say which clips it knows ("clip" in its config.json): give one that '
@@ -78,20 +80,21 @@ class VideoProcessor:
         start: float | None = None,
         end: float | None = None,
     ) -> Tensor:
-        """The clip in the middle of each video, as the model knows clips: uint8 ``(B, num_frames, C, h, w)``.
+        """Take the clip in the middle of each video: uint8 ``(B, num_frames, C, height, width)``.
 
-        Rate, length, size and crop are the model's. A video shorter than a clip is held at its last frame. A clip that
-        has been through here is for the model, and not for a second time: its margin would be cut away again.
+        Frame rate, length, size and crop are the model's. A video shorter than a clip is padded with its last
+        frame. Do not process a clip twice: its margin would be cut away again.
 
         Args:
-            videos: a path (as of `vjepa.open_video`) or a list of paths; or frames in memory, as of
-                `vjepa.data.memory.clips_in_memory`.
-            fps: frames a second of what is in memory; None where they are at the model's rate already.
-            start, end: of the part of a file that counts, in seconds; None is all of it.
+            videos: A path or a list of paths, each a video that `vjepa.open_video` opens; or frames in
+                memory, in a form that `vjepa.data.memory.clips_in_memory` accepts.
+            fps: Frame rate of frames in memory; None if it is the model's already.
+            start, end: Time range of a file to use, in seconds; None leaves that side open.
 
         Raises:
-            ValueError: what was given is no video in any of these forms, or has other channels than the model.
-            VideoDecodeError: a file cannot be read.
+            ValueError: `videos` has none of these forms or not the model's channels, or an argument does not
+                apply to it.
+            VideoDecodeError: A file cannot be read.
         """
         paths = paths_of(videos)
         if paths is None:
@@ -106,46 +109,53 @@ class VideoProcessor:
         return torch.stack([self._from_file(path, start, end) for path in paths])
 
     def clips_of(self, videos: Pixels | Sequence[Any]) -> list[Tensor]:
-        """Videos in memory as bytes, all of their frames at their own size (`vjepa.data.memory.clips_in_memory`)."""
+        """Convert videos in memory to uint8, all frames, at their own size (`vjepa.data.memory.clips_in_memory`)."""
         return clips_in_memory(videos, self.channels)
 
     def fit(self, video_TCHW: Tensor) -> Tensor:
-        """Frames of any size to the model's, uint8 ``(T, C, H, W) -> (T, C, h, w)``; no chance in it."""
+        """Resize and crop frames to the model's size: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
+
+        Deterministic.
+        """
         check_layout(video_TCHW, self.channels)
         return self.transform(video_TCHW)
 
     @property
     def transform(self) -> nn.Module:
-        """The resize and crop of `fit`."""
+        """Resize and crop that `fit` applies."""
         return clip_transform(self.size, self.whole_frame)
 
     def period(self, fps: float | None) -> float | None:
-        """Seconds from one frame of a clip to the next, of a video of `fps` frames a second; None if unknown."""
+        """Return the seconds between a clip's frames, for a video at `fps` frames per second.
+
+        None if the model samples by `stride` and `fps` is None.
+        """
         if self.fps is not None:
             return 1 / self.fps
         return None if fps is None else (self.stride or 1) / fps
 
     def warn_of_rate(self, fps: float | None) -> None:
-        """Say that a video has too few frames a second for the model, so that clips are half repetition."""
+        """Warn if a video's frame rate is so low that many of a clip's frames would be repeats."""
         if fps is not None and self.fps is not None and fps < _LEAST_RATE * self.fps:
             warnings.warn(
-                f"the video has {fps:.3g} frames a second and the model was trained at {self.fps:.3g}: frames are repeated, "
-                "a motion that it never saw",
+                f"the video has {fps:.3g} frames a second and the model was trained at {self.fps:.3g}: "
+                "frames are repeated, and such motion was not in its training data",
                 stacklevel=3,
             )
 
     def is_foreign(self, path: str) -> bool:
-        """Whether a file shows what the model cannot know: it was trained on rendered videos alone, and this is none."""
+        """Whether a file is not rendered by this library while the model was trained on rendered videos only."""
         return self.rendered and not is_rendered(path)
 
     def open(self, path: str) -> VideoReader:
-        """A file (`vjepa.open_video`) whose frames have the model's channels."""
+        """Open a file with `vjepa.open_video` and the model's number of channels."""
         return open_video(path, channels=self.channels)
 
     def frames_of(self, path: str, video: VideoReader, index_T: np.ndarray) -> Tensor:
-        """Frames of a file by number, at the model's size; says where the file is not what the model was trained on.
+        """Read frames of an open file by number, at the model's size: uint8 ``(T, C, height, width)``.
 
-        Warnings: images of another kind, too few frames a second, damage in what was read.
+        Warns if the file is not of the kind that the model was trained on, if its frame rate is too low, or
+        if what was read is damaged.
         """
         if self.is_foreign(path):
             warnings.warn(FOREIGN, stacklevel=3)
@@ -163,7 +173,7 @@ class VideoProcessor:
         if fps is not None and not fps > 0:
             raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
         self.warn_of_rate(fps)
-        # At the model's rate, every frame counts.
+        # Without fps the frames are at the model's rate already, so none is skipped.
         sampling = ClipSampling(self.num_frames) if fps is None else self._sampling
         (index_T,) = spread_clips(np.arange(len(clip_TCHW)) / (fps or 1), sampling)
         return self.fit(clip_TCHW[torch.from_numpy(index_T)])
@@ -175,14 +185,14 @@ class VideoProcessor:
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames of one video at the rate that a model knows.
+    """Frames of one video at a model's frame rate and size.
 
     Attributes:
-        video_TCHW: uint8, transformed.
-        numbers: of each in the video, int64 ``(T,)``.
-        starts: seconds at which each is shown, from the video's first frame.
-        period: seconds that each lasts.
-        path: where they are from.
+        video_TCHW: Frames in uint8, resized and cropped.
+        numbers: Number of each frame in the video, int64 ``(T,)``.
+        starts: Time of each frame in seconds from the video's first frame, float64 ``(T,)``.
+        period: Seconds between frames.
+        path: Path of the video.
     """
 
     video_TCHW: Tensor
@@ -201,17 +211,20 @@ def read_frames(
     start: float | None = None,
     end: float | None = None,
 ) -> Frames:
-    """Frames of a part of a video at a model's rate.
+    """Read a time range of a video at a model's frame rate and size; only the returned frames are asked for.
 
     Args:
-        path: as of `vjepa.open_video`.
-        first: only so many, from `start` on; fewer where the part is shorter.
-        last: or so many before `end`; ValueError where the part is shorter. No others than wanted are decoded.
-        start, end: of the part, in seconds; nothing that is shown from `end` on is looked at. None is all of it.
+        path: Path of a video that `vjepa.open_video` opens.
+        clip: Processor of the model.
+        first: Return only the first `first` frames from `start` on; fewer if the range is shorter. None
+            returns all.
+        last: Return exactly the last `last` frames before `end` instead.
+        start, end: Time range in seconds; no frame shown at `end` or later is used. None leaves that side
+            open.
 
     Raises:
-        ValueError: the part is shorter than `last` frames, or empty.
-        VideoDecodeError: the video cannot be read.
+        ValueError: The range is shorter than `last` frames, or empty.
+        VideoDecodeError: The video cannot be read.
     """
     with clip.open(path) as video:
         timestamps = video.timestamps
@@ -233,9 +246,10 @@ def read_frames(
 def _moments(
     timestamps: np.ndarray, clip: VideoProcessor, part: tuple[float, float], *, from_end: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Moments at the model's rate within a part of a video, and the numbers of the frames that are shown then.
+    """Return the sampling times within a range of a video at the model's rate, and the frame numbers shown then.
 
-    Counted from the end, the last moment is one period before the part's end; else the first is its beginning.
+    With `from_end`, the last sampling time is one period before the end of the range; else the first is its
+    beginning.
     """
     begin, close = part
     if clip.fps is not None:
@@ -253,13 +267,13 @@ def _moments(
 
 
 def warn_of_damage(path: str, damage: str | None) -> None:
-    """Say that a file is damaged, and that what could be read of it is taken all the same."""
+    """Warn that a file is damaged and that only its readable frames are used; None means no damage."""
     if damage is not None:
         warnings.warn(f"{path} is damaged, and read as far as it goes: {damage}", stacklevel=3)
 
 
 def paths_of(videos: Any) -> list[str] | None:
-    """The paths, where one or a list of them was given; else None."""
+    """Return a list of paths if `videos` is one path or a list of paths, else None."""
     given = videos if isinstance(videos, list | tuple) else [videos]
     if given and all(isinstance(path, str | Path) for path in given):
         return [str(path) for path in given]
@@ -267,6 +281,6 @@ def paths_of(videos: Any) -> list[str] | None:
 
 
 def rate_of(timestamps: np.ndarray) -> float | None:
-    """Frames a second, by the time that most frames are shown; None of a single frame."""
+    """Return the frame rate, by the median time between frames; None for a single frame."""
     lasting = frame_duration(timestamps) if len(timestamps) > 1 else 0.0
     return 1 / lasting if lasting > 0 else None

@@ -1,4 +1,4 @@
-"""Which sample comes when: a stateless order, so that any step of a run can be computed directly."""
+"""Order of the samples of a run: stateless, so that the samples of any step can be computed directly."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Separate these random streams from others made of the same seed.
+# Separate these random streams from others with the same seed.
 _PERMUTATION, _MIXTURE, _IMAGE_STEP = 1001, 1002, 1003
 
 
 class SampleKey(NamedTuple):
-    """What a dataset is asked for, and all that the sample depends on, beside the seed.
+    """Request for one sample; with the seed, all that the sample depends on.
 
-    `serial` is the number of the sample in the run, `index` the row of the manifest, `step` the
-    optimiser step that uses it.
+    Attributes:
+        serial: Number of the sample in the run, from 0.
+        index: Row of the dataset.
+        step: Optimiser step that uses the sample.
     """
 
     serial: int
@@ -27,18 +29,22 @@ class SampleKey(NamedTuple):
 
 
 class SampleOrder:
-    """An endless order of rows, a pure function of (lengths, weights, seed): nothing to save or restore.
+    """Endless random order of rows, a pure function of (lengths, weights, seed): there is no state to save.
 
-    Rows are numbered through the manifests one after the other. Without weights the manifests
-    are one: a fresh permutation of all rows each epoch, so that an epoch has every row once. With
-    weights, each manifest is walked through its own permutations, at its own pace and without
-    end; shares hold exactly: of any first k samples, a manifest has its share of k, give or take
-    a block's rounding. Epochs follow one another without a gap, so no row is dropped.
+    Rows are numbered consecutively over the manifests. Without weights, all rows together are permuted anew
+    each epoch, so that an epoch has every row once. With weights, each manifest has its own endless sequence
+    of permutations, and the samples are divided among the manifests in blocks of at least 1024: at the end of
+    each block, a manifest's number of samples is its exact share, up to rounding. Epochs follow one another
+    without a gap, so no row is dropped.
 
     Args:
-        lengths: rows of each manifest.
-        weights: the manifests' shares of the samples, any positive scale; None to treat all rows alike.
-        seed: of the permutations and the mixture.
+        lengths: Number of rows of each manifest.
+        weights: Relative share of the samples from each manifest, on any positive scale; None treats all rows
+            alike.
+        seed: Random seed of the permutations and the mixture.
+
+    Raises:
+        ValueError: A manifest is empty, or the weights are not one positive number per manifest.
     """
 
     def __init__(self, lengths: Sequence[int], weights: Sequence[float] | None, seed: int) -> None:
@@ -54,23 +60,23 @@ class SampleOrder:
         shares = np.asarray([1.0] if weights is None else weights, dtype=np.float64)
         shares = shares / shares.sum()
         self._bounds = np.concatenate([[0.0], np.cumsum(shares)])
-        self._bounds[-1] = 1.0  # exactly, else a sample could fall beyond the last manifest
-        # A block has a few samples of every manifest, so that its counts never round below zero.
+        self._bounds[-1] = 1.0  # Without rounding error, or a sample could fall beyond the last manifest.
+        # Every manifest has at least two samples in a block on average, so no count in a block is below zero.
         self._block = max(1024, int(np.ceil(2 / shares.min())))
         self._permutation = lru_cache(maxsize=4 * len(self.lengths))(self._make_permutation)
         self._sources = lru_cache(maxsize=4)(self._make_sources)
 
     @property
     def num_rows(self) -> int:
-        """Rows of all manifests."""
+        """Number of rows of all manifests together."""
         return sum(self.lengths)
 
     def index_of(self, serial: int) -> int:
-        """The row of sample number `serial`."""
+        """Return the row of sample number `serial`."""
         return int(self.indices(np.asarray([serial]))[0])
 
     def indices(self, serials: np.ndarray) -> np.ndarray:
-        """The rows of samples, int64, of the shape of `serials` (int64, 0 or more)."""
+        """Return the rows of samples, int64, in the shape of `serials` (int64, at least 0, else ValueError)."""
         serials = np.asarray(serials, dtype=np.int64)
         if serials.size and serials.min() < 0:
             raise ValueError(f"serial {serials.min()} was asked for: samples are numbered from 0")
@@ -86,7 +92,7 @@ class SampleOrder:
         return rows.reshape(serials.shape)
 
     def _place(self, serials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which manifest a sample comes from, and its number within that manifest's own endless walk."""
+        """Return each sample's manifest, and its position in that manifest's endless sequence."""
         if len(self.lengths) == 1:
             return np.zeros_like(serials), serials
         source, place = np.empty_like(serials), np.empty_like(serials)
@@ -109,7 +115,7 @@ class SampleOrder:
         return sources, places
 
     def _counts(self, samples: int) -> np.ndarray:
-        """How many of the first `samples` come from each manifest; they add up exactly."""
+        """Return how many of the first `samples` come from each manifest; their sum is `samples`."""
         return np.diff(np.floor(samples * self._bounds).astype(np.int64))
 
     def _make_permutation(self, source: int, epoch: int) -> np.ndarray:
@@ -118,20 +124,25 @@ class SampleOrder:
 
 
 class StepBatches:
-    """A batch sampler for `DataLoader`: this rank's micro-batches of every optimiser step, in order.
+    """Batch sampler for `DataLoader` that yields this rank's micro-batches of every optimiser step, in order.
 
-    Micro-batch a of rank r in step s has the samples ``s * batch_size + (a * world_size + r) *
-    micro_batch + [0, micro_batch)``: however a step is cut up, it has the same samples.
+    Micro-batch a of rank r in step s has the samples ``s * batch_size + (a * world_size + r) * micro_batch +
+    [0, micro_batch)``: a step has the same samples for any micro-batch size and number of processes.
 
     Args:
-        order: which row each sample is.
-        batch_size: samples of an optimiser step, over all ranks and micro-batches.
-        micro_batch: samples of one forward pass on one rank.
-        rank, world_size: this process and their number.
-        first_step, last_step: it yields the steps ``first_step <= s < last_step``.
-        images, image_share: which row each image is, and the share of the steps that take images: of every
-            ``1 / image_share`` steps one, at random, so that steps that are logged at regular distances see both.
-            Each order is walked by its own steps alone; rows of images follow those of the videos.
+        order: Order of the rows.
+        batch_size: Number of samples of an optimiser step, over all ranks and micro-batches.
+        micro_batch: Number of samples in one forward pass on one rank.
+        rank, world_size: Number of this process, and number of processes.
+        first_step, last_step: First step to yield, and the step to stop before.
+        images: Order of the image rows, for a run on videos and images; None for a run on videos only. Steps
+            on images advance only this order, steps on videos only `order`. Image rows are numbered after the
+            video rows.
+        image_share: Share of the steps that are on images: one randomly chosen step of every
+            ``1 / image_share``, so that steps logged at a regular interval include both kinds.
+
+    Raises:
+        ValueError: `batch_size` is not a multiple of ``micro_batch * world_size``, or `rank` is out of range.
     """
 
     def __init__(
@@ -165,7 +176,7 @@ class StepBatches:
 
     @property
     def micro_steps(self) -> int:
-        """Micro-batches of this rank in an optimiser step."""
+        """Number of this rank's micro-batches in an optimiser step."""
         return self.batch_size // (self.micro_batch * self.world_size)
 
     def __len__(self) -> int:
@@ -181,14 +192,14 @@ class StepBatches:
                 yield [SampleKey(*pair, step) for pair in zip(serials, rows, strict=True)]
 
     def _rows(self, step: int, numbers: np.ndarray) -> np.ndarray:
-        """Rows of samples of a step, numbered within it."""
+        """Return the rows of a step's samples, given their numbers within the step."""
         image_steps = self._image_steps(step)
         if self.images is not None and self._image_steps(step + 1) > image_steps:
             return self.order.num_rows + self.images.indices(image_steps * self.batch_size + numbers)
         return self.order.indices((step - image_steps) * self.batch_size + numbers)
 
     def _image_steps(self, steps: int) -> int:
-        """How many of the first `steps` steps take images."""
+        """Return how many of the first `steps` steps are on images."""
         if self.images is None:
             return 0
         stretch = int(steps * self._image_share)

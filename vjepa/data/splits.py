@@ -1,4 +1,4 @@
-"""Splits of labelled videos that share nothing: splits by group, leaks between splits, few labels."""
+"""Splits of labelled videos: splits by group, checks for leaks between splits, subsets of the labels."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ from torch import Tensor
 
 from vjepa.data.manifest import Video, class_names
 
-_BEGINNING = 1 << 16  # bytes that tell most videos of equal size apart
+_BEGINNING = 1 << 16  # Bytes read first; they distinguish most videos of equal size.
 
 
 def split_by_group(
     videos: Sequence[Video], share: float, seed: int, setting: str = "share"
 ) -> tuple[list[Video], list[Video]]:
-    """Two parts, the second with about `share` of the videos: no group is in both, and classes are spread alike.
+    """Divide videos into two splits without a common group, the second with about `share` of the videos.
 
-    Videos without a group are one where they are of one file or of equal content, else each is a group of its own. Groups
-    are never cut, so with few of them the splits are rough.
+    The splits are stratified by class. Videos without a group form one group if they have the same file or
+    equal content; else each is its own group. Groups are never divided, so with few groups the shares are
+    approximate.
 
     Args:
-        videos: with labels.
-        share: of the second split.
-        seed: the splits are the same for the same seed and videos.
-        setting: what messages call the share.
+        videos: Labelled videos.
+        share: Share of the videos in the second split, in (0, 1).
+        seed: Random seed; the same seed and videos give the same splits.
+        setting: Name of the share in error messages.
+
+    Returns:
+        The videos of the first and of the second split, each in the given order.
 
     Raises:
-        ValueError: a share outside (0, 1), or a class with videos of one group alone, which would be missing in a split.
+        ValueError: `share` is outside (0, 1), all videos of a class are of one group, or a class would be
+            missing from the first split.
     """
     if not 0 < share < 1:
         raise ValueError(f"{setting} is {share}: give a share of the videos in (0, 1)")
@@ -47,8 +52,8 @@ def split_by_group(
     missing = set(labels) - {labels[row] for row in rest}
     if missing:
         raise ValueError(
-            f"holding back {share:.0%} by whole groups leaves no video of {', '.join(sorted(missing)[:5])}: give a smaller "
-            f"{setting}, or a split of your own"
+            f"holding back {share:.0%} by whole groups leaves no video of {', '.join(sorted(missing)[:5])}: "
+            f"give a smaller {setting}, or a split of your own"
         )
     return [videos[row] for row in rest], [videos[row] for row in held]
 
@@ -56,8 +61,8 @@ def split_by_group(
 def _nearest_fold(
     labels: Sequence[str], groups: Sequence[str], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the rest and of the fold whose size is nearest to `share`, of those that lose the fewest classes."""
-    # scikit-learn cuts no more folds than its largest class has videos, and warns of smaller ones.
+    """Return the rows outside and inside one fold: it loses the fewest classes, then is nearest to `share` in size."""
+    # scikit-learn allows no more folds than the largest class has videos, and warns of smaller classes.
     folds = min(max(round(1 / share), 2), len(set(groups)), max(Counter(labels).values()))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -72,7 +77,10 @@ def _nearest_fold(
 
 
 def _groups(videos: Sequence[Video]) -> list[str]:
-    """Names of the groups; of videos without one the number of the first of equal content, after a zero that no name has."""
+    """Return the group of each video; without one, a name made of the first row with equal content.
+
+    These names begin with a zero byte, which no group of a manifest contains.
+    """
     contents = _contents(video.path for video in videos)
     first: dict[object, int] = {}
     rows = [first.setdefault(contents[os.path.realpath(video.path)], row) for row, video in enumerate(videos)]
@@ -86,18 +94,18 @@ def _check_groups(labels: Sequence[str], groups: Sequence[str], setting: str) ->
     alone = sorted(label for label, names in of_class.items() if len(names) < 2)
     if alone:
         raise ValueError(
-            f"all videos of {', '.join(alone[:5])} are of one group: with {setting} they cannot be in two splits that share no "
-            "group; give a split of your own (data.val, data.test), or data.test_share 0 to test nothing"
+            f"all videos of {', '.join(alone[:5])} are of one group: with {setting} they cannot be in two splits "
+            "that share no group; give a split of your own (data.val, data.test), or data.test_share 0 to test nothing"
         )
 
 
 def check_leaks(splits: Mapping[str, Sequence[Video]]) -> None:
-    """ValueError where two splits share a group, a file whose ranges overlap, or a file's content.
+    """Raise ValueError if two splits share a group, a file with overlapping time ranges, or the content of a file.
 
-    Contents are compared where sizes in bytes are equal. Folders of frames are compared by name alone.
+    Files are compared by content, folders of frames only by path.
 
     Args:
-        splits: videos by the name of their split.
+        splits: Videos of each split, by the split's name.
     """
     names = list(splits)
     for number, first in enumerate(names):
@@ -109,8 +117,8 @@ def _check_pair(first: tuple[str, Sequence[Video]], second: tuple[str, Sequence[
     shared = _shared_groups(first[1], second[1])
     if shared:
         raise ValueError(
-            f"{first[0]} and {second[0]} share {len(shared)} groups, e.g. {shared[0]}: what belongs together must be in one "
-            "split, or the test tells how well it is remembered; split by group"
+            f"{first[0]} and {second[0]} share {len(shared)} groups, e.g. {shared[0]}: a group must lie in one "
+            "split, or the test measures memorisation; split by group"
         )
     pair = _shared_files(first[1], second[1]) or _shared_contents(first[1], second[1])
     if pair:
@@ -141,21 +149,22 @@ def _overlap(video: Video, other: Video) -> bool:
 
 
 def _shared_contents(first: Sequence[Video], second: Sequence[Video]) -> tuple[str, str] | None:
-    """Two files of equal bytes, one of each split."""
+    """Return two paths with equal content, one of each split; None if there are none."""
     contents = _contents(video.path for video in (*first, *second))
     known = {contents[os.path.realpath(video.path)]: video.path for video in first}
     for video in second:
         same = known.get(contents[os.path.realpath(video.path)])
-        # One file in both splits, with ranges that do not overlap, is no copy.
+        # One file in both splits is no copy: `_shared_files` checks whether its ranges overlap.
         if same is not None and os.path.realpath(same) != os.path.realpath(video.path):
             return same, video.path
     return None
 
 
 def _contents(paths: Iterable[str]) -> dict[str, tuple[object, ...]]:
-    """By real path a key that files share where their bytes are equal; what is no file has one of its own.
+    """Map each real path to a key that is equal for files of equal bytes; a path that is no file has its own key.
 
-    No more is read than tells the files apart: of files of equal size the beginning, of equal beginnings all.
+    Files are read only as far as needed: the beginning of files of equal size, and all of files of equal
+    beginnings.
     """
     keys: dict[str, tuple[object, ...]] = {}
     for path in dict.fromkeys(map(os.path.realpath, paths)):
@@ -167,7 +176,10 @@ def _contents(paths: Iterable[str]) -> dict[str, tuple[object, ...]]:
 
 
 def _digest(path: str, most: int | None) -> str:
-    """Of the first `most` bytes, or of all; of a file that cannot be read its path: training counts it as unreadable."""
+    """Hash the first `most` bytes of a file, or all if None.
+
+    The path stands in for a file that cannot be read; training reports such a file as unreadable.
+    """
     try:
         with Path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256") if most is None else hashlib.sha256(file.read(most))
@@ -177,17 +189,25 @@ def _digest(path: str, most: int | None) -> str:
 
 
 def take_labels(videos: Sequence[Video], share: float, seed: int) -> list[Video]:
-    """A share of the videos of every class, at least one; for one seed, smaller shares lie in larger ones."""
+    """Return a share of each class's videos, in (0, 1] and at least one video; see `label_subset`."""
     numbers = {name: number for number, name in enumerate(class_names(videos))}
     labels_V = torch.tensor([numbers[video.label or ""] for video in videos])
     return [videos[row] for row in label_subset(labels_V, share, seed).tolist()]
 
 
 def label_subset(labels_V: Tensor, share: float, seed: int) -> Tensor:
-    """Rows of a stratified part of the labels, ascending: int64.
+    """Draw a stratified subset of labels: its rows, int64, ascending.
 
-    Every class gives its share of videos, rounded up, so at least one. For one seed the splits are nested: 1 % lies
-    in 5 %.
+    The subset has the same share of each class, rounded up, so at least one video. For one seed the subsets
+    are nested: that of 1 % is contained in that of 5 %.
+
+    Args:
+        labels_V: Class index of each video.
+        share: Share of the labels, in (0, 1].
+        seed: Random seed.
+
+    Raises:
+        ValueError: `share` is outside (0, 1].
     """
     if not 0 < share <= 1:
         raise ValueError(f"share is {share}: give a share of the labels in (0, 1]")

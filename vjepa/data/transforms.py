@@ -1,4 +1,4 @@
-"""From frames of any size to clips of one size, still uint8: crops and flips alike over a clip."""
+"""Resizing, cropping and flipping of uint8 clips, the same for all frames of a clip."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ def train_transform(
     ratio: tuple[float, float] = (0.75, 1.35),
     flip: bool = True,
 ) -> nn.Module:
-    """Random crop, resize and flip: uint8 ``(T, C, H, W) -> (T, C, h, w)``, one draw for all frames.
+    """Build random crop, resize and flip: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
 
-    Defaults are those of V-JEPA (app/vjepa/transforms.py). It draws from torch's global generator.
-    With ``scale=(1, 1), ratio=(1, 1), flip=False`` a square clip of the right size passes through.
+    The same random draw, from torch's global generator, is used for all frames. Defaults are those of V-JEPA
+    (app/vjepa/transforms.py). With ``scale=(1, 1), ratio=(1, 1), flip=False`` a square clip of the right size
+    is unchanged.
 
     Args:
-        size: pixels of a side, or (h, w).
-        scale: smallest and largest share of the image that a crop takes.
-        ratio: smallest and largest width by height of a crop.
-        flip: mirror left and right half of the time. Leave it out where left and right differ
-            in meaning ("pushing from left to right").
+        size: Side length in pixels, or ``(height, width)``.
+        scale: Smallest and largest area of a crop as a share of the frame's, in (0, 1].
+        ratio: Smallest and largest aspect ratio of a crop, width divided by height.
+        flip: Whether to mirror left and right with probability 0.5. Turn it off if classes or actions depend
+            on direction ("pushing from left to right").
+
+    Raises:
+        ValueError: `size`, `scale` or `ratio` is out of range.
     """
     if not 0 < scale[0] <= scale[1] <= 1:
         raise ValueError(f"scale is {scale}: give two shares of the image, 0 < smallest <= largest <= 1")
@@ -37,29 +41,37 @@ def train_transform(
 
 
 def eval_transform(size: Size) -> nn.Module:
-    """Resize to 256/224 of `size`, cut out the middle: uint8 ``(T, C, H, W) -> (T, C, h, w)``.
+    """Build a resize to 256/224 of `size` and a centre crop: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
 
-    The margin is the customary one of ImageNet, Kinetics and V-JEPA's evaluations; a square
-    `size` gives ``int(size * 256 / 224)`` for the short side. No chance in it.
+    The margin is that of ImageNet, Kinetics and V-JEPA's evaluations: with a square `size`, the frame's short
+    side is resized to ``int(size * 256 / 224)`` pixels. Deterministic.
+
+    Args:
+        size: Side length in pixels, or ``(height, width)``.
     """
     return CentreCrop(_pair(size))
 
 
 def clip_transform(size: Size, whole_frame: bool) -> nn.Module:
-    """What frames go through where nothing is learnt: uint8 ``(T, C, H, W) -> (T, C, h, w)``, no chance in it.
+    """Build the resize and crop for inference: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
 
-    `eval_transform`; or with `whole_frame`, for a model that was trained without crops, all of the frame's middle that
-    has the right shape, without a margin.
+    Deterministic.
+
+    Args:
+        size: Side length in pixels, or ``(height, width)``.
+        whole_frame: Whether to use the largest central region with the right aspect ratio, without a margin,
+            for a model that was trained without crops; else `eval_transform` is used.
     """
     return train_transform(size, (1.0, 1.0), (1.0, 1.0), flip=False) if whole_frame else eval_transform(size)
 
 
 class CentreCrop(nn.Module):
-    """The middle of a video, at one size.
+    """Resizes the frames of a video and crops their centre.
 
     Args:
-        size: height and width in pixels.
-        margin: that much of a larger image is cropped away on all sides: see `eval_transform`; 1 for none.
+        size: Height and width of the crop in pixels.
+        margin: Factor by which the resized frame is larger than the crop, see `eval_transform`; 1 cuts no
+            margin away.
     """
 
     def __init__(self, size: tuple[int, int], margin: float = 256 / 224) -> None:
@@ -69,19 +81,19 @@ class CentreCrop(nn.Module):
         self.covered = tuple(int(side * margin) for side in size)
 
     def extra_repr(self) -> str:
-        """What tells one from another: features are cached by it."""
+        """Return the settings, which are part of the key of cached features."""
         return f"size={self.size}" + (f", margin={self.margin}" if self.margin == 1 else "")
 
     def forward(self, video_TCHW: Tensor) -> Tensor:
-        """Uint8 ``(T, C, H, W) -> (T, C, h, w)``."""
+        """Resize and crop a clip: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``."""
         resized = resize_to_cover(video_TCHW, *self.covered)
         return F.center_crop(resized, list(self.size))
 
 
 def resize_to_cover(video_TCHW: Tensor, height: int, width: int) -> Tensor:
-    """Resize, keeping the shape of the image, until it just covers ``height x width``."""
+    """Resize frames to the smallest size that covers ``height x width``, keeping their aspect ratio."""
     H, W = video_TCHW.shape[-2:]
-    # Whole-number arithmetic as torchvision's: the longer side rounds down.
+    # Integer arithmetic as in torchvision: the longer side is rounded down.
     if height * W >= width * H:
         size = [height, max(width, height * W // H)]
     else:
@@ -97,13 +109,14 @@ def _pair(size: Size) -> tuple[int, int]:
 
 
 class SpatialViews(nn.Module):
-    """Crops along the longer side of a frame, as wide as it goes: uint8 ``(T, C, H, W) -> (S, T, C, h, w)``.
+    """Takes evenly spaced crops along a frame's longer side: uint8 ``(T, C, H, W)`` to ``(R, T, C, height, width)``.
 
-    The frame is resized until it just covers the crop (the test protocol of VideoMAE and V-JEPA). No chance in it.
+    The frame is first resized to the smallest size that covers a crop (the test protocol of VideoMAE and
+    V-JEPA). Deterministic.
 
     Args:
-        size: (h, w) of a crop in pixels.
-        crops: S, 1 for the middle, 3 for start, middle and end.
+        size: Height and width of a crop in pixels.
+        crops: Number of crops: 1 takes the middle; 3 takes start, middle and end.
     """
 
     def __init__(self, size: tuple[int, int], crops: int = 1) -> None:
@@ -114,11 +127,11 @@ class SpatialViews(nn.Module):
         self.crops = crops
 
     def extra_repr(self) -> str:
-        """What tells one from another: features are cached by it."""
+        """Return the settings, which are part of the key of cached features."""
         return f"size={self.size}, crops={self.crops}"
 
     def forward(self, video_TCHW: Tensor) -> Tensor:
-        """Uint8 ``(T, C, H, W) -> (S, T, C, h, w)``."""
+        """Crop a clip: uint8 ``(T, C, H, W)`` to ``(R, T, C, height, width)``."""
         height, width = self.size
         resized = resize_to_cover(video_TCHW, height, width)
         down, right = resized.shape[-2] - height, resized.shape[-1] - width

@@ -1,11 +1,12 @@
-"""Possible and impossible videos that belong together, as data sets of violations of expectation have them on disk.
+"""Readers of violation-of-expectation data sets: matched possible and impossible videos.
 
     for matched in read_intphys("IntPhys/dev"):
         ...  # surprise at matched.possible[0] against that at matched.impossible[0]
 
-Each reader returns a list of `Matched`, whose paths `vjepa.data.readers.open.open_video` opens. Nothing is decoded but
-what matching needs, and none of the data sets is distributed with this library. The layouts were taken from public
-code that reads them, named in each reader's docstring; none was tried on the data sets themselves.
+Each reader returns a list of `Matched`, whose paths `vjepa.data.readers.open.open_video` opens. Frames are
+decoded only as far as matching needs them. None of the data sets is distributed with this library. The
+layouts were taken from public code that reads the data sets, named in each reader's docstring; the readers
+were not tested on the data sets.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from vjepa.data.synthetic.write_pairs import PAIR_COLUMNS, PAIRS_FILE
 
 INTPHYS_BLOCKS = ("O1", "O2", "O3")  # object permanence, shape constancy, continuity
 INTPHYS_MOVIES = ("1", "2", "3", "4")
-# Of InfLevel's trials, which impossible one goes with a possible one: the same until the cover is lifted.
+# InfLevel's trials: the impossible one that goes with each possible one. Both are the same until the cover is
+# lifted.
 INFLEVEL_TRIALS = {
     "continuity": {"vv": "vi", "ii": "iv"},
     "gravity": {"ui": "uv", "cv": "ci"},
@@ -37,14 +39,15 @@ INFLEVEL_TRIALS = {
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Videos of one scene. ValueError where the sides differ in number, or have none.
+    """Matched possible and impossible videos of one scene; ValueError if their numbers differ or are 0.
 
     Attributes:
-        kind: the property or violation that is tested, over whose sets an accuracy is taken.
-        possible, impossible: paths of videos or of folders of frames; those at the same place are a pair. The pairs of
-            a set share their scene: they are not independent of each other.
-        event: frame at which the impossible one begins to be so, where it is known.
-        first_difference: frame at which the pair begins to differ, where it is known.
+        kind: Name of the tested property or violation; accuracies are computed per kind.
+        possible, impossible: Paths of videos or folders of frames; equal positions form a pair. Pairs of one
+            set share a scene, so they are not independent.
+        event: Number of the frame at which the impossible video becomes impossible; None if unknown.
+        first_difference: Number of the frame at which the videos of the pair begin to differ; None if
+            unknown.
     """
 
     kind: str
@@ -62,7 +65,12 @@ class Matched:
 
 
 def read_pairs(folder: str | os.PathLike[str]) -> list[Matched]:
-    """The pairs that `vjepa.data.synthetic.write_pairs` wrote; ValueError where their list is not one, or misses files."""
+    """Read the pairs that `vjepa.data.synthetic.write_pairs` wrote.
+
+    Raises:
+        ValueError: The list of pairs is missing or malformed, or names a missing file.
+        FileNotFoundError: There is no such folder.
+    """
     source = _existing(folder) / PAIRS_FILE
     if not source.is_file():
         raise ValueError(f"{source.parent} has no {PAIRS_FILE}: give a folder that `write_pairs` filled")
@@ -92,16 +100,21 @@ def _from_row(row: Mapping[str, str | None], source: Path, line: int) -> Matched
 
 
 def read_intphys(folder: str | os.PathLike[str]) -> list[Matched]:
-    """IntPhys 2019 (arXiv 1803.07616), development set: one set of two pairs a scene, kinds `O1`, `O2`, `O3`.
+    """Read the development set of IntPhys 2019 (arXiv 1803.07616): a set of two pairs per scene, kinds `O1` to `O3`.
 
-    The folder holds blocks ``O1``, ``O2``, ``O3`` (all or some), a block numbered scenes, a scene the movies ``1`` to
-    ``4``, a movie the folder ``scene`` of frames and ``status.json``, whose ``header.is_possible`` is true for two of
-    the four. Seen in the loader of jepa-intuitive-physics (its fork dgcnz/jepa-intuitive-physics, which lists 30
-    scenes a block and 100 .png frames a movie) and in rronan/IntPhys-verify-quadruplets. The test set has no labels.
+    Layout: ``<block>/<scene>/<movie>/``, with the blocks ``O1``, ``O2`` and ``O3`` (all or some), numbered
+    scenes and the movies ``1`` to ``4``. A movie has a folder ``scene`` of frames and a ``status.json``, whose
+    ``header.is_possible`` is true for two of the four movies. Source of the layout: the loader of
+    jepa-intuitive-physics (in the fork dgcnz/jepa-intuitive-physics, which lists 30 scenes per block and 100
+    .png frames per movie), and rronan/IntPhys-verify-quadruplets. The test set has no labels.
 
-    Movies are matched as by `get_breaking_points` and `get_matches` there: with movie 1 goes the one that stays equal
-    to it for longest, here among those of the other label, and the remaining two are the other pair. That
-    decodes frames until the movies differ.
+    Movies are matched as in `get_breaking_points` and `get_matches` there: movie 1 is paired with the movie
+    that stays equal to it longest, here only among those with the other label; the remaining two form the
+    other pair. For this, frames are decoded until the movies differ.
+
+    Raises:
+        ValueError: Blocks, frames or labels are missing or malformed.
+        FileNotFoundError: There is no such folder.
     """
     folder = _existing(folder)
     blocks = [block for block in INTPHYS_BLOCKS if (folder / block).is_dir()]
@@ -129,7 +142,7 @@ def _read_scene(block: str, scene: Path) -> Matched:
     others = [number for number in (1, 2, 3) if possible[number] != possible[0]]
     partner = max(others, key=lambda number: _first_difference(frames[0], frames[number]))
     rest = [number for number in (1, 2, 3) if number != partner]
-    # Of a pair, the possible movie first.
+    # The possible movie comes first in each pair.
     pairs = [sorted(pair, key=lambda number: not possible[number]) for pair in ([0, partner], rest)]
     sides = [tuple(str(movies[pair[side]] / "scene") for pair in pairs) for side in (0, 1)]
     return Matched(block, possible=sides[0], impossible=sides[1])
@@ -150,9 +163,9 @@ def _is_possible(status: Path) -> bool:
 
 
 def _first_difference(first: Sequence[Path], second: Sequence[Path]) -> int:
-    """Number of the first frame that differs; that of all frames where none does."""
+    """Return the number of the first frame that differs; the number of frames in the shorter movie if none does."""
     for number, (one, other) in enumerate(zip(first, second, strict=False)):
-        # Most frames before the event are copies, which need no decoding.
+        # Most frames before the event have identical bytes and need no decoding.
         if one.read_bytes() != other.read_bytes() and not np.array_equal(_pixels(one), _pixels(other)):
             return number
     return min(len(first), len(second))
@@ -164,11 +177,17 @@ def _pixels(file: Path) -> np.ndarray:
 
 
 def read_grasp(folder: str | os.PathLike[str]) -> list[Matched]:
-    """GRASP level 2 (arXiv 2311.09048): one pair a number, kinds such as `Collision` and `ObjectPermanence2`.
+    """Read GRASP level 2 (arXiv 2311.09048): one pair per video number, kinds such as `Collision`.
 
-    The folder (``videos/level2`` of the distribution) holds for each concept ``P_<concept>`` and ``IP_<concept>`` with
-    videos of the same names, ``000.mp4`` to ``127.mp4``, rendered from the same seeds. Seen in `tools/` and README of
-    i-machine-think/grasp and in the loader and list of files of dgcnz/jepa-intuitive-physics (16 concepts, 501 frames).
+    The folder (``videos/level2`` of the distribution) contains, for each concept (such as
+    `ObjectPermanence2`), the folders ``P_<concept>`` and ``IP_<concept>`` with videos of the same names,
+    ``000.mp4`` to ``127.mp4``, rendered from the same seeds. Source of the layout: `tools/` and README of
+    i-machine-think/grasp, and the loader and list of files of dgcnz/jepa-intuitive-physics (16 concepts, 501
+    frames).
+
+    Raises:
+        ValueError: There is no concept, or a video is missing from one of a concept's two folders.
+        FileNotFoundError: There is no such folder.
     """
     folder = _existing(folder)
     concepts = sorted(
@@ -190,18 +209,24 @@ def read_grasp(folder: str | os.PathLike[str]) -> list[Matched]:
 
 
 def read_inflevel(folder: str | os.PathLike[str]) -> list[Matched]:
-    """InfLevel-lab (Weihs et al., TMLR 2022): kinds `continuity`, `gravity`, `solidity`.
+    """Read InfLevel-lab (Weihs et al., TMLR 2022): kinds `continuity`, `gravity` and `solidity`.
 
-    The folder holds these three (all or some) with videos that are called
-    ``<camera>__<property>__<cover>__<object>__<trial>.mp4``, for continuity ``...__<trial>__<direction>.mp4``. A set has
-    the pairs of one camera, cover, object and direction: of the trials `vv` and `vi`, `ii` and `iv` (continuity), `ui`
-    and `uv`, `cv` and `ci` (gravity, solidity), of which the first is possible. A trial without the other
-    side is left out: the authors' `evaluator.py` expects some incomplete scenes, too.
+    The folder contains a folder for each of these properties (all or some), with videos called
+    ``<camera>__<property>__<cover>__<object>__<trial>.mp4``, for continuity
+    ``...__<trial>__<direction>.mp4``. A set has the pairs of one camera, cover, object and direction: the
+    trials `vv` and `vi`, `ii` and `iv` (continuity), or `ui` and `uv`, `cv` and `ci` (gravity, solidity), the
+    first of each pair being possible. A trial without its partner is left out: the authors' `evaluator.py`
+    expects some incomplete scenes, too.
 
-    Names and pairs were seen in the list of files of dgcnz/jepa-intuitive-physics, the trials' meaning also in
-    `evaluator.py` of allenai/inflevel. The videos begin with scenes that show the cover (``priming``), and some are a few
-    frames longer than their partner: the published evaluation drops as many at their beginning, and comes with and
-    without priming, whose ends stand in a list that is not part of the data set. These are the whole videos.
+    Source of names and pairs: the list of files of dgcnz/jepa-intuitive-physics; of the trials' meaning: also
+    `evaluator.py` of allenai/inflevel. Videos begin with a priming phase that shows the cover, and some are a
+    few frames longer than their partner. The published evaluation drops these extra frames at the beginning,
+    and is reported with and without priming, whose ends are in a list that is not part of the data set. This
+    reader returns whole videos.
+
+    Raises:
+        ValueError: Properties or pairs are missing, or a file name does not follow the pattern.
+        FileNotFoundError: There is no such folder.
     """
     folder = _existing(folder)
     properties = [name for name in INFLEVEL_TRIALS if (folder / name).is_dir()]
@@ -220,19 +245,19 @@ def read_inflevel(folder: str | os.PathLike[str]) -> list[Matched]:
 
 
 def _parts(path: str, kind: str) -> list[str]:
-    """Camera, cover, object, trial and perhaps direction."""
+    """Split a file name into camera, cover, object, trial and, if present, direction."""
     parts = Path(path).stem.split("__")
     trials = {trial for pair in INFLEVEL_TRIALS[kind].items() for trial in pair}
     if len(parts) not in (5, 6) or parts[1] != kind or parts[4] not in trials:
         raise ValueError(
-            f"{path}: a video is called <camera>__{kind}__<cover>__<object>__<trial>[__<direction>] with a trial of "
-            f"{', '.join(sorted(trials))}"
+            f"{path}: a video is called <camera>__{kind}__<cover>__<object>__<trial>[__<direction>] with a trial "
+            f"of {', '.join(sorted(trials))}"
         )
     return [parts[0], *parts[2:]]
 
 
 def _trial_pairs(kind: str, trials: Mapping[str, str]) -> list[Matched]:
-    """The set of a scene, where it has a pair."""
+    """Return the matched set of a scene, or an empty list if no pair is complete."""
     pairs = [
         (trials[possible], trials[impossible])
         for possible, impossible in INFLEVEL_TRIALS[kind].items()
@@ -264,7 +289,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _videos(folder: Path) -> dict[str, str]:
-    """Videos of a folder by their names, in natural order; none where there is no such folder."""
+    """Map file names to paths of a folder's videos, in natural order; empty if there is no such folder."""
     files = [
         file for file in folder.glob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.name[0] != "."
     ]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vjepa.grid import Grid
 from vjepa.layers.levels import restore_levels
 from vjepa.models.predictor import Predictor
 from vjepa.models.video_model import VideoModel
-from vjepa.tokens import Grid
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from vjepa.data.memory import Pixels, bytes_of
 from vjepa.data.processor import paths_of, read_frames
+from vjepa.grid import Grid
 from vjepa.inference.forecast import Window, predict_rest, roll_out, window_of
 from vjepa.inference.observation import Observation
 from vjepa.models.video_model import VideoModel
-from vjepa.tokens import Grid
 
 Horizons = float | Sequence[float] | Tensor
 

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from vjepa.choices import PositionKind, RotaryLayout
+from vjepa.grid import Grid
 from vjepa.layers.attention import RotaryAttention
-from vjepa.layers.positions import POSITION_TABLES, PositionKind, RotaryLayout, rotary_table
-from vjepa.tokens import Grid, gather_tokens
+from vjepa.layers.positions import POSITION_TABLES, rotary_table
+from vjepa.tokens import gather_tokens
 
 
 class TokenTransformer(nn.Module):

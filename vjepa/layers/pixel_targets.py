@@ -5,14 +5,11 @@ Shape letters as in `vjepa.tokens`; S counts the pixels of a tubelet in one chan
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from vjepa.choices import PixelTargets
 from vjepa.layers.pixels import unit_pixels
-
-PixelTargets = Literal["tubelet", "patch", "raw"]
 
 _EPSILON = 1e-6
 

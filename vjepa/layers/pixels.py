@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from vjepa.choices import IMAGENET_MEAN, IMAGENET_STD
 
 _FORMS = {3: "(C, H, W)", 4: "(T, C, H, W)", 5: "(B, T, C, H, W)"}
 

@@ -6,16 +6,13 @@ Shape letters as in `vjepa.tokens`; d is the width of one attention head.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from vjepa.choices import RotaryLayout
 from vjepa.double_precision import in_double
-from vjepa.tokens import Grid
-
-PositionKind = Literal["rotary", "sincos", "sincos_plane", "sinusoid"]
-RotaryLayout = Literal["interleave", "tile"]
+from vjepa.grid import Grid
 
 _PERIOD = 10_000.0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vjepa.tokens import Tubelet, gather_tokens, patchify
+from vjepa.grid import Tubelet
+from vjepa.tokens import gather_tokens, patchify
 
 
 class TubeletEmbed(nn.Module):

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from vjepa.tokens import Grid
+from vjepa.grid import Grid
 
 
 class MaskIndices(NamedTuple):

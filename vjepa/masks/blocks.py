@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from vjepa.tokens import Grid
+from vjepa.grid import Grid
 
 Range = tuple[float, float]
 

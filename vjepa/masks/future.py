@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vjepa.grid import Grid
 from vjepa.masks.base import MaskIndices
-from vjepa.tokens import Grid
 
 
 @dataclass(frozen=True, kw_only=True)

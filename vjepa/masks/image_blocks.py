@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vjepa.grid import Grid
 from vjepa.masks.base import MaskIndices
 from vjepa.masks.blocks import (
     Range,
@@ -24,7 +25,6 @@ from vjepa.masks.blocks import (
     draw_size,
     place_blocks,
 )
-from vjepa.tokens import Grid
 
 
 class _Blocks(NamedTuple):

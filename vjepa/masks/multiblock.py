@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from vjepa.grid import Grid
 from vjepa.masks.base import MaskIndices, split_tokens
 from vjepa.masks.blocks import (
     Range,
@@ -21,7 +22,6 @@ from vjepa.masks.blocks import (
     draw_size,
     place_blocks,
 )
-from vjepa.tokens import Grid
 
 
 class _Calibration(NamedTuple):

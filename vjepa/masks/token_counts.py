@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vjepa.grid import Grid
 from vjepa.masks.base import Mask
-from vjepa.tokens import Grid
 
 _STEPS = 256
 

@@ -1,1 +1,1 @@
-"""The tubelet encoder and the predictor."""
+"""Networks: encoder, predictor, action-conditioned model, classifier and their parts."""

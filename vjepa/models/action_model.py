@@ -1,34 +1,30 @@
-"""An encoder of frames and a predictor of what actions do, ready to imagine.
-
-Shape letters as in `vjepa.tokens`; T frames, S tokens of a frame, A numbers of an action, Q numbers of a state, H imagined
-steps, X actions: one less than all frames, seen and imagined.
-"""
+"""The action-conditioned model: an encoder of frames and a predictor of the frames that actions lead to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vjepa.choices import InverseSource, Pool
 from vjepa.layers.pixels import PixelNormalizer, check_layout
 from vjepa.models.action_predictor import ActionPredictor
 from vjepa.models.encoder import VideoEncoder
-from vjepa.models.inverse_dynamics import InverseDynamics, InverseSource
+from vjepa.models.inverse_dynamics import InverseDynamics
 
-Pool = Literal["none", "mean", "flatten"]
 NextState = Callable[[Tensor, Tensor], Tensor]
-"""True kinematics: raw states ``(B, Q)`` and actions ``(B, A)`` to the next states."""
+"""Known kinematics: from states ``(B, Q)`` and actions ``(B, A)`` to the next states, in the data's units."""
 
 
 class Imagined(NamedTuple):
-    """What a sequence of actions leads to.
+    """Imagined frames that a sequence of actions leads to.
 
     Attributes:
-        tokens_BFSD: embeddings of the frames after each action.
-        states_BFQ: their states in the data's units; None for a model without states.
+        tokens_BFSD: Embeddings of the frames after each action.
+        states_BFQ: States in these frames, in the data's units. None for a model without states.
     """
 
     tokens_BFSD: Tensor
@@ -36,22 +32,24 @@ class Imagined(NamedTuple):
 
 
 class ActionModel(nn.Module):
-    """Embeds each frame by itself, and predicts the next from actions.
+    """A model that embeds each frame by itself and predicts the next frame from actions.
 
     Args:
-        encoder: arguments of `VideoEncoder`. A frame is repeated to fill a tubelet (V-JEPA 2-AC).
-        dynamics: arguments of `ActionPredictor`, without `in_width`.
-        pixels: arguments of `PixelNormalizer`.
-        size: height and width of a frame in pixels.
-        pool: what of a frame is kept: `none`, its tokens on their grid; `mean`, one token, their mean through a small MLP
-            (LeWM); `flatten`, one token, all of them side by side through a small MLP.
-        pool_width: of that one token.
-        normalised: tokens are brought to mean 0 and deviation 1 over their features (a frozen encoder, V-JEPA 2-AC); else
-            their scale is the training's business.
-        statistics: mean and standard deviation of actions and states in the data, by ``action_mean``, ``action_std``,
-            ``state_mean``, ``state_std``; lists of numbers, absent where there are none.
-        window: most frames that the predictor looks back on, its own included.
-        inverse: it also has inverse dynamics (`InverseDynamics`), of this source; None for none.
+        encoder: Arguments of `VideoEncoder`. A frame is repeated to fill a tubelet (V-JEPA 2-AC).
+        dynamics: Arguments of `ActionPredictor`, without `in_width` and `normalised`.
+        pixels: Arguments of `PixelNormalizer`.
+        size: Height and width of a frame in pixels.
+        pool: How a frame's tokens become its embedding. `none` keeps all tokens on their grid. `mean` gives
+            one token: the mean of all, through a small MLP (LeWM). `flatten` gives one token: all tokens
+            concatenated, through a small MLP.
+        pool_width: Width of the single token of `mean` and `flatten`.
+        normalised: Normalise tokens to mean 0 and standard deviation 1 over their features (V-JEPA 2-AC, with
+            a frozen encoder). If false, training decides their scale.
+        statistics: Mean and standard deviation of the data's actions and states, one number per component,
+            under the keys ``action_mean``, ``action_std``, ``state_mean`` and ``state_std``. A missing entry
+            means 0 and 1; None means that all are missing.
+        window: Largest number of frames in the predictor's input.
+        inverse: Input of the model's inverse dynamics (see `InverseDynamics`). None builds none.
     """
 
     action_mean: Tensor
@@ -97,27 +95,39 @@ class ActionModel(nn.Module):
                 self.register_buffer(f"{name}_{part}", torch.tensor(values), persistent=False)
 
     def encode(self, video_BTCHW: Tensor) -> Tensor:
-        """Frames ``(B, T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1], to their tokens ``(B, T, S, D)``."""
+        """Embed each frame by itself.
+
+        Args:
+            video_BTCHW: Frames ``(B, T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1].
+
+        Returns:
+            Tokens ``(B, T, S, D)``.
+
+        Raises:
+            ValueError: If the frames are not of the model's size, or their layout, type or range is wrong.
+        """
         check_layout(video_BTCHW, len(self.normalizer.mean), dimensions=(5,))
         if tuple(video_BTCHW.shape[-2:]) != self.size:
             raise ValueError(
-                f"frames have {tuple(video_BTCHW.shape[-2:])} pixels and this model knows {self.size}: resize them"
+                f"frames have {tuple(video_BTCHW.shape[-2:])} pixels and this model knows {self.size}: "
+                "resize them"
             )
-        frames_XTCHW = video_BTCHW.flatten(0, 1).unsqueeze(1)  # one frame fills a tubelet by repetition
-        tokens_XSD = self.encoder(self.normalizer(frames_XTCHW))
+        # Every frame is a video of one frame, which the encoder repeats to fill a tubelet.
+        frames_B1CHW = video_BTCHW.flatten(0, 1).unsqueeze(1)
+        tokens_BSD = self.encoder(self.normalizer(frames_B1CHW))
         if self.projector is not None:
-            pooled = tokens_XSD.mean(dim=1) if self.pool == "mean" else tokens_XSD.flatten(1)
-            tokens_XSD = self.projector(pooled).unsqueeze(1)
+            pooled = tokens_BSD.mean(dim=1) if self.pool == "mean" else tokens_BSD.flatten(1)
+            tokens_BSD = self.projector(pooled).unsqueeze(1)
         if self.normalised:
-            tokens_XSD = F.layer_norm(tokens_XSD, (self.width,))
-        return tokens_XSD.unflatten(0, video_BTCHW.shape[:2])
+            tokens_BSD = F.layer_norm(tokens_BSD, (self.width,))
+        return tokens_BSD.unflatten(0, video_BTCHW.shape[:2])
 
     def standardise_actions(self, actions_BIA: Tensor) -> Tensor:
-        """Actions in the data's units to mean 0 and deviation 1."""
+        """Standardise actions in the data's units by the data's mean and standard deviation."""
         return (actions_BIA - self.action_mean) / self.action_std
 
     def standardise_states(self, states_BTQ: Tensor) -> Tensor:
-        """The same of states."""
+        """Standardise states in the data's units by the data's mean and standard deviation."""
         return (states_BTQ - self.state_mean) / self.state_std
 
     def imagine(
@@ -127,20 +137,26 @@ class ActionModel(nn.Module):
         states_BTQ: Tensor | None = None,
         next_state: NextState | None = None,
     ) -> Imagined:
-        """Roll out: predict the next frame, append it, and so on.
+        """Roll out: predict the next frame, append it, and repeat.
 
         Args:
-            tokens_BTSD: of the frames that were seen, as of `encode`.
-            actions_BIA: in the data's units; the first T - 1 were taken between these frames, each further one leads to an
-                imagined frame.
-            states_BTQ: in the data's units, of a model with states.
-            next_state: how a state follows from an action, where that is known; None takes the model's own prediction.
+            tokens_BTSD: Embeddings of the observed frames, as given by `encode`.
+            actions_BIA: Actions in the data's units. The first T - 1 were taken between the observed frames;
+                each further one leads to an imagined frame.
+            states_BTQ: States in the observed frames, in the data's units. None for a model without states.
+            next_state: Function that computes the next state, if the kinematics are known. None uses the
+                model's prediction.
+
+        Raises:
+            ValueError: If there are fewer than T actions, if shapes do not fit the model, or if the model
+                takes states, does not predict them, and `next_state` is None.
         """
         seen = tokens_BTSD.shape[1]
         steps = actions_BIA.shape[1] - seen + 1
         if steps < 1:
             raise ValueError(
-                f"{actions_BIA.shape[1]} actions for {seen} frames: give those between them, and 1 or more after"
+                f"{actions_BIA.shape[1]} actions for {seen} frames: "
+                "give those between them, and 1 or more after"
             )
         states = None if states_BTQ is None else self.standardise_states(states_BTQ)
         rolled = self.roll_out(tokens_BTSD, self.standardise_actions(actions_BIA), states, next_state)
@@ -155,9 +171,10 @@ class ActionModel(nn.Module):
         states_BTQ: Tensor | None,
         next_state: NextState | None = None,
     ) -> Imagined:
-        """`imagine` with standardised actions and states, in and out.
+        """Do what `imagine` does, with standardised actions and states as input and output.
 
-        States of more frames than were seen are the true ones of the frames to come, and are not predicted.
+        If `states_BTQ` has more frames than `tokens_BTSD`, the further states are the true future ones, and
+        are used instead of predictions.
         """
         seen = tokens_BTSD.shape[1]
         for end in range(seen, actions_BIA.shape[1] + 1):
@@ -184,7 +201,8 @@ class ActionModel(nn.Module):
             return self.standardise_states(raw)
         if predicted_BTQ is None:
             raise ValueError(
-                "this model takes states and does not predict them: give next_state, how a state follows from an action"
+                "this model takes states and does not predict them: "
+                "give next_state, which computes them from actions"
             )
         return predicted_BTQ[:, -1]
 

@@ -1,32 +1,27 @@
-"""What an action does: from frames and actions to the next frame, in embedding space.
-
-Shape letters as in `vjepa.tokens`; T frames, S tokens of a frame, A numbers of an action, Q numbers of a state
-(proprioception), E the predictor's own width, G condition tokens of a frame.
-"""
+"""The predictor of the action-conditioned model: embeddings of the next frame from frames and actions."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from timm.models.eva import EvaBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vjepa.choices import Conditioning, RotaryLayout
+from vjepa.grid import Grid
 from vjepa.layers.blocks import init_weights, rotary_block
 from vjepa.layers.conditioned_block import ConditionedBlock
-from vjepa.layers.positions import RotaryLayout, rotary_table
-from vjepa.tokens import Grid
-
-Conditioning = Literal["tokens", "adaln"]
+from vjepa.layers.positions import rotary_table
 
 
 class NextFrame(NamedTuple):
-    """The prediction of the frame after each one.
+    """Predictions, for each input frame, of the frame after it.
 
     Attributes:
-        tokens_BTSD: its embedding.
-        states_BTQ: its state, standardised; None where the predictor does not predict states.
+        tokens_BTSD: Embeddings of the next frames.
+        states_BTQ: Standardised states in the next frames. None if the predictor does not predict states.
     """
 
     tokens_BTSD: Tensor
@@ -34,18 +29,29 @@ class NextFrame(NamedTuple):
 
 
 class ActionPredictor(nn.Module):
-    """A frame-causal ViT: the tokens of a frame see those of their own and of earlier frames, with their actions.
+    """A frame-causal ViT: tokens of a frame attend to those of this and earlier frames and to their actions.
 
     Args:
-        in_width: of a frame's tokens, D.
-        width, depth, heads, mlp_ratio: of the predictor itself.
-        action_size: A; 0 for no actions, a plain predictor of the next frame.
-        state_size: Q; 0 for no states.
-        conditioning: `tokens`, an action and a state token in front of each frame's (V-JEPA 2-AC, arXiv 2506.09985,
-            section 3); `adaln`, where they scale and shift the norms (jepa-wms, arXiv 2512.24497; LeWM, arXiv 2603.19312).
-        predicts_state: also predict the next state, which a rollout of several steps needs.
-        normalised: predictions are brought to mean 0 and deviation 1 over their features, as their targets are.
-        rotary_layout: `interleave` for new models, `tile` for released V-JEPA 2-AC weights.
+        in_width: Width D of a frame's tokens.
+        width: Width E of the predictor's blocks.
+        depth: Number of blocks.
+        heads: Number of attention heads per block; it must divide `width`.
+        mlp_ratio: Width of each block's MLP divided by `width`.
+        action_size: Numbers of an action, A. 0 builds a predictor of the next frame without actions.
+        state_size: Numbers of a state (proprioception), Q. 0 builds a predictor without states.
+        conditioning: How actions and states enter. `tokens` puts an action and a state token in front of each
+            frame's tokens (V-JEPA 2-AC, arXiv 2506.09985, section 3). `adaln` scales and shifts the norms
+            with them (jepa-wms, arXiv 2512.24497; LeWM, arXiv 2603.19312).
+        predicts_state: Also predict the next state. A rollout of several steps needs it if the model takes
+            states and their kinematics are not known.
+        normalised: Normalise predictions to mean 0 and standard deviation 1 over their features, as the
+            targets are.
+        rotary_layout: Layout of rotary positions: `interleave` for new models, `tile` for released V-JEPA
+            2-AC weights.
+
+    Raises:
+        ValueError: If `heads` does not divide `width`, or if `predicts_state` is set with a `state_size` of
+            0.
     """
 
     def __init__(
@@ -99,13 +105,16 @@ class ActionPredictor(nn.Module):
         states_BTQ: Tensor | None,
         space: tuple[int, int],
     ) -> NextFrame:
-        """Predict, after each frame, the next.
+        """Predict the next frame after each frame.
 
         Args:
-            tokens_BTSD: embeddings of T frames.
-            actions_BTA: what is done in each of them, standardised; None without actions.
-            states_BTQ: the state in each of them, standardised; None without states.
-            space: rows and columns that the S tokens of a frame stand in.
+            tokens_BTSD: Embeddings of T frames.
+            actions_BTA: Standardised action taken in each frame. None for a predictor without actions.
+            states_BTQ: Standardised state in each frame. None for a predictor without states.
+            space: Rows and columns of the grid of a frame's S tokens.
+
+        Raises:
+            ValueError: If a shape does not fit the predictor.
         """
         _, frames, places, _ = tokens_BTSD.shape
         self._check(tokens_BTSD, actions_BTA, states_BTQ, space)
@@ -126,22 +135,22 @@ class ActionPredictor(nn.Module):
         return NextFrame(predicted_BTSD, states)
 
     def _conditions(self, actions_BTA: Tensor | None, states_BTQ: Tensor | None) -> list[Tensor]:
-        """Embedded action and state of each frame, ``(B, T, E)``, those that there are."""
+        """Embed the actions and states of all frames, ``(B, T, E)`` each, those that the predictor takes."""
         pairs = ((self.action_embed, actions_BTA), (self.state_embed, states_BTQ))
         return [embed(values) for embed, values in pairs if embed is not None]
 
     def _through_tokens(self, tokens_BTSE: Tensor, conditions: list[Tensor], rope_TS: Tensor) -> Tensor:
-        """Conditions stand in front of each frame's tokens; in space, they are at its corner."""
+        """Run the blocks with condition tokens in front of each frame's tokens, at row and column 0."""
         frames, places = tokens_BTSE.shape[1:3]
-        tokens_BTXE = torch.cat([*(part.unsqueeze(2) for part in conditions), tokens_BTSE], dim=2)
-        # Released V-JEPA 2-AC turns condition tokens by their time alone: what a row and column of 0 amount to.
-        corner_TG = rope_TS[:, :1].expand(-1, len(conditions), -1)
-        rope = torch.cat([corner_TG, rope_TS], dim=1).flatten(0, 1).unsqueeze(0)
+        tokens_BTNE = torch.cat([*(part.unsqueeze(2) for part in conditions), tokens_BTSE], dim=2)
+        # The released V-JEPA 2-AC rotates condition tokens by their time only, which equals row and column 0.
+        corner = rope_TS[:, :1].expand(-1, len(conditions), -1)
+        rope = torch.cat([corner, rope_TS], dim=1).flatten(0, 1).unsqueeze(0)
         mask = frame_causal_mask(frames, places + len(conditions), tokens_BTSE.device)
-        tokens_BXE = tokens_BTXE.flatten(1, 2)
+        tokens_BNE = tokens_BTNE.flatten(1, 2)
         for block in self.blocks:
-            tokens_BXE = cast(EvaBlock, block)(tokens_BXE, rope=rope, attn_mask=mask)
-        return tokens_BXE.unflatten(1, (frames, -1))
+            tokens_BNE = cast(EvaBlock, block)(tokens_BNE, rope=rope, attn_mask=mask)
+        return tokens_BNE.unflatten(1, (frames, -1))
 
     def _through_adaln(self, tokens_BTSE: Tensor, conditions: list[Tensor], rope_TS: Tensor) -> Tensor:
         frames, places = tokens_BTSE.shape[1:3]
@@ -174,11 +183,12 @@ class ActionPredictor(nn.Module):
 
 
 def frame_causal_mask(frames: int, places: int, device: torch.device | None = None) -> Tensor | None:
-    """Which key each query may see, bool ``(T * places, T * places)``: all of its own frame and of earlier ones.
+    """Attention mask, bool ``(N, N)`` with N = frames * places, that is true where a query may see a key.
 
-    Made for the length in use, which is short; None where one frame sees all of itself.
+    A query sees the tokens of its own and of earlier frames. For a single frame the mask is None: every token
+    sees all others.
     """
     if frames == 1:
         return None
-    frame_X = torch.arange(frames, device=device).repeat_interleave(places)
-    return frame_X[:, None] >= frame_X[None, :]
+    frame_N = torch.arange(frames, device=device).repeat_interleave(places)
+    return frame_N[:, None] >= frame_N[None, :]

@@ -1,4 +1,4 @@
-"""Weights for another number of channels than they were trained with. C and N are the numbers before and after."""
+"""Adapt trained weights to videos with another number of channels."""
 
 from __future__ import annotations
 
@@ -14,14 +14,24 @@ _EMBEDDINGS = ("patch_embed.proj", "image_embed.proj")
 def adapt_channels(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], channels: int
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Configuration and tensors of a model folder for videos of N channels.
+    """Adapt the configuration and tensors of a model folder to videos of `channels` channels.
 
-    One channel: kernels are summed, and with them what each channel's statistics did, so that grey videos give exactly the
-    tokens that they give when they are repeated over all channels. More: kernels and statistics are repeated in turn, and
-    kernels scaled by C / N, as timm's `adapt_input_conv` does. A decoder of pixels knows its channels alone and is left out.
+    For one channel, the kernels are summed over channels and the channels' different means and deviations are
+    folded into the sums and the bias. Grey videos then give exactly the tokens that the original weights give
+    for the same videos repeated over all channels. For more channels, kernels and pixel statistics are
+    repeated in turn, and kernels are scaled by old over new number of channels, as in timm's
+    `adapt_input_conv`. A decoder of pixels cannot be adapted and is left out.
+
+    Args:
+        config: Content of config.json.
+        tensors: Weights by name.
+        channels: New number of channels, 1 or more.
+
+    Returns:
+        The adapted configuration and tensors; the arguments stay unchanged.
 
     Raises:
-        ValueError: N is below 1.
+        ValueError: If `channels` is below 1.
     """
     before = len(config["pixels"]["mean"])
     if channels < 1:
@@ -30,25 +40,25 @@ def adapt_channels(
         return dict(config), dict(tensors)
     mean_C, std_C = (torch.tensor(config["pixels"][name]) for name in ("mean", "std"))
     if channels == 1:
-        mean_N, std_N = mean_C.mean().view(1), std_C.mean().view(1)
+        new_mean_C, new_std_C = mean_C.mean().view(1), std_C.mean().view(1)
     else:
         turn = torch.arange(channels) % before
-        mean_N, std_N = mean_C[turn], std_C[turn]
+        new_mean_C, new_std_C = mean_C[turn], std_C[turn]
     adapted = {name: tensor for name, tensor in tensors.items() if not name.startswith("decoder.")}
     for name in list(adapted):
         for embedding in _EMBEDDINGS:
             if not name.endswith(f"{embedding}.weight"):
                 continue
-            weight_DCthw = adapted[name]
+            weight_DCTHW = adapted[name]
             if channels == 1:
-                scaled_DCthw = weight_DCthw / std_C.view(1, -1, 1, 1, 1)
-                adapted[name] = scaled_DCthw.sum(dim=1, keepdim=True) * std_N
-                moved_D = torch.einsum("dcthw,c->d", scaled_DCthw, mean_N - mean_C)
+                scaled_DCTHW = weight_DCTHW / std_C.view(1, -1, 1, 1, 1)
+                adapted[name] = scaled_DCTHW.sum(dim=1, keepdim=True) * new_std_C
+                moved_D = torch.einsum("dcthw,c->d", scaled_DCTHW, new_mean_C - mean_C)
                 adapted[name.replace("weight", "bias")] = adapted[name.replace("weight", "bias")] + moved_D
             else:
-                adapted[name] = weight_DCthw[:, turn] * (before / channels)
+                adapted[name] = weight_DCTHW[:, turn] * (before / channels)
     changed = {name: value for name, value in config.items() if name not in ("decoder", "pixel_targets")}
     for network in ("encoder", "teacher"):
         if network in changed:
             changed[network] = {**changed[network], "channels": channels}
-    return {**changed, "pixels": {"mean": mean_N.tolist(), "std": std_N.tolist()}}, adapted
+    return {**changed, "pixels": {"mean": new_mean_C.tolist(), "std": new_std_C.tolist()}}, adapted

@@ -1,4 +1,4 @@
-"""What config.json of a model folder says, checked before a network is built of it."""
+"""Validation of a model folder's config.json, before a network is built from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NETWORKS: dict[str, Callable[..., Any]] = {
     "dynamics": ActionPredictor,
 }
 _HEADS: dict[str, Callable[..., Any]] = {"linear": MeanHead, "mlp": MeanHead, "attentive": AttentiveHead}
-# Arguments that another part of the configuration gives.
+# Constructor arguments that come from other sections of the configuration.
 _GIVEN = {"dynamics": {"in_width", "normalised"}, "head": {"width", "num_classes"}}
 _ABOVE_ZERO = {"width", "depth", "heads", "mlp_ratio", "channels", "tubelet", "in_width", "out_width", "num_mask_tokens",
                "queries", "hidden_width", "trained_side", "norm_eps"}  # fmt: skip
@@ -29,11 +29,14 @@ _MOST = {"depth": 1000, "width": 1_000_000, "mlp_ratio": 1000}
 
 
 def check_config(config: Mapping[str, Any], place: str) -> None:
-    """ValueError that lists all that is wrong in a model's configuration: names, types, ranges.
+    """Check the names, types and ranges in a model's configuration.
 
     Args:
-        config: of a model folder. What says how the model was trained is not looked at.
-        place: where it is from, for the message.
+        config: Content of config.json. Sections on how the model was trained are not checked.
+        place: Where the configuration is from, such as its path; it is named in the error message.
+
+    Raises:
+        ValueError: If anything is wrong; the message lists all problems.
     """
     problems = list(_problems(config))
     if problems:
@@ -76,7 +79,10 @@ def _of_arguments(name: str, given: Any, network: Callable[..., Any]) -> Iterato
 
 
 def _of_value(name: str, value: Any, hint: Any) -> Iterator[str]:
-    """Lists stand for tuples, as JSON has it; numbers are finite and not below 0."""
+    """Problems of one argument: its type, its choices, and its range (finite, 0 or more, or above 0 for some).
+
+    A list is accepted for a tuple, because JSON has no tuples.
+    """
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if value is None and NoneType in kinds:
         return
@@ -101,7 +107,8 @@ def _of_value(name: str, value: Any, hint: Any) -> Iterator[str]:
             or (number == 0 and argument in _ABOVE_ZERO)
         ):
             kind = "whole numbers" if whole else "finite numbers"
-            yield f"{name} is {_shown(value)}: give {kind} from {least}{'' if whole else ' (above it)'} to {most}"
+            lowest = f"{least}{'' if whole else ' (above it)'}"
+            yield f"{name} is {_shown(value)}: give {kind} from {lowest} to {most}"
             return
     if argument == "tubelet" and len(numbers) != 3:
         yield f"{name} is {_shown(value)}: give frames, rows and columns"
@@ -136,7 +143,8 @@ def _of_pixels(config: Mapping[str, Any]) -> Iterator[str]:
     lists = isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) > 0
     if not lists or not all(_is_number(value, whole=False) for value in (*mean, *std)) or min(std) <= 0:
         yield (
-            f"pixels have mean {_shown(mean)} and std {_shown(std)}: give a finite number for each channel, and deviations above 0"
+            f"pixels have mean {_shown(mean)} and std {_shown(std)}: give a finite number for each channel, "
+            "and deviations above 0"
         )
 
 

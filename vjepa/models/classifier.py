@@ -1,4 +1,4 @@
-"""An encoder that names classes: heads, and the two together. Shape letters as in `vjepa.tokens`; X classes."""
+"""Classification heads, and an encoder with a head."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ HeadKind = Literal["linear", "mlp", "attentive"]
 
 
 class MeanHead(nn.Module):
-    """The mean of all tokens, a norm, and one layer or two (VideoMAE's fine-tuning; linear and MLP probes).
+    """The mean of all tokens, a norm, and one or two layers (VideoMAE's fine-tuning; linear and MLP probes).
 
     Args:
-        width: of the tokens, D.
-        num_classes: X.
-        hidden: width of a hidden layer; None for none.
-        dropout: before the last layer.
-        init_scale: factor of the last layer's first weights (VideoMAE has .001).
+        width: Width D of the tokens.
+        num_classes: Number of classes X, 2 or more.
+        hidden: Width of a hidden layer. None leaves it out.
+        dropout: Dropout rate before the last layer, in [0, 1).
+        init_scale: Factor on the last layer's initial weights (0.001 in VideoMAE).
+
+    Raises:
+        ValueError: If there are fewer than 2 classes.
     """
 
     def __init__(
@@ -48,14 +51,22 @@ class MeanHead(nn.Module):
 
 
 class AttentiveHead(nn.Module):
-    """`AttentivePooler`, and one layer on what its queries found, side by side.
+    """`AttentivePooler`, and one linear layer on the concatenated outputs of its queries.
 
     Args:
-        width: of the tokens, D.
-        num_classes: X.
-        heads: attention heads; None takes the greatest number that divides D of those with 64 values or more each.
-        depth, queries, blocks_on, norm_eps: of the pooler.
-        dropout, init_scale: of the last layer, as of `MeanHead`.
+        width: Width D of the tokens.
+        num_classes: Number of classes X, 2 or more.
+        heads: Number of attention heads; it must divide `width`. None takes the largest number whose heads
+            are 64 wide or more (one head for narrower tokens).
+        depth: Number of the pooler's blocks (see `AttentivePooler`).
+        queries: Number of the pooler's learnt queries.
+        blocks_on: What the pooler's self-attention works on, `tokens` or `queries`.
+        norm_eps: Epsilon of the pooler's norms.
+        dropout: Dropout rate before the last layer, in [0, 1).
+        init_scale: Factor on the last layer's initial weights.
+
+    Raises:
+        ValueError: If there are fewer than 2 classes, or if an argument of the pooler is invalid.
     """
 
     def __init__(
@@ -86,7 +97,14 @@ class AttentiveHead(nn.Module):
 
 
 def build_head(kind: HeadKind, width: int, num_classes: int, **rest: Any) -> MeanHead | AttentiveHead:
-    """The head of a kind; `rest` are its further arguments, plain values. An `mlp` is as wide as the tokens unless told."""
+    """Build a head.
+
+    Args:
+        kind: Kind of head. `linear` and `mlp` are a `MeanHead`, `attentive` is an `AttentiveHead`.
+        width: Width D of the tokens.
+        num_classes: Number of classes X.
+        **rest: Further arguments of the head. The hidden layer of an `mlp` is `width` wide by default.
+    """
     if kind == "attentive":
         return AttentiveHead(width, num_classes, **rest)
     if kind == "mlp":
@@ -97,7 +115,7 @@ def build_head(kind: HeadKind, width: int, num_classes: int, **rest: Any) -> Mea
 @torch.no_grad()
 def _last_layer(width: int, num_classes: int, init_scale: float) -> nn.Linear:
     if num_classes < 2:
-        raise ValueError(f"num_classes is {num_classes}: give 2 or more, or there is nothing to tell apart")
+        raise ValueError(f"num_classes is {num_classes}: give 2 or more, or there is nothing to classify")
     layer = nn.Linear(width, num_classes)
     trunc_normal_(layer.weight, std=0.02)
     nn.init.zeros_(layer.bias)
@@ -106,16 +124,20 @@ def _last_layer(width: int, num_classes: int, init_scale: float) -> nn.Linear:
 
 
 class Classifier(nn.Module):
-    """An encoder with a head.
+    """An encoder with a classification head.
 
     Args:
-        encoder: gives tokens.
-        head: tokens ``(B, N, D)`` to logits ``(B, X)``.
-        normalizer: bytes to pixels.
-        levels: numbers of the blocks whose tokens the head sees, one after the other as further tokens, each after the
-            encoder's last norm (V-JEPA 2's multilevel probes); empty for the last block's alone.
-        token_norm: tokens pass the encoder's last norm. VideoMAE's fine-tuning leaves it out: the norm of its head
-            comes after the mean instead.
+        encoder: Encoder that gives the tokens.
+        head: Module from tokens ``(B, N, D)`` to logits ``(B, X)``.
+        normalizer: Module that turns uint8 frames into the encoder's pixels.
+        levels: Indices of the blocks, counted from 0, whose tokens the head sees. The tokens of all of them
+            are concatenated along the sequence, each after the encoder's last norm (V-JEPA 2's multilevel
+            probes). Empty takes those of the last block alone.
+        token_norm: Apply the encoder's last norm to the tokens. VideoMAE's fine-tuning does not: its head has
+            a norm after the mean instead.
+
+    Raises:
+        ValueError: If a level does not exist or is given twice.
     """
 
     def __init__(
@@ -140,7 +162,10 @@ class Classifier(nn.Module):
         self.token_norm = token_norm
 
     def features(self, video_BTCHW: Tensor) -> Tensor:
-        """Tokens that the head sees, of videos (uint8, or floats in [0, 1]): ``(B, T, C, H, W) -> (B, N, D)``."""
+        """Compute the tokens that the head sees: videos ``(B, T, C, H, W)`` to ``(B, N, D)``.
+
+        Videos are uint8 in [0, 255] or floats in [0, 1].
+        """
         pixels_BCTHW = self.normalizer(video_BTCHW)
         if self.token_norm and not self.levels:
             return self.encoder(pixels_BCTHW)
@@ -149,17 +174,20 @@ class Classifier(nn.Module):
         return torch.cat(tokens, dim=1)
 
     def forward(self, video_BTCHW: Tensor) -> Tensor:
-        """Logits of videos (uint8, or floats in [0, 1]): ``(B, T, C, H, W) -> (B, X)``."""
+        """Compute the logits of videos, uint8 or floats in [0, 1]: ``(B, T, C, H, W) -> (B, X)``."""
         return self.head(self.features(video_BTCHW))
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """How names become layers, for timm's layer-wise learning rates; the last norm and the head are the top."""
-        # What matches nothing is one more layer on top. An inner group would be read as a number.
+        """Patterns that sort parameter names into layers, for timm's layer-wise learning rate decay.
+
+        Names that match none of them (the last norm and the head) form the top layer.
+        """
+        # timm reads every capturing group as a layer number, so the inner group of "stem" does not capture.
         return {
             "stem": r"^encoder\.(?:patch_embed|image_embed|class_token|modality_tokens)",
             "blocks": r"^encoder\.transformer\.blocks\.(\d+)",
         }
 
     def no_weight_decay(self) -> set[str]:
-        """Matrices that are vectors, one for each kind of token: they do not decay."""
+        """Names of matrices without weight decay: stacks of learnt token vectors."""
         return {"encoder.class_token", "encoder.modality_tokens", "head.pool.queries_QD"}

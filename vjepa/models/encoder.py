@@ -1,4 +1,4 @@
-"""The tubelet ViT encoder. Shape letters as in `vjepa.tokens`."""
+"""The tubelet ViT encoder."""
 
 from __future__ import annotations
 
@@ -8,35 +8,44 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vjepa.choices import PositionKind, RotaryLayout
+from vjepa.grid import Grid, Tubelet
 from vjepa.layers.blocks import TokenTransformer, init_weights
-from vjepa.layers.positions import PositionKind, RotaryLayout
 from vjepa.layers.tubelet import TubeletEmbed
-from vjepa.tokens import Grid, Tubelet
 
-_MODALITY_STD = 1e-6  # V-JEPA 2.1: alike at first, told apart as training goes
+_MODALITY_STD = 1e-6  # V-JEPA 2.1: the two modality tokens are almost equal at first, and training separates them
 
 
 class VideoEncoder(nn.Module):
-    """A ViT over tubelets that sees all tokens of a video or only the kept ones.
+    """A ViT over tubelets that encodes all tokens of a video or only the given ones.
 
-    Any number of frames, height and width that tubelets can tile; one frame is an image.
+    Frames, height and width may be any that tubelets can tile. A single frame is an image.
 
     Args:
-        width, depth, heads, mlp_ratio: size of the transformer (`vjepa.models.sizes.SIZES`).
-        tubelet: extent of a token in frames, rows, columns.
-        channels: of the pixels.
-        positions: `rotary` (relative; extends past the trained grid); or fixed and added: `sincos` (3-D,
-            V-JEPA), `sincos_plane` (2-D, MAE and I-JEPA), `sinusoid` (1-D, VideoMAE).
-        rotary_layout: `interleave` for new models, `tile` for released V-JEPA 2 weights.
-        drop_path: stochastic depth of the last block; the rates rise linearly to it.
-        causal: tokens see their own and earlier time steps only, so that what comes later changes nothing.
-        class_token: one learnt token more, as in MAE; it takes part and is not returned by `forward`.
-        image_tokenizer: single frames have a patch embedding of their own, one frame deep, and both kinds a
-            learnt vector that tells them apart (V-JEPA 2.1, arXiv 2603.14482).
-        levels: blocks whose outputs `forward` gives if asked to, ascending to the last (V-JEPA 2.1).
-        trained_side: rotary positions of rows and columns are stretched to a grid of so many (V-JEPA 2.1); None for no.
-        last_norm: tokens pass a norm after the last block. VideoMAE's encoders have none under a head that has its own.
-        norm_eps: epsilon of all norms.
+        width: Embedding dimension D (`vjepa.models.sizes.SIZES` lists common sizes).
+        depth: Number of blocks.
+        heads: Number of attention heads per block; it must divide `width`.
+        mlp_ratio: Width of each block's MLP divided by `width`.
+        tubelet: Extent of a token in frames, rows and columns.
+        channels: Number of pixel channels.
+        positions: Kind of positions. `rotary` is relative and extends past the trained grid. The others are
+            fixed and added to the tokens: `sincos` (3-D, V-JEPA), `sincos_plane` (2-D, MAE and I-JEPA),
+            `sinusoid` (1-D, VideoMAE).
+        rotary_layout: Layout of rotary positions: `interleave` for new models, `tile` for released V-JEPA 2
+            weights.
+        drop_path: Stochastic depth rate of the last block. The rates rise linearly from 0 in the first block.
+        causal: Let tokens attend to their own and earlier time steps only, so that later frames do not change
+            them.
+        class_token: Add a learnt class token, as in MAE. It takes part in attention; `forward` returns it on
+            request only.
+        image_tokenizer: Give single frames a patch embedding of their own, one frame deep, and add a learnt
+            vector to the tokens of images and another to those of videos (V-JEPA 2.1, arXiv 2603.14482).
+        levels: Indices of the blocks whose outputs `forward` can return together, ascending, with the last
+            block at the end (V-JEPA 2.1). Empty for the last block alone.
+        trained_side: Number of rows and columns of the grid that rotary positions are stretched to (V-JEPA
+            2.1). None does not stretch them.
+        last_norm: Apply a norm after the last block. VideoMAE's encoders have none if their head has its own.
+        norm_eps: Epsilon of all norms.
     """
 
     def __init__(
@@ -78,7 +87,7 @@ class VideoEncoder(nn.Module):
         )
 
     def grid_of(self, video_BCTHW: Tensor) -> Grid:
-        """The token grid ``(t, h, w)`` of a video."""
+        """The token grid ``(t, h, w)`` of a video ``(B, C, T, H, W)``."""
         return self.tubelet.grid_of(*video_BCTHW.shape[2:])
 
     def forward(
@@ -92,53 +101,58 @@ class VideoEncoder(nn.Module):
         """Encode normalised float pixels.
 
         Args:
-            video_BCTHW: ``(B, C, T, H, W)``.
-            keep_BK: int64 indices of the tokens to see, in ``[0, N)``; None sees all. Tokens that are
-                not kept do not enter any computation.
-            levels: give the tokens of all levels, side by side, the last block's at the end.
-            class_token: give the class token, too, in front, where there is one: a decoder wants it.
+            video_BCTHW: Normalised pixels, ``(B, C, T, H, W)``.
+            keep_BK: Int64 indices of the tokens to encode, in ``[0, N)``. The other tokens enter no
+                computation. None encodes all tokens.
+            levels: Return the tokens of all levels, concatenated along the last axis, the last block's at the
+                end.
+            class_token: Return the class token, too, in front of the others, if there is one. Pixel decoders
+                use it.
 
         Returns:
-            Tokens after the last norm, ``(B, K, D)`` in the order of `keep_BK`, or ``(B, N, D)``.
+            Tokens after the last norm, ``(B, K, D)`` in the order of `keep_BK`, or ``(B, N, D)``. With
+            `levels`, the last axis is Y, the width of all levels together.
         """
-        tokens_BXD, in_front = self._embed(video_BCTHW, keep_BK)
-        tokens_BXY = self.transformer(tokens_BXD, self.grid_of(video_BCTHW), keep_BK, levels=levels)
-        return tokens_BXY if class_token else tokens_BXY[:, in_front:]
+        tokens_BND, in_front = self._embed(video_BCTHW, keep_BK)
+        tokens_BNY = self.transformer(tokens_BND, self.grid_of(video_BCTHW), keep_BK, levels=levels)
+        return tokens_BNY if class_token else tokens_BNY[:, in_front:]
 
     def forward_intermediates(
         self, video_BCTHW: Tensor, indices: int | Sequence[int] | None = None, *, norm: bool = False
     ) -> tuple[Tensor, list[Tensor]]:
-        """Tokens after the last norm, and after some of the blocks.
+        """Compute tokens after the last norm and after some of the blocks.
 
-        The contract is timm's (1.0.31, ``VisionTransformer.forward_intermediates``), but for its formats and shortcuts:
-        tokens are ``(B, N, D)`` (timm's NLC), the pair is always given, and intermediates come in the order of `indices`.
+        The interface is that of timm (1.0.31, ``VisionTransformer.forward_intermediates``) without its
+        formats and shortcuts: tokens are ``(B, N, D)`` (timm's NLC), both results are always returned, and
+        intermediates are in the order of `indices`.
 
         Args:
-            video_BCTHW: normalised pixels ``(B, C, T, H, W)``.
-            indices: numbers of blocks, negative ones counted from the last (-1); or how many of the last blocks; None is
-                all.
-            norm: apply the last norm to the intermediates, too.
+            video_BCTHW: Normalised pixels, ``(B, C, T, H, W)``.
+            indices: Indices of the blocks, negative ones counted from the last (-1). A single integer is a
+                number of blocks, counted from the end. None takes all blocks.
+            norm: Apply the last norm to the intermediates, too.
 
         Returns:
-            What `forward` gives, ``(B, N, D)``, and a list of the same shape for each block, without the class token.
+            The same tokens as `forward`, ``(B, N, D)``, and a list of tokens ``(B, N, D)``, one for each
+            block, without the class token.
 
         Raises:
-            ValueError: the encoder has no such block.
+            ValueError: If the encoder has no such block.
         """
         depth = len(self.transformer.blocks)
-        tokens_BXD, in_front = self._embed(video_BCTHW, None)
+        tokens_BND, in_front = self._embed(video_BCTHW, None)
         numbers = [*_block_numbers(indices, depth), depth - 1]
-        *outputs, last_BXD = self.transformer.intermediates(tokens_BXD, self.grid_of(video_BCTHW), numbers)
+        *outputs, last_BND = self.transformer.intermediates(tokens_BND, self.grid_of(video_BCTHW), numbers)
         normed = [self.transformer.norm(tokens) if norm else tokens for tokens in outputs]
-        # Weights may be of a narrower type than what goes in and comes out (`vjepa.export.precision`).
+        # Weights may have lower precision than input and output (`vjepa.export.precision`).
         final_BND, *intermediates = (
             tokens[:, in_front:].to(video_BCTHW.dtype)
-            for tokens in (self.transformer.norm(last_BXD), *normed)
+            for tokens in (self.transformer.norm(last_BND), *normed)
         )
         return final_BND, intermediates
 
     def _embed(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> tuple[Tensor, int]:
-        """Tokens before the first block, and how many stand in front of those on the grid."""
+        """Tokens before the first block, and how many of them are in front of those on the grid."""
         tokens_BKD = self._embed_tubelets(video_BCTHW, keep_BK)
         if self.class_token is None:
             return tokens_BKD, 0
@@ -158,17 +172,19 @@ class VideoEncoder(nn.Module):
 
 
 def _block_numbers(indices: int | Sequence[int] | None, depth: int) -> list[int]:
-    """From 0 on; ValueError where there is no such block."""
+    """Indices of the blocks, counted from 0; ValueError if there is no such block."""
     if indices is None:
         return list(range(depth))
     if isinstance(indices, int | np.integer):
         if not 1 <= indices <= depth:
             raise ValueError(
-                f"indices is {indices}, the last so many of {depth} blocks: give 1 to {depth}, or a list of numbers of blocks"
+                f"indices is {indices}, a number of blocks counted from the end, and the encoder has {depth}: "
+                f"give 1 to {depth}, or a list of block indices"
             )
         return list(range(depth - int(indices), depth))
     if not all(isinstance(index, int | np.integer) and -depth <= index < depth for index in indices):
         raise ValueError(
-            f"indices are {list(indices)}, and the encoder has {depth} blocks: give whole numbers from -{depth} to {depth - 1}"
+            f"indices are {list(indices)}, and the encoder has {depth} blocks: "
+            f"give whole numbers from -{depth} to {depth - 1}"
         )
     return [int(index) % depth for index in indices]

@@ -1,25 +1,26 @@
-"""Which action led from one frame to another. Shape letters as in `vjepa.tokens`; S tokens of a frame, A numbers of an action."""
+"""Inverse dynamics: predict the action that led from one frame to another."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-InverseSource = Literal["pair", "change"]
+from vjepa.choices import InverseSource
 
 
 class InverseDynamics(nn.Module):
-    """Reads the standardised action from two frames' embeddings: what is acted on must then be in them.
+    """A network that predicts the standardised action from the embeddings of two frames.
+
+    Trained with an encoder, it keeps what actions change in the embeddings.
 
     Args:
-        in_width: of a frame's tokens side by side.
-        action_size: A.
-        source: `pair`, both frames through a hidden layer (PLDM, EB-JEPA); `change`, their difference through one matrix. What
-            actions do to the environment they then do to the embedding along straight lines; actions add up, and so do differences, so
-            that of two frames far apart it reads the way that is left.
-        hidden: width of the hidden layer.
+        in_width: Width of a frame's concatenated tokens, S * D.
+        action_size: Numbers of an action, A.
+        source: Input of the prediction. `pair` is both frames, through a hidden layer (PLDM, EB-JEPA).
+            `change` is their difference, through one matrix. Then a repeated action moves the embedding along
+            a straight line. Actions add up as differences do, so for two distant frames the prediction is the
+            sum of the actions between them.
+        hidden: Width of the hidden layer of `pair`.
     """
 
     def __init__(
@@ -33,9 +34,9 @@ class InverseDynamics(nn.Module):
             first = nn.Linear(2 * in_width, hidden)
             self.net = nn.Sequential(first, nn.GELU(), nn.Linear(hidden, action_size))
 
-    def forward(self, before_XSD: Tensor, after_XSD: Tensor) -> Tensor:
-        """Tokens of two frames, ``(..., S, D)`` each, to the action between them, ``(..., A)``."""
-        before, after = before_XSD.flatten(-2), after_XSD.flatten(-2)
+    def forward(self, before_SD: Tensor, after_SD: Tensor) -> Tensor:
+        """Predict the action ``(..., A)`` between two frames from their tokens, ``(..., S, D)`` each."""
+        before, after = before_SD.flatten(-2), after_SD.flatten(-2)
         seen = after - before if self.source == "change" else torch.cat([before, after], dim=-1)
         action: Tensor = self.net(seen)
         return action

@@ -1,4 +1,4 @@
-"""Low-rank changes of an encoder's matrices (LoRA, arXiv 2106.09685), by the package peft."""
+"""Low-rank adaptation of an encoder (LoRA, arXiv 2106.09685) with the package peft."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ _MATRICES = r".*blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"
 
 
 def add_lora(encoder: VideoEncoder, rank: int, alpha: int) -> None:
-    """Let every matrix of the blocks learn a change of rank `rank`, times ``alpha / rank``, and nothing else.
+    """Freeze an encoder and add a trainable low-rank change to every matrix of its blocks, in place.
 
-    The change is 0 at first. ModuleNotFoundError where peft is not installed.
+    Args:
+        encoder: Encoder to change.
+        rank: Rank of the change. The change is 0 at first.
+        alpha: Scale of the change, which is multiplied by ``alpha / rank``.
+
+    Raises:
+        ModuleNotFoundError: If peft is not installed.
     """
     if importlib.util.find_spec("peft") is None:
         raise ModuleNotFoundError("model.tune lora needs the package peft: pip install 'vjepa-world[lora]'")
@@ -24,7 +30,10 @@ def add_lora(encoder: VideoEncoder, rank: int, alpha: int) -> None:
 
 
 def merge_lora(encoder: VideoEncoder) -> None:
-    """Add the changes to the matrices: an encoder like any other again, which gives the same tokens."""
+    """Add the low-rank changes to the matrices, in place.
+
+    The result is a plain, trainable encoder again, which gives the same tokens.
+    """
     from peft.tuners.lora import LoraLayer
 
     for parent in list(encoder.modules()):

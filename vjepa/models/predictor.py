@@ -1,7 +1,7 @@
 """The predictor: from context tokens to what stands at target positions.
 
-Shape letters as in `vjepa.tokens`; E is the predictor's own width, Y that of what it predicts, G groups, R samples of
-a clip, Z numbers of a noise vector.
+Shape letters as in `vjepa.tokens`; E is the predictor's own width, Y that of what it predicts, G groups, R
+samples of a clip, Z numbers of a noise vector.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vjepa.choices import PositionKind, RotaryLayout
+from vjepa.grid import Grid
 from vjepa.layers.blocks import TokenTransformer, init_weights
-from vjepa.layers.positions import PositionKind, RotaryLayout
-from vjepa.tokens import Grid
 
 
 class Predictor(nn.Module):
@@ -30,7 +30,8 @@ class Predictor(nn.Module):
             one matrix (V-JEPA 2.1, for tokens of several levels).
         predict_context: it has a second output, at the context's own positions (V-JEPA 2.1).
         trained_side, norm_eps: as of `VideoEncoder`.
-        noise_width: where given, it takes noise vectors of so many numbers, and each gives another prediction.
+        noise_width: where given, it takes noise vectors of so many numbers, and each gives another
+            prediction.
     """
 
     def __init__(
@@ -85,14 +86,15 @@ class Predictor(nn.Module):
             target_BM: int64 positions to predict.
             grid: ``(t, h, w)`` that both index into; time may reach beyond the context.
             mask_token: which learnt placeholder stands at the targets, in ``[0, num_mask_tokens)``.
-            groups: the targets are so many groups of equal length, one after the other, each predicted from the
-                context as if the others were not there (I-JEPA's target blocks).
+            groups: the targets are so many groups of equal length, one after the other, each predicted from
+                the context as if the others were not there (I-JEPA's target blocks).
             predict_context: predict at the context, too, in front of the targets.
-            noise_BZ: standard normal, ``(B, noise_width)``: all targets of a clip share its vector, so that they are of
-                one and the same future. None is zeros: one more sample, and not the mean of them.
+            noise_BZ: standard normal, ``(B, noise_width)``: all targets of a clip share its vector, so that
+                they are of one and the same future. None is zeros: one more sample, and not the mean of them.
 
         Returns:
-            ``(B, M, out_width)``, in the order of `target_BM`; with `predict_context`, ``(B, K + M, out_width)``.
+            ``(B, M, out_width)``, in the order of `target_BM`; with `predict_context`,
+            ``(B, K + M, out_width)``.
         """
         if not 0 <= mask_token < len(self.mask_tokens):
             raise ValueError(
@@ -155,8 +157,8 @@ def predict_samples(
 ) -> Tensor:
     """Several predictions of each clip, ``(B, R, M, out_width)``: one a noise vector of ``(B, R, noise_width)``.
 
-    The other arguments are those of `Predictor.forward`. Clips are repeated for the predictor alone: what encodes the
-    context works once.
+    The other arguments are those of `Predictor.forward`. Clips are repeated for the predictor alone: what
+    encodes the context works once.
     """
     num_samples = noise_BsZ.shape[1]
     repeated = (part.repeat_interleave(num_samples, dim=0) for part in (tokens_BKD, context_BK, target_BM))

@@ -25,14 +25,16 @@ Videos = Tensor | np.ndarray | str | Path | Image.Image | Sequence[str | Path | 
 class VideoModel(nn.Module):
     """An encoder and, where the weights have one, a predictor of embeddings or a decoder of pixels.
 
-    `encode` and the other methods take videos in two ways. Tensors and numpy arrays ``(B, T, C, H, W)``, uint8 in [0, 255] or
-    floats in [0, 1], are seen as they are, at any size that tubelets can tile; a warning says once where a size was not
-    that of training. Paths, lists of paths, a PIL image, and a list of PIL images (the frames of one clip) go through
-    `processor` first. Whatever else is given (other ranges, types, layouts, NaN) is a ValueError that says what to do.
+    `encode` and the other methods take videos in two ways. Tensors and numpy arrays ``(B, T, C, H, W)``,
+    uint8 in [0, 255] or floats in [0, 1], are seen as they are, at any size that tubelets can tile; a warning
+    says once where a size was not that of training. Paths, lists of paths, a PIL image, and a list of PIL
+    images (the frames of one clip) go through `processor` first. Whatever else is given (other ranges, types,
+    layouts, NaN) is a ValueError that says what to do.
 
     Attributes:
         encoder: `VideoEncoder`; normalised pixels ``(B, C, T, H, W)`` to tokens.
-        teacher: `VideoEncoder` that gave the targets of prediction, where that is not `encoder` itself, or None.
+        teacher: `VideoEncoder` that gave the targets of prediction, where that is not `encoder` itself, or
+            None.
         predictor: `Predictor` of target embeddings, or None.
         decoder: `Predictor` of pixels, of a masked auto-encoder, or None.
         normalizer: uint8, or floats in [0, 1], ``(B, T, C, H, W)`` to normalised pixels ``(B, C, T, H, W)``.

@@ -1,1 +1,1 @@
-"""What is learnt: one module per objective."""
+"""Training objectives: the networks, masks and loss of one method per module."""

@@ -1,8 +1,8 @@
 """Predict the embedding of the next frame from actions, by teacher forcing and over several imagined steps.
 
-V-JEPA 2-AC (arXiv 2506.09985, section 3) on a frozen encoder; PLDM (arXiv 2502.14819), EB-JEPA (arXiv 2602.03604) and LeWM
-(arXiv 2603.19312) where the encoder learns, too. Shape letters as in `vjepa.tokens`; T frames, S tokens of a frame, X actions
-between them, A numbers of an action, Q numbers of a state, H imagined frames.
+With a frozen encoder this is V-JEPA 2-AC (arXiv 2506.09985, section 3). With an encoder that is trained too,
+it is PLDM (arXiv 2502.14819), EB-JEPA (arXiv 2602.03604) or LeWM (arXiv 2603.19312), depending on the
+settings.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vjepa.batch import TrajectoryBatch
+from vjepa.choices import DistanceName
 from vjepa.models.action_model import ActionModel
 from vjepa.models.action_predictor import NextFrame
 from vjepa.objectives.batch_metric import ratio
-from vjepa.objectives.distances import DISTANCES, DistanceName
+from vjepa.objectives.distances import DISTANCES
 from vjepa.objectives.regularizers import Regularizer
 
 
 class RollOut(NamedTuple):
-    """A further loss on what is imagined from the first frame on.
+    """Settings of the additional loss on frames imagined from the first frame.
 
     Attributes:
-        steps: imagined frames, 2 or more; the first is that of teacher forcing.
-        imagined_states: go on from predicted states, as in planning, and not from the true ones.
+        steps: Number of imagined frames, 2 or more. The first is the teacher-forced prediction.
+        imagined_states: Continue from predicted states, as in planning, instead of from the true states.
     """
 
     steps: int
@@ -34,16 +35,21 @@ class RollOut(NamedTuple):
 
 
 class ActionJEPA(nn.Module):
-    """Loss of an `ActionModel` on trajectories.
+    """Training objective of an `ActionModel` on trajectories.
 
     Args:
-        model: trained; with `frozen`, its predictor alone.
-        frozen: the encoder stays as it is.
-        distance: of predicted from true embeddings.
-        rollout: a loss on several steps, or None.
-        regularizer: keeps the embeddings of an encoder that learns from collapsing; frames and tokens are places to it.
-        smoothness: weight of the mean squared change of an embedding from frame to frame.
-        inverse: weight of the error of the model's inverse dynamics, which it must then have.
+        model: Model to train. With `frozen`, only its predictor is trained.
+        frozen: Keep the encoder (and the projector, if there is one) at its present weights.
+        distance: Distance between predicted and true embeddings.
+        rollout: Settings of the additional loss over several imagined steps. None turns it off.
+        regularizer: Loss that keeps the embeddings of a trained encoder from collapsing. Each token of each
+            frame is one position to it. None turns it off.
+        smoothness: Weight of the mean squared change of the embeddings from frame to frame. 0 turns it off.
+        inverse: Weight of the error of the model's inverse dynamics: above 0 if the model has inverse
+            dynamics, else 0.
+
+    Raises:
+        ValueError: If `inverse` is above 0 and the model has no inverse dynamics, or the other way round.
     """
 
     def __init__(
@@ -60,8 +66,8 @@ class ActionJEPA(nn.Module):
         super().__init__()
         if (model.inverse is None) == bool(inverse):
             raise ValueError(
-                f"inverse is {inverse} and the model has {'no' if model.inverse is None else 'an'} inverse dynamics: give a weight "
-                "above 0 to a model that has one, and to no other"
+                f"inverse is {inverse} and the model has {'no' if model.inverse is None else 'an'} inverse "
+                "dynamics: give a weight above 0 to a model that has one, and to no other"
             )
         self.model = model
         self.frozen = frozen
@@ -76,11 +82,18 @@ class ActionJEPA(nn.Module):
         self.inverse = inverse
 
     def forward(self, batch: TrajectoryBatch) -> dict[str, Any]:
-        """The loss, and what tells whether it means anything.
+        """Compute the loss, and the metrics that show whether the model learns.
 
         Returns:
-            ``loss``; its parts by name; ``over_copy``, the error of prediction over that of predicting that nothing moves.
-            ``target_BD``, ``context_BD``, ``predicted_BD``: embeddings of a frame, averaged over its tokens.
+            ``loss``: Sum of the weighted terms below, a scalar.
+            ``prediction``, ``state``, ``rollout``, ``smoothness``, ``inverse`` and the regularizer's losses:
+                The terms, where they exist.
+            ``over_copy``: Prediction error divided by the error of repeating the previous frame.
+            ``context_BD``, ``target_BD``, ``predicted_BD``: Embeddings of the first frame, of the last frame
+                and of its prediction, averaged over the frame's tokens.
+
+        Raises:
+            ValueError: If a rollout needs imagined states and the predictor does not predict states.
         """
         model = self.model
         tokens_BTSD = self._tokens(batch.inputs)
@@ -89,8 +102,8 @@ class ActionJEPA(nn.Module):
         before = None if states_BTQ is None else states_BTQ[:, :-1]
         acted = actions_BIA if model.dynamics.action_size else None
         following = model.dynamics(tokens_BTSD[:, :-1], acted, before, model.space)
-        target_BXSD = tokens_BTSD[:, 1:]
-        parts = {"prediction": self._error(following.tokens_BTSD, target_BXSD)}
+        target_BISD = tokens_BTSD[:, 1:]
+        parts = {"prediction": self._error(following.tokens_BTSD, target_BISD)}
         if following.states_BTQ is not None and states_BTQ is not None:
             parts["state"] = F.mse_loss(following.states_BTQ.float(), states_BTQ[:, 1:].float())
         if self.rollout is not None:
@@ -99,10 +112,10 @@ class ActionJEPA(nn.Module):
             )
         parts |= self._shaping(tokens_BTSD, actions_BIA, batch.step)
         with torch.no_grad():
-            copied = self._error(tokens_BTSD[:, :-1], target_BXSD)
+            copied = self._error(tokens_BTSD[:, :-1], target_BISD)
             measured = {"over_copy": ratio(parts["prediction"], copied)}
         embeddings = {
-            "target_BD": target_BXSD[:, -1],
+            "target_BD": target_BISD[:, -1],
             "context_BD": tokens_BTSD[:, 0],
             "predicted_BD": following.tokens_BTSD[:, -1],
         }
@@ -110,7 +123,7 @@ class ActionJEPA(nn.Module):
         return {"loss": sum(parts.values(), torch.zeros_like(copied)), **parts, **measured, **means}
 
     def _tokens(self, inputs: Tensor) -> Tensor:
-        if inputs.dtype != torch.uint8:  # encoded before
+        if inputs.dtype != torch.uint8:  # already encoded: tokens from a cache
             return inputs.float()
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.model.encode(inputs)
@@ -126,9 +139,10 @@ class ActionJEPA(nn.Module):
         actions_BIA: Tensor,
         states_BTQ: Tensor | None,
     ) -> Tensor:
-        """Error of the first steps, each imagined from the first true frame and those imagined before it.
+        """Error of the first `rollout.steps` imagined frames.
 
-        As V-JEPA 2-AC: the first of them is that of teacher forcing, and has its part in the loss once more.
+        Each is imagined from the first true frame and the frames imagined before it. As in V-JEPA 2-AC, the
+        first of them is the teacher-forced prediction, so its error is counted twice in the loss.
         """
         begun_BTSD = torch.cat([tokens_BTSD[:, :1], following.tokens_BTSD[:, :1]], dim=1)
         known = states_BTQ
@@ -138,12 +152,12 @@ class ActionJEPA(nn.Module):
                     "imagined states need a predictor that predicts them: give predicts_state, or true states"
                 )
             known = torch.cat([states_BTQ[:, :1], following.states_BTQ[:, :1]], dim=1)
-        further_BHSD = self.model.roll_out(begun_BTSD, actions_BIA[:, : rollout.steps], known).tokens_BFSD
-        path_BHSD = torch.cat([begun_BTSD[:, 1:], further_BHSD], dim=1)
-        return self._error(path_BHSD, tokens_BTSD[:, 1 : rollout.steps + 1])
+        further_BFSD = self.model.roll_out(begun_BTSD, actions_BIA[:, : rollout.steps], known).tokens_BFSD
+        path_BFSD = torch.cat([begun_BTSD[:, 1:], further_BFSD], dim=1)
+        return self._error(path_BFSD, tokens_BTSD[:, 1 : rollout.steps + 1])
 
     def _shaping(self, tokens_BTSD: Tensor, actions_BIA: Tensor, step: int) -> dict[str, Tensor]:
-        """What an encoder that learns is asked for beside being predictable."""
+        """Losses on a trained encoder's embeddings: regularizer, smoothness and inverse dynamics."""
         parts: dict[str, Tensor] = {}
         if self.regularizer is not None:
             parts |= self.regularizer(tokens_BTSD.flatten(1, 2), (), step)
@@ -151,15 +165,15 @@ class ActionJEPA(nn.Module):
             change = (tokens_BTSD[:, 1:] - tokens_BTSD[:, :-1]).float().square().mean()
             parts["smoothness"] = self.smoothness * change
         if self.model.inverse is not None:
-            found_BXA = self.model.inverse(tokens_BTSD[:, :-1], tokens_BTSD[:, 1:])
-            parts["inverse"] = self.inverse * F.mse_loss(found_BXA.float(), actions_BIA.float())
+            found_BIA = self.model.inverse(tokens_BTSD[:, :-1], tokens_BTSD[:, 1:])
+            parts["inverse"] = self.inverse * F.mse_loss(found_BIA.float(), actions_BIA.float())
         return parts
 
     def after_step(self, step: int) -> None:
-        """Nothing follows the encoder here."""
+        """Do nothing: this objective has no target encoder."""
 
     def train(self, mode: bool = True) -> ActionJEPA:
-        """Training mode; a frozen encoder stays in evaluation mode."""
+        """Set training mode; a frozen encoder stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.model.encoder.eval()

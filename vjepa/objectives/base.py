@@ -1,4 +1,4 @@
-"""What the trainer asks of an objective."""
+"""The interface between the trainer and an objective."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from vjepa.objectives.batch_metric import BatchMetric
 
 
 class Objective(Protocol):
-    """An `nn.Module` that owns its networks. A Protocol: nothing to inherit, nothing to grow."""
+    """An `nn.Module` that owns its networks and computes their loss (a Protocol: no base class is needed)."""
 
     def __call__(self, batch: Batch) -> Mapping[str, Tensor | BatchMetric]:
-        """Outputs of one forward pass.
+        """Compute the loss and metrics of one micro-batch.
 
-        ``loss`` is a scalar, the mean over the batch. Other scalars must be means over clips, too; they are averaged
-        over micro-batches and processes, and logged. A metric that is no such mean, like a ratio, is a `BatchMetric`.
-        Embeddings ``*_BD``, one row a clip, are measured for collapse.
+        Returns:
+            ``loss``: A scalar, the mean over the batch.
+            Other scalars: Means over clips, too. The trainer averages them over micro-batches and processes,
+                and logs them. A metric that is not such a mean (a ratio, for example) must be a
+                `BatchMetric`.
+            ``*_BD``: Embeddings, one row per clip. The trainer measures whether they collapse.
         """
         ...
 
     def after_step(self, step: int) -> None:
-        """Called after each real optimiser step; `step` is the number of steps taken."""
+        """Update what follows the weights, such as a target encoder.
+
+        The trainer calls this after each optimiser step; `step` is the number of steps taken.
+        """
         ...

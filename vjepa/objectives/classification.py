@@ -1,4 +1,4 @@
-"""Which class a video shows. Shape letters as in `vjepa.tokens`; S samples, X classes, G heads."""
+"""Supervised classification of videos."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from vjepa.tokens import join_clips
 
 
 class Classification(nn.Module):
-    """Cross-entropy of an encoder with a head, of a head alone, or of several heads at once.
+    """Cross-entropy loss of an encoder with a head, of a head alone, or of several heads at once.
 
     Args:
-        network: gives tokens by `features` and logits by `head`. What of it must not learn has `requires_grad` False,
-            and works as in evaluation.
-        segments: clips of a sample that the head sees together.
-        smoothing: of labels, in [0, 1).
-        average: decay of a running average of the weights, or None. Its first steps decay faster, as
-            ``(1 + step) / (10 + step)``, or the random start would stay in it for long.
+        network: Network to train; its `features` gives tokens and its `head` gives logits. Modules that must
+            not be trained have `requires_grad` False and stay in evaluation mode.
+        segments: Number of clips of a sample that the head sees together.
+        smoothing: Label smoothing, in [0, 1).
+        average: Decay of a running average of the weights, per step. None keeps no average. In the first
+            steps the decay is ``(1 + step) / (10 + step)`` where that is smaller, so that the random initial
+            weights fade soon.
     """
 
     def __init__(
@@ -45,30 +46,33 @@ class Classification(nn.Module):
 
     @property
     def result(self) -> Classifier | TokenClassifier:
-        """The network to use when the training is over: the average, where there is one."""
+        """The network to use after training: the averaged weights if there are any, else the trained ones."""
         return self.network if self.average is None else self.average
 
     def forward(self, batch: LabelledBatch) -> dict[str, Any]:
-        """``loss``, summed over the heads, which share nothing; ``accuracy``, that of the head that is best in the whole batch;
-        of several heads also ``loss_of_a_head``, the mean over the heads.
+        """Compute the loss and the accuracy.
 
-        A mixed clip counts as right where the class that it has most of is named.
+        Returns:
+            ``loss``: Cross-entropy summed over the heads, which share no parameters.
+            ``accuracy``: Accuracy of the head that is best on the whole batch, in [0, 1]. A mixed clip counts
+                as correct if the predicted class is the one with the largest share in it.
+            ``loss_of_a_head``: Mean cross-entropy over the heads; only with several heads.
         """
-        tokens_SND = join_clips(self.network.features(batch.inputs), self.segments)
-        logits_GSX = self.network.head(tokens_SND)
-        logits_GSX = logits_GSX if logits_GSX.ndim == 3 else logits_GSX.unsqueeze(0)
-        losses = [self._loss(logits_SX.float(), batch.shares_BX) for logits_SX in logits_GSX]
-        right_GS = logits_GSX.detach().argmax(dim=-1) == batch.shares_BX.argmax(dim=-1)
+        tokens_BND = join_clips(self.network.features(batch.inputs), self.segments)
+        logits_GBX = self.network.head(tokens_BND)
+        logits_GBX = logits_GBX if logits_GBX.ndim == 3 else logits_GBX.unsqueeze(0)
+        losses = [self._loss(logits_BX.float(), batch.shares_BX) for logits_BX in logits_GBX]
+        right_GB = logits_GBX.detach().argmax(dim=-1) == batch.shares_BX.argmax(dim=-1)
         loss_G = torch.stack(losses)
-        outputs = {"loss": loss_G.sum(), "accuracy": BatchMetric(right_GS.float().mean(dim=1), torch.max)}
+        outputs = {"loss": loss_G.sum(), "accuracy": BatchMetric(right_GB.float().mean(dim=1), torch.max)}
         return outputs if len(losses) == 1 else {**outputs, "loss_of_a_head": loss_G.mean()}
 
-    def _loss(self, logits_SX: Tensor, shares_BX: Tensor) -> Tensor:
-        return F.cross_entropy(logits_SX, shares_BX, label_smoothing=self.smoothing)
+    def _loss(self, logits_BX: Tensor, shares_BX: Tensor) -> Tensor:
+        return F.cross_entropy(logits_BX, shares_BX, label_smoothing=self.smoothing)
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Move the average of the weights; `step` optimiser steps have been taken."""
+        """Update the running average of the weights; `step` optimiser steps have been taken."""
         if self.average is None or self.decay is None:
             return
         decay = min(self.decay, (1 + step) / (10 + step))
@@ -77,7 +81,7 @@ class Classification(nn.Module):
         torch._foreach_lerp_([mean for mean, _ in moving], [new for _, new in moving], 1 - decay)
 
     def train(self, mode: bool = True) -> Classification:
-        """Training mode; what does not learn never drops paths."""
+        """Set training mode; modules that are not trained stay in evaluation mode and never drop paths."""
         super().train(mode)
         if self.average is not None:
             self.average.eval()

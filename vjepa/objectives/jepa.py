@@ -1,8 +1,7 @@
-"""Predict embeddings of what is hidden from embeddings of what is seen (V-JEPA, arXiv 2404.08471).
+"""Predict the embeddings of target tokens from those of context tokens (V-JEPA, arXiv 2404.08471).
 
-The same module is I-JEPA on images, future prediction with future masks, V-JEPA 2.1 with several levels and
-a loss at the context: masks and arguments tell them apart. Shape letters as in `vjepa.tokens`; Y is the width of
-all levels together, R futures of a clip, Z numbers of their noise.
+Masks and arguments decide which method this is: V-JEPA, I-JEPA on images, future prediction with future
+masks, or V-JEPA 2.1 with several levels and a context loss.
 """
 
 from __future__ import annotations
@@ -14,24 +13,30 @@ import torch
 from torch import Tensor, nn
 
 from vjepa.batch import Batch, TokenMask
+from vjepa.choices import DistanceName
+from vjepa.grid import Grid
 from vjepa.layers.levels import normalise_levels
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor, predict_samples
 from vjepa.objectives.batch_metric import BatchMetric, divide, ratio
 from vjepa.objectives.context_loss import ContextLoss
-from vjepa.objectives.distances import DISTANCES, DistanceName
+from vjepa.objectives.distances import DISTANCES
 from vjepa.objectives.energy_score import Futures
 from vjepa.objectives.regularizers import Regularizer
-from vjepa.tokens import Grid, gather_tokens
+from vjepa.tokens import gather_tokens
 
-_KEPT_VALUES = 16_384  # of a clip's targets, until the step's last micro-batch
+_KEPT_VALUES = 16_384  # target values of each clip that are kept until the step's last micro-batch
 
 
 class Prediction(NamedTuple):
-    """What one mask gave: embeddings of the context, predictions of the targets and, with a loss there, of the context.
+    """Embeddings and predictions of one mask.
 
-    Where several futures are predicted, `predicted_BMY` is their mean.
+    Attributes:
+        context_BKD: Embeddings of the context tokens after the last block.
+        predicted_BMY: Predictions of the targets; of several futures, their mean.
+        seen_BKY: Predictions at the context tokens; no tokens, ``(B, 0, Y)``, without a context loss.
+        samples_BsMY: Predictions of several futures; None if a single one is predicted.
     """
 
     context_BKD: Tensor
@@ -43,22 +48,26 @@ class Prediction(NamedTuple):
 class JEPA(nn.Module):
     """A joint-embedding predictive architecture.
 
-    Constant embeddings would be predicted without error. What keeps them from it is a part: a target encoder
-    that follows the encoder slowly (`target_encoder` and `momentum`), one that was trained before and stays as it
-    is (`target_encoder` alone), or no target encoder but a `regularizer` of the embeddings.
+    Constant embeddings could be predicted without error. One of three things prevents this collapse: a target
+    encoder that slowly follows the encoder (`target_encoder` and `momentum`), a frozen teacher
+    (`target_encoder` alone), or a `regularizer` on the embeddings without a target encoder.
 
     Args:
-        encoder: sees context tokens only; trained.
-        predictor: predicts target embeddings; trained.
-        normalizer: bytes to pixels.
-        target_encoder: gives the targets, without gradient; None for the encoder itself, with gradient.
-        momentum: share of itself that the target encoder keeps after an optimiser step, as a function of
-            the number of steps taken; None if it stays as it is.
-        regularizer: a further loss on the embeddings.
-        distance: of predictions from targets.
-        context_loss: also predict what is seen (V-JEPA 2.1).
-        futures: predict several futures, one for each noise vector of the batch, and learn their score instead of the
-            distance; the predictor must take noise. Not with `context_loss`.
+        encoder: Encoder to train; it sees context tokens only.
+        predictor: Predictor of target embeddings, trained too.
+        normalizer: Module that turns uint8 frames into the encoder's pixels.
+        target_encoder: Encoder that gives the targets, without gradient. None takes the targets from
+            `encoder` itself, with gradient.
+        momentum: Share of its own weights that the target encoder keeps after an optimiser step, in [0, 1],
+            as a function of the number of steps taken. None freezes the target encoder.
+        regularizer: Additional loss on the embeddings. None turns it off.
+        distance: Distance between predictions and targets.
+        context_loss: Additional loss on predictions at the context tokens (V-JEPA 2.1). None turns it off.
+        futures: Loss on several predicted futures, one per noise vector of the batch, which replaces the
+            distance. The predictor must take noise. None predicts a single future. Excludes `context_loss`.
+
+    Raises:
+        ValueError: If both `futures` and `context_loss` are given.
     """
 
     def __init__(
@@ -76,7 +85,10 @@ class JEPA(nn.Module):
     ) -> None:
         super().__init__()
         if futures is not None and context_loss is not None:
-            raise ValueError("what is seen has no several futures: give either futures or context_loss")
+            raise ValueError(
+                "both futures and context_loss are given, and visible tokens have only one future: "
+                "give one of the two"
+            )
         self.encoder = encoder
         self.predictor = predictor
         self.target_encoder = None if target_encoder is None else target_encoder.requires_grad_(False)
@@ -88,15 +100,18 @@ class JEPA(nn.Module):
         self.futures = futures
 
     def forward(self, batch: Batch) -> dict[str, Any]:
-        """The loss, and what tells whether it means anything.
+        """Compute the loss, and the metrics that show whether the model learns.
 
         Returns:
-            ``loss``: mean over masks, targets and dimensions, with the further losses that there are; those
-            are also given by their names. ``relative_error``: the error of prediction over that of predicting, at
-            each position, the mean target of the whole batch; 1 has learnt nothing that differs between clips, and a
-            batch of a single clip has none (`_relative_error`). ``context_BD``, ``target_BD``, ``predicted_BD``: embeddings averaged over tokens,
-            before any LayerNorm of the targets. With several futures, the errors are those of their mean, and
-            ``relative_spread`` tells how much they differ, 1 being right on average (`Futures`).
+            ``loss``: Mean error over masks, targets and dimensions, plus the additional losses.
+            ``context_loss`` and the regularizer's losses: The additional losses, if there are any.
+            ``relative_error``: Prediction error divided by the error of always predicting, at each position,
+                the mean target of the whole batch. At 1 nothing is predicted that differs between clips. NaN
+                for a single clip. With several futures, the error of their mean.
+            ``relative_spread``: How much several futures differ; the right value is 1 on average (see
+                `Futures`).
+            ``context_BD``, ``target_BD``, ``predicted_BD``: Embeddings averaged over tokens, before any
+                LayerNorm of the targets.
         """
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         grid = self.encoder.grid_of(video_BCTHW)
@@ -115,10 +130,10 @@ class JEPA(nn.Module):
         return {"loss": sum(further.values(), loss), **further, **outputs}
 
     def forward_target(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings of all tokens ``(B, N, D)``, and the targets made of them ``(B, N, Y)``.
+        """Compute embeddings ``(B, N, D)`` and targets ``(B, N, Y)`` of all tokens of normalised clips.
 
-        Of a target encoder, every level is normalised over its features, without learnt parameters. Of the
-        encoder itself they stay as they are: their scale is the regularizer's business.
+        Targets from a target encoder are normalised: each level over its features, without learnt parameters.
+        Targets from the encoder itself are not, because the regularizer controls their scale.
         """
         if self.target_encoder is None:
             target_BNY = self.encoder(video_BCTHW, levels=True)
@@ -159,7 +174,7 @@ class JEPA(nn.Module):
     def _errors(
         self, masks: Sequence[TokenMask], predictions: Sequence[Prediction], target_BNY: Tensor
     ) -> Tensor:
-        """Error of each mask's predictions."""
+        """Mean error of each mask's predictions, ``(masks,)``."""
         errors = []
         for mask, prediction in zip(masks, predictions, strict=True):
             target_BMY = gather_tokens(target_BNY, mask.target_BM)
@@ -167,22 +182,22 @@ class JEPA(nn.Module):
         return torch.stack(errors)
 
     def _relative_error(self, error: Tensor, masks: Sequence[TokenMask], target_BNY: Tensor) -> BatchMetric:
-        """`error` over the distance of the targets from the mean targets of the whole batch, at the same positions.
+        """`error` divided by the distance between the targets and their mean over the batch at each position.
 
-        The mean is known only when all micro-batches have been seen, so values of the targets are kept until then: all
-        of them where a clip has 16,384 or fewer, else as many that are evenly spread over positions and dimensions.
+        That mean is known only after the last micro-batch, so target values are kept until then: all values
+        of a clip if there are 16,384 or fewer, else that many, evenly spread over positions and dimensions.
         """
         _, positions, width = target_BNY.shape
         kept = min(_KEPT_VALUES, positions * width)
-        value_S = torch.arange(kept, device=target_BNY.device) * (positions * width) // kept
-        value_BS = target_BNY.flatten(1)[:, value_S].float()
-        weight_BS = _target_weights(masks, positions)[:, value_S // width]
+        index = torch.arange(kept, device=target_BNY.device) * (positions * width) // kept
+        values = target_BNY.flatten(1)[:, index].float()
+        weights = _target_weights(masks, positions)[:, index // width]
 
-        def against(mean_S: Tensor) -> BatchMetric:
-            distance_BS = self.distance(mean_S.expand_as(value_BS), value_BS)
-            return ratio(error, (weight_BS * distance_BS).sum(dim=1).mean() * positions / kept)
+        def against(mean: Tensor) -> BatchMetric:
+            distances = self.distance(mean.expand_as(values), values)
+            return ratio(error, (weights * distances).sum(dim=1).mean() * positions / kept)
 
-        return BatchMetric(value_BS.mean(dim=0), against)
+        return BatchMetric(values.mean(dim=0), against)
 
     def _score(
         self,
@@ -191,16 +206,14 @@ class JEPA(nn.Module):
         predictions: Sequence[Prediction],
         target_BNY: Tensor,
     ) -> tuple[Tensor, BatchMetric]:
-        """Loss and relative spread of the futures, means over the masks."""
+        """Loss and relative spread of several futures, averaged over the masks."""
         scores = []
         for mask, prediction in zip(masks, predictions, strict=True):
             assert prediction.samples_BsMY is not None
             target_BMY = gather_tokens(target_BNY, mask.target_BM)
             scores.append(futures(prediction.samples_BsMY.float(), target_BMY.float()))
         losses, spreads, errors = (torch.stack(column) for column in zip(*scores, strict=True))
-        spread = BatchMetric(
-            torch.stack([spreads, errors]).detach(), lambda means_2K: divide(means_2K).mean()
-        )
+        spread = BatchMetric(torch.stack([spreads, errors]).detach(), lambda means: divide(means).mean())
         return losses.mean(), spread
 
     def _further_losses(
@@ -228,7 +241,7 @@ class JEPA(nn.Module):
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Move the target encoder towards the encoder; `step` optimiser steps have been taken."""
+        """Move the target encoder's weights towards the encoder's; `step` optimiser steps have been taken."""
         if self.target_encoder is None or self.momentum is None:
             return
         torch._foreach_lerp_(
@@ -238,7 +251,7 @@ class JEPA(nn.Module):
         )
 
     def train(self, mode: bool = True) -> JEPA:
-        """Training mode; the target encoder never drops paths."""
+        """Set training mode; the target encoder stays in evaluation mode and never drops paths."""
         super().train(mode)
         if self.target_encoder is not None:
             self.target_encoder.eval()
@@ -246,7 +259,7 @@ class JEPA(nn.Module):
 
 
 def _target_weights(masks: Sequence[TokenMask], positions: int) -> Tensor:
-    """How much each position of a clip counts in the error, ``(B, N)``: a mask's targets have equal shares of it."""
+    """Weight of each position in a clip's error, ``(B, N)``: equal for all targets of a mask, 1 in total."""
     weight_BN = torch.zeros(len(masks[0].target_BM), positions, device=masks[0].target_BM.device)
     for mask in masks:
         share_BM = torch.ones_like(mask.target_BM, dtype=weight_BN.dtype)

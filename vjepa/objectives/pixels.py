@@ -1,7 +1,6 @@
-"""Reconstruct the pixels of what is hidden: VideoMAE (arXiv 2203.12602) and, on images, MAE (arXiv 2111.06377).
+"""Reconstruct the pixels of target tokens: VideoMAE (arXiv 2203.12602), and MAE (arXiv 2111.06377) on images.
 
-The rival of predicting embeddings, on the same data, encoder, masks and trainer. Shape letters as in
-`vjepa.tokens`.
+It is the baseline of embedding prediction, on the same data, encoder, masks and trainer.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vjepa.batch import Batch, TokenMask
-from vjepa.layers.pixel_targets import PixelTargets, pixel_targets, restore_pixels
+from vjepa.choices import PixelTargets
+from vjepa.layers.pixel_targets import pixel_targets, restore_pixels
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
@@ -23,13 +23,13 @@ from vjepa.tokens import gather_tokens, patchify
 
 
 class PixelReconstruction(nn.Module):
-    """An asymmetric masked auto-encoder.
+    """An asymmetric masked auto-encoder: a large encoder and a small decoder.
 
     Args:
-        encoder: sees context tokens only.
-        decoder: predicts the pixels of the targets, ``out_width = P``.
-        normalizer: bytes to the encoder's pixels.
-        targets: what is asked for, see `vjepa.layers.pixel_targets`.
+        encoder: Encoder to train; it sees context tokens only.
+        decoder: Predictor of the targets' pixels, with ``out_width = P``.
+        normalizer: Module that turns uint8 frames into the encoder's pixels.
+        targets: Which pixel values the decoder predicts (see `vjepa.layers.pixel_targets`).
     """
 
     def __init__(
@@ -47,55 +47,65 @@ class PixelReconstruction(nn.Module):
         self.targets = targets
 
     def forward(self, batch: Batch) -> dict[str, Any]:
-        """The loss, and what tells whether it means anything.
+        """Compute the loss, and the metrics that show whether the model learns.
 
         Returns:
-            ``loss``: mean squared error over masks, targets and values. ``relative_error``: the loss over that
-            of predicting the mean of the whole batch's targets. ``context_BD``: embeddings
-            averaged over tokens.
+            ``loss``: Mean squared error over masks, targets and pixel values.
+            ``relative_error``: Loss divided by the loss of always predicting the mean of the whole batch's
+                targets.
+            ``context_BD``: Embeddings of the context, averaged over tokens.
         """
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         tubelets_BNP = patchify(batch.video_BTCHW.transpose(1, 2), self.encoder.tubelet)
         losses, targets = [], []
         for mask in batch.masks:
-            context_BXD, predicted_BMP = self.forward_context(video_BCTHW, mask)
+            context_BND, predicted_BMP = self.forward_context(video_BCTHW, mask)
             target_BMP = self.target_pixels(gather_tokens(tubelets_BNP, mask.target_BM))
             losses.append(F.mse_loss(predicted_BMP.float(), target_BMP))
             targets.append(target_BMP)
         loss = torch.stack(losses).mean()
         return {
             "loss": loss,
-            "context_BD": context_BXD.detach().mean(dim=1),
+            "context_BD": context_BND.detach().mean(dim=1),
             "relative_error": _relative_error(loss.detach(), targets),
         }
 
     def forward_context(self, video_BCTHW: Tensor, mask: TokenMask) -> tuple[Tensor, Tensor]:
-        """Embeddings of the context (class token in front) and predictions of the targets, ``(B, M, P)``."""
-        context_BXD = self.encoder(video_BCTHW, mask.context_BK, class_token=True)
+        """Embed the context of normalised clips and predict the pixels of the targets.
+
+        Returns:
+            Context tokens ``(B, N, D)``, after the class token if the encoder has one; predictions
+            ``(B, M, P)``.
+        """
+        context_BND = self.encoder(video_BCTHW, mask.context_BK, class_token=True)
         grid = self.encoder.grid_of(video_BCTHW)
-        return context_BXD, self.decoder(
-            context_BXD, mask.context_BK, mask.target_BM, grid, mask.mask_token, mask.groups
+        return context_BND, self.decoder(
+            context_BND, mask.context_BK, mask.target_BM, grid, mask.mask_token, mask.groups
         )
 
     def target_pixels(self, tubelets_BMP: Tensor) -> Tensor:
-        """What the decoder should have said of these uint8 tubelets."""
+        """Compute the decoder's targets, ``(B, M, P)``, from uint8 tubelets ``(B, M, P)``."""
         return pixel_targets(tubelets_BMP, self.targets, self.normalizer.mean, self.normalizer.std)
 
     def restore(self, predicted_BMP: Tensor, tubelets_BMP: Tensor) -> Tensor:
-        """Predictions as pixels in [0, 1]; see `vjepa.layers.pixel_targets.restore_pixels`."""
+        """Turn predictions into pixels in [0, 1]; see `vjepa.layers.pixel_targets.restore_pixels`."""
         return restore_pixels(
             predicted_BMP, tubelets_BMP, self.targets, self.normalizer.mean, self.normalizer.std
         )
 
     def after_step(self, step: int) -> None:
-        """Nothing follows the encoder."""
+        """Do nothing: this objective has no target encoder."""
 
 
 def _relative_error(loss: Tensor, targets: Sequence[Tensor]) -> BatchMetric:
-    """`loss` over the variance of the whole batch's targets ``(B, M, P)``, mask by mask and value by value."""
-    mean_XP = torch.stack([target_BMP.mean(dim=(0, 1)) for target_BMP in targets])
-    variance_XP = torch.stack([target_BMP.var(dim=(0, 1), unbiased=False) for target_BMP in targets])
-    # A part's mean square distance from the whole batch's mean: its own variance, and how far its mean is from there.
-    return BatchMetric(
-        mean_XP, lambda whole_XP: ratio(loss, (variance_XP + (mean_XP - whole_XP) ** 2).mean())
-    )
+    """`loss` divided by the mean variance of the whole batch's targets, taken per mask and pixel value.
+
+    Args:
+        loss: Mean squared error of the micro-batch, a scalar.
+        targets: Targets ``(B, M, P)`` of each mask.
+    """
+    mean = torch.stack([target_BMP.mean(dim=(0, 1)) for target_BMP in targets])
+    variance = torch.stack([target_BMP.var(dim=(0, 1), unbiased=False) for target_BMP in targets])
+    # A micro-batch's mean squared distance from the whole batch's mean is its own variance plus the squared
+    # difference of the two means.
+    return BatchMetric(mean, lambda whole: ratio(loss, (variance + (mean - whole) ** 2).mean()))

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vjepa.data.trajectories.windows import WindowConfig
+from vjepa.data.trajectories.window import WindowConfig
 from vjepa.models.action_model import Imagined, NextState
 from vjepa.models.action_predictor import ActionPredictor
 from vjepa.planning.goals import Goal, over_steps

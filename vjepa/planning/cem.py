@@ -8,46 +8,18 @@ import torch
 from torch import Tensor
 
 from vjepa.planning.planner import Bounds, Cost, Plan, coloured_noise, evaluate
+from vjepa.planning.settings import CEMSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class CEM:
+class CEM(CEMSettings):
     """Sample around a mean, keep the best, move mean and deviation to theirs; again.
 
     With `noise_exponent` above 0 and `kept` it is iCEM (arXiv 2008.06389). V-JEPA 2-AC plans with 400 samples, 10 elites, 10
     iterations and a momentum of .15; jepa-wms with 300, 10 and 30.
 
-    Attributes:
-        samples: candidates of an iteration, S; the mean is one of them.
-        elites: the best of them, E, that decide on the next mean.
-        iterations: rounds.
-        deviation: of the first round, in halves of the bounds.
-        momentum: share of the old mean and deviation in the new ones, in [0, 1).
-        noise_exponent: of `coloured_noise`.
-        kept: elites that are candidates of the next round again.
-        least_deviation: floor of the deviation, in halves of the bounds.
+    Its attributes are those of `CEMSettings`.
     """
-
-    samples: int = 300
-    elites: int = 30
-    iterations: int = 10
-    deviation: float = 0.5
-    momentum: float = 0.1
-    noise_exponent: float = 0.0
-    kept: int = 0
-    least_deviation: float = 0.01
-
-    def __post_init__(self) -> None:
-        if not 1 < self.elites < self.samples or self.iterations < 1:
-            raise ValueError(
-                f"{self.samples} samples, {self.elites} elites, {self.iterations} iterations: give 2 elites or more, more "
-                "samples than elites, and 1 iteration or more"
-            )
-        if not 0 <= self.momentum < 1 or not 0 <= self.kept <= self.elites or self.deviation <= 0:
-            raise ValueError(
-                f"momentum is {self.momentum}, kept {self.kept}, deviation {self.deviation}: give a momentum in [0, 1), at most "
-                "as many kept as elites, and a deviation above 0"
-            )
 
     @torch.no_grad()
     def plan(

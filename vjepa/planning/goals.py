@@ -12,8 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from vjepa.choices import DistanceName
 from vjepa.models.inverse_dynamics import InverseDynamics
-from vjepa.objectives.distances import DISTANCES, DistanceName
+from vjepa.objectives.distances import DISTANCES
 
 
 class Goal(Protocol):

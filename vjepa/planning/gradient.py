@@ -8,31 +8,17 @@ import torch
 from torch import Tensor
 
 from vjepa.planning.planner import Bounds, Cost, Plan, evaluate
+from vjepa.planning.settings import GradientSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientPlanner:
+class GradientPlanner(GradientSettings):
     """Adam on actions through a differentiable cost, from several starts at once; the best of them is kept.
 
     It is for smooth costs: around obstacles the gradient points into the wall (jepa-wms, arXiv 2512.24497).
 
-    Attributes:
-        starts: S, the given one and others around it.
-        steps: of Adam.
-        lr: learning rate, in halves of the bounds.
-        deviation: of the other starts, in halves of the bounds.
+    Its attributes are those of `GradientSettings`.
     """
-
-    starts: int = 8
-    steps: int = 100
-    lr: float = 0.05
-    deviation: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.starts < 1 or self.steps < 1 or self.lr <= 0:
-            raise ValueError(
-                f"{self.starts} starts, {self.steps} steps, learning rate {self.lr}: give 1 or more, and a rate above 0"
-            )
 
     def plan(
         self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None

@@ -8,41 +8,18 @@ import torch
 from torch import Tensor
 
 from vjepa.planning.planner import Bounds, Cost, Plan, coloured_noise, evaluate
+from vjepa.planning.settings import MPPISettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class MPPI:
+class MPPI(MPPISettings):
     """Sample around a mean, and move it to the mean of all candidates, weighted by ``exp(-cost / temperature)``.
 
     Information-theoretic MPC (arXiv 1707.02342). Costs are first brought to mean 0 and deviation 1 over the candidates, so that
     the temperature means the same for every model.
 
-    Attributes:
-        samples: candidates of an iteration, S; the mean is one of them.
-        iterations: rounds.
-        deviation: of the noise in the first round, in halves of the bounds; it shrinks by `decay` from round to round.
-        decay: in (0, 1].
-        temperature: small values listen to the best candidates alone.
-        noise_exponent: of `coloured_noise`.
+    Its attributes are those of `MPPISettings`.
     """
-
-    samples: int = 300
-    iterations: int = 10
-    deviation: float = 0.5
-    decay: float = 0.8
-    temperature: float = 0.1
-    noise_exponent: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.samples < 2 or self.iterations < 1:
-            raise ValueError(
-                f"{self.samples} samples and {self.iterations} iterations: give 2 samples or more and 1 iteration or more"
-            )
-        if self.temperature <= 0 or self.deviation <= 0 or not 0 < self.decay <= 1:
-            raise ValueError(
-                f"temperature is {self.temperature}, deviation {self.deviation}, decay {self.decay}: give values above 0, and a "
-                "decay of 1 at most"
-            )
 
     @torch.no_grad()
     def plan(

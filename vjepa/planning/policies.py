@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vjepa.choices import DistanceName
 from vjepa.data.trajectories.collect import RandomPolicy
 from vjepa.double_precision import in_double
 from vjepa.environments.base import Array, ArrayEnv, Pixels
 from vjepa.models.action_model import ActionModel, Imagined, NextState
 from vjepa.models.inverse_dynamics import InverseDynamics
-from vjepa.objectives.distances import DistanceName
 from vjepa.planning.agent import PlanningAgent
 from vjepa.planning.goals import Goal, InverseGoal, ValueGoal, image_goal, over_steps
 from vjepa.planning.planner import Bounds, Plan, Planner

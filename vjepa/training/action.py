@@ -23,6 +23,7 @@ from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
 from vjepa.training.optimizer import build_optimizer
+from vjepa.training.outline import device_phrase, parameters_phrase, steps_phrase
 from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import WITHOUT_EPISODES, leave_out
@@ -131,11 +132,9 @@ def _outline(config: ActionConfig, objective: ActionJEPA, accelerator: Accelerat
     total = sum(p.numel() for p in objective.parameters())
     model, window = objective.model, config.data.window
     return (
-        f"{config.optim.steps} steps of {config.optim.batch_size} windows of {window.frames} frames, {window.skip} apart "
-        f"({accelerator.num_processes} processes x {accelerator.gradient_accumulation_steps} micro-batches); a frame is "
-        f"{model.space[0]} x {model.space[1]} tokens of width {model.width}, an action {model.dynamics.action_size} numbers; "
-        f"{trained / 1e6:.2f} M trained of {total / 1e6:.2f} M parameters; on {accelerator.device}, precision "
-        f"{accelerator.mixed_precision}"
+        f"{steps_phrase(config.optim.steps, config.optim.batch_size, 'windows', accelerator)}; a window has {window.frames} "
+        f"frames, {window.skip} apart; a frame is {model.space[0]} x {model.space[1]} tokens of width {model.width}, an action {model.dynamics.action_size} numbers; "
+        f"{parameters_phrase(trained, total)}; {device_phrase(accelerator)}"
     )
 
 

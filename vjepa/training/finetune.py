@@ -32,6 +32,7 @@ from vjepa.training.finetune_data import Material, prepare_material
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
 from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
+from vjepa.training.outline import device_phrase, parameters_phrase, steps_phrase
 from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import check_files, leave_out
@@ -148,6 +149,7 @@ def _outline(
 ) -> str:
     """What the run will do, said before it starts."""
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in objective.parameters())
     counts = ", ".join(
         f"{len(videos)} to {verb}"
         for videos, verb in (
@@ -163,9 +165,8 @@ def _outline(
         missed = sum(video.label in unseen for video in run.splits.test)
         counts += f", {missed} of them of {len(unseen)} classes that training lacks, which count as missed"
     return (
-        f"{steps} steps of {run.config.optim.batch_size} videos ({accelerator.num_processes} processes x "
-        f"{accelerator.gradient_accumulation_steps} micro-batches); videos: {counts}; {len(run.splits.classes)} classes; "
-        f"{trained / 1e6:.2f} M trained parameters; on {accelerator.device}, precision {accelerator.mixed_precision}"
+        f"{steps_phrase(steps, run.config.optim.batch_size, 'videos', accelerator)}; videos: {counts}; "
+        f"{len(run.classes)} classes; {parameters_phrase(trained, total)}; {device_phrase(accelerator)}"
     )
 
 

@@ -13,12 +13,13 @@ from torch import nn
 from vjepa import build
 from vjepa.batch import Batch, TokenMask
 from vjepa.config import ConfigError, PretrainConfig
+from vjepa.grid import Grid, Tubelet
 from vjepa.masks.base import Mask
 from vjepa.masks.future import FutureMask
 from vjepa.masks.token_counts import count_tokens
 from vjepa.profiling.flops import StepCost, step_cost
-from vjepa.tokens import Grid, Tubelet
 from vjepa.training.accelerator import local_processes
+from vjepa.training.outline import device_phrase, parameters_phrase, steps_phrase
 
 _HOPELESS = 4  # times the memory that a process has
 
@@ -39,15 +40,13 @@ def describe_run(
     memory = cost.memory_bytes(clips // micro_batches // world_size, share)
     return "\n".join(
         (
-            f"{config.optim.steps} steps of {clips} clips "
-            f"({world_size} process{'es' if world_size > 1 else ''} x {micro_batches} micro-batch{'es' if micro_batches > 1 else ''} "
-            f"x {clips // micro_batches // world_size}), {config.optim.steps * clips} clips in all, "
+            f"{steps_phrase(config.optim.steps, clips, 'clips', accelerator)}, {config.optim.steps * clips} clips in all, "
             f"{config.optim.steps * config.optim.batch_size / num_videos:.1f} times each of {num_videos} videos",
             *describe_masks(config),
-            f"{cost.trained / 1e6:.2f} M trained of {cost.parameters / 1e6:.2f} M parameters; about "
+            f"{parameters_phrase(cost.trained, cost.parameters)}; about "
             f"{memory / 1e9:.2f} GB of tensors in each process, beside what Python and torch take; "
             f"{_flops(cost.flops)} a clip, {_flops(cost.flops * clips * config.optim.steps)} in all",
-            f"on {accelerator.device}, precision {accelerator.mixed_precision}, {torch.get_num_threads()} threads",
+            device_phrase(accelerator),
             *_too_large(memory, accelerator.device),
         )
     )

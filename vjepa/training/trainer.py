@@ -22,7 +22,8 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from vjepa.batch import Batch, Kind, LabelledBatch, TrajectoryBatch
+from vjepa.batch import Batch, LabelledBatch, TrajectoryBatch
+from vjepa.choices import Kind
 from vjepa.config import OptimConfig, TrainConfig
 from vjepa.evaluation.collapse import CollapseAlarm, embedding_measures
 from vjepa.objectives.base import Objective

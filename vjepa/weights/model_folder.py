@@ -1,8 +1,10 @@
-"""A model folder: ``config.json`` and ``model.safetensors``, nothing else; and weights that others released.
+"""Saving and loading of models: model folders and released weights.
 
-model = from_pretrained("runs/quickstart")
-model = from_pretrained("vitl.pt")  # a file of the authors of V-JEPA 2
-model = from_pretrained("facebook/vjepa2-vitl-fpc64-256")  # a model of the Hugging Face hub
+A model folder holds ``config.json`` and ``model.safetensors``, nothing else.
+
+    model = from_pretrained("runs/quickstart")
+    model = from_pretrained("vitl.pt")  # a checkpoint that the authors of V-JEPA 2 released
+    model = from_pretrained("facebook/vjepa2-vitl-fpc64-256")  # a model on the Hugging Face hub
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from vjepa.weights.released.download import download, is_hub_name
 from vjepa.weights.released.families import Family, warn_of_licence
 from vjepa.weights.released.json_files import read_json
 from vjepa.weights.released.reading import NOTHING, is_released, read_released
-from vjepa.weights.released.told import Told
+from vjepa.weights.released.stated import StatedByUser
 
 WhichEncoder = Literal["target_encoder", "encoder"]
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".safetensors")
@@ -43,11 +45,12 @@ def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Map
     """Write a model folder.
 
     Args:
-        folder: made if it does not exist; files in it are replaced, each at once.
-        state: tensors named ``encoder.*``, ``target_encoder.*``, ``teacher.*``, ``predictor.*``, ``decoder.*`` (any of
-            them).
-        config: arguments of the networks under ``encoder``, ``teacher``, ``predictor`` or ``decoder``, ``pixels``;
-            anything else that JSON can hold is kept beside them.
+        folder: Folder to write, created if it does not exist. Existing files are replaced atomically.
+        state: Tensors by name; a name begins with its network: ``encoder.``, ``target_encoder.``,
+            ``teacher.``, ``predictor.`` or ``decoder.``. Not all networks need to be there.
+        config: Constructor arguments of each network, under its name (``encoder``, ``teacher``,
+            ``predictor``, ``decoder``), and the pixel normalisation under ``pixels``. Any other entries must
+            be JSON-serialisable and are stored with them.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,35 +71,37 @@ def from_pretrained(
     heads: Mapping[str, int] | None = None,
     levels: Sequence[int] | None = None,
 ) -> VideoModel:
-    """Load a trained model, in evaluation mode.
+    """Load a trained video model in evaluation mode.
 
     Args:
-        source: a model folder, or the folder of a run that has one in ``model/``; weights that others released: a file of
-            V-JEPA (2, 2.1, 2-AC), I-JEPA, VideoMAE or MAE, or a folder of transformers' VJEPA2, VideoMAE, IJepa or ViTMAE
-            classes (configs/released/README.md says what is checked); or ``organisation/name`` of the Hugging Face hub.
-        which: the slowly moving `target_encoder` (the published choice for frozen use), or the `encoder` that
-            the gradient trained; the target encoder is then the model's ``teacher``, so that predictions are held
-            against what they were trained for. None takes the target encoder where the model has one. Recorded in
-            ``config["which"]``. Weights of V-JEPA 2 on the hub have one encoder, made from the authors' `encoder`; the
-            authors' own files have both.
-        strict: weights that are missing, too many or of another shape are an error; else a warning, and what is missing
-            stays as it is drawn at random.
-        channels: of the videos, where they are others than those of training (`vjepa.models.channels`); a warning says so.
-        family: of weights that others released, where their names do not tell it: `vjepa` or `vjepa2`.
-        heads: attention heads by network (``encoder``, ``predictor``, ``decoder``) of weights that others released. Shapes do
-            not tell them: they are those of the published network of this width, and where there is none they must be given.
-        levels: blocks that the norms of levels follow, of an encoder of V-JEPA 2.1 of a depth that nobody published.
+        source: A model folder; a run folder that has one in ``model/``; a released checkpoint of V-JEPA
+            (2, 2.1, 2-AC), I-JEPA, VideoMAE or MAE; a folder of the VJEPA2, VideoMAE, IJepa or ViTMAE classes
+            of transformers (configs/released/README.md lists what is tested); or ``organisation/name`` on the
+            Hugging Face hub.
+        which: The encoder to load: ``target_encoder``, the published choice for frozen use, or ``encoder``,
+            which was trained by gradients; the target encoder then becomes the model's ``teacher``, whose
+            tokens predictions are compared with. None loads the target encoder where there is one. Stored in
+            ``config["which"]``. V-JEPA 2 on the hub has the authors' ``encoder`` alone, their own file both.
+        strict: Whether missing, unexpected or reshaped tensors raise an error. If False they cause a warning,
+            and missing weights keep their random initial values.
+        channels: Number of channels of your videos, where it differs from training; the patch embedding is
+            then adapted (`vjepa.models.channels`), with a warning.
+        family: Family of released weights whose tensor names fit several: ``vjepa`` or ``vjepa2``.
+        heads: Number of attention heads of the ``encoder``, ``predictor`` or ``decoder`` of released weights,
+            which shapes do not determine. Needed only for a width that no published network has.
+        levels: Indices of the blocks that the level norms of a V-JEPA 2.1 encoder follow. Needed only for a
+            depth that no published model has.
 
     Raises:
-        ValueError: where there is no model, its configuration has unknown, missing or impossible values, its tensors do not fit
-            it (every missing, unexpected or reshaped name is listed) or are not finite, or what they do not tell was not given.
+        ValueError: There is no model; its configuration has unknown, missing or impossible values; tensors do
+            not fit it (all are listed) or are not finite; or `family`, `heads` or `levels` must be given.
     """
-    told = Told(family=family, heads=heads or {}, levels=levels)
-    config, tensors, place = _read(source, strict=strict, told=told)
+    by_user = StatedByUser(family=family, heads=heads or {}, levels=levels)
+    config, tensors, place = _read(source, strict=strict, by_user=by_user)
     if channels is not None and channels != len(config["pixels"]["mean"]):
         warnings.warn(
-            f"{place} knows {len(config['pixels']['mean'])} channels: its kernels are adapted to {channels}, and a decoder of "
-            "pixels is left out",
+            f"{place} was trained on {len(config['pixels']['mean'])} channels: its patch embedding is "
+            f"adapted to {channels}, and a pixel decoder is left out",
             stacklevel=2,
         )
         config, tensors = adapt_channels(config, tensors, channels)
@@ -104,7 +109,7 @@ def from_pretrained(
     which = which or ("target_encoder" if "target_encoder" in kinds else "encoder")
     if which not in kinds:
         raise ValueError(f"{place} has no {which!r}: it holds {', '.join(kinds)}; choose with which=")
-    homes: dict[str, str] = {which: "encoder"}  # of the file's networks in the model
+    homes: dict[str, str] = {which: "encoder"}  # from a network's name in the file to its name in the model
     if which == "encoder" and "target_encoder" in kinds:
         homes["target_encoder"] = "teacher"
         config["teacher"] = config["encoder"]
@@ -124,29 +129,33 @@ def load_classifier(
     heads: int | Mapping[str, int] | None = None,
     levels: Sequence[int] | None = None,
 ) -> tuple[Classifier, dict[str, Any]]:
-    """A fine-tuned encoder with its head, in evaluation mode, and what its folder says of itself.
+    """Load an encoder with its classification head in evaluation mode, and its configuration.
 
     Args:
-        source: a model folder, or the folder of a run of tools/finetune.py; or released weights of a classifier, as of
-            `from_pretrained`.
-        probe: a file with an attentive probe of V-JEPA or V-JEPA 2, for an encoder from `source`. It stands on the target
-            encoder where there is one, as in the authors' evaluations.
-        strict, family: as of `from_pretrained`.
-        heads: attention heads of the probe, where no published probe has its width; or those of several networks, by name:
-            ``{"encoder": 4, "head": 4}``.
-        levels: numbers of the blocks whose tokens the probe sees; empty for the last block's alone. Published probes of
-            V-JEPA 2 are known by their number of classes; of others it must be given.
+        source: A model folder, the run folder of a fine-tuning (tools/finetune.py), or released weights of a
+            classifier in any form that `from_pretrained` takes.
+        probe: File with an attentive probe of V-JEPA or V-JEPA 2 for the encoder from `source`, its target
+            encoder where there is one, as in the authors' evaluations. None takes the head in `source`.
+        strict: Whether missing, unexpected or reshaped tensors raise an error; see `from_pretrained`.
+        family: Family of released weights whose tensor names fit several; see `from_pretrained`.
+        heads: Number of attention heads of the probe, where no published probe has its width; or the numbers
+            of several networks by name, such as ``{"encoder": 4, "head": 4}``.
+        levels: Indices of the blocks whose tokens the probe sees; empty for the last block alone. None takes
+            those of the published probe: of V-JEPA the last block, of V-JEPA 2 by the number of classes.
+
+    Returns:
+        The classifier, and its configuration as in ``config.json``.
 
     Raises:
-        ValueError: where there is no classifier, or as of `from_pretrained`.
+        ValueError: There is no classifier, or any reason that `from_pretrained` has.
     """
     by_network = {"head": int(heads)} if isinstance(heads, int | np.integer) else heads or {}
-    told = Told(family=family, heads=by_network, probe_levels=levels)
-    config, tensors, place = _read(source, strict=strict, probe=probe, told=told)
+    by_user = StatedByUser(family=family, heads=by_network, probe_levels=levels)
+    config, tensors, place = _read(source, strict=strict, probe=probe, by_user=by_user)
     if "head" not in config:
         raise ValueError(
-            f"{place} has no head that names classes: give the folder of a run of tools/finetune.py, or released weights of a "
-            "classifier"
+            f"{place} has no classification head: give the folder of a run of tools/finetune.py, or released "
+            "weights of a classifier"
         )
     encoder = VideoEncoder(**config["encoder"])
     head = build_head(width=encoder.width, num_classes=len(config["classes"]), **config["head"])
@@ -165,15 +174,19 @@ def load_classifier(
 def load_action_model(
     source: str | Path, *, heads: Mapping[str, int] | None = None
 ) -> tuple[ActionModel, dict[str, Any]]:
-    """A world model with actions, in evaluation mode, and what its folder says of itself.
+    """Load an action-conditioned model in evaluation mode, and its configuration.
 
     Args:
-        source: a model folder, or the folder of a run of tools/pretrain.py with a configuration of configs/action; or the authors'
-            file of V-JEPA 2-AC.
-        heads: attention heads of the ``encoder`` and of the ``predictor`` of the authors' file, as of `from_pretrained`.
+        source: A model folder; the run folder of tools/pretrain.py with a recipe of configs/action; or the
+            checkpoint of V-JEPA 2-AC that its authors released.
+        heads: Number of attention heads of the ``encoder`` and the ``predictor`` of V-JEPA 2-AC's checkpoint.
+            Needed only for a width that no published network has.
+
+    Returns:
+        The model, and its configuration as in ``config.json``.
 
     Raises:
-        ValueError: where there is no such model, or as of `from_pretrained`.
+        ValueError: There is no such model, or any reason that `from_pretrained` has.
     """
     if Path(source).is_file():
         place = str(source)
@@ -181,10 +194,11 @@ def load_action_model(
         _refuse_nonfinite(tensors, place)
         warn_of_licence("vjepa2_ac")
     else:
-        config, tensors, place = _read(source, told=Told(heads=heads or {}))
+        config, tensors, place = _read(source, by_user=StatedByUser(heads=heads or {}))
     if "dynamics" not in config:
         raise ValueError(
-            f"{place} has no predictor of what actions do: give the folder of a run with a configuration of configs/action"
+            f"{place} is no action-conditioned model: give the folder of a run with a recipe of "
+            "configs/action"
         )
     names = inspect.signature(ActionModel).parameters
     model = ActionModel(**{name: value for name, value in config.items() if name in names})
@@ -193,18 +207,22 @@ def load_action_model(
 
 
 def _at_home(tensors: Mapping[str, Tensor], homes: Mapping[str, str]) -> dict[str, Tensor]:
-    """Tensors of some of a file's networks, under the names that these have in a model."""
+    """Select the tensors of the networks in `homes`, and rename each network as `homes` maps it."""
     parted = {name: name.split(".", 1) for name in tensors}
     return {f"{homes[kind]}.{rest}": tensors[name] for name, (kind, rest) in parted.items() if kind in homes}
 
 
 def _read(
-    source: str | Path, *, strict: bool = True, probe: str | Path | None = None, told: Told = NOTHING
+    source: str | Path,
+    *,
+    strict: bool = True,
+    probe: str | Path | None = None,
+    by_user: StatedByUser = NOTHING,
 ) -> tuple[dict[str, Any], dict[str, Tensor], str]:
-    """Configuration, tensors, and where they are from."""
+    """Read a model's configuration, its tensors, and the path that they come from, for messages."""
     path = _place_of(source)
     if is_released(path):
-        released = read_released(path, probe=probe, strict=strict, told=told)
+        released = read_released(path, probe=probe, strict=strict, by_user=by_user)
         warn_of_licence(released.family)
         if released.notes:
             warnings.warn(f"{path}: " + "; ".join(released.notes), stacklevel=3)
@@ -212,11 +230,11 @@ def _read(
         return released.config, released.tensors, str(path)
     if probe is not None:
         raise ValueError(
-            f"{path} has no need of the probe {probe}: a probe is for released weights of V-JEPA or V-JEPA 2"
+            f"{path} cannot take the probe {probe}: a probe needs released weights of V-JEPA or V-JEPA 2"
         )
     folder = model_folder(path)
-    if told != NOTHING:
-        raise ValueError(f"{folder} says itself which family, heads and levels it has: give none")
+    if by_user != NOTHING:
+        raise ValueError(f"{folder} stores its own family, heads and levels: leave these arguments out")
     config, tensors = _config_of(folder), load_tensors(folder / "model.safetensors")
     _refuse_nonfinite(tensors, str(folder))
     if strict:
@@ -225,7 +243,7 @@ def _read(
 
 
 def _refuse_other_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: str) -> None:
-    """ValueError where networks are of another size than their weights: before memory is taken for them."""
+    """Raise ValueError where config.json and weights differ in size, before memory is taken for a network."""
     for network in ("encoder", "teacher", "predictor", "decoder"):
         found = {
             int(parts[3]): tensor.shape[0]
@@ -236,38 +254,49 @@ def _refuse_other_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor],
         said = config.get(network, {}).get("depth"), config.get(network, {}).get("width")
         if found and said != (None, None) and said != (len(found), found[min(found)]):
             raise ValueError(
-                f"{place}: config.json has {network}.depth {said[0]} and {network}.width {said[1]}, and the weights do not fit it: they "
-                f"have {len(found)} blocks of width {found[min(found)]}"
+                f"{place}: config.json has {network}.depth {said[0]} and {network}.width {said[1]}, and the "
+                f"weights do not fit it: they have {len(found)} blocks of width {found[min(found)]}"
             )
 
 
 def _place_of(source: str | Path) -> Path:
-    """Where a model is on the disk, fetched from the hub where it has a name of it."""
+    """The path of a model on the disk; a model of the hub is downloaded first."""
     if is_hub_name(source):
         return download(str(source))
     if isinstance(source, str) and "://" in source:
-        raise ValueError(f"{source} is an address: fetch the file, and give its path")
+        raise ValueError(f"{source} is an address: download the file, and give its path")
     return Path(source)
 
 
 def _refuse_nonfinite(tensors: Mapping[str, Tensor], place: str) -> None:
-    """ValueError that names the tensors with NaN or infinity: all that a model says of any video would be NaN."""
-    # The sum is one pass without a copy; only where it is not finite (or too large) is each number looked at.
+    """Raise ValueError that names the tensors with NaN or infinity, with which every output would be NaN."""
+    # A sum takes one pass without a copy. Single numbers are checked only where it is not finite, which a sum
+    # of finite numbers may be, too, where it overflows.
     suspects = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor.sum()))]
     broken = {name: int((~torch.isfinite(tensors[name])).sum()) for name in sorted(suspects)}
     named = [f"{name} ({count} of {tensors[name].numel()})" for name, count in broken.items() if count]
     if named:
         rest = f" and {len(named) - 5} more" if len(named) > 5 else ""
         raise ValueError(
-            f"the weights in {place} are not finite (NaN or infinity): {', '.join(named[:5])}{rest}; take a checkpoint from "
-            "before they became so"
+            f"the weights in {place} are not finite (NaN or infinity): {', '.join(named[:5])}{rest}; take an "
+            "earlier checkpoint"
         )
 
 
-def read_model_config(source: str | Path, told: Told = NOTHING) -> dict[str, Any]:
-    """What a model folder, or released weights, say of themselves, with what a user says of these; ValueError where there is no model."""
+def read_model_config(source: str | Path, by_user: StatedByUser = NOTHING) -> dict[str, Any]:
+    """Read the configuration of a model folder or of released weights, without building a network.
+
+    Args:
+        source: Any form of model that `from_pretrained` takes.
+        by_user: Facts about released weights that their file does not store.
+
+    Raises:
+        ValueError: There is no model, or its configuration is damaged.
+    """
     path = _place_of(source)
-    return read_released(path, told=told).config if is_released(path) else _config_of(model_folder(path))
+    return (
+        read_released(path, by_user=by_user).config if is_released(path) else _config_of(model_folder(path))
+    )
 
 
 def _config_of(folder: Path) -> dict[str, Any]:
@@ -277,7 +306,11 @@ def _config_of(folder: Path) -> dict[str, Any]:
 
 
 def model_folder(source: str | Path) -> Path:
-    """Where config.json and model.safetensors are; ValueError where there is no model."""
+    """Find the folder with config.json and model.safetensors: `source` itself, or its subfolder ``model``.
+
+    Raises:
+        ValueError: Neither of the two holds both files.
+    """
     source = Path(source)
     for folder in (source, source / "model"):
         if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
@@ -287,7 +320,8 @@ def model_folder(source: str | Path) -> Path:
     files = [path.name for path in sorted(source.iterdir()) if path.suffix in _WEIGHT_SUFFIXES]
     if files:
         raise ValueError(
-            f"{source} is not a model: it has no config.json beside {', '.join(files[:5])}; give such a file itself, {source / files[0]}"
+            f"{source} is not a model: it has no config.json beside {', '.join(files[:5])}; give such a file "
+            f"itself, {source / files[0]}"
         )
     raise ValueError(
         f"{source} is not a model: it has no config.json with model.safetensors, nor has {source / 'model'}; "
@@ -298,7 +332,7 @@ def model_folder(source: str | Path) -> Path:
 def _fitting(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], place: str, *, strict: bool
 ) -> dict[str, Tensor]:
-    """What fits; ValueError, or else a warning, that lists what does not."""
+    """Select the tensors that fit a model; misfits are listed in a ValueError, or a warning unless strict."""
     problems = [f"missing {name}" for name in expected.keys() - found.keys()]
     problems += [f"unexpected {name}" for name in found.keys() - expected.keys()]
     common = expected.keys() & found.keys()

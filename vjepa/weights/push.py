@@ -1,9 +1,9 @@
-"""Model folders on the Hugging Face hub, with a card that says what they are.
+"""Upload of model folders to the Hugging Face hub, with a model card.
 
-    url = push_to_hub("runs/quickstart", "someone/quickstart")
+    url = push_to_hub("runs/quickstart", "someone/quickstart", licence="apache-2.0")
 
-A folder is uploaded as it is: config.json and model.safetensors are what `from_pretrained` reads, strictly. That is why
-huggingface_hub's PyTorchModelHubMixin is not used: what it saves it also loads, with missing weights left at random.
+The repository holds config.json and model.safetensors, which `from_pretrained` reads strictly.
+huggingface_hub's PyTorchModelHubMixin is not used because its loader leaves missing weights at random values.
 """
 
 from __future__ import annotations
@@ -25,14 +25,21 @@ from vjepa.weights.model_folder import model_folder, read_model_config
 def push_to_hub(
     source: str | Path, repo_id: str, *, licence: str, private: bool = False, token: str | None = None
 ) -> str:
-    """Upload a model with its card; the address of the commit.
+    """Upload a model with its card.
 
     Args:
-        source: a model folder, or the folder of a run.
-        repo_id: ``owner/name``; made if it does not exist.
-        licence: of the weights, as the hub names it (``apache-2.0``, ``cc-by-nc-4.0``, ...): nobody but you can know it.
-        private: of a new repository.
-        token: of the hub; None takes that of ``hf auth login``.
+        source: A model folder, or a run folder.
+        repo_id: Repository on the hub, ``owner/name``; created if it does not exist.
+        licence: Licence of the weights as the hub names it (``apache-2.0``, ``cc-by-nc-4.0``, ...). There is
+            no default, since only the owner of the weights knows it.
+        private: Whether a newly created repository is private.
+        token: Access token of the hub; None takes the one stored by ``hf auth login``.
+
+    Returns:
+        URL of the commit.
+
+    Raises:
+        ValueError: `source` is not a model.
     """
     card = model_card(source, licence)
     api = HfApi(token=token)
@@ -46,7 +53,12 @@ def push_to_hub(
 
 
 def model_card(source: str | Path, licence: str) -> str:
-    """What a model is, as the README of its repository: networks, clips, training data's name, metrics."""
+    """The model card, as Markdown: network, clips, names of the training data, metrics and configuration.
+
+    Args:
+        source: A model folder, or a run folder.
+        licence: Licence of the weights as the hub names it, such as ``apache-2.0``.
+    """
     config, summary = _shared_config(source), _summary(Path(source))
     classifies = "head" in config
     head = {
@@ -61,15 +73,16 @@ def model_card(source: str | Path, licence: str) -> str:
     use = "vjepa.VideoClassifier.from_pretrained" if classifies else "vjepa.from_pretrained"
     return (
         f"---\n{_yaml(head)}---\n\n# {in_table(Path(source).resolve().name)}\n\n"
-        f"A model of [vjepa](https://pypi.org/project/vjepa-world): `{use}(FOLDER)`.\n\n| | |\n|---|---|\n{rows}\n\n"
+        f"A model of [vjepa](https://pypi.org/project/vjepa-world): `{use}(FOLDER)`.\n\n"
+        f"| | |\n|---|---|\n{rows}\n\n"
         f"```json\n{json.dumps(config, indent=1)}\n```\n"
     )
 
 
 def _shared_config(source: str | Path) -> dict[str, Any]:
-    """The configuration with the last part of every path of the training run alone.
+    """The configuration, with every path in its training settings shortened to the last component.
 
-    Where data lies on its owner's machine is nobody's business.
+    Where data lies on its owner's machine is private.
     """
     config = read_model_config(source)
     return {**config, "training": _names_alone(config["training"])} if "training" in config else config
@@ -84,16 +97,17 @@ def _names_alone(value: Any) -> Any:
 
 
 def _name_alone(source: str) -> str:
-    """``/data/clips/?split=train`` to ``clips?split=train``."""
+    """Shorten a path, and paths in its query: ``/data/clips/?split=train`` becomes ``clips?split=train``."""
     path, mark, query = source.partition("?")
     return path.rstrip("/").rsplit("/", 1)[-1] + mark + re.sub(r"=[^&]*/", "=", query)
 
 
 def _facts(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
-    """Rows of the card; what is not known is left out."""
+    """Rows of the card's table by name; a row whose value is not stored is left out."""
     encoder, clip = config["encoder"], config.get("clip")
     facts = {
-        "encoder": f"ViT, width {encoder['width']}, {encoder['depth']} blocks, tubelet {tuple(encoder['tubelet'])}"
+        "encoder": f"ViT, width {encoder['width']}, {encoder['depth']} blocks, "
+        f"tubelet {tuple(encoder['tubelet'])}"
     }
     if clip is not None:
         facts["clips"] = f"{clip['num_frames']} frames of {clip['size'][0]} x {clip['size'][1]} pixels"
@@ -114,7 +128,7 @@ def _facts(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
 
 
 def _summary(source: Path) -> dict[str, Any]:
-    """Final metrics of the run, where the source is one."""
+    """Final metrics from the summary.json of a run folder; empty where there is none."""
     path = source / "summary.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return found

@@ -24,7 +24,8 @@ from vjepa.data.readers.pixels import turn_of
 from vjepa.data.readers.pyav import PyAVReader
 from vjepa.data.sampling import SampleKey
 from vjepa.data.trajectories.episode import Episode, VideoFrames
-from vjepa.data.trajectories.windows import TrajectoryDataset, WindowConfig
+from vjepa.data.trajectories.window import WindowConfig
+from vjepa.data.trajectories.windows import TrajectoryDataset
 from vjepa.data.transforms import eval_transform
 
 NO_B = {"bf": "0", "sc_threshold": "0"}

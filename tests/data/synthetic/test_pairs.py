@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.data.builders import BOX
-from vjepa.data.synthetic import CONTROL, SHAPES, VIOLATIONS, render_pair, render_video
-from vjepa.data.synthetic.pairs import other_shapes
+from vjepa.data.synthetic.pairs import CONTROL, VIOLATIONS, other_shapes, render_pair
+from vjepa.data.synthetic.render import render_video
+from vjepa.data.synthetic.settings import SHAPES
 
 KINDS = (*VIOLATIONS, CONTROL)
 LONE = replace(BOX, objects=(1, 1), noise=0, texture=0, size=64)

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from vjepa.data.manifest import read_manifest
-from vjepa.data.synthetic import MOTIONS, SHAPES, RenderSettings, render_video, write_videos
 from vjepa.data.synthetic.motion import GRAVITY_RATE, move, start_positions
+from vjepa.data.synthetic.render import render_video
+from vjepa.data.synthetic.settings import MOTIONS, SHAPES, RenderSettings
+from vjepa.data.synthetic.write import write_videos
 
 PLAIN = RenderSettings(texture=0, noise=0, camera=0)
 

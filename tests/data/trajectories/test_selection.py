@@ -12,7 +12,8 @@ from vjepa.data.trajectories import episode as episode_module
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.open import read_episodes
 from vjepa.data.trajectories.selection import split_source
-from vjepa.data.trajectories.windows import TrajectoryDataset, WindowConfig
+from vjepa.data.trajectories.window import WindowConfig
+from vjepa.data.trajectories.windows import TrajectoryDataset
 
 INFO = {
     "codebase_version": "v2.1", "fps": 10, "features": {"cam": {"dtype": "video"}}, "chunks_size": 1000,

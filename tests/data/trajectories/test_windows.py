@@ -7,12 +7,8 @@ import torch
 from vjepa.data.sampling import SampleKey
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.open import read_episodes
-from vjepa.data.trajectories.windows import (
-    TrajectoryDataset,
-    WindowConfig,
-    action_statistics,
-    collate_trajectories,
-)
+from vjepa.data.trajectories.window import WindowConfig
+from vjepa.data.trajectories.windows import TrajectoryDataset, action_statistics, collate_trajectories
 
 
 class Counted:

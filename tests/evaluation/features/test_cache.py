@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import read_manifest
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import eval_transform
 from vjepa.evaluation.features import cache as feature_cache
 from vjepa.evaluation.features.cache import cached_features, extract_shards

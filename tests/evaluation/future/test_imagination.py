@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vjepa.data.trajectories.episode import Episode
-from vjepa.data.trajectories.windows import WindowConfig
+from vjepa.data.trajectories.window import WindowConfig
 from vjepa.evaluation.future.imagination import measure_imagination
 from vjepa.evaluation.probes import frame_decoder
 from vjepa.evaluation.probes import state as state_probe

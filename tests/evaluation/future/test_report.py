@@ -8,7 +8,8 @@ from torch.nn import functional as F
 import vjepa
 from tests.inference.conftest import make_video_model
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.synthetic import RenderSettings, write_videos
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.future.samples import evaluate_samples
 from vjepa.evaluation.future.skill import Embedded, embed_clips, horizon_reports, window_and_last
 

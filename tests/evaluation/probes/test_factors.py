@@ -7,13 +7,16 @@ import torch
 from vjepa.data.clips import ClipSampling, spread_clips
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.synthetic import RenderSettings, render_video, write_videos
+from vjepa.data.synthetic.render import render_video
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import train_transform
 from vjepa.evaluation.features.extract import extract_features
 from vjepa.evaluation.probes.factors import NUISANCE, SIGNAL, factor_probe, read_factor_targets
 from vjepa.evaluation.probes.pca import PixelComponents
 from vjepa.evaluation.probes.pixels import pixel_r2
-from vjepa.tokens import Tubelet, patchify
+from vjepa.grid import Tubelet
+from vjepa.tokens import patchify
 
 WORLD = RenderSettings(
     size=16, frames=8, objects=(1, 3), radius=(0.1, 0.12), colours="white", texture=1, noise=1

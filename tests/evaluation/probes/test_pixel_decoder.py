@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from vjepa.evaluation.probes.pixel_decoder import psnr, train_pixel_decoder
+from vjepa.grid import Tubelet
 from vjepa.models.encoder import VideoEncoder
-from vjepa.tokens import Tubelet, patchify
+from vjepa.tokens import patchify
 
 TUBELET = Tubelet(2, 4, 4)
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
+from vjepa.choices import IMAGENET_MEAN, IMAGENET_STD
 
 WIDTH, DECODER, PATCH, SIZE = 48, 24, 8, 32
 

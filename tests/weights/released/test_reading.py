@@ -16,9 +16,9 @@ from tests.weights.released import files
 from tests.weights.released.masked_autoencoders import plane_positions
 from tools.convert import main as convert
 from vjepa.data.transforms import clip_transform
+from vjepa.grid import Grid
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.video_model import VideoModel
-from vjepa.tokens import Grid
 from vjepa.weights.model_folder import load_classifier
 from vjepa.weights.released import families
 from vjepa.weights.released.families import recognise
@@ -26,7 +26,7 @@ from vjepa.weights.released.meta_layout import to_meta
 from vjepa.weights.released.preprocessing import transformers_preprocessor
 from vjepa.weights.released.reading import read_released
 from vjepa.weights.released.shapes import ratio
-from vjepa.weights.released.told import heads_of, probe_levels_of
+from vjepa.weights.released.stated import heads_of, probe_levels_of
 from vjepa.weights.released.transformers_layout import to_transformers
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # notes and licences; tested by name below
@@ -262,7 +262,7 @@ def test_vjepa2_ac_with_its_predictor(tmp_path):
     del checkpoint["predictor"]["module.backbone.predictor_norm.weight"]
     with pytest.raises(ValueError, match=r"missing predictor\.predictor_norm\.weight"):
         vjepa.load_action_model(saved(tmp_path, checkpoint), heads={"predictor": 1})
-    with pytest.raises(ValueError, match=r"file.pt: it is V-JEPA 2's, which has no predictor"):
+    with pytest.raises(ValueError, match=r"file.pt: it is V-JEPA 2's, which has no action-conditioned predictor"):
         vjepa.load_action_model(saved(tmp_path, files.vjepa2_file()))
 
 
@@ -898,7 +898,7 @@ def test_convert_takes_what_shapes_do_not_tell(tmp_path, capsys, monkeypatch):
     assert "--heads has predictor=six" in capsys.readouterr().err
     assert convert([*command, "--family", "vjepa2", "--heads", "predictor=6"]) == 0
     assert vjepa.from_pretrained(tmp_path / "ours").config["predictor"]["heads"] == 6
-    with pytest.raises(ValueError, match="says itself which family, heads and levels it has"):
+    with pytest.raises(ValueError, match="stores its own family, heads and levels"):
         vjepa.from_pretrained(tmp_path / "ours", heads={"predictor": 6})
 
 
@@ -1069,7 +1069,7 @@ class Hostile:
 
 def test_a_hostile_file_is_refused_and_not_run(tmp_path):
     path = saved(tmp_path, {**files.vjepa2_file(), "opt": Hostile(tmp_path / "ran")})
-    with pytest.raises(ValueError, match=r"file.pt is refused: it wants \w+.system to be called"):
+    with pytest.raises(ValueError, match=r"file.pt is refused: loading it would call \w+.system"):
         vjepa.from_pretrained(path)
     assert not (tmp_path / "ran").exists()
 
@@ -1144,7 +1144,7 @@ def test_a_width_that_nobody_published_is_refused(tmp_path):
         vjepa.from_pretrained(saved(tmp_path, {"encoder": narrow}))
 
 
-# Network, width, family and heads, read in the authors' code at the commits that vjepa/weights/released/told.py names.
+# Network, width, family and heads, read in the authors' code at the commits that vjepa/weights/released/stated.py names.
 PUBLISHED = [
     ("encoder", 1408, "vjepa", 16), ("encoder", 1408, "ijepa", 16), ("encoder", 1408, "videomae", 16),
     ("encoder", 1408, "vjepa2", 22), ("encoder", 1408, "vjepa2_ac", 22), ("encoder", 1664, "vjepa2_1", 26),
@@ -1296,7 +1296,7 @@ def test_a_predictor_alone_wants_its_encoder(tmp_path):
 
 
 def test_the_licence_is_told_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(families, "_told", set())
+    monkeypatch.setattr(families, "_warned", set())
     path = saved(tmp_path, files.vjepa_file())
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -1342,7 +1342,7 @@ def test_a_name_that_cannot_be_had_is_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     with pytest.raises(
         ValueError,
-        match="there is no file or folder facebook/nothing, and the Hugging Face hub does not give it",
+        match="there is no file or folder facebook/nothing, and the Hugging Face hub does not provide it",
     ):
         vjepa.from_pretrained("facebook/nothing")
     monkeypatch.chdir(tmp_path)

@@ -1,1 +1,1 @@
-"""One module per decoder, behind `vjepa.data.readers.base.VideoReader`; `open.open_video` chooses."""
+"""Video readers: one per decoder, all with the interface `base.VideoReader`; `open.open_video` chooses one."""

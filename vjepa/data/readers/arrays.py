@@ -1,4 +1,4 @@
-"""Videos that need no video decoder: arrays in .npy files and folders of images."""
+"""Readers of videos that need no video decoder: arrays in .npy files, folders of images and single images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
 class ArrayReader(GuardedReader):
-    """A video that lies decoded in an array, in memory or memory-mapped.
+    """Reader of decoded frames in an array, in memory or memory-mapped.
 
     Args:
-        path: what error messages call it.
-        frames_THWC: uint8 ``(T, H, W, C)``.
-        timestamps: seconds at which the frames appear, float64 ``(T,)``.
-        damage: what was found damaged when the array was made, as of `VideoReader`.
+        path: Name of the video in error messages.
+        frames_THWC: Frames, uint8 ``(T, H, W, C)``.
+        timestamps: Times in seconds at which the frames appear, float64 ``(T,)``.
+        damage: Damage that was found when the array was made, see `VideoReader`; None if none was found.
+
+    Raises:
+        VideoDecodeError: The array has another type or shape, is empty, or its frames are too large.
     """
 
     def __init__(
@@ -44,36 +47,47 @@ class ArrayReader(GuardedReader):
 
     @property
     def damage(self) -> str | None:
-        """As of `VideoReader`."""
+        """Damage that was found when the array was made; None if none was found."""
         return self._damage
 
     def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
         check_bytes(self.path, self.name, len(index_T), self._array_THWC[0].nbytes)
-        frames_THWC: np.ndarray = self._array_THWC[index_T]  # only these are read from the disk
+        frames_THWC: np.ndarray = self._array_THWC[
+            index_T
+        ]  # a memory-mapped array reads only these from disk
         return frames_THWC
 
 
 def open_npy(path: str, fps: float, channels: int) -> ArrayReader:
-    """A ``.npy`` file of uint8 ``(T, H, W, C)`` as a video of `fps` frames a second, memory-mapped.
+    """Open a ``.npy`` file of uint8 ``(T, H, W, C)``, memory-mapped, as a video of `fps` frames per second.
 
-    `VideoDecodeError` where it is none, or has another number of channels than `channels`.
+    Raises:
+        VideoDecodeError: The array has another type or shape, or another number of channels than `channels`.
+        ValueError: The file contains no plain array, see `load_npy`.
     """
     frames_THWC = load_npy(path)
     video = ArrayReader(path, frames_THWC, np.arange(len(frames_THWC) if frames_THWC.ndim else 0) / fps)
     if frames_THWC.shape[-1] != channels:
         cause = (
             f"its shape {frames_THWC.shape}, which is (T, H, W, C), has {frames_THWC.shape[-1]} channels where "
-            f"{channels} are asked for: give arrays of that many, or a mean and a deviation for each of theirs "
-            "(data.mean, data.std) to train a model of so many channels"
+            f"{channels} are asked for: give arrays of {channels} channels, or train a model of "
+            f"{frames_THWC.shape[-1]} channels with so many values in data.mean and data.std"
         )
         raise VideoDecodeError(path, ArrayReader.name, cause)
     return video
 
 
 class FrameFolderReader(GuardedReader):
-    """A folder of images as a video of `fps` frames a second, or one image as a video of one frame.
+    """Reader of a folder of images as a video of `fps` frames per second, or of one image as a video of one frame.
 
-    The order is that of the names with their numbers taken as numbers (``img9`` before ``img10``).
+    Frames are ordered by file name, with numbers in numerical order (``img9`` before ``img10``).
+
+    Args:
+        path: Folder of images, or one image file.
+        fps: Frame rate in frames per second.
+
+    Raises:
+        VideoDecodeError: The folder has no images.
     """
 
     def __init__(self, path: str, fps: float) -> None:
@@ -85,7 +99,7 @@ class FrameFolderReader(GuardedReader):
         self.timestamps = np.arange(len(self._files)) / fps
 
     def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
-        """Each wanted image is decoded once."""
+        """Decode each requested image once; `VideoDecodeError` if their sizes differ."""
         unique, inverse_T = np.unique(index_T, return_inverse=True)
         images = [self._image(self._files[int(unique[0])])]
         check_bytes(self.path, self.name, len(index_T), images[0].nbytes)
@@ -101,7 +115,7 @@ class FrameFolderReader(GuardedReader):
         try:
             with Image.open(file) as image:
                 check_pixels(str(file), self.name, *image.size)
-                # Cameras store photographs lying down and say so in EXIF; a player shows them upright.
+                # Cameras store rotated photographs and note the rotation in EXIF; viewers apply it.
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         except VideoDecodeError as error:
             raise VideoDecodeError(self.path, self.name, f"{file.name}: {error.cause}") from error
@@ -110,11 +124,11 @@ class FrameFolderReader(GuardedReader):
 
 
 def frame_files(folder: str | Path) -> list[Path]:
-    """The images in a folder, in the order of their numbers."""
+    """List the images in a folder in natural order, see `natural_key`."""
     files = [file for file in Path(folder).iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
     return sorted(files, key=lambda file: natural_key(file.name))
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
-    """Sort key in which runs of digits count as numbers: ``a2`` comes before ``a10``."""
+    """Return a sort key that compares runs of digits as numbers: ``a2`` comes before ``a10``."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

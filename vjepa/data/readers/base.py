@@ -1,4 +1,4 @@
-"""What a video reader is: the one protocol behind which every decoder stands."""
+"""The interface of all video readers, and the error of a video that cannot be read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 
 
 class VideoDecodeError(ValueError):
-    """A video that cannot be read: its path, the reader that tried, and the cause in words."""
+    """A video cannot be read.
+
+    Args:
+        path: Path of the video.
+        reader: Name of the reader that failed.
+        cause: Cause in words.
+    """
 
     def __init__(self, path: str, reader: str, cause: str) -> None:
-        # All three go to `args`, so that the error survives the trip out of a worker process.
+        # All three go to `args`, so that the error can be pickled and sent from a worker process.
         super().__init__(path, reader, cause)
         self.path = path
         self.reader = reader
@@ -30,12 +36,15 @@ class VideoDecodeError(ValueError):
 class VideoReader(Protocol):
     """Random access to the frames of one video, in the order in which a player shows them.
 
-    `timestamps` has the moment, in seconds, at which each frame appears: float64 ``(frames,)``,
-    ascending, 0.0 for the first. Counts come from what is in the file, not from its header.
-    `damage` says in words what of the file was found damaged so far, None where nothing was: frames that the decoder
-    marks as corrupt, packets that it refuses, frames that the header counts and the file lacks. It may become known only
-    while frames are read; `examine` reads all.
-    A reader belongs to one process: open it where it is used and close it there.
+    Frames are counted from the contents of the file, not from its header. A reader belongs to one process:
+    open and close it in the process that uses it.
+
+    Attributes:
+        timestamps: Time in seconds at which each frame appears: float64 ``(frames,)``, ascending, 0.0 for the
+            first.
+        damage: Description of the damage found so far, None if none was found: frames that the decoder marks
+            as corrupt, packets that it refuses, frames that the header counts and the file lacks. Damage may
+            be found only while frames are read; `examine` reads all of them.
     """
 
     timestamps: np.ndarray
@@ -47,17 +56,21 @@ class VideoReader(Protocol):
         """Number of frames, at least one."""
 
     def get_frames(self, indices: Sequence[int] | np.ndarray) -> Tensor:
-        """Frames by number, RGB: uint8 ``(T, C, H, W)`` in [0, 255]; any order, duplicates allowed.
+        """Read frames by number, in any order and with duplicates: uint8 RGB ``(T, C, H, W)`` in [0, 255].
 
-        The tensor is a view of ``(T, H, W, C)`` storage, which torchvision resizes faster than a
-        contiguous one. IndexError outside ``[0, len)``; `VideoDecodeError` where decoding fails.
+        The tensor is a view of ``(T, H, W, C)`` storage, which torchvision resizes faster than a contiguous
+        one.
+
+        Raises:
+            IndexError: A number is outside ``[0, len)``.
+            VideoDecodeError: Decoding fails.
         """
 
     def examine(self) -> None:
-        """Decode every frame, so that `damage` is complete; `VideoDecodeError` where decoding fails."""
+        """Decode every frame, so that `damage` is complete; `VideoDecodeError` if decoding fails."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
     def __enter__(self) -> Self: ...
 
@@ -67,7 +80,7 @@ class VideoReader(Protocol):
 
 
 def checked_indices(indices: Sequence[int] | np.ndarray, frames: int, path: str) -> np.ndarray:
-    """Frame numbers as int64 ``(T,)``; IndexError where one is outside ``[0, frames)``."""
+    """Return frame numbers as int64 ``(T,)``; IndexError if one is outside ``[0, frames)``."""
     index_T = np.asarray(indices, dtype=np.int64).reshape(-1)
     if index_T.size and (index_T.min() < 0 or index_T.max() >= frames):
         raise IndexError(

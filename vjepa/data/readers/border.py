@@ -1,7 +1,8 @@
-"""The border between files and the library: whatever reading a file raises is that file's fault.
+"""Error handling around file parsers: any exception while a file is read becomes a `VideoDecodeError`.
 
-A damaged or hostile file can make a parser raise anything. So nothing here lists what a parser may raise: all code that
-reads the contents of one file runs inside `reading`, and what comes out of it is a `VideoDecodeError` with the file's path.
+A damaged or hostile file can make a parser raise any exception, so no list of expected exceptions is kept:
+all code that reads the contents of one file runs inside `reading`, which turns exceptions into a
+`VideoDecodeError` with the path.
 """
 
 from __future__ import annotations
@@ -24,18 +25,20 @@ from vjepa.data.readers.base import VideoDecodeError, checked_indices
 if TYPE_CHECKING:
     from typing import Self
 
-MAX_PIXELS = 2**26  # of one frame: 8192 x 8192; 8K video (7680 x 4320) has half of it
-MAX_BYTES = 2**33  # of the frames of one read, which lie in memory together: 64 frames of 8K video have 6.4e9
-CHUNK = 32  # frames that are read at a time where all are, so that long videos do not fill the memory
+MAX_PIXELS = 2**26  # Largest size of a frame: 8192 x 8192; 8K video (7680 x 4320) has half of it.
+MAX_BYTES = (
+    2**33
+)  # Largest size of the frames of one read, which are in memory at once; 64 8K frames take 6.4e9.
+CHUNK = 32  # Number of frames read at a time when all are read, so that long videos do not fill the memory.
 
 
 class GuardedReader(ABC):
-    """What all readers share: checked frame numbers, the border around decoding, and a context manager.
+    """Base class of all readers: checks frame numbers, converts errors of decoding, and is a context manager.
 
     Attributes:
-        name: of the reader, in errors.
-        path: of the video.
-        timestamps, damage: as of `VideoReader`.
+        name: Name of the reader in errors.
+        path: Path of the video.
+        timestamps: Time in seconds at which each frame appears, see `VideoReader`.
     """
 
     name = "arrays"
@@ -47,26 +50,26 @@ class GuardedReader(ABC):
 
     @property
     def damage(self) -> str | None:
-        """As of `VideoReader`; without a decoder, what does not read raises instead."""
+        """Damage found so far, see `VideoReader`; always None here, as readers without a decoder raise instead."""
         return None
 
     def get_frames(self, indices: Sequence[int] | np.ndarray) -> Tensor:
-        """Frames by number: uint8 ``(T, C, H, W)``; any order, duplicates allowed."""
+        """Read frames by number, in any order and with duplicates: uint8 ``(T, C, H, W)``."""
         index_T = checked_indices(indices, len(self), self.path)
         with reading(self.path, self.name):
             return torch.from_numpy(self._frames_THWC(index_T)).permute(0, 3, 1, 2)
 
     def examine(self) -> None:
-        """Read every frame, some at a time."""
+        """Read every frame, a chunk at a time."""
         for begin in range(0, len(self), CHUNK):
             self.get_frames(range(begin, min(begin + CHUNK, len(self))))
 
     @abstractmethod
     def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
-        """Frames by number, which are in range: uint8 ``(T, H, W, C)``; whatever it raises is the file's fault."""
+        """Read frames by valid numbers: uint8 ``(T, H, W, C)``; any exception becomes a `VideoDecodeError`."""
 
     def close(self) -> None:  # noqa: B027  (not every reader has something open)
-        """Nothing to let go of, unless the reader says otherwise."""
+        """Close the file; readers that hold one override this."""
 
     def __enter__(self) -> Self:
         return self
@@ -79,14 +82,18 @@ class GuardedReader(ABC):
 
 @contextmanager
 def reading(path: str, reader: str) -> Iterator[None]:
-    """Turn any exception of the block, which reads the file at `path` and nothing else, into `VideoDecodeError`.
+    """Turn any exception of the block, which must read only the file at `path`, into `VideoDecodeError`.
 
-    A MemoryError is the file's, too: Linux refuses an allocation only where a single one is absurdly large, which is what
-    a damaged header asks for. That no file handle is left is not. KeyboardInterrupt and SystemExit are no `Exception` and pass.
+    This includes MemoryError: Linux refuses an allocation only if a single one is absurdly large, as a
+    damaged header may request. It excludes the error that no file handle is left, which is not the file's
+    fault, and KeyboardInterrupt and SystemExit, which are no `Exception`.
 
     Args:
-        path: of the file; it stands in the error.
-        reader: name of what reads it; it stands in the error.
+        path: Path of the file, for the error.
+        reader: Name of the reader, for the error.
+
+    Raises:
+        VideoDecodeError: The block raised an exception.
     """
     try:
         yield
@@ -99,12 +106,12 @@ def reading(path: str, reader: str) -> Iterator[None]:
 
 
 def is_machines_fault(error: Exception) -> bool:
-    """Whether the process or the machine has no file handle left, which says nothing of the file that was to be opened."""
+    """Return whether no file handle was left in the process or on the machine, which is not the file's fault."""
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def cause_of(error: Exception) -> str:
-    """What an exception says, in one line, behind its type where it is not of our own making."""
+    """Describe an exception in one line: the cause of a `VideoDecodeError`, else its type and message."""
     if isinstance(error, VideoDecodeError):
         return error.cause
     words = getattr(error, "strerror", None) or str(error).strip() or "no reason given"
@@ -112,7 +119,7 @@ def cause_of(error: Exception) -> str:
 
 
 def check_kind(path: str, reader: str) -> None:
-    """`VideoDecodeError` where `path` is missing, or is neither a file nor a folder: reading a pipe can block for ever."""
+    """Raise `VideoDecodeError` if `path` is missing or neither file nor folder: reading a pipe can block for ever."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError as error:
@@ -123,26 +130,33 @@ def check_kind(path: str, reader: str) -> None:
 
 
 def check_pixels(path: str, reader: str, width: int, height: int) -> None:
-    """`VideoDecodeError` where a frame has more than `MAX_PIXELS`: a file of a kilobyte can claim gigabytes of frames."""
+    """Raise `VideoDecodeError` if a frame exceeds `MAX_PIXELS`: a file of a kilobyte can claim gigabytes of frames."""
     if width * height > MAX_PIXELS:
-        cause = f"its frames have {width} x {height} pixels, more than {MAX_PIXELS} (8192 x 8192): encode it again at a smaller size"
+        cause = (
+            f"its frames have {width} x {height} pixels, more than {MAX_PIXELS} (8192 x 8192): "
+            "encode it again at a smaller size"
+        )
         raise VideoDecodeError(path, reader, cause)
 
 
 def check_bytes(path: str, reader: str, frames: int, frame_bytes: int) -> None:
-    """`VideoDecodeError` where the frames of one read have more than `MAX_BYTES`: a small file can decode to terabytes."""
+    """Raise `VideoDecodeError` if the frames of one read exceed `MAX_BYTES`: a small file can decode to terabytes."""
     if frames * frame_bytes > MAX_BYTES:
         cause = (
-            f"{frames} frames of it take {frames * frame_bytes / 1e9:.1f} GB, and one read takes at most {MAX_BYTES / 1e9:.1f}: "
-            "encode the video again at a smaller size, or read fewer frames at a time"
+            f"{frames} frames of it take {frames * frame_bytes / 1e9:.1f} GB, and one read takes at most "
+            f"{MAX_BYTES / 1e9:.1f}: encode the video again at a smaller size, or read fewer frames at a time"
         )
         raise VideoDecodeError(path, reader, cause)
 
 
 def load_npy(path: str) -> np.ndarray:
-    """The array of a ``.npy`` file, mapped into memory; ValueError with the cause where the file holds no plain array.
+    """Memory-map the array of a ``.npy`` file.
 
-    numpy's own errors advise loading pickles, which runs what the file says. That advice must not be passed on.
+    The header is checked here because numpy's own errors advise to load pickles, which would execute code
+    from the file.
+
+    Raises:
+        ValueError: The file contains no plain array.
     """
     with open(path, "rb") as file:
         if file.read(6) != b"\x93NUMPY":
@@ -155,9 +169,7 @@ def load_npy(path: str) -> np.ndarray:
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
             dtype = read_header(file)[2]
-        except (
-            Exception
-        ) as error:  # numpy evaluates the header as Python: damage raises whatever Python raises
+        except Exception as error:  # numpy evaluates the header as Python, so damage can raise anything
             raise ValueError(f"its header is damaged ({cause_of(error)}): write it again") from error
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never loaded: save an array of numbers")

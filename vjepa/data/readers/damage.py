@@ -1,4 +1,4 @@
-"""Signs of damage in a video file: what its decoder, its packets and its header say."""
+"""Detects damage of a video file from its decoder, its packets and its header."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 import av
 
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska's first two elements
-SEAM = 4  # packets before a keyframe, whose marks say nothing: parsers hand on a packet some packets later
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # IDs of Matroska's first two elements
+SEAM = 4  # Number of packets before a keyframe whose marks are ignored; parsers return packets a few packets late.
 
 
 @dataclass(slots=True)
 class Signs:
-    """What one pass over a file met.
+    """Signs of damage found in one pass over a file.
 
     Attributes:
-        corrupt: frames that the decoder marks: something was missing or concealed in them.
-        marked: packets that the container marks: bytes of them, or packets before them, are missing.
-        refused: packets that it gave back with an error.
-        missing: frames that the header counts and the file lacks.
-        cut: bytes that the container counts and the file lacks.
+        corrupt: Number of frames that the decoder marks as corrupt: data in them was missing or concealed.
+        marked: Number of packets that the container marks as corrupt: bytes of them, or packets before them,
+            are missing.
+        refused: Number of packets that failed to be read or decoded.
+        missing: Number of frames that the header counts and the file lacks.
+        cut: Number of bytes that the container counts and the file lacks at its end.
     """
 
     corrupt: int = 0
@@ -30,7 +31,7 @@ class Signs:
     cut: int = 0
 
     def most(self, other: Signs) -> Signs:
-        """The worse of two passes over the same file."""
+        """Combine two passes over the same file: the larger value of each count."""
         return Signs(
             max(self.corrupt, other.corrupt),
             max(self.marked, other.marked),
@@ -40,7 +41,7 @@ class Signs:
         )
 
     def words(self) -> str | None:
-        """What there is, None without any."""
+        """Describe the damage; None if there is none."""
         said = [
             f"frames that the decoder marks as corrupt: {self.corrupt}",
             f"packets that the container marks as incomplete: {self.marked}",
@@ -53,12 +54,18 @@ class Signs:
 
 
 class HeaderCount:
-    """Compares the count of frames in a header with the packets of one pass over the file.
+    """Compares the number of frames in a header with the packets of one pass over the file.
 
-    The headers of MP4 and of AVI are known to count frames. Two kinds of sound files have fewer packets than that: an AVI
-    file may leave chunks empty, which FFmpeg passes over and which means that the frame before is shown on (every file
-    of J-HMDB does so); there the numbers of the chunks tell whether the end is missing. And an MP4 file that was cut
-    without encoding it again hides frames behind an edit list; they are counted with that list ignored.
+    Only the headers of MP4 and AVI are used. Two kinds of intact files have fewer packets than frames in the
+    header. An AVI file may have empty chunks, which FFmpeg skips and which mean that the previous frame is
+    still shown (as in every file of J-HMDB); there the chunk numbers reveal whether the end is missing. An
+    MP4 file that was cut without re-encoding hides frames behind an edit list; its packets are counted again
+    with the list ignored.
+
+    Args:
+        path: Path of the file.
+        format_name: FFmpeg's name of the container format.
+        claimed: Number of frames in the header, 0 if unknown.
     """
 
     def __init__(self, path: str, format_name: str, claimed: int) -> None:
@@ -70,7 +77,7 @@ class HeaderCount:
         self._gap = 1
 
     def count(self, packet: av.Packet) -> None:
-        """Take the next packet of the pass."""
+        """Count the next packet of the pass."""
         self._packets += 1
         if self._avi and packet.dts is not None:
             if self._last is not None:
@@ -78,10 +85,12 @@ class HeaderCount:
             self._last = packet.dts
 
     def missing(self) -> int:
-        """Frames that are missing, after the last packet."""
+        """Return the number of missing frames; call it after the last packet."""
         found = self._packets
         if self._avi and self._last is not None:
-            found = max(found, self._last + self._gap)  # so many chunks may be empty at the end
+            found = max(
+                found, self._last + self._gap
+            )  # allows for empty chunks at the end, as many as in the largest gap
         elif found < self._claimed:
             found = max(found, _packets_without_edits(self._path))
         return max(0, self._claimed - found)
@@ -90,8 +99,8 @@ class HeaderCount:
 class Marks:
     """Counts packets that the container marks as incomplete.
 
-    MPEG-TS does so where its packets are not numbered without a gap, which is also so at the seam where recordings or
-    segments were joined. There a keyframe follows at once, and nothing is missing.
+    FFmpeg marks MPEG-TS packets where their numbering has a gap. This also happens at a seam, where
+    recordings or segments were joined; there a keyframe follows at once and nothing is missing.
     """
 
     def __init__(self) -> None:
@@ -99,7 +108,7 @@ class Marks:
         self._marked: list[int] = []
 
     def count(self, packet: av.Packet) -> int:
-        """Take the next packet of a pass: how many are marked so far, those at seams left out."""
+        """Take the next packet of a pass; return how many are marked so far, without those at seams."""
         self._number += 1
         if packet.is_corrupt:
             self._marked.append(self._number)
@@ -109,6 +118,7 @@ class Marks:
 
 
 def _packets_without_edits(path: str) -> int:
+    """Count the packets of a file with its edit list ignored; 0 if reading fails."""
     with av.open(path, metadata_errors="ignore", options={"ignore_editlist": "1"}) as container:
         stream = container.streams.best("video")
         try:
@@ -118,9 +128,9 @@ def _packets_without_edits(path: str) -> int:
 
 
 def bytes_cut(path: str) -> int:
-    """Bytes at the end of a Matroska or WebM file that its segment counts and the file lacks.
+    """Return how many bytes are missing at the end of a Matroska or WebM file, by its segment size; 0 for other files.
 
-    These files count no frames, and what is cut off them is missed by nothing else. 0 for other files.
+    The headers of these files have no number of frames, so nothing else reveals that the end is missing.
     """
     with open(path, "rb") as file:
         start = file.read(4096)
@@ -136,7 +146,7 @@ def bytes_cut(path: str) -> int:
 
 
 def _ebml_size(content: bytes, at: int) -> tuple[int, int]:
-    """An element's size and where its content begins; 0 where the size is unknown (live streams) or cut off."""
+    """Return an element's size and the start of its content; size 0 if it is unknown (live streams) or cut off."""
     if at >= len(content) or not content[at]:
         return 0, at
     length = 9 - content[at].bit_length()

@@ -1,4 +1,4 @@
-"""An open file from which frames come out in the decoder's order."""
+"""Sequential decoding of a video file with PyAV, tolerant of damage."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from vjepa.data.readers.border import cause_of, check_pixels
 from vjepa.data.readers.damage import HeaderCount, Marks, Signs, bytes_cut
 from vjepa.data.readers.packets import PacketIndex, open_stream, read_index
 
-# Seconds by which a packet's decoding time may fall behind the one before; more means that the clock was set back.
-# The same as in FFmpeg's command line: ts_discontinuity_detect in fftools/ffmpeg_demux.c, n7.1.
+# Seconds by which a packet's decoding time may fall behind that of the previous packet; more means that the
+# file's clock was reset. Same value as in FFmpeg's command line: ts_discontinuity_detect in
+# fftools/ffmpeg_demux.c, n7.1.
 SET_BACK = 0.1
 
 
 class Decoding:
-    """Decodes one video from its start or from a keyframe, and passes over packets that do not decode.
+    """Decodes one video from its start or from a keyframe, and skips packets that do not decode.
 
-    Where times start again (two recordings joined into one file), they go on from where they were.
+    If the file's times start again (two recordings joined into one file), they are shifted to continue.
+
+    Args:
+        path: A video file; `VideoDecodeError` if it does not open.
     """
 
     def __init__(self, path: str) -> None:
@@ -28,24 +32,25 @@ class Decoding:
         self.container, self.stream = open_stream(path)
         self._at_start = True
         self._error: Exception | None = None
-        self._signs = Signs()  # of the pass from the start that runs now
-        self._earlier = Signs(cut=bytes_cut(path))
+        self._signs = Signs()  # of the current pass from the start
+        self._earlier = Signs(cut=bytes_cut(path))  # of all earlier passes
 
     @property
     def signs(self) -> Signs:
-        """Damage that was found so far by passes from the start.
+        """Damage found so far by passes from the start.
 
-        After a jump a decoder may refuse packets and mark frames of sound files: they lean on what was passed over.
+        Passes after a seek do not count: there a decoder may refuse packets and mark frames of intact files,
+        because these depend on skipped frames.
         """
         return self._earlier.most(self._signs)
 
     def index(self) -> PacketIndex | None:
-        """The file's packet index, see `read_index`."""
+        """Read the file's packet index, see `read_index`."""
         self._at_start = False
         return read_index(self.container, self.stream)
 
     def from_start(self) -> Iterator[av.VideoFrame]:
-        """All frames. The file is opened anew, since not every container can be wound back exactly."""
+        """Decode all frames. The file is reopened, because not every container can seek exactly to its start."""
         if not self._at_start:
             self.container.close()
             self.container, self.stream = open_stream(self.path)
@@ -53,24 +58,24 @@ class Decoding:
         return self._frames(self._signs)
 
     def from_keyframe(self, pts: int) -> Iterator[av.VideoFrame]:
-        """Frames from the keyframe shown at `pts` on, perhaps with earlier ones that lean on its past."""
-        # "backward" seeks by decoding time, which is at or before the time of presentation.
+        """Decode from the keyframe shown at `pts` on; earlier frames that depend on skipped ones may come first."""
+        # "backward" seeks by decoding time, which is at or before the presentation time.
         self.container.seek(pts, stream=self.stream, backward=True)
         return self._frames(Signs())
 
     def close(self) -> None:
-        """Close the file; PyAV leaves that to the collector otherwise."""
+        """Close the file; PyAV otherwise leaves this to the garbage collector."""
         self.container.close()
 
     def _frames(self, signs: Signs) -> Iterator[av.VideoFrame]:
         self._at_start = False
         for packet in self._packets(signs):
-            # An empty packet in mid-stream would tell the decoder that the video is over.
+            # The decoder would take an empty packet in mid-stream for the end of the video.
             if not packet.size and packet.dts is not None:
                 continue
             try:
                 frames = packet.decode()
-            except Exception as error:  # damage; what kind of exception it is has no meaning
+            except Exception as error:  # damage can raise anything
                 self._refuse(error, signs)
                 continue
             for frame in frames:
@@ -79,7 +84,7 @@ class Decoding:
                 yield frame
 
     def _packets(self, signs: Signs) -> Iterator[av.Packet]:
-        """All packets, their times carried on; at the end it is known what is missing."""
+        """Read all packets with continuous times; at the end, the number of missing frames is set."""
         counted = HeaderCount(self.path, self.container.format.name, self.stream.frames)
         clock, marks = _Clock(self.stream), Marks()
         packets = self.container.demux(self.stream)
@@ -103,14 +108,14 @@ class Decoding:
         self._error = self._error or error
 
     def failure(self) -> VideoDecodeError:
-        """The error for a video of which nothing decoded."""
+        """Return the error for a video of which no frame decodes."""
         cause = f"no frame decodes ({self._signs.refused} packets refused"
         cause += f", the first with {cause_of(self._error)})" if self._error else ")"
         return VideoDecodeError(self.path, "pyav", cause)
 
 
 class _Clock:
-    """Times of packets that go on where the file's own times start again."""
+    """Keeps the times of packets continuous where the file's own times start again."""
 
     def __init__(self, stream: VideoStream) -> None:
         self._slack = SET_BACK / float(stream.time_base or 1)
@@ -119,7 +124,7 @@ class _Clock:
         self._last: int | None = None
 
     def carry_on(self, packet: av.Packet) -> None:
-        """Move a packet's times behind those of the packet before, where they fall back."""
+        """Shift a packet's times to follow the previous packet if the file's clock was reset."""
         if packet.dts is None:
             return
         if self._last is not None and packet.dts + self._offset + self._slack < self._last:
@@ -131,7 +136,7 @@ class _Clock:
 
 
 def usual_step(stream: VideoStream) -> int:
-    """Units of time between two frames, for frames that carry no time."""
+    """Return the usual distance of two frames in units of the stream's time base, for frames without a time."""
     if not stream.average_rate or not stream.time_base:
         return 1
     return max(1, round(1 / (stream.average_rate * stream.time_base)))

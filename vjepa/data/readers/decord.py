@@ -1,4 +1,4 @@
-"""The decord reader: fast, and wrong on many files, so never chosen unasked."""
+"""The decord reader: fast, but wrong on many files, so used only on request."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from vjepa.data.readers.border import GuardedReader
 class DecordReader(GuardedReader):
     """Random access with decord 0.6, on one thread.
 
-    What decord gives depends on how a file was made, not on its codec alone: it gives wrong frames after a jump, or
-    wrong counts and times, for open groups of pictures (the default of x265), H.264 that was cut without encoding it
-    again, fragmented MP4, MPEG-TS and AVI, and cannot open AV1. Nothing here notices: `fitness.open_fit` compares it
-    with the exact reader. Rotation metadata is applied.
+    Whether decord is right depends on how a file was encoded, not only on its codec. For open groups of
+    pictures (the default of x265), H.264 that was cut without re-encoding, fragmented MP4, MPEG-TS and AVI,
+    it returns wrong frames after a seek, or wrong counts and times; it cannot open AV1. Errors are not
+    detected here; `fitness.open_fit` compares it with the exact reader. Rotation metadata is applied.
 
     Args:
-        path: a video file.
+        path: A video file.
+
+    Raises:
+        VideoDecodeError: The file has no frame.
+        ValueError: decord is not installed.
     """
 
     name = "decord"
@@ -37,12 +41,12 @@ class DecordReader(GuardedReader):
         return frames_THWC
 
     def close(self) -> None:
-        """Let go of the file: decord does so with its last reference."""
+        """Close the file; decord does so when its last reference is dropped."""
         self._reader = None
 
 
 def package() -> ModuleType:
-    """decord; ValueError where it is not installed."""
+    """Import decord; ValueError if it is not installed."""
     try:
         import decord
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Whether a fast reader is exact on a file: proven on the file, not inferred from its codec."""
+"""Checks whether a fast reader is exact on a file, by comparing frames instead of inferring it from the codec."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ FAST: dict[str, Callable[[str], GuardedReader]] = {
     "decord": decord.DecordReader,
     "torchcodec": torchcodec.TorchcodecReader,
 }
-AROUND = 3  # frames before and after a place with which a frame must not agree better than with its own
-SAME_TIME = 2e-3  # seconds
-GARBAGE = 24.0  # mean difference of grey levels above which images are not the same
+AROUND = 3  # Number of frames before and after a compared frame, none of which may match better than the frame itself.
+SAME_TIME = 2e-3  # Tolerance for equal times, in seconds.
+GARBAGE = 24.0  # Mean absolute difference in grey levels (0 to 255) above which two images are different.
 
-# Why PyAV reads a file in place of another reader, or None; of the files that this process has met.
+# For each file that this process has met: why PyAV replaces the other reader, or None if it does not.
 _verdicts: dict[tuple[str, str, int, int], str | None] = {}
 
 
 def check_installed(reader: str) -> None:
-    """ValueError where the package behind `reader` is not installed or does not load."""
+    """Raise ValueError if the package behind `reader` is not installed or does not load."""
     (decord if reader == "decord" else torchcodec).package()
 
 
 def open_fit(path: str, reader: str) -> GuardedReader:
-    """Open a video with `decord` or `torchcodec` where that gives what PyAV gives, else with PyAV and a warning.
+    """Open a video with `decord` or `torchcodec` if that agrees with PyAV, else with PyAV and a warning.
 
-    The first time that a process meets a file it opens it with both, and compares their counts, times and the frames at a
-    few places. A file that is damaged is read by PyAV, which knows so. The verdict is the same in every process and run.
-    Damage that neither lies at these places nor shows in the header or the packets is not found.
+    The first time a process meets a file, it opens it with both readers and compares the number of frames,
+    their times and a few frames. A damaged file is read by PyAV, which reports the damage. The result is the
+    same in every process and run. Damage is missed if it lies elsewhere and shows neither in the header nor
+    in the packets.
     """
     state = os.stat(path)
     key = (reader, os.path.abspath(path), state.st_size, state.st_mtime_ns)
@@ -50,7 +51,7 @@ def open_fit(path: str, reader: str) -> GuardedReader:
 
 
 def _misfit(exact: PyAVReader, path: str, reader: str) -> str | None:
-    """Why a reader is not exact on a file, None where it is as far as was looked."""
+    """Return why a reader is not exact on a file; None if no difference was found."""
     try:
         with reading(path, reader):
             fast = FAST[reader](path)
@@ -76,9 +77,9 @@ def _difference(exact: PyAVReader, fast: GuardedReader) -> str | None:
 
 
 def _places(exact: PyAVReader) -> list[int]:
-    """Numbers of frames to compare, each a jump from the last: the end, the middle, and at keyframes.
+    """Return the numbers of the frames to compare, each a seek away from the previous: end, middle and keyframes.
 
-    Where groups of pictures are open, readers go wrong in the frames just before and after a keyframe.
+    With open groups of pictures, readers return wrong frames just before and after a keyframe.
     """
     last = len(exact) - 1
     keyframes = exact.keyframes[exact.keyframes > 0]
@@ -90,9 +91,13 @@ def _places(exact: PyAVReader) -> list[int]:
 
 
 def _differs_at(exact: PyAVReader, fast: GuardedReader, position: int) -> str | None:
-    """Compare one frame. Readers round colours differently, so a frame must be nearest to its own, and near to it."""
+    """Compare one frame; return the difference, or None.
+
+    Readers round colours differently, so of the frames around it, the same frame must be the nearest, and
+    near enough.
+    """
     around = np.arange(max(0, position - AROUND), min(len(exact), position + AROUND + 1))
-    right = exact.get_frames(around).float()  # where this fails, no reader reads the file
+    right = exact.get_frames(around).float()  # an error here means that no reader can read the file
     try:
         given = fast.get_frames([position]).float()
     except VideoDecodeError as error:

@@ -1,4 +1,4 @@
-"""From a path and a reader's name to an open video."""
+"""Opens a video by its path, with the right reader."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ def open_video(
     """Open a video: a video file, a folder of images, an image, or a ``.npy`` array of uint8 ``(T, H, W, C)``.
 
     Args:
-        path: file or folder.
-        reader: what decodes video files: ``auto``, ``pyav``, ``torchcodec`` or ``decord``. ``auto`` is
-            PyAV, on every machine, so that a run's frames do not hang on what is installed. The last two
-            are compared with PyAV on each file, and replaced by it, with a warning, where they differ.
-        fps: frames a second of folders and arrays, which have no times of their own.
-        channels: of the pixels. Only arrays have other numbers than 3.
+        path: Path of a file or folder.
+        reader: Decoder of video files: ``auto``, ``pyav``, ``torchcodec`` or ``decord``. ``auto`` is PyAV on
+            every machine, so that a run's frames do not depend on the installed packages. ``torchcodec`` and
+            ``decord`` are compared with PyAV on each file, and replaced by PyAV, with a warning, if they
+            differ.
+        fps: Frame rate in frames per second of folders and arrays, which have no times of their own.
+        channels: Number of pixel channels. Only arrays may have another number than 3.
 
-    `VideoDecodeError` where the video cannot be read, with its path and the cause, whatever a parser
-    raised; ValueError for an unknown reader or one that isn't installed. Of a file that can be read in part the
-    reader's `damage` says what is wrong with it.
+    Returns:
+        The open video. If only a part of the file can be read, the `damage` of the reader describes the
+        damage.
+
+    Raises:
+        VideoDecodeError: The video cannot be read; it contains the path and the cause, whatever a parser
+            raised.
+        ValueError: The reader is unknown or not installed, or `fps` is not above 0.
     """
     path = os.fspath(path)
     check_reader(reader)
@@ -57,7 +63,7 @@ def _open(path: str, reader: str, fps: float) -> GuardedReader:
 
 
 def check_reader(reader: str) -> None:
-    """ValueError where `reader` isn't the name of one, or its package isn't installed."""
+    """Raise ValueError if `reader` is not the name of a reader, or its package is not installed."""
     if reader not in get_args(ReaderName):
         raise ValueError(f"reader is '{reader}': choose one of {', '.join(get_args(ReaderName))}")
     if reader in ("decord", "torchcodec"):

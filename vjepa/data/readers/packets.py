@@ -1,4 +1,4 @@
-"""The index of a video: what its packets say, learned by reading them without decoding."""
+"""Index of a video file: its frames' times and keyframes, from the packets, without decoding."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from vjepa.data.readers.border import cause_of, check_pixels
 
 @dataclass(frozen=True, slots=True)
 class PacketIndex:
-    """Presentation times of the frames that a file promises.
+    """Presentation times and keyframes of the frames that the packets announce.
 
-    `pts` int64 ``(frames,)``, ascending, in units of `time_base` seconds; `keyframes` int64: the
-    positions in it where decoding can start, the first of them 0.
+    Attributes:
+        pts: Presentation times in units of `time_base`, int64 ``(frames,)``, ascending.
+        keyframes: Positions in `pts` at which decoding can start, int64, ascending; the first is 0.
+        time_base: Unit of `pts` in seconds.
     """
 
     pts: np.ndarray
@@ -28,12 +30,15 @@ class PacketIndex:
 
 
 def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
-    """Open a file and its main video stream, on one decoding thread; `VideoDecodeError` if it has none.
+    """Open a file and its main video stream, with one decoding thread.
 
-    Of several video streams it is the one that players choose, which isn't always the first.
+    Of several video streams, the one that players choose is taken, which is not always the first.
+
+    Raises:
+        VideoDecodeError: The file does not open, has no known video stream, or its frames are too large.
     """
     try:
-        # Tags that are not UTF-8 would raise; they do not matter here.
+        # Tags that are not UTF-8 would raise otherwise, and are not needed.
         container = av.open(path, metadata_errors="ignore")
     except Exception as error:
         raise VideoDecodeError(path, "pyav", f"it does not open: {cause_of(error)}") from error
@@ -51,10 +56,11 @@ def open_stream(path: str) -> tuple[InputContainer, VideoStream]:
 
 
 def read_index(container: InputContainer, stream: VideoStream) -> PacketIndex | None:
-    """Read all packets; None where they cannot be the index: times missing, doubled or started again, a start in
-    mid-stream, damage, or times that AVI files only feign.
+    """Read the index from all packets; None if they do not give a reliable one.
 
-    It leaves the container at its end: seek before decoding.
+    They do not if times are missing, repeated or start again, the stream does not begin with a keyframe,
+    packets are damaged, or FFmpeg guessed the times (AVI). The container is left at its end: seek before
+    decoding.
     """
     pts: list[int] = []
     keys: list[bool] = []
@@ -71,12 +77,12 @@ def read_index(container: InputContainer, stream: VideoStream) -> PacketIndex | 
                 pts.append(packet.pts)
                 keys.append(packet.is_keyframe)
     except Exception:
-        return None  # decoding in order will meet the same damage and name it
+        return None  # sequential decoding will find and report the same damage
     if not pts:
         return None
     order = np.argsort(pts, kind="stable")
-    # AVI stores no presentation times: where frames are reordered (UCF101's packed B-frames) FFmpeg
-    # guesses them, and guesses wrong.
+    # AVI stores no presentation times: if frames are reordered (UCF101's packed B-frames), FFmpeg's guesses
+    # are wrong.
     if container.format.name == "avi" and np.any(np.diff(order) < 0):
         return None
     sorted_pts = np.asarray(pts, dtype=np.int64)[order]
@@ -87,5 +93,5 @@ def read_index(container: InputContainer, stream: VideoStream) -> PacketIndex | 
 
 
 def _is_before(packet: av.Packet, clock: int | None) -> bool:
-    """Whether the file's times start again: then the same time may stand at two frames."""
+    """Return whether the file's times start again; then two frames may have the same time."""
     return clock is not None and packet.dts is not None and packet.dts < clock

@@ -1,4 +1,4 @@
-"""Decoded frames to upright RGB."""
+"""Conversion of decoded frames to upright RGB."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from av.video.reformatter import VideoReformatter
 
 from vjepa.data.readers.border import check_bytes
 
-# PyAV 17 brought threads to the conversion, and all of the machine's by default.
+# Since PyAV 17, the conversion uses all cores of the machine by default.
 _ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 
 
 class RgbWriter:
-    """Converts frames of one video to RGB, all at one size and turned as the file's metadata say.
+    """Converts frames of one video to RGB of one size, rotated and mirrored by the file's metadata.
 
     Args:
-        path: Path of the video; it stands in errors.
-        width, height: size before turning; frames of another size (streams may change) are scaled to it.
+        path: Path of the video, for errors.
+        width, height: Size in pixels before rotation; frames of another size (a stream may change) are scaled
+            to it.
     """
 
     def __init__(self, path: str, width: int, height: int) -> None:
         self._path = path
         self._size = (width, height)
-        self._reformatter = VideoReformatter()  # it keeps its tables from frame to frame
+        self._reformatter = VideoReformatter()  # kept because it reuses its tables for all frames
         self._turn: tuple[bool, bool, bool] | None = None
 
     def convert(self, frames: Iterable[av.VideoFrame], count: int) -> np.ndarray:
-        """The `count` frames that `frames` yields as uint8 ``(T, H, W, 3)``."""
+        """Convert the `count` frames that `frames` yields to uint8 ``(T, H, W, 3)``."""
         frames_THWC = np.empty((0,), dtype=np.uint8)
         row = -1
         for row, frame in enumerate(frames):
             image_HWC = self._upright(self._image(frame), frame)
-            if not row:  # only now is the size known: turning may swap height and width
+            if not row:  # the size is known only now: rotation may swap height and width
                 check_bytes(self._path, "pyav", count, image_HWC.nbytes)
                 frames_THWC = np.empty((count, *image_HWC.shape), dtype=np.uint8)
             frames_THWC[row] = image_HWC
@@ -44,7 +45,7 @@ class RgbWriter:
         return frames_THWC
 
     def _image(self, frame: av.VideoFrame) -> np.ndarray:
-        """RGB as a view ``(H, W, 3)`` of the converted frame; FFmpeg pads its lines."""
+        """Convert a frame to RGB, returned as a view ``(H, W, 3)`` without FFmpeg's padding of lines."""
         width, height = self._size
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", **_ONE_THREAD)
         plane = rgb.planes[0]
@@ -61,11 +62,11 @@ class RgbWriter:
 
 
 def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """How to turn a frame for display: (transpose, then flip rows, then flip columns).
+    """Return how to turn a frame for display: whether to transpose, then flip rows, then flip columns.
 
-    The display matrix ``[[a, b, _], [c, d, _], [_, _, _]]`` takes pixel (x, y) to
-    ``(a x + c y, b x + d y)``. Only quarter turns and mirrors are known; others are left alone,
-    as players do. A matrix of zeros occurs in damaged files and means nothing.
+    The display matrix ``[[a, b, _], [c, d, _], [_, _, _]]`` maps pixel (x, y) to ``(a x + c y, b x + d y)``.
+    Only quarter turns and mirroring are supported; other angles are ignored, as players do. A matrix of
+    zeros, which occurs in damaged files, is ignored, too.
     """
     a, b, c, d = _display_matrix(frame)
     if abs(b) > abs(a) and abs(c) > abs(d):
@@ -74,12 +75,12 @@ def turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[float, float, float, float]:
-    """(a, b, c, d) of `turn_of`; the identity where a frame has no matrix."""
+    """Return (a, b, c, d) of `turn_of`; the identity if a frame has no matrix."""
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
-        # PyAV 18.1 cannot list side data of a kind that is newer than its own table, such as that of a second view in
-        # HEVC. The angle it finds by itself; mirrors are lost.
+        # PyAV 18.1 cannot list side data of a kind that is newer than its own table, such as that of a second
+        # view in HEVC. It still gives the angle, but mirroring is lost.
         angle = math.radians(-frame.rotation)
         return math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle)
     if not isinstance(matrix, SideData):

@@ -1,4 +1,4 @@
-"""The exact reader: PyAV, by an index of the file's packets, checked against what decodes."""
+"""The exact reader: PyAV with an index of the file's packets that is checked against the decoded frames."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from vjepa.data.readers.border import GuardedReader, check_bytes
 from vjepa.data.readers.decoding import Decoding, usual_step
 from vjepa.data.readers.pixels import RgbWriter
 
-SHORT = 64  # frames; a shorter video decodes whole sooner than it is indexed and searched
-KEPT_BYTES = 96 * 2**20  # decoded frames, not yet RGB, that a reader keeps
-SEEK_GAIN = 4  # frames; a jump that saves fewer costs more than it saves
+SHORT = 64  # Videos of at most this many frames are decoded whole, which is faster than indexing and seeking.
+KEPT_BYTES = 96 * 2**20  # Largest size of the decoded frames, before conversion to RGB, that a reader keeps.
+SEEK_GAIN = 4  # A seek that skips no more than this many frames costs more time than it saves.
 
 
 class _IndexDisagreesError(Exception):
-    """Decoding gave another frame than the packets promised."""
+    """Decoding gave another frame than the index announced."""
 
 
 class PyAVReader(GuardedReader):
     """Frame-exact random access to a video file with PyAV.
 
-    Short videos are decoded whole, once, and only wanted frames are converted to RGB. Longer ones
-    are indexed by their packets; a read seeks to the last keyframe at or before a wanted frame and
-    checks every frame that comes out against the index. Where the packets are no sound index, one
-    pass of decoding defines the frames; where only a later read shows that, the timeline stays as
-    it was promised and a frame that does not decode repeats the one before it, as in a player.
+    Short videos are decoded whole, once, and only the requested frames are converted to RGB. Longer ones are
+    indexed by their packets; a read seeks to the last keyframe at or before a requested frame and checks
+    every decoded frame against the index. If the packets are not a reliable index, one pass of decoding
+    defines the frames. If only a later read shows this, the timestamps stay those of the index, and a frame
+    that does not decode repeats the previous one, as in a player.
 
-    Frames come upright: rotation and mirroring in the metadata are applied, sample aspect ratios
-    are not. Of a damaged file, the frames are those that decode, and `damage` says so. Frames are known
-    by their number: where times repeat or start again, each frame still comes once, in the decoder's order.
+    Frames are upright: rotation and mirroring in the metadata are applied; sample aspect ratios are not. A
+    damaged file has the frames that decode, and `damage` describes the damage. Frames are identified by their
+    number: if times repeat or start again, each frame still occurs once, in the decoder's order.
 
     Args:
-        path: a video file; `VideoDecodeError`, here or at the first read, where nothing in it decodes.
+        path: A video file.
+
+    Raises:
+        VideoDecodeError: No frame decodes, which is found here or at the first read.
     """
 
     name = "pyav"
@@ -45,10 +48,10 @@ class PyAVReader(GuardedReader):
         self.path = path
         self._decoding = Decoding(path)
         self._frames: Iterator[av.VideoFrame] = iter(())
-        self._next = 0  # position of the frame that comes out of `_frames` next
-        self._kept: list[av.VideoFrame] = []  # all frames, or none
+        self._next = 0  # position of the next frame of `_frames`
+        self._kept: list[av.VideoFrame] = []  # all frames of a small video, else empty
         self._seeks = True
-        self._complete = False  # whether every packet has been decoded
+        self._complete = False  # whether every packet has been decoded in one pass
         try:
             self._learn_timeline()
         except BaseException:
@@ -59,23 +62,23 @@ class PyAVReader(GuardedReader):
 
     @property
     def damage(self) -> str | None:
-        """As of `VideoReader`. Passes from the first frame find it; reads of a whole file that seek do not."""
+        """Damage found so far, see `VideoReader`. Only passes from the first frame find it, not reads that seek."""
         return self._decoding.signs.words()
 
     @property
     def seeks(self) -> bool:
-        """Whether decoding can start at this file's keyframes, as far as it was tried; False for one decoded whole."""
+        """Whether reads seek to keyframes: False once a seek failed, and for a video that was decoded whole."""
         return self._seeks and bool(self._keyframes.size)
 
     @property
     def keyframes(self) -> np.ndarray:
-        """Positions of frames that call themselves keyframes, as far as they are known: int64, ascending."""
+        """Positions of frames that are marked as keyframes, as far as known: int64, ascending."""
         if not self._kept:
             return self._keyframes
         return np.flatnonzero([frame.key_frame for frame in self._kept])
 
     def examine(self) -> None:
-        """Decode every frame once, none to RGB."""
+        """Decode every frame once, without conversion to RGB."""
         if self._complete:
             return
         for _ in self._decoding.from_start():
@@ -83,7 +86,7 @@ class PyAVReader(GuardedReader):
         self._frames, self._next, self._complete = iter(()), len(self._pts), True
 
     def close(self) -> None:
-        """Close the file and let go of the frames."""
+        """Close the file and release the frames."""
         self._frames, self._kept = iter(()), []
         self._decoding.close()
 
@@ -99,11 +102,11 @@ class PyAVReader(GuardedReader):
         stream = self._decoding.stream
         time_base = float(stream.time_base or 1)
         index = None if _is_short(stream) else self._decoding.index()
-        # A header that claims another count is no proof of damage, but reason enough to look.
+        # Another number of frames in the header is no proof of damage, but reason enough to decode all.
         if index is None or stream.frames not in (0, len(index.pts)):
             self._decode_all()
             self._pts = self._decoded_pts
-            self._keyframes = np.empty(0, dtype=np.int64)  # nowhere to seek to
+            self._keyframes = np.empty(0, dtype=np.int64)  # turns seeking off
         else:
             self._pts, self._keyframes = index.pts, index.keyframes
             self._next = len(self._pts)
@@ -112,7 +115,7 @@ class PyAVReader(GuardedReader):
         )
 
     def _decode_all(self) -> None:
-        """Define the frames by decoding them; keep them where they are small enough."""
+        """Decode the video to learn its frames; keep them if they fit into `KEPT_BYTES`."""
         pts: list[int] = []
         step = usual_step(self._decoding.stream)
         kept_bytes = 0
@@ -126,13 +129,13 @@ class PyAVReader(GuardedReader):
             raise self._decoding.failure()
         if kept_bytes > KEPT_BYTES:
             self._kept = []
-        # Decoders give frames in the order of display; in AVI files the times may not be (packed
-        # B-frames) though they are right as a set.
+        # Decoders return frames in display order. In AVI files with packed B-frames their times may be out of
+        # order, but are right as a set.
         self._decoded_pts = np.sort(np.asarray(pts, dtype=np.int64))
         self._next, self._complete = len(pts), True
 
     def _read(self, wanted: np.ndarray) -> np.ndarray:
-        """RGB ``(T, H, W, C)`` of the frames at ascending positions."""
+        """Read the frames at ascending positions: uint8 RGB ``(T, H, W, C)``."""
         while self._keyframes.size:
             try:
                 return self._rgb.convert(self._by_index(wanted), len(wanted))
@@ -141,9 +144,10 @@ class PyAVReader(GuardedReader):
         return self._rgb.convert(self._in_order(self._shown(wanted)), len(wanted))
 
     def _shown(self, wanted: np.ndarray) -> np.ndarray:
-        """Which of the frames that decode stand at promised positions: by number, since times may repeat.
+        """Map positions in the index to positions among the decoded frames.
 
-        Only where fewer or more decode than the packets promised do their times decide, which are all different then.
+        They are equal if the number of decoded frames is that of the index. Else the frames are matched by
+        time, and the times are all different then.
         """
         if len(self._decoded_pts) == len(self._pts):
             return wanted
@@ -151,7 +155,7 @@ class PyAVReader(GuardedReader):
         return shown.clip(min=0)
 
     def _distrust(self) -> None:
-        """Stop seeking at first (go through from the first frame), then stop using the index."""
+        """Stop seeking, and decode from the first frame on; the second time, stop using the index."""
         self._next = len(self._pts)
         if self._seeks:
             self._seeks, self._keyframes = False, self._keyframes[:1]
@@ -160,7 +164,7 @@ class PyAVReader(GuardedReader):
             self._decode_all()
 
     def _by_index(self, wanted: np.ndarray) -> Iterator[av.VideoFrame]:
-        """Frames at ascending positions, each known by its presentation time."""
+        """Yield the frames at ascending positions, identified by presentation time."""
         for position in wanted.tolist():
             keyframe = int(self._keyframes[np.searchsorted(self._keyframes, position, side="right") - 1])
             if position < self._next or keyframe > self._next + SEEK_GAIN:
@@ -180,18 +184,18 @@ class PyAVReader(GuardedReader):
         pts = int(self._pts[keyframe])
         try:
             frames = self._decoding.from_keyframe(pts) if self._seeks else self._decoding.from_start()
-        except av.error.FFmpegError as error:  # this container does not seek
+        except av.error.FFmpegError as error:  # this container cannot seek
             raise _IndexDisagreesError from error
-        # After a jump into an open group of pictures, frames shown before its keyframe may be garbage.
+        # After a seek into an open group of pictures, frames shown before its keyframe may be garbage.
         frames = dropwhile(lambda frame: frame.pts is not None and frame.pts < pts, frames)
         first = next(frames, None)
-        # Some files call frames keyframes that are none: decoding from there gives garbage.
+        # Some files mark frames as keyframes that are none: decoding from there gives garbage.
         if first is None or first.pts != pts or not first.key_frame:
             raise _IndexDisagreesError
         self._frames, self._next = chain([first], frames), keyframe
 
     def _in_order(self, wanted: np.ndarray) -> Iterable[av.VideoFrame]:
-        """Frames at positions that do not descend, counted as they come out of the decoder."""
+        """Return the frames at non-decreasing positions, counted in the decoder's order."""
         if self._kept:
             return (self._kept[position] for position in wanted.tolist())
         return self._counted(wanted)
@@ -209,7 +213,7 @@ class PyAVReader(GuardedReader):
 
 
 def _is_short(stream: VideoStream) -> bool:
-    """A guess from the header, which decides about the way only, never about the frames."""
+    """Guess from the header whether a video is short; a wrong guess costs time, but does not change the frames."""
     claimed = stream.frames
     if not claimed and stream.duration and stream.average_rate and stream.time_base:
         claimed = int(stream.duration * stream.time_base * stream.average_rate)
@@ -217,9 +221,13 @@ def _is_short(stream: VideoStream) -> bool:
 
 
 def spread_repeats(times: np.ndarray, step: float) -> np.ndarray:
-    """Times without repeats: frames at the same time share what is left until the next one, the last ones `step` seconds.
+    """Make repeated times distinct: frames at one time are spread over the interval to the next time.
 
-    A clip is chosen by time, and of two frames at one time the first would never be in any.
+    Clips are chosen by time, and the first of two frames at one time would never be chosen.
+
+    Args:
+        times: Times in seconds, ascending, perhaps with repeats.
+        step: Length in seconds of the interval after the last time.
     """
     different, first = np.unique(times, return_index=True)
     if len(different) == len(times):

@@ -1,4 +1,4 @@
-"""The torchcodec reader, in its exact mode; needs torchcodec and FFmpeg's shared libraries."""
+"""The torchcodec reader, in exact mode; needs torchcodec and FFmpeg's shared libraries."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from vjepa.data.readers.decoding import Decoding
 
 
 class TorchcodecReader(GuardedReader):
-    """Random access with torchcodec, exact mode, on one thread.
+    """Random access with torchcodec in exact mode, on one thread.
 
-    It finds frames by the times of their packets, and jumps to packets that call themselves keyframes. Where these are no
-    sound index (UCF101's AVI files, MPEG-TS, H.264 without true keyframes, damaged files) its frames are wrong or missing,
-    mostly without an error: `fitness.open_fit` compares it with the exact reader.
+    It finds frames by the times of their packets, and seeks to packets marked as keyframes. If the packets
+    are not a reliable index (UCF101's AVI files, MPEG-TS, H.264 without true keyframes, damaged files),
+    frames are wrong or missing, mostly without an error; `fitness.open_fit` compares it with the exact
+    reader.
 
     Args:
-        path: a video file; `VideoDecodeError` where the packets are no index at all.
+        path: A video file.
+
+    Raises:
+        VideoDecodeError: The packets give no index, or torchcodec finds another number of frames.
+        ValueError: torchcodec does not load.
     """
 
     name = "torchcodec"
@@ -39,12 +44,12 @@ class TorchcodecReader(GuardedReader):
         return frames_THWC
 
     def close(self) -> None:
-        """Let go of the file: torchcodec does so with its last reference."""
+        """Close the file; torchcodec does so when its last reference is dropped."""
         del self._decoder
 
 
 def package() -> ModuleType:
-    """torchcodec's decoders; ValueError where they do not load."""
+    """Import torchcodec's decoders; ValueError if they do not load."""
     try:
         import torchcodec.decoders as decoders
     except (ImportError, RuntimeError, OSError) as error:
@@ -56,7 +61,7 @@ def package() -> ModuleType:
 
 
 def _presentation_times(path: str) -> np.ndarray:
-    """Seconds of every frame, by PyAV: torchcodec tells the times of decoded frames only."""
+    """Return the time of every frame in seconds, read by PyAV, as torchcodec gives times of decoded frames only."""
     decoding = Decoding(path)
     try:
         index = decoding.index()

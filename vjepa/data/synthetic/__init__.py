@@ -6,22 +6,3 @@
 
 Nothing in this package imports torch, so that worker processes start quickly.
 """
-
-from vjepa.data.synthetic.pairs import CONTROL, VIOLATIONS, Pair, render_pair
-from vjepa.data.synthetic.render import render_video
-from vjepa.data.synthetic.settings import MOTIONS, SHAPES, RenderSettings
-from vjepa.data.synthetic.write import write_videos
-from vjepa.data.synthetic.write_pairs import write_pairs
-
-__all__ = [
-    "CONTROL",
-    "MOTIONS",
-    "SHAPES",
-    "VIOLATIONS",
-    "Pair",
-    "RenderSettings",
-    "render_pair",
-    "render_video",
-    "write_pairs",
-    "write_videos",
-]

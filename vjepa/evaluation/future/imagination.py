@@ -14,7 +14,8 @@ from torch import Tensor
 
 from vjepa.data.sampling import SampleKey
 from vjepa.data.trajectories.episode import Episode
-from vjepa.data.trajectories.windows import TrajectoryDataset, WindowConfig, collate_trajectories
+from vjepa.data.trajectories.window import WindowConfig
+from vjepa.data.trajectories.windows import TrajectoryDataset, collate_trajectories
 from vjepa.double_precision import in_double
 from vjepa.models.action_model import ActionModel
 

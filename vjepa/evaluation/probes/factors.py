@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vjepa.data.clips import ClipSampling, spread_clips
 from vjepa.data.manifest import Video
-from vjepa.data.synthetic import SHAPES
+from vjepa.data.synthetic.settings import SHAPES
 from vjepa.evaluation.probes.linear import ridge_regression
 
 SIGNAL = ("position", "velocity", "identity", "count")

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
+from vjepa.grid import Tubelet
 from vjepa.layers.pixels import unit_pixels
 from vjepa.models.action_model import ActionModel
 from vjepa.seeding import seeded
-from vjepa.tokens import Tubelet, unpatchify
+from vjepa.tokens import unpatchify
 
 Decode = Callable[[Tensor], Tensor]
 

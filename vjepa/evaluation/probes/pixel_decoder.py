@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vjepa.double_precision import in_double
+from vjepa.grid import Grid, Tubelet
 from vjepa.layers.blocks import TokenTransformer, init_weights
 from vjepa.layers.pixels import unit_pixels
 from vjepa.schedules import warm_up_then_anneal
 from vjepa.seeding import seeded
-from vjepa.tokens import Grid, Tubelet, patchify
+from vjepa.tokens import patchify
 
 WIDTH, DEPTH, HEADS = 128, 2, 4
 STEPS = 600

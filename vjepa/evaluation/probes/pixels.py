@@ -9,7 +9,8 @@ from torch import Tensor
 from vjepa.data.dataset import ClipDataset
 from vjepa.evaluation.features.extract import extract_features, spread_rows
 from vjepa.evaluation.probes.linear import ridge_regression
-from vjepa.tokens import Tubelet, patchify
+from vjepa.grid import Tubelet
+from vjepa.tokens import patchify
 
 _VIDEOS = 256  # of each split: their thousands of tokens are plenty for a linear map
 

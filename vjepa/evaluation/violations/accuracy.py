@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from vjepa.data.synthetic import CONTROL
+from vjepa.data.synthetic.pairs import CONTROL
 from vjepa.double_precision import in_double
 from vjepa.evaluation.statistics import Metric, estimate, interval
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vjepa.data.processor import read_frames
-from vjepa.data.synthetic import CONTROL
+from vjepa.data.synthetic.pairs import CONTROL
 from vjepa.data.violation_sets import Matched
 from vjepa.evaluation.violations.accuracy import (
     MatchedLosses,

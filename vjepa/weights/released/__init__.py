@@ -1,4 +1,4 @@
-"""Weights that others released, as what a model folder of this library holds; and the way back.
+"""Conversion of weights that others released to the content of a model folder, and back.
 
 released = read_released("vitl.pt")
 released.family, released.config, released.tensors

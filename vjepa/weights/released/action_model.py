@@ -1,4 +1,4 @@
-"""V-JEPA 2-AC: the authors' file as arguments and tensors of an `ActionModel`."""
+"""Conversion of the authors' checkpoint of V-JEPA 2-AC to arguments and tensors of an `ActionModel`."""
 
 from __future__ import annotations
 
@@ -16,40 +16,44 @@ from vjepa.weights.released.mapping import Row, layer, layers, read_rows
 from vjepa.weights.released.meta_config import meta_draft
 from vjepa.weights.released.meta_layout import BLOCK
 from vjepa.weights.released.shapes import count, needed
-from vjepa.weights.released.told import Told, heads_of
+from vjepa.weights.released.stated import StatedByUser, heads_of
 
-SIZE, FRAMES = (
-    256,
-    8,
-)  # as the authors trained (facebookresearch/vjepa2 at c2963a4, configs/train/vitg16/droid-256px-8f.yaml)
-_UNUSED = "predictor.extrinsics_encoder."  # cameras, with which the released model was not trained
+# Side of a frame in pixels, and frames of a window, in the authors' training (facebookresearch/vjepa2 at
+# c2963a4, configs/train/vitg16/droid-256px-8f.yaml).
+SIZE, FRAMES = 256, 8
+_UNUSED = "predictor.extrinsics_encoder."  # camera poses, which the released model was not trained with
 
 
 def read_action_model(
     source: str | Path, heads: Mapping[str, int]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a world model's folder would hold: its configuration and its tensors.
+    """Read the configuration and tensors that a model folder of the action-conditioned model would hold.
 
-    The frozen encoder is the file's target encoder where there is one, else its encoder: the same network in the authors'
-    training. Poses and their changes are taken as they are, so that there are no statistics.
+    The frozen encoder is the file's target encoder where there is one, else its encoder: the same network in
+    the authors' training. The configuration has no statistics of states and actions, because the authors use
+    poses and their changes unnormalised.
 
     Args:
-        source: ``.pt``.
-        heads: attention heads of the ``encoder`` and of the ``predictor``, where no published model has their width.
+        source: The authors' ``.pt`` file.
+        heads: Number of attention heads of the ``encoder`` and of the ``predictor``. Needed only for a width
+            that no published model has.
+
+    Returns:
+        The configuration, and the tensors by their names in an `ActionModel`.
 
     Raises:
-        ValueError: it is damaged, is not V-JEPA 2-AC's, has other tensors than that has, all of which are listed, or heads that
-            nobody knows.
+        ValueError: The file is damaged or is not V-JEPA 2-AC's, its tensors do not fit (all misfits are
+            listed), or `heads` must be given.
     """
     needless = [network for network in heads if network not in ("encoder", "predictor")]
     if needless:
         raise ValueError(
-            f"heads names {needless[0]!r}, which V-JEPA 2-AC has not: give heads of encoder, predictor"
+            f"heads names {needless[0]!r}, which V-JEPA 2-AC does not have: give heads of encoder, predictor"
         )
-    container = open_container(Path(source)).told(Told(heads=heads))
+    container = open_container(Path(source)).with_statements(StatedByUser(heads=heads))
     try:
         return _from_container(container)
-    except Exception as error:  # whatever odd names and shapes of a damaged file lead to is that file's fault
+    except Exception as error:  # odd names and shapes in a damaged file may raise anything
         where = str(container.path)
         raise ValueError(str(error) if where in str(error) else f"{where}: {error}") from error
 
@@ -59,7 +63,7 @@ def _from_container(container: Container) -> tuple[dict[str, Any], dict[str, Ten
         {name: tuple(value.shape) for name, value in container.state.items()}, container.stated.get("family")
     )
     if family != "vjepa2_ac":
-        raise ValueError(f"it is {TITLES[family]}'s, which has no predictor of what actions do")
+        raise ValueError(f"it is {TITLES[family]}'s, which has no action-conditioned predictor")
     state = {name: value for name, value in container.state.items() if not name.startswith(_UNUSED)}
     draft = meta_draft(family, container)
     network = "target_encoder" if "target_encoder" in draft.networks else "encoder"

@@ -1,4 +1,4 @@
-"""Files of weights, opened without running anything that is in them."""
+"""Opening of weight files and folders, without running any code in them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from numpy._core.multiarray import scalar
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vjepa.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
+from vjepa.choices import IMAGENET_MEAN, IMAGENET_STD
 from vjepa.weights.released.json_files import read_json
 from vjepa.weights.released.preprocessing import read_processor
-from vjepa.weights.released.told import Told
+from vjepa.weights.released.stated import StatedByUser
 from vjepa.weights.released.unwrapping import NETWORKS, WHOLE, networks_of
 
-STATED = (
-    "vjepa"  # in files of `to_meta` and in config.json of `to_transformers`: what their layouts do not tell
-)
-# Trainers of MAE and VideoMAE keep their arguments in the file, a plain record of values; and some a loss as numpy's number, under
-# the name that numpy 1 or numpy 2 gave to what makes it.
+STATED = "vjepa"
+"""Key of the facts that layouts do not store, in files of `to_meta` and in config.json of `to_transformers`."""
+# Harmless types that checkpoints hold beside tensors: trainers of MAE and VideoMAE store their arguments as a
+# Namespace, and some a loss as a NumPy scalar, whose constructor NumPy 1 and NumPy 2 name differently.
 _PLAIN: list[Any] = [
     argparse.Namespace,
     scalar,
@@ -37,17 +36,19 @@ _SINGLE = ("model.safetensors", "pytorch_model.bin")
 
 
 class Container(NamedTuple):
-    """What a file or a folder holds.
+    """Content of a weight file or of a folder of transformers.
 
     Attributes:
-        path: of it.
-        state: tensors, by name; the name of the network is in front where a file has several, names of wrappers are not.
-        description: transformers' config.json, or None.
-        pixels: means and deviations that the authors normalised with.
-        whole_frame: of a folder's processor: it crops no margin away; None where none says.
-        stated: what the layout does not tell: heads, clips, pixels, classes, by `to_meta` or `to_transformers`; and what a user
-            says, in the words of `Told`.
-        notes: on what was left aside.
+        path: Path of the file or folder.
+        state: Tensors by name. A name begins with its network where a file has several networks; names of
+            wrappers (``module.``, ...) are removed.
+        description: Content of transformers' config.json; None for a file.
+        pixels: Mean and standard deviation of each channel that the authors normalise pixels in [0, 1] with.
+        whole_frame: Whether the folder's processor resizes frames without cropping a margin; None where no
+            processor stores it.
+        stated: Facts that the layout itself does not store: those that `to_meta` or `to_transformers` wrote
+            (heads, clip, pixels, classes, ...), and those of a `StatedByUser`, under its field names.
+        notes: Remarks for the user on tensors that were left out.
     """
 
     path: Path
@@ -58,18 +59,18 @@ class Container(NamedTuple):
     stated: Mapping[str, Any] = {}
     notes: tuple[str, ...] = ()
 
-    def told(self, told: Told) -> Container:
-        """The same, with what a user says of it; that goes before what the file says."""
-        said = told.check().as_stated()
+    def with_statements(self, by_user: StatedByUser) -> Container:
+        """The same container, with the user's statements, which override those in the file."""
+        said = by_user.check().as_stated()
         heads = {**self.stated.get("heads", {}), **said.get("heads", {})}
         return self._replace(stated={**self.stated, **said, "heads": heads})
 
 
 def open_container(path: Path) -> Container:
-    """Open a file, or a folder of transformers.
+    """Open a weight file (``.pt``, ``.pth``, ``.safetensors``, ...) or a folder of transformers.
 
     Raises:
-        ValueError: it is damaged, is no checkpoint, or wants code to be run.
+        ValueError: The file is damaged, is no checkpoint, or needs code to be run.
     """
     if path.is_dir():
         return _open_folder(path)
@@ -81,8 +82,9 @@ def open_container(path: Path) -> Container:
         raise ValueError(f"{path}: {error}") from error
     if not state:
         raise ValueError(
-            f"{path} holds no weights: its keys are {', '.join(map(str, list(checkpoint)[:10])) or 'none'}; give a file with "
-            f"one of {', '.join([*NETWORKS, 'classifiers', *WHOLE])}, or with tensors by name"
+            f"{path} holds no weights: its keys are {', '.join(map(str, list(checkpoint)[:10])) or 'none'}; "
+            f"give a file with one of {', '.join([*NETWORKS, 'classifiers', *WHOLE])}, or with tensors by "
+            "name"
         )
     return Container(path, state, stated=stated if isinstance(stated, dict) else {}, notes=notes)
 
@@ -93,21 +95,26 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(_PLAIN):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file makes the unpickler raise is that file's fault
+    except Exception as error:  # a damaged file may make the unpickler raise anything
         raise ValueError(_refusal(path, str(error))) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f"{path} holds a {type(checkpoint).__name__}, no weights: give a checkpoint, a dictionary of tensors"
+            f"{path} holds a {type(checkpoint).__name__}, no weights: give a checkpoint, a dictionary of "
+            "tensors"
         )
     return checkpoint
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file; ValueError that names it where it cannot be read."""
+    """Load the tensors of a safetensors file.
+
+    Raises:
+        ValueError: The file cannot be read; the message names it.
+    """
     try:
         return dict(load_file(path))
-    except Exception as error:  # as above: its parser raises types of its own
-        raise ValueError(f"{path} cannot be read: {error}; it may be cut short: fetch it again") from error
+    except Exception as error:  # its parser raises exception types of its own
+        raise ValueError(f"{path} cannot be read: {error}; it may be cut short: download it again") from error
 
 
 def _refusal(path: Path, error: str) -> str:
@@ -117,12 +124,16 @@ def _refusal(path: Path, error: str) -> str:
     wanted += re.findall(r"Unsupported (?:global|class)[^`]*`?([\w.]+\.[\w.]+)`?", error)
     if wanted:
         return (
-            f"{path} is refused: it wants {wanted[0]} to be called while it is read, and a file of weights needs no such "
-            "thing; get it from its authors, or save its tensors alone (torch.save of a state_dict, or safetensors)"
+            f"{path} is refused: loading it would call {wanted[0]}, and a file of weights needs no such call; "
+            "get it from its authors, or save its tensors alone (torch.save of a state_dict, or "
+            "safetensors)"
         )
-    if first.startswith("Weights only load failed"):  # torch goes on to advise what would run the file
+    if first.startswith("Weights only load failed"):  # torch's message goes on to advise running the file
         first = "it is no archive of tensors"
-    return f"{path} cannot be read as a checkpoint: {first}; it may be cut short, or be another kind of file: fetch it again"
+    return (
+        f"{path} cannot be read as a checkpoint: {first}; it may be cut short, or be another kind of file: "
+        "download it again"
+    )
 
 
 def _open_folder(folder: Path) -> Container:
@@ -144,12 +155,14 @@ def _open_folder(folder: Path) -> Container:
 
 
 def _shards(index: Path) -> list[str]:
-    """Names of the files in which the weights of a large model lie; all in the folder of `index`."""
+    """Names of the files over which a large model's weights are spread; all lie beside `index`."""
     parts = read_json(index).get("weight_map")
     if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
-        raise ValueError(f"{index} has no weight_map from names of tensors to names of files: fetch it again")
+        raise ValueError(
+            f"{index} has no weight_map from names of tensors to names of files: download it again"
+        )
     names = sorted(set(parts.values()))
     for name in names:
         if Path(name).name != name:
-            raise ValueError(f"{index} names the file {name}, which is not beside it: fetch it again")
+            raise ValueError(f"{index} names the file {name}, which is not beside it: download it again")
     return names

@@ -27,13 +27,13 @@ LICENCES: dict[Family, str] = {
 }
 """Of the authors' own weights, where it is restrictive."""
 
-_told: set[Family] = set()
+_warned: set[Family] = set()
 
 
 def warn_of_licence(family: Family) -> None:
     """Say once what may not be done with a family's weights, where that is so."""
-    if family in LICENCES and family not in _told:
-        _told.add(family)
+    if family in LICENCES and family not in _warned:
+        _warned.add(family)
         warnings.warn(
             f"the authors' weights of {TITLES[family]} are under {LICENCES[family]}: no commercial use; what is trained from "
             "them comes under it, too. Weights of your own in that layout are yours",

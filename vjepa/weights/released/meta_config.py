@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from vjepa.layers.positions import PositionKind
-from vjepa.tokens import Grid
+from vjepa.choices import PositionKind
+from vjepa.grid import Grid
 from vjepa.weights.released.containers import Container
 from vjepa.weights.released.families import TITLES, Family, clip_format, future_arguments, pixel_masks
 from vjepa.weights.released.meta_layout import STATED_KEYS
@@ -19,7 +19,7 @@ from vjepa.weights.released.shapes import (
     measure_predictor,
     needed,
 )
-from vjepa.weights.released.told import heads_of, levels_of, probe_levels_of
+from vjepa.weights.released.stated import heads_of, levels_of, probe_levels_of
 
 _POSITIONS: dict[Family, dict[str, Any]] = {
     "vjepa": {"positions": "sincos"},

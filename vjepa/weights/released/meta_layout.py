@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vjepa.grid import Grid, Tubelet
 from vjepa.layers.positions import POSITION_TABLES
-from vjepa.tokens import Grid, Tubelet
 from vjepa.weights.released.containers import STATED
 from vjepa.weights.released.mapping import (
     IMAGE_PATCH,

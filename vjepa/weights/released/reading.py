@@ -18,11 +18,11 @@ from vjepa.weights.released.families import LICENCES, TITLES, Family, Layout, re
 from vjepa.weights.released.mapping import read_rows
 from vjepa.weights.released.meta_config import Draft, meta_draft
 from vjepa.weights.released.meta_layout import meta_rows
-from vjepa.weights.released.told import Told
+from vjepa.weights.released.stated import StatedByUser
 from vjepa.weights.released.transformers_config import transformers_draft
 from vjepa.weights.released.transformers_layout import plain_names, transformers_rows
 
-NOTHING = Told()
+NOTHING = StatedByUser()
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,11 @@ class Released:
 
 
 def read_released(
-    source: str | Path, *, probe: str | Path | None = None, strict: bool = True, told: Told = NOTHING
+    source: str | Path,
+    *,
+    probe: str | Path | None = None,
+    strict: bool = True,
+    by_user: StatedByUser = NOTHING,
 ) -> Released:
     """Read a file, or a folder of transformers.
 
@@ -51,7 +55,7 @@ def read_released(
         source: ``.pt``, ``.pth.tar``, ``.safetensors``, or a folder with transformers' config.json.
         probe: a file with an attentive probe of V-JEPA 2, to stand on an encoder from `source`.
         strict: missing, unexpected and reshaped tensors are an error; else they are named in the notes and left aside.
-        told: what a user says of the weights that they do not tell.
+        by_user: what a user says of the weights that they do not tell.
 
     Raises:
         ValueError: it is damaged, wants code to be run, is of no known family, does not fit its family, or does not tell what no
@@ -60,7 +64,7 @@ def read_released(
     container = open_container(Path(source))
     if probe is not None:
         container = _with_probe(container, open_container(Path(probe)))
-    return from_container(container.told(told), strict=strict, told=told)
+    return from_container(container.with_statements(by_user), strict=strict, by_user=by_user)
 
 
 def is_released(path: Path) -> bool:
@@ -69,14 +73,14 @@ def is_released(path: Path) -> bool:
     return path.is_file() or (description.is_file() and "model_type" in read_json(description))
 
 
-def from_container(container: Container, *, strict: bool = True, told: Told = NOTHING) -> Released:
+def from_container(container: Container, *, strict: bool = True, by_user: StatedByUser = NOTHING) -> Released:
     """The same, of an open file, or of a state dictionary in memory: ``Container(Path("mine"), state)``."""
     plain = plain_names(container.state)
     shapes = {name: tuple(value.shape) for name, value in plain.items()}
     try:
         family, layout = recognise(shapes, container.stated.get("family"))
         draft = _draft(family, layout, container, plain)
-        _refuse_needless(told, draft, layout)
+        _refuse_needless(by_user, draft, layout)
         rows = meta_rows if layout == "meta" else transformers_rows
         expected = expected_shapes(draft.config, draft.networks)
         tensors, problems = read_rows(rows(draft.config, draft.networks), draft.state, expected)
@@ -97,21 +101,21 @@ def from_container(container: Container, *, strict: bool = True, told: Told = NO
     return Released(family, json.loads(json.dumps(config)), tensors, notes)
 
 
-def _refuse_needless(told: Told, draft: Draft, layout: Layout) -> None:
+def _refuse_needless(by_user: StatedByUser, draft: Draft, layout: Layout) -> None:
     """ValueError where a user says something that is not asked: it would go unused without a word."""
-    for network in told.heads:
+    for network in by_user.heads:
         if network not in draft.config:
             raise ValueError(f"heads are given for the {network}, and the weights have none")
         known = draft.config[network].get("heads")
-        if known != told.heads[network]:
+        if known != by_user.heads[network]:
             raise ValueError(
-                f"heads of the {network} are given as {told.heads[network]}, and config.json says {known}"
+                f"heads of the {network} are given as {by_user.heads[network]}, and config.json says {known}"
             )
-    if told.levels is not None and not draft.config["encoder"].get("levels"):
+    if by_user.levels is not None and not draft.config["encoder"].get("levels"):
         raise ValueError(
             "levels are given, and only an encoder of V-JEPA 2.1 has norms of levels: leave them out"
         )
-    if told.probe_levels is not None and ("head" not in draft.networks or layout == "transformers"):
+    if by_user.probe_levels is not None and ("head" not in draft.networks or layout == "transformers"):
         raise ValueError(
             "levels are given, and the weights have no attentive probe of the authors: leave them out"
         )

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from vjepa.layers.positions import POSITION_TABLES, PositionKind
-from vjepa.tokens import Grid
+from vjepa.choices import PositionKind
+from vjepa.grid import Grid
+from vjepa.layers.positions import POSITION_TABLES
 
 State = Mapping[str, Tensor]
 

@@ -22,7 +22,7 @@ from vjepa.weights.released.meta_config import (
 )
 from vjepa.weights.released.meta_layout import STATED_KEYS
 from vjepa.weights.released.shapes import count, grid_of_table, measure_encoder, measure_predictor, needed
-from vjepa.weights.released.told import heads_of
+from vjepa.weights.released.stated import heads_of
 
 Description = Mapping[str, Any]
 

@@ -47,7 +47,7 @@ _PROBE_LEVELS: dict[int, dict[int, list[int]] | None] = {
 }  # fmt: skip
 
 
-class Told(NamedTuple):
+class StatedByUser(NamedTuple):
     """What a user says of weights that they do not tell themselves.
 
     Attributes:
@@ -62,7 +62,7 @@ class Told(NamedTuple):
     levels: Sequence[int] | None = None
     probe_levels: Sequence[int] | None = None
 
-    def check(self) -> Told:
+    def check(self) -> StatedByUser:
         """The same in plain types; ValueError where it names no family, no network or no number of heads."""
         if self.family is not None and (self.family not in get_args(Family) or self.family == "probe"):
             raise ValueError(

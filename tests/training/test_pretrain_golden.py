@@ -1,7 +1,7 @@
 """Ten losses of a tiny run of each method, at full precision: what a change to the code must not change.
 
 Where a change is meant, write the files anew and say why in the commit:
-    REWRITE_GOLDEN=1 pytest tests/test_golden.py
+    REWRITE_GOLDEN=1 pytest tests/training/test_pretrain_golden.py
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.training.methods import METHODS, changes_of
 from vjepa.training.pretrain import pretrain
 from vjepa.weights.model_folder import from_pretrained
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.mark.parametrize("method", METHODS)

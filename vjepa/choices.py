@@ -1,0 +1,44 @@
+"""Values that settings choose among, by name: for configurations and networks alike, so that a configuration needs no network."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal["videos", "images"]
+"""What a training step is on; a run on both has steps of either."""
+
+Shape = Literal["cosine", "linear", "constant"]
+"""Course of a schedule from its first value to its last."""
+
+PositionKind = Literal["rotary", "sincos", "sincos_plane", "sinusoid"]
+"""Position encodings: rotary (V-JEPA 2), 3-D sin-cos (V-JEPA), 2-D sin-cos (MAE, I-JEPA), 1-D sinusoids (VideoMAE)."""
+
+RotaryLayout = Literal["interleave", "tile"]
+"""How the frequencies of rotary positions lie in a head; released V-JEPA 2 weights need `tile`."""
+
+PixelTargets = Literal["tubelet", "patch", "raw"]
+"""Normalisation of pixel targets: in each tubelet and channel (VideoMAE), in each patch (MAE), or none."""
+
+DistanceName = Literal["l1", "smooth_l1", "l2"]
+"""Distances between embeddings."""
+
+Score = Literal["energy", "best"]
+"""Losses on several samples of the future: the energy score, or the error of the best sample."""
+
+Pool = Literal["none", "mean", "flatten"]
+"""What an action-conditioned model makes of a frame's tokens: nothing, their mean, or one vector of all of them."""
+
+Conditioning = Literal["tokens", "adaln"]
+"""How actions enter the predictor: as tokens, or through adaptive layer norms."""
+
+InverseSource = Literal["pair", "change"]
+"""What inverse dynamics see: both frames, or the change between them."""
+
+Combine = Literal["concat", "sum"]
+"""How the actions between two frames of a window become one."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of each channel of ImageNet's pixels, in [0, 1]."""
+
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of each channel of ImageNet's pixels, in [0, 1]."""

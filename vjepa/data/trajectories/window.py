@@ -1,0 +1,48 @@
+"""What is cut from an episode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa.choices import Combine
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowConfig:
+    """What is cut from an episode.
+
+    Attributes:
+        frames: of a window.
+        skip: frames from one of them to the next.
+        combine: of the `skip` actions between two frames: `concat`, side by side; `sum`, for actions that are
+            displacements.
+    """
+
+    frames: int = 8
+    skip: int = 1
+    combine: Combine = "concat"
+
+    def __post_init__(self) -> None:
+        if self.frames < 2 or self.skip < 1:
+            raise ValueError(
+                f"window.frames is {self.frames} and window.skip {self.skip}: give 2 frames or more, and a skip of 1 or more"
+            )
+
+    @property
+    def span(self) -> int:
+        """Frames of the episode from the first to the last of a window."""
+        return (self.frames - 1) * self.skip + 1
+
+    def combined(self, actions_YA: Rows) -> Rows:
+        """Actions of ``X * skip`` frames as X actions between the frames of a window."""
+        grouped = actions_YA.reshape(-1, self.skip, actions_YA.shape[1])
+        return grouped.sum(axis=1) if self.combine == "sum" else grouped.reshape(len(grouped), -1)
+
+    def action_size(self, numbers: int) -> int:
+        """Numbers of a combined action."""
+        return numbers if self.combine == "sum" else numbers * self.skip

@@ -1,0 +1,97 @@
+"""Settings of the planners, without what they compute; a configuration needs no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class CEMSettings:
+    """Settings of the cross-entropy method.
+
+    Attributes:
+        samples: candidates of an iteration, S; the mean is one of them.
+        elites: the best of them, E, that decide on the next mean.
+        iterations: rounds.
+        deviation: of the first round, in halves of the bounds.
+        momentum: share of the old mean and deviation in the new ones, in [0, 1).
+        noise_exponent: of `coloured_noise`.
+        kept: elites that are candidates of the next round again.
+        least_deviation: floor of the deviation, in halves of the bounds.
+    """
+
+    samples: int = 300
+    elites: int = 30
+    iterations: int = 10
+    deviation: float = 0.5
+    momentum: float = 0.1
+    noise_exponent: float = 0.0
+    kept: int = 0
+    least_deviation: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 1 < self.elites < self.samples or self.iterations < 1:
+            raise ValueError(
+                f"{self.samples} samples, {self.elites} elites, {self.iterations} iterations: give 2 elites or more, more "
+                "samples than elites, and 1 iteration or more"
+            )
+        if not 0 <= self.momentum < 1 or not 0 <= self.kept <= self.elites or self.deviation <= 0:
+            raise ValueError(
+                f"momentum is {self.momentum}, kept {self.kept}, deviation {self.deviation}: give a momentum in [0, 1), at most "
+                "as many kept as elites, and a deviation above 0"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MPPISettings:
+    """Settings of model predictive path integral control.
+
+    Attributes:
+        samples: candidates of an iteration, S; the mean is one of them.
+        iterations: rounds.
+        deviation: of the noise in the first round, in halves of the bounds; it shrinks by `decay` from round to round.
+        decay: in (0, 1].
+        temperature: small values listen to the best candidates alone.
+        noise_exponent: of `coloured_noise`.
+    """
+
+    samples: int = 300
+    iterations: int = 10
+    deviation: float = 0.5
+    decay: float = 0.8
+    temperature: float = 0.1
+    noise_exponent: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.samples < 2 or self.iterations < 1:
+            raise ValueError(
+                f"{self.samples} samples and {self.iterations} iterations: give 2 samples or more and 1 iteration or more"
+            )
+        if self.temperature <= 0 or self.deviation <= 0 or not 0 < self.decay <= 1:
+            raise ValueError(
+                f"temperature is {self.temperature}, deviation {self.deviation}, decay {self.decay}: give values above 0, and a "
+                "decay of 1 at most"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientSettings:
+    """Settings of gradient descent on the actions.
+
+    Attributes:
+        starts: S, the given one and others around it.
+        steps: of Adam.
+        lr: learning rate, in halves of the bounds.
+        deviation: of the other starts, in halves of the bounds.
+    """
+
+    starts: int = 8
+    steps: int = 100
+    lr: float = 0.05
+    deviation: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.starts < 1 or self.steps < 1 or self.lr <= 0:
+            raise ValueError(
+                f"{self.starts} starts, {self.steps} steps, learning rate {self.lr}: give 1 or more, and a rate above 0"
+            )
