@@ -1,8 +1,4 @@
-"""What travels from the data to an objective.
-
-Shape letters as in `vjepa.tokens`; R samples of a clip, Z numbers of a noise vector, X classes, S samples of labelled videos;
-of trajectories, X actions (one less than frames), A numbers of an action, Q numbers of a state.
-"""
+"""Batches: what the data loader hands to an objective."""
 
 from __future__ import annotations
 
@@ -18,14 +14,16 @@ from vjepa.choices import Kind
 
 @dataclass(frozen=True)
 class TokenMask:
-    """Which tokens a network sees and which it must predict.
+    """Which tokens a network sees and which ones it must predict.
 
     Attributes:
-        context_BK: int64 indices of the tokens that are seen.
-        target_BM: int64 indices of those to predict.
-        mask_token: Index of the predictor's mask token that stands at the targets; each kind of mask has its own.
-        groups: the targets are so many groups of equal length, one after the other; each is predicted from the
-            whole context as if the others were not there (I-JEPA's target blocks, which may overlap).
+        context_BK: Int64 indices of the context tokens, in ``[0, N)``.
+        target_BM: Int64 indices of the target tokens, in ``[0, N)``.
+        mask_token: Index of the predictor's mask token that stands at the targets; each kind of mask has its
+            own.
+        groups: Number of groups of equal length that the targets consist of, one after the other. Each group
+            is predicted from the whole context independently of the others (I-JEPA's target blocks, which may
+            overlap).
     """
 
     context_BK: Tensor
@@ -35,27 +33,28 @@ class TokenMask:
 
     @staticmethod
     def from_numpy(context_BK: np.ndarray, target_BM: np.ndarray, mask_token: int, groups: int) -> TokenMask:
-        """The mask of indices that were drawn with numpy."""
+        """Make a mask from indices in numpy arrays."""
         return TokenMask(torch.from_numpy(context_BK), torch.from_numpy(target_BM), mask_token, groups)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> TokenMask:
-        """The same mask with `change` applied to its tensors."""
+        """Copy the mask with `change` applied to its tensors."""
         return replace(self, context_BK=change(self.context_BK), target_BM=change(self.target_BM))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips, their masks and where they come from.
+    """Clips, their masks and their origin.
 
     Attributes:
-        video_BTCHW: uint8 pixels.
-        masks: one or several masks of every clip; each predicts its own targets.
-        labels_B: int64 class indices, -1 where a video has none.
-        paths: file of each clip.
-        failures: ``(path, cause)`` of every video that could not be read while this batch was made.
-        damaged: ``(path, damage)`` of every video that was found damaged while this batch was made.
-        step: number of optimiser steps taken before the one that this batch is for.
-        noise_BsZ: standard normal float32, several vectors a clip, for an objective that predicts several futures.
+        video_BTCHW: Uint8 pixels of the clips.
+        masks: One or several masks of every clip; each has its own targets.
+        labels_B: Int64 class indices, -1 for a video without a class.
+        paths: File of each clip.
+        failures: ``(path, cause)`` of every unreadable video that was met while this batch was made.
+        damaged: ``(path, damage)`` of every damaged video that was met while this batch was made.
+        step: Number of optimiser steps taken before the one that uses this batch.
+        noise_BsZ: Standard normal float32 noise, several vectors per clip, for an objective that predicts
+            several futures. None for other objectives.
     """
 
     video_BTCHW: Tensor
@@ -69,11 +68,11 @@ class Batch:
 
     @property
     def kind(self) -> Kind:
-        """Clips of one frame are images."""
+        """Whether the clips are videos, or images (clips of one frame)."""
         return "images" if self.video_BTCHW.shape[1] == 1 else "videos"
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The same batch with `change` applied to all its tensors."""
+        """Copy the batch with `change` applied to all its tensors."""
         return replace(
             self,
             video_BTCHW=change(self.video_BTCHW),
@@ -83,25 +82,26 @@ class Batch:
         )
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch with its tensors on a device."""
+        """Copy the batch to a device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """Page-locked copy, for the data loader."""
+        """Copy the batch to page-locked memory; torch's data loader calls this."""
         return self.map(Tensor.pin_memory)
 
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Clips of labelled videos, or their frozen tokens, and what is to be seen in them.
+    """Clips of labelled videos, or their frozen tokens, and the share of each class in them.
 
     Attributes:
-        inputs: uint8 ``video_BTCHW``, or float ``tokens_BND`` that were encoded before; the B / S clips that a head
-            sees together are neighbours.
-        shares_BX: float32, how much of each class is in a sample; rows sum to one.
-        paths: file of each sample.
-        failures: ``(path, cause)`` of every video that could not be read while this batch was made.
-        damaged: ``(path, damage)`` of every video that was found damaged while this batch was made.
+        inputs: Uint8 ``video_BTCHW``, or float ``tokens_BND`` that are already encoded. If the head sees
+            several clips of a sample together, there are that many times more clips than samples, and clips
+            of a sample are neighbours.
+        shares_BX: Float32 share of each class in a sample; each row sums to 1.
+        paths: File of each sample.
+        failures: ``(path, cause)`` of every unreadable video that was met while this batch was made.
+        damaged: ``(path, damage)`` of every damaged video that was met while this batch was made.
     """
 
     inputs: Tensor
@@ -111,27 +111,27 @@ class LabelledBatch:
     damaged: tuple[tuple[str, str], ...] = ()
 
     def to(self, device: torch.device | str) -> LabelledBatch:
-        """The same batch with its tensors on a device."""
+        """Copy the batch to a device."""
         inputs, shares_BX = (tensor.to(device, non_blocking=True) for tensor in (self.inputs, self.shares_BX))
         return replace(self, inputs=inputs, shares_BX=shares_BX)
 
     def pin_memory(self) -> LabelledBatch:
-        """Page-locked copy, for the data loader."""
+        """Copy the batch to page-locked memory; torch's data loader calls this."""
         return replace(self, inputs=self.inputs.pin_memory(), shares_BX=self.shares_BX.pin_memory())
 
 
 @dataclass(frozen=True)
 class TrajectoryBatch:
-    """Frames, what was done between them and, where it is known, how things stood.
+    """Windows of trajectories: frames, the actions between them and, if known, the states.
 
     Attributes:
-        inputs: uint8 ``video_BTCHW``, or ``tokens_BTSD`` of frames that were encoded before.
-        actions_BIA: float32; action t leads from frame t to frame t + 1.
-        states_BTQ: float32 (proprioception); None where there are none.
-        paths: file of each sample.
-        failures: ``(path, cause)`` of every video that could not be read while this batch was made.
-        damaged: ``(path, damage)`` of every video that was found damaged while this batch was made.
-        step: number of optimiser steps taken before the one that this batch is for.
+        inputs: Uint8 ``video_BTCHW``, or float ``tokens_BTSD`` of frames that are already encoded.
+        actions_BIA: Float32 actions; action i leads from frame i to frame i + 1.
+        states_BTQ: Float32 states (proprioception) in each frame. None if the data has none.
+        paths: File of each window.
+        failures: ``(path, cause)`` of every unreadable video that was met while this batch was made.
+        damaged: ``(path, damage)`` of every damaged video that was met while this batch was made.
+        step: Number of optimiser steps taken before the one that uses this batch.
     """
 
     inputs: Tensor
@@ -143,7 +143,7 @@ class TrajectoryBatch:
     step: int = 0
 
     def map(self, change: Callable[[Tensor], Tensor]) -> TrajectoryBatch:
-        """The same batch with `change` applied to all its tensors."""
+        """Copy the batch with `change` applied to all its tensors."""
         return replace(
             self,
             inputs=change(self.inputs),
@@ -152,9 +152,9 @@ class TrajectoryBatch:
         )
 
     def to(self, device: torch.device | str) -> TrajectoryBatch:
-        """The same batch with its tensors on a device."""
+        """Copy the batch to a device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> TrajectoryBatch:
-        """Page-locked copy, for the data loader."""
+        """Copy the batch to page-locked memory; torch's data loader calls this."""
         return self.map(Tensor.pin_memory)

@@ -1,7 +1,8 @@
-"""The one way to numbers in double precision.
+"""The only way to compute in double precision.
 
-Some devices have none (Apple's GPUs, whose backend is called MPS), so what needs doubles is computed on the CPU. Nothing else
-in the library makes a float64 tensor, unless it names the CPU as its device; `tests/test_double_precision.py` looks.
+Some devices (Apple's GPUs, with torch's MPS backend) do not support float64, so what needs it is computed on
+the CPU. Nothing else in the library makes a float64 tensor without naming the CPU as its device;
+`tests/test_double_precision.py` checks this.
 """
 
 from __future__ import annotations
@@ -10,5 +11,5 @@ from torch import Tensor
 
 
 def in_double(values: Tensor) -> Tensor:
-    """The values in double precision, on the CPU."""
+    """Convert a tensor to float64 on the CPU."""
     return values.cpu().double()

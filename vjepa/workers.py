@@ -1,8 +1,9 @@
-"""Worker processes: every data loader and every pool is made here, and ends with the process that made it.
+"""Worker processes: every data loader and every process pool of the library is made here.
 
-A signal to a run usually goes to its whole group of processes (Ctrl-C in a terminal, SLURM, torchrun), but a run needs its
-workers until it has saved, so workers ignore those signals. They leave when they are dismissed, and by themselves
-when the process that made them has died. What `ended_after` contains leaves no worker behind, whichever way it ends.
+A stop signal usually goes to a run's whole process group (Ctrl-C in a terminal, SLURM, torchrun), but a run
+needs its workers until it has saved, so workers ignore these signals. They exit when they are dismissed, or
+when their parent process has died. `ended_after` ends all workers started in its block, however the block is
+left.
 """
 
 from __future__ import annotations
@@ -32,23 +33,23 @@ Item = TypeVar("Item", covariant=True)
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
 )
-_REPLACED = 0.2  # seconds in which a pool has replaced a process that ended; it must not be shut down in them
-_GRACE = 2.0  # seconds that a worker has to leave before it is dismissed, and then before it is killed
+_REPLACED = 0.2  # seconds within which a pool replaces a process that ended; it must not be shut down before
+_GRACE = 2.0  # seconds that a worker gets to exit before it is dismissed, and again before it is killed
 
 
 class Workers(BaseContext):
-    """A multiprocessing context that knows the processes it started, and can end them.
+    """A multiprocessing context that keeps track of the processes it started and can end them.
 
     Args:
-        method: how processes are started ("fork", "spawn", "forkserver"); None takes the default.
-        obedient: leave the processes their signal handlers, so that `stop` reaches them; they then also go on
-            when this process has died, and must look after that themselves.
-        apart: spawned processes know nothing of the script that is being run; nothing that they are given may be
-            defined in it.
+        method: Start method of the processes ("fork", "spawn" or "forkserver"). None takes the default.
+        obedient: Leave the signal handlers of the processes unchanged, so that `stop` reaches them. Then they
+            also survive the death of this process, and must handle that themselves.
+        apart: Start spawned processes without importing the script that is running. Nothing that is passed to
+            them may then be defined in that script.
     """
 
     def __init__(self, method: str | None = None, obedient: bool = False, apart: bool = False) -> None:
-        # torch and concurrent.futures accept any BaseContext, whose locks and queues ask for this name.
+        # torch and concurrent.futures accept any BaseContext, whose locks and queues need this attribute.
         self._name = method or multiprocessing.get_start_method()
         self._base = multiprocessing.get_context(self._name)
         self._obedient = obedient
@@ -67,22 +68,21 @@ class Workers(BaseContext):
         *,
         daemon: bool | None = None,
     ) -> BaseProcess:
-        """A process that is not started yet, as of multiprocessing."""
+        """Make a process that is not started yet; arguments as in multiprocessing."""
         dismissal, dismiss = self._base.Pipe(duplex=False)
-        process: BaseProcess = (_Apart if self._apart else cast(Any, self._base).Process)(
-            group, _work, name, (target, dismissal, self._obedient, multiprocessing.get_start_method(), *args),
-            dict(kwargs or {}), daemon=daemon,
-        )  # fmt: skip
+        made = _Apart if self._apart else cast(Any, self._base).Process
+        arguments = (target, dismissal, self._obedient, multiprocessing.get_start_method(), *args)
+        process: BaseProcess = made(group, _work, name, arguments, dict(kwargs or {}), daemon=daemon)
         self._started = [pair for pair in self._started if not _ended(pair[0])]
         self._started.append((process, dismiss))
         return process
 
     def alive(self) -> list[BaseProcess]:
-        """The processes that were started and have not ended."""
+        """List the processes that were started and have not ended."""
         return [process for process, _ in self._started if process.pid is not None and process.is_alive()]
 
     def stop(self) -> None:
-        """Send SIGTERM to all, and wait until they have stopped."""
+        """Send SIGTERM to all processes, and wait until they have ended."""
         asked = self.alive()
         for process in asked:
             process.terminate()
@@ -90,14 +90,14 @@ class Workers(BaseContext):
             process.join()
 
     def dismiss(self) -> None:
-        """Tell all to leave at once, whatever they are doing."""
+        """Make all processes exit at once, whatever they are doing, without waiting for them."""
         for process, connection in self._started:
-            with suppress(OSError):  # it has ended already
+            with suppress(OSError):  # the process has already ended
                 if process.pid is not None:
                     connection.send_bytes(b"")
 
     def end(self) -> None:
-        """Dismiss all and wait until they have ended; kill those that do not."""
+        """Dismiss all processes, wait until they have ended, and kill those that do not end."""
         self.dismiss()
         try:
             limit = time.monotonic() + _GRACE
@@ -110,10 +110,10 @@ class Workers(BaseContext):
 
 
 class _Apart(SpawnProcess):
-    """A spawned process that does not run the user's script again."""
+    """A spawned process that does not import the user's script."""
 
     def start(self) -> None:
-        """Start, while there seems to be no script: multiprocessing hands on what `__main__` says of itself."""
+        """Start with an empty `__main__` in place of the script: multiprocessing passes on what it finds there."""
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         try:
@@ -132,40 +132,41 @@ def _ended(process: BaseProcess) -> bool:
 def _work(
     target: Callable[..., Any], dismissal: Connection, obedient: bool, method: str, *args: Any, **kwargs: Any
 ) -> None:
-    """What a worker process runs."""
+    """Entry point of a worker process."""
     _made.clear()  # a forked worker must not end its siblings
-    signal.set_wakeup_fd(-1)  # nor wake the process that made it when it gets a signal
+    signal.set_wakeup_fd(-1)  # nor wake its parent when it gets a signal
     if hasattr(signal, "SIGTSTP"):
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     if not obedient:
         ignore_stop_signals()
-    # A spawned process would spawn its own workers, each of which imports everything, where this one forks them.
+    # A spawned process would spawn its own workers, each of which imports everything, where this one forks
+    # them.
     multiprocessing.set_start_method(method, force=True)
     threading.Thread(target=_leave, args=(dismissal, obedient), daemon=True).start()
     target(*args, **kwargs)
 
 
 def _leave(dismissal: Connection, obedient: bool) -> None:
-    """End this worker when it is dismissed, or when the process that made it has died."""
-    maker = multiprocessing.parent_process()
-    assert maker is not None
-    wait([dismissal] if obedient else [dismissal, maker.sentinel])
-    os._exit(0)  # to torch any other status is a failure, which it raises wherever the maker is just then
+    """End this worker when it is dismissed or, unless it is obedient, when its parent has died."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([dismissal] if obedient else [dismissal, parent.sentinel])
+    os._exit(0)  # torch raises an error at an arbitrary place in the parent on any other exit status
 
 
 def ignore_stop_signals(_: int = 0) -> None:
-    """Ignore the signals that ask a run to stop; to be called by a worker."""
+    """Ignore the signals that ask a run to stop; to be called in a worker."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 class Loader(DataLoader[Item]):
-    """torch's DataLoader, whose workers end with each iteration over it.
+    """torch's DataLoader, but its workers end with each iteration over it.
 
     Args:
-        dataset: as of torch's DataLoader.
-        workers: processes that make batches; 0 makes them in this process.
-        options: further arguments of torch's DataLoader.
+        dataset: Dataset, as in torch's DataLoader.
+        workers: Number of processes that make batches. 0 makes batches in this process.
+        options: Further arguments of torch's DataLoader.
     """
 
     def __init__(self, dataset: Any, *, workers: int, **options: Any) -> None:
@@ -174,14 +175,14 @@ class Loader(DataLoader[Item]):
             dataset,
             num_workers=workers,
             multiprocessing_context=self._workers,
-            # torch gives its workers handlers of its own after they have begun.
+            # torch installs its own signal handlers in a worker after `_work` has begun.
             worker_init_fn=ignore_stop_signals if workers else None,
-            generator=torch.Generator(),  # its own: the run's random state must not depend on workers
+            generator=torch.Generator(),  # not the global one: the run's random state must not depend on workers
             **options,
         )
 
     def __iter__(self) -> Iterator[Item]:  # type: ignore[override]
-        """Batches; closing the iterator ends the workers."""
+        """Yield batches; closing the iterator ends the workers."""
         batches = super().__iter__()
         try:
             yield from batches
@@ -190,7 +191,7 @@ class Loader(DataLoader[Item]):
                 late = threading.Timer(_GRACE, self._workers.dismiss)
                 late.daemon = True
                 late.start()
-                del batches  # torch tells its workers to end after the batch that they are at, and waits
+                del batches  # torch asks its workers to end after their current batch, and waits for them
                 late.cancel()
                 self._workers.end()
 
@@ -199,15 +200,17 @@ class Loader(DataLoader[Item]):
 def pool(
     count: int, *, obedient: bool = False, tasks_each: int | None = None
 ) -> Iterator[ProcessPoolExecutor]:
-    """A pool of spawned processes; an exception ends them in the middle of what they do.
+    """Make a pool of spawned processes. An exception in the block ends them, even in the middle of a task.
 
-    Spawned, not forked: a child must not inherit decoders' threads half alive. A spawned process runs the user's script
-    again, as a module, unless that says ``if __name__ == "__main__"``; these do not, so no script needs to.
+    Processes are spawned, not forked, because a child must not inherit half-alive decoder threads. Python
+    lets a spawned process import the user's script, which runs it again unless it checks
+    ``if __name__ == "__main__"``; the processes of this pool do not import it, so scripts need no check.
 
     Args:
-        count: processes at a time.
-        obedient: as of `Workers`; an exception then waits for them, until they have stopped as they were asked to.
-        tasks_each: tasks after which a process is replaced by a fresh one; None for no limit.
+        count: Number of processes at a time.
+        obedient: Leave the signal handlers of the processes unchanged (see `Workers`). An exception then
+            sends them SIGTERM and waits until they have ended.
+        tasks_each: Number of tasks after which a process is replaced by a fresh one. None never replaces it.
     """
     workers = Workers("spawn", obedient, apart=True)
     executor = ProcessPoolExecutor(count, mp_context=workers, max_tasks_per_child=tasks_each)
@@ -227,7 +230,7 @@ def pool(
 
 @contextmanager
 def ended_after() -> Iterator[None]:
-    """End every worker that this thread started inside, on any way out."""
+    """End every worker that this thread started in the block, however the block is left."""
     before = list(_made)
     try:
         yield
@@ -249,7 +252,7 @@ def _end(made: Iterable[Workers]) -> None:
 
 @contextmanager
 def _without_torch_s_alarm() -> Iterator[None]:
-    """torch raises an error, wherever the main thread is, when a worker of a loader is killed."""
+    """Switch off torch's handler that raises an error in the main thread when a loader's worker is killed."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
         yield
         return
@@ -260,7 +263,9 @@ def _without_torch_s_alarm() -> Iterator[None]:
         signal.signal(signal.SIGCHLD, before)
 
 
-@atexit.register  # after multiprocessing's own, hence run before it: that one waits for workers without a limit
+# Registered after multiprocessing's own handler, so it runs before it: that one would wait for workers
+# forever.
+@atexit.register
 def end_all() -> None:
     """End every worker of this process."""
     _end(list(_made))

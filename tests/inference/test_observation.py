@@ -61,7 +61,7 @@ def kept_tensors(future):
     held = [*observation._frames, *observation._tokens]
     if observation._stream is not None:
         for cache in observation._stream.caches:
-            held += [cache._keys_BaLd, cache._values_BaLd]
+            held += [cache._keys_BkNd, cache._values_BkNd]
     return sum(tensor.untyped_storage().nbytes() for tensor in held)
 
 

@@ -1,1 +1,4 @@
-"""Several ways of learning, side by side: the same clips, encoder and budget; only what is asked for differs."""
+"""Several ways of learning, side by side: the same clips, encoder and budget.
+
+Only what is asked for differs.
+"""

@@ -1,7 +1,7 @@
 """The cells of a comparison: one arm, one point of a sweep, one seed; each trained and measured by itself.
 
-A cell has a folder. What is finished there is kept, so that a comparison goes on where it was, cell by cell, and a
-cell's own run goes on from its checkpoint.
+A cell has a folder. What is finished there is kept, so that a comparison goes on where it was, cell by cell,
+and a cell's own run goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ BASE_POINT = "base"
 
 @dataclass(frozen=True)
 class Cell:
-    """One run and its measurement.
+    """One run of a comparison, and its measurement.
 
     Attributes:
-        arm, point, seed: what it is; `point` is `BASE_POINT` or a name of one of the sweep's points.
-        kind: of the arm.
-        config: of its pre-training, resolved; for arms that are not trained, of the encoder and the data.
-        label_shares: of the labels, for the probes.
-        finetune: sections of a fine-tuning configuration, or None.
+        arm, point, seed: Arm, point of the sweep (or `BASE_POINT`) and random seed of the run.
+        kind: Kind of the arm, see `vjepa.comparison.config.Arm`.
+        config: Resolved configuration of the pre-training; for arms that are not trained, of the encoder and
+            the data.
+        label_shares: Shares of the labels that probes are given.
+        finetune: Sections of a fine-tuning configuration; None without fine-tuning.
     """
 
     arm: str
@@ -46,27 +47,28 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where its run and its metrics lie."""
+        """Folder of the run and of its results."""
         return Path(self.config.output_dir)
 
     @property
     def results(self) -> Path:
-        """What was measured."""
+        """File of the measurements."""
         return self.folder / "results.json"
 
     def finished(self) -> bool:
-        """Whether its metrics are there; ValueError where they are of another configuration."""
+        """Whether the results are there; ValueError if they are of another configuration."""
         if not self.results.exists():
             return False
         found = json.loads(self.results.read_text())["asked"]
         if found != self.asked():
             raise ValueError(
-                f"{self.folder} holds results of another configuration: give another output_dir, or delete that folder"
+                f"{self.folder} holds results of another configuration: give another output_dir, or delete "
+                "that folder"
             )
         return True
 
     def finetune_config(self, init: Path, threads: int | None = None) -> FinetuneConfig:
-        """Of its fine-tuning, from a model folder; ConfigError where the sections make none."""
+        """Return the fine-tuning configuration for a model folder; ConfigError if the sections make none."""
         assert self.finetune is not None
         train, test = build.probe_manifests(self.config)
         data, given = self.config.data, self.finetune
@@ -82,7 +84,7 @@ class Cell:
         return config_from_tree(tree, FinetuneConfig)
 
     def asked(self) -> dict[str, Any]:
-        """All that its metrics depend on."""
+        """Return everything that the results depend on."""
         asked = {"kind": self.kind, "label_shares": self.label_shares, "config": config_tree(self.config)}
         if self.finetune is not None:
             asked["finetune"] = self.finetune
@@ -90,7 +92,10 @@ class Cell:
 
 
 def all_cells(comparison: CompareConfig) -> list[Cell]:
-    """Every cell, those of the first seed first; ConfigError where one of them could not be run to its end."""
+    """Return all cells, those of the first seed first.
+
+    ConfigError if one of them could not be run to its end.
+    """
     cells = [
         _cell(comparison, arm, BASE_POINT, seed, {}) for seed in comparison.seeds for arm in comparison.arms
     ]
@@ -124,7 +129,7 @@ def _cell(comparison: CompareConfig, arm: str, point: str, seed: int, overrides:
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `changes`, nested dictionaries merged; neither is touched."""
+    """Return `base` with the values of `changes`, nested dictionaries merged; both stay unchanged."""
     merged = copy.deepcopy(base)
     for key, value in changes.items():
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -135,7 +140,9 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def run_cells(
     cells: Sequence[Cell], run: Callable[[Cell], dict[str, Any]], jobs: int, say: Callable[[str], None]
 ) -> None:
-    """Run what is not finished, `jobs` at a time, each in a fresh process with its share of the cores."""
+    """Run the cells that are not finished, `jobs` at a time, each in a fresh process with its share of the
+    cores.
+    """
     left = [cell for cell in cells if not cell.finished()]
     say(f"{len(cells)} cells, {len(cells) - len(left)} finished already")
     for config in _videos_of(left):
@@ -146,12 +153,15 @@ def run_cells(
         minutes = (time.monotonic() - started) / 60
         rest = minutes / number * (len(left) - number)
         say(
-            f"{number}/{len(left)} {cell.point} {cell.arm} seed {cell.seed}: {minutes:.0f} min, about {rest:.0f} left"
+            f"{number}/{len(left)} {cell.point} {cell.arm} seed {cell.seed}: {minutes:.0f} min, about "
+            f"{rest:.0f} left"
         )
 
 
 def _videos_of(cells: Sequence[Cell]) -> list[PretrainConfig]:
-    """One configuration for every folder of synthetic videos: rendered before runs that share it begin."""
+    """Return one configuration for every folder of rendered videos, which is rendered before runs that
+    share it begin.
+    """
     folders = {
         cell.config.data.synthetic.folder: cell.config
         for cell in cells

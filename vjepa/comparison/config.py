@@ -74,8 +74,8 @@ class CompareConfig:
         seeds: three or more; one run of each arm for each. They decide on weights, order, crops, masks and
             on which labels a probe gets.
         label_shares: of the training labels that probes are given.
-        finetune: sections of a fine-tuning configuration, as in a YAML file under configs/finetune, to fine-tune the
-            encoder of every arm that has one with all labels; null for probes alone.
+        finetune: sections of a fine-tuning configuration, as in a YAML file under configs/finetune, to
+            fine-tune the encoder of every arm that has one with all labels; null for probes alone.
         sweep: More points, whose videos differ from those of `base`; null trains on `base` alone.
         jobs: runs at the same time; the cores are shared among them.
     """

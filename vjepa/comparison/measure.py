@@ -1,4 +1,4 @@
-"""What is measured of one cell. Shape letters as in `vjepa.tokens`; V videos, R clips of a video."""
+"""Measurements of one cell of a comparison."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Encode = Callable[[Tensor], Tensor]  # uint8 (B, T, C, H, W) to tokens (B, N, D)
 
 
 class Split(NamedTuple):
-    """Videos of the training or the test split, and what the encoder makes of them."""
+    """Videos of the training or the test split, with their features."""
 
     videos: list[Video]
     tokens_VND: Tensor
@@ -48,12 +48,12 @@ class Split(NamedTuple):
 
     @property
     def pooled(self) -> tuple[Tensor, Tensor]:
-        """Mean-pooled features ``(V, D)`` and classes."""
+        """Mean-pooled features ``(V, D)`` and classes ``(V,)``."""
         return self.tokens_VND.mean(dim=1), self.labels_V
 
 
 def measure_cell(cell: Cell) -> dict[str, Any]:
-    """Train the cell's arm, unless it is one that is not trained, and measure its frozen features."""
+    """Train the arm of a cell, unless its kind is not trained, and measure its frozen features."""
     config = dataclasses.replace(
         cell.config, train=dataclasses.replace(cell.config.train, threads=torch.get_num_threads())
     )
@@ -92,7 +92,9 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
 def _readable(
     config: PretrainConfig, splits: tuple[list[Video], list[Video]], classes: list[str]
 ) -> tuple[list[Video], list[Video]]:
-    """Both parts without what cannot be read, so that all metrics of a cell are over the same videos."""
+    """Return both splits without unreadable videos, so that all metrics of a cell are over the same
+    videos.
+    """
     kept = []
     for name, videos in zip(("train", "test"), splits, strict=True):
         left_out: LeftOut = {}
@@ -138,7 +140,10 @@ def _encoder(cell: Cell, config: PretrainConfig, train: ClipDataset) -> Encode:
 
 
 def _finetuned(cell: Cell) -> float:
-    """Mean-class accuracy of the arm's encoder, fine-tuned with all labels; of an untrained one, from scratch."""
+    """Return the mean-class accuracy after fine-tuning with all labels.
+
+    An untrained arm starts from random weights.
+    """
     assert cell.finetune is not None
     config = cell.config
     init = cell.folder
@@ -157,7 +162,7 @@ def _split(encode: Encode, videos: list[Video], dataset: ClipDataset) -> Split:
 
 
 def _probes(train: Split, test: Split, shares: tuple[float, ...], seed: int) -> dict[str, dict[str, float]]:
-    """Balanced accuracy of every probe at every share of the labels; shares as text, for JSON."""
+    """Return the balanced accuracy of every probe at every share of the labels; shares are text, for JSON."""
     probes: dict[str, dict[str, float]] = {"knn": {}, "linear": {}, "attentive": {}}
     for share in shares:
         chosen = label_subset(train.labels_V, share, seed)
@@ -175,7 +180,7 @@ def _probes(train: Split, test: Split, shares: tuple[float, ...], seed: int) -> 
 def _lidar(
     encode: Encode, config: PretrainConfig, videos: list[Video], classes: list[str]
 ) -> dict[str, float]:
-    """LiDAR of several clips of each test video."""
+    """Return LiDAR of several clips of each test video."""
     clip = dataclasses.replace(config.data.clip, clips_per_video=LIDAR_CLIPS)
     several = dataclasses.replace(config, data=dataclasses.replace(config.data, clip=clip))
     dataset = build.probe_dataset(several, videos, classes)
@@ -184,7 +189,10 @@ def _lidar(
 
 
 def _factors(config: PretrainConfig, train: Split, test: Split) -> dict[str, float | None]:
-    """R2 of each factor of the rendered videos, from all tokens side by side: averaging would lose the places."""
+    """Return R2 of each factor of the rendered videos, from all tokens concatenated.
+
+    A mean would lose the places.
+    """
     sampling = dataclasses.replace(config.data.clip, clips_per_video=1)
     features = [split.tokens_VND.flatten(1) for split in (train, test)]
     targets = [read_factor_targets(split.videos, sampling) for split in (train, test)]
@@ -192,7 +200,9 @@ def _factors(config: PretrainConfig, train: Split, test: Split) -> dict[str, flo
 
 
 def _cost(config: PretrainConfig) -> dict[str, float]:
-    """Parameters and operations: of the part that predicts, of a clip's step, of all of the training."""
+    """Return parameters and operations of the predicting network, of a step per clip, and of the whole
+    training.
+    """
     with torch.device("meta"):
         objective = build.build_objective(config)
     _, batch = kinds_of_steps(config)[0]

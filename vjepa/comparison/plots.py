@@ -51,10 +51,17 @@ def _probes(comparison: CompareConfig, results: Results) -> Figure:
                 for share in comparison.label_shares
             ]
             panel.errorbar(
-                comparison.label_shares, [100 * p.mean for p in points if p], [100 * p.half for p in points if p],
-                label=in_plot(arm.title), color=colour, marker="o", markersize=3, capsize=2, linewidth=1.2,
+                comparison.label_shares,
+                [100 * p.mean for p in points if p],
+                [100 * p.half for p in points if p],
+                label=in_plot(arm.title),
+                color=colour,
+                marker="o",
+                markersize=3,
+                capsize=2,
+                linewidth=1.2,
                 linestyle="-" if arm.kind == "trained" else ":",
-            )  # fmt: skip
+            )
         chance = results.values(BASE_POINT, next(iter(comparison.arms)), "chance")[0]
         panel.axhline(100 * chance, color="black", linewidth=0.6, linestyle="--")
         panel.set(xscale="log", xlabel="share of labels", title=f"{title} probe", ylim=(0, 100))
@@ -83,8 +90,15 @@ def _factors(comparison: CompareConfig, results: Results) -> Figure:
         ):
             values = [results.estimate(BASE_POINT, arm_name, f"factors/{name}") for name in names]
             places = [number + place * width for number in range(len(names))]
-            panel.bar(places, [v.mean if v else 0 for v in values], width, color=colour, label=in_plot(arm.title),
-                      yerr=[v.half if v else 0 for v in values], error_kw={"linewidth": 0.8})  # fmt: skip
+            panel.bar(
+                places,
+                [v.mean if v else 0 for v in values],
+                width,
+                color=colour,
+                label=in_plot(arm.title),
+                yerr=[v.half if v else 0 for v in values],
+                error_kw={"linewidth": 0.8},
+            )
         panel.set_xticks([number + 0.4 - width / 2 for number in range(len(names))], names)
         panel.axhline(0, color="black", linewidth=0.6)
         panel.set(title=title, ylim=(-0.2, 1.05))
@@ -99,9 +113,10 @@ def _sweep(comparison: CompareConfig, results: Results) -> Figure:
     points = comparison.sweep.points
     regimes = list(dict.fromkeys(point.regime for point in points.values()))
     measures = {
-        "linear probe, %": ("probe/linear/1", 100.0), "velocity, R²": ("factors/velocity", 1.0),
+        "linear probe, %": ("probe/linear/1", 100.0),
+        "velocity, R²": ("factors/velocity", 1.0),
         "background, R²": ("factors/background", 1.0),
-    }  # fmt: skip
+    }
     figure = Figure(figsize=(12, 3.2 * len(regimes)), layout="constrained")
     panels = figure.subplots(len(regimes), len(measures), squeeze=False)
     for row, regime in zip(panels, regimes, strict=True):
@@ -111,10 +126,14 @@ def _sweep(comparison: CompareConfig, results: Results) -> Figure:
                 measured = [(points[n].strength, results.estimate(n, arm, path)) for n in names]
                 shown = [(strength, point) for strength, point in measured if point is not None]
                 panel.errorbar(
-                    [strength for strength, _ in shown], [scale * p.mean for _, p in shown],
+                    [strength for strength, _ in shown],
+                    [scale * p.mean for _, p in shown],
                     [0 if p.half != p.half else scale * p.half for _, p in shown],
-                    label=in_plot(comparison.arms[arm].title), color=colour, marker="o", capsize=2,
-                )  # fmt: skip
+                    label=in_plot(comparison.arms[arm].title),
+                    color=colour,
+                    marker="o",
+                    capsize=2,
+                )
             panel.set(title=f"{in_plot(regime)}: {title}", xlabel="strength")
     panels[0][0].legend(fontsize=8)
     return figure

@@ -14,16 +14,16 @@ from vjepa.workers import pool
 
 Task = TypeVar("Task")
 
-_PATROL = 0.5  # seconds between two looks whether to stop
+_PATROL = 0.5  # Seconds between two checks whether to stop.
 
 
 def finishing(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) -> Iterator[Task]:
-    """Tasks as they finish, `jobs` at a time.
+    """Yield tasks as they finish, `jobs` at a time.
 
     The first that fails, and a signal, stop the rest: runs end after the step that they are at, and save.
     """
     threads = str(max((os.cpu_count() or 1) // jobs, 1))
-    os.environ["OMP_NUM_THREADS"] = threads  # read by torch in the processes that are started
+    os.environ["OMP_NUM_THREADS"] = threads  # torch reads it in the processes that are started
     with (
         answering_signals() as request,
         request.finishing("step of every run"),
@@ -45,7 +45,8 @@ def _run(work: Callable[[Task], None], task: Task) -> None:
         with answering_signals():
             work(task)
     except Exception as error:
-        # Where it was raised does not travel to the process that prints it, so that this one says whether it was a bug.
+        # Where it was raised does not travel to the process that prints it, so that this one says whether it
+        # was a bug.
         if exit_status(error) == EXIT_UNUSABLE:
             raise ConfigError(str(error)) from error
         raise

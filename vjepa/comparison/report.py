@@ -1,4 +1,4 @@
-"""The report in two forms: one self-contained HTML file, and Markdown without the plots."""
+"""The report of a comparison: one self-contained HTML file with plots, and Markdown without."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from vjepa.comparison.sections import Section, Table, all_sections
 from vjepa.foreign_text import in_table
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
+body { color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #ddd; padding: .25rem .7rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
-tr:hover { background: #f6f6f6; } svg { max-width: 100%; height: auto; } pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
+tr:hover { background: #f6f6f6; } svg { max-width: 100%; height: auto; }
+pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
 """
 
 
 def write_report(comparison: CompareConfig, results: Results, command: str, made_on: str) -> list[Path]:
-    """Write ``report.html`` and ``report.md`` into the comparison's folder; returns both."""
+    """Write ``report.html`` and ``report.md`` into the comparison's folder, and return both paths."""
     folder = Path(comparison.output_dir)
     sections = [*all_sections(comparison, results), _made(comparison, command, made_on)]
     written = {
@@ -76,7 +78,7 @@ def _html(title: str, sections: Sequence[Section], plots: dict[str, str]) -> str
 
 
 def _html_text(paragraph: str) -> str:
-    """A paragraph, with the little Markdown that sections use: a code block at its end, code alone."""
+    """Return a paragraph as HTML; of Markdown, sections use code and a code block at the end alone."""
     before, _, block = paragraph.partition("\n\n```yaml\n")
     if before.startswith("`") and before.endswith("`"):
         return f"<pre>{html.escape(before.strip('`'))}</pre>"

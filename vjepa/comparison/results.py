@@ -1,4 +1,4 @@
-"""The metrics of all finished cells, by point, arm and name."""
+"""Metrics of all finished cells, by point of the sweep, arm and name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Results:
         }
 
     def values(self, point: str, arm: str, path: str) -> list[float]:
-        """One value a seed, by ascending seed; empty where the arm has no such metric."""
+        """Return one value for each seed, by ascending seed; empty if the arm has no such metric."""
         found = [
             _at(metrics, path)
             for (its_point, its_arm, _), metrics in sorted(self._metrics.items())
@@ -28,12 +28,12 @@ class Results:
         return [float(value) for value in found if value is not None]
 
     def estimate(self, point: str, arm: str, path: str) -> Estimate | None:
-        """Mean and interval over seeds; None where the arm has no such metric."""
+        """Return mean and interval over seeds; None if the arm has no such metric."""
         values = self.values(point, arm, path)
         return estimate(values) if values else None
 
     def config(self, point: str, arm: str) -> dict[str, Any]:
-        """The resolved pre-training configuration of an arm, of its first seed."""
+        """Return the resolved pre-training configuration of an arm, that of its first seed."""
         found = [
             metrics for (its_point, its_arm, _), metrics in sorted(self._metrics.items())
             if (its_point, its_arm) == (point, arm)
@@ -42,7 +42,7 @@ class Results:
         return config
 
     def names(self, point: str, arm: str, path: str) -> list[str]:
-        """Names below a path."""
+        """Return the names below a path."""
         for (its_point, its_arm, _), metrics in sorted(self._metrics.items()):
             below = _at(metrics, path)
             if (its_point, its_arm) == (point, arm) and isinstance(below, dict):

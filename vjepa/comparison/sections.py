@@ -68,8 +68,10 @@ def in_short(comparison: CompareConfig, results: Results) -> Section:
     """Where contrasted arms differ, and where no difference shows."""
     text = [
         comparison.question,
-        f"Below: the first arm minus the second, paired seed by seed ({len(comparison.seeds)} seeds), with the 95 % "
-        "interval of Student's t. A difference is said to show where the interval leaves 0 out; with so few seeds, "
+        f"Below: the first arm minus the second, paired seed by seed ({len(comparison.seeds)} seeds), with "
+        "the 95 % "
+        "interval of Student's t. A difference is said to show where the interval leaves 0 out; with so few "
+        "seeds, "
         "and many metrics looked at, some will leave it out by chance.",
     ]
     return Section("In short", text, [_contrast(comparison, results, *pair) for pair in comparison.contrasts])
@@ -161,9 +163,11 @@ def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> s
     objective, masks = config["objective"], config["masks"]
     pixels = objective["predict"] == "pixels"
     stabilizers = {
-        "ema": "target encoder that follows (EMA)", "frozen": "frozen teacher, trained on pixels",
-        "sigreg": "SIGReg", "vicreg": "VICReg",
-    }  # fmt: skip
+        "ema": "target encoder that follows (EMA)",
+        "frozen": "frozen teacher, trained on pixels",
+        "sigreg": "SIGReg",
+        "vicreg": "VICReg",
+    }
     families = [name.replace("_", " ") for name, listed in masks.items() if name != "future_share" and listed]
     share = masks["future_share"]
     words = {
@@ -184,9 +188,15 @@ def probes(comparison: CompareConfig, results: Results) -> Section:
     tables = []
     for probe, title in PROBES.items():
         rows = [
-            [arm.title, *(percent(results.estimate(BASE_POINT, name, f"probe/{probe}/{share:g}")) for share in comparison.label_shares)]
+            [
+                arm.title,
+                *(
+                    percent(results.estimate(BASE_POINT, name, f"probe/{probe}/{share:g}"))
+                    for share in comparison.label_shares
+                ),
+            ]
             for name, arm in comparison.arms.items()
-        ]  # fmt: skip
+        ]
         tables.append(
             Table([title, *(f"{100 * share:g} % of labels" for share in comparison.label_shares)], rows)
         )
@@ -197,17 +207,23 @@ def probes(comparison: CompareConfig, results: Results) -> Section:
         ]
         tables.append(Table(["fine-tuned", "all labels"], rows))
     online = [
-        [arm.title, percent(results.estimate(BASE_POINT, name, "probe/linear/1")), percent(results.estimate(BASE_POINT, name, "online_linear"))]
+        [
+            arm.title,
+            percent(results.estimate(BASE_POINT, name, "probe/linear/1")),
+            percent(results.estimate(BASE_POINT, name, "online_linear")),
+        ]
         for name, arm in comparison.arms.items()
         if results.values(BASE_POINT, name, "online_linear")
-    ]  # fmt: skip
+    ]
     if online:
         tables.append(
             Table(["linear, all labels", "target encoder (EMA)", "encoder that the gradient trained"], online)
         )
     text = [
-        f"Balanced accuracy in percent of frozen features on unseen videos, mean and 95 % interval over seeds; chance is "
-        f"{100 * chance:.1f}. The attentive probe reads all tokens, the others their mean. Fine-tuning, where it was asked for, trains the encoder, too."
+        "Balanced accuracy in percent of frozen features on unseen videos, mean and 95 % interval over "
+        "seeds; chance is "
+        f"{100 * chance:.1f}. The attentive probe reads all tokens, the others their mean. Fine-tuning, "
+        "where it was asked for, trains the encoder, too."
     ]
     return Section("Probes", text, tables, ["probes"])
 
@@ -228,8 +244,10 @@ def factors(comparison: CompareConfig, results: Results) -> Section:
         ]
         tables.append(Table([title, *present], rows))
     text = [
-        "R² on unseen videos of a ridge regression from frozen features (all tokens side by side) to the factors that the "
-        "videos were rendered from, at the clip's last frame; 0 is as good as the mean. Signal is what a model of motion "
+        "R² on unseen videos of a ridge regression from frozen features (all tokens side by side) to the "
+        "factors that the "
+        "videos were rendered from, at the clip's last frame; 0 is as good as the mean. Signal is what a "
+        "model of motion "
         "should hold, nuisance what it may forget."
     ]
     return Section("Factors of the scene", text, tables, ["factors"])
@@ -239,9 +257,11 @@ def sweep(comparison: CompareConfig, results: Results) -> Section:
     """The sweep: the same arms on videos that differ in one setting."""
     assert comparison.sweep is not None
     paths = {
-        "linear probe, %": ("probe/linear/1", 100.0), "velocity, R²": ("factors/velocity", 1.0),
-        "position, R²": ("factors/position", 1.0), "background, R²": ("factors/background", 1.0),
-    }  # fmt: skip
+        "linear probe, %": ("probe/linear/1", 100.0),
+        "velocity, R²": ("factors/velocity", 1.0),
+        "position, R²": ("factors/position", 1.0),
+        "background, R²": ("factors/background", 1.0),
+    }
     rows = []
     for name, point in comparison.sweep.points.items():
         for arm in comparison.sweep.arms:
@@ -255,8 +275,10 @@ def sweep(comparison: CompareConfig, results: Results) -> Section:
             rows.append([f"{point.regime} {point.strength:g}", comparison.arms[arm].title, *cells])
     header = ["point", "arm", *paths]
     text = [
-        f"{comparison.sweep.title} {len(comparison.sweep.seeds)} seed(s) each. Where noise stays the same through a video, it is "
-        "the easiest thing to predict: theory (arXiv 2211.10831) expects embeddings to hold it instead of the motion."
+        f"{comparison.sweep.title} {len(comparison.sweep.seeds)} seed(s) each. Where noise stays the same "
+        "through a video, it is "
+        "the easiest thing to predict: theory (arXiv 2211.10831) expects embeddings to hold it instead of "
+        "the motion."
     ]
     return Section("The noise sweep", text, [Table(header, rows)], ["sweep"])
 
@@ -267,21 +289,34 @@ def cost(comparison: CompareConfig, results: Results) -> Section:
     rows = []
     for name in trained:
         seconds = results.estimate(BASE_POINT, name, "training/seconds")
-        rows.append([
-            comparison.arms[name].title,
-            "-" if seconds is None else f"{seconds.mean / 60:.1f}",
-            *(_scaled(results, name, path, scale) for path, scale in (
-                ("cost/step_flops", 1e-6), ("cost/encoder_flops", 1e-6), ("cost/target_encoder_flops", 1e-6),
-                ("cost/total_flops", 1e-12),
-            )),
-            _scaled(results, name, "training/clips", 1e-3),
-        ])  # fmt: skip
+        rows.append(
+            [
+                comparison.arms[name].title,
+                "-" if seconds is None else f"{seconds.mean / 60:.1f}",
+                *(
+                    _scaled(results, name, path, scale)
+                    for path, scale in (
+                        ("cost/step_flops", 1e-6),
+                        ("cost/encoder_flops", 1e-6),
+                        ("cost/target_encoder_flops", 1e-6),
+                        ("cost/total_flops", 1e-12),
+                    )
+                ),
+                _scaled(results, name, "training/clips", 1e-3),
+            ]
+        )
     header = [
-        "arm", "minutes of training", "MFLOP a clip, step", "forward, encoder", "forward, target encoder",
-        "TFLOP in all", "thousand clips seen",
-    ]  # fmt: skip
+        "arm",
+        "minutes of training",
+        "MFLOP a clip, step",
+        "forward, encoder",
+        "forward, target encoder",
+        "TFLOP in all",
+        "thousand clips seen",
+    ]
     text = [
-        "Minutes are those of a run beside as many others as `jobs` says, by the median of its logged speed. All arms see "
+        "Minutes are those of a run beside as many others as `jobs` says, by the median of its logged speed. "
+        "All arms see "
         "the same clips in the same order; SALT's two stages share them."
     ]
     return Section("Cost", text, [Table(header, rows)])

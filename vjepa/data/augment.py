@@ -1,4 +1,4 @@
-"""Augmentation of a classifier's training clips, in uint8, with the same random draw for all frames of a clip."""
+"""Augmentation of a classifier's training clips in uint8; all frames of a clip share one random draw."""
 
 from __future__ import annotations
 

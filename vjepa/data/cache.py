@@ -44,7 +44,7 @@ def open_cached(
         cache_dir: Cache folder; created if it is missing.
 
     Raises:
-        ValueError: `short_side` is below 1, or an error of `open_video`.
+        ValueError: `short_side` is below 1, or `reader` or `fps` is not valid.
         VideoDecodeError: The video cannot be read.
         CacheDirError: The folder cannot be written.
     """
@@ -77,8 +77,8 @@ def _folder_at_fault(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CacheDirError(
-            f"cache_dir {folder} cannot be written ({error.strerror}): make room or give another folder; null "
-            "decodes each time"
+            f"cache_dir {folder} cannot be written ({error.strerror}): make room or give another folder; "
+            "null decodes each time"
         ) from error
 
 

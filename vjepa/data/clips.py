@@ -57,7 +57,7 @@ def sample_clips(
     start: float | None = None,
     end: float | None = None,
 ) -> np.ndarray:
-    """Return frame numbers of randomly placed clips: int64 ``(clips, num_frames)``, non-decreasing within a clip.
+    """Return frame numbers of randomly placed clips: int64 ``(R, num_frames)``, non-decreasing within a clip.
 
     The start of each clip is uniform over the times (with a stride: the frames) from which a whole clip fits;
     clips of one video may overlap. If the range is shorter than a clip, the clip starts at its beginning and
@@ -103,7 +103,7 @@ def frame_duration(timestamps: np.ndarray) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """The range of a video that clips are taken from, measured in seconds (with fps) or frame numbers (with stride).
+    """The range of a video that clips are taken from, in seconds (with fps) or frame numbers (with stride).
 
     Attributes:
         clock: Time or number of every frame of the video.
@@ -127,7 +127,7 @@ class _Window:
         return (self.num_frames - 1) * self.period
 
     def frames_from(self, begins: np.ndarray) -> np.ndarray:
-        """Return the frame numbers of clips with these starts: int64 ``(clips, num_frames)``."""
+        """Return the frame numbers of clips with these starts: int64 ``(R, num_frames)``."""
         moments = begins[:, None] + np.arange(self.num_frames) * self.period
         shown = np.searchsorted(self.clock, moments + TICK, side="right") - 1
         return shown.clip(self.first, self.last).astype(np.int64)

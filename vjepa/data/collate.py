@@ -121,8 +121,8 @@ class LabelCollator:
     def __init__(self, num_classes: int, segments: int = 1, mix: MixPairs | None = None) -> None:
         if mix is not None and segments != 1:
             raise ValueError(
-                f"mixup or cutmix with segments {segments}: clips that are classified together would be mixed "
-                "independently; give one segment, or mix nothing"
+                f"mixup or cutmix with segments {segments}: clips that are classified together would be "
+                "mixed independently; give one segment, or mix nothing"
             )
         self.num_classes = num_classes
         self.segments = segments

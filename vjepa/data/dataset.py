@@ -68,8 +68,8 @@ class ClipDataset(Dataset[Sample]):
         seed: Random seed of the run.
         reader: Name of the video reader, see `open_video`.
         cache_dir: Folder in which decoded videos are kept; None decodes each time.
-        cache_short_side: Largest short side in pixels of cached videos; must be given exactly if `cache_dir`
-            is.
+        cache_short_side: Largest short side of cached videos in pixels; required with `cache_dir`, None
+            without.
         classes: Labels in the order of their class indices; None takes `class_names` of the videos. Give
             those of the training set for any other split.
         spread: Whether clips are evenly spaced over the video, for evaluation, instead of randomly placed.
@@ -152,19 +152,19 @@ class ClipDataset(Dataset[Sample]):
         return Sample(video_RTCHW, self._labels[row], video.path, key, tuple(failures), tuple(damaged))
 
     def _replacement(self, row: int, rng: np.random.Generator, failures: list[tuple[str, str]]) -> int:
-        """Draw another row; `NothingReadableError` once `MAX_ATTEMPTS`, or as many as there are rows, failed."""
+        """Draw another row; `NothingReadableError` after 10 failures, or as many as there are rows."""
         if len(failures) == min(MAX_ATTEMPTS, len(self.videos)):
             if len(self.videos) == 1:
                 raise NothingReadableError("{} cannot be read: {}".format(*failures[0]))
             listed = "\n  ".join(f"{path}: {cause}" for path, cause in dict(failures).items())
             raise NothingReadableError(
-                f"none of {len(failures)} tries gave a video that can be read; tools/validate_videos.py LIST looks "
-                f"at all of them. Tried were:\n  {listed}"
+                f"none of {len(failures)} tries gave a video that can be read; tools/validate_videos.py LIST "
+                f"looks at all of them. Tried were:\n  {listed}"
             )
         return (row + 1 + int(rng.integers(len(self.videos) - 1))) % len(self.videos)
 
     def _read(self, video: Video, rng: np.random.Generator) -> tuple[list[Tensor], str | None]:
-        """Decode the clips of a video, uint8 ``(T, C, H, W)`` each; returns them and the damage that was found."""
+        """Decode the clips of a video; return them, uint8 ``(T, C, H, W)`` each, and the damage found."""
         with self._open(video.path) as reader:
             if self.spread:
                 index_RT = spread_clips(reader.timestamps, self.sampling, video.start, video.end)

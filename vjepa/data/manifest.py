@@ -1,4 +1,4 @@
-"""Manifests: lists of videos with labels, time ranges and groups, from CSV, JSONL or text files or folders."""
+"""Manifests: lists of videos with labels, time ranges and groups, read from CSV, JSONL, text or folders."""
 
 from __future__ import annotations
 
@@ -66,23 +66,23 @@ def read_manifest(source: str | Path, *, images: bool = False) -> list[Video]:
     """Read a list of videos, without checking that they exist or decode.
 
     `source` is one of
-        a CSV file (comma- or tab-separated) whose header has ``path`` and optionally ``label``, ``start`` and
-        ``end`` (seconds), ``group`` or ``subject``;
-        a ``.jsonl`` file of objects with the same keys;
-        a text file of lines ``path label`` as in V-JEPA and VideoMAE: the last field, after white space, a comma,
-        a tab or ``::``, is the label; a line that is only a path is unlabelled. Lines with two whole numbers,
-        ``path frames label`` and ``path start frames``, are VideoMAE's formats, see `_from_lines`;
-        a folder with one folder of videos per class, or a folder of videos (unlabelled).
-    A folder of images and a ``.npy`` array each count as one video; a single image in a list is a video of one
-    frame.
+        - a CSV file (comma- or tab-separated) whose header has ``path`` and optionally ``label``, ``start``
+          and ``end`` (seconds), and ``group`` or ``subject``;
+        - a ``.jsonl`` file of objects with the same keys;
+        - a text file of lines ``path label`` as in V-JEPA and VideoMAE: the last field, after white space, a
+          comma, a tab or ``::``, is the label; a line that is only a path is unlabelled. Lines with two whole
+          numbers, ``path frames label`` or ``path start frames``, are VideoMAE's formats, see `_from_lines`;
+        - a folder with one folder of videos per class, or a folder of videos (unlabelled).
+    A folder of images and a ``.npy`` array each count as one video; a single image in a list is a video of
+    one frame.
 
-    Relative paths are relative to the manifest's folder. ``FILE.csv?split=train`` keeps the rows of a CSV or JSONL
-    file whose column `split` is `train`; with ``?split=train&person=3`` both conditions must hold.
+    Relative paths are relative to the manifest's folder. ``FILE.csv?split=train`` keeps the rows of a CSV or
+    JSONL file whose column `split` is `train`; with ``?split=train&person=3`` both conditions must hold.
 
     Args:
         source: Path of the manifest or folder, with an optional ``?column=value`` selection.
-        images: Whether each image in a folder is a sample of its own, for training on single frames; a folder of
-            images per class then labels them.
+        images: Whether each image in a folder is a sample of its own, for training on single frames; a folder
+            of images per class then labels them.
 
     Raises:
         ValueError: A line or the selection is wrong, or no video remains; the message names the line and the
@@ -243,16 +243,16 @@ def _from_lines(lines: list[tuple[int, str]], source: Path) -> list[Video]:
 
 
 def _check_whole(start: int, frames: int, where: str) -> None:
-    """Raise ValueError if a line ``path start frames`` starts inside a folder: a whole one starts at 0 or 1."""
+    """Raise ValueError if a line ``path start frames`` names only a part of a folder."""
     if frames >= 0 and start not in (0, 1):
         raise ValueError(
-            f"{where} takes {frames} frames from number {start} on: a list takes videos whole; write a CSV with "
-            "start and end in seconds, or put the part into a folder of its own"
+            f"{where} takes {frames} frames from number {start} on: a list takes videos whole; write a CSV "
+            "with start and end in seconds, or put the part into a folder of its own"
         )
 
 
 def _split_line(line: str, source: Path, number: int) -> tuple[str, list[str]]:
-    """Split a line into its path, which may contain spaces, and the fields after it: none, a label, or two integers."""
+    """Split a line into its path, which may have spaces, and its fields: none, a label, or two integers."""
     if _has_suffix(line):
         return line, []
     if "::" in line:
@@ -329,7 +329,8 @@ def _children(folder: Path) -> list[Path]:
 def _refuse_select(select: Mapping[str, str] | None, source: Path) -> None:
     if select:
         raise ValueError(
-            f"rows with {dict(select)} are asked for, and {source} has no columns: give a CSV or JSONL manifest"
+            f"rows with {dict(select)} are asked for, and {source} has no columns: "
+            "give a CSV or JSONL manifest"
         )
 
 

@@ -19,7 +19,7 @@ _PIL_MODES = {1: "L", 3: "RGB"}
 
 
 def clips_in_memory(videos: Pixels | Sequence[Any], channels: int) -> list[Tensor]:
-    """Convert videos in memory to a list of clips: uint8 ``(T, C, H, W)`` each, with all frames at their own size.
+    """Convert videos in memory to a list of uint8 clips ``(T, C, H, W)``, with all frames at their own size.
 
     Args:
         videos: A tensor or a numpy array of a frame ``(C, H, W)``, a clip ``(T, C, H, W)`` or a batch

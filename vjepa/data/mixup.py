@@ -69,8 +69,8 @@ class MixPairs:
             a % 2 or b != a + 1 for a, b in zip(serials[::2], serials[1::2], strict=True)
         ):
             raise ValueError(
-                f"samples {list(serials)[:4]} ... are not whole pairs: give an even number of samples to each "
-                "micro-batch"
+                f"samples {list(serials)[:4]} ... are not whole pairs: give an even number of samples to "
+                "each micro-batch"
             )
         if int(labels_B.min()) < 0:
             raise ValueError("a sample without a label cannot be mixed: give labels to all, or mix nothing")

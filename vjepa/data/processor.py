@@ -1,8 +1,10 @@
 """Turn videos into a model's input clips: its number of frames, frame rate, size and crop.
 
-model = vjepa.from_pretrained("runs/quickstart")
-clips_BTCHW = model.processor(["first.mp4", "second.mp4"])
-tokens_BND = model.encode(clips_BTCHW)
+    model = vjepa.from_pretrained("runs/quickstart")
+    clips_BTCHW = model.processor(["first.mp4", "second.mp4"])
+    tokens_BND = model.encode(clips_BTCHW)
+
+Videos are files, or frames in memory.
 """
 
 from __future__ import annotations
@@ -25,22 +27,21 @@ from vjepa.data.rendered import FOREIGN, is_rendered
 from vjepa.data.transforms import clip_transform
 from vjepa.layers.pixels import check_layout
 
-_LEAST_RATE = (
-    2 / 3
-)  # Share of the model's frame rate; below it, a third or more of a clip's frames are repeated.
+# Share of the model's frame rate below which a third or more of a clip's frames are repeats.
+_LEAST_RATE = 2 / 3
 
 
 @dataclass(frozen=True)
 class VideoProcessor:
-    """Samples, resizes and crops any video as one model was trained; stored as ``config["clip"]`` of a model folder.
+    """Samples, resizes and crops any video for one model; stored as ``config["clip"]`` of a model folder.
 
     Clips stay uint8: the model normalises them itself, on its device (`vjepa.layers.pixels.PixelNormalizer`).
 
     Attributes:
         num_frames: Number of frames in a clip.
-        fps: Frame rate of a clip in frames per second, by presentation time; None where `stride` is given
+        fps: Frame rate of a clip in frames per second, by presentation time; None where `stride` is used
             instead.
-        stride: Step between a clip's frames, in frames of the video; None where `fps` is given.
+        stride: Step between a clip's frames, in frames of the video; None where `fps` is used.
         size: Height and width of a clip in pixels.
         whole_frame: Whether the largest central region of the frame is used, for a model that was trained
             without crops; else the margin customary in evaluations is cut away
@@ -109,7 +110,7 @@ class VideoProcessor:
         return torch.stack([self._from_file(path, start, end) for path in paths])
 
     def clips_of(self, videos: Pixels | Sequence[Any]) -> list[Tensor]:
-        """Convert videos in memory to uint8, all frames, at their own size (`vjepa.data.memory.clips_in_memory`)."""
+        """Convert videos in memory to uint8 clips of their own size (`vjepa.data.memory.clips_in_memory`)."""
         return clips_in_memory(videos, self.channels)
 
     def fit(self, video_TCHW: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ class VideoProcessor:
             )
 
     def is_foreign(self, path: str) -> bool:
-        """Whether a file is not rendered by this library while the model was trained on rendered videos only."""
+        """Return whether the model was trained on rendered videos only, and this file is not rendered."""
         return self.rendered and not is_rendered(path)
 
     def open(self, path: str) -> VideoReader:
@@ -211,7 +212,7 @@ def read_frames(
     start: float | None = None,
     end: float | None = None,
 ) -> Frames:
-    """Read a time range of a video at a model's frame rate and size; only the returned frames are asked for.
+    """Read a time range of a video at a model's frame rate and size; only the returned frames are read.
 
     Args:
         path: Path of a video that `vjepa.open_video` opens.
@@ -234,8 +235,8 @@ def read_frames(
         starts, number_T = _moments(timestamps, clip, part, from_end=last is not None)
         if len(number_T) < (last or 1):
             raise ValueError(
-                f"{path} has {len(number_T)} frames at the model's rate from {part[0]:.3f} to {part[1]:.3f} s, and "
-                f"{last or 1} are needed: give a longer video or a later end, or a shorter context"
+                f"{path} has {len(number_T)} frames at the model's rate from {part[0]:.3f} to {part[1]:.3f} "
+                f"s, and {last or 1} are needed: give a longer video or a later end, or a shorter context"
             )
         wanted = slice(-last, None) if last is not None else slice(first)
         frames_TCHW = clip.frames_of(path, video, number_T[wanted])
@@ -246,7 +247,7 @@ def read_frames(
 def _moments(
     timestamps: np.ndarray, clip: VideoProcessor, part: tuple[float, float], *, from_end: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sampling times within a range of a video at the model's rate, and the frame numbers shown then.
+    """Return the sampling times in a range of a video at the model's rate, and the frames shown then.
 
     With `from_end`, the last sampling time is one period before the end of the range; else the first is its
     beginning.

@@ -76,7 +76,7 @@ class SampleOrder:
         return int(self.indices(np.asarray([serial]))[0])
 
     def indices(self, serials: np.ndarray) -> np.ndarray:
-        """Return the rows of samples, int64, in the shape of `serials` (int64, at least 0, else ValueError)."""
+        """Return the rows of samples, int64 of the shape of `serials`; ValueError if a serial is negative."""
         serials = np.asarray(serials, dtype=np.int64)
         if serials.size and serials.min() < 0:
             raise ValueError(f"serial {serials.min()} was asked for: samples are numbered from 0")

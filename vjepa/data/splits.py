@@ -61,7 +61,11 @@ def split_by_group(
 def _nearest_fold(
     labels: Sequence[str], groups: Sequence[str], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows outside and inside one fold: it loses the fewest classes, then is nearest to `share` in size."""
+    """Return the rows outside and inside the best fold.
+
+    It is the one that leaves the fewest classes out on either side and, among these, is nearest to `share` in
+    size.
+    """
     # scikit-learn allows no more folds than the largest class has videos, and warns of smaller classes.
     folds = min(max(round(1 / share), 2), len(set(groups)), max(Counter(labels).values()))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
@@ -94,13 +98,14 @@ def _check_groups(labels: Sequence[str], groups: Sequence[str], setting: str) ->
     alone = sorted(label for label, names in of_class.items() if len(names) < 2)
     if alone:
         raise ValueError(
-            f"all videos of {', '.join(alone[:5])} are of one group: with {setting} they cannot be in two splits "
-            "that share no group; give a split of your own (data.val, data.test), or data.test_share 0 to test nothing"
+            f"all videos of {', '.join(alone[:5])} are of one group: with {setting} they cannot be in two "
+            "splits that share no group; give a split of your own (data.val, data.test), or "
+            "data.test_share 0 to test nothing"
         )
 
 
 def check_leaks(splits: Mapping[str, Sequence[Video]]) -> None:
-    """Raise ValueError if two splits share a group, a file with overlapping time ranges, or the content of a file.
+    """Raise ValueError if two splits share a group, a file with overlapping time ranges, or a file's content.
 
     Files are compared by content, folders of frames only by path.
 
@@ -117,14 +122,14 @@ def _check_pair(first: tuple[str, Sequence[Video]], second: tuple[str, Sequence[
     shared = _shared_groups(first[1], second[1])
     if shared:
         raise ValueError(
-            f"{first[0]} and {second[0]} share {len(shared)} groups, e.g. {shared[0]}: a group must lie in one "
-            "split, or the test measures memorisation; split by group"
+            f"{first[0]} and {second[0]} share {len(shared)} groups, e.g. {shared[0]}: a group must lie in "
+            "one split, or the test measures memorisation; split by group"
         )
     pair = _shared_files(first[1], second[1]) or _shared_contents(first[1], second[1])
     if pair:
         raise ValueError(
-            f"{first[0]} and {second[0]} share what {pair[0]} and {pair[1]} show: the same file or the same content; "
-            "leave it out of one split"
+            f"{first[0]} and {second[0]} share what {pair[0]} and {pair[1]} show: the same file or the same "
+            "content; leave it out of one split"
         )
 
 
@@ -161,7 +166,7 @@ def _shared_contents(first: Sequence[Video], second: Sequence[Video]) -> tuple[s
 
 
 def _contents(paths: Iterable[str]) -> dict[str, tuple[object, ...]]:
-    """Map each real path to a key that is equal for files of equal bytes; a path that is no file has its own key.
+    """Map each real path to a key that is equal for files of equal bytes, and unique for what is no file.
 
     Files are read only as far as needed: the beginning of files of equal size, and all of files of equal
     beginnings.

@@ -41,10 +41,11 @@ def train_transform(
 
 
 def eval_transform(size: Size) -> nn.Module:
-    """Build a resize to 256/224 of `size` and a centre crop: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
+    """Build a resize and centre crop: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
 
-    The margin is that of ImageNet, Kinetics and V-JEPA's evaluations: with a square `size`, the frame's short
-    side is resized to ``int(size * 256 / 224)`` pixels. Deterministic.
+    Frames are resized to 256/224 of `size` before the crop. The margin is that of ImageNet, Kinetics and
+    V-JEPA's evaluations: with a square `size`, the frame's short side is resized to ``int(size * 256 / 224)``
+    pixels. Deterministic.
 
     Args:
         size: Side length in pixels, or ``(height, width)``.
@@ -109,10 +110,10 @@ def _pair(size: Size) -> tuple[int, int]:
 
 
 class SpatialViews(nn.Module):
-    """Takes evenly spaced crops along a frame's longer side: uint8 ``(T, C, H, W)`` to ``(R, T, C, height, width)``.
+    """Takes evenly spaced crops along a frame's longer side.
 
-    The frame is first resized to the smallest size that covers a crop (the test protocol of VideoMAE and
-    V-JEPA). Deterministic.
+    Clips are uint8, ``(T, C, H, W)`` before and ``(R, T, C, height, width)`` after. The frame is first
+    resized to the smallest size that covers a crop (the test protocol of VideoMAE and V-JEPA). Deterministic.
 
     Args:
         size: Height and width of a crop in pixels.

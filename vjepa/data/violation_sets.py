@@ -59,8 +59,8 @@ class Matched:
     def __post_init__(self) -> None:
         if not self.possible or len(self.possible) != len(self.impossible):
             raise ValueError(
-                f"a matched set of {self.kind} has {len(self.possible)} possible and {len(self.impossible)} impossible "
-                "videos: give as many of each, in pairs"
+                f"a matched set of {self.kind} has {len(self.possible)} possible and {len(self.impossible)} "
+                "impossible videos: give as many of each, in pairs"
             )
 
 
@@ -88,7 +88,8 @@ def _from_row(row: Mapping[str, str | None], source: Path, line: int) -> Matched
     absent = [str(path) for path in sides if not path.is_file()]
     if absent:
         raise ValueError(
-            f"{source} line {line} names {absent[0]}, which is not there: delete {source.name} and write again"
+            f"{source} line {line} names {absent[0]}, which is not there: "
+            f"delete {source.name} and write again"
         )
     try:
         event, difference = int(str(row["event"])), int(str(row["first_difference"]))
@@ -100,10 +101,12 @@ def _from_row(row: Mapping[str, str | None], source: Path, line: int) -> Matched
 
 
 def read_intphys(folder: str | os.PathLike[str]) -> list[Matched]:
-    """Read the development set of IntPhys 2019 (arXiv 1803.07616): a set of two pairs per scene, kinds `O1` to `O3`.
+    """Read the development set of IntPhys 2019 (arXiv 1803.07616), a set of two pairs per scene.
+
+    The kinds are `O1`, `O2` and `O3`.
 
     Layout: ``<block>/<scene>/<movie>/``, with the blocks ``O1``, ``O2`` and ``O3`` (all or some), numbered
-    scenes and the movies ``1`` to ``4``. A movie has a folder ``scene`` of frames and a ``status.json``, whose
+    scenes and the movies ``1`` to ``4``. A movie has a folder ``scene`` of frames and ``status.json``, whose
     ``header.is_possible`` is true for two of the four movies. Source of the layout: the loader of
     jepa-intuitive-physics (in the fork dgcnz/jepa-intuitive-physics, which lists 30 scenes per block and 100
     .png frames per movie), and rronan/IntPhys-verify-quadruplets. The test set has no labels.
@@ -163,7 +166,7 @@ def _is_possible(status: Path) -> bool:
 
 
 def _first_difference(first: Sequence[Path], second: Sequence[Path]) -> int:
-    """Return the number of the first frame that differs; the number of frames in the shorter movie if none does."""
+    """Return the number of the first frame that differs; the length of the shorter movie if none does."""
     for number, (one, other) in enumerate(zip(first, second, strict=False)):
         # Most frames before the event have identical bytes and need no decoding.
         if one.read_bytes() != other.read_bytes() and not np.array_equal(_pixels(one), _pixels(other)):
@@ -201,8 +204,8 @@ def read_grasp(folder: str | os.PathLike[str]) -> list[Matched]:
         lone = sorted(sides[0].keys() ^ sides[1].keys(), key=natural_key)
         if lone:
             raise ValueError(
-                f"{folder}: of {concept} the video {lone[0]} is in one of P_{concept} and IP_{concept} alone; "
-                "both must have the same names"
+                f"{folder}: of {concept} the video {lone[0]} is in one of P_{concept} and IP_{concept} "
+                "alone; both must have the same names"
             )
         sets += [Matched(concept, (path,), (sides[1][name],)) for name, path in sides[0].items()]
     return _some(sets, folder, "videos")
@@ -250,8 +253,8 @@ def _parts(path: str, kind: str) -> list[str]:
     trials = {trial for pair in INFLEVEL_TRIALS[kind].items() for trial in pair}
     if len(parts) not in (5, 6) or parts[1] != kind or parts[4] not in trials:
         raise ValueError(
-            f"{path}: a video is called <camera>__{kind}__<cover>__<object>__<trial>[__<direction>] with a trial "
-            f"of {', '.join(sorted(trials))}"
+            f"{path}: a video is called <camera>__{kind}__<cover>__<object>__<trial>[__<direction>] with a "
+            f"trial of {', '.join(sorted(trials))}"
         )
     return [parts[0], *parts[2:]]
 

@@ -1,9 +1,9 @@
-"""Write a graph as an ONNX file or an exported program of torch, and run it from there.
+"""Write a graph as an ONNX file or as an exported program of torch, and run the file.
 
     run = export_graph(graph, "model.onnx", "onnx")
     answer = run(video_BTCHW)
 
-The number of clips is free, frames and pixels are fixed: positions are constants of the graph.
+The number of clips is free. Frames and pixels are fixed, because positions are constants of the graph.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ Format = Literal["onnx", "torch"]
 Run = Callable[[Tensor], Tensor]
 
 _OPSET = 20
-_LARGEST_FILE = (
-    1_900_000_000  # bytes; what protobuf can hold is 2 GiB, larger weights lie in a second file beside it
-)
+# Bytes. Protobuf holds 2 GiB at most; larger weights are written to a second file beside the first.
+_LARGEST_FILE = 1_900_000_000
 
 
 def export_graph(graph: Graph, path: str | Path, kind: Format) -> Run:
-    """Write a graph, and what runs the file.
+    """Write a graph to a file, and return a function that runs the file.
 
     Args:
-        graph: in evaluation mode, on the CPU.
-        path: of the file.
-        kind: `onnx` (needs the packages of the extra `export`), or `torch`, a program of torch.export.
+        graph: Graph in evaluation mode, on the CPU.
+        path: File to write.
+        kind: `onnx`, which needs the packages of the extra `export`; or `torch`, a program of torch.export.
 
     Raises:
-        ModuleNotFoundError: where the packages are missing.
+        ModuleNotFoundError: A package that `onnx` needs is missing.
     """
     graph.eval()
     if kind == "torch":
@@ -56,7 +55,9 @@ def export_graph(graph: Graph, path: str | Path, kind: Format) -> Run:
 
 
 def load_graph(path: str | Path, kind: Format) -> Run:
-    """What runs an exported file: uint8 clips to answers, on the CPU."""
+    """Return a function that runs an exported file on the CPU, from uint8 clips to the output of the
+    graph.
+    """
     if kind == "torch":
         module = torch.export.load(str(path)).module()
         return lambda video_BTCHW: module(video_BTCHW)
@@ -70,14 +71,14 @@ def load_graph(path: str | Path, kind: Format) -> Run:
 
 
 def example(graph: Graph, clips: int, seed: int = 0) -> Tensor:
-    """Random bytes of the shape that a graph takes: uint8 ``(clips, T, C, H, W)``."""
+    """Return random clips of the shape that a graph takes, uint8 ``(clips, T, C, H, W)``."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (clips, *graph.shape), dtype=torch.uint8, generator=generator)
 
 
 @torch.no_grad()
 def greatest_difference(run: Run, graph: Graph, video_BTCHW: Tensor) -> float:
-    """Greatest absolute difference of what a file gives from what the graph gives."""
+    """Return the greatest absolute difference between the outputs of an exported file and of its graph."""
     return (run(video_BTCHW) - graph(video_BTCHW)).abs().max().item()
 
 
@@ -100,7 +101,7 @@ def _require_onnx() -> None:
 
 
 class _quiet:  # noqa: N801  (used as a function)
-    """The exporter tells at length of versions of operators that do not concern the reader."""
+    """Silences the exporter, which logs much about versions of operators."""
 
     def __enter__(self) -> None:
         self.before = logging.getLogger("onnxscript").level

@@ -1,6 +1,6 @@
-"""What is exported: bytes in, answers out, so that whoever runs it needs no preprocessing but the frames' size.
+"""Networks as they are exported.
 
-Shape letters as in `vjepa.tokens`; S tokens of one time step, Y width of all levels, R views of a video, X classes.
+They take uint8 frames, so that a caller needs no preprocessing but the frames' size.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class EncoderGraph(nn.Module):
 class FutureGraph(nn.Module):
     """Predicted embeddings: context frames uint8 ``(B, T, C, H, W)`` to ``(B, horizons, h, w, Y)``.
 
-    As `FuturePredictor.predict`: past the trained window the predictions are slid over.
+    They are those of `FuturePredictor.predict`: beyond the trained window, predictions become context.
 
     Args:
-        model: with a predictor.
-        horizons: time steps after the context, 1 or more; None takes all that are predicted at once.
+        model: Model with a predictor.
+        horizons: Time steps after the context, 1 or more; None takes all that are predicted at once.
     """
 
     output = "embeddings"
@@ -70,7 +70,7 @@ class FutureGraph(nn.Module):
 class ClassifierGraph(nn.Module):
     """Class probabilities of one clip of each video: uint8 ``(B, T, C, H, W)`` to ``(B, X)``.
 
-    Of a classifier that sees several segments together, the clips of a video stand one after the other along T.
+    If the classifier sees several segments together, the clips of a video are concatenated along T.
     """
 
     output = "probabilities"
@@ -85,9 +85,9 @@ class ClassifierGraph(nn.Module):
 
     def forward(self, video_BTCHW: Tensor) -> Tensor:
         batch = video_BTCHW.shape[0]
-        clips_XTCHW = video_BTCHW.unflatten(1, (self.segments, -1)).flatten(0, 1)
-        tokens_XND = self.network.features(clips_XTCHW)
-        return self.network.head(tokens_XND.reshape(batch, -1, tokens_XND.shape[-1])).softmax(dim=-1)
+        clips_VTCHW = video_BTCHW.unflatten(1, (self.segments, -1)).flatten(0, 1)
+        tokens_VND = self.network.features(clips_VTCHW)
+        return self.network.head(tokens_VND.reshape(batch, -1, tokens_VND.shape[-1])).softmax(dim=-1)
 
 
 Graph = EncoderGraph | FutureGraph | ClassifierGraph

@@ -1,4 +1,7 @@
-"""Networks in fewer bits, for use on a CPU; what goes in and comes out stays float32. Not for training."""
+"""Networks with weights in fewer bits, for inference on a CPU. Inputs and outputs stay float32.
+
+Not for training.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ _PARTS = ("encoder", "predictor", "decoder", "teacher", "head")
 
 
 def reduce_precision(network: Network, kind: Kind) -> Network:
-    """The same model with its networks' weights in fewer bits, changed in place.
+    """Store the weights of a model's networks in fewer bits, in place, and return the model.
 
     Args:
-        network: a `VideoModel` or a `Classifier`, in evaluation mode.
-        kind: `int8`, matrices of linear layers as whole numbers with a scale a row, by the package torchao, computed in
-            float32: a quarter of the memory; or `bf16`, weights and computation in bfloat16: half of it, and faster where
-            the processor multiplies bfloat16.
+        network: A `VideoModel` or a `Classifier` in evaluation mode.
+        kind: `int8` stores the matrices of linear layers as integers with a scale for each row (package
+            torchao) and computes in float32; it takes a quarter of the memory. `bf16` stores and computes in
+            bfloat16; it takes half of the memory, and is faster on processors that multiply bfloat16.
 
     Raises:
-        ModuleNotFoundError: `int8` without torchao.
+        ModuleNotFoundError: `int8` was asked for and torchao is not installed.
     """
     for name in _PARTS:
         part = getattr(network, name, None)

@@ -1,1 +1,1 @@
-"""Parts of the networks: tubelet embedding and position tables."""
+"""Layers of the networks: tubelet embedding, positions, attention, blocks, pooling, pixel normalisation."""

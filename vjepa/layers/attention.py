@@ -1,4 +1,4 @@
-"""Self-attention with rotary positions. Shape letters as in `vjepa.tokens`; d is the width of one head."""
+"""Self-attention with rotary positions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:
-    """Turn neighbouring pairs of values by the angles of a table: ``(..., d), (..., 2 d) -> (..., d)``.
+    """Rotate neighbouring pairs of values by the angles of a table: ``(..., d), (..., 2 d) -> (..., d)``.
 
-    `table` holds cosines, then sines with the sign of their term (`vjepa.layers.positions.rotary_table`), so
-    that the other value of each pair is all that is needed: a flip, without strided copies.
+    The table (`vjepa.layers.positions.rotary_table`) holds cosines, then sines with the sign of their term.
+    So the only other input is the second value of each pair, which a flip gives without strided copies.
     """
     cosine, signed_sine = table.to(x.dtype).chunk(2, dim=-1)
     other = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
@@ -20,15 +20,23 @@ def rotate(x: Tensor, table: Tensor) -> Tensor:
 
 
 class RotaryAttention(AttentionRope):
-    """timm's attention, parameters and names unchanged, with queries and keys turned in one go.
+    """timm's attention with the same parameters and names, which rotates queries and keys in one operation.
 
-    On a CPU the rotation is a good part of a step, all of it memory traffic: this halves it.
+    On a CPU the rotation takes much of a step, all of it memory traffic; one operation halves it.
     """
 
     def forward(
         self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
-        """Tokens ``(B, N, D)`` and an optional rotary table ``(B or 1, N, 2 d)`` to tokens ``(B, N, D)``."""
+        """Compute self-attention of tokens, ``(B, N, D) -> (B, N, D)``.
+
+        Args:
+            x: Tokens, ``(B, N, D)``.
+            rope: Rotary table, ``(B, N, 2 d)`` or ``(1, N, 2 d)``. None uses no positions.
+            attn_mask: Boolean mask, true where a query (row) may see a key (column). None lets all tokens see
+                each other.
+            is_causal: Let each token attend to itself and earlier tokens only.
+        """
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, self.head_dim))
         qk, v = qkv.split([2, 1], dim=2)
         if rope is not None:

@@ -1,4 +1,4 @@
-"""Learnt queries that look at all tokens. Shape letters as in `vjepa.tokens`; Q queries."""
+"""Attentive pooling: learnt queries that attend to all tokens."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ BlocksOn = Literal["tokens", "queries"]
 class AttentivePooler(nn.Module):
     """V-JEPA's attentive pooler (arXiv 2404.08471 section 4; deeper in V-JEPA 2, arXiv 2506.09985).
 
-    One block in which the queries attend to the tokens, and blocks of self-attention before or after it. It has no
-    positions: the order of the tokens does not matter.
+    It consists of one block in which the queries attend to the tokens, and blocks of self-attention before or
+    after it. It has no positions, so the order of the tokens does not matter.
 
     Args:
-        width: of the tokens, D.
-        heads: attention heads of every block.
-        depth: blocks in all, one of them cross-attention; V-JEPA has 1, V-JEPA 2 has 4.
-        queries: Q, each pools for itself.
-        mlp_ratio: width of each MLP over D.
-        blocks_on: what the self-attention works on: the `tokens`, before the cross-attention (V-JEPA 2: facebookresearch/vjepa2
-            at c2963a4, src/models/attentive_pooler.py), or the `queries`, after it (V-JEPA: facebookresearch/jepa at 51c59d5,
-            the same file).
-        norm_eps: epsilon of the norms. The authors' poolers have PyTorch's default of 1e-5.
+        width: Width D of the tokens.
+        heads: Number of attention heads of every block; it must divide `width`.
+        depth: Number of blocks, including the one of cross-attention: 1 in V-JEPA, 4 in V-JEPA 2.
+        queries: Number of learnt queries, each with an output of its own.
+        mlp_ratio: Width of each block's MLP divided by D.
+        blocks_on: What the self-attention works on: the `tokens`, before the cross-attention (V-JEPA 2:
+            facebookresearch/vjepa2 at c2963a4, src/models/attentive_pooler.py), or the `queries`, after it
+            (V-JEPA: facebookresearch/jepa at 51c59d5, the same file).
+        norm_eps: Epsilon of the norms. The authors' poolers use PyTorch's default of 1e-5.
+
+    Raises:
+        ValueError: If `heads` does not divide `width`, or if `depth` or `queries` is below 1.
     """
 
     def __init__(
@@ -61,20 +64,27 @@ class AttentivePooler(nn.Module):
         _init_weights(self)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
-        """What each query found: ``(B, N, D) -> (B, Q, D)``."""
-        queries_BQD = self.queries_QD.expand(tokens_BND.shape[0], -1, -1)
+        """Pool tokens: ``(B, N, D) -> (B, q, D)``, one output per query."""
+        queries_BqD = self.queries_QD.expand(tokens_BND.shape[0], -1, -1)
         if self.blocks_on == "queries":
-            return self._through_blocks(self.cross_block(queries_BQD, tokens_BND))
-        return self.cross_block(queries_BQD, self._through_blocks(tokens_BND))
+            return self._through_blocks(self.cross_block(queries_BqD, tokens_BND))
+        return self.cross_block(queries_BqD, self._through_blocks(tokens_BND))
 
-    def _through_blocks(self, tokens_BXD: Tensor) -> Tensor:
+    def _through_blocks(self, tokens_BND: Tensor) -> Tensor:
         for block in self.blocks:
-            tokens_BXD = block(tokens_BXD)
-        return tokens_BXD
+            tokens_BND = block(tokens_BND)
+        return tokens_BND
 
 
 class CrossBlock(nn.Module):
-    """Queries attend to tokens, then an MLP."""
+    """Cross-attention from queries to tokens, then an MLP, both residual.
+
+    Args:
+        width: Width D of queries and tokens.
+        heads: Number of attention heads.
+        mlp_ratio: Width of the MLP divided by D.
+        norm_eps: Epsilon of the norms.
+    """
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, norm_eps: float) -> None:
         super().__init__()
@@ -85,18 +95,18 @@ class CrossBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
-    def forward(self, queries_BQD: Tensor, tokens_BND: Tensor) -> Tensor:
-        """``(B, Q, D), (B, N, D) -> (B, Q, D)``."""
+    def forward(self, queries_BqD: Tensor, tokens_BND: Tensor) -> Tensor:
+        """Update the queries from the tokens: ``(B, q, D), (B, N, D) -> (B, q, D)``."""
         k, v = self.kv(self.norm1(tokens_BND)).chunk(2, dim=-1)
-        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.q(queries_BQD), k, v))
-        found_BQD = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        queries_BQD = queries_BQD + found_BQD
-        return queries_BQD + self.mlp(self.norm2(queries_BQD))
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.q(queries_BqD), k, v))
+        found_BqD = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        queries_BqD = queries_BqD + found_BqD
+        return queries_BqD + self.mlp(self.norm2(queries_BqD))
 
 
 @torch.no_grad()
 def _init_weights(pooler: AttentivePooler) -> None:
-    """As the encoder's blocks (`vjepa.layers.blocks.init_weights`): small, residual branches shrunk with depth."""
+    """Initialise as `vjepa.layers.blocks.init_weights` does: small, residual branches shrunk with depth."""
     trunc_normal_(pooler.queries_QD, std=0.02)
     for part in pooler.modules():
         if isinstance(part, nn.Linear):

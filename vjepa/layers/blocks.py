@@ -1,7 +1,8 @@
 """A stack of transformer blocks over tokens with explicit positions.
 
-The block is timm's `EvaBlock`: pre-norm attention and MLP, equal to the blocks of V-JEPA 2 and of
-VideoMAE, with their parameter names; its attention is ours, for speed. Shape letters as in `vjepa.tokens`.
+The blocks are timm's `EvaBlock` (pre-norm attention and MLP), equal to the blocks of V-JEPA 2 and of
+VideoMAE, with their parameter names. Only the attention is replaced by a faster one,
+`vjepa.layers.attention.RotaryAttention`.
 """
 
 from __future__ import annotations
@@ -26,19 +27,29 @@ from vjepa.tokens import gather_tokens
 
 
 class TokenTransformer(nn.Module):
-    """Blocks and a last norm over any subset of the tokens of a grid.
+    """Transformer blocks and a last norm, over all tokens of a grid or any subset of them.
 
-    Positions enter here: added to the tokens (the sin-cos kinds), or turned into queries and keys
-    (`rotary`, with one table for all layers and heads). Tokens in front of those on the grid, such as
-    a class token, have no position.
+    This is where positions enter. The sin-cos kinds are added to the tokens; `rotary` rotates queries and
+    keys, with one table for all layers and heads. Tokens in front of those on the grid, such as a class
+    token, have no position.
 
     Args:
-        causal: a token attends to tokens of its own and of earlier time steps only.
-        levels: numbers of the blocks whose outputs `forward` gives if asked to, each with a norm of its
-            own, ascending; the last block must be among them. Empty for the last block alone.
-        trained_side: of `rotary_table`.
-        last_norm: whether there is a norm after the last block.
-        norm_eps: epsilon of all norms.
+        width: Width of the tokens.
+        depth: Number of blocks.
+        heads: Number of attention heads per block; it must divide `width`.
+        mlp_ratio: Width of each block's MLP divided by `width`.
+        positions: Kind of positions, `rotary` or a key of `vjepa.layers.positions.POSITION_TABLES`.
+        rotary_layout: Layout of rotary positions (see `rotary_table`).
+        drop_path: Stochastic depth rate of the last block. The rates rise linearly from 0 in the first block.
+        causal: Let tokens attend to their own and earlier time steps only.
+        levels: Indices of the blocks whose outputs `forward` can return together, each with its own norm.
+            They must ascend and end with the last block. Empty for the last block alone.
+        trained_side: Side of the grid that rotary positions are stretched to (see `rotary_table`).
+        last_norm: Apply a norm after the last block.
+        norm_eps: Epsilon of all norms.
+
+    Raises:
+        ValueError: If `heads` does not divide `width`, or if `levels` are invalid.
     """
 
     def __init__(
@@ -79,72 +90,78 @@ class TokenTransformer(nn.Module):
         )
 
     def forward(
-        self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None = None, *, levels: bool = False
+        self, tokens_BND: Tensor, grid: Grid, index_BK: Tensor | None = None, *, levels: bool = False
     ) -> Tensor:
-        """Tokens at `index_BK` of `grid` (all of them if None) to tokens of the same shape.
+        """Transform tokens, ``(B, N, D) -> (B, N, D)``.
 
-        Any tokens more than there are indices stand in front and have no position. With `levels`, the
-        normalised outputs of all levels, side by side in the last dimension, the last block's at the end.
+        Args:
+            tokens_BND: Tokens. If there are more tokens than indices, the surplus is in front and has no
+                position.
+            grid: Token grid.
+            index_BK: Positions of the tokens on the grid. None if they are all tokens of the grid, in order.
+            levels: Return the normalised outputs of all levels, concatenated along the last axis, the last
+                block's at the end: ``(B, N, Y)``.
         """
         outputs = []
-        for number, output_BXD in enumerate(self._through_blocks(tokens_BXD, grid, index_BK)):
+        for number, output_BND in enumerate(self._through_blocks(tokens_BND, grid, index_BK)):
             if levels and str(number) in self.level_norms:
-                outputs.append(self.level_norms[str(number)](output_BXD))
-        last_BXD = self.norm(output_BXD)
-        return torch.cat([*outputs, last_BXD], dim=-1) if outputs else last_BXD
+                outputs.append(self.level_norms[str(number)](output_BND))
+        last_BND = self.norm(output_BND)
+        return torch.cat([*outputs, last_BND], dim=-1) if outputs else last_BND
 
-    def intermediates(self, tokens_BXD: Tensor, grid: Grid, blocks: Sequence[int]) -> list[Tensor]:
-        """Outputs of some blocks, in the order of `blocks`, before any norm; all tokens of the grid."""
+    def intermediates(self, tokens_BND: Tensor, grid: Grid, blocks: Sequence[int]) -> list[Tensor]:
+        """Compute the outputs of some blocks, in the order of `blocks`, before any norm.
+
+        The tokens must be all tokens of the grid, in order, with any further tokens in front.
+        """
         outputs = {
             number: tokens
-            for number, tokens in enumerate(self._through_blocks(tokens_BXD, grid, None))
+            for number, tokens in enumerate(self._through_blocks(tokens_BND, grid, None))
             if number in blocks
         }
         return [outputs[number] for number in blocks]
 
-    def _through_blocks(self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None) -> Iterator[Tensor]:
-        """The output of each block."""
-        tokens_BXD, rope = self._place(tokens_BXD, grid, index_BK)
-        attention_mask = self._attention_mask(tokens_BXD, grid, index_BK) if self.causal else None
+    def _through_blocks(self, tokens_BND: Tensor, grid: Grid, index_BK: Tensor | None) -> Iterator[Tensor]:
+        """Yield the output of each block."""
+        tokens_BND, rope = self._place(tokens_BND, grid, index_BK)
+        attention_mask = self._attention_mask(tokens_BND, grid, index_BK) if self.causal else None
         for block in self.blocks:
             if self.grad_checkpointing and torch.is_grad_enabled():
-                tokens_BXD = checkpoint(
-                    block, tokens_BXD, rope=rope, attn_mask=attention_mask, use_reentrant=False
+                tokens_BND = checkpoint(
+                    block, tokens_BND, rope=rope, attn_mask=attention_mask, use_reentrant=False
                 )
             else:
-                tokens_BXD = block(tokens_BXD, rope=rope, attn_mask=attention_mask)
-            yield tokens_BXD
+                tokens_BND = block(tokens_BND, rope=rope, attn_mask=attention_mask)
+            yield tokens_BND
 
-    def _place(self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Tokens with their positions added, or a rotary table for them."""
-        device, on_grid = tokens_BXD.device, grid.size if index_BK is None else index_BK.shape[1]
-        in_front = tokens_BXD.shape[1] - on_grid
+    def _place(self, tokens_BND: Tensor, grid: Grid, index_BK: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Add positions to the tokens, or make a rotary table for them (None if positions are added)."""
+        device, on_grid = tokens_BND.device, grid.size if index_BK is None else index_BK.shape[1]
+        in_front = tokens_BND.shape[1] - on_grid
         if self.positions != "rotary":
             table = _at(POSITION_TABLES[self.positions](grid, self.width, device), index_BK)
-            return tokens_BXD + F.pad(table, (0, 0, in_front, 0)).to(tokens_BXD.dtype), None
+            return tokens_BND + F.pad(table, (0, 0, in_front, 0)).to(tokens_BND.dtype), None
         table = rotary_table(
             grid, self.head_width, self.rotary_layout, device, trained_side=self.trained_side
         )
         rope = table.unsqueeze(0) if index_BK is None else _at(table, index_BK)
         if in_front:
-            cosine, sine = rope.chunk(2, dim=-1)  # angle 0: nothing turns
+            cosine, sine = rope.chunk(2, dim=-1)  # tokens in front get angle 0: no rotation
             cosine = F.pad(cosine, (0, 0, in_front, 0), value=1.0)
             rope = torch.cat([cosine, F.pad(sine, (0, 0, in_front, 0))], dim=-1)
-        return tokens_BXD, rope
+        return tokens_BND, rope
 
-    def _attention_mask(self, tokens_BXD: Tensor, grid: Grid, index_BK: Tensor | None) -> Tensor:
-        """Which key each query may see: bool ``(B or 1, 1, K, K)``."""
+    def _attention_mask(self, tokens_BND: Tensor, grid: Grid, index_BK: Tensor | None) -> Tensor:
+        """Attention mask, bool ``(B or 1, 1, K, K)``: true where a query (row) may see a key (column)."""
         if index_BK is None:
-            index_BK = torch.arange(grid.size, device=tokens_BXD.device).unsqueeze(0)
-        if tokens_BXD.shape[1] != index_BK.shape[1]:
-            raise ValueError(
-                "causal attention has no place for tokens without a time: leave the class token out"
-            )
+            index_BK = torch.arange(grid.size, device=tokens_BND.device).unsqueeze(0)
+        if tokens_BND.shape[1] != index_BK.shape[1]:
+            raise ValueError("causal attention needs a time step for every token: leave the class token out")
         time_BK = index_BK // (grid.h * grid.w)
         return (time_BK[:, :, None] >= time_BK[:, None, :]).unsqueeze(1)
 
     def compile_blocks(self) -> None:
-        """Compile each block by itself: they are alike, so that one compilation serves all."""
+        """Compile each block separately: the blocks are alike, so one compilation serves all."""
         for block in self.blocks:
             block.compile()
 
@@ -152,7 +169,15 @@ class TokenTransformer(nn.Module):
 def rotary_block(
     width: int, heads: int, mlp_ratio: float, drop_path: float = 0.0, norm_eps: float = 1e-6
 ) -> EvaBlock:
-    """Pre-norm attention with rotary positions, and an MLP."""
+    """Build a block of pre-norm attention with rotary positions and an MLP.
+
+    Args:
+        width: Width of the tokens.
+        heads: Number of attention heads.
+        mlp_ratio: Width of the MLP divided by `width`.
+        drop_path: Stochastic depth rate, in [0, 1).
+        norm_eps: Epsilon of the norms.
+    """
     block = EvaBlock(
         width, heads, mlp_ratio=mlp_ratio, attn_type="rope", norm_layer=partial(nn.LayerNorm, eps=norm_eps),
         drop_path=drop_path,
@@ -161,19 +186,19 @@ def rotary_block(
     return block
 
 
-def _at(table_NX: Tensor, index_BK: Tensor | None) -> Tensor:
-    """Rows of a table: ``(B, K, X)``, or the whole table ``(N, X)``."""
+def _at(table_ND: Tensor, index_BK: Tensor | None) -> Tensor:
+    """Rows of a table ``(N, D)`` at some positions, ``(B, K, D)``; with None, the whole table."""
     if index_BK is None:
-        return table_NX
-    return gather_tokens(table_NX.expand(index_BK.shape[0], -1, -1), index_BK)
+        return table_ND
+    return gather_tokens(table_ND.expand(index_BK.shape[0], -1, -1), index_BK)
 
 
 @torch.no_grad()
 def init_weights(module: nn.Module) -> None:
-    """Truncated normal of deviation .02, zero biases; residual branches shrunk by ``sqrt(2 layer)``.
+    """Initialise weights from a truncated normal of standard deviation 0.02, and biases to 0.
 
-    As published for V-JEPA (arXiv 2404.08471, after BEiT): the last matrix of each branch is divided
-    so that the residual stream does not grow with depth.
+    As published for V-JEPA (arXiv 2404.08471, after BEiT), the last matrix of each residual branch is divided
+    by ``sqrt(2 layer)``, with layers counted from 1, so that the residual stream does not grow with depth.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Conv3d):

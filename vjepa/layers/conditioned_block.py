@@ -1,4 +1,4 @@
-"""A transformer block that a condition steers. Shape letters as in `vjepa.tokens`; E is the block's width, S tokens of a frame."""
+"""A transformer block that is modulated by a condition."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from vjepa.layers.attention import RotaryAttention
 
 
 class ConditionedBlock(nn.Module):
-    """Attention and MLP whose inputs are scaled and shifted, and whose outputs are gated, by a condition of each frame.
+    """Attention and MLP whose inputs are scaled and shifted, and outputs gated, by a condition of each frame.
 
-    AdaLN-zero (DiT, arXiv 2212.09748, section 3.2): the last layer of the modulation is zero at first, so that a block
-    begins as the identity.
+    This is AdaLN-zero (DiT, arXiv 2212.09748, section 3.2): the last layer of the modulation starts at zero,
+    so that the block starts as the identity.
 
     Args:
-        width, heads, mlp_ratio: of the block.
-        condition_width: of the condition.
+        width: Width E of the tokens.
+        heads: Number of attention heads.
+        mlp_ratio: Width of the MLP divided by `width`.
+        condition_width: Width of the condition.
     """
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, condition_width: int) -> None:
@@ -29,18 +31,26 @@ class ConditionedBlock(nn.Module):
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(condition_width, 6 * width))
 
     def reset_modulation(self) -> None:
-        """Make the block the identity; after any other initialisation."""
+        """Make the block the identity. Call it after any other initialisation of the weights."""
         last = self.modulation[1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
     def forward(
-        self, tokens_BTSE: Tensor, condition_BTX: Tensor, rope: Tensor, attn_mask: Tensor | None = None
+        self, tokens_BTSE: Tensor, condition_BTE: Tensor, rope: Tensor, attn_mask: Tensor | None = None
     ) -> Tensor:
-        """Tokens of all frames, ``(B, T, S, E)``, with one condition a frame; the rotary table and mask are of T * S tokens."""
+        """Transform the tokens of all frames, ``(B, T, S, E) -> (B, T, S, E)``.
+
+        Args:
+            tokens_BTSE: Tokens of all frames.
+            condition_BTE: One condition per frame, `condition_width` numbers each.
+            rope: Rotary table of the T * S tokens.
+            attn_mask: Attention mask of the T * S tokens, true where a query may see a key. None hides
+                nothing.
+        """
         shift1, scale1, gate1, shift2, scale2, gate2 = (
-            self.modulation(condition_BTX).unsqueeze(2).chunk(6, dim=-1)
+            self.modulation(condition_BTE).unsqueeze(2).chunk(6, dim=-1)
         )
         frames = tokens_BTSE.shape[1:3]
         steered = torch.addcmul(shift1, self.norm1(tokens_BTSE), 1 + scale1).flatten(1, 2)

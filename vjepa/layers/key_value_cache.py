@@ -1,7 +1,4 @@
-"""The past of a block-causal transformer, kept as keys and values. Shape letters as in `vjepa.tokens`.
-
-S tokens of one time step, L of those that are kept; a heads, d the width of one.
-"""
+"""Cached keys and values of a block-causal transformer's past time steps."""
 
 from __future__ import annotations
 
@@ -13,42 +10,61 @@ from vjepa.layers.attention import RotaryAttention, rotate
 
 
 class KeyValueCache:
-    """Keys and values of the latest time steps of one block, in a ring: a new step takes the oldest one's place.
+    """Ring buffer of the keys and values of one block at the latest time steps.
 
-    Keys are stored turned by their positions, and attention does not care for order, so that nothing is ever moved.
+    A new time step overwrites the oldest. Keys are stored already rotated by their positions, and attention
+    does not depend on their order, so nothing is ever moved.
 
     Args:
-        steps: how many are kept, the newest included.
+        steps: Number of time steps to keep, including the newest.
     """
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
         self._seen = 0
-        self._keys_BaLd: Tensor | None = None
-        self._values_BaLd: Tensor | None = None
+        self._keys_BkNd: Tensor | None = None
+        self._values_BkNd: Tensor | None = None
 
-    def append(self, key_BaSd: Tensor, value_BaSd: Tensor) -> tuple[Tensor, Tensor]:
-        """Take the newest step's; keys and values of all that is kept, ``(B, a, L, d)``."""
-        tokens = key_BaSd.shape[2]
-        if self._keys_BaLd is None or self._values_BaLd is None:
-            shape = (*key_BaSd.shape[:2], self.steps * tokens, key_BaSd.shape[3])
-            self._keys_BaLd, self._values_BaLd = key_BaSd.new_empty(shape), value_BaSd.new_empty(shape)
+    def append(self, key_BkSd: Tensor, value_BkSd: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the newest time step, and return the keys and values of all kept steps.
+
+        Args:
+            key_BkSd: Rotated keys of the newest time step.
+            value_BkSd: Values of the newest time step.
+
+        Returns:
+            Keys and values, ``(B, k, N, d)`` each, in no particular order of time.
+        """
+        tokens = key_BkSd.shape[2]
+        if self._keys_BkNd is None or self._values_BkNd is None:
+            shape = (*key_BkSd.shape[:2], self.steps * tokens, key_BkSd.shape[3])
+            self._keys_BkNd, self._values_BkNd = key_BkSd.new_empty(shape), value_BkSd.new_empty(shape)
         place = self._seen % self.steps * tokens
-        self._keys_BaLd[:, :, place : place + tokens] = key_BaSd
-        self._values_BaLd[:, :, place : place + tokens] = value_BaSd
+        self._keys_BkNd[:, :, place : place + tokens] = key_BkSd
+        self._values_BkNd[:, :, place : place + tokens] = value_BkSd
         self._seen += 1
         kept = min(self._seen, self.steps) * tokens
-        return self._keys_BaLd[:, :, :kept], self._values_BaLd[:, :, :kept]
+        return self._keys_BkNd[:, :, :kept], self._values_BkNd[:, :, :kept]
 
 
 def block_step(block: EvaBlock, tokens_BSD: Tensor, rope: Tensor, cache: KeyValueCache) -> Tensor:
-    """One block's output for one time step, which attends to itself and to what the cache keeps."""
+    """Run one block on one time step, which attends to itself and to the cached steps.
+
+    Args:
+        block: Block with `RotaryAttention`.
+        tokens_BSD: Tokens of the time step.
+        rope: Rotary table of these tokens, ``(1, S, 2 d)``.
+        cache: The block's cache; it is updated.
+
+    Returns:
+        Tokens ``(B, S, D)``.
+    """
     attention = block.attn
     assert isinstance(attention, RotaryAttention)
     qkv = attention.qkv(block.norm1(tokens_BSD)).unflatten(-1, (3, attention.num_heads, attention.head_dim))
-    qk, value_BSad = qkv[:, :, :2], qkv[:, :, 2]
-    query_BSad, key_BSad = rotate(qk, rope[:, :, None, None]).unbind(dim=2)
-    keys_BaLd, values_BaLd = cache.append(key_BSad.transpose(1, 2), value_BSad.transpose(1, 2))
-    out_BaSd = F.scaled_dot_product_attention(query_BSad.transpose(1, 2), keys_BaLd, values_BaLd)
-    tokens_BSD = tokens_BSD + attention.proj(out_BaSd.transpose(1, 2).flatten(2))
+    qk, value_BSkd = qkv[:, :, :2], qkv[:, :, 2]
+    query_BSkd, key_BSkd = rotate(qk, rope[:, :, None, None]).unbind(dim=2)
+    keys_BkNd, values_BkNd = cache.append(key_BSkd.transpose(1, 2), value_BSkd.transpose(1, 2))
+    out_BkSd = F.scaled_dot_product_attention(query_BSkd.transpose(1, 2), keys_BkNd, values_BkNd)
+    tokens_BSD = tokens_BSD + attention.proj(out_BkSd.transpose(1, 2).flatten(2))
     return tokens_BSD + block.mlp(block.norm2(tokens_BSD))

@@ -1,4 +1,4 @@
-"""Targets of prediction from embeddings. Shape letters as in `vjepa.tokens`; Y is the width of L levels together."""
+"""Normalisation of the embeddings of all levels into prediction targets, and back."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ from torch.nn import functional as F
 
 
 def normalise_levels(tokens_BNY: Tensor, width: int) -> Tensor:
-    """Every token of every level shifted and scaled to mean 0 and deviation 1, without learnt parameters.
+    """Normalise each level of every token over its features: ``(B, N, Y) -> (B, N, Y)``.
 
-    As V-JEPA does with its targets (arXiv 2404.08471, in code): a LayerNorm over the features with an epsilon of 1e-5.
+    Every level gets mean 0 and standard deviation 1. As V-JEPA's code does with targets (arXiv 2404.08471): a
+    LayerNorm over the features without learnt parameters and with an epsilon of 1e-5.
+
+    Args:
+        tokens_BNY: Tokens with all levels concatenated.
+        width: Width D of one level.
     """
     return F.layer_norm(tokens_BNY.unflatten(-1, (-1, width)), (width,)).flatten(-2)
 
 
-def restore_levels(normalised_BXY: Tensor, like_BKY: Tensor, width: int) -> Tensor:
-    """Normalised tokens on the scale of others: ``(B, X, Y), (B, K, Y) -> (B, X, Y)``.
+def restore_levels(normalised_BNY: Tensor, like_BKY: Tensor, width: int) -> Tensor:
+    """Undo `normalise_levels` approximately: ``(B, N, Y), (B, K, Y) -> (B, N, Y)``.
 
-    Mean and deviation of a token are lost by `normalise_levels`; those of a clip's other tokens, averaged level by
-    level, stand in for them.
+    The mean and deviation of each token are lost, so the averages over a clip's other tokens replace them,
+    level by level.
+
+    Args:
+        normalised_BNY: Normalised tokens.
+        like_BKY: Other tokens of the same clips, which are not normalised.
+        width: Width D of one level.
     """
     like_BKLD = like_BKY.unflatten(-1, (-1, width))
     mean_B1L1 = like_BKLD.mean(dim=-1, keepdim=True).mean(dim=1, keepdim=True)
     std_B1L1 = like_BKLD.std(dim=-1, unbiased=False, keepdim=True).mean(dim=1, keepdim=True)
-    return (normalised_BXY.unflatten(-1, (-1, width)) * std_B1L1 + mean_B1L1).flatten(-2)
+    return (normalised_BNY.unflatten(-1, (-1, width)) * std_B1L1 + mean_B1L1).flatten(-2)

@@ -1,7 +1,4 @@
-"""What a masked auto-encoder must predict of a tubelet, and the way back to pixels.
-
-Shape letters as in `vjepa.tokens`; S counts the pixels of a tubelet in one channel, so that P = C * S.
-"""
+"""Pixel targets of a masked auto-encoder, and the way back to pixels."""
 
 from __future__ import annotations
 
@@ -15,12 +12,21 @@ _EPSILON = 1e-6
 
 
 def pixel_targets(tubelets_BMP: Tensor, kind: PixelTargets, mean_C: Tensor, std_C: Tensor) -> Tensor:
-    """Targets of the reconstruction loss: uint8, or floats in [0, 1], ``(B, M, P)`` to float32 of the same shape.
+    """Compute the targets of the reconstruction loss.
 
-    `tubelet`: pixels in [0, 1], each tubelet and channel shifted and scaled to mean 0 and deviation 1, with
-    ``(x - mean) / (sqrt(var) + 1e-6)`` and the unbiased variance (VideoMAE, arXiv 2203.12602, as published in
-    code). `patch`: pixels normalised by the channels' mean and std first, then over all channels together, with
-    ``(x - mean) / sqrt(var + 1e-6)`` (MAE, arXiv 2111.06377). `raw`: pixels in [0, 1].
+    Args:
+        tubelets_BMP: Pixels of the target tubelets, uint8 or floats in [0, 1].
+        kind: Kind of targets.
+            ``tubelet``: Pixels in [0, 1], each tubelet and channel shifted and scaled to mean 0 and standard
+            deviation 1 by ``(x - mean) / (sqrt(var) + 1e-6)``, with the unbiased variance (VideoMAE, arXiv
+            2203.12602, as in its code). ``patch``: Pixels normalised by the channels' mean and standard
+            deviation first, then over all channels together by ``(x - mean) / sqrt(var + 1e-6)`` (MAE, arXiv
+            2111.06377). ``raw``: Pixels in [0, 1].
+        mean_C: Mean of each pixel channel, in [0, 1].
+        std_C: Standard deviation of each pixel channel, in the same unit.
+
+    Returns:
+        Targets, float32 ``(B, M, P)``.
     """
     pixels_BMP = unit_pixels(tubelets_BMP)
     if kind == "raw":
@@ -29,18 +35,25 @@ def pixel_targets(tubelets_BMP: Tensor, kind: PixelTargets, mean_C: Tensor, std_
         pixels_BMP = _by_channel(pixels_BMP, mean_C, std_C, forth=True)
         variance, mean = torch.var_mean(pixels_BMP, dim=-1, keepdim=True)
         return (pixels_BMP - mean) / (variance + _EPSILON).sqrt()
-    pixels_BMCS = pixels_BMP.unflatten(-1, (len(mean_C), -1))
-    variance, mean = torch.var_mean(pixels_BMCS, dim=-1, keepdim=True)
-    return ((pixels_BMCS - mean) / (variance.sqrt() + _EPSILON)).flatten(-2)
+    pixels_by_channel = pixels_BMP.unflatten(-1, (len(mean_C), -1))
+    variance, mean = torch.var_mean(pixels_by_channel, dim=-1, keepdim=True)
+    return ((pixels_by_channel - mean) / (variance.sqrt() + _EPSILON)).flatten(-2)
 
 
 def restore_pixels(
     predicted_BMP: Tensor, tubelets_BMP: Tensor, kind: PixelTargets, mean_C: Tensor, std_C: Tensor
 ) -> Tensor:
-    """Predicted targets as pixels in [0, 1], to look at.
+    """Turn predicted targets into pixels in [0, 1], float32 ``(B, M, P)``, to look at.
 
-    Mean and deviation of a tubelet are not predicted where targets are normalised: they are those of the true
-    `tubelets_BMP` (uint8, or floats in [0, 1]), as in the published images of MAE and VideoMAE.
+    Normalised targets do not contain the mean and deviation of a tubelet, so those of the true tubelets are
+    used, as in the published images of MAE and VideoMAE.
+
+    Args:
+        predicted_BMP: Predictions of the targets.
+        tubelets_BMP: True pixels of these tubelets, uint8 or floats in [0, 1].
+        kind: Kind of targets (see `pixel_targets`).
+        mean_C: Mean of each pixel channel, in [0, 1].
+        std_C: Standard deviation of each pixel channel, in the same unit.
     """
     true_BMP, predicted_BMP = unit_pixels(tubelets_BMP), predicted_BMP.float()
     if kind == "raw":
@@ -50,14 +63,14 @@ def restore_pixels(
         variance, mean = torch.var_mean(true_BMP, dim=-1, keepdim=True)
         pixels_BMP = predicted_BMP * (variance + _EPSILON).sqrt() + mean
         return _by_channel(pixels_BMP, mean_C, std_C, forth=False).clamp(0, 1)
-    true_BMCS, predicted_BMCS = (x.unflatten(-1, (len(mean_C), -1)) for x in (true_BMP, predicted_BMP))
-    variance, mean = torch.var_mean(true_BMCS, dim=-1, keepdim=True)
-    return (predicted_BMCS * (variance.sqrt() + _EPSILON) + mean).flatten(-2).clamp(0, 1)
+    true, predicted = (x.unflatten(-1, (len(mean_C), -1)) for x in (true_BMP, predicted_BMP))
+    variance, mean = torch.var_mean(true, dim=-1, keepdim=True)
+    return (predicted * (variance.sqrt() + _EPSILON) + mean).flatten(-2).clamp(0, 1)
 
 
 def _by_channel(pixels_BMP: Tensor, mean_C: Tensor, std_C: Tensor, *, forth: bool) -> Tensor:
-    """Normalise by the channels' mean and deviation, or undo it."""
-    pixels_BMCS = pixels_BMP.unflatten(-1, (len(mean_C), -1))
+    """Normalise pixels by the channels' mean and standard deviation, or undo it if `forth` is false."""
+    pixels = pixels_BMP.unflatten(-1, (len(mean_C), -1))
     mean_C1, std_C1 = mean_C[:, None], std_C[:, None]
-    pixels_BMCS = (pixels_BMCS - mean_C1) / std_C1 if forth else pixels_BMCS * std_C1 + mean_C1
-    return pixels_BMCS.flatten(-2)
+    pixels = (pixels - mean_C1) / std_C1 if forth else pixels * std_C1 + mean_C1
+    return pixels.flatten(-2)

@@ -1,4 +1,4 @@
-"""Bytes, or floats in [0, 1], to normalised pixels, on the device. Shape letters as in `vjepa.tokens`."""
+"""Normalisation and checks of pixels: uint8, or floats in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ _FORMS = {3: "(C, H, W)", 4: "(T, C, H, W)", 5: "(B, T, C, H, W)"}
 
 
 class PixelNormalizer(nn.Module):
-    """``(B, T, C, H, W) -> float32 (B, C, T, H, W)``, zero mean and unit deviation in each channel.
+    """Normalisation of pixels to mean 0 and standard deviation 1 in each channel.
 
-    Everything that a model sees passes here, so this is where pixels are checked: uint8 in [0, 255], or floats in
-    [0, 1], which mean the same images. Bytes travel to the device and become floats there, a quarter of the traffic;
-    checking them reads shape and type alone and never waits for the device. Of floats the values are looked at.
+    It turns ``(B, T, C, H, W)`` into float32 ``(B, C, T, H, W)``. Every input of a model passes through here,
+    so this is where pixels are checked: uint8 in [0, 255], or floats in [0, 1], which stand for the same
+    images. Bytes are moved to the device and become floats there, which needs a quarter of the transfer. For
+    bytes, only shape and type are checked, so nothing waits for the device. For floats, the values are
+    checked too.
 
     Args:
         mean: Mean of each pixel channel, in [0, 1].
         std: Standard deviation of each pixel channel, in the same unit.
+
+    Raises:
+        ValueError: If `mean` and `std` have different lengths.
     """
 
     mean: Tensor
@@ -44,11 +49,11 @@ class PixelNormalizer(nn.Module):
         self.register_buffer("shift", -torch.tensor(mean).view(-1, 1, 1) / std_C11, persistent=False)
 
     def forward(self, video_BTCHW: Tensor) -> Tensor:
-        """Normalised pixels.
+        """Normalise pixels: ``(B, T, C, H, W) -> (B, C, T, H, W)``.
 
         Raises:
-            ValueError: the video is not ``(B, T, C, H, W)`` with the model's channels, or has no frames, or is neither
-                uint8 nor floats in [0, 1] (NaN is not).
+            ValueError: If the video is not ``(B, T, C, H, W)`` with the model's channels, is empty, or is
+                neither uint8 nor floats in [0, 1] (NaN is refused).
         """
         check_layout(video_BTCHW, len(self.mean), dimensions=(5,))
         if video_BTCHW.dtype == torch.uint8:
@@ -59,17 +64,20 @@ class PixelNormalizer(nn.Module):
 
 
 def unit_pixels(pixels: Tensor) -> Tensor:
-    """Bytes or floats as float32 in [0, 1]."""
+    """Convert uint8 in [0, 255], or floats in [0, 1], to float32 in [0, 1]."""
     return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
 
 
 def check_layout(pixels: Tensor, channels: int, dimensions: Sequence[int] = (3, 4, 5)) -> None:
-    """ValueError, with the remedy, unless the third dimension from the end is that of the channels.
+    """Check that pixels have a known layout, with the channels third from the end, and are not empty.
 
     Args:
-        pixels: a frame ``(C, H, W)``, a clip ``(T, C, H, W)`` or several ``(B, T, C, H, W)``.
-        channels: how many the model knows.
-        dimensions: which of these forms are taken.
+        pixels: A frame ``(C, H, W)``, a clip ``(T, C, H, W)`` or several clips ``(B, T, C, H, W)``.
+        channels: Number of the model's channels.
+        dimensions: Numbers of dimensions that are accepted.
+
+    Raises:
+        ValueError: If they have not; the message names the remedy.
     """
     shape = tuple(pixels.shape)
     if len(shape) in dimensions and shape[-3] == channels and 0 not in shape:
@@ -92,18 +100,22 @@ def _remedy(shape: tuple[int, ...], channels: int) -> str:
     if len(shape) > 3 and shape[-4] == channels:
         return "these look like (C, T, H, W): exchange the two by frames.transpose(-4, -3)"
     return (
-        "embeddings are no input, and for frames of other channels vjepa.from_pretrained(..., channels=number) adapts a "
-        "model"
+        "embeddings are no input, and for frames of other channels "
+        "vjepa.from_pretrained(..., channels=number) adapts a model"
     )
 
 
 def check_floats(pixels: Tensor) -> None:
-    """ValueError, with the remedy, unless pixels are floats in [0, 1]. It waits for the device that they are on."""
+    """Check that pixels are floats in [0, 1]. This waits for the device that they are on.
+
+    Raises:
+        ValueError: If they are not; the message names the remedy.
+    """
     if not pixels.is_floating_point():
         name = str(pixels.dtype).removeprefix("torch.")
         raise ValueError(
-            f"pixels are {name}: give uint8 in [0, 255], by frames.to(torch.uint8) where these have that range, or floats in "
-            "[0, 1]"
+            f"pixels are {name}: give uint8 in [0, 255], by frames.to(torch.uint8) if these have that range, "
+            "or floats in [0, 1]"
         )
     if pixels.is_meta:  # there are no values, only shapes
         return
@@ -113,7 +125,8 @@ def check_floats(pixels: Tensor) -> None:
     if not math.isfinite(low + high):
         raise ValueError("float pixels have NaN or infinity among them: give values in [0, 1], or uint8")
     raise ValueError(
-        f"float pixels go from {low:.3g} to {high:.3g}: give values in [0, 1], or uint8; {_range_remedy(low, high)}"
+        f"float pixels go from {low:.3g} to {high:.3g}: give values in [0, 1], or uint8; "
+        + _range_remedy(low, high)
     )
 
 

@@ -1,7 +1,4 @@
-"""Where a token is: sin-cos and 3-D rotary tables, for any grid.
-
-Shape letters as in `vjepa.tokens`; d is the width of one attention head.
-"""
+"""Position tables for any token grid: sin-cos and 3-D rotary."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ _PERIOD = 10_000.0
 
 
 def grid_coordinates(grid: Grid, device: torch.device | None = None) -> Tensor:
-    """Coordinates (time, row, column) of every token: float32 ``(N, 3)`` in token order."""
+    """Compute the coordinates (time, row, column) of every token: float32 ``(N, 3)``, in token order."""
     axes = [torch.arange(length, dtype=torch.float32, device=device) for length in grid]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
 
@@ -30,10 +27,10 @@ def _angles(position_N: Tensor, num_frequencies: int) -> Tensor:
 
 
 def sincos_table(grid: Grid, width: int, device: torch.device | None = None) -> Tensor:
-    """Fixed 3-D sin-cos embedding ``(N, D)``, the width shared equally by the three axes.
+    """Make a fixed 3-D sin-cos embedding, ``(N, D)``, whose width is shared equally by the three axes.
 
-    The `uniform_power` form of V-JEPA (arXiv 2404.08471): each axis has ``2 * ceil(D / 6)`` values
-    (sines, then cosines), the axes follow as time, row, column, and the surplus is cut at the end.
+    This is the `uniform_power` form of V-JEPA (arXiv 2404.08471): each axis has ``2 * ceil(D / 6)`` values
+    (sines, then cosines), the axes follow in the order time, row, column, and the surplus is cut at the end.
     """
     num_frequencies = -(-width // 6)
     parts = [_angles(position_N, num_frequencies) for position_N in grid_coordinates(grid, device).unbind(-1)]
@@ -42,9 +39,13 @@ def sincos_table(grid: Grid, width: int, device: torch.device | None = None) -> 
 
 
 def sincos_plane_table(grid: Grid, width: int, device: torch.device | None = None) -> Tensor:
-    """Fixed 2-D sin-cos embedding ``(N, D)`` of MAE (arXiv 2111.06377) and I-JEPA; time plays no part.
+    """Make a fixed 2-D sin-cos embedding, ``(N, D)``, as in MAE (arXiv 2111.06377) and I-JEPA.
 
-    One half of the values for the column, then one for the row; in each half sines, then cosines.
+    Time has no effect. The first half of the values is for the column, the second for the row; each half has
+    sines, then cosines.
+
+    Raises:
+        ValueError: If `width` is not a multiple of 4.
     """
     if width % 4:
         raise ValueError(f"width {width} cannot hold sines and cosines of two axes: give a multiple of 4")
@@ -54,25 +55,31 @@ def sincos_plane_table(grid: Grid, width: int, device: torch.device | None = Non
 
 
 def sinusoid_table(grid: Grid, width: int, device: torch.device | None = None) -> Tensor:
-    """Fixed 1-D embedding ``(N, D)`` of a token's number, sine and cosine in turn (VideoMAE, arXiv 2203.12602)."""
+    """Make a fixed 1-D embedding, ``(N, D)``, of a token's place in the sequence.
+
+    Sines and cosines alternate, as in VideoMAE (arXiv 2203.12602).
+
+    Raises:
+        ValueError: If `width` is odd.
+    """
     if width % 2:
         raise ValueError(f"width {width} cannot hold pairs of sine and cosine: give an even width")
     where = torch.empty(0, device=device)
-    # While a graph is traced or exported, tensors are stand-ins for others: these must not be kept.
-    stands_in = torch.compiler.is_compiling() or type(where) is not Tensor
-    return (_sinusoids if stands_in else _kept_sinusoids)(grid.size, width, where.device)
+    # While a graph is traced or exported, tensors are placeholders, which must not be cached.
+    placeholder = torch.compiler.is_compiling() or type(where) is not Tensor
+    return (_sinusoids if placeholder else _kept_sinusoids)(grid.size, width, where.device)
 
 
 def _sinusoids(positions: int, width: int, device: torch.device) -> Tensor:
-    # In double precision: the published table is made in numpy, and a token's number may be large.
+    # Double precision: the published table is computed in numpy's doubles, and a token's index may be large.
     angle = _angles(in_double(torch.arange(positions, device="cpu")), width // 2)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float().to(device)
 
 
 @lru_cache(maxsize=32)
 def _kept_sinusoids(positions: int, width: int, device: torch.device) -> Tensor:
-    """Made once for each size and device: it comes from the CPU, and no step should wait for that."""
-    with torch.inference_mode(False):  # a table made in a prediction may be used in training
+    """Cached table of each size and device: it is computed on the CPU, which no step should wait for."""
+    with torch.inference_mode(False):  # a table that is cached during inference may be used in training
         return _sinusoids(positions, width, device)
 
 
@@ -81,7 +88,7 @@ POSITION_TABLES = {
     "sincos_plane": sincos_plane_table,
     "sinusoid": sinusoid_table,
 }
-"""What is added to tokens, by kind of position; `rotary` is turned into queries and keys instead."""
+"""Tables that are added to tokens, by kind of position; `rotary` rotates queries and keys instead."""
 
 
 def rotary_table(
@@ -92,19 +99,26 @@ def rotary_table(
     first_step: int = 0,
     trained_side: int | None = None,
 ) -> Tensor:
-    """3-D rotary table for `vjepa.layers.attention.rotate`: ``(N, 2 d)``, cosines, then signed sines.
+    """Make a 3-D rotary table for `vjepa.layers.attention.rotate`: ``(N, 2 d)``, cosines, then signed sines.
 
-    Each axis turns ``2 * ((d // 3) // 2)`` values of a head; what is left over is not turned
-    (angle 0). V-JEPA 2, arXiv 2506.09985.
+    Each axis rotates ``2 * ((d // 3) // 2)`` values of a head; the remaining values are not rotated (angle
+    0). Source: V-JEPA 2, arXiv 2506.09985.
 
-    `layout` says which values share an angle. ``"interleave"`` gives each neighbouring pair, the pair
-    that is turned, one angle: a true rotation, so attention depends on differences of positions
-    alone. ``"tile"`` repeats the list of angles as a whole, so the two values of a pair get different
-    angles: not a rotation, but what the released V-JEPA 2 weights were trained with.
+    Args:
+        grid: Token grid.
+        head_width: Width d of an attention head, even and 6 or more.
+        layout: Which values share an angle. ``interleave`` gives both values of each neighbouring pair the
+            same angle: a true rotation, so that attention depends only on differences of positions. ``tile``
+            repeats the list of angles as a whole, so that the two values of a pair get different angles. That
+            is no rotation, but the released V-JEPA 2 weights were trained with it.
+        device: Device of the table. None takes torch's default.
+        first_step: Index of the grid's first time step, in a stream.
+        trained_side: Stretch or shrink the coordinates of rows and columns so that they run from 0 to
+            ``trained_side - 1`` on any grid. V-JEPA 2.1 (arXiv 2603.14482), trained with 256 x 256 pixels,
+            handles other sizes in this way. None keeps the coordinates.
 
-    `first_step` is the number of the grid's first time step, in a stream. With `trained_side`, rows and columns are stretched
-    or shrunk so that they reach from 0 to that side less one, whatever the grid: V-JEPA 2.1 (arXiv 2603.14482), trained with
-    256 x 256 pixels, sees other sizes so.
+    Raises:
+        ValueError: If `head_width` is odd or below 6.
     """
     num_frequencies = (head_width // 3) // 2
     if num_frequencies == 0 or head_width % 2:
@@ -116,15 +130,15 @@ def rotary_table(
         for axis, length in ((1, grid.h), (2, grid.w)):
             coordinates_N3[:, axis] *= (trained_side - 1) / max(length - 1, 1)
     if first_step:
-        # An hour is some 30,000 steps: in single precision neighbours would drift apart.
+        # An hour of video has some 30,000 steps, at which single precision would blur neighbouring positions.
         coordinates_N3 = in_double(coordinates_N3)
         coordinates_N3[:, 0] += first_step
     axes = []
     for position_N in coordinates_N3.unbind(-1):
         angle = _angles(position_N, num_frequencies)
         axes.append(angle.repeat_interleave(2, dim=-1) if layout == "interleave" else angle.repeat(1, 2))
-    unturned = coordinates_N3.new_zeros(grid.size, head_width - 6 * num_frequencies)
-    angle_Nd = torch.cat([*axes, unturned], dim=-1)
+    unrotated = coordinates_N3.new_zeros(grid.size, head_width - 6 * num_frequencies)
+    angle_Nd = torch.cat([*axes, unrotated], dim=-1)
     # The first value of a pair (a, b) becomes a cos - b sin, the second b cos + a sin.
     sign_d = angle_Nd.new_tensor([-1.0, 1.0]).repeat(head_width // 2)
     return torch.cat([angle_Nd.cos(), angle_Nd.sin() * sign_d], dim=-1).float().to(device)

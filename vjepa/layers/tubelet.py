@@ -1,4 +1,4 @@
-"""Tubelets to tokens. Shape letters as in `vjepa.tokens`."""
+"""Embedding of tubelets as tokens."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from vjepa.tokens import gather_tokens, patchify
 
 
 class TubeletEmbed(nn.Module):
-    """Linear embedding of tubelets; only the kept ones are multiplied.
+    """Linear embedding of tubelets, computed only for the kept ones.
 
-    The weight has the shape of a 3-D convolution ``(D, C, t, h, w)``, which is how every released
-    video ViT stores it, but a strided convolution without overlap is one matrix product, and as
-    one it can skip the tubelets that a mask hides.
+    The weight has the shape of a 3-D convolution, ``(D, C, frames, rows, columns)``, as in all released video
+    ViTs. A convolution whose stride equals its kernel is one matrix product, and as such it can skip the
+    tubelets that a mask hides.
+
+    Args:
+        width: Embedding dimension D.
+        tubelet: Extent of a token in frames, rows and columns.
+        channels: Number of pixel channels.
     """
 
     def __init__(self, width: int, tubelet: Tubelet, channels: int = 3) -> None:
@@ -24,7 +29,18 @@ class TubeletEmbed(nn.Module):
         self.proj = nn.Conv3d(channels, width, kernel_size=tubelet, stride=tubelet)
 
     def forward(self, video_BCTHW: Tensor, keep_BK: Tensor | None = None) -> Tensor:
-        """``(B, C, T, H, W)`` and optional kept indices ``(B, K)`` to tokens ``(B, K or N, D)``."""
+        """Embed tubelets.
+
+        Args:
+            video_BCTHW: Normalised float pixels, ``(B, C, T, H, W)``.
+            keep_BK: Int64 indices of the tubelets to embed, in ``[0, N)``. None embeds all.
+
+        Returns:
+            Tokens ``(B, K, D)`` in the order of `keep_BK`, or ``(B, N, D)``.
+
+        Raises:
+            ValueError: If the video has another layout or number of channels, or is not of floats.
+        """
         if video_BCTHW.ndim != 5 or video_BCTHW.shape[1] != self.channels:
             raise ValueError(
                 f"a video of shape {tuple(video_BCTHW.shape)} does not fit: "
@@ -32,11 +48,12 @@ class TubeletEmbed(nn.Module):
             )
         if not video_BCTHW.is_floating_point():
             raise ValueError(
-                f"a video of {video_BCTHW.dtype} is given where normalised floats belong: the model's normalizer makes them"
+                f"a video of {video_BCTHW.dtype} is given where normalised floats belong: "
+                "the model's normalizer makes them"
             )
         tubelets_BNP = patchify(video_BCTHW, self.tubelet)
         if keep_BK is not None:
             tubelets_BNP = gather_tokens(tubelets_BNP, keep_BK)
-        # Pixels are float32; weights may be sharded in a narrower type.
+        # Pixels are float32; sharded weights may have lower precision.
         tubelets_BNP = tubelets_BNP.to(self.proj.weight.dtype)
         return F.linear(tubelets_BNP, self.proj.weight.flatten(1), self.proj.bias)

@@ -23,8 +23,10 @@ _NETWORKS: dict[str, Callable[..., Any]] = {
 _HEADS: dict[str, Callable[..., Any]] = {"linear": MeanHead, "mlp": MeanHead, "attentive": AttentiveHead}
 # Constructor arguments that come from other sections of the configuration.
 _GIVEN = {"dynamics": {"in_width", "normalised"}, "head": {"width", "num_classes"}}
-_ABOVE_ZERO = {"width", "depth", "heads", "mlp_ratio", "channels", "tubelet", "in_width", "out_width", "num_mask_tokens",
-               "queries", "hidden_width", "trained_side", "norm_eps"}  # fmt: skip
+_ABOVE_ZERO = {
+    "width", "depth", "heads", "mlp_ratio", "channels", "tubelet", "in_width", "out_width", "num_mask_tokens",
+    "queries", "hidden_width", "trained_side", "norm_eps",
+}  # fmt: skip
 _MOST = {"depth": 1000, "width": 1_000_000, "mlp_ratio": 1000}
 
 
@@ -79,9 +81,10 @@ def _of_arguments(name: str, given: Any, network: Callable[..., Any]) -> Iterato
 
 
 def _of_value(name: str, value: Any, hint: Any) -> Iterator[str]:
-    """Problems of one argument: its type, its choices, and its range (finite, 0 or more, or above 0 for some).
+    """Problems of one argument: its type, its choices, and its range.
 
-    A list is accepted for a tuple, because JSON has no tuples.
+    Numbers must be finite and 0 or more, some of them above 0. A list is accepted for a tuple, because JSON
+    has no tuples.
     """
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if value is None and NoneType in kinds:

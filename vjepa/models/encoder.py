@@ -13,7 +13,7 @@ from vjepa.grid import Grid, Tubelet
 from vjepa.layers.blocks import TokenTransformer, init_weights
 from vjepa.layers.tubelet import TubeletEmbed
 
-_MODALITY_STD = 1e-6  # V-JEPA 2.1: the two modality tokens are almost equal at first, and training separates them
+_MODALITY_STD = 1e-6  # V-JEPA 2.1: both modality tokens are almost equal until training separates them
 
 
 class VideoEncoder(nn.Module):
@@ -178,8 +178,8 @@ def _block_numbers(indices: int | Sequence[int] | None, depth: int) -> list[int]
     if isinstance(indices, int | np.integer):
         if not 1 <= indices <= depth:
             raise ValueError(
-                f"indices is {indices}, a number of blocks counted from the end, and the encoder has {depth}: "
-                f"give 1 to {depth}, or a list of block indices"
+                f"indices is {indices}, a number of blocks counted from the end, and the encoder has "
+                f"{depth} blocks: give 1 to {depth}, or a list of block indices"
             )
         return list(range(depth - int(indices), depth))
     if not all(isinstance(index, int | np.integer) and -depth <= index < depth for index in indices):

@@ -1,8 +1,4 @@
-"""The predictor: from context tokens to what stands at target positions.
-
-Shape letters as in `vjepa.tokens`; E is the predictor's own width, Y that of what it predicts, G groups, R
-samples of a clip, Z numbers of a noise vector.
-"""
+"""The predictor: from context tokens to embeddings, or pixels, at target positions."""
 
 from __future__ import annotations
 
@@ -15,23 +11,29 @@ from vjepa.layers.blocks import TokenTransformer, init_weights
 
 
 class Predictor(nn.Module):
-    """A narrow ViT over context tokens and mask tokens that predicts one vector a target position.
+    """A narrow ViT over context tokens and mask tokens that predicts one vector per target position.
 
     With ``out_width = D`` it predicts embeddings (V-JEPA, arXiv 2404.08471, section 3.2); with
-    ``out_width = P`` it is the pixel decoder of a masked auto-encoder. Positions come from the
-    indices alone, so the order of tokens does not matter and any grid will do.
+    ``out_width = P`` it is the pixel decoder of a masked auto-encoder. Positions come from the indices alone,
+    so the order of the tokens does not matter and any grid works.
 
     Args:
-        in_width: width of the context tokens; that of all levels together where the encoder has levels.
-        out_width: of the predicted vectors.
-        width, depth, heads: of the predictor itself.
-        num_mask_tokens: learnt placeholders for targets, one for every kind of mask.
-        hidden_width: where given, context tokens enter through an MLP with so many hidden values instead of
-            one matrix (V-JEPA 2.1, for tokens of several levels).
-        predict_context: it has a second output, at the context's own positions (V-JEPA 2.1).
-        trained_side, norm_eps: as of `VideoEncoder`.
-        noise_width: where given, it takes noise vectors of so many numbers, and each gives another
-            prediction.
+        in_width: Width of the context tokens; if the encoder has levels, that of all levels together.
+        out_width: Width of the predicted vectors.
+        width: Width E of the predictor's blocks.
+        depth: Number of blocks.
+        heads: Number of attention heads per block; it must divide `width`.
+        mlp_ratio: Width of each block's MLP divided by `width`.
+        num_mask_tokens: Number of learnt mask tokens, one for each kind of mask.
+        positions: Kind of positions (see `VideoEncoder`).
+        rotary_layout: Layout of rotary positions (see `VideoEncoder`).
+        hidden_width: Hidden width of an MLP that embeds the context tokens (V-JEPA 2.1, for tokens of several
+            levels). None embeds them with a single matrix.
+        predict_context: Build a second output layer, for predictions at the context positions (V-JEPA 2.1).
+        noise_width: Numbers of a noise vector, Z; different noise gives different predictions. None builds a
+            predictor without noise.
+        trained_side: Side of the grid that rotary positions are stretched to (see `VideoEncoder`).
+        norm_eps: Epsilon of all norms.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Predictor(nn.Module):
         )  # fmt: skip
         self.proj = nn.Linear(width, out_width)
         self.context_proj = nn.Linear(width, out_width) if predict_context else None
-        # Without a bias: no noise and noise that is zero are the same.
+        # No bias, so that zero noise equals no noise.
         self.noise_proj = None if noise_width is None else nn.Linear(noise_width, width, bias=False)
         init_weights(self)
 
@@ -80,21 +82,26 @@ class Predictor(nn.Module):
         """Predict the targets.
 
         Args:
-            tokens_BKD: encoded context, ``(B, K, D)``; tokens more than `context_BK` has stand in front and
-                have no position (a class token).
-            context_BK: int64 positions of those tokens on `grid`, in ``[0, N)``.
-            target_BM: int64 positions to predict.
-            grid: ``(t, h, w)`` that both index into; time may reach beyond the context.
-            mask_token: which learnt placeholder stands at the targets, in ``[0, num_mask_tokens)``.
-            groups: the targets are so many groups of equal length, one after the other, each predicted from
-                the context as if the others were not there (I-JEPA's target blocks).
-            predict_context: predict at the context, too, in front of the targets.
-            noise_BZ: standard normal, ``(B, noise_width)``: all targets of a clip share its vector, so that
-                they are of one and the same future. None is zeros: one more sample, and not the mean of them.
+            tokens_BKD: Encoded context, ``(B, K, D)``. If there are more tokens than indices in `context_BK`,
+                the surplus is in front and has no position (a class token).
+            context_BK: Int64 positions of the context tokens on `grid`, in ``[0, N)``.
+            target_BM: Int64 positions to predict.
+            grid: Token grid that both index into. It may extend in time beyond the context.
+            mask_token: Index of the mask token that stands at the targets, in ``[0, num_mask_tokens)``.
+            groups: Number of groups of equal length that the targets consist of, one after the other. Each
+                group is predicted from the context independently of the others (I-JEPA's target blocks).
+            predict_context: Also return predictions at the context, in front of those of the targets.
+            noise_BZ: Standard normal noise, ``(B, noise_width)``. All targets of a clip share one vector, so
+                that they belong to the same future. None means zeros, which gives one more sample, not the
+                mean of the samples.
 
         Returns:
-            ``(B, M, out_width)``, in the order of `target_BM`; with `predict_context`,
+            Predictions ``(B, M, out_width)`` in the order of `target_BM`; with `predict_context`,
             ``(B, K + M, out_width)``.
+
+        Raises:
+            ValueError: If `mask_token` does not exist, if noise or `predict_context` is given to a predictor
+                that was built without it, or if the noise has another width.
         """
         if not 0 <= mask_token < len(self.mask_tokens):
             raise ValueError(
@@ -103,7 +110,7 @@ class Predictor(nn.Module):
             )
         context_BKE = self.embed(tokens_BKD)
         index_BM = target_BM
-        if groups > 1:  # folded into the batch
+        if groups > 1:  # fold the groups into the batch
             index_BM = target_BM.reshape(len(target_BM) * groups, -1)
             context_BK = context_BK.repeat_interleave(groups, dim=0)
             context_BKE = context_BKE.repeat_interleave(groups, dim=0)
@@ -111,9 +118,9 @@ class Predictor(nn.Module):
         if noise_BZ is not None:
             noise_BE = self._projected(noise_BZ.to(context_BKE.dtype)).repeat_interleave(groups, dim=0)
             masked_BME = masked_BME + noise_BE.unsqueeze(1)
-        tokens_BXE = torch.cat([context_BKE, masked_BME], dim=1)
-        tokens_BXE = self.transformer(tokens_BXE, grid, torch.cat([context_BK, index_BM], dim=1))
-        context_BKE, target_BME = tokens_BXE.tensor_split([tokens_BXE.shape[1] - index_BM.shape[1]], dim=1)
+        tokens_BNE = torch.cat([context_BKE, masked_BME], dim=1)
+        tokens_BNE = self.transformer(tokens_BNE, grid, torch.cat([context_BK, index_BM], dim=1))
+        context_BKE, target_BME = tokens_BNE.tensor_split([tokens_BNE.shape[1] - index_BM.shape[1]], dim=1)
         predicted_BMY = self.proj(target_BME).reshape(*target_BM.shape, -1)
         return (
             torch.cat([self._at_context(context_BKE), predicted_BMY], dim=1)
@@ -155,15 +162,21 @@ def predict_samples(
     mask_token: int = 0,
     groups: int = 1,
 ) -> Tensor:
-    """Several predictions of each clip, ``(B, R, M, out_width)``: one a noise vector of ``(B, R, noise_width)``.
+    """Predict several futures of each clip, one for each noise vector.
 
-    The other arguments are those of `Predictor.forward`. Clips are repeated for the predictor alone: what
-    encodes the context works once.
+    Only the predictor runs on repeated clips; the context is encoded once. Arguments not listed here are
+    those of `Predictor.forward`.
+
+    Args:
+        noise_BsZ: Standard normal noise, ``(B, s, noise_width)``.
+
+    Returns:
+        Predictions ``(B, s, M, out_width)``.
     """
     num_samples = noise_BsZ.shape[1]
     repeated = (part.repeat_interleave(num_samples, dim=0) for part in (tokens_BKD, context_BK, target_BM))
-    predicted_XMY: Tensor = predictor(*repeated, grid, mask_token, groups, noise_BZ=noise_BsZ.flatten(0, 1))
-    return predicted_XMY.unflatten(0, (-1, num_samples))
+    predicted_BMY: Tensor = predictor(*repeated, grid, mask_token, groups, noise_BZ=noise_BsZ.flatten(0, 1))
+    return predicted_BMY.unflatten(0, (-1, num_samples))
 
 
 def _embedding(in_width: int, hidden_width: int | None, width: int) -> nn.Module:

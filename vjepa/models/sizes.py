@@ -1,4 +1,4 @@
-"""The sizes of encoders: one table."""
+"""The table of encoder sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from typing import Literal, NamedTuple
 
 
 class Size(NamedTuple):
-    """Width D, number of blocks, attention heads, and width of the MLP over D."""
+    """Size of a transformer.
+
+    Attributes:
+        width: Embedding dimension D.
+        depth: Number of blocks.
+        heads: Number of attention heads per block.
+        mlp_ratio: Width of each block's MLP divided by D.
+    """
 
     width: int
     depth: int
@@ -16,7 +23,7 @@ class Size(NamedTuple):
 
 SizeName = Literal["nano", "tiny", "small", "base", "large", "huge", "giant", "gigantic"]
 
-# `giant` is V-JEPA 2's g (22 heads; V-JEPA's own giant has 16); `nano` is for CPUs.
+# `giant` is the ViT-g of V-JEPA 2, with 22 heads (the first V-JEPA's giant has 16). `nano` is meant for CPUs.
 SIZES: dict[SizeName, Size] = {
     "nano": Size(128, 4, 4),
     "tiny": Size(192, 12, 3),

@@ -1,4 +1,4 @@
-"""A trained model, ready for use. Shape letters as in `vjepa.tokens`; Y is the width of all levels together."""
+"""The video model: a trained encoder with a predictor or a decoder, ready for use."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 
 Videos = Tensor | np.ndarray | str | Path | Image.Image | Sequence[str | Path | Image.Image]
-"""What a model can be asked about: see `VideoModel`."""
+"""Forms of videos that a model accepts; see `VideoModel`."""
 
 
 class VideoModel(nn.Module):
-    """An encoder and, where the weights have one, a predictor of embeddings or a decoder of pixels.
+    """An encoder and, if the weights include one, a predictor of embeddings or a decoder of pixels.
 
-    `encode` and the other methods take videos in two ways. Tensors and numpy arrays ``(B, T, C, H, W)``,
-    uint8 in [0, 255] or floats in [0, 1], are seen as they are, at any size that tubelets can tile; a warning
-    says once where a size was not that of training. Paths, lists of paths, a PIL image, and a list of PIL
-    images (the frames of one clip) go through `processor` first. Whatever else is given (other ranges, types,
-    layouts, NaN) is a ValueError that says what to do.
+    `encode` and the other methods accept two forms of videos. Tensors and numpy arrays ``(B, T, C, H, W)``,
+    uint8 in [0, 255] or floats in [0, 1], are used unchanged, at any size that tubelets can tile; a size
+    unlike that of training gives a warning, once. Paths, lists of paths, a PIL image, and a list of PIL
+    images (the frames of one clip) go through `processor` first. Anything else (other ranges, types or
+    layouts, or NaN) raises a ValueError that names the remedy.
 
     Attributes:
-        encoder: `VideoEncoder`; normalised pixels ``(B, C, T, H, W)`` to tokens.
-        teacher: `VideoEncoder` that gave the targets of prediction, where that is not `encoder` itself, or
-            None.
-        predictor: `Predictor` of target embeddings, or None.
-        decoder: `Predictor` of pixels, of a masked auto-encoder, or None.
-        normalizer: uint8, or floats in [0, 1], ``(B, T, C, H, W)`` to normalised pixels ``(B, C, T, H, W)``.
-        config: nested dictionary: constructor arguments, which encoder this is, how it was trained.
+        encoder: Encoder (`VideoEncoder`) from normalised pixels ``(B, C, T, H, W)`` to tokens.
+        teacher: Encoder (`VideoEncoder`) that gave the prediction targets in training. None if that is
+            `encoder`.
+        predictor: `Predictor` of target embeddings. None if there is none.
+        decoder: `Predictor` of pixels, of a masked auto-encoder. None if there is none.
+        normalizer: Module from ``(B, T, C, H, W)``, uint8 or floats in [0, 1], to normalised pixels
+            ``(B, C, T, H, W)``.
+        config: Nested dictionary with the constructor arguments of the networks, which encoder this is, and
+            how it was trained.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -53,29 +55,36 @@ class VideoModel(nn.Module):
 
     @property
     def processor(self) -> VideoProcessor:
-        """Any video to the clips that the model knows; ValueError where its configuration does not tell which."""
+        """Processor that turns any video into clips of the model's rate, length and size.
+
+        Raises:
+            ValueError: If the model's configuration does not describe these clips.
+        """
         return VideoProcessor.of_config(self.config)
 
     def encode(self, video_BTCHW: Videos) -> Tensor:
-        """Tokens of videos after the last norm, ``(B, N, D)``."""
+        """Compute the tokens of videos after the last norm, ``(B, N, D)``."""
         return self.encoder(self._pixels(video_BTCHW))
 
     def forward_features(self, video_BTCHW: Videos) -> Tensor:
-        """The same by timm's name: all tokens after the last norm."""
+        """Do the same as `encode`, under timm's name."""
         return self.encode(video_BTCHW)
 
     def forward_intermediates(
         self, video_BTCHW: Videos, indices: int | Sequence[int] | None = None, *, norm: bool = False
     ) -> tuple[Tensor, list[Tensor]]:
-        """Tokens after the last norm and after some of the blocks: see `VideoEncoder.forward_intermediates`."""
+        """Compute tokens after the last norm and after some blocks (`VideoEncoder.forward_intermediates`)."""
         return self.encoder.forward_intermediates(self._pixels(video_BTCHW), indices, norm=norm)
 
     def feature_maps(self, video_BTCHW: Videos, indices: int | Sequence[int] = (-1,)) -> list[Tensor]:
-        """Normed tokens on their grid, ``(B, t, h, w, D)`` each, for what wants places, as timm's ``features_only`` gives.
+        """Compute feature maps of some blocks, as timm's ``features_only`` models do.
 
         Args:
-            video_BTCHW: videos.
-            indices: which blocks, as of `VideoEncoder.forward_intermediates`.
+            video_BCTHW: Videos, in any form that `VideoModel` accepts.
+            indices: Indices of the blocks (see `VideoEncoder.forward_intermediates`).
+
+        Returns:
+            Tokens after the last norm on their grid, ``(B, t, h, w, D)``, for each block.
         """
         pixels_BCTHW = self._pixels(video_BTCHW)
         _, outputs = self.encoder.forward_intermediates(pixels_BCTHW, indices, norm=True)
@@ -83,10 +92,10 @@ class VideoModel(nn.Module):
         return [tokens_BND.unflatten(1, grid) for tokens_BND in outputs]
 
     def embed_targets(self, video_BTCHW: Videos) -> Tensor:
-        """What the predictor is to predict, of all tokens of videos: ``(B, N, Y)``.
+        """Compute the prediction targets of all tokens of videos, ``(B, N, Y)``.
 
-        Embeddings of all levels by the network that gave them in training, normalised as in training
-        (``config["future"]["normalisation"]``).
+        They are the embeddings of all levels from the network that gave the targets in training (`teacher`,
+        or `encoder`), normalised as in training (``config["future"]["normalisation"]``).
         """
         network = self.encoder if self.teacher is None else self.teacher
         tokens_BNY = network(self._pixels(video_BTCHW), levels=True)
@@ -104,8 +113,9 @@ class VideoModel(nn.Module):
             raise ValueError("videos are an empty list: give one video or more")
         elif paths_of(videos) is None and not _is_images(videos):
             raise ValueError(
-                f"videos are of type {type(videos).__name__}: give a tensor or an array (B, T, C, H, W), paths or PIL images; of "
-                "clips in a list, torch.stack makes a batch where they are equal, and model.processor(clips) where not"
+                f"videos are of type {type(videos).__name__}: give a tensor or an array (B, T, C, H, W), "
+                "paths or PIL images; for a list of clips, torch.stack makes a batch if shapes are equal, "
+                "and model.processor(clips) if not"
             )
         else:
             video_BTCHW = self.processor(videos).to(self.normalizer.scale.device)
@@ -114,7 +124,10 @@ class VideoModel(nn.Module):
         return pixels_BCTHW
 
     def _warn_of_size(self, frames: int, channels: int, height: int, width: int) -> None:
-        """Say once of each size that the model never saw it. A shorter clip lies within the positions that it knows."""
+        """Warn, once for each size, that the model was trained on clips of another size.
+
+        Clips shorter than in training give no warning: all their positions are known to the model.
+        """
         clip = self.config.get("clip")
         if clip is None or ([height, width] == list(clip["size"]) and frames <= clip["num_frames"]):
             return
@@ -124,13 +137,13 @@ class VideoModel(nn.Module):
         self._sizes_told.add(size)
         known = (clip["num_frames"], *clip["size"])
         warnings.warn(
-            f"clips of {' x '.join(map(str, size))} (frames, height, width) are encoded, and the model was trained on "
-            f"{' x '.join(map(str, known))}: model.processor gives it clips that it knows",
+            f"clips of {' x '.join(map(str, size))} (frames, height, width) are encoded, and the model was "
+            f"trained on {' x '.join(map(str, known))}: model.processor gives it clips that it knows",
             stacklevel=4,
         )
 
 
 def _is_images(videos: object) -> bool:
-    """A PIL image or a list of them."""
+    """Whether this is a PIL image or a list of them."""
     images = videos if isinstance(videos, list | tuple) else [videos]
     return bool(images) and all(isinstance(image, Image.Image) for image in images)

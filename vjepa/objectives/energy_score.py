@@ -38,8 +38,8 @@ class Futures:
 
         Returns:
             The loss, the mean distance between two samples, and the mean distance between a sample and the
-            target. The second divided by the third is the relative spread: 1 on average if the target could be
-            one of the samples, 0 if all samples are equal.
+            target. The second divided by the third is the relative spread: 1 on average if the target could
+            be one of the samples, 0 if all samples are equal.
         """
         error_BsM, spread_BM = token_errors(predicted_BsMY, target_BMY), token_spread(predicted_BsMY)
         if self.score == "energy":

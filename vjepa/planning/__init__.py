@@ -1,4 +1,5 @@
-"""Choose actions by a cost: sampling planners and gradient descent behind one protocol, without a loop over samples.
+"""Choose actions by a cost: sampling planners and gradient descent behind one protocol, without a loop over
+samples.
 
 plan      what a planner is asked and what it answers; bounds; the next plan from the last one
 cem       cross-entropy method, with iCEM's correlated noise and kept elites

@@ -66,7 +66,10 @@ class _Episodes:
     taken: int = 0
 
     def look(self, tokens_BSD: Tensor, state_BQ: Tensor | None, window: int) -> None:
-        """A new frame, after the action that was taken last; older frames than the model's window are forgotten."""
+        """A new frame, after the action that was taken last.
+
+        Older frames than the model's window are forgotten.
+        """
         if self.plan is not None:
             self.done.append(self.plan.actions_BFA[:, self.taken - 1])
         self.seen.append(tokens_BSD)
@@ -126,8 +129,10 @@ class PlanningAgent:
         self.bounds = model_bounds(bounds, window)
         if len(self.bounds.low_A) != model.dynamics.action_size:
             raise ValueError(
-                f"actions have {len(bounds.low_A)} numbers, {window.skip} of them ({window.combine}) make {len(self.bounds.low_A)}, "
-                f"and the model was trained on {model.dynamics.action_size}: give the environment and the window that it knows"
+                f"actions have {len(bounds.low_A)} numbers, {window.skip} of them ({window.combine}) make "
+                f"{len(self.bounds.low_A)}, "
+                f"and the model was trained on {model.dynamics.action_size}: give the environment and the "
+                "window that it knows"
             )
         self.horizon = horizon
         self.execute = execute
@@ -222,7 +227,10 @@ def model_bounds(bounds: Bounds, window: WindowConfig) -> Bounds:
 
 
 def environment_actions(action_BA: Tensor, window: WindowConfig) -> Tensor:
-    """One action of the model as `skip` of the environment, ``(B, skip, N)``; a sum is taken in equal parts."""
+    """One action of the model as `skip` of the environment, ``(B, skip, N)``.
+
+    A sum is taken in equal parts.
+    """
     if window.combine == "sum":
         return (action_BA / window.skip).unsqueeze(1).expand(-1, window.skip, -1)
     return action_BA.unflatten(1, (window.skip, -1))

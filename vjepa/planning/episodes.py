@@ -1,4 +1,4 @@
-"""Episodes of a policy in an environment, and how many of them succeed. E copies of the environment, T steps, H W pixels."""
+"""Episodes of a policy in an environment, and how many of them succeed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vjepa.planning.policies import EnvPolicy
 
 @dataclass(frozen=True)
 class EpisodeReport:
-    """What came of E episodes.
+    """Results of e episodes.
 
     Attributes:
-        success_E: whether the goal was reached.
-        steps_E: of the environment until then; all of them where it was not.
-        seconds: of looking, planning and acting, all episodes together.
-        looks: times that a policy looked and decided.
-        images_TEHWC: what was seen in each step, the first included; an ended episode stands still.
+        success_E: Whether the goal was reached, for each episode.
+        steps_E: Steps of the environment until the goal was reached; all steps if it was not.
+        seconds: Time of looking, planning and acting, of all episodes together.
+        looks: Number of times that the policy looked and decided.
+        images_TEHWC: Images of each step, the first one included; an ended episode stands still.
     """
 
     success_E: NDArray[np.bool_]
@@ -33,28 +33,29 @@ class EpisodeReport:
 
     @property
     def rate(self) -> float:
-        """Share of episodes that succeeded."""
+        """Share of the episodes that succeeded, in [0, 1]."""
         return float(self.success_E.mean())
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the share."""
+        """Wilson's 95 % interval of the share of episodes that succeeded."""
         found = binomtest(int(self.success_E.sum()), len(self.success_E)).proportion_ci(method="wilson")
         return float(found.low), float(found.high)
 
     def line(self, name: str) -> str:
-        """One line of a table."""
+        """Return the results as one line of a table."""
         low, high = self.interval
         reached = self.steps_E[self.success_E]
         steps = f"{reached.mean():.1f}" if len(reached) else "-"
         return (
-            f"{name:<12}{self.rate:>7.1%}  ({low:.1%} to {high:.1%}) of {len(self.success_E)}   steps {steps:>5}   "
+            f"{name:<12}{self.rate:>7.1%}  ({low:.1%} to {high:.1%}) of {len(self.success_E)}   steps "
+            f"{steps:>5}   "
             f"{self.seconds:.1f} s, {1000 * self.seconds / max(self.looks, 1):.0f} ms a look at all"
         )
 
 
 def run_episodes(env: ArrayEnv, policy: EnvPolicy, seed: int) -> EpisodeReport:
-    """One episode in each copy of an environment; the same seed draws the same starts and goals."""
+    """Run one episode in each copy of an environment; the same seed draws the same starts and goals."""
     image, _ = env.reset(seed=seed)
     started = time.perf_counter()
     policy.begin(env)

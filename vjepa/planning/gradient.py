@@ -1,4 +1,4 @@
-"""Gradient descent on the actions. Shape letters as in `vjepa.planning.planner`; S starts."""
+"""Planning by gradient descent on the actions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class GradientPlanner(GradientSettings):
     def plan(
         self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
-        """See `vjepa.planning.planner.Planner`."""
+        """See `Planner.plan`."""
         batch, horizon, width = start_BFA.shape
         shape = (batch, self.starts - 1, horizon, width)
         noise_BsFA = torch.randn(shape, generator=generator, device=start_BFA.device)
         others_BsFA = start_BFA[:, None] + self.deviation * bounds.half_A * noise_BsFA
         begun_BsFA = bounds.clamp(torch.cat([start_BFA[:, None], others_BsFA], dim=1))
-        # In halves of the bounds, one learning rate fits all numbers of an action.
+        # As shares of half the range, one learning rate fits all numbers of an action.
         free_BsFA = ((begun_BsFA - bounds.centre_A) / bounds.half_A).requires_grad_(True)
         optimizer = torch.optim.Adam([free_BsFA], lr=self.lr)
         with torch.enable_grad():

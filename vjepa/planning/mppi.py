@@ -1,4 +1,4 @@
-"""Model predictive path integral control. Shape letters as in `vjepa.planning.planner`."""
+"""Model predictive path integral control, MPPI."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from vjepa.planning.settings import MPPISettings
 
 @dataclass(frozen=True, kw_only=True)
 class MPPI(MPPISettings):
-    """Sample around a mean, and move it to the mean of all candidates, weighted by ``exp(-cost / temperature)``.
+    """Samples around a mean, and moves it to the mean of all candidates, weighted by ``exp(-cost /
+    temperature)``.
 
-    Information-theoretic MPC (arXiv 1707.02342). Costs are first brought to mean 0 and deviation 1 over the candidates, so that
-    the temperature means the same for every model.
+    Information-theoretic MPC (arXiv 1707.02342). Costs are first brought to mean 0 and deviation 1 over the
+    candidates, so that the temperature means the same for every model.
 
     Its attributes are those of `MPPISettings`.
     """
@@ -25,7 +26,7 @@ class MPPI(MPPISettings):
     def plan(
         self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
-        """See `vjepa.planning.planner.Planner`; what is given back is the last mean."""
+        """See `Planner.plan`; returns the last mean."""
         mean_BFA = bounds.clamp(start_BFA)
         batch, horizon, width = mean_BFA.shape
         std_A = self.deviation * bounds.half_A

@@ -1,7 +1,4 @@
-"""Who acts in an environment: a model that plans, and what it is to be compared with.
-
-E copies of the environment, N numbers of an action, K actions at a time, S numbers of a state; else as in `vjepa.planning.agent`.
-"""
+"""Policies: a model that plans, and what it is compared with."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ from vjepa.planning.planner import Bounds, Plan, Planner
 
 
 class EnvPolicy(Protocol):
-    """Acts in all copies of an environment."""
+    """A policy for all copies of an environment."""
 
     def begin(self, env: ArrayEnv) -> None:
-        """Look at the environment's states and goals; the episodes have just begun."""
+        """Start new episodes: look at the states and goals of the environment."""
         ...
 
     def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
-        """The next actions, ``(E, K, N)``; they are all taken before the next look."""
+        """Return the next actions, ``(e, I, A)``; all of them are taken before the next call."""
         ...
 
 
@@ -39,10 +36,10 @@ class ModelPolicy:
     """Plans towards the image of the goal.
 
     Args:
-        agent: of the model.
-        distance: of embeddings, value by value; or the model's inverse dynamics (`InverseGoal`); or a probe, whose reading of the
-            goal's image is wanted (`ValueGoal`).
-        states: give the agent the environment's states, for a model that takes them.
+        agent: Agent that plans with the model.
+        distance: of embeddings, value by value; or the model's inverse dynamics (`InverseGoal`); or a probe,
+            whose reading of the goal's image is wanted (`ValueGoal`).
+        states: Give the agent the states of the environment, for a model that takes them.
     """
 
     def __init__(
@@ -56,7 +53,7 @@ class ModelPolicy:
         self.states = states
 
     def begin(self, env: ArrayEnv) -> None:
-        """The goal is the image of the environment's goal."""
+        """Start new episodes; the goal is the image of the environment's goal."""
         images = as_images(env.image(env.goal_ES), self._device)
         self.agent.begin(self._goal(images))
 
@@ -81,13 +78,13 @@ class ModelPolicy:
 
 
 class RandomActions:
-    """The walk that trajectories are collected with."""
+    """The random walk that trajectories are collected with."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
 
     def begin(self, env: ArrayEnv) -> None:
-        """Forget the last direction."""
+        """Start new episodes: forget the last direction."""
         self.policy = RandomPolicy()
 
     def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
@@ -96,10 +93,11 @@ class RandomActions:
 
 
 class Oracle:
-    """Plans with the true dynamics and the true distance, with the same planner: what the model's errors cost.
+    """Plans with the true dynamics and the true distance; beside it one sees what the errors of a model cost.
 
     Args:
-        planner, horizon, execute, path, seed: as of `PlanningAgent`; the horizon in steps of the environment.
+        planner, horizon, execute, path, seed: See `PlanningAgent`; the horizon is in steps of the
+            environment.
     """
 
     def __init__(self, planner: Planner, *, horizon: int, execute: int, path: float, seed: int) -> None:
@@ -110,7 +108,7 @@ class Oracle:
         self.seed = seed
 
     def begin(self, env: ArrayEnv) -> None:
-        """Forget the last plan."""
+        """Start new episodes: forget the last plan."""
         self.generator = torch.Generator().manual_seed(self.seed)
         self.last: Plan | None = None
 
@@ -140,10 +138,10 @@ def _true_distance(env: ArrayEnv, candidates_esFA: Tensor) -> Tensor:
 
 
 class CopyLast:
-    """A model of an environment in which nothing moves: what planning is worth without dynamics.
+    """Stands in for a model, and imagines that nothing moves; beside it one sees what the dynamics are worth.
 
     Args:
-        model: whose encoder and sizes it has.
+        model: Model whose encoder and sizes it takes.
     """
 
     window = 1
@@ -153,7 +151,7 @@ class CopyLast:
         self.dynamics = model.dynamics
 
     def encode(self, video_BTCHW: Tensor) -> Tensor:
-        """The model's own."""
+        """See `ActionModel.encode`."""
         return self.model.encode(video_BTCHW)
 
     def imagine(
@@ -163,14 +161,14 @@ class CopyLast:
         states_BTQ: Tensor | None = None,
         next_state: NextState | None = None,
     ) -> Imagined:
-        """The last frame, again and again."""
+        """Return the last frame for every step."""
         steps = actions_BIA.shape[1] - tokens_BTSD.shape[1] + 1
         states = None if states_BTQ is None else states_BTQ[:, -1:].expand(-1, steps, -1)
         return Imagined(tokens_BTSD[:, -1:].expand(-1, steps, -1, -1), states)
 
 
 def env_bounds(env: ArrayEnv, device: torch.device | str = "cpu") -> Bounds:
-    """Bounds of an environment's actions."""
+    """Return the bounds of the actions of an environment."""
     space = env.single_action_space
     return Bounds(
         torch.from_numpy(space.low).float().to(device),  # type: ignore[attr-defined]
@@ -179,5 +177,5 @@ def env_bounds(env: ArrayEnv, device: torch.device | str = "cpu") -> Bounds:
 
 
 def as_images(image_EHWC: Pixels, device: torch.device | str = "cpu") -> Tensor:
-    """What an environment draws as a model takes it: uint8 ``(E, H, W, 3)`` to ``(E, 3, H, W)``."""
+    """Return images of an environment, uint8 ``(e, H, W, 3)``, in the layout of a model, ``(e, 3, H, W)``."""
     return torch.from_numpy(image_EHWC).permute(0, 3, 1, 2).to(device)

@@ -1,4 +1,4 @@
-"""Settings of the planners, without what they compute; a configuration needs no more."""
+"""Settings of the planners, apart from the planners themselves, so that a configuration needs no torch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ class CEMSettings:
     """Settings of the cross-entropy method.
 
     Attributes:
-        samples: candidates of an iteration, S; the mean is one of them.
-        elites: the best of them, E, that decide on the next mean.
-        iterations: rounds.
-        deviation: of the first round, in halves of the bounds.
-        momentum: share of the old mean and deviation in the new ones, in [0, 1).
-        noise_exponent: of `coloured_noise`.
-        kept: elites that are candidates of the next round again.
-        least_deviation: floor of the deviation, in halves of the bounds.
+        samples: Number of candidate plans in a round; the mean is one of them.
+        elites: Number of best candidates of a round, whose mean and deviation the next round samples around.
+        iterations: Number of rounds.
+        deviation: Standard deviation of the first round, as a share of half the range of the actions.
+        momentum: Share of the old mean and deviation in the new ones, in [0, 1).
+        noise_exponent: Exponent of the noise over the steps of a plan; 0 is white noise, see
+            `coloured_noise`.
+        kept: Number of elites that are candidates of the next round again.
+        least_deviation: Smallest standard deviation, as a share of half the range of the actions.
     """
 
     samples: int = 300
@@ -32,12 +33,14 @@ class CEMSettings:
     def __post_init__(self) -> None:
         if not 1 < self.elites < self.samples or self.iterations < 1:
             raise ValueError(
-                f"{self.samples} samples, {self.elites} elites, {self.iterations} iterations: give 2 elites or more, more "
+                f"{self.samples} samples, {self.elites} elites, {self.iterations} iterations: give 2 elites "
+                "or more, more "
                 "samples than elites, and 1 iteration or more"
             )
         if not 0 <= self.momentum < 1 or not 0 <= self.kept <= self.elites or self.deviation <= 0:
             raise ValueError(
-                f"momentum is {self.momentum}, kept {self.kept}, deviation {self.deviation}: give a momentum in [0, 1), at most "
+                f"momentum is {self.momentum}, kept {self.kept}, deviation {self.deviation}: give a momentum "
+                "in [0, 1), at most "
                 "as many kept as elites, and a deviation above 0"
             )
 
@@ -47,12 +50,15 @@ class MPPISettings:
     """Settings of model predictive path integral control.
 
     Attributes:
-        samples: candidates of an iteration, S; the mean is one of them.
-        iterations: rounds.
-        deviation: of the noise in the first round, in halves of the bounds; it shrinks by `decay` from round to round.
-        decay: in (0, 1].
-        temperature: small values listen to the best candidates alone.
-        noise_exponent: of `coloured_noise`.
+        samples: Number of candidate plans in a round; the mean is one of them.
+        iterations: Number of rounds.
+        deviation: Standard deviation of the noise in the first round, as a share of half the range of the
+            actions.
+        decay: Factor by which the deviation shrinks from round to round, in (0, 1].
+        temperature: Temperature of the weights of the candidates; small values weight the best candidates
+            alone.
+        noise_exponent: Exponent of the noise over the steps of a plan; 0 is white noise, see
+            `coloured_noise`.
     """
 
     samples: int = 300
@@ -65,11 +71,13 @@ class MPPISettings:
     def __post_init__(self) -> None:
         if self.samples < 2 or self.iterations < 1:
             raise ValueError(
-                f"{self.samples} samples and {self.iterations} iterations: give 2 samples or more and 1 iteration or more"
+                f"{self.samples} samples and {self.iterations} iterations: give 2 samples or more and 1 "
+                "iteration or more"
             )
         if self.temperature <= 0 or self.deviation <= 0 or not 0 < self.decay <= 1:
             raise ValueError(
-                f"temperature is {self.temperature}, deviation {self.deviation}, decay {self.decay}: give values above 0, and a "
+                f"temperature is {self.temperature}, deviation {self.deviation}, decay {self.decay}: give "
+                "values above 0, and a "
                 "decay of 1 at most"
             )
 
@@ -79,10 +87,10 @@ class GradientSettings:
     """Settings of gradient descent on the actions.
 
     Attributes:
-        starts: S, the given one and others around it.
-        steps: of Adam.
-        lr: learning rate, in halves of the bounds.
-        deviation: of the other starts, in halves of the bounds.
+        starts: Number of starting plans: the given one, and others around it.
+        steps: Number of steps of Adam.
+        lr: Learning rate, as a share of half the range of the actions.
+        deviation: Standard deviation of the other starts, as a share of half the range of the actions.
     """
 
     starts: int = 8
@@ -93,5 +101,6 @@ class GradientSettings:
     def __post_init__(self) -> None:
         if self.starts < 1 or self.steps < 1 or self.lr <= 0:
             raise ValueError(
-                f"{self.starts} starts, {self.steps} steps, learning rate {self.lr}: give 1 or more, and a rate above 0"
+                f"{self.starts} starts, {self.steps} steps, learning rate {self.lr}: give 1 or more, and a "
+                "rate above 0"
             )

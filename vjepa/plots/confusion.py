@@ -1,4 +1,4 @@
-"""Which class is taken for which, as a plot. X classes."""
+"""The confusion matrix of a classifier as a plot."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from vjepa.evaluation.recognition.metrics import ClassificationReport
 from vjepa.foreign_text import in_plot
 
-_MOST_NUMBERS = 20  # classes up to which cells hold numbers
-_MOST_NAMES = 60  # and up to which every class is named
+_MOST_NUMBERS = 20  # With more classes, the cells show no counts.
+_MOST_NAMES = 60  # With more classes, only some of them are named on the axes.
 
 
 def write_confusion(folder: Path, report: ClassificationReport) -> None:
@@ -22,8 +22,11 @@ def write_confusion(folder: Path, report: ClassificationReport) -> None:
 
 
 def draw_confusion(counts_XX: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """A PNG: rows are true classes, columns what they were given, colours shares of the row, numbers counts."""
-    # Imported here: matplotlib takes longer to import than a short run has time to give.
+    """Write a PNG: rows are true classes, columns predicted ones.
+
+    Colours are shares of the row, numbers are counts.
+    """
+    # Imported here, because matplotlib takes longer to import than a short run lasts.
     from matplotlib.figure import Figure
 
     shares_XX = counts_XX / np.maximum(counts_XX.sum(axis=1, keepdims=True), 1)

@@ -1,4 +1,4 @@
-"""Accuracy over the share of labels: a plot and a table."""
+"""Accuracy over the share of labels, as a plot and as a table."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from vjepa.evaluation.statistics import estimate
 from vjepa.foreign_text import in_plot, in_table
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
-"""By the name of an arm and the share of the labels, the accuracies of all seeds."""
+"""Accuracies of all seeds, by the name of an arm and the share of the labels."""
 
 
 def draw_label_curve(curves: Curves, path: Path, chance: float) -> None:
-    """A PNG: one line an arm, with its 95 % interval over seeds where there are several; chance is dotted."""
+    """Write a PNG with one line for each arm, its 95 % interval over the seeds if there are several, and
+    chance dotted.
+    """
     # Imported here: matplotlib takes longer to import than a short run has time to give.
     from matplotlib.figure import Figure
 
@@ -39,7 +41,10 @@ def draw_label_curve(curves: Curves, path: Path, chance: float) -> None:
 
 
 def label_curve_table(curves: Curves) -> str:
-    """Markdown: a row an arm, a column a share of the labels; mean and half of the 95 % interval, in percent."""
+    """Markdown: a row an arm, a column a share of the labels.
+
+    Mean and half of the 95 % interval, in percent.
+    """
     shares = sorted({share for points in curves.values() for share in points})
     lines = [
         "| | " + " | ".join(f"{100 * share:g} %" for share in shares) + " |",

@@ -1,4 +1,4 @@
-"""A film with what was recognised written into it."""
+"""A video with its recognised classes written into it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from torch import Tensor
 from vjepa.foreign_text import one_line
 from vjepa.plots.strip import write_film
 
-_LEAST_HEIGHT = 240  # of a film's frames in pixels, so that text can be read
-_LINE = 18  # pixels
+_LEAST_HEIGHT = 240  # Smallest height of a frame in pixels at which the text can be read.
+_LINE = 18  # Height of a line of text in pixels.
 
 
 def write_labelled_film(
     video_TCHW: Tensor, lines: Sequence[Sequence[str]], path: Path, frame_rate: float
 ) -> None:
-    """An .mp4 of uint8 frames ``(T, 3, H, W)``, each with its lines of text in the upper left corner."""
+    """Write an .mp4 of uint8 frames ``(T, 3, H, W)``, each with its lines of text in the upper left
+    corner.
+    """
     times = max(-(-_LEAST_HEIGHT // video_TCHW.shape[-2]), 1)
     large_TCHW = video_TCHW.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2)
     painted = [_paint(frame_CHW, text) for frame_CHW, text in zip(large_TCHW, lines, strict=True)]

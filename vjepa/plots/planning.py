@@ -1,7 +1,4 @@
-"""Episodes as a film: what is seen, where the plan leads as the model imagines it, and the goal.
-
-Shape letters as in `vjepa.tokens`; E copies of the environment, T frames, S tokens of a frame.
-"""
+"""Film of planned episodes: what is seen, where the plan leads as the model imagines it, and the goal."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from vjepa.planning.policies import ModelPolicy, as_images
 from vjepa.plots.strip import write_film
 
 FRAME_RATE = 8
-_ROUNDS = 40  # steps of a random walk whose images the decoder learns from
+_ROUNDS = 40  # Steps of each random walk whose images the decoder is fitted to.
 
 
 def film_episodes(
@@ -28,42 +25,42 @@ def film_episodes(
     """Write an .mp4 of one episode in each copy of an environment, one after the other.
 
     Args:
-        env: few copies.
-        policy: that plans with the model.
-        model: of its agent.
-        path: of the film.
-        seed: of starts and goals.
+        env: Environment with a few copies.
+        policy: Policy that plans with the model.
+        model: Model of the policy's agent.
+        path: Film to write.
+        seed: Random seed of starts and goals.
     """
     decode = fit_frame_decoder(model, as_images(_walks(env, seed)), seed)
     image, info = env.reset(seed=seed)
     policy.begin(env)
-    goal_ECHW = as_images(info["goal_image"])
+    goal_eCHW = as_images(info["goal_image"])
     seen, imagined = [], []
-    ended_E, length_E = np.zeros(env.num_envs, dtype=bool), np.zeros(env.num_envs, dtype=int)
-    while not ended_E.all():
-        actions_EKN = policy.act(env, image)
-        end_ECHW = decode(policy.agent.imagined_end())
-        for action_EN in actions_EKN.transpose(1, 0, 2):
+    ended_e, length_e = np.zeros(env.num_envs, dtype=bool), np.zeros(env.num_envs, dtype=int)
+    while not ended_e.all():
+        actions_eIA = policy.act(env, image)
+        end_eCHW = decode(policy.agent.imagined_end())
+        for action_eA in actions_eIA.transpose(1, 0, 2):
             seen.append(as_images(image))
-            imagined.append(end_ECHW)
-            length_E += ~ended_E
-            image, _, reached_E, late_E, _ = env.step(action_EN)
-            ended_E |= reached_E | late_E
-    seen_TECHW, imagined_TECHW = (
+            imagined.append(end_eCHW)
+            length_e += ~ended_e
+            image, _, reached_e, late_e, _ = env.step(action_eA)
+            ended_e |= reached_e | late_e
+    seen_TeCHW, imagined_TeCHW = (
         torch.stack([*seen, as_images(image)]),
-        torch.stack([*imagined, end_ECHW]),
+        torch.stack([*imagined, end_eCHW]),
     )
     panels: list[list[Tensor]] = [[], [], []]
-    for number, length in enumerate(length_E + 1):
-        panels[0].append(seen_TECHW[:length, number])
-        panels[1].append(imagined_TECHW[:length, number])
-        panels[2].append(goal_ECHW[number].expand(length, -1, -1, -1))
+    for number, length in enumerate(length_e + 1):
+        panels[0].append(seen_TeCHW[:length, number])
+        panels[1].append(imagined_TeCHW[:length, number])
+        panels[2].append(goal_eCHW[number].expand(length, -1, -1, -1))
     names = ("seen", "imagined end of the plan", "goal")
     write_film(dict(zip(names, map(torch.cat, panels), strict=True)), Path(path), FRAME_RATE)
 
 
 def _walks(env: ArrayEnv, seed: int) -> Pixels:
-    """Images of random walks from many starts, ``(V, H, W, 3)``."""
+    """Return images of random walks from several starts, ``(V, H, W, 3)``."""
     rng, policy = np.random.default_rng(seed), RandomPolicy()
     images = []
     for begin in range(8):

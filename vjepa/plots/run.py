@@ -1,4 +1,4 @@
-"""The end of a run for people: a short table and one plot."""
+"""Summary of a finished run: a short table and a plot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vjepa.foreign_text import in_plot, one_line
 
 
 def summary_table(summary: dict[str, Any], folder: Path) -> str:
-    """Loss, collapse measures, probes and speed, as aligned text."""
+    """Return loss, collapse measures, probes and speed as aligned text."""
     final = summary["final"]
     rows = [("loss", f"{final['loss']:.4f}")]
     if "relative_error" in final:
@@ -31,8 +31,8 @@ def summary_table(summary: dict[str, Any], folder: Path) -> str:
 
 
 def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Path) -> None:
-    """Three panels: what the loss did, whether the representation lived, what can be read from it."""
-    # Imported here: matplotlib takes longer to import than a short run has time to give.
+    """Draw three panels: the loss, the effective rank of the embeddings, and the probes."""
+    # Imported here, because matplotlib takes longer to import than a short run lasts.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
@@ -59,7 +59,7 @@ def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Pa
 
 
 def _draw_kind(loss: Any, life: Any, records: list[dict[str, Any]], kind: str) -> None:
-    """Curves of the steps on videos, and dotted those of the steps on images."""
+    """Draw the curves of one kind of step: solid for videos, dotted for images."""
     style = {"videos": "-", "images": ":"}[kind]
     steps = [record["step"] for record in records]
     for key, name, color in (

@@ -1,6 +1,6 @@
-"""Videos to look at: panels as one plot, frame by frame, and side by side as a film.
+"""Clips and what was made of them: frame by frame as a plot, and side by side as a film.
 
-Shape letters as in `vjepa.tokens`; a panel is a video of uint8 ``(T, C, H, W)``, RGB.
+A panel is a video of uint8 ``(T, C, H, W)``, RGB.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from torch import Tensor
 
 from vjepa.foreign_text import in_plot
 
-FILM_HEIGHT = 192  # pixels of a panel at least: small videos are enlarged by whole numbers
-_GAP = 8
+FILM_HEIGHT = 192  # Smallest height of a panel in pixels; smaller videos are enlarged by a whole number.
+_GAP = 8  # Pixels between two panels.
 
 
 def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) -> None:
-    """One plot: for every clip a block of rows, a row a panel, a column a frame.
+    """Draw one plot: a block of rows for each clip, a row for each panel, a column for each frame.
 
     Args:
-        clips: the panels of each clip by their names; all of one size.
-        path: of a .png.
-        caption: below the plot: what one must know to read it.
+        clips: Panels of each clip by name, all of one size.
+        path: PNG file to write.
+        caption: Text below the plot: what is needed to read it.
     """
-    # Imported here: matplotlib takes longer to import than a small model to run.
+    # Imported here, because matplotlib takes longer to import than a small model to run.
     from matplotlib.figure import Figure
 
     rows = [
@@ -52,7 +52,13 @@ def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) 
 
 
 def write_film(panels: Mapping[str, Tensor], path: Path, frame_rate: float) -> None:
-    """The panels side by side as an .mp4, each frame shown long enough to be seen."""
+    """Write the panels side by side as an .mp4.
+
+    Args:
+        panels: Panels by name, all of one size and length.
+        path: Film to write.
+        frame_rate: Frames a second of the film.
+    """
     film_THWC = side_by_side(list(panels.values()))
     with av.open(str(path), "w", format="mp4") as container:
         rate = Fraction(frame_rate).limit_denominator(1000)
@@ -66,7 +72,10 @@ def write_film(panels: Mapping[str, Tensor], path: Path, frame_rate: float) -> N
 
 
 def side_by_side(panels: Sequence[Tensor]) -> np.ndarray:
-    """Enlarged panels with white gaps between them: uint8 ``(T, H, W, 3)``, height and width even."""
+    """Return enlarged panels with white gaps between them, uint8 ``(T, H, W, 3)``.
+
+    Height and width are even, as H.264 wants.
+    """
     times = max(-(-FILM_HEIGHT // panels[0].shape[-2]), 1)
     enlarged = [panel.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2) for panel in panels]
     gap = torch.full((*enlarged[0].shape[:-1], _GAP), 255, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""One pair of every kind of violation to look at: frames around the event, heat map, curves."""
+"""Plot of one pair of each kind of violation: frames around the event, a heat map and curves of surprise."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from vjepa.inference.surprise import surprise
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.future import heat
 
-COLUMNS = 8  # time steps
+COLUMNS = 8  # Time steps in a plot.
 
 
 def draw_violations(model: VideoModel, sets: Sequence[Matched], path: Path) -> None:
-    """For the first set of each kind: possible and impossible video, its heat map, and both curves of surprise."""
-    # Imported here: matplotlib takes longer to import than a small model to run.
+    """Draw the first set of each kind.
+
+    The possible and the impossible video, its heat map, and both curves of surprise.
+    """
+    # Imported here, because matplotlib takes longer to import than a small model to run.
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(matched.kind for matched in sets))

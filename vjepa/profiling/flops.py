@@ -1,4 +1,4 @@
-"""What a training step costs, counted on the real code with tensors that have shapes and no memory."""
+"""Cost of a training step, counted by running the real code with tensors that have shapes and no memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class StepCost:
     """Cost of forward and backward pass.
 
     Attributes:
-        parameters: all of them, target encoder included.
-        trained: those with gradients.
-        flops: floating-point operations of the matrix products, per clip; a multiplication and an addition
+        parameters: Number of parameters, those of the target encoder included.
+        trained: Number of parameters with gradients.
+        flops: Floating-point operations of the matrix products, per clip; a multiplication and an addition
             count as two.
-        activation_bytes: kept for the backward pass, per clip, in float32.
+        activation_bytes: Bytes of activations kept for the backward pass, per clip, in float32.
     """
 
     parameters: int
@@ -29,7 +29,9 @@ class StepCost:
     activation_bytes: float
 
     def memory_bytes(self, clips: int, activation_share: float = 1.0) -> float:
-        """Parameters, gradients, AdamW's two moments, and the activations of `clips` clips."""
+        """Return the bytes of parameters, gradients, AdamW's two moments, and the activations of `clips`
+        clips.
+        """
         return 4 * (self.parameters + 3 * self.trained) + clips * self.activation_bytes * activation_share
 
 
@@ -60,7 +62,9 @@ def step_cost(objective: nn.Module, batch: Batch) -> StepCost:
 
 @torch.no_grad()
 def forward_flops(objective: nn.Module, batch: Batch) -> dict[str, float]:
-    """Floating-point operations of one forward pass per clip, for each network of an objective, by its name."""
+    """Return the floating-point operations of one forward pass per clip, for each network of an objective
+    by name.
+    """
     batch = batch.to("meta")
     counter = FlopCounterMode(display=False, depth=2)
     with counter:

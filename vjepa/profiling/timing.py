@@ -1,8 +1,8 @@
-"""Pieces of work timed side by side in one process, against what the machine's matrix product gives.
+"""Pieces of work timed alternately in one process, beside the rate of the machine's matrix product.
 
-Other people's work on a shared machine slows everything for a while. So the pieces take turns, round
-after round, and each is reported by its median: what slows the machine slows all of them alike. The
-matrix product takes part before each piece, for the same reason.
+Other work on a shared machine slows everything for a while. So the pieces take turns, round after round, and
+each is reported by its median: whatever slows the machine slows all of them alike. The matrix product is
+timed before each piece, for the same reason.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["no", "bf16"]  # as `accelerate launch --mixed_precision` calls them
+Precision = Literal["no", "bf16"]  # The names of `accelerate launch --mixed_precision`.
 
 GEMM_SIZE = 2048
-_GEMMS_ON_DEVICE = 50  # in one timing: a single one is over before a launch of the next is
+_GEMMS_ON_DEVICE = 50  # Products in one timing; a single one ends before the next can be launched.
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,12 @@ class Work:
     """Something to time.
 
     Attributes:
-        name: in the table.
-        precision: of its networks; None where it has none.
-        clips: that one run handles; None where clips have no meaning.
-        flops: of the matrix products of one run; None where it has none worth counting.
-        run: does it; may return before an accelerator has finished.
+        name: Name in the table.
+        precision: Precision of its networks; None for work without networks.
+        clips: Clips that one run handles; None where clips have no meaning.
+        flops: Floating-point operations of the matrix products of one run; None where there are none worth
+            counting.
+        run: Does the work; it may return before an accelerator has finished.
     """
 
     name: str
@@ -46,15 +47,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one piece of work; None where it does not apply.
+    """Measurements of one piece of work; None where a measurement does not apply.
 
     Attributes:
-        milliseconds: of one run of `clips` clips, median.
-        clips_per_second, gflop_per_second: by that median.
-        gemm_share: of the best rate that the matrix product reached in the same precision.
-        memory_gb: by which the process (on an accelerator: its tensors) grew at most over what it had
-            before the work was set up.
-        seconds: of every run, in the order in which they were taken.
+        milliseconds: Median time of one run of `clips` clips.
+        clips_per_second, gflop_per_second: Rates at that median.
+        gemm_share: Rate as a share of the best rate that the matrix product reached in the same precision.
+        memory_gb: Greatest growth of the process, or on an accelerator of its tensors, since before the work
+            was set up.
+        seconds: Time of every run, in the order of the runs.
     """
 
     name: str
@@ -75,12 +76,13 @@ def measure(
     device: torch.device,
     repeats: int,
 ) -> list[Row]:
-    """Set up the splits one after the other, then time all their work in turns.
+    """Set up the pieces of work one after the other, then time them alternately.
 
     Args:
-        parts: each sets up some pieces of work; memory is counted from before it does.
-        precisions: for which the matrix product is measured; all that the work has.
-        repeats: how often each piece is timed, after two runs that are not.
+        parts: Functions that each set up some pieces of work; memory is counted from before the call.
+        precisions: Precisions in which the matrix product is measured: all that the work has.
+        device: Device of the work.
+        repeats: Number of timings of each piece, after two runs that are not timed.
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}: give 1 or more")

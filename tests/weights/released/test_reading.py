@@ -171,7 +171,7 @@ def test_a_distilled_vjepa2_1_without_its_predictor(tmp_path):
 
 def test_sizes_that_the_weights_were_not_trained_for_are_warned_of(tmp_path):
     with pytest.warns(
-        UserWarning, match="for other sizes than trained the table of positions is computed anew"
+        UserWarning, match="for other sizes than in training the position table is computed anew"
     ):
         vjepa.from_pretrained(saved(tmp_path, files.vjepa_file()))
     with pytest.warns(UserWarning, match="stretched to the positions of 256 x 256 pixels, as the authors do"):
@@ -367,7 +367,7 @@ def test_videomae2_of_the_hub(tmp_path):
 
 def test_a_head_on_the_first_token_is_refused_by_name(tmp_path):
     state = files.encoder(1, key_bias=False) | files.pair("head", 5, files.WIDTH, seed=6)
-    with pytest.raises(ValueError, match="its head looks at the first token alone"):
+    with pytest.raises(ValueError, match="its head sees the first token alone"):
         vjepa.from_pretrained(saved(tmp_path, {"model": state}))
     del state["head.weight"], state["head.bias"]
     assert vjepa.from_pretrained(saved(tmp_path, {"model": state})).config["encoder"]["last_norm"]
@@ -426,7 +426,7 @@ def probe_logits(state, tokens, heads, *, blocks_on):
 def test_a_probe_of_vjepa2_on_its_encoder(tmp_path):
     probe = files.probe_file()
     encoder, path = saved(tmp_path, files.vjepa2_file()), saved(tmp_path, probe, "ssv2-probe.pt")
-    with pytest.raises(ValueError, match=r"how many heads a probe of width 192 has .* say it, heads=N"):
+    with pytest.raises(ValueError, match=r"how many heads a probe of width 192 has .* give heads=N"):
         load_classifier(encoder, probe=path, levels=[])
     with pytest.raises(
         ValueError, match=r"which blocks a probe of 5 classes on 2 blocks sees .* levels=\[\]"
@@ -471,7 +471,7 @@ def test_published_probes_are_known_by_their_classes():
         *4 * [[]],
     ]
     for classes, depth in ((48, 32), (49, 24)):
-        with pytest.raises(ValueError, match="say it"):
+        with pytest.raises(ValueError, match="there is no such published probe: give levels"):
             levels(classes, depth)
     assert probe_levels_of(48, 24, "vjepa", {}) == []
 
@@ -516,12 +516,12 @@ def test_a_probe_stands_on_its_own_kind_of_encoder(tmp_path):
         paths = saved(tmp_path, getattr(files, make)()), saved(tmp_path, probes[whose], "probe.pt")
         with pytest.raises(ValueError, match=f"it is a probe of {whose} kind"):
             load_classifier(paths[0], probe=paths[1])
-    with pytest.raises(ValueError, match=r"a probe stands on an encoder of V-JEPA, 2 or 2\.1"):
+    with pytest.raises(ValueError, match=r"a probe needs an encoder of V-JEPA, 2 or 2\.1"):
         load_classifier(
             saved(tmp_path, files.ijepa_file()), probe=saved(tmp_path, files.probe_file(), "probe.pt")
         )
     theirs_in(tmp_path / "theirs", transformers.VJEPA2Model, VJEPA2)
-    with pytest.raises(ValueError, match="is a folder of transformers, and a probe stands on"):
+    with pytest.raises(ValueError, match="is a folder of transformers, and a probe needs"):
         load_classifier(tmp_path / "theirs", probe=saved(tmp_path, files.probe_file(), "probe.pt"))
 
 
@@ -796,7 +796,7 @@ def test_other_channels_need_their_normalisation(tmp_path):
     config = copy.deepcopy(VIDEOMAE)
     config.num_channels = 4
     theirs_in(tmp_path, transformers.VideoMAEModel, config)
-    with pytest.raises(ValueError, match=r"has 4 channels, .* of 3: say .* preprocessor_config.json"):
+    with pytest.raises(ValueError, match=r"has 4 channels, .* of 3: give .* preprocessor_config.json"):
         vjepa.from_pretrained(tmp_path)
     settings = processor_of("preprocessor_config.json", [0.5] * 4, [0.25] * 4)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
@@ -893,7 +893,7 @@ def test_convert_takes_what_shapes_do_not_tell(tmp_path, capsys, monkeypatch):
                             "predictor": files.predictor(3, 2)})  # fmt: skip
     command = [str(path), "--to", "ours", "--output", str(tmp_path / "ours")]
     assert convert(command) == 2
-    assert "say it, family='vjepa' or family='vjepa2'" in capsys.readouterr().err
+    assert "give family='vjepa' or family='vjepa2'" in capsys.readouterr().err
     assert convert([*command, "--family", "vjepa2", "--heads", "predictor=six"]) == 2
     assert "--heads has predictor=six" in capsys.readouterr().err
     assert convert([*command, "--family", "vjepa2", "--heads", "predictor=6"]) == 0
@@ -1097,7 +1097,7 @@ def test_a_truncated_file_is_refused(tmp_path, kept):
     [
         ([1, 2, 3], "holds a list, no weights"),
         ({"epoch": 3}, "holds no weights: its keys are epoch"),
-        ({"layer1.weight": torch.zeros(3)}, "of no family that is known"),
+        ({"layer1.weight": torch.zeros(3)}, "of no known family"),
         (files.probe_file(), "is a probe without its encoder: load_classifier"),
     ],
 )
@@ -1134,7 +1134,7 @@ def test_all_that_does_not_fit_is_listed(tmp_path):
 def test_positions_that_were_learnt_are_refused(tmp_path):
     checkpoint = files.mae_file()
     checkpoint["model"]["pos_embed"][0, 3] += 0.01
-    with pytest.raises(ValueError, match=r"pos_embed \(16 tokens\) is not the fixed table"):
+    with pytest.raises(ValueError, match=r"pos_embed \(16 tokens\) is not the fixed position table"):
         vjepa.from_pretrained(saved(tmp_path, checkpoint))
 
 
@@ -1159,7 +1159,7 @@ PUBLISHED = [
 def test_published_heads(network, width, family, heads):
     assert heads_of(network, width, family, {}) == heads
     assert heads_of(network, width, family, {"heads": {network: 2}}) == 2
-    with pytest.raises(ValueError, match=f"width {width + 2} has cannot be told from its shapes"):
+    with pytest.raises(ValueError, match=f"width {width + 2} has cannot be read from its shapes"):
         heads_of(network, width + 2, family, {})
 
 
@@ -1182,7 +1182,7 @@ def test_the_heads_of_a_videomae_decoder_are_in_its_numbers(tmp_path):
         ({"heads": {"decoder": 0}}, "heads of the decoder are 0"),
         ({"heads": {"decoder": 1}, "family": "vjepa"}, "by their names these weights are 'videomae'"),
         ({"heads": {"decoder": 1}, "family": "jepa"}, "family is 'jepa': give one of"),
-        ({"heads": {"decoder": 1}, "levels": [1]}, "only an encoder of V-JEPA 2.1 has norms of levels"),
+        ({"heads": {"decoder": 1}, "levels": [1]}, "only an encoder of V-JEPA 2.1 has level norms"),
     ):
         with pytest.raises(ValueError, match=message):
             vjepa.from_pretrained(path, **said)
@@ -1205,18 +1205,18 @@ def test_a_table_that_is_left_over_does_not_change_the_family(tmp_path):
     video = pixels()
     for table in (files.video_table(files.GRID, files.WIDTH), torch.zeros(1, 32, files.WIDTH)):
         path = saved(tmp_path, {"encoder": files.wrapped(state | {"pos_embed": table})})
-        with pytest.raises(ValueError, match=r"say it, family='vjepa' or family='vjepa2'"):
+        with pytest.raises(ValueError, match=r"give family='vjepa' or family='vjepa2'"):
             vjepa.from_pretrained(path)
         x, grid = files.patches(state, "patch_embed.proj", video)
         x = files.through(state, "blocks", x, files.HEADS, files.places(grid), "tile")[-1]
         close(vjepa.from_pretrained(path, family="vjepa2").encoder(video), files.norm(state, "norm", x))
-    with pytest.raises(ValueError, match=r"is not the fixed table .*family='vjepa2'"):
+    with pytest.raises(ValueError, match=r"is not the fixed position table .*family='vjepa2'"):
         vjepa.from_pretrained(path, family="vjepa")
 
 
 def test_without_its_table_v_jepa_is_asked_for(tmp_path):
     path, video = saved(tmp_path, {"encoder": files.encoder(1)}), pixels()
-    with pytest.warns(UserWarning, match="one of V-JEPA that lost its table needs family='vjepa'"):
+    with pytest.warns(UserWarning, match="an encoder of V-JEPA whose table was removed needs family='vjepa'"):
         rotary = vjepa.from_pretrained(path)
     fixed = vjepa.from_pretrained(path, family="vjepa")
     assert (rotary.config["released"]["family"], fixed.config["released"]["family"]) == ("vjepa2", "vjepa")
@@ -1375,8 +1375,8 @@ def test_a_predictor_s_table_tells_v_jepa_whose_encoder_lost_its_own(tmp_path):
     ("said", "words"),
     [
         ({"heads": 3}, r"give them by network, such as \{'predictor': 12\}"),
-        ({"levels": 1}, "give a list of numbers of blocks"),
-        ({"levels": ["a"]}, "give a list of numbers of blocks"),
+        ({"levels": 1}, "give a list of block indices"),
+        ({"levels": ["a"]}, "give a list of block indices"),
     ],
 )
 def test_what_is_said_in_another_form_is_named(said, words, tmp_path):

@@ -1,1 +1,1 @@
-"""Video readers: one per decoder, all with the interface `base.VideoReader`; `open.open_video` chooses one."""
+"""Video readers: one per decoder, with the interface `base.VideoReader`; `open.open_video` chooses one."""

@@ -69,8 +69,8 @@ def open_npy(path: str, fps: float, channels: int) -> ArrayReader:
     video = ArrayReader(path, frames_THWC, np.arange(len(frames_THWC) if frames_THWC.ndim else 0) / fps)
     if frames_THWC.shape[-1] != channels:
         cause = (
-            f"its shape {frames_THWC.shape}, which is (T, H, W, C), has {frames_THWC.shape[-1]} channels where "
-            f"{channels} are asked for: give arrays of {channels} channels, or train a model of "
+            f"its shape {frames_THWC.shape}, which is (T, H, W, C), has {frames_THWC.shape[-1]} channels "
+            f"where {channels} are asked for: give arrays of {channels} channels, or train a model of "
             f"{frames_THWC.shape[-1]} channels with so many values in data.mean and data.std"
         )
         raise VideoDecodeError(path, ArrayReader.name, cause)
@@ -78,7 +78,7 @@ def open_npy(path: str, fps: float, channels: int) -> ArrayReader:
 
 
 class FrameFolderReader(GuardedReader):
-    """Reader of a folder of images as a video of `fps` frames per second, or of one image as a video of one frame.
+    """Reader of a folder of images as a video, or of one image as a video of one frame.
 
     Frames are ordered by file name, with numbers in numerical order (``img9`` before ``img10``).
 

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 MAX_PIXELS = 2**26  # Largest size of a frame: 8192 x 8192; 8K video (7680 x 4320) has half of it.
-MAX_BYTES = (
-    2**33
-)  # Largest size of the frames of one read, which are in memory at once; 64 8K frames take 6.4e9.
+MAX_BYTES = 2**33  # Largest size of the frames of one read, all in memory at once; 64 8K frames take 6.4e9.
 CHUNK = 32  # Number of frames read at a time when all are read, so that long videos do not fill the memory.
 
 
@@ -50,7 +48,7 @@ class GuardedReader(ABC):
 
     @property
     def damage(self) -> str | None:
-        """Damage found so far, see `VideoReader`; always None here, as readers without a decoder raise instead."""
+        """Damage found so far, see `VideoReader`; None here, as readers without a decoder raise instead."""
         return None
 
     def get_frames(self, indices: Sequence[int] | np.ndarray) -> Tensor:
@@ -66,7 +64,7 @@ class GuardedReader(ABC):
 
     @abstractmethod
     def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
-        """Read frames by valid numbers: uint8 ``(T, H, W, C)``; any exception becomes a `VideoDecodeError`."""
+        """Read frames by checked numbers: uint8 ``(T, H, W, C)``; exceptions become `VideoDecodeError`."""
 
     def close(self) -> None:  # noqa: B027  (not every reader has something open)
         """Close the file; readers that hold one override this."""
@@ -86,7 +84,7 @@ def reading(path: str, reader: str) -> Iterator[None]:
 
     This includes MemoryError: Linux refuses an allocation only if a single one is absurdly large, as a
     damaged header may request. It excludes the error that no file handle is left, which is not the file's
-    fault, and KeyboardInterrupt and SystemExit, which are no `Exception`.
+    fault, and KeyboardInterrupt and SystemExit, which are not subclasses of `Exception`.
 
     Args:
         path: Path of the file, for the error.
@@ -106,7 +104,7 @@ def reading(path: str, reader: str) -> Iterator[None]:
 
 
 def is_machines_fault(error: Exception) -> bool:
-    """Return whether no file handle was left in the process or on the machine, which is not the file's fault."""
+    """Return whether the process or machine ran out of file handles, which is not the file's fault."""
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
@@ -119,7 +117,10 @@ def cause_of(error: Exception) -> str:
 
 
 def check_kind(path: str, reader: str) -> None:
-    """Raise `VideoDecodeError` if `path` is missing or neither file nor folder: reading a pipe can block for ever."""
+    """Raise `VideoDecodeError` if `path` is missing, or neither file nor folder.
+
+    Reading a pipe could block for ever.
+    """
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError as error:
@@ -130,7 +131,10 @@ def check_kind(path: str, reader: str) -> None:
 
 
 def check_pixels(path: str, reader: str, width: int, height: int) -> None:
-    """Raise `VideoDecodeError` if a frame exceeds `MAX_PIXELS`: a file of a kilobyte can claim gigabytes of frames."""
+    """Raise `VideoDecodeError` if a frame has more than `MAX_PIXELS` pixels.
+
+    A file of a kilobyte can claim gigabytes of frames.
+    """
     if width * height > MAX_PIXELS:
         cause = (
             f"its frames have {width} x {height} pixels, more than {MAX_PIXELS} (8192 x 8192): "
@@ -140,7 +144,10 @@ def check_pixels(path: str, reader: str, width: int, height: int) -> None:
 
 
 def check_bytes(path: str, reader: str, frames: int, frame_bytes: int) -> None:
-    """Raise `VideoDecodeError` if the frames of one read exceed `MAX_BYTES`: a small file can decode to terabytes."""
+    """Raise `VideoDecodeError` if the frames of one read take more than `MAX_BYTES` bytes.
+
+    A small file can decode to terabytes.
+    """
     if frames * frame_bytes > MAX_BYTES:
         cause = (
             f"{frames} frames of it take {frames * frame_bytes / 1e9:.1f} GB, and one read takes at most "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import av
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # IDs of Matroska's first two elements
-SEAM = 4  # Number of packets before a keyframe whose marks are ignored; parsers return packets a few packets late.
+SEAM = 4  # Number of packets before a keyframe whose marks are ignored; parsers return packets a few late.
 
 
 @dataclass(slots=True)
@@ -128,9 +128,10 @@ def _packets_without_edits(path: str) -> int:
 
 
 def bytes_cut(path: str) -> int:
-    """Return how many bytes are missing at the end of a Matroska or WebM file, by its segment size; 0 for other files.
+    """Return how many bytes are missing at the end of a Matroska or WebM file; 0 for other files.
 
-    The headers of these files have no number of frames, so nothing else reveals that the end is missing.
+    The size of the segment in the header reveals them. The headers of these files have no number of frames,
+    so nothing else reveals that the end is missing.
     """
     with open(path, "rb") as file:
         start = file.read(4096)
@@ -146,7 +147,7 @@ def bytes_cut(path: str) -> int:
 
 
 def _ebml_size(content: bytes, at: int) -> tuple[int, int]:
-    """Return an element's size and the start of its content; size 0 if it is unknown (live streams) or cut off."""
+    """Return an element's size, 0 if unknown (live streams) or cut off, and the start of its content."""
     if at >= len(content) or not content[at]:
         return 0, at
     length = 9 - content[at].bit_length()

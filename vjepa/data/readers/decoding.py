@@ -50,7 +50,7 @@ class Decoding:
         return read_index(self.container, self.stream)
 
     def from_start(self) -> Iterator[av.VideoFrame]:
-        """Decode all frames. The file is reopened, because not every container can seek exactly to its start."""
+        """Decode all frames; reopens the file, as not every container can seek exactly to its start."""
         if not self._at_start:
             self.container.close()
             self.container, self.stream = open_stream(self.path)
@@ -58,7 +58,10 @@ class Decoding:
         return self._frames(self._signs)
 
     def from_keyframe(self, pts: int) -> Iterator[av.VideoFrame]:
-        """Decode from the keyframe shown at `pts` on; earlier frames that depend on skipped ones may come first."""
+        """Decode from the keyframe shown at `pts` on.
+
+        Earlier frames, which depend on skipped ones, may come first.
+        """
         # "backward" seeks by decoding time, which is at or before the presentation time.
         self.container.seek(pts, stream=self.stream, backward=True)
         return self._frames(Signs())
@@ -136,7 +139,7 @@ class _Clock:
 
 
 def usual_step(stream: VideoStream) -> int:
-    """Return the usual distance of two frames in units of the stream's time base, for frames without a time."""
+    """Return the usual time between frames in units of the stream's time base, for frames without a time."""
     if not stream.average_rate or not stream.time_base:
         return 1
     return max(1, round(1 / (stream.average_rate * stream.time_base)))

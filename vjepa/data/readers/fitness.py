@@ -1,4 +1,4 @@
-"""Checks whether a fast reader is exact on a file, by comparing frames instead of inferring it from the codec."""
+"""Checks whether a fast reader is exact on a file, by comparing its frames with those of PyAV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAST: dict[str, Callable[[str], GuardedReader]] = {
     "decord": decord.DecordReader,
     "torchcodec": torchcodec.TorchcodecReader,
 }
-AROUND = 3  # Number of frames before and after a compared frame, none of which may match better than the frame itself.
+AROUND = 3  # Number of frames before and after a compared frame that must not match better than it.
 SAME_TIME = 2e-3  # Tolerance for equal times, in seconds.
 GARBAGE = 24.0  # Mean absolute difference in grey levels (0 to 255) above which two images are different.
 
@@ -77,9 +77,10 @@ def _difference(exact: PyAVReader, fast: GuardedReader) -> str | None:
 
 
 def _places(exact: PyAVReader) -> list[int]:
-    """Return the numbers of the frames to compare, each a seek away from the previous: end, middle and keyframes.
+    """Return the numbers of the frames to compare: at the end, in the middle and at keyframes.
 
-    With open groups of pictures, readers return wrong frames just before and after a keyframe.
+    They are in an order in which each needs a seek. With open groups of pictures, readers return wrong frames
+    just before and after a keyframe.
     """
     last = len(exact) - 1
     keyframes = exact.keyframes[exact.keyframes > 0]

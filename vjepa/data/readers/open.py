@@ -16,7 +16,7 @@ ReaderName = Literal["auto", "pyav", "torchcodec", "decord"]
 def open_video(
     path: str | os.PathLike[str], reader: str = "auto", fps: float = 25.0, channels: int = 3
 ) -> VideoReader:
-    """Open a video: a video file, a folder of images, an image, or a ``.npy`` array of uint8 ``(T, H, W, C)``.
+    """Open a video file, a folder of images, an image, or a ``.npy`` array of uint8 ``(T, H, W, C)``.
 
     Args:
         path: Path of a file or folder.

@@ -62,12 +62,12 @@ class PyAVReader(GuardedReader):
 
     @property
     def damage(self) -> str | None:
-        """Damage found so far, see `VideoReader`. Only passes from the first frame find it, not reads that seek."""
+        """Damage found so far, see `VideoReader`; only passes from the first frame find it, not seeks."""
         return self._decoding.signs.words()
 
     @property
     def seeks(self) -> bool:
-        """Whether reads seek to keyframes: False once a seek failed, and for a video that was decoded whole."""
+        """Whether reads seek to keyframes; False after a failed seek, and for a video decoded whole."""
         return self._seeks and bool(self._keyframes.size)
 
     @property
@@ -213,7 +213,7 @@ class PyAVReader(GuardedReader):
 
 
 def _is_short(stream: VideoStream) -> bool:
-    """Guess from the header whether a video is short; a wrong guess costs time, but does not change the frames."""
+    """Guess from the header whether a video is short; a wrong guess costs time but does not change frames."""
     claimed = stream.frames
     if not claimed and stream.duration and stream.average_rate and stream.time_base:
         claimed = int(stream.duration * stream.time_base * stream.average_rate)

@@ -61,7 +61,7 @@ def package() -> ModuleType:
 
 
 def _presentation_times(path: str) -> np.ndarray:
-    """Return the time of every frame in seconds, read by PyAV, as torchcodec gives times of decoded frames only."""
+    """Return the time of every frame in seconds, by PyAV: torchcodec has times of decoded frames only."""
     decoding = Decoding(path)
     try:
         index = decoding.index()

@@ -85,7 +85,7 @@ def _from_container(container: Container) -> tuple[dict[str, Any], dict[str, Ten
     tensors, problems = read_rows(rows, kept, _shapes(config))
     if problems:
         raise ValueError(
-            f"the weights in {container.path} are not all of {TITLES[family]}'s:\n  " + "\n  ".join(problems)
+            f"the weights in {container.path} do not fit {TITLES[family]}:\n  " + "\n  ".join(problems)
         )
     return config, tensors
 

@@ -21,7 +21,7 @@ from vjepa.weights.released.stated import StatedByUser
 from vjepa.weights.released.unwrapping import NETWORKS, WHOLE, networks_of
 
 STATED = "vjepa"
-"""Key of the facts that layouts do not store, in files of `to_meta` and in config.json of `to_transformers`."""
+"""Key of facts that layouts do not store, in files of `to_meta` and in config.json of `to_transformers`."""
 # Harmless types that checkpoints hold beside tensors: trainers of MAE and VideoMAE store their arguments as a
 # Namespace, and some a loss as a NumPy scalar, whose constructor NumPy 1 and NumPy 2 name differently.
 _PLAIN: list[Any] = [
@@ -124,9 +124,8 @@ def _refusal(path: Path, error: str) -> str:
     wanted += re.findall(r"Unsupported (?:global|class)[^`]*`?([\w.]+\.[\w.]+)`?", error)
     if wanted:
         return (
-            f"{path} is refused: loading it would call {wanted[0]}, and a file of weights needs no such call; "
-            "get it from its authors, or save its tensors alone (torch.save of a state_dict, or "
-            "safetensors)"
+            f"{path} is refused: loading it would call {wanted[0]}, which a file of weights does not need; "
+            "get it from its authors, or save its tensors alone (torch.save of a state_dict, or safetensors)"
         )
     if first.startswith("Weights only load failed"):  # torch's message goes on to advise running the file
         first = "it is no archive of tensors"

@@ -1,4 +1,4 @@
-"""The families of released weights: how they are told apart, what their authors did with pixels, whose licence it is."""
+"""Families of released weights: recognition by tensor names, clip formats, masks and licences."""
 
 from __future__ import annotations
 
@@ -25,32 +25,37 @@ LICENCES: dict[Family, str] = {
     "mae": "CC BY-NC 4.0",
     "videomae": "CC BY-NC 4.0 (those of v2 have their terms on their pages of the hub)",
 }
-"""Of the authors' own weights, where it is restrictive."""
+"""Restrictive licences of the authors' own weights; families with other licences are not listed."""
 
 _warned: set[Family] = set()
 
 
 def warn_of_licence(family: Family) -> None:
-    """Say once what may not be done with a family's weights, where that is so."""
+    """Warn once per process that the authors' weights of a family have a restrictive licence."""
     if family in LICENCES and family not in _warned:
         _warned.add(family)
         warnings.warn(
-            f"the authors' weights of {TITLES[family]} are under {LICENCES[family]}: no commercial use; what is trained from "
-            "them comes under it, too. Weights of your own in that layout are yours",
+            f"the authors' weights of {TITLES[family]} are under {LICENCES[family]}: no commercial use; "
+            "models trained from them come under it, too. Your own weights in that layout are not affected",
             stacklevel=2,
         )
 
 
 def recognise(shapes: Mapping[str, tuple[int, ...]], family: Family | None = None) -> tuple[Family, Layout]:
-    """The family of weights, and whose names they have, from names and shapes.
+    """Recognise the family of weights, and the layout of their names, from names and shapes.
 
     Args:
-        shapes: by name; the network in front where a file has several (``target_encoder.blocks.0.norm1.weight``), without
-            names of wrappers (``module.``, ``backbone.``, ``videomae.``).
-        family: what a user says it is. It decides between V-JEPA and V-JEPA 2, whose encoders have the same names.
+        shapes: Shapes of the tensors by name. A name begins with its network where a file has several
+            (``target_encoder.blocks.0.norm1.weight``); names of wrappers (``module.``, ``backbone.``,
+            ``videomae.``) are removed.
+        family: Family as stated by the user, which decides between V-JEPA and V-JEPA 2, whose encoders have
+            the same names. None recognises it.
+
+    Returns:
+        The family, and ``meta`` (names of the authors' code) or ``transformers``.
 
     Raises:
-        ValueError: they are of no family that is known, of another than `family`, or of either of two.
+        ValueError: The family is unknown, is not `family`, or is either of two.
     """
     found = _of_transformers(shapes)
     layout: Layout = "meta" if found is None else "transformers"
@@ -59,15 +64,15 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], family: Family | None = Non
         raise ValueError(_unknown(shapes))
     if family is not None and family not in possible:
         raise ValueError(
-            f"family is {family!r}, and by their names these weights are {' or '.join(map(repr, possible))}: give that, or leave "
-            "it out"
+            f"family is {family!r}, and by their names these weights are {' or '.join(map(repr, possible))}: "
+            "give that, or leave it out"
         )
     chosen = family or by_names
     if chosen is None:
         raise ValueError(
-            "an encoder of V-JEPA and one of V-JEPA 2 have the same names, and its table of positions (pos_embed) may be V-JEPA's, "
-            "or be left over in V-JEPA 2's, which does not use it: say it, family='vjepa' or family='vjepa2' (tools/convert.py "
-            "--family writes a model folder that says it)"
+            "encoders of V-JEPA and of V-JEPA 2 have the same names, and the position table (pos_embed) may "
+            "be V-JEPA's, or an unused one that V-JEPA 2's files may have: give family='vjepa' or "
+            "family='vjepa2' (tools/convert.py --family writes a model folder that stores it)"
         )
     return chosen, layout
 
@@ -75,13 +80,13 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], family: Family | None = Non
 def _unknown(shapes: Mapping[str, tuple[int, ...]]) -> str:
     if shapes and all(name.startswith("predictor.") for name in shapes):
         return (
-            "it holds a predictor alone, and a predictor needs the encoder whose tokens it takes: give a file with both, "
-            "{'encoder': ..., 'predictor': ...}"
+            "it holds a predictor alone, and a predictor needs the encoder whose tokens it takes: give a "
+            "file with both, {'encoder': ..., 'predictor': ...}"
         )
     return (
-        f"these weights are of no family that is known ({', '.join(TITLES.values())}; their own layout or transformers'): "
-        f"their names begin {', '.join(sorted(shapes)[:8]) or 'nowhere'}; save the state_dict of the network itself, or "
-        "{'encoder': ..., 'predictor': ...} of its parts"
+        f"these weights are of no known family ({', '.join(TITLES.values())}; in their authors' layout or "
+        f"transformers'): the first tensor names are {', '.join(sorted(shapes)[:8]) or 'missing'}; save the "
+        "state_dict of the network itself, or {'encoder': ..., 'predictor': ...} of its networks"
     )
 
 
@@ -97,7 +102,7 @@ def _of_transformers(shapes: Mapping[str, tuple[int, ...]]) -> Family | None:
 
 
 def _of_authors(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Family | None, tuple[Family, ...]]:
-    """The family whose names these are, None where they do not tell; and all families whose names they could be."""
+    """Recognise authors' names: the family, None where it is ambiguous; and all families with such names."""
     if any(f"{prefix}blocks.0.attn.q_bias" in shapes for prefix in ("encoder.", "")):
         return "videomae", ("videomae",)
     if "cls_token" in shapes and "patch_embed.proj.weight" in shapes:
@@ -112,11 +117,13 @@ def _of_authors(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Family | None, t
 def _of_video_jepa(
     shapes: Mapping[str, tuple[int, ...]], network: str
 ) -> tuple[Family | None, tuple[Family, ...]]:
-    """V-JEPA's encoders and V-JEPA 2's have the same names, but for a table of positions.
+    """Recognise a member of the V-JEPA family from names; the returned values are those of `_of_authors`.
 
-    V-JEPA's always have one. V-JEPA 2's may have one left over, in released files, too (facebookresearch/vjepa2 at c2963a4,
-    src/hub/backbones.py: "state_dict has pos_embed but we use RoPE"), so that a table alone tells nothing. A predictor does:
-    V-JEPA's has 2 mask tokens and a table of its own, and that of V-JEPA 2's released files has 10.
+    Encoders of V-JEPA and V-JEPA 2 have the same names but for a position table. V-JEPA's always have one,
+    and V-JEPA 2's may have an unused one, in released files, too (facebookresearch/vjepa2 at c2963a4,
+    src/hub/backbones.py: "state_dict has pos_embed but we use RoPE"), so a table alone does not decide. A
+    predictor does: V-JEPA's has 2 mask tokens and a position table, and that of V-JEPA 2's released files has
+    10 mask tokens.
     """
     if f"{network}.norms_block.0.weight" in shapes or f"{network}.patch_embed_img.proj.weight" in shapes:
         return "vjepa2_1", ("vjepa2_1",)
@@ -131,12 +138,12 @@ def _of_video_jepa(
 
 
 def clip_format(family: Family, frames: int, size: int | Sequence[int]) -> dict[str, Any]:
-    """``config["clip"]``: the frames that the authors trained with, whose rate the weights do not tell.
+    """Build ``config["clip"]``, with the family's frame rate or stride in training, which files do not store.
 
     Args:
-        family: of the weights.
-        frames: of a clip.
-        size: of a frame in pixels: its side, or its height and width.
+        family: Family of the weights.
+        frames: Number of frames of a clip.
+        size: Side of a frame in pixels, or its height and width.
     """
     fps, stride = None, None
     if family in ("vjepa2", "vjepa2_1", "vjepa2_ac"):
@@ -153,7 +160,7 @@ def clip_format(family: Family, frames: int, size: int | Sequence[int]) -> dict[
     }
 
 
-# The masks under which a decoder of pixels was trained, in the words of this library's configurations.
+# The masks that pixel decoders were trained with, in the form of this library's configurations.
 _PIXEL_MASKS: dict[Family, dict[str, list[dict[str, float]]]] = {
     # scripts/*/pretrain.sh of MCG-NJU/VideoMAE at 14ef8d8: --mask_type tube --mask_ratio 0.9
     "videomae": {"tube": [{"ratio": 0.9}]},
@@ -163,12 +170,19 @@ _PIXEL_MASKS: dict[Family, dict[str, list[dict[str, float]]]] = {
 
 
 def pixel_masks(family: Family) -> dict[str, list[dict[str, float]]]:
-    """``config["masks"]`` of a model with a decoder of pixels: what its authors hid while it was trained."""
+    """Get ``config["masks"]`` of a model with a pixel decoder: the masks of its authors' training."""
     return _PIXEL_MASKS[family]
 
 
 def future_arguments(steps: int, mask_token: int) -> dict[str, Any]:
-    """``config["future"]``: half of a clip as the context, targets normalised, as all these families do."""
+    """Build ``config["future"]``: the context is half of a clip.
+
+    Targets are layer-normalised, as all these families do.
+
+    Args:
+        steps: Number of time steps of a clip.
+        mask_token: Index of the mask token for predicting the future.
+    """
     return {
         "context_steps": max(steps // 2, 1),
         "mask_token": mask_token,

@@ -1,6 +1,6 @@
-"""Others' names and shapes of weights, row by row: one table is read in both directions.
+"""Tables that map this library's tensors to those of another layout; one table is used in both directions.
 
-Shape letters as in `vjepa.tokens`; S counts the pixels of a tubelet in one channel, so that P = C * S.
+`ours` stands for this library's layout, `theirs` for the other one: the authors' code's or transformers'.
 """
 
 from __future__ import annotations
@@ -13,14 +13,25 @@ from torch import Tensor
 
 
 class Join(NamedTuple):
-    """How a tensor of ours is made of theirs, and theirs of ours."""
+    """Conversion between one tensor of this library and the tensors of another layout that it is made of.
+
+    Attributes:
+        inwards: Makes this library's tensor of the other layout's tensors.
+        outwards: Makes the other layout's tensors of this library's tensor.
+    """
 
     inwards: Callable[[list[Tensor]], Tensor]
     outwards: Callable[[Tensor], list[Tensor]]
 
 
 class Row(NamedTuple):
-    """A tensor of ours, and the tensors that it is made of, under their names."""
+    """One row of a table: a tensor of this library, and the other layout's tensors that it is made of.
+
+    Attributes:
+        ours: Name of the tensor in this library.
+        theirs: Names of the tensors in the other layout; empty where that has none.
+        join: Conversion between them.
+    """
 
     ours: str
     theirs: tuple[str, ...]
@@ -29,39 +40,50 @@ class Row(NamedTuple):
 
 SAME = Join(lambda parts: parts[0], lambda tensor: [tensor])
 VECTOR = Join(lambda parts: parts[0].flatten(0, -2), lambda tensor: [tensor.unsqueeze(0)])
-"""A learnt token or several: ``(1, n, D)`` there, ``(n, D)`` here."""
+"""Learnt tokens, ``(1, N, D)`` in the other layout, ``(N, D)`` here."""
 IMAGE_PATCH = Join(lambda parts: parts[0].unsqueeze(2), lambda tensor: [tensor.squeeze(2)])
-"""A patch embedding of images, ``(D, C, h, w)`` there, ``(D, C, 1, h, w)`` here."""
+"""Kernels of an image patch embedding: 2-D in the other layout, 3-D over one frame here."""
 TOKEN_LIST = Join(
     lambda parts: torch.cat([part.flatten(0, -2) for part in parts]),
     lambda tensor: [token.view(1, 1, -1) for token in tensor],
 )
-"""Tokens one by one, ``(1, 1, D)`` each there, ``(n, D)`` here."""
+"""Tokens as single tensors ``(1, 1, D)`` in the other layout, as one tensor ``(N, D)`` here."""
 TOKEN_STACK = Join(lambda parts: parts[0].flatten(0, -2), lambda tensor: [tensor[:, None, None]])
-"""Tokens ``(n, 1, 1, D)`` there, ``(n, D)`` here."""
-# A bias of the keys adds the same to all scores of a query, so that softmax does not see it: it may go.
+"""Tokens, ``(N, 1, 1, D)`` in the other layout, ``(N, D)`` here."""
+# A key bias adds the same number to all scores of a query, which softmax cancels: it may be dropped.
 NO_KEY_BIAS = Join(
     lambda parts: torch.cat([parts[0], torch.zeros_like(parts[0]), parts[1]]),
     lambda tensor: [tensor.chunk(3)[0], tensor.chunk(3)[2]],
 )
-"""Query and value have a bias there, and the key has none (VideoMAE)."""
+"""Joint bias of query, key and value here; biases of query and value alone in the other layout (VideoMAE)."""
 
 
 def rows_of(count: int) -> Join:
-    """Matrices one by one there, one on top of the other here: query, key and value; key and value."""
+    """Join for matrices such as query, key and value: separate in the other layout, stacked by rows here.
+
+    Args:
+        count: Number of matrices.
+    """
     return Join(torch.cat, lambda tensor: list(tensor.chunk(count)))
 
 
 def _nothing(_: list[Tensor]) -> Tensor:
-    raise AssertionError("what is not used is never read")
+    raise AssertionError("an unused tensor is never read")
 
 
 UNUSED = Join(_nothing, lambda _: [])
-"""A tensor of ours that the model does not use, and the other layout does not have: it is not written."""
+"""A tensor that the model does not use and the other layout does not have: it is not written."""
 
 
 def zeros(name: str, width: int) -> Join:
-    """What is not there and counts as zero; ValueError where ours is something else, and would be lost."""
+    """Join for a tensor that the other layout lacks and that is zero in its models.
+
+    Writing raises ValueError where this library's tensor is not zero, because its values would be lost.
+
+    Args:
+        name: Name of the tensor in this library, for the message.
+        width: Length of the tensor.
+    """
 
     def outwards(tensor: Tensor) -> list[Tensor]:
         if bool(tensor.any()):
@@ -74,7 +96,10 @@ def zeros(name: str, width: int) -> Join:
 
 
 def pixel_order(channels: int) -> Join:
-    """Rows of a decoder's last layer: (frame, row, column, channel) there, the channel first here."""
+    """Join for a pixel decoder's last layer, whose rows are the pixels of a tubelet.
+
+    Their order is (frame, row, column, channel) in the other layout, and (channel, frame, row, column) here.
+    """
 
     def turned(tensor: Tensor, split: tuple[int, int]) -> Tensor:
         return tensor.unflatten(0, split).transpose(0, 1).flatten(0, 1)
@@ -85,19 +110,26 @@ def pixel_order(channels: int) -> Join:
 
 
 def row(ours: str, theirs: str | Sequence[str] = (), join: Join = SAME) -> Row:
-    """A row of one tensor."""
+    """Make the row of one tensor, from one name or several in the other layout."""
     return Row(ours, (theirs,) if isinstance(theirs, str) else tuple(theirs), join)
 
 
 def layer(ours: str, theirs: str | Sequence[str], join: Join = SAME) -> Iterator[Row]:
-    """The rows of a layer's weight and bias."""
+    """Yield the rows of a layer's weight and bias."""
     names = (theirs,) if isinstance(theirs, str) else tuple(theirs)
     for kind in ("weight", "bias"):
         yield row(f"{ours}.{kind}", [f"{name}.{kind}" for name in names], join)
 
 
 def layers(ours: str, theirs: str, names: Mapping[str, str | Sequence[str]]) -> Iterator[Row]:
-    """The rows of several layers; those of several of theirs lie on top of one another in ours."""
+    """Yield the rows of several layers.
+
+    Args:
+        ours: Prefix of the names in this library.
+        theirs: Prefix of the names in the other layout.
+        names: Layer names in this library, each with its name in the other layout, or with several, whose
+            weights are stacked by rows here.
+    """
     for name, other in names.items():
         others = (other,) if isinstance(other, str) else tuple(other)
         join = rows_of(len(others)) if len(others) > 1 else SAME
@@ -107,12 +139,16 @@ def layers(ours: str, theirs: str, names: Mapping[str, str | Sequence[str]]) -> 
 def read_rows(
     rows: Iterable[Row], state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Their tensors under our names, and all that does not fit: a line for each missing, unexpected or reshaped name.
+    """Convert tensors of another layout to this library's names and shapes.
 
     Args:
-        rows: of the layout.
-        state: their tensors.
-        shapes: that ours must have.
+        rows: Table of the layout.
+        state: Tensors of the other layout by name.
+        shapes: Shapes that this library's tensors must have, by name.
+
+    Returns:
+        The converted tensors, float32, by name in this library; and the problems, one line for each missing,
+        unexpected or reshaped name.
     """
     tensors: dict[str, Tensor] = {}
     problems: list[str] = []
@@ -137,11 +173,22 @@ def _joined(join: Join, parts: list[Tensor]) -> Tensor | None:
     try:
         return join.inwards([part.float() for part in parts])
     except (RuntimeError, ValueError, IndexError):
-        return None  # shapes that cannot even be put together
+        return None  # shapes that cannot be joined
 
 
 def write_rows(rows: Iterable[Row], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our tensors under their names; ValueError where a tensor of ours has no place there."""
+    """Convert this library's tensors to another layout.
+
+    Args:
+        rows: Table of the layout.
+        tensors: Tensors of this library by name.
+
+    Returns:
+        Tensors by name in the other layout.
+
+    Raises:
+        ValueError: The other layout has no place for a tensor.
+    """
     state: dict[str, Tensor] = {}
     written: set[str] = set()
     for ours, theirs, join in rows:

@@ -1,4 +1,4 @@
-"""From an authors' file to the configuration of a model of ours. Shape letters as in `vjepa.tokens`."""
+"""Derivation of a model's configuration from a file in the authors' layout."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _POSITIONS: dict[Family, dict[str, Any]] = {
     "vjepa2_1": {"positions": "rotary", "rotary_layout": "interleave"},
     "ijepa": {"positions": "sincos_plane"},
 }
-_POOLER_EPS = 1e-5  # PyTorch's default, which the authors' poolers have: they are built without a norm_layer
+_POOLER_EPS = 1e-5  # PyTorch's default, which the authors' poolers use: they are built without a norm_layer
 
 
 class Draft(NamedTuple):
-    """A model of ours in the making.
+    """Released weights whose configuration is known and whose tensors are not converted yet.
 
     Attributes:
-        config: as of a model folder.
-        networks: of ours that the weights have.
-        state: what is left of their tensors for the table of names.
-        notes: what a user must know.
+        config: Configuration in the form of a model folder's ``config.json``.
+        networks: Names, in this library, of the networks that the weights have.
+        state: Tensors that remain to be converted, by their original names.
+        notes: Remarks for the user.
     """
 
     config: dict[str, Any]
@@ -48,15 +48,25 @@ class Draft(NamedTuple):
 
 
 def meta_draft(family: Family, container: Container) -> Draft:
-    """Configuration and remaining tensors of an authors' file; ValueError where they cannot be told."""
+    """Derive the configuration from a file in the authors' layout.
+
+    Args:
+        family: Family of the weights.
+        container: Content of the file.
+
+    Raises:
+        ValueError: A fact of the configuration is neither stored, nor published, nor stated by the user; or
+            the library has no such network.
+    """
     if family == "probe":
         raise ValueError(
-            f"{container.path} is a probe without its encoder: load_classifier(ENCODER, probe={str(container.path)!r})"
+            f"{container.path} is a probe without its encoder: "
+            f"load_classifier(ENCODER, probe={str(container.path)!r})"
         )
     state, notes = dict(container.state), list(container.notes)
     if _has(state, "classifier") and family not in ("vjepa", "vjepa2", "vjepa2_1"):
         raise ValueError(
-            f"a probe stands on an encoder of V-JEPA, 2 or 2.1, and {container.path} holds {TITLES[family]}'s"
+            f"a probe needs an encoder of V-JEPA, 2 or 2.1, and {container.path} holds {TITLES[family]}'s"
         )
     if family == "videomae":
         draft = _videomae(container, state)
@@ -85,13 +95,13 @@ def _jepa(family: Family, container: Container, state: dict[str, Tensor]) -> Dra
         notes.append(TABLE_NOTE)
     elif family == "vjepa2" and "predictor.mask_tokens.2" not in state and "family" not in container.stated:
         notes.append(
-            "without a table of positions its encoder is taken for V-JEPA 2's; one of V-JEPA that lost its table needs "
-            "family='vjepa'"
+            "its encoder is taken for V-JEPA 2's, since it has no position table; an encoder of V-JEPA whose "
+            "table was removed needs family='vjepa'"
         )
     config: dict[str, Any] = {"encoder": encoder}
     token = 0
     if _has(state, "classifier"):
-        _drop(state, "predictor")  # a classifier has no place for it, and its heads need not be known
+        _drop(state, "predictor")  # a classifier has none; dropped first, so its heads need not be known
     elif _has(state, "predictor") and _takes_predictor(family, state, encoder, notes):
         token = _trained_token(state, family, notes)
         config["predictor"] = _predictor(family, container, state, encoder)
@@ -115,12 +125,13 @@ def _drop(state: dict[str, Tensor], network: str) -> None:
 
 
 def _image_and_levels(container: Container, main: str, depth: int, notes: list[str]) -> dict[str, Any]:
-    """V-JEPA 2.1: a patch embedding of images, and a norm for each of four levels."""
+    """Arguments of V-JEPA 2.1's encoder alone: a patch embedding of images, and a norm for each level."""
     state = container.state
     levels = levels_of(depth, count(state, f"{main}.norms_block.{{}}.weight"), container.stated)
     patch = needed(state, f"{main}.patch_embed.proj.weight").shape[-1]
     notes.append(
-        "rows and columns of other sizes are stretched to the positions of 256 x 256 pixels, as the authors do"
+        "rows and columns of other sizes are stretched to the positions of 256 x 256 pixels, as the authors "
+        "do"
     )
     return {
         "trained_side": 256 // patch,
@@ -130,9 +141,12 @@ def _image_and_levels(container: Container, main: str, depth: int, notes: list[s
 
 
 def _drop_tables(state: dict[str, Tensor], positions: PositionKind, names: list[str]) -> Grid | None:
-    """Take fixed tables of positions out, which this library computes, once they are seen to be those; their grid.
+    """Remove fixed position tables, which this library computes itself, after a check of their values.
 
-    With rotary positions they are left over from older code, and are not used.
+    With rotary positions they are remains of older code that are not used, and are not checked.
+
+    Returns:
+        Token grid of the tables; None where there are none, or where positions are rotary.
     """
     tables = {name: state.pop(name) for name in names if name in state}
     grid = None
@@ -145,7 +159,7 @@ def _drop_tables(state: dict[str, Tensor], positions: PositionKind, names: list[
 def _takes_predictor(
     family: Family, state: dict[str, Tensor], encoder: Mapping[str, Any], notes: list[str]
 ) -> bool:
-    """Whether this library has such a predictor; if not, its tensors are taken out."""
+    """Whether this library has such a predictor; if not, its tensors are removed, with a note."""
     reason = None
     if family == "vjepa2_ac":
         reason = "it is conditioned on actions: vjepa.load_action_model gives the two together"
@@ -154,7 +168,10 @@ def _takes_predictor(
         levels, width = len(encoder["levels"]), encoder["width"]
         out = len(needed(state, "predictor.predictor_proj.weight"))
         if out != levels * width or "predictor.predictor_embed.0.weight" not in state:
-            reason = f"it predicts another encoder's tokens ({out} numbers of a teacher's, the encoder has {levels} x {width})"
+            reason = (
+                f"it predicts another encoder's tokens ({out} numbers of a teacher's, the encoder has "
+                f"{levels} x {width})"
+            )
     if reason is None:
         return True
     notes.append(f"the predictor is left out: {reason}")
@@ -163,7 +180,10 @@ def _takes_predictor(
 
 
 def _fold_modality(state: dict[str, Tensor], notes: list[str]) -> None:
-    """Add the predictor's vector of videos to what goes in: its tokens are sums of the two there."""
+    """Fold V-JEPA 2.1's predictor embedding of the modality "video" into the input bias and the mask tokens.
+
+    The authors' predictor adds that vector to all of its input tokens.
+    """
     video = state.pop("predictor.video_mod_embed", None)
     if state.pop("predictor.img_mod_embed", None) is None or video is None:
         return
@@ -173,18 +193,21 @@ def _fold_modality(state: dict[str, Tensor], notes: list[str]) -> None:
     for number in range(count(state, "predictor.mask_tokens.{}")):
         name = f"predictor.mask_tokens.{number}"
         state[name] = state[name] + video if bool(state[name].any()) else state[name]
-    notes.append("the predictor tells images from videos there; here it is that of videos")
+    notes.append("the authors' predictor distinguishes images from videos; the one for videos is loaded")
 
 
 def _trained_token(state: Mapping[str, Tensor], family: Family, notes: list[str]) -> int:
-    """The first mask token that is not zero: those of V-JEPA 2 are by clip length, and most were never trained."""
+    """Index of the first mask token that is not zero.
+
+    V-JEPA 2 has one for each clip length, and most were never trained.
+    """
     tokens = count(state, "predictor.mask_tokens.{}")
     trained = [number for number in range(tokens) if bool(state[f"predictor.mask_tokens.{number}"].any())]
     chosen = trained[0] if trained else 0
     if family in ("vjepa2", "vjepa2_1"):
         notes.append(
-            f"of {tokens} mask tokens, {trained or 'none'} are not zero, and number {chosen} is taken; the authors' code and "
-            "transformers take number 1 unless told"
+            f"of {tokens} mask tokens, {trained or 'none'} are not zero, and number {chosen} is taken; the "
+            "authors' code and transformers take number 1 by default"
         )
     return chosen
 
@@ -223,16 +246,18 @@ def _probe(
     encoder: Mapping[str, Any],
     notes: list[str],
 ) -> dict[str, Any]:
-    """A probe of V-JEPA or of V-JEPA 2. Of V-JEPA's, the tensors that its forward does not use are taken out.
+    """Configuration of an attentive probe of V-JEPA or V-JEPA 2; unused tensors of V-JEPA's are removed.
 
-    V-JEPA's CrossAttention has a layer `proj` that its forward passes by, at 0f772c5, which came with the weights, and at 51c59d5,
-    the newest (facebookresearch/jepa, src/models/utils/modules.py). Between 787b04a and a0517b4 the forward used it: "REVERTING -
-    commit 787b04a which broke evals". V-JEPA 2's has no such layer (facebookresearch/vjepa2 at c2963a4, the same file).
+    V-JEPA's CrossAttention has a layer `proj` that its forward does not use, neither at 0f772c5, which came
+    with the weights, nor at 51c59d5, the newest commit (facebookresearch/jepa, src/models/utils/modules.py).
+    Between 787b04a and a0517b4 the forward used it: "REVERTING - commit 787b04a which broke evals". V-JEPA
+    2's has no such layer (facebookresearch/vjepa2 at c2963a4, the same file).
     """
     if "classifier.action_classifier.weight" in state:
         raise ValueError(
-            "it is a probe of action anticipation (EPIC-KITCHENS-100), which names action, and verb and noun, each from a query of "
-            "its own, and sees the predictor's tokens: classifiers of this library have one head; its encoder loads without it"
+            "it is a probe of action anticipation (EPIC-KITCHENS-100), which names action, verb and noun, "
+            "each from its own query, and sees the predictor's tokens: classifiers of this library have one "
+            "head; load the encoder without it"
         )
     unused = [
         name for name in state if name.startswith("classifier.pooler.cross_attention_block.xattn.proj.")
@@ -240,12 +265,13 @@ def _probe(
     if bool(unused) != (family == "vjepa"):
         whose = "V-JEPA's" if unused else "V-JEPA 2's"
         raise ValueError(
-            f"it is a probe of {whose} kind, and the encoder is {TITLES[family]}'s: give one of its own"
+            f"it is a probe of {whose} kind, and the encoder is {TITLES[family]}'s: give a probe of the same "
+            "family"
         )
     if any(bool(state.pop(name).any()) for name in unused if name.endswith("bias")):
         notes.append(
-            "xattn.proj of the probe has a bias that was trained, and is not used: of the authors' code, only that between commits "
-            "787b04a and a0517b4 did"
+            "xattn.proj of the probe has a bias that was trained, and is not used: of the authors' code, "
+            "only that between commits 787b04a and a0517b4 used it"
         )
     for name in unused:
         state.pop(name, None)
@@ -265,7 +291,7 @@ def _probe(
 
 
 def check_channels(config: Mapping[str, Any], container: Container) -> None:
-    """ValueError where it is not known how the pixels of an encoder's channels were normalised."""
+    """Raise ValueError where the pixel normalisation has another number of channels than the encoder."""
     channels, known = config["encoder"]["channels"], len(config["pixels"]["mean"])
     if channels == known:
         return
@@ -276,13 +302,13 @@ def check_channels(config: Mapping[str, Any], container: Container) -> None:
         else "{'pixels': {'mean': [...], 'std': [...]}}"
     )
     raise ValueError(
-        f"its encoder has {channels} channels, and the normalisation of pixels is that of {known}: say the mean and deviation of "
-        f"each channel in {where} ({how})"
+        f"its encoder has {channels} channels, and the pixel normalisation is that of {known}: give the mean "
+        f"and standard deviation of each channel in {where} ({how})"
     )
 
 
 def classifier_arguments(classes: list[str], *, token_norm: bool) -> dict[str, Any]:
-    """What a model folder says of a classifier beside its head: one view, of one clip."""
+    """Entries of a classifier's ``config.json`` besides its head: one view, of one clip."""
     return {
         "classes": classes,
         "levels": [],
@@ -302,26 +328,24 @@ def _jepa_clip(
     size = 384 if "384" in container.path.name else 224 if family == "vjepa" else 256
     frames = 16 if family == "vjepa" else 64
     notes.append(
-        f"frames and size are not told by the weights: config['clip'] has {frames} frames at {size} x {size}, as most of the "
-        "authors' do (384 where the name of the file has it); any others will do"
+        f"the weights do not store frames and size: config['clip'] has {frames} frames at {size} x {size}, "
+        "as most of the authors' models (384 where the file name has it); other sizes work, too"
     )
     return clip_format(family, frames, size)
 
 
 def _videomae(container: Container, state: dict[str, Tensor]) -> Draft:
-    """Of its authors' files, and of the hub's folders of VideoMAE v2, whose config.json tells more (`_videomae2_settings`)."""
-    prefix = (
-        "" if "head.weight" in state else "encoder."
-    )  # of pre-training's code, and of a layout without a head here
+    """Draft of VideoMAE files, and of VideoMAE v2 folders on the hub with a config.json of their own."""
+    # Names of the pre-training code begin with "encoder."; weights without a head are renamed to these.
+    prefix = "" if "head.weight" in state else "encoder."
     _rename_videomae(state, prefix)
     settings = _videomae2_settings(container.description)
     encoder = measure_encoder(
         state, f"{prefix}patch_embed.proj.weight", f"{prefix}blocks.{{}}.mlp.fc1.weight"
     )
     heads = settings.get("num_heads") or heads_of("encoder", encoder["width"], "videomae", container.stated)
-    has_norm = (
-        f"{prefix}norm.weight" in state and "fc_norm.weight" not in state
-    )  # its code has one or the other
+    # The authors' code has either a last norm or fc_norm.
+    has_norm = f"{prefix}norm.weight" in state and "fc_norm.weight" not in state
     encoder |= {"heads": heads, "positions": "sinusoid", "last_norm": has_norm}
     frames, size = settings.get("num_frames", 16), settings.get("img_size", 224)
     config: dict[str, Any] = {"encoder": encoder, "clip": clip_format("videomae", frames, size)}
@@ -340,14 +364,12 @@ def _videomae(container: Container, state: dict[str, Tensor]) -> Draft:
         networks.append("head")
     elif state.pop("fc_norm.weight", None) is not None:
         state.pop("fc_norm.bias", None)
-        notes.append(
-            "its fc_norm, a norm of the mean over all tokens, is left out: there is no head that it belongs to"
-        )
+        notes.append("its fc_norm, a norm of the mean over all tokens, is left out: its head is missing")
     return Draft(config, tuple(networks), state, tuple(notes))
 
 
 def _rename_videomae(state: dict[str, Tensor], prefix: str) -> None:
-    """The encoder's names with `prefix` in front, whether a file has them so or not."""
+    """Bring the encoder's tensor names to those with `prefix` in front, in place."""
     for name in list(state):
         plain = name.removeprefix("encoder.")
         if plain.startswith(("blocks.", "norm.", "patch_embed.")):
@@ -355,16 +377,18 @@ def _rename_videomae(state: dict[str, Tensor], prefix: str) -> None:
 
 
 def _videomae2_settings(description: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """``model_config`` of a config.json of OpenGVLab's VideoMAE v2 on the hub; empty without one.
+    """Get ``model_config`` from a config.json of OpenGVLab's VideoMAE v2 on the hub; empty without one.
 
-    Its keys are the arguments of VisionTransformer (OpenGVLab/VideoMAEv2 at 29eab1e, models/modeling_finetune.py).
+    Its keys are the arguments of VisionTransformer (OpenGVLab/VideoMAEv2 at 29eab1e,
+    models/modeling_finetune.py).
     """
     settings: Mapping[str, Any] = (description or {}).get("model_config") or {}
     wrong = {"cos_attn": False, "use_learnable_pos_emb": False, "qk_scale": None}
     for name, value in wrong.items():
         if settings.get(name, value) != value:
             raise ValueError(
-                f"model_config.{name} is {settings[name]} in its config.json, and this library has {value} alone"
+                f"model_config.{name} is {settings[name]} in its config.json, and this library supports only "
+                f"{value}"
             )
     return settings
 
@@ -410,7 +434,14 @@ def _mae(container: Container, state: dict[str, Tensor]) -> Draft:
 
 
 def drop_class_tables(state: dict[str, Tensor], names: list[str]) -> Grid | None:
-    """Take MAE's tables out: a row of zeros for the class token, then the plane's."""
+    """Remove MAE's fixed position tables (a row of zeros for the class token, then a 2-D table) after a check.
+
+    Returns:
+        Token grid of the tables; None where there are none.
+
+    Raises:
+        ValueError: A table was learnt.
+    """
     grid = None
     for name in names:
         table = state.pop(name, None)
@@ -418,27 +449,33 @@ def drop_class_tables(state: dict[str, Tensor], names: list[str]) -> Grid | None
             continue
         rows_ND = table.flatten(0, -2)
         if bool(rows_ND[0].any()):
-            raise ValueError(f"{name} places the class token, and the fixed table does not: it was learnt")
+            raise ValueError(
+                f"{name} has a position of the class token, and the fixed table has none: it was learnt"
+            )
         grid = grid_of_table(rows_ND[1:], "sincos_plane", name)
     return grid
 
 
 def sinusoid_note(clip: Mapping[str, Any]) -> str:
-    """What VideoMAE's positions are, of a model of such clips."""
+    """Note on VideoMAE's positions and frame stride, for a model of such clips."""
     height, width = clip["size"]
     return (
-        f"its positions are a table of {clip['num_frames']} frames at {height} x {width}; for other clips the 1-D sinusoid of the "
-        "tokens' numbers is computed anew, not interpolated; clips are taken every 4th frame (Something-Something: 2nd; "
-        "config['clip']['stride'])"
+        f"its positions are a table of {clip['num_frames']} frames at {height} x {width}; for other clips "
+        "the 1-D sinusoid over token indices is computed anew, not interpolated; clips consist of every 4th "
+        "frame (Something-Something: 2nd; config['clip']['stride'])"
     )
 
 
 TABLE_NOTE = (
-    "for other sizes than trained the table of positions is computed anew; the authors interpolate theirs"
+    "for other sizes than in training the position table is computed anew; the authors interpolate theirs"
 )
-NO_NORM_NOTE = "its encoder has no last norm: encode() gives the last block's tokens as they are"
+NO_NORM_NOTE = "its encoder has no last norm: encode() returns the last block's tokens without one"
 FIRST_TOKEN = (
-    "its head looks at the first token alone (no fc_norm, use_mean_pooling: false), and this library's at the mean of all: take "
-    "the tensors of its head out of the file, and the encoder loads by from_pretrained"
+    "its head sees the first token alone (no fc_norm, use_mean_pooling: false), and this library's heads "
+    "see the mean of all tokens: remove the head's tensors from the file, and load the encoder by "
+    "from_pretrained"
 )
-TARGETS_NOTE = "whether the decoder predicts normalised patches is not told by the weights: pixel_targets is 'patch', else 'raw'"
+TARGETS_NOTE = (
+    "the weights do not store whether the decoder predicts normalised patches (pixel_targets: 'patch') or "
+    "plain pixels ('raw'): check pixel_targets in the configuration"
+)

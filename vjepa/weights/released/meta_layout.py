@@ -1,4 +1,4 @@
-"""The layouts of the authors' own files: V-JEPA (2, 2.1), I-JEPA, VideoMAE and MAE. Shape letters as in `vjepa.tokens`."""
+"""Tensor names in the authors' own files of V-JEPA (2, 2.1), I-JEPA, VideoMAE and MAE; writing of such files."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ from vjepa.weights.released.mapping import (
 Arguments = Mapping[str, Any]
 
 STATED_KEYS = ("clip", "future", "pixels", "classes", "views", "pixel_targets", "masks", "licence")
-_FAMILIES = {"rotary": "vjepa2", "sincos": "vjepa"}  # those whose names are the same
+_FAMILIES = {"rotary": "vjepa2", "sincos": "vjepa"}  # by positions, the families that share tensor names
 BLOCK = {name: name for name in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")}
 _BLOCK_WITHOUT_QKV = {name: name for name in BLOCK if name != "attn.qkv"}
 
 
 def meta_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
-    """The table of a model in its authors' names.
+    """Yield the rows that map this library's tensors to the authors' names.
 
     Args:
-        config: of a model of ours; positions and the class token tell whose layout it is.
-        networks: names of ours to list: of ``encoder``, ``target_encoder``, ``predictor``, ``decoder``, ``head``.
+        config: Configuration of a model of this library. Its positions and class token determine the layout.
+        networks: Names of the networks to list: any of ``encoder``, ``target_encoder``, ``predictor``,
+            ``decoder``, ``head``.
     """
     positions = config["encoder"].get("positions", "rotary")
     if positions == "sinusoid":
@@ -130,7 +131,7 @@ def _videomae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row
 
 
 def _biasless_block_rows(ours: str, theirs: str, depth: int) -> Iterator[Row]:
-    """Blocks whose keys have no bias."""
+    """Rows of blocks whose keys have no bias."""
     for number in range(depth):
         mine, other = f"{ours}.blocks.{number}", f"{theirs}.{number}"
         yield from layers(mine, other, _BLOCK_WITHOUT_QKV)
@@ -139,7 +140,7 @@ def _biasless_block_rows(ours: str, theirs: str, depth: int) -> Iterator[Row]:
 
 
 def last_norm_rows(config: Arguments, theirs: str) -> Iterator[Row]:
-    """The encoder's last norm, where there is one, and where the head does not have it instead."""
+    """Yield the rows of the encoder's last norm; without names there where the head norms instead."""
     if not config["encoder"].get("last_norm", True):
         return
     if config.get("token_norm", True):
@@ -164,27 +165,34 @@ def _mae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
 
 
 def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What torch.save writes as a file in the authors' layout.
+    """Convert a model to the authors' layout, as a checkpoint for torch.save.
 
-    Their code does not find heads in it: it takes those of its configuration, which must be the model's.
+    The authors' code does not read numbers of heads from it: those in its own configuration must be the model's.
 
     Args:
-        config: of a model of ours (``model.config``, or a model folder's).
-        tensors: ``encoder.*``, and ``predictor.*``, ``decoder.*`` or ``head.*`` where there are such. The encoder stands as
-            `encoder` and as `target_encoder`; a ``teacher.*`` is the target encoder.
+        config: Configuration of a model of this library (``model.config``, or a model folder's).
+        tensors: Tensors by name: ``encoder.*``, and ``predictor.*``, ``decoder.*``, ``teacher.*`` or ``head.*``
+            where the model has them. The target encoder is the ``teacher`` where there is one, else a copy of
+            the encoder.
+
+    Returns:
+        The checkpoint; what the layout does not store is under the key ``vjepa``.
 
     Raises:
-        ValueError: the authors' networks cannot hold the model.
+        ValueError: The authors' networks cannot hold the model.
     """
     networks = {name.split(".", 1)[0] for name in tensors}
     refuse_misfits(config, networks)
     named = dict(tensors)
     positions = config["encoder"].get("positions", "rotary")
     if not config["encoder"].get("last_norm", True) and (positions != "sinusoid" or "decoder" in networks):
-        raise ValueError("the model does not fit that layout: encoder.last_norm is false, and theirs has one")
+        raise ValueError(
+            "the model does not fit that layout: encoder.last_norm is false, and that layout has a last norm"
+        )
     if config["encoder"].get("norm_eps", 1e-6) != 1e-6:
         raise ValueError(
-            f"the model does not fit that layout: encoder.norm_eps is {config['encoder']['norm_eps']}, and theirs 1e-06"
+            "the model does not fit that layout: encoder.norm_eps is "
+            f"{config['encoder']['norm_eps']}, and must be 1e-06"
         )
     if positions == "sinusoid" or config["encoder"].get("class_token"):
         state = write_rows(meta_rows(config, networks), named)
@@ -202,7 +210,7 @@ def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _unused_projection(width: int) -> dict[str, Tensor]:
-    """V-JEPA's layer that its forward passes by (`meta_config._probe`): one that changes nothing, should some code use it."""
+    """Tensors of a layer that V-JEPA's forward does not use (`meta_config._probe`): the identity, to be safe."""
     name = "classifier.pooler.cross_attention_block.xattn.proj"
     return {f"{name}.weight": torch.eye(width), f"{name}.bias": torch.zeros(width)}
 
@@ -219,7 +227,7 @@ def _by_network(state: Mapping[str, Tensor], wrapper: str) -> dict[str, Any]:
 
 
 def _stated(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
-    """What their layout does not tell: family, heads, levels, clips, pixels, classes. Their own code does not look at it."""
+    """Facts that the authors' layout does not store and their code ignores: family, heads, levels, clip, ..."""
     heads = {"encoder": config["encoder"]["heads"]}
     for network in ("predictor", "decoder", "head"):
         if network in networks and config[network].get("heads"):
@@ -235,14 +243,14 @@ def _stated(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
 
 
 def _tables(config: Arguments, networks: Collection[str]) -> dict[str, Tensor]:
-    """The fixed tables of positions that the authors keep with the weights."""
+    """Fixed position tables by name, which the authors store with the weights."""
     encoder = config["encoder"]
     positions = encoder.get("positions", "rotary")
     if positions not in ("sincos", "sincos_plane"):
         return {}
     if "clip" not in config:
         raise ValueError(
-            'the authors keep a table of positions, and the model does not say for which size ("clip")'
+            'the authors\' files store a position table, and the configuration has no "clip" to give its size'
         )
     grid = Tubelet(*encoder.get("tubelet", (2, 16, 16))).grid_of(
         config["clip"]["num_frames"], *config["clip"]["size"]
@@ -266,28 +274,28 @@ def _table(grid: Grid, width: int, positions: str, *, class_token: bool) -> Tens
 
 
 def refuse_misfits(config: Arguments, networks: Collection[str]) -> None:
-    """ValueError, with all reasons, where the authors' networks cannot hold a model of ours."""
+    """Raise ValueError, with all reasons, where the authors' networks cannot hold a model of this library."""
     encoder, reasons = config["encoder"], []
     positions = encoder.get("positions", "rotary")
     if encoder.get("causal"):
-        reasons.append("encoder.causal is true, and theirs attend both ways")
+        reasons.append("encoder.causal is true, and that layout's encoders are not causal")
     if encoder.get("image_tokenizer") or encoder.get("levels"):
         reasons.append(
-            "encoder.image_tokenizer and encoder.levels are V-JEPA 2.1's, which can be read and not written"
+            "encoder.image_tokenizer and encoder.levels are V-JEPA 2.1's, which can be read but not written"
         )
     if positions == "rotary" and encoder.get("rotary_layout", "interleave") != "tile":
         reasons.append(
-            "encoder.rotary_layout is interleave, and theirs is tile, whose angles are others: train with it"
+            "encoder.rotary_layout is interleave, and must be tile, whose angles differ: train with it"
         )
     if positions == "rotary" and encoder.get("class_token"):
-        reasons.append("encoder.class_token is true, and theirs with rotary positions has none")
+        reasons.append("encoder.class_token is true, and encoders with rotary positions have none there")
     predictor = config.get("predictor", {}) if "predictor" in networks else {}
     for name in ("hidden_width", "predict_context", "noise_width"):
         if predictor.get(name):
-            reasons.append(f"predictor.{name} is {predictor[name]}, and theirs has no such part")
+            reasons.append(f"predictor.{name} is {predictor[name]}, and predictors there do not have it")
     if "decoder" in networks and positions not in ("sinusoid", "sincos_plane"):
         reasons.append(
-            f"it decodes pixels with {positions} positions, and theirs do with sinusoid or sincos_plane"
+            f"it decodes pixels with {positions} positions, which must be sinusoid or sincos_plane"
         )
     if "head" in networks:
         reasons += _head_misfits(config)
@@ -299,12 +307,12 @@ def _head_misfits(config: Arguments) -> list[str]:
     head, positions = config["head"], config["encoder"].get("positions", "rotary")
     videomae = positions == "sinusoid"
     wanted = "linear" if videomae else "attentive"
-    reasons = [] if head["kind"] == wanted else [f"head.kind is {head['kind']}, and theirs is {wanted}"]
+    reasons = [] if head["kind"] == wanted else [f"head.kind is {head['kind']}, and must be {wanted}"]
     if config.get("levels") and positions != "rotary":
-        reasons.append(f"levels are {list(config['levels'])}, and theirs sees the last block alone")
+        reasons.append(f"levels are {list(config['levels'])}, and the head there sees the last block alone")
     if bool(config.get("token_norm", True)) == videomae:
-        reasons.append(f"token_norm is {config.get('token_norm', True)}, and theirs {not videomae}")
+        reasons.append(f"token_norm is {config.get('token_norm', True)}, and must be {not videomae}")
     blocks_on = "queries" if positions == "sincos" else "tokens"
     if head.get("depth", 1) > 1 and head.get("blocks_on", "tokens") != blocks_on:
-        reasons.append(f"head.blocks_on is {head.get('blocks_on', 'tokens')}, and theirs is {blocks_on}")
+        reasons.append(f"head.blocks_on is {head.get('blocks_on', 'tokens')}, and must be {blocks_on}")
     return reasons

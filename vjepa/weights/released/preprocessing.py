@@ -1,4 +1,4 @@
-"""What transformers' processors know of a model's clips: read and written."""
+"""Reading and writing of transformers' processor files: frame size, crop and pixel normalisation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from vjepa.weights.released.json_files import read_json
 
-# In the order in which transformers looks for them (transformers 5.24, video_processing_utils.py and image_processing_base.py), with
-# the keys under which the first, which is for all processors of a model, has them.
+# Processor files in the order in which transformers looks for them (transformers 5.24,
+# video_processing_utils.py and image_processing_base.py), each with the keys of the processors in it: the
+# first file may hold several.
 _FILES = (
     ("processor_config.json", ("video_processor", "image_processor")),
     ("video_preprocessor_config.json", ()),
@@ -19,11 +20,12 @@ _FILES = (
 
 
 class Processor(NamedTuple):
-    """What a folder's processor says.
+    """Settings of a processor of transformers.
 
     Attributes:
-        pixels: means and deviations, as of `PixelNormalizer`; None where it says none.
-        whole_frame: frames are brought to the model's size without a margin that is cropped away; None where it does not say.
+        pixels: Arguments ``mean`` and ``std`` of `PixelNormalizer`; None where none are stored.
+        whole_frame: Whether frames are resized to the model's size without cropping a margin; None where the
+            file does not store it.
     """
 
     pixels: dict[str, list[float]] | None = None
@@ -31,10 +33,11 @@ class Processor(NamedTuple):
 
 
 def read_processor(folder: Path) -> Processor:
-    """The processor of a folder of transformers.
+    """Read the processor's settings from a folder of transformers; all None where there is no processor file.
 
     Raises:
-        ValueError: they are no numbers, or cannot be divided by.
+        ValueError: A mean, standard deviation or rescale factor is not a finite number, the numbers of
+            channels differ, or a deviation or the factor is not above 0.
     """
     for name, keys in _FILES:
         if not (folder / name).is_file():
@@ -47,7 +50,7 @@ def read_processor(folder: Path) -> Processor:
 
 
 def _whole_frame(settings: Mapping[str, Any]) -> bool | None:
-    """Whether the short side is resized to that of the crop itself."""
+    """Whether a frame's short side is resized to that of the crop, so that no margin of it is cut off."""
     size, crop = settings.get("size"), settings.get("crop_size")
     edge = size.get("shortest_edge") if isinstance(size, dict) else None
     sides: list[Any] = [crop.get("height"), crop.get("width")] if isinstance(crop, dict) else [crop]
@@ -57,7 +60,7 @@ def _whole_frame(settings: Mapping[str, Any]) -> bool | None:
 
 
 def _pixels(settings: Mapping[str, Any], path: Path) -> dict[str, list[float]] | None:
-    """``(scale * byte - mean) / std`` in the words of `PixelNormalizer`, whose scale is 1 / 255."""
+    """Convert ``(factor * byte - mean) / std`` to `PixelNormalizer`'s arguments, whose factor is 1 / 255."""
     mean, std = settings.get("image_mean"), settings.get("image_std")
     if settings.get("do_normalize", True) is False:
         channels = len(mean) if isinstance(mean, list) else 3
@@ -67,12 +70,12 @@ def _pixels(settings: Mapping[str, Any], path: Path) -> dict[str, list[float]] |
     factor = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
     if not _are_pixels(mean, std, factor):
         raise ValueError(
-            f"{path} has image_mean {mean}, image_std {std} and rescale_factor {factor}: give a list of finite numbers, one a "
-            "channel, for mean and std, and deviations and a factor above 0"
+            f"{path} has image_mean {mean}, image_std {std} and rescale_factor {factor}: give lists of "
+            "finite numbers, one for each channel, for mean and std, with every std and the factor above 0"
         )
     scale = 255 * factor
     if math.isclose(scale, 1.0):
-        scale = 1.0  # as it is nearly always: then nothing is rounded
+        scale = 1.0  # the usual case, in which dividing must not round mean and std
     return {"mean": [value / scale for value in mean or ()], "std": [value / scale for value in std or ()]}
 
 
@@ -87,25 +90,25 @@ def _is_finite(value: Any) -> bool:
 
 
 def transformers_preprocessor(config: Mapping[str, Any], model_type: str) -> tuple[str, dict[str, Any]]:
-    """Name and content of the file from which AutoVideoProcessor or AutoImageProcessor knows sizes and normalisation.
+    """Make the file from which AutoVideoProcessor or AutoImageProcessor reads sizes and normalisation.
+
+    VJEPA2VideoProcessor crops a margin whatever the file says, also for a model trained on whole frames.
 
     Args:
-        config: of a model of ours, with ``clip``.
-        model_type: `vjepa2` or `videomae`.
+        config: Configuration of a model of this library, with ``clip`` and ``pixels``.
+        model_type: ``vjepa2`` or ``videomae``, as in transformers' config.json.
 
-    VJEPA2VideoProcessor crops the customary margin away whatever the file says, also for a model that was trained on whole
-    frames.
+    Returns:
+        Name and content of the file.
 
     Raises:
-        ValueError: the model does not say which clips it knows.
+        ValueError: The configuration has no ``clip``.
     """
     if "clip" not in config:
-        raise ValueError(
-            'the model does not say which clips it knows ("clip"): transformers could not prepare any'
-        )
+        raise ValueError('the model\'s configuration has no "clip": transformers needs its frame size')
     height, width = config["clip"]["size"]
     short = min(height, width)
-    # The customary margin of evaluations, where training cropped (`vjepa.data.transforms.eval_transform`).
+    # The usual margin in evaluation of models trained on crops (`vjepa.data.transforms.eval_transform`).
     edge = short if config["clip"].get("whole_frame") else int(short * 256 / 224)
     shared = {
         "do_resize": True,

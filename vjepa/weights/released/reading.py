@@ -1,4 +1,4 @@
-"""Read released weights into what a model folder of ours holds."""
+"""Reading of released weights: recognise the family, and convert configuration and tensors."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ NOTHING = StatedByUser()
 
 @dataclass(frozen=True)
 class Released:
-    """Released weights, as a model folder of ours has them.
+    """Released weights, converted to the content of a model folder.
 
     Attributes:
-        family: of the weights (`vjepa.weights.released.families.Family`).
-        config: of a model folder: networks, ``clip``, ``future``, ``pixels``, and of a classifier its head and classes.
-        tensors: named ``encoder.*``, ``target_encoder.*``, ``predictor.*``, ``decoder.*``, ``head.*``.
-        notes: what a user must know: what was left out, what the weights do not tell.
+        family: Family of the weights.
+        config: Content of ``config.json``: arguments of the networks, ``clip``, ``future`` and ``pixels``;
+            for a classifier also ``head``, ``classes``, ``levels``, ``token_norm`` and ``views``.
+        tensors: Tensors by name; a name begins with its network: ``encoder.``, ``target_encoder.``,
+            ``predictor.``, ``decoder.`` or ``head.``.
+        notes: Remarks for the user: what was left out, and what was assumed where the file does not store it.
     """
 
     family: Family
@@ -49,17 +51,19 @@ def read_released(
     strict: bool = True,
     by_user: StatedByUser = NOTHING,
 ) -> Released:
-    """Read a file, or a folder of transformers.
+    """Read released weights from a file or from a folder of transformers.
 
     Args:
-        source: ``.pt``, ``.pth.tar``, ``.safetensors``, or a folder with transformers' config.json.
-        probe: a file with an attentive probe of V-JEPA 2, to stand on an encoder from `source`.
-        strict: missing, unexpected and reshaped tensors are an error; else they are named in the notes and left aside.
-        by_user: what a user says of the weights that they do not tell.
+        source: A ``.pt``, ``.pth.tar`` or ``.safetensors`` file, or a folder with transformers' config.json.
+        probe: File with an attentive probe of V-JEPA or V-JEPA 2 for the encoder from `source`. None reads
+            `source` alone.
+        strict: Whether missing, unexpected or reshaped tensors raise an error. If False they are left out,
+            and listed in the notes.
+        by_user: The user's statements about facts that the file does not store.
 
     Raises:
-        ValueError: it is damaged, wants code to be run, is of no known family, does not fit its family, or does not tell what no
-            published table knows and nobody said; every missing, unexpected or reshaped name is listed.
+        ValueError: The weights are damaged, need code to be run, are of no known family or do not fit it (all
+            misfits are listed), or a fact must be stated that neither the file nor a published model has.
     """
     container = open_container(Path(source))
     if probe is not None:
@@ -68,13 +72,22 @@ def read_released(
 
 
 def is_released(path: Path) -> bool:
-    """Whether weights here are others': a file, or a folder whose config.json is transformers'."""
+    """Whether `path` holds released weights: it is a file, or a folder whose config.json is transformers'."""
     description = path / "config.json"
     return path.is_file() or (description.is_file() and "model_type" in read_json(description))
 
 
 def from_container(container: Container, *, strict: bool = True, by_user: StatedByUser = NOTHING) -> Released:
-    """The same, of an open file, or of a state dictionary in memory: ``Container(Path("mine"), state)``."""
+    """Read released weights from an opened file, or from a state dict in memory.
+
+    Args:
+        container: Content of a file or folder; for a state dict in memory ``Container(Path("mine"), state)``.
+        strict: Whether misfits raise an error; see `read_released`.
+        by_user: The user's statements that `container` includes already; they are checked to be of use.
+
+    Raises:
+        ValueError: Any reason of `read_released` but damage.
+    """
     plain = plain_names(container.state)
     shapes = {name: tuple(value.shape) for name, value in plain.items()}
     try:
@@ -84,12 +97,12 @@ def from_container(container: Container, *, strict: bool = True, by_user: Stated
         rows = meta_rows if layout == "meta" else transformers_rows
         expected = expected_shapes(draft.config, draft.networks)
         tensors, problems = read_rows(rows(draft.config, draft.networks), draft.state, expected)
-    except Exception as error:  # whatever odd names and shapes of a damaged file lead to is that file's fault
+    except Exception as error:  # odd names and shapes in a damaged file may raise anything
         where = str(container.path)
         raise ValueError(str(error) if where in str(error) else f"{where}: {error}") from error
     if problems and strict:
         raise ValueError(
-            f"the weights in {container.path} are not all of {TITLES[family]}'s; strict=False takes what fits:\n  "
+            f"the weights in {container.path} do not fit {TITLES[family]}; strict=False takes what fits:\n  "
             + "\n  ".join(problems)
         )
     notes = (*draft.notes, *problems)
@@ -97,27 +110,27 @@ def from_container(container: Container, *, strict: bool = True, by_user: Stated
     config = {**draft.config, "released": origin}
     if family in LICENCES:
         config["licence"] = LICENCES[family]
-    # What a folder would give back: lists for tuples.
+    # Through JSON, so that it equals the configuration read from a folder: tuples become lists.
     return Released(family, json.loads(json.dumps(config)), tensors, notes)
 
 
 def _refuse_needless(by_user: StatedByUser, draft: Draft, layout: Layout) -> None:
-    """ValueError where a user says something that is not asked: it would go unused without a word."""
+    """Raise ValueError where a user's statement does not apply, instead of ignoring it silently."""
     for network in by_user.heads:
         if network not in draft.config:
             raise ValueError(f"heads are given for the {network}, and the weights have none")
         known = draft.config[network].get("heads")
         if known != by_user.heads[network]:
             raise ValueError(
-                f"heads of the {network} are given as {by_user.heads[network]}, and config.json says {known}"
+                f"heads of the {network} are given as {by_user.heads[network]}, and config.json has {known}"
             )
     if by_user.levels is not None and not draft.config["encoder"].get("levels"):
         raise ValueError(
-            "levels are given, and only an encoder of V-JEPA 2.1 has norms of levels: leave them out"
+            "levels are given, and only an encoder of V-JEPA 2.1 has level norms: leave them out"
         )
     if by_user.probe_levels is not None and ("head" not in draft.networks or layout == "transformers"):
         raise ValueError(
-            "levels are given, and the weights have no attentive probe of the authors: leave them out"
+            "levels are given, and the weights have no attentive probe in the authors' layout: leave them out"
         )
 
 
@@ -130,14 +143,14 @@ def _draft(family: Family, layout: Layout, container: Container, plain: dict[str
 def _with_probe(container: Container, probe: Container) -> Container:
     if container.description is not None:
         raise ValueError(
-            f"{container.path} is a folder of transformers, and a probe stands on an encoder in the authors' own file: give that, "
-            "or write one (tools/convert.py FOLDER --to meta)"
+            f"{container.path} is a folder of transformers, and a probe needs an encoder in the authors' own "
+            "layout: give such a file, or write one (tools/convert.py FOLDER --to meta)"
         )
     found = {name: value for name, value in probe.state.items() if name.startswith("classifier.")}
     if "classifier.pooler.query_tokens" not in found:
         raise ValueError(
-            f"{probe.path} holds no attentive probe: it needs `classifiers` or `classifier` with a pooler, and its names begin "
-            f"{', '.join(sorted(probe.state)[:5])}"
+            f"{probe.path} holds no attentive probe: it needs `classifiers` or `classifier` with a pooler, "
+            f"and its first tensor names are {', '.join(sorted(probe.state)[:5])}"
         )
     return container._replace(
         state={**container.state, **found},
@@ -152,7 +165,13 @@ def _heads(container: Container) -> Mapping[str, int]:
 
 
 def expected_shapes(config: Mapping[str, Any], networks: tuple[str, ...]) -> dict[str, torch.Size]:
-    """Shapes of a model of ours, by name, without its memory."""
+    """Compute the tensors' shapes, by name, of this library's networks, without allocating their memory.
+
+    Args:
+        config: Content of ``config.json``.
+        networks: Names of the networks that the weights have; ``target_encoder`` and ``head`` add tensors to
+            those of a `VideoModel`.
+    """
     with torch.device("meta"):
         state = dict(VideoModel(dict(config)).state_dict())
         if "head" in networks:

@@ -1,4 +1,4 @@
-"""What shapes tell of a network. Shape letters as in `vjepa.tokens`."""
+"""Sizes of a network, measured from the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -17,35 +17,46 @@ State = Mapping[str, Tensor]
 
 
 def needed(state: State, name: str) -> Tensor:
-    """A tensor without which nothing can be told; ValueError where it is missing."""
+    """Get a tensor whose shape the size of the network depends on.
+
+    Raises:
+        ValueError: The tensor is missing.
+    """
     if name not in state:
         near = sorted(state)[:8]
         raise ValueError(
-            f"missing {name}, which tells the size of the network; there are {', '.join(near)}, ..."
+            f"missing {name}, which determines the size of the network; there are {', '.join(near)}, ..."
         )
     return state[name]
 
 
 def count(state: State, template: str) -> int:
-    """How many names there are like ``encoder.blocks.{}.norm1.weight``, counted from 0."""
+    """Count layers: 1 + the largest number in names that fit ``encoder.blocks.{}.norm1.weight`` or such."""
     pattern = re.compile(re.escape(template).replace(r"\{\}", r"(\d+)"))
     numbers = [int(match[1]) for match in map(pattern.fullmatch, state) if match]
     return max(numbers, default=-1) + 1
 
 
 def ratio(hidden: int, width: int) -> float:
-    """The MLP's width over the network's, such that ``int(width * ratio)`` gives `hidden` again."""
+    """Divide an MLP's hidden width by the network's, such that ``int(width * ratio)`` is `hidden` again."""
     found = hidden / width
     return found if int(width * found) == hidden else math.nextafter(found, math.inf)
 
 
 def measure_encoder(state: State, patch: str, hidden: str) -> dict[str, Any]:
-    """Width, depth, MLP, tubelet and channels of an encoder.
+    """Measure an encoder.
 
     Args:
-        state: tensors by name.
-        patch: name of the weight of the patch embedding, ``(D, C, t, h, w)`` or ``(D, C, h, w)``.
-        hidden: template of the name of the weight of the MLPs' first layer.
+        state: Tensors by name.
+        patch: Name of the patch embedding's weight, the kernels of a 3-D convolution (videos) or of a 2-D one
+            (images).
+        hidden: Name of the weight of an MLP's first layer, with ``{}`` for the block index.
+
+    Returns:
+        Arguments ``width``, ``depth``, ``mlp_ratio``, ``tubelet`` and ``channels`` of a `VideoEncoder`.
+
+    Raises:
+        ValueError: A tensor is missing, or the patch embedding has another number of axes.
     """
     weight = needed(state, patch)
     if weight.ndim not in (4, 5):
@@ -61,12 +72,19 @@ def measure_encoder(state: State, patch: str, hidden: str) -> dict[str, Any]:
 
 
 def measure_predictor(state: State, embed: str, out: str, hidden: str) -> dict[str, Any]:
-    """Widths, depth and MLP of a predictor or decoder.
+    """Measure a predictor or decoder.
 
     Args:
-        state: tensors by name.
-        embed, out: names of the weights of the first and last matrix.
-        hidden: template of the name of the weight of the MLPs' first layer.
+        state: Tensors by name.
+        embed: Name of the weight of the first linear layer.
+        out: Name of the weight of the last linear layer.
+        hidden: Name of the weight of an MLP's first layer, with ``{}`` for the block index.
+
+    Returns:
+        Arguments ``in_width``, ``out_width``, ``width``, ``depth`` and ``mlp_ratio`` of the network.
+
+    Raises:
+        ValueError: A tensor is missing.
     """
     width, in_width = needed(state, embed).shape
     return {
@@ -79,10 +97,15 @@ def measure_predictor(state: State, embed: str, out: str, hidden: str) -> dict[s
 
 
 def grid_of_table(table_ND: Tensor, kind: PositionKind, name: str) -> Grid:
-    """The grid whose fixed position table this is, ``(N, D)``; square frames are tried first.
+    """Find the token grid that a fixed position table was computed for; square frames are tried first.
+
+    Args:
+        table_ND: Position table.
+        kind: Kind of fixed table, one of `POSITION_TABLES`.
+        name: Name of the table, for the message.
 
     Raises:
-        ValueError: it is the table of no grid: it was learnt, or interpolated, or is not used.
+        ValueError: The table fits no grid: it was learnt or interpolated, or the network does not use it.
     """
     tokens, width = table_ND.shape
     tolerance = 1e-4 if table_ND.element_size() >= 4 else 1e-2
@@ -90,14 +113,14 @@ def grid_of_table(table_ND: Tensor, kind: PositionKind, name: str) -> Grid:
         if (POSITION_TABLES[kind](grid, width) - table_ND.float()).abs().max() < tolerance:
             return grid
     raise ValueError(
-        f"{name} ({tokens} tokens) is not the fixed table of positions ({kind}): it was learnt or interpolated, and this "
-        "library's encoders compute theirs: give the weights before fine-tuning; where the network does not use it, as V-JEPA 2, "
-        "say so (family='vjepa2')"
+        f"{name} ({tokens} tokens) is not the fixed position table ({kind}): it was learnt or "
+        "interpolated, and this library's encoders compute their tables: give the weights before "
+        "fine-tuning; where the network does not use the table, as V-JEPA 2, give family='vjepa2'"
     )
 
 
 def _grids(tokens: int, kind: PositionKind) -> list[Grid]:
-    """Grids of so many tokens; time plays no part in a plane's table."""
+    """All grids of so many tokens; a 2-D table (``sincos_plane``) has one time step."""
     steps = [step for step in range(1, tokens + 1) if tokens % step == 0] if kind != "sincos_plane" else [1]
     grids = []
     for step in steps:

@@ -1,4 +1,4 @@
-"""What weights do not tell of themselves: published tables, and what a user says instead."""
+"""Facts about weights that files do not store: tables of published models, and statements by the user."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vjepa.weights.released.families import TITLES, Family
 
 NETWORKS = ("encoder", "predictor", "decoder", "head")
 
-# Sizes of ViTs with 64 numbers a head, which all families share; "tiny" and "small" are in their authors' code, too.
+# Heads by width of standard ViTs, which all families share; the authors' code has "tiny" and "small", too.
 _VIT = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
-# Heads by width. A predictor of V-JEPA and of I-JEPA has its encoder's heads, whatever its width, as has a probe of V-JEPA
-# (facebookresearch/jepa at 51c59d5, app/vjepa/utils.py and evals/video_classification_frozen/eval.py; facebookresearch/ijepa at
-# 52c1ae9, src/helper.py).
+# Heads by width. A predictor of V-JEPA or I-JEPA, and a probe of V-JEPA, has as many heads as its encoder,
+# whatever its width (facebookresearch/jepa at 51c59d5, app/vjepa/utils.py and
+# evals/video_classification_frozen/eval.py; facebookresearch/ijepa at 52c1ae9, src/helper.py).
 _HEADS: dict[tuple[Family, str], dict[int, int]] = {
     # src/models/vision_transformer.py of facebookresearch/jepa at 51c59d5, and of ijepa at 52c1ae9
     ("vjepa", "encoder"): {**_VIT, 1408: 16, 1664: 16},
@@ -37,10 +37,12 @@ _HEADS: dict[tuple[Family, str], dict[int, int]] = {
     ("mae", "encoder"): _VIT,
     ("mae", "decoder"): {512: 16},
 }  # fmt: skip
-# V-JEPA 2.1, by depth (app/vjepa_2_1/models/vision_transformer.py at be434e4).
+# Indices of the blocks that V-JEPA 2.1's level norms follow, by depth
+# (app/vjepa_2_1/models/vision_transformer.py at be434e4).
 _LEVELS = {12: [2, 5, 8, 11], 24: [5, 11, 17, 23], 40: [9, 19, 29, 39], 48: [11, 23, 37, 47]}
-# Blocks that V-JEPA 2's probes see, by number of classes and, where it is not the last block alone, by depth (facebookresearch/vjepa2
-# at c2963a4, configs/eval/{vitl,vitg-384}/{ssv2,diving48,jester,k400,coin,in1k}.yaml).
+# Indices of the blocks that V-JEPA 2's probes see, by number of classes and by depth; None for the last block
+# alone (facebookresearch/vjepa2 at c2963a4,
+# configs/eval/{vitl,vitg-384}/{ssv2,diving48,jester,k400,coin,in1k}.yaml).
 _SEVERAL = {24: [17, 19, 21, 23], 40: [24, 29, 34, 39]}
 _PROBE_LEVELS: dict[int, dict[int, list[int]] | None] = {
     27: _SEVERAL, 48: _SEVERAL, 174: None, 180: None, 400: None, 1000: None,
@@ -48,13 +50,17 @@ _PROBE_LEVELS: dict[int, dict[int, list[int]] | None] = {
 
 
 class StatedByUser(NamedTuple):
-    """What a user says of weights that they do not tell themselves.
+    """What a user states about weights because their file does not store it.
 
     Attributes:
-        family: one of `vjepa.weights.released.families.TITLES`; None where names tell it.
-        heads: attention heads by network, of ``encoder``, ``predictor``, ``decoder``, ``head``; of those that no table has.
-        levels: of an encoder of V-JEPA 2.1, the blocks that its norms follow.
-        probe_levels: the blocks whose tokens a probe sees; empty for the last alone.
+        family: Family of the weights, a key of `vjepa.weights.released.families.TITLES`; None recognises it
+            by the tensors' names.
+        heads: Number of attention heads by network (``encoder``, ``predictor``, ``decoder``, ``head``).
+            Needed only for networks whose width no published model has.
+        levels: Indices of the blocks that the level norms of a V-JEPA 2.1 encoder follow; None takes those of
+            the published model of this depth.
+        probe_levels: Indices of the blocks whose tokens a probe sees; empty for the last block alone. None
+            takes those of the published probe.
     """
 
     family: Family | None = None
@@ -63,24 +69,28 @@ class StatedByUser(NamedTuple):
     probe_levels: Sequence[int] | None = None
 
     def check(self) -> StatedByUser:
-        """The same in plain types; ValueError where it names no family, no network or no number of heads."""
+        """The same statements in plain Python types.
+
+        Raises:
+            ValueError: The family or a network is unknown, or a number of heads or a block index is
+                impossible.
+        """
         if self.family is not None and (self.family not in get_args(Family) or self.family == "probe"):
-            raise ValueError(
-                f"family is {self.family!r}: give one of {', '.join(name for name in TITLES if name != 'probe')}"
-            )
+            known = ", ".join(name for name in TITLES if name != "probe")
+            raise ValueError(f"family is {self.family!r}: give one of {known}")
         if not isinstance(self.heads, Mapping):
             raise ValueError(f"heads are {self.heads!r}: give them by network, such as {{'predictor': 12}}")
         for name, levels in (("levels", self.levels), ("levels of the probe", self.probe_levels)):
             if levels is not None and not _are_whole_numbers(levels):
                 raise ValueError(
-                    f"{name} are {levels!r}: give a list of numbers of blocks, such as [17, 19, 21, 23]"
+                    f"{name} are {levels!r}: give a list of block indices, such as [17, 19, 21, 23]"
                 )
         for network, heads in self.heads.items():
             if network not in NETWORKS:
                 raise ValueError(f"heads names {network!r}: give heads of {', '.join(NETWORKS)}")
             if not _are_whole_numbers([heads]) or heads < 1:
                 raise ValueError(f"heads of the {network} are {heads!r}: give a whole number above 0")
-        # Numbers of numpy would not go into a config.json.
+        # NumPy integers cannot be written to config.json.
         return self._replace(
             heads={network: int(heads) for network, heads in self.heads.items()},
             levels=_as_integers(self.levels),
@@ -88,7 +98,7 @@ class StatedByUser(NamedTuple):
         )
 
     def as_stated(self) -> dict[str, Any]:
-        """In the form of `Container.stated`: what is not None."""
+        """The statements that were made, by field name, as `Container.stated` holds them."""
         named: dict[str, Any] = {name: value for name, value in self._asdict().items() if value is not None}
         return named if self.heads else {key: value for key, value in named.items() if key != "heads"}
 
@@ -106,17 +116,19 @@ def _are_whole_numbers(values: Any) -> bool:
 def heads_of(
     network: str, width: int, family: Family, stated: Mapping[str, Any], *, encoder_heads: int = 0
 ) -> int:
-    """Attention heads of a network.
+    """Look up a network's number of attention heads: as stated, else by the family's published sizes.
 
     Args:
-        network: of `NETWORKS`.
-        width: of its tokens.
-        family: of the weights.
-        stated: of the container: ``heads`` has those that a user or `to_meta` said.
-        encoder_heads: of the encoder that it stands on, which some families' other networks share.
+        network: Name of the network, one of `NETWORKS`.
+        width: Embedding dimension of the network's tokens.
+        family: Family of the weights.
+        stated: Facts stated in the file or by the user (`Container.stated`); ``heads`` maps networks to their
+            numbers of heads.
+        encoder_heads: Number of heads of the encoder that the network belongs to, which other networks of
+            some families share; 0 where it is unknown.
 
     Raises:
-        ValueError: nobody said it, and no published network of the family has this width.
+        ValueError: The number is not stated, and no published network of the family has this width.
     """
     said: Mapping[str, int] = stated.get("heads", {})
     if network in said:
@@ -132,37 +144,66 @@ def heads_of(
         return published[width]
     known = ", ".join(f"{heads} of {size}" for size, heads in sorted(published.items()))
     name = {"head": "probe"}.get(network, network)
-    said_by = "heads=N" if network == "head" else f'heads={{"{network}": N}}'
-    if (family, network) != ("vjepa2_ac", "predictor"):  # a model with actions has no other layout
-        said_by += f" (tools/convert.py --heads {network}=N writes a model folder that says it)"
+    remedy = "heads=N" if network == "head" else f'heads={{"{network}": N}}'
+    if (family, network) != ("vjepa2_ac", "predictor"):  # tools/convert.py has no action-conditioned models
+        remedy += f" (tools/convert.py --heads {network}=N writes a model folder that stores it)"
     raise ValueError(
-        f"how many heads {'an' if name == 'encoder' else 'a'} {name} of width {width} has cannot be told from its shapes, and no published {name} of "
-        f"{TITLES[family]} has that width (heads of widths: {known or 'none'}): say it, {said_by}"
+        f"how many heads {'an' if name == 'encoder' else 'a'} {name} of width {width} has cannot be read "
+        f"from its shapes, and no published {name} of {TITLES[family]} has that width (heads of widths: "
+        f"{known or 'none'}): give {remedy}"
     )
 
 
 def levels_of(depth: int, norms: int, stated: Mapping[str, Any]) -> list[int]:
-    """Blocks that the norms of levels of a V-JEPA 2.1 encoder follow; ValueError where nobody knows."""
+    """Look up the blocks that the level norms of a V-JEPA 2.1 encoder follow.
+
+    Args:
+        depth: Number of blocks of the encoder.
+        norms: Number of its level norms.
+        stated: Facts stated in the file or by the user (`Container.stated`).
+
+    Returns:
+        Indices of the blocks.
+
+    Raises:
+        ValueError: They are not stated and no published model has this depth, or their number is not `norms`.
+    """
     levels = list(stated.get("levels", _LEVELS.get(depth, [])))
     if norms != len(levels):
         raise ValueError(
-            f"it has {norms} norms of levels and {depth} blocks, and the levels are {levels or 'unknown'}: published models have "
-            "12, 24, 40 or 48 blocks and four levels; say which blocks the norms follow, levels=[...] (tools/convert.py --levels)"
+            f"it has {norms} level norms and {depth} blocks, and the levels are {levels or 'unknown'}: "
+            "published models have 12, 24, 40 or 48 blocks and four levels; give the indices of the blocks "
+            "that the norms follow, levels=[...] (tools/convert.py --levels)"
         )
     return levels
 
 
 def probe_levels_of(classes: int, depth: int, family: Family, stated: Mapping[str, Any]) -> list[int]:
-    """Blocks whose tokens a probe sees, empty for the last alone; ValueError where nobody knows."""
+    """Look up the blocks whose tokens a probe sees.
+
+    Args:
+        classes: Number of classes of the probe.
+        depth: Number of blocks of its encoder.
+        family: Family of the encoder.
+        stated: Facts stated in the file or by the user (`Container.stated`).
+
+    Returns:
+        Indices of the blocks; empty for the last block alone.
+
+    Raises:
+        ValueError: They are not stated, and no published probe has these classes and this depth.
+    """
     if "probe_levels" in stated:
         return list(stated["probe_levels"])
     if family == "vjepa":
-        return []  # evals/video_classification_frozen/eval.py of facebookresearch/jepa at 51c59d5 has no other
+        # The only choice in facebookresearch/jepa at 51c59d5, evals/video_classification_frozen/eval.py.
+        return []
     if classes in _PROBE_LEVELS:
         by_depth = _PROBE_LEVELS[classes]
         if by_depth is None or depth in by_depth:
             return [] if by_depth is None else by_depth[depth]
     raise ValueError(
-        f"which blocks a probe of {classes} classes on {depth} blocks sees cannot be told from its shapes, and no published probe "
-        "is such: say it, levels=[] for the last block alone, or levels=[17, 19, 21, 23] for several (tools/convert.py --levels)"
+        f"which blocks a probe of {classes} classes on {depth} blocks sees cannot be read from its shapes, "
+        "and there is no such published probe: give levels=[] for the last block alone, or "
+        "levels=[17, 19, 21, 23] for several (tools/convert.py --levels)"
     )

@@ -1,4 +1,4 @@
-"""From what trainers wrap around a network to the network's own names."""
+"""Removal of the names that trainers wrap around a network's own tensor names."""
 
 from __future__ import annotations
 
@@ -13,26 +13,32 @@ NETWORKS = {
     "student": "encoder",
     "target_encoder": "target_encoder",
     "teacher": "target_encoder",
-    "ema_encoder": "target_encoder",  # V-JEPA 2.1, distilled; it wins over a target encoder beside it
+    "ema_encoder": "target_encoder",  # distilled V-JEPA 2.1; replaces a target encoder in the same file
     "predictor": "predictor",
     "classifier": "classifier",
 }
-"""Keys under which files keep networks, and whose names these are here."""
+"""Keys under which files keep networks, with the names of the networks in this library."""
 WHOLE = ("model", "module", "state_dict", "model_state_dict", "net", "network")
 """Keys under which files keep all tensors together."""
 
-# Of DataParallel, torch.compile, FSDP, activation checkpointing, and of the attributes in which users' own classes keep a network.
-# No family's own names have such a part, so that they may stand anywhere and in any order.
+# Names of wrappers: DataParallel, torch.compile, FSDP, activation checkpointing, and attributes in which
+# users' classes keep a network. No family's own names have such components, so they are removed anywhere.
 _WRAPPERS = frozenset(
     ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "model", "net", "backbone")
 )
 
 
 def networks_of(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Tensors of all networks of a file under plain names, the network in front where that is known; and notes.
+    """Collect the tensors of all networks in a checkpoint, without names of wrappers.
+
+    Args:
+        checkpoint: Content of the file.
+
+    Returns:
+        Tensors by name, which begins with the network's name where that is known; and remarks for the user.
 
     Raises:
-        ValueError: two tensors have the same plain name, so that it cannot be told which of them is meant.
+        ValueError: Two tensors have the same name after removal of the wrappers.
     """
     state: dict[str, Tensor] = {}
     notes: tuple[str, ...] = ()
@@ -89,14 +95,17 @@ def _unwrapped(name: str) -> Iterator[str]:
         outer, *parts = parts
         network = NETWORKS[outer]
         yield network
-        # `student.encoder.blocks...`: the attribute within says the same again.
+        # `student.encoder.blocks...`: the inner attribute names the same network again.
         if outer != network and parts[0] == "encoder" and network.endswith("encoder"):
             parts = parts[1:]
     yield from parts
 
 
 def _with_network(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The name of the network in front of a bare one's, in V-JEPA's and I-JEPA's layouts, where files have several."""
+    """Put the network's name in front of the tensors of a single network in V-JEPA's or I-JEPA's layout.
+
+    Files with several networks have these prefixes already.
+    """
     whose = None
     if "patch_embed.proj.weight" in state:
         by_itself = "cls_token" in state or any(name.endswith(".attn.q_bias") for name in state)
