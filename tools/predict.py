@@ -262,7 +262,7 @@ def _draw(
     curve_t = map_thw = None
     if steps >= window.grid.t:
         found = surprise(model, frames.video_TCHW)
-        curve_t, map_thw = found.curve, found.map_Thw
+        curve_t, map_thw = found.curve, found.map_thw
     seconds = frames.starts[: steps * depth : depth].tolist()
     draw_future(frames_tCHW, rows, curve_t, map_thw, seconds, path.with_name(f"{path.name}.png"))
     if film:

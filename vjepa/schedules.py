@@ -1,4 +1,4 @@
-"""Schedules of learning rate, weight decay and momentum: pure functions of the step, without state to save."""
+"""Schedules of learning rate, weight decay and momentum: pure functions of the step; no state to save."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class _Apart(SpawnProcess):
     """A spawned process that does not import the user's script."""
 
     def start(self) -> None:
-        """Start with an empty `__main__` in place of the script: multiprocessing passes on what it finds there."""
+        """Start, with an empty `__main__`, where multiprocessing looks up the script to import."""
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         try:
@@ -139,8 +139,8 @@ def _work(
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     if not obedient:
         ignore_stop_signals()
-    # A spawned process would spawn its own workers, each of which imports everything, where this one forks
-    # them.
+    # By default a spawned process would spawn its own workers, each of which imports everything, even where
+    # the parent forks its workers.
     multiprocessing.set_start_method(method, force=True)
     threading.Thread(target=_leave, args=(dismissal, obedient), daemon=True).start()
     target(*args, **kwargs)
@@ -177,7 +177,8 @@ class Loader(DataLoader[Item]):
             multiprocessing_context=self._workers,
             # torch installs its own signal handlers in a worker after `_work` has begun.
             worker_init_fn=ignore_stop_signals if workers else None,
-            generator=torch.Generator(),  # not the global one: the run's random state must not depend on workers
+            # Not the global generator: the run's random state must not depend on workers.
+            generator=torch.Generator(),
             **options,
         )
 

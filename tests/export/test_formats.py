@@ -92,7 +92,7 @@ def test_what_cannot_be_exported_is_refused(saved, tmp_path, capsys):
     wrong = [
         (["--what", "encoder", "--output", str(tmp_path / "a.bin")], "ends in .onnx or .pt2"),
         (["--what", "encoder", "--steps", "1", "--output", str(tmp_path / "a.pt2")], "steps are for future"),
-        (["--what", "classifier", "--output", str(tmp_path / "a.pt2")], "no head that names classes"),
+        (["--what", "classifier", "--output", str(tmp_path / "a.pt2")], "has no classification head"),
         (["--what", "future", "--steps", "0", "--output", str(tmp_path / "a.pt2")], "give 1 or more"),
     ]
     for arguments, message in wrong:

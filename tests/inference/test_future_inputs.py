@@ -71,7 +71,7 @@ def ways(model, classifier, actor):
         "embed_targets": lambda clip: model.embed_targets(clip[None]),
         "observe": observed,
         "observe a stream": lambda clip: observed(iter(clip)),
-        "surprise": lambda clip: vjepa.surprise(model, clip).losses_AX,
+        "surprise": lambda clip: vjepa.surprise(model, clip).losses_cV,
         "predict": lambda clip: torch.tensor(classifier.predict(clip).probabilities),
         "probabilities": lambda clip: classifier.probabilities(clip[None, None]),
         "classifier": lambda clip: classifier.network(clip[None]),
@@ -203,7 +203,7 @@ def test_a_list_of_frames_is_one_clip(model, classifier, video):
     expected = vjepa.FuturePredictor(model).observe(frames).predict().embeddings_BFhwY
     for stream in (list(frames), images, iter(images), (np.array(frame) for frame in frames)):
         assert torch.equal(vjepa.FuturePredictor(model).observe(stream).predict().embeddings_BFhwY, expected)
-    assert torch.equal(vjepa.surprise(model, images).losses_AX, vjepa.surprise(model, frames).losses_AX)
+    assert torch.equal(vjepa.surprise(model, images).losses_cV, vjepa.surprise(model, frames).losses_cV)
     assert classifier.predict(images) == classifier.predict(frames)
 
 
@@ -216,7 +216,7 @@ def test_models_of_other_channels_predict_and_are_surprised(channels):
     video = torch.randint(0, 256, (16, channels, 20, 24), dtype=torch.uint8)
     prediction = vjepa.FuturePredictor(model).observe(video).predict()
     assert prediction.embeddings_BFhwY.isfinite().all()
-    assert vjepa.surprise(model, video / 255).losses_AX.isfinite().all()
+    assert vjepa.surprise(model, video / 255).losses_cV.isfinite().all()
     assert model.encode(model.processor(video)).shape == (1, 32, 24)
 
 

@@ -28,18 +28,18 @@ def test_losses_are_those_of_the_published_procedure(video):
     model = make_video_model()
     result = vjepa.surprise(model, video, context_steps=[2, 5])
     expected = torch.stack([published(model, video, context) for context in (2, 5)]).detach()
-    torch.testing.assert_close(result.losses_AX, expected, atol=1e-5, rtol=1e-5)
-    assert torch.equal(result.filtered_X, result.losses_AX.min(dim=0).values)
+    torch.testing.assert_close(result.losses_cV, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(result.filtered_V, result.losses_cV.min(dim=0).values)
     assert (result.encoder, result.mask_token, result.normalisation) == ("target_encoder", 1, "layer_norm")
 
 
 def test_the_map_is_the_error_of_the_step_that_comes_next(video):
     result = vjepa.surprise(make_video_model(), video, context_steps=[2, 5])
-    assert result.map_Thw.shape == (20, 2, 2)
-    assert result.map_Thw[:2].isnan().all()
-    assert result.map_Thw[18:].isnan().all()  # no window puts them right after five steps or fewer
-    both = torch.minimum(result.error_AXthw[0, 6, 2], result.error_AXthw[1, 3, 5])
-    assert torch.equal(result.map_Thw[8], both)
+    assert result.map_thw.shape == (20, 2, 2)
+    assert result.map_thw[:2].isnan().all()
+    assert result.map_thw[18:].isnan().all()  # no window puts them right after five steps or fewer
+    both = torch.minimum(result.error_cVthw[0, 6, 2], result.error_cVthw[1, 3, 5])
+    assert torch.equal(result.map_thw[8], both)
     torch.testing.assert_close(result.curve[8], both.mean())
 
 
@@ -47,7 +47,7 @@ def test_files_have_times(video_file, video):
     result = vjepa.surprise(make_video_model(), video_file)
     assert result.seconds[:3] == pytest.approx([0, 0.08, 0.16])
     assert len(result.seconds) == len(result.curve) == 20
-    assert torch.equal(result.losses_AX, vjepa.surprise(make_video_model(), video).losses_AX)
+    assert torch.equal(result.losses_cV, vjepa.surprise(make_video_model(), video).losses_cV)
 
 
 def test_a_context_sees_nothing_of_what_it_is_held_against(video):
@@ -57,7 +57,7 @@ def test_a_context_sees_nothing_of_what_it_is_held_against(video):
     model.predictor.register_forward_hook(lambda module, inputs, output: predicted.append(output))
     changed = video[:16].clone()
     changed[4:] = 0
-    errors = [vjepa.surprise(model, part, context_steps=[2]).losses_AX for part in (video[:16], changed)]
+    errors = [vjepa.surprise(model, part, context_steps=[2]).losses_cV for part in (video[:16], changed)]
     assert torch.equal(predicted[0], predicted[1])
     assert not torch.allclose(errors[0], errors[1])
 
@@ -74,7 +74,7 @@ def test_a_masked_auto_encoder_predicts_pixels(video):
     assert result.normalisation == "tubelet"
     assert said[0].abs().mean() > 0.01
     model.decoder.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
-    assert not torch.allclose(result.losses_AX, vjepa.surprise(model, video).losses_AX)
+    assert not torch.allclose(result.losses_cV, vjepa.surprise(model, video).losses_cV)
 
 
 def test_short_videos_and_bad_contexts_are_refused(video):

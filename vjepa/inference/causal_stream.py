@@ -1,4 +1,4 @@
-"""A block-causal encoder on a video that does not end. Shape letters as in `vjepa.tokens`; S tokens of one time step."""
+"""A block-causal encoder on an endless video."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vjepa.models.encoder import VideoEncoder
 
 
 class CausalStream:
-    """Encodes a video step by step; every step costs the same, and memory does not grow.
+    """Encodes a video one time step at a time; every time step costs the same, and memory does not grow.
 
-    A step attends to itself and to the `steps` - 1 before it in every block, whose keys and values are kept. Up to `steps`
-    steps this is what the encoder gives for the whole clip; after that, what it would give with its attention limited to
-    that many steps.
+    In every block, a time step attends to itself and to the `steps` - 1 before it, whose keys and values are
+    kept. Up to `steps` time steps this gives what the encoder gives for the whole clip; after that, what it
+    would give with its attention limited to that many time steps.
 
     Args:
-        encoder: causal, with rotary positions, which alone can be continued without an end.
-        steps: that are kept, the newest included.
+        encoder: Block-causal encoder with rotary positions; other positions end with the clip.
+        steps: Time steps that are kept, the newest included.
     """
 
     def __init__(self, encoder: VideoEncoder, steps: int) -> None:
@@ -30,7 +30,8 @@ class CausalStream:
         if not transformer.causal or transformer.positions != "rotary":
             kind = "causal" if transformer.causal else "bidirectional"
             raise ValueError(
-                f"a {kind} encoder with {transformer.positions} positions cannot be continued step by step: give a causal one "
+                f"a {kind} encoder with {transformer.positions} positions cannot be continued step by step: "
+                "give a causal one "
                 "with rotary positions (encoder.causal: true), or encode a sliding window"
             )
         self.encoder = encoder
@@ -39,7 +40,10 @@ class CausalStream:
 
     @torch.no_grad()
     def step(self, video_BCTHW: Tensor) -> Tensor:
-        """Tokens of all levels of the next time step, ``(B, S, Y)``, of its normalised frames (one tubelet deep)."""
+        """Encode the normalised frames of the next time step, one tubelet deep.
+
+        Tokens of all levels, ``(B, S, Y)``.
+        """
         transformer, grid = self.encoder.transformer, self.encoder.grid_of(video_BCTHW)
         assert grid.t == 1, f"{grid.t} time steps were given at once"
         tokens_BSD = self.encoder.patch_embed(video_BCTHW)

@@ -1,10 +1,8 @@
-"""Name what a video shows.
+"""Action recognition: the classes of a video.
 
-    classifier = vjepa.VideoClassifier.from_pretrained("runs/finetune")
-    answer = classifier.predict("clip.mp4")
-    print(answer.label, answer.probability)
-
-Shape letters as in `vjepa.tokens`; X classes.
+classifier = vjepa.VideoClassifier.from_pretrained("runs/finetune")
+answer = classifier.predict("clip.mp4")
+print(answer.label, answer.probability)
 """
 
 from __future__ import annotations
@@ -34,11 +32,11 @@ from vjepa.weights.model_folder import load_classifier
 
 @dataclass(frozen=True)
 class Answer:
-    """What a video shows.
+    """Classes of a video with their probabilities.
 
     Attributes:
-        classes: names, the most probable first.
-        probabilities: of each of them; they sum to one.
+        classes: Class names, the most probable first.
+        probabilities: Probability of each of them; they sum to one.
     """
 
     classes: tuple[str, ...]
@@ -51,11 +49,11 @@ class Answer:
 
     @property
     def probability(self) -> float:
-        """Of `label`."""
+        """Probability of the most probable class."""
         return self.probabilities[0]
 
     def top(self, count: int) -> list[tuple[str, float]]:
-        """The `count` most probable classes with their probabilities."""
+        """Return the `count` most probable classes with their probabilities."""
         return list(zip(self.classes, self.probabilities, strict=True))[:count]
 
 
@@ -63,11 +61,12 @@ class VideoClassifier:
     """A fine-tuned model with the names of its classes, and the views that it was evaluated with.
 
     Args:
-        network: encoder and head.
-        classes: names, in the order of the head's outputs.
-        processor: from any video to the clips that it knows.
-        clips, crops: views of each video, whose probabilities are averaged.
-        segments: clips that the head sees together.
+        network: Encoder with a classification head.
+        classes: Class names in the order of the head's outputs.
+        processor: Brings any video to the clips that the model was trained on.
+        clips, crops: Clips of each video, and crops of each clip; the probabilities of these views are
+            averaged.
+        segments: Clips that the head sees together.
     """
 
     def __init__(
@@ -82,7 +81,8 @@ class VideoClassifier:
     ) -> None:
         if clips % segments:
             raise ValueError(
-                f"clips is {clips} and segments {segments}: clips are seen together by segments, so give a multiple of them"
+                f"clips is {clips} and segments {segments}: clips are seen together by segments, so give a "
+                "multiple of them"
             )
         self.network = network.eval()
         self.classes = tuple(classes)
@@ -96,14 +96,15 @@ class VideoClassifier:
     def from_pretrained(
         source: str | Path, *, clips: int | None = None, crops: int | None = None
     ) -> VideoClassifier:
-        """The classifier of a run of tools/finetune.py, or of a model folder.
+        """Load the classifier of a run of tools/finetune.py, or of a model folder.
 
         Args:
-            source: the folder.
-            clips, crops: views of each video; None takes those of the run's evaluation.
+            source: Folder of the run or of the model.
+            clips, crops: Clips of each video, and crops of each clip; None takes those of the run's
+                evaluation.
 
         Raises:
-            ValueError: the folder holds no classifier.
+            ValueError: The folder holds no classifier.
         """
         network, config = load_classifier(source)
         views = dict(config["views"])
@@ -113,7 +114,7 @@ class VideoClassifier:
         )
 
     def to(self, device: torch.device | str) -> VideoClassifier:
-        """The same classifier on a device."""
+        """Move the classifier to a device, and return it."""
         self.network.to(device)
         return self
 
@@ -124,15 +125,15 @@ class VideoClassifier:
         start: float | None = None,
         end: float | None = None,
     ) -> Answer:
-        """What a video shows.
+        """Classify a video.
 
         Args:
-            video: a file (as of `vjepa.open_video`), or frames at the rate of the model's clips: ``(T, C, H, W)``, uint8
-                in [0, 255] or floats in [0, 1], or a list of single frames or PIL images.
-            start, end: of the part that counts, in seconds; None is all of it. For files.
+            video: A file (see `vjepa.open_video`), or frames at the rate of the model's clips: ``(T, C, H,
+                W)``, uint8 in [0, 255] or floats in [0, 1], or a list of single frames or PIL images.
+            start, end: Range of a file to classify, in seconds; None takes the whole video.
 
         Raises:
-            ValueError: the video cannot be read, or frames are of another form than these.
+            ValueError: The video cannot be read, or frames have another form than these.
         """
         if isinstance(video, str | Path):
             views_RTCHW = self._views(Video(str(video), start=start, end=end))
@@ -148,17 +149,17 @@ class VideoClassifier:
     def over_time(
         self, path: str | Path, every: float | None = None
     ) -> Iterator[tuple[float, float, Answer]]:
-        """What a video shows from moment to moment: start and end in seconds of each window, and the answer.
+        """Classify a video window by window; yields start and end of each window in seconds, and its classes.
 
-        A window is as long as the model's clips and is one clip itself; the last ends with the video. A video shorter
+        A window is as long as one of the model's clips; the last one ends with the video. A video shorter
         than a clip is one window.
 
         Args:
-            path: of a file.
-            every: seconds from one window to the next; None takes half a clip.
+            path: Video file.
+            every: Seconds from one window to the next; None takes half a clip.
 
         Raises:
-            ValueError: the video cannot be read, or `every` is not above 0.
+            ValueError: The video cannot be read, or `every` is not above 0.
         """
         with self.processor.open(str(path)) as video:
             timestamps = video.timestamps
@@ -170,21 +171,29 @@ class VideoClassifier:
         every = span / 2 if every is None else every
         if not every > 0:
             raise ValueError(f"every is {every}: give seconds above 0")
-        one_clip = VideoClassifier(self.network, self.classes, self.processor, crops=self.crops, clips=self.segments,
-                                   segments=self.segments)  # fmt: skip
+        one_clip = VideoClassifier(
+            self.network,
+            self.classes,
+            self.processor,
+            crops=self.crops,
+            clips=self.segments,
+            segments=self.segments,
+        )
         count = int(np.ceil(max(over - span, 0) / every - TICK)) + 1
         for number in range(count):
             start = min(number * every, over - span)
             yield start, start + span, one_clip.predict(path, start=start, end=start + span)
 
     def probabilities(self, views_BRTCHW: Tensor) -> Tensor:
-        """Of all classes, averaged over views: ``(B, R, T, C, H, W)`` of the model's size to ``(B, X)``, on the CPU.
+        """Return the class probabilities ``(B, X)``, on the CPU, averaged over views ``(B, R, T, C, H, W)``
+        of the model's size.
 
         Pixels are uint8 in [0, 255] or floats in [0, 1].
         """
         if views_BRTCHW.ndim != 6:
             raise ValueError(
-                f"views have shape {tuple(views_BRTCHW.shape)}: give (B, R, T, C, H, W), R views of each video; predict takes "
+                f"views have shape {tuple(views_BRTCHW.shape)}: give (B, R, T, C, H, W), R views of each "
+                "video; predict takes "
                 "videos as they are"
             )
         device = next(self.network.parameters()).device
@@ -207,7 +216,7 @@ class VideoClassifier:
         return sample.video_RTCHW
 
     def _views_of_frames(self, videos: Sequence[Tensor]) -> Tensor:
-        """Clips spread over frames; too few are held at the last."""
+        """Return clips spread evenly over frames; of too few frames the last is repeated."""
         if len(videos) != 1:
             raise ValueError(f"frames of {len(videos)} videos at once: give one, (T, C, H, W)")
         frames, length = videos[0], self.processor.num_frames

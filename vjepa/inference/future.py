@@ -1,10 +1,8 @@
-"""What comes next: embeddings of y from x.
+"""Prediction of what comes next: embeddings of future frames from those of past frames.
 
-    future = FuturePredictor(from_pretrained("runs/quickstart"))
-    future.observe("video.mp4")
-    y = future.predict(seconds=0.5)
-
-Shape letters as in `vjepa.tokens`; Y is the width of what is predicted, F the horizons asked for, R samples.
+future = FuturePredictor(from_pretrained("runs/quickstart"))
+future.observe("video.mp4")
+y = future.predict(seconds=0.5)
 """
 
 from __future__ import annotations
@@ -31,19 +29,23 @@ Horizons = float | Sequence[float] | Tensor
 
 @dataclass(frozen=True)
 class Prediction:
-    """Embeddings of what comes after the context, and all that one must know to use them.
+    """Embeddings of what comes after the context, with all that is needed to use them.
 
     Attributes:
-        embeddings_BFhwY: one embedding for every horizon and place; with samples ``(B, R, F, h, w, Y)``.
-        steps: horizons in time steps; 1 is the step that follows the context.
-        seconds: from the context's end to the end of each step; None where the rate of the frames is unknown.
-        context_end: seconds from the first observed frame to the context's end, of each clip; None where unknown.
-        grid: of one step, ``(1, h, w)``.
-        encoder: network that encoded the context: ``target_encoder`` or ``encoder``.
-        mask_token: the predictor's placeholder that stood at the targets.
-        normalisation: of the embeddings: ``layer_norm`` (each level to mean 0 and deviation 1, as in training) or ``none``.
-        context_steps: time steps that were looked at.
-        beyond: how horizons past the trained window were reached: ``slide`` or ``extrapolate``.
+        embeddings_BFhwY: One embedding for every horizon and place; with several samples ``(B, s, F, h, w,
+            Y)``.
+        steps: Horizons in time steps; 1 is the time step that follows the context.
+        seconds: Seconds from the end of the context to the end of each horizon; None if the frame rate is
+            unknown.
+        context_end: Seconds from the first observed frame to the end of the context, of each clip; None if
+            unknown.
+        grid: Token grid of one time step, ``(1, h, w)``.
+        encoder: Network that encoded the context: ``target_encoder`` or ``encoder``.
+        mask_token: Index of the mask token that stood at the targets.
+        normalisation: Normalisation of the embeddings: ``layer_norm`` (each level to mean 0 and deviation 1,
+            as in training) or ``none``.
+        context_steps: Time steps of the context.
+        beyond: How horizons beyond the trained window were reached: ``slide`` or ``extrapolate``.
     """
 
     embeddings_BFhwY: Tensor
@@ -59,18 +61,19 @@ class Prediction:
 
 
 class FuturePredictor:
-    """Observes frames and predicts the embeddings of those that follow; only what was observed is ever encoded.
+    """Observes frames and predicts the embeddings of those that follow; only observed frames are ever
+    encoded.
 
-    Frames may come as they are taken. With a block-causal encoder (rotary positions) the past is kept as keys and values
-    and each new step costs the same; with a bidirectional one the latest frames are kept and encoded when a prediction is
-    asked for. Either way memory does not grow.
+    Frames may come one by one. With a block-causal encoder (rotary positions) the past is kept as keys and
+    values, and each new time step costs the same. With a bidirectional encoder the latest frames are kept,
+    and encoded when a prediction is asked for. In both cases memory does not grow.
 
     Args:
-        model: a model with a predictor of embeddings; it is used where it is (``model.to("cuda")``).
-        context_steps: time steps to look at; None for the most that it was trained with.
-        mask_token: placeholder at the targets; None for that of its future masks.
-        fps: rate of frames that are observed from memory. Where the model has a rate of its own, frames are repeated or left
-            out accordingly; None takes each as it comes.
+        model: Model with a predictor of embeddings; it stays on its device (``model.to("cuda")``).
+        context_steps: Time steps of the context; None takes the most that the model was trained with.
+        mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
+        fps: Frames a second of frames that are observed from memory. If the model has a frame rate, frames
+            are repeated or left out accordingly; None takes every frame as it comes.
     """
 
     def __init__(
@@ -86,7 +89,8 @@ class FuturePredictor:
         self.model = model
         if model.decoder is not None:
             raise ValueError(
-                "the model predicts pixels, not embeddings: use vjepa.surprise or tools/reconstruct.py, or give a JEPA"
+                "the model predicts pixels, not embeddings: use vjepa.surprise or tools/reconstruct.py, or "
+                "give a JEPA"
             )
         self.processor = model.processor
         height, width = self.processor.size
@@ -96,33 +100,31 @@ class FuturePredictor:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all that was observed."""
+        """Forget everything that was observed."""
         self._observation = Observation(self.model, self.window, self.processor, self.fps)
 
     @property
     def observed_steps(self) -> int:
-        """Whole time steps of the context at hand, up to `context_steps`."""
+        """Complete time steps of the context so far, up to `context_steps`."""
         return self._observation.steps
 
     def observe(
         self, frames: Pixels | str | Path | Iterable[Any], *, end: float | None = None
     ) -> FuturePredictor:
-        """Take in frames; returns itself.
+        """Observe frames, and return the predictor itself.
 
         Args:
-            frames: one of
-                - the next frames: a tensor or an array, uint8 in [0, 255] or floats in [0, 1], ``(T, C, H, W)``,
-                  ``(B, T, C, H, W)`` for a batch, or one frame ``(C, H, W)`` or PIL image;
-                - a list or another iterable of single frames, e.g. a camera: each comes after the one before;
-                - a list of clips ``(T, C, H, W)``: a batch, each the next frames of its own video, of any size but of equal
-                  lengths;
-                - a video's path, or a list of paths for a batch. A path starts anew; only the frames of the context are
-                  decoded.
-            end: seconds at which the context ends, for paths; None for the end of the video.
+            frames: One of - the next frames: a tensor or an array, uint8 in [0, 255] or floats in [0, 1],
+                ``(T, C, H, W)``, ``(B, T, C, H, W)`` for a batch, or one frame ``(C, H, W)`` or PIL image; -
+                a list or another iterable of single frames, e.g. a camera: each comes after the one before; -
+                a list of clips ``(T, C, H, W)``: a batch, each the next frames of its own video, of any size
+                but of equal lengths; - a video's path, or a list of paths for a batch. A path starts anew;
+                only the frames of the context are decoded.
+            end: Time at which the context ends, in seconds, for paths; None takes the end of the video.
 
         Raises:
-            ValueError: frames of the wrong shape, range or type; clips of unequal lengths; a video shorter than the
-                context.
+            ValueError: Frames have the wrong shape, range or type, clips have unequal lengths, or a video is
+                shorter than the context.
         """
         paths = paths_of(frames)
         if paths is not None:
@@ -139,22 +141,25 @@ class FuturePredictor:
         lengths = sorted({len(clip_TCHW) for clip_TCHW in clips})
         if len(lengths) > 1:
             raise ValueError(
-                f"clips of a batch have {lengths} frames: give equal numbers, or observe each clip by a predictor of its own"
+                f"clips of a batch have {lengths} frames: give equal numbers, or observe each clip by a "
+                "predictor of its own"
             )
         self._observation.append(clips)
 
     def _observe_stream(self, frames: Any) -> None:
-        """Frame by frame, so that an endless stream can be watched."""
+        """Observe a stream frame by frame, so that it may be endless."""
         if not isinstance(frames, Iterable):
             raise ValueError(
-                f"frames are of type {type(frames).__name__}: give a tensor, an array, PIL images, a path, or an iterable of "
+                f"frames are of type {type(frames).__name__}: give a tensor, an array, PIL images, a path, "
+                "or an iterable of "
                 "frames"
             )
         for frame in frames:
             pixels = bytes_of(frame, self.processor.channels)
             if pixels.ndim != 3:
                 raise ValueError(
-                    f"the stream gave pixels of shape {tuple(pixels.shape)}: it must give single frames (C, H, W); give a list "
+                    f"the stream gave pixels of shape {tuple(pixels.shape)}: it must give single frames (C, "
+                    "H, W); give a list "
                     "of clips for a batch, or observe each part of one video in turn"
                 )
             self._observation.append([pixels.unsqueeze(0)])
@@ -177,14 +182,16 @@ class FuturePredictor:
         seconds: Horizons | None = None,
         beyond: Literal["slide", "extrapolate"] = "slide",
     ) -> Prediction:
-        """Embeddings at one horizon or several.
+        """Predict embeddings at one horizon or several.
 
         Args:
-            steps: time steps after the context, 1 or more; one, or several. Neither this nor `seconds` takes all that can be
-                predicted at once.
-            seconds: or seconds after the context; the step that is shown then is taken.
-            beyond: past the trained window, `slide` it over what was predicted, or ask a predictor with rotary positions
-                directly, places past the grid that it knows.
+            steps: Horizons in time steps after the context, 1 or more. Without `steps` and `seconds`,
+                everything that is predicted at once is returned.
+            seconds: Horizons in seconds after the context, in place of `steps`; the time step shown then is
+                returned.
+            beyond: How horizons beyond the trained window are reached: `slide` makes predictions the next
+                context; `extrapolate` asks a predictor with rotary positions directly, at positions past its
+                grid.
         """
         horizons = self._horizons(steps, seconds)
         with torch.no_grad():
@@ -192,19 +199,20 @@ class FuturePredictor:
         return self._prediction(embeddings_BNY, horizons, beyond)
 
     def rollout(self, *, steps: int | None = None, seconds: float | None = None) -> Prediction:
-        """Every step up to a horizon, autoregressively where that is past the trained window."""
+        """Predict every time step up to a horizon, autoregressively beyond the trained window."""
         last = max(self._horizons(steps, seconds))
         return self.predict(steps=range(1, last + 1))
 
     def sample(
         self, num: int, *, steps: Horizons | None = None, seconds: Horizons | None = None, seed: int = 0
     ) -> Prediction:
-        """Several futures of each clip, ``(B, R, F, h, w, Y)``, of a predictor that takes noise (`objective.futures`).
+        """Sample several futures of each clip, ``(B, s, F, h, w, Y)``, from a predictor that takes noise
+        (`objective.futures`).
 
         Args:
-            num: how many, R.
-            steps, seconds: as of `predict`.
-            seed: of the noise; one vector leads one future through all its steps.
+            num: Number of samples of each clip.
+            steps, seconds: See `predict`.
+            seed: Random seed of the noise; one noise vector drives all time steps of one future.
         """
         noise = self.model.predictor.noise_proj if self.model.predictor is not None else None
         if noise is None:
@@ -227,7 +235,8 @@ class FuturePredictor:
             duration = self._observation.step_seconds
             if duration is None:
                 raise ValueError(
-                    "how long a step lasts is unknown: the model counts frames (data.clip.stride) and the frames came without "
+                    "how long a step lasts is unknown: the model counts frames (data.clip.stride) and the "
+                    "frames came without "
                     "a rate; give steps, or FuturePredictor(model, fps=...)"
                 )
             asked = [float(second) / duration for second in _as_list(seconds)]
@@ -238,7 +247,8 @@ class FuturePredictor:
             horizons = list(range(1, self.window.rest + 1))
         if not horizons or min(horizons) < 1:
             raise ValueError(
-                f"horizons are {steps if seconds is None else seconds}: the future begins after the context, so give "
+                f"horizons are {steps if seconds is None else seconds}: the future begins after the context, "
+                "so give "
                 "numbers above 0, whole time steps or seconds"
             )
         return horizons
@@ -251,7 +261,8 @@ class FuturePredictor:
         if beyond == "extrapolate" and last > window.rest:
             if predictor.transformer.positions != "rotary":
                 raise ValueError(
-                    f"horizon {last} is past the {window.rest} steps that the predictor was trained for, and its positions "
+                    f"horizon {last} is past the {window.rest} steps that the predictor was trained for, and "
+                    "its positions "
                     f"({predictor.transformer.positions}) end there: ask for beyond='slide'"
                 )
             path_BNY = predict_rest(predictor, context_BKY, window, noise_BZ, steps=last)
@@ -260,10 +271,10 @@ class FuturePredictor:
         path_BTSY = path_BNY.unflatten(1, (-1, window.plane))
         return path_BTSY[:, [horizon - 1 for horizon in horizons]].flatten(1, 2)
 
-    def _prediction(self, embeddings_XNY: Tensor, horizons: Sequence[int], beyond: str) -> Prediction:
+    def _prediction(self, embeddings_VNY: Tensor, horizons: Sequence[int], beyond: str) -> Prediction:
         grid, duration = self.window.grid, self._observation.step_seconds
         return Prediction(
-            embeddings_BFhwY=embeddings_XNY.unflatten(-2, (len(horizons), grid.h, grid.w)),
+            embeddings_BFhwY=embeddings_VNY.unflatten(-2, (len(horizons), grid.h, grid.w)),
             steps=tuple(horizons),
             seconds=None if duration is None else tuple(horizon * duration for horizon in horizons),
             context_end=self._observation.context_end,

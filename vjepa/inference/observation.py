@@ -1,4 +1,4 @@
-"""The context that a prediction is made from, as frames come. Shape letters as in `vjepa.tokens`."""
+"""The context of a prediction, gathered as frames come."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from vjepa.models.video_model import VideoModel
 
 
 class Observation:
-    """The latest time steps, and no more: frames (bidirectional encoder) or tokens (block-causal encoder).
+    """Keeps the latest time steps: as frames for a bidirectional encoder, as tokens for a block-causal one.
 
     Args:
-        fps: rate at which frames come; None where it is unknown.
+        model: Model that predicts.
+        window: Context and targets of its predictions.
+        processor: Brings frames to the size and rate of the model.
+        fps: Frames a second of the frames that come; None if it is unknown.
     """
 
     def __init__(
@@ -34,33 +37,36 @@ class Observation:
         transformer = model.encoder.transformer
         endless = transformer.causal and transformer.positions == "rotary"
         self._stream = CausalStream(model.encoder, window.grid.t) if endless else None
-        self._frames: deque[Tensor] = (
-            deque()
-        )  # uint8 (B, C, H, W): of the context, and of a step that is not whole yet
-        self._tokens: deque[Tensor] = deque(maxlen=window.context_steps)  # (B, S, Y), of a stream
+        # Frames (B, C, H, W), uint8, of the context and of a time step that is not complete yet.
+        self._frames: deque[Tensor] = deque()
+        self._tokens: deque[Tensor] = deque(
+            maxlen=window.context_steps
+        )  # (B, S, Y), of a block-causal encoder
         self._encoded: Tensor | None = None
         self._arrived = 0
-        self._pending = 0  # frames of a step that is not whole yet
+        self._pending = 0  # frames of a time step that is not complete yet
         self._whole_steps = 0
-        self._begins: list[float] | None = None  # seconds at which the first whole step begins, of each clip
+        self._begins: list[float] | None = None  # time at which each clip begins in its file, in seconds
 
     def _step_seconds(self, period: float | None) -> float | None:
         return None if period is None else period * self.model.encoder.tubelet.t
 
     @property
     def steps(self) -> int:
-        """Whole time steps at hand."""
+        """Complete time steps of the context so far."""
         return min(self._whole_steps, self.window.context_steps)
 
     @property
     def context_end(self) -> tuple[float, ...] | None:
-        """Seconds from the first frame to the end of the last whole step, of each clip."""
+        """Time of the end of the last complete time step of each clip, in seconds from the first frame of
+        its video.
+        """
         if self.step_seconds is None or self._begins is None:
             return None
         return tuple(begin + self._whole_steps * self.step_seconds for begin in self._begins)
 
     def append(self, clips: Sequence[Tensor]) -> None:
-        """The next frames of each video, uint8 ``(T, C, H, W)``, of equal lengths and any sizes."""
+        """Add the next frames of each video, uint8 ``(T, C, H, W)``, of equal lengths and any sizes."""
         for frames in zip(*clips, strict=True):
             repeats = self._repeats()
             if repeats:
@@ -69,27 +75,31 @@ class Observation:
                     self._take(known_BCHW)
 
     def append_clips(self, video_BTCHW: Tensor, begins: Sequence[float], period: float | None) -> None:
-        """Frames that have the model's rate and size already: the contexts of files, and when each begins in its file."""
+        """Add contexts of files, which have the model's rate and size already, and the time at which each
+        begins in its file.
+        """
         self.step_seconds = self._step_seconds(period)
         self._begins = list(begins)
         for frame_BCHW in video_BTCHW.unbind(1):
             self._take(frame_BCHW)
 
     def _repeats(self) -> int:
-        """How often the frame that has arrived is shown at the model's rate: 0 leaves it out."""
+        """Return how often the frame that has arrived appears at the model's rate; 0 leaves it out."""
         number, self._arrived = self._arrived, self._arrived + 1
         if self.processor.fps is None:
             return int(number % (self.processor.stride or 1) == 0)
         if self.fps is None:
             return 1
-        # It is shown from now until the next one comes; moments of the model's clock within that time are its own.
+        # A frame is shown until the next one comes. It appears once for every moment of the model's clock
+        # within that time.
         rate = self.processor.fps / self.fps
         return math.ceil((number + 1) * rate - TICK) - math.ceil(number * rate - TICK)
 
     def _take(self, frame_BCHW: Tensor) -> None:
         if self._begins is not None and len(frame_BCHW) != len(self._begins):
             raise ValueError(
-                f"{len(frame_BCHW)} clips come after {len(self._begins)}: give the same number, or reset() first"
+                f"{len(frame_BCHW)} clips come after {len(self._begins)}: give the same number, or reset() "
+                "first"
             )
         self._begins = self._begins or [0.0] * len(frame_BCHW)
         self._frames.append(frame_BCHW)
@@ -112,12 +122,17 @@ class Observation:
 
     @torch.no_grad()
     def tokens(self) -> Tensor:
-        """Tokens of all levels of the context, ``(B, K, Y)``; ValueError where it is not whole yet."""
+        """Return the tokens of all levels of the context, ``(B, K, Y)``.
+
+        ValueError if the context is not complete yet.
+        """
         if self._whole_steps < self.window.context_steps:
             depth = self.model.encoder.tubelet.t
             raise ValueError(
-                f"{self._whole_steps} whole time steps were observed and the context has {self.window.context_steps}, of "
-                f"{depth} frames each at the model's rate: observe {self.window.context_steps * depth} frames or more, or "
+                f"{self._whole_steps} whole time steps were observed and the context has "
+                f"{self.window.context_steps}, of "
+                f"{depth} frames each at the model's rate: observe {self.window.context_steps * depth} "
+                "frames or more, or "
                 "build the FuturePredictor with fewer context_steps"
             )
         if self._stream is not None:

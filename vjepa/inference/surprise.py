@@ -1,13 +1,12 @@
-"""Violation of expectation: how far what happens is from what was predicted.
+"""Surprise: how far what happens is from what was predicted.
 
     result = surprise(model, "clip.mp4")
-    result.curve, result.map_Thw
+    result.curve, result.map_thw
 
-As published (arXiv 2502.11831): a window of the model's length slides over the video; the predictor says, from the first
-time steps of the window alone, what the others will be; the error is held against the embeddings of the whole window.
-The published code zeroes the predictions of its pixel model; a masked auto-encoder's are real here.
-
-Shape letters as in `vjepa.tokens`; X windows, A context lengths, S tokens of a time step, Y the width of what is predicted.
+As published (arXiv 2502.11831), a window of the model's length slides over the video. From the first time
+steps of the window alone the predictor predicts the others, and the error is taken against the embeddings of
+the whole window. The published code sets the predictions of its pixel model to zero; here a masked
+auto-encoder really predicts.
 """
 
 from __future__ import annotations
@@ -29,24 +28,26 @@ from vjepa.layers.pixel_targets import pixel_targets
 from vjepa.models.video_model import VideoModel
 from vjepa.tokens import patchify
 
-BATCH = 32  # windows at once
+BATCH = 32  # Windows that are predicted at once.
 
 
 @dataclass(frozen=True)
 class Surprise:
-    """Errors of prediction all over a video.
+    """Prediction errors over a video.
 
     Attributes:
-        error_AXthw: mean absolute error at every place of every window, float32; NaN where the context was.
-        context_steps: time steps of each context length.
-        seconds: at which each time step of the video begins, ``(T,)``; None of frames without a rate.
-        encoder: network that encoded the contexts.
-        mask_token: placeholder at the targets.
-        normalisation: of what errors are between: ``layer_norm`` or ``none`` of embeddings; ``tubelet``, ``patch`` or
-            ``raw`` of pixels.
+        error_cVthw: Mean absolute error at every place of every window, for each context length, float32; NaN
+            in the context.
+        context_steps: Context lengths in time steps.
+        seconds: Time at which each time step of the video begins, in seconds, ``(t,)``; None for frames
+            without a rate.
+        encoder: Network that encoded the contexts: ``target_encoder`` or ``encoder``.
+        mask_token: Index of the mask token at the targets.
+        normalisation: Normalisation of what is compared: ``layer_norm`` or ``none`` for embeddings;
+            ``tubelet``, ``patch`` or ``raw`` for pixels.
     """
 
-    error_AXthw: Tensor
+    error_cVthw: Tensor
     context_steps: tuple[int, ...]
     seconds: np.ndarray | None
     encoder: str
@@ -54,33 +55,37 @@ class Surprise:
     normalisation: str
 
     @property
-    def losses_AX(self) -> Tensor:
-        """The published metric: mean error over all that was predicted in a window."""
-        return self.error_AXthw.flatten(2).nanmean(dim=2)
+    def losses_cV(self) -> Tensor:
+        """Mean error over everything that was predicted in a window: the published metric."""
+        return self.error_cVthw.flatten(2).nanmean(dim=2)
 
     @property
-    def filtered_X(self) -> Tensor:
-        """Smallest of the context lengths in each window: what is hard for want of context is no surprise."""
-        return self.losses_AX.amin(dim=0)
+    def filtered_V(self) -> Tensor:
+        """Smallest loss over the context lengths, of each window.
 
-    @property
-    def map_Thw(self) -> Tensor:
-        """Surprise at every time step and place of the video: error of the step when it is the next to come.
-
-        Smallest of the context lengths from which it could be predicted so; NaN for the first steps, which have no
-        context, and as many as the window's rest at the end, that no window puts next.
+        What is hard only for lack of context is no surprise.
         """
-        steps, windows = self.error_AXthw.shape[2], self.error_AXthw.shape[1]
-        map_Thw = torch.full((windows + steps - 1, *self.error_AXthw.shape[3:]), torch.inf)
+        return self.losses_cV.amin(dim=0)
+
+    @property
+    def map_thw(self) -> Tensor:
+        """Surprise at every time step and place of the video: the error of a time step when it is the next to
+        come.
+
+        It is the smallest over the context lengths. It is NaN for the first time steps, which have no
+        context, and for the last ones, which follow directly on no window's context.
+        """
+        steps, windows = self.error_cVthw.shape[2], self.error_cVthw.shape[1]
+        map_thw = torch.full((windows + steps - 1, *self.error_cVthw.shape[3:]), torch.inf)
         for row, context in enumerate(self.context_steps):
             when = slice(context, context + windows)
-            map_Thw[when] = torch.minimum(map_Thw[when], self.error_AXthw[row, :, context])
-        return map_Thw.masked_fill(map_Thw.isinf(), torch.nan)
+            map_thw[when] = torch.minimum(map_thw[when], self.error_cVthw[row, :, context])
+        return map_thw.masked_fill(map_thw.isinf(), torch.nan)
 
     @property
     def curve(self) -> Tensor:
-        """Mean of the map over places, ``(T,)``."""
-        return self.map_Thw.flatten(1).mean(dim=1)
+        """Mean of the map over places, ``(t,)``."""
+        return self.map_thw.flatten(1).mean(dim=1)
 
 
 @torch.no_grad()
@@ -91,17 +96,17 @@ def surprise(
     context_steps: Sequence[int] | None = None,
     mask_token: int | None = None,
 ) -> Surprise:
-    """How surprising a video is, at every time step and place.
+    """Measure how surprising a video is, at every time step and place.
 
     Args:
-        model: a model with a predictor of embeddings or a decoder of pixels.
-        video: path, or frames at the model's rate: ``(T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1], or a list of
-            single frames or PIL images.
-        context_steps: context lengths in time steps; None for all, from 1 to one less than a window.
-        mask_token: placeholder at the targets; None for that of the model's future masks.
+        model: Model with a predictor of embeddings or a decoder of pixels.
+        video: Path, or frames at the model's rate: ``(T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1],
+            or a list of single frames or PIL images.
+        context_steps: Context lengths in time steps; None takes all, from 1 to one less than a window.
+        mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
 
     Raises:
-        ValueError: the video is shorter than a window, or the model has nothing that predicts.
+        ValueError: The video is shorter than a window, or the model has neither predictor nor decoder.
     """
     seconds = None
     if not isinstance(video, str | Path):
@@ -117,14 +122,14 @@ def surprise(
     height, width = video_TCHW.shape[-2:]
     window = window_of(model, height, width, mask_token=mask_token)
     contexts = tuple(range(1, window.grid.t) if context_steps is None else context_steps)
-    windows_XTCHW = sliding_windows(video_TCHW, window.grid.t, model.encoder.tubelet.t)
+    windows_VTCHW = sliding_windows(video_TCHW, window.grid.t, model.encoder.tubelet.t)
     asked = [replace_context(window, context) for context in contexts]
     parts = [
         window_errors(model, part, asked)
-        for part in windows_XTCHW.to(next(model.parameters()).device).split(BATCH)
+        for part in windows_VTCHW.to(next(model.parameters()).device).split(BATCH)
     ]
     return Surprise(
-        error_AXthw=torch.cat(parts, dim=1).cpu(),
+        error_cVthw=torch.cat(parts, dim=1).cpu(),
         context_steps=contexts,
         seconds=seconds,
         encoder=model.config["which"],
@@ -134,45 +139,52 @@ def surprise(
 
 
 def replace_context(window: Window, context_steps: int) -> Window:
-    """The same window with another context; ValueError where nothing would be left to predict."""
+    """Return the window with another context length; ValueError if nothing would be left to predict."""
     if not 1 <= context_steps < window.grid.t:
         raise ValueError(
-            f"context_steps has {context_steps}: a window has {window.grid.t} time steps, so give 1 to {window.grid.t - 1}"
+            f"context_steps has {context_steps}: a window has {window.grid.t} time steps, so give 1 to "
+            f"{window.grid.t - 1}"
         )
     return Window(window.grid, context_steps, window.mask_token)
 
 
 def sliding_windows(video_TCHW: Tensor, steps: int, depth: int) -> Tensor:
-    """All windows of so many time steps, each one time step after the last: ``(X, steps * depth, C, H, W)``."""
+    """Return all windows of `steps` time steps, each one time step after the last.
+
+    ``(V, steps * depth, C, H, W)``.
+    """
     frames = steps * depth
     if len(video_TCHW) < frames:
         raise ValueError(
-            f"the video has {len(video_TCHW)} frames at the model's rate and a window {frames}: give a longer video"
+            f"the video has {len(video_TCHW)} frames at the model's rate and a window {frames}: give a "
+            "longer video"
         )
     return video_TCHW.unfold(0, frames, depth).permute(0, 4, 1, 2, 3)
 
 
 def window_errors(model: VideoModel, video_BTCHW: Tensor, asked: Sequence[Window]) -> Tensor:
-    """Mean absolute error of every place after each context, ``(A, B, t, h, w)``; NaN in the context.
+    """Return the mean absolute error at every place after each context, ``(c, B, t, h, w)``; NaN in the
+    context.
 
     Args:
-        video_BTCHW: uint8 windows; the networks that predict see the context's frames alone.
-        asked: the same window with each of the contexts.
+        model: Model that predicts.
+        video_BTCHW: Windows, uint8; the predicting networks see the frames of the context alone.
+        asked: The window with each of the context lengths.
     """
-    true_BNX = _true_values(model, video_BTCHW)
+    true_BNY = _true_values(model, video_BTCHW)
     errors = []
     for window in asked:
         first = window.context_steps * window.plane
-        predicted_BMX = _predicted_values(
+        predicted_BMY = _predicted_values(
             model, video_BTCHW[:, : window.context_steps * model.encoder.tubelet.t], window
         )
-        error_BM = (predicted_BMX - true_BNX[:, first:]).abs().mean(dim=-1)
+        error_BM = (predicted_BMY - true_BNY[:, first:]).abs().mean(dim=-1)
         errors.append(F.pad(error_BM, (first, 0), value=torch.nan).unflatten(1, window.grid))
     return torch.stack(errors)
 
 
 def _true_values(model: VideoModel, video_BTCHW: Tensor) -> Tensor:
-    """Target embeddings or pixels of all tokens of windows."""
+    """Return the target embeddings or pixels of all tokens of windows."""
     if model.predictor is not None:
         return model.embed_targets(video_BTCHW)
     normalizer = model.normalizer
@@ -181,7 +193,7 @@ def _true_values(model: VideoModel, video_BTCHW: Tensor) -> Tensor:
 
 
 def _predicted_values(model: VideoModel, context_BTCHW: Tensor, window: Window) -> Tensor:
-    """The same of what follows a context, from its frames alone."""
+    """Predict what follows a context, from the frames of the context alone."""
     if model.predictor is not None:
         return predict_rest(model.predictor, encode_context(model, context_BTCHW), window)
     assert model.decoder is not None

@@ -1,4 +1,4 @@
-"""Several views of a video, one answer. Shape letters as in `vjepa.tokens`; R views of a video, G heads, X classes."""
+"""Class probabilities of a video from several views of it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from vjepa.tokens import join_clips
 def view_probabilities(
     network: Classifier | TokenClassifier, views: Tensor, *, segments: int = 1, crops: int = 1
 ) -> Tensor:
-    """Class probabilities, averaged over the views of each video: ``(B, X)``, or ``(G, B, X)`` of several heads.
+    """Return class probabilities averaged over the views of each video: ``(B, X)``, or ``(G, B, X)`` of
+    several heads.
 
     Args:
-        network: in evaluation mode.
-        views: uint8 ``(B, R, T, C, H, W)``, or tokens that were encoded before, ``(B, R, N, D)``; the crops of a clip
-            are neighbours.
-        segments: clips, of the same crop, that the head sees together; R is a multiple of ``segments * crops``.
-        crops: of each clip.
+        network: Classifier in evaluation mode.
+        views: Views ``(B, R, T, C, H, W)``, uint8, or their tokens ``(B, R, N, D)``; the crops of a clip are
+            neighbours.
+        segments: Clips, of the same crop, that the head sees together; R is a multiple of ``segments *
+            crops``.
+        crops: Crops of each clip.
     """
     videos = len(views)
     together = rearrange(views, "b (g s c) ... -> (b g c s) ...", s=segments, c=crops)

@@ -45,7 +45,7 @@ def _draw_pair(part: object, model: VideoModel, matched: Matched) -> None:
     rows = {
         "possible": middles[0].permute(0, 2, 3, 1) / 255,
         "impossible": middles[1].permute(0, 2, 3, 1) / 255,
-        "surprise": heat(middles[1], found[1].map_Thw[:steps]),
+        "surprise": heat(middles[1], found[1].map_thw[:steps]),
     }
     event = matched.first_difference
     first = 0 if event is None else max(min(event // depth - COLUMNS // 2, steps - COLUMNS), 0)

@@ -182,7 +182,7 @@ def _surprises(model: VideoModel, sets: Sequence[Matched], name: str, progress: 
 def _measured(found: Mapping[str, Surprise], sets: Sequence[Matched], model: VideoModel) -> SurpriseReport:
     depth = model.encoder.tubelet.t
     contexts = tuple(context * depth for context in next(iter(found.values())).context_steps)
-    losses = {path: result.losses_AX for path, result in found.items()}
+    losses = {path: result.losses_cV for path, result in found.items()}
     return measure_surprise(_losses(losses, sets), contexts, model.config["future"]["context_steps"] * depth)
 
 

@@ -434,7 +434,7 @@ def _mae(container: Container, state: dict[str, Tensor]) -> Draft:
 
 
 def drop_class_tables(state: dict[str, Tensor], names: list[str]) -> Grid | None:
-    """Remove MAE's fixed position tables (a row of zeros for the class token, then a 2-D table) after a check.
+    """Remove MAE's fixed position tables, after a check: zeros for the class token, then a 2-D table.
 
     Returns:
         Token grid of the tables; None where there are none.

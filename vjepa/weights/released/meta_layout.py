@@ -1,4 +1,4 @@
-"""Tensor names in the authors' own files of V-JEPA (2, 2.1), I-JEPA, VideoMAE and MAE; writing of such files."""
+"""Tensor names in the authors' files of V-JEPA (2, 2.1), I-JEPA, VideoMAE and MAE; writing of such files."""
 
 from __future__ import annotations
 
@@ -140,7 +140,14 @@ def _biasless_block_rows(ours: str, theirs: str, depth: int) -> Iterator[Row]:
 
 
 def last_norm_rows(config: Arguments, theirs: str) -> Iterator[Row]:
-    """Yield the rows of the encoder's last norm; without names there where the head norms instead."""
+    """Yield the rows of the encoder's last norm, if it has one.
+
+    In a classifier without `token_norm` the norm is unused and is not written.
+
+    Args:
+        config: Configuration of a model of this library.
+        theirs: Name of the layer in the other layout.
+    """
     if not config["encoder"].get("last_norm", True):
         return
     if config.get("token_norm", True):
@@ -167,13 +174,13 @@ def _mae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
 def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Convert a model to the authors' layout, as a checkpoint for torch.save.
 
-    The authors' code does not read numbers of heads from it: those in its own configuration must be the model's.
+    The authors' code does not read numbers of heads from it: its own configuration must have the model's.
 
     Args:
         config: Configuration of a model of this library (``model.config``, or a model folder's).
-        tensors: Tensors by name: ``encoder.*``, and ``predictor.*``, ``decoder.*``, ``teacher.*`` or ``head.*``
-            where the model has them. The target encoder is the ``teacher`` where there is one, else a copy of
-            the encoder.
+        tensors: Tensors by name: ``encoder.*``, and ``predictor.*``, ``decoder.*``, ``teacher.*`` or
+            ``head.*`` where the model has them. In JEPA layouts the target encoder is the ``teacher`` where
+            there is one, else a copy of the encoder.
 
     Returns:
         The checkpoint; what the layout does not store is under the key ``vjepa``.
@@ -210,7 +217,7 @@ def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _unused_projection(width: int) -> dict[str, Tensor]:
-    """Tensors of a layer that V-JEPA's forward does not use (`meta_config._probe`): the identity, to be safe."""
+    """Identity weights of a layer that V-JEPA's forward does not use (`meta_config._probe`)."""
     name = "classifier.pooler.cross_attention_block.xattn.proj"
     return {f"{name}.weight": torch.eye(width), f"{name}.bias": torch.zeros(width)}
 
@@ -227,7 +234,7 @@ def _by_network(state: Mapping[str, Tensor], wrapper: str) -> dict[str, Any]:
 
 
 def _stated(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
-    """Facts that the authors' layout does not store and their code ignores: family, heads, levels, clip, ..."""
+    """Facts that the authors' layout does not store, such as heads and levels; their code ignores them."""
     heads = {"encoder": config["encoder"]["heads"]}
     for network in ("predictor", "decoder", "head"):
         if network in networks and config[network].get("heads"):

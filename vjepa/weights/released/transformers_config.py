@@ -1,4 +1,4 @@
-"""From a folder of transformers to the configuration of a model of ours. Shape letters as in `vjepa.tokens`."""
+"""Derivation of a model's configuration from a folder of transformers."""
 
 from __future__ import annotations
 
@@ -26,31 +26,35 @@ from vjepa.weights.released.stated import heads_of
 
 Description = Mapping[str, Any]
 
-_EPSILON = 1e-6  # of the authors' norms, and of this library's unless told
-# What transformers' classes of VideoMAE, I-JEPA and MAE have unless told; so have converted weights whose authors' code has 1e-6.
-_UNTOLD = 1e-12
+_EPSILON = 1e-6  # of the authors' norms; this library's default, too
+# Default of transformers' classes of VideoMAE, I-JEPA and MAE; weights converted from the authors' have it,
+# although the authors' code has 1e-6.
+_TRANSFORMERS_EPSILON = 1e-12
 _PROBE_HEADS = 16  # facebookresearch/vjepa2 at c2963a4, configs/inference
-_ACTIVATIONS = (
-    "gelu",
-    "gelu_python",
-)  # names of transformers for one and the same function, the only one of these families
+# transformers' names of one function, the only activation in these families.
+_ACTIVATIONS = ("gelu", "gelu_python")
 
 
 def transformers_draft(family: Family, container: Container, state: dict[str, Tensor]) -> Draft:
-    """Configuration and remaining tensors of weights under transformers' names; ValueError where they cannot be told.
+    """Derive the configuration from weights under transformers' names.
 
     Args:
-        family: of the weights.
-        container: where they are from; its description, config.json, tells heads, frames, size and classes. Without one they
-            are those of the published model of this width.
-        state: its tensors under their plain names (`plain_names`).
+        family: Family of the weights.
+        container: Content of the file or folder. Heads, frames, size and classes are read from its
+            description (config.json); without one, heads are those of the published model of this width, and
+            frames and size are the family's defaults.
+        state: Tensors under their plain names (`plain_names`).
+
+    Raises:
+        ValueError: A fact of the configuration is neither stored nor published, config.json contradicts the
+            weights, or the library has no such network.
     """
     description = container.description or {}
     _refuse_others(description)
     draft = {"vjepa2": _vjepa2, "videomae": _videomae}.get(family, _image)(family, container, state)
     notes = list(draft.notes)
     epsilon = description.get("layer_norm_eps", _EPSILON)
-    if epsilon == _UNTOLD:
+    if epsilon == _TRANSFORMERS_EPSILON:
         notes.append(f"layer_norm_eps is {epsilon} in config.json; the authors' {_EPSILON} is used")
     elif epsilon != _EPSILON:
         for network in ("encoder", "predictor", "decoder", "head"):
@@ -68,17 +72,20 @@ def transformers_draft(family: Family, container: Container, state: dict[str, Te
 
 
 def _refuse_others(description: Description) -> None:
-    """ValueError where config.json asks for what this library's networks do not do, and would give other numbers."""
+    """Raise ValueError where config.json asks for an activation that this library's networks do not have."""
     activation = description.get("hidden_act", "gelu")
     if activation not in _ACTIVATIONS:
         raise ValueError(
-            f"config.json has hidden_act {activation!r}, and this library's networks have the authors' 'gelu' alone: with it these "
-            "weights would give other numbers than they were trained to"
+            f"config.json has hidden_act {activation!r}, and this library's networks have the authors' "
+            "'gelu' alone, with which these weights would give wrong results"
         )
 
 
 def _stated(config: Mapping[str, Any], container: Container) -> dict[str, Any]:
-    """What `to_transformers` kept in config.json beside transformers' own fields; frames and size are those of the fields."""
+    """Facts that `to_transformers` stored in config.json beside transformers' fields.
+
+    Number of frames, frame size and classes come from transformers' fields, which users may have changed.
+    """
     stated = {
         key: container.stated[key] for key in STATED_KEYS if key in container.stated and key != "pixels"
     }
@@ -86,12 +93,12 @@ def _stated(config: Mapping[str, Any], container: Container) -> dict[str, Any]:
         size = {name: config["clip"][name] for name in ("num_frames", "size")}
         stated["clip"] = {**config["clip"], **stated["clip"], **size}
     if "classes" in stated:
-        stated.pop("classes")  # transformers' own id2label may have been changed since
+        stated.pop("classes")
     return stated
 
 
 def _heads(network: str, key: str, width: int, family: Family, container: Container) -> int:
-    """Heads of a network by config.json, else as `heads_of`."""
+    """Number of attention heads of a network by config.json, else by `heads_of`."""
     heads = (container.description or {}).get(key)
     return heads or heads_of(network, width, family, container.stated)
 
@@ -131,14 +138,15 @@ def _vjepa2(family: Family, container: Container, state: dict[str, Tensor]) -> D
         networks.append("head")
         if encoder["heads"] != _PROBE_HEADS:
             notes.append(
-                f"its pooler has the encoder's {encoder['heads']} heads; the authors' probes have {_PROBE_HEADS}"
+                f"its pooler has the encoder's {encoder['heads']} heads; the authors' probes have "
+                f"{_PROBE_HEADS}"
             )
     config["future"] = future_arguments(max(frames // encoder["tubelet"][0], 1), token)
     return Draft(config, tuple(networks), state, tuple(notes))
 
 
 def _drop_empty_predictor(state: dict[str, Tensor]) -> None:
-    """A predictor without blocks stands for none (`to_transformers`)."""
+    """Remove a predictor without blocks, which `to_transformers` writes for a model without one."""
     for name in [name for name in state if name.startswith("predictor.")]:
         del state[name]
 
@@ -148,8 +156,8 @@ def _trained_token(state: Mapping[str, Tensor], notes: list[str]) -> int:
     trained = [number for number, token in enumerate(tokens) if bool(token.any())]
     chosen = trained[0] if trained else 0
     notes.append(
-        f"of {len(tokens)} mask tokens, {trained or 'none'} are not zero, and number {chosen} is taken; transformers always "
-        "takes number 1"
+        f"of {len(tokens)} mask tokens, {trained or 'none'} are not zero, and number {chosen} is taken; "
+        "transformers always takes number 1"
     )
     return chosen
 
@@ -160,7 +168,7 @@ def _videomae(family: Family, container: Container, state: dict[str, Tensor]) ->
     encoder = {**_encoder(family, container, state, names), "positions": "sinusoid"}
     encoder["last_norm"] = "layernorm.weight" in state
     frames, size = description.get("num_frames", 16), description.get("image_size", 224)
-    state.pop("embeddings.position_embeddings", None)  # in files of older versions: the fixed table
+    state.pop("embeddings.position_embeddings", None)  # the fixed table, which older versions stored
     config: dict[str, Any] = {
         "encoder": encoder,
         "clip": clip_format(family, frames, size),
@@ -201,7 +209,7 @@ def _videomae_decoder(container: Container, state: dict[str, Tensor]) -> dict[st
 
 
 def _image(family: Family, container: Container, state: dict[str, Tensor]) -> Draft:
-    """IJepaModel, ViTMAEModel, ViTMAEForPreTraining."""
+    """Draft of IJepaModel, ViTMAEModel or ViTMAEForPreTraining."""
     description = container.description or {}
     names = ("embeddings.patch_embeddings.projection.weight", "layers.{}.mlp.fc1.weight")
     encoder = {**_encoder(family, container, state, names), "positions": "sincos_plane"}
@@ -223,7 +231,7 @@ def _image(family: Family, container: Container, state: dict[str, Tensor]) -> Dr
     if family == "ijepa":
         notes.append(WHICH_NOTE)
         for name in [name for name in state if name.startswith("pooler.")]:
-            del state[name]  # transformers adds it, untrained
+            del state[name]  # transformers adds a pooler that was never trained
     if "decoder.decoder_embed.weight" in state:
         decoder = measure_predictor(
             state, "decoder.decoder_embed.weight", "decoder.decoder_pred.weight",
@@ -246,6 +254,6 @@ def _classes(description: Description, state: Mapping[str, Tensor]) -> list[str]
 
 
 WHICH_NOTE = (
-    "transformers' weights are of one encoder, the authors' `encoder` for V-JEPA 2 (the one that the gradient trained); whether "
-    "they have the target encoder, too, only their own file tells"
+    "transformers' weights hold one encoder, for V-JEPA 2 the authors' `encoder` (the one trained by "
+    "gradients); the target encoder may be in the authors' own file"
 )

@@ -1,4 +1,4 @@
-"""The layout of transformers' VJEPA2, VideoMAE, IJepa and ViTMAE classes. Shape letters as in `vjepa.tokens`."""
+"""Tensor names in transformers' VJEPA2, VideoMAE, IJepa and ViTMAE classes; writing of such weights."""
 
 from __future__ import annotations
 
@@ -30,14 +30,8 @@ from vjepa.weights.released.meta_layout import last_norm_rows, refuse_misfits
 Arguments = Mapping[str, Any]
 Renames = tuple[tuple[str, str], ...]
 
-_BESIDE = (
-    "clip",
-    "future",
-    "pixel_targets",
-    "views",
-    "masks",
-    "licence",
-)  # what transformers' configurations have no fields for
+# Entries of this library's configurations that transformers' configurations have no fields for.
+_BESIDE = ("clip", "future", "pixel_targets", "views", "masks", "licence")
 _SHARED = {"norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
 _VJEPA2_BLOCK = {
     "norm1": "norm1",
@@ -75,13 +69,11 @@ _VIDEOMAE_BLOCK = {
     "mlp.fc2": "output.dense",
 }
 _BASES = re.compile(r"^(?:vjepa2|videomae|vit|ijepa)\.")
-# What transformers renamed in its image models and in VideoMAE; files on the hub have the older names.
+# Renamings in transformers' image models and VideoMAE, from older names, which files on the hub have.
 _IMAGE_RENAMES = (
     (r"^encoder\.layer\.", "layers."),
-    (
-        r"^decoder\.decoder_encoder\.layer\.",
-        "decoder.decoder_layers.",
-    ),  # transformers 5.24 saves ViTMAE's decoder so
+    # transformers 5.24 saves ViTMAE's decoder under this name.
+    (r"^decoder\.decoder_encoder\.layer\.", "decoder.decoder_layers."),
     (r"attention\.(?:attention\.)?query\.", "attention.q_proj."),
     (r"attention\.(?:attention\.)?key\.", "attention.k_proj."),
     (r"attention\.(?:attention\.)?value\.", "attention.v_proj."),
@@ -97,7 +89,7 @@ _VJEPA2_RENAMES = ((r"attention\.attention\.", "attention."),)
 
 
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The newest names, without that of the base model in front."""
+    """Rename tensors to transformers' newest names, without the base model's prefix, such as ``vjepa2.``."""
     plain = {_BASES.sub("", name): value for name, value in state.items()}
     patch = plain.get("embeddings.patch_embeddings.projection.weight")
     renames: Renames = ()
@@ -115,11 +107,11 @@ def _renamed(name: str, renames: Renames) -> str:
 
 
 def transformers_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
-    """The table of a model in transformers' names, without that of the base model in front.
+    """Yield the rows that map this library's tensors to transformers' names, without the base model's prefix.
 
     Args:
-        config: of a model of ours; positions and the class token tell which class it is.
-        networks: names of ours to list: of ``encoder``, ``predictor``, ``decoder``, ``head``.
+        config: Configuration of a model of this library. Its positions and class token determine the class.
+        networks: Names of the networks to list: any of ``encoder``, ``predictor``, ``decoder``, ``head``.
     """
     positions = config["encoder"].get("positions", "rotary")
     if positions == "rotary":
@@ -204,16 +196,22 @@ def _image_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row]:
 def to_transformers(
     config: Arguments, tensors: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights and config.json of VJEPA2Model, VJEPA2ForVideoClassification, VideoMAEModel, ...ForPreTraining or ...ForVideoClassification.
+    """Convert a model to weights and config.json of transformers.
+
+    The class is VJEPA2Model or VJEPA2ForVideoClassification for rotary positions; VideoMAEModel,
+    VideoMAEForPreTraining or VideoMAEForVideoClassification for sinusoid positions. Key biases, which
+    VideoMAE's classes do not have, are dropped: they change no output.
 
     Args:
-        config: of a model of ours (``model.config``, or a model folder's).
-        tensors: ``encoder.*``, and ``predictor.*``, ``decoder.*`` or ``head.*`` where there are such; a ``teacher.*`` is left
-            out, which transformers has no place for.
+        config: Configuration of a model of this library (``model.config``, or a model folder's).
+        tensors: Tensors by name: ``encoder.*``, and ``predictor.*``, ``decoder.*`` or ``head.*`` where the
+            model has them. A ``teacher.*`` is left out, which transformers has no place for.
+
+    Returns:
+        Tensors by transformers' names, and the content of config.json.
 
     Raises:
-        ValueError: no such class can hold the model; all reasons are named. Key biases of VideoMAE's classes, which have
-            none, are no reason: they change nothing.
+        ValueError: No such class can hold the model; all reasons are named.
     """
     tensors = {name: value for name, value in tensors.items() if not name.startswith("teacher.")}
     networks = {name.split(".", 1)[0] for name in tensors}
@@ -245,12 +243,12 @@ def _refuse(config: Arguments, networks: Collection[str]) -> None:
     if positions not in ("rotary", "sinusoid"):
         reasons.append(f"encoder.positions is {positions}, and VJEPA2 has rotary, VideoMAE sinusoid")
     if "clip" not in config:
-        reasons.append('it does not say which clips it knows ("clip"), which config.json needs')
+        reasons.append('its configuration has no "clip", whose frames and size config.json needs')
     elif positions == "rotary" and config["clip"]["size"][0] != config["clip"]["size"][1]:
         reasons.append(f"its clips are {config['clip']['size']}, and VJEPA2's are square")
     _, rows, columns = encoder.get("tubelet", (2, 16, 16))
     if rows != columns:
-        reasons.append(f"its patches are {rows} x {columns}, and theirs are square")
+        reasons.append(f"its patches are {rows} x {columns}, and transformers' are square")
     if positions == "sinusoid" and "predictor" in networks:
         reasons.append("it predicts embeddings, and VideoMAE has no such predictor")
     if "predictor" in networks:
@@ -260,7 +258,7 @@ def _refuse(config: Arguments, networks: Collection[str]) -> None:
                 f"its predictor goes from {predictor['in_width']} to {predictor['out_width']}, not {width}"
             )
     if positions == "rotary" and not encoder.get("last_norm", True):
-        reasons.append("encoder.last_norm is false, and VJEPA2 has one")
+        reasons.append("encoder.last_norm is false, and VJEPA2 has a last norm")
     if positions == "rotary" and "head" in networks:
         reasons += _pooler_misfits(config)
     if reasons:
@@ -272,13 +270,15 @@ def _pooler_misfits(config: Arguments) -> list[str]:
     head, heads = config["head"], config["encoder"]["heads"]
     reasons = []
     if config.get("levels"):
-        reasons.append(f"levels are {list(config['levels'])}, and theirs sees the last block alone")
+        reasons.append(f"levels are {list(config['levels'])}, and VJEPA2's pooler sees the last block alone")
     if head.get("queries", 1) != 1:
-        reasons.append(f"head.queries is {head['queries']}, and theirs is 1")
+        reasons.append(f"head.queries is {head['queries']}, and must be 1")
     if head.get("heads") not in (None, heads):
-        reasons.append(f"head.heads is {head['heads']}, and theirs are the encoder's {heads}")
+        reasons.append(f"head.heads is {head['heads']}, and must be the encoder's {heads}")
     if head.get("heads") is None and config["encoder"]["width"] != 64 * heads:
-        reasons.append("head.heads is not given, and the encoder's heads are not 64 wide, as its would be")
+        reasons.append(
+            "head.heads is not given, which makes heads 64 wide, and the encoder's heads are of another width"
+        )
     return reasons
 
 
@@ -320,7 +320,7 @@ def _labels(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
 
 
 def _empty_predictor(description: Arguments) -> dict[str, Tensor]:
-    """Zeros: transformers' class has a predictor, whether the model has one or not."""
+    """Zeros for the predictor, which transformers' class always has, in a model without one."""
     width, wide = description["pred_hidden_size"], description["hidden_size"]
     shapes = {
         "embeddings.mask_tokens": (description["pred_num_mask_tokens"], 1, 1, width),
