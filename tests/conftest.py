@@ -1,7 +1,8 @@
 """What all tests share: threads, times, accelerate's state, and a saved classifier.
 
-Their tensors are so small that a second thread costs more than it gives: each core runs tests of its own instead
-(pytest-xdist). How long an example takes says nothing on a busy machine, so hypothesis has no deadline.
+Their tensors are so small that a second thread costs more than it gives: each core runs tests of its own
+instead (pytest-xdist). How long an example takes says nothing on a busy machine, so hypothesis has no
+deadline.
 """
 
 import os

@@ -3,9 +3,10 @@
     with SmallDevice():
         encoder.to(DEVICE)(video.to(DEVICE))
 
-Tensors there are wrappers of tensors on the CPU, where every operation is computed: values are right, and code that depends
-on values runs. A float64 tensor there is a TypeError and an operation on two devices a RuntimeError, as on a real device. For
-torch the device is ``meta``, the only one that always exists beside the CPU.
+Tensors there are wrappers of tensors on the CPU, where every operation is computed: values are right, and
+code that depends on values runs. A float64 tensor there is a TypeError and an operation on two devices a
+RuntimeError, as on a real device. For torch the device is ``meta``, the only one that always exists beside
+the CPU.
 """
 
 from unittest import mock

@@ -98,7 +98,10 @@ def test_the_python_of_a_document_runs(path, furnished, monkeypatch):
 
 @pytest.mark.slow  # half a minute
 def test_the_four_steps_are_a_plain_script(furnished, monkeypatch):
-    """As a reader runs them: a file without ``if __name__ == "__main__"``, while workers render and decode."""
+    """As a reader runs them.
+
+    A file without ``if __name__ == "__main__"``, while workers render and decode.
+    """
     monkeypatch.chdir(furnished)
     Path("steps.py").write_text("\n".join(blocks_of(HOUSE, "python")))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

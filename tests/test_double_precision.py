@@ -1,4 +1,5 @@
-"""No double precision on a device that has none: networks, losses, metrics, probes and images on such a device.
+"""No double precision on a device that has none: networks, losses, metrics, probes and images on such a
+device.
 
 Every test compares with the CPU, too, so that it proves that the work was done.
 """

@@ -1,4 +1,6 @@
-"""Every tool's --help opens with what the tool does, an example and the exit statuses, and each option has a text."""
+"""Every tool's --help opens with what the tool does, an example and the exit statuses, and each option has
+a text.
+"""
 
 import importlib
 import re
@@ -18,7 +20,10 @@ def help_of(tool, capsys, monkeypatch):
 
 
 def options_of(text):
-    """Options and arguments with their texts: a line of two spaces begins one, further lines are indented more."""
+    """Options and arguments with their texts.
+
+    A line of two spaces begins one, further lines are indented more.
+    """
     _, _, listed = text.partition("\npositional arguments:")
     if not listed:
         _, _, listed = text.partition("\noptions:")

@@ -1,4 +1,7 @@
-"""The claims of the README and of configs/tiny: what is learnt without labels beats what an untrained encoder gives."""
+"""The claims of the README and of configs/tiny.
+
+What is learnt without labels beats what an untrained encoder gives.
+"""
 
 import pytest
 

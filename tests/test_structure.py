@@ -210,7 +210,10 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_tests_mirror_the_library(path):
-    """A test lies where its module does and begins with its name; tests of the whole lie at the top, and import no test."""
+    """A test lies where its module does and begins with its name.
+
+    Tests of the whole lie at the top, and import no test.
+    """
     imported = [
         node.module or ""
         for node in ast.walk(ast.parse(path.read_text()))

@@ -1,6 +1,7 @@
 """Video world models that predict embeddings.
 
-The public names stand in ``__init__.pyi``. Each is imported when it is first used, so that ``import vjepa`` costs nothing.
+The public names stand in ``__init__.pyi``. Each is imported when it is first used, so that ``import vjepa``
+costs nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Values that settings choose among, by name: for configurations and networks alike, so that a configuration needs no network."""
+"""Values that settings choose among, by name.
+
+For configurations and networks alike, so that a configuration needs no network.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ Shape = Literal["cosine", "linear", "constant"]
 """Course of a schedule from its first value to its last."""
 
 PositionKind = Literal["rotary", "sincos", "sincos_plane", "sinusoid"]
-"""Position encodings: rotary (V-JEPA 2), 3-D sin-cos (V-JEPA), 2-D sin-cos (MAE, I-JEPA), 1-D sinusoids (VideoMAE)."""
+"""Position encodings.
+
+Rotary (V-JEPA 2), 3-D sin-cos (V-JEPA), 2-D sin-cos (MAE, I-JEPA), 1-D sinusoids (VideoMAE).
+"""
 
 RotaryLayout = Literal["interleave", "tile"]
 """How the frequencies of rotary positions lie in a head; released V-JEPA 2 weights need `tile`."""
@@ -26,7 +32,10 @@ Score = Literal["energy", "best"]
 """Losses on several samples of the future: the energy score, or the error of the best sample."""
 
 Pool = Literal["none", "mean", "flatten"]
-"""What an action-conditioned model makes of a frame's tokens: nothing, their mean, or one vector of all of them."""
+"""What an action-conditioned model makes of a frame's tokens.
+
+Nothing, their mean, or one vector of all of them.
+"""
 
 Conditioning = Literal["tokens", "adaln"]
 """How actions enter the predictor: as tokens, or through adaptive layer norms."""

@@ -30,7 +30,8 @@ def check_objective(objective: nn.Module, batch: Any, *, measures_batch: bool = 
     """Assert that an objective keeps its promises on a batch.
 
     Args:
-        objective: Module with networks, whose ``forward(batch)`` returns a dictionary with ``loss``. It is left as it was.
+        objective: Module with networks, whose ``forward(batch)`` returns a dictionary with ``loss``. It is
+            left as it was.
         batch: A batch as the trainer gives it, of 4 clips or more; an even number.
         measures_batch: The loss is a statistic of the whole batch, and no mean over clips.
 
@@ -80,7 +81,8 @@ def _check_repeats(objective: nn.Module, batch: Any, outputs: Mapping[str, Any])
     for name, network in (("a second call", objective), ("a copy with the same state_dict", again)):
         found = network(batch)["loss"]
         assert torch.equal(found, outputs["loss"]), (
-            f"{name} gives the loss {found.item()} instead of {outputs['loss'].item()}: forward must be a function of the "
+            f"{name} gives the loss {found.item()} instead of {outputs['loss'].item()}: forward must be a "
+            "function of the "
             "batch and of what the state_dict holds"
         )
 
@@ -97,7 +99,8 @@ def _check_mean_over_clips(objective: nn.Module, batch: Any, outputs: Mapping[st
         else:
             continue
         assert torch.allclose(value, whole, rtol=_TOLERANCE, equal_nan=True), (
-            f"{name} is {whole.item():.6g} of the batch and {value.item():.6g} of its two halves: give a mean over clips, or "
+            f"{name} is {whole.item():.6g} of the batch and {value.item():.6g} of its two halves: give a "
+            "mean over clips, or "
             "a BatchMetric"
         )
 

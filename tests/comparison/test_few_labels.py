@@ -31,11 +31,18 @@ def arguments(tmp_path):
     for part, seed in (("train", 0), ("test", 1)):
         write_videos(tmp_path / part, settings, num_videos=12, seed=seed)
     return [
-        f"--data.train={tmp_path / 'train' / 'manifest.csv'}", f"--data.test={tmp_path / 'test' / 'manifest.csv'}",
-        "--model.tune=none", f"--features={{folder: {tmp_path / 'features'}}}", "--optim.epochs=2",
-        "--optim.batch_size=4", "--optim.warmup_epochs=0", "--train.trackers=[]", "--train.device=cpu", "--data.workers=0",
+        f"--data.train={tmp_path / 'train' / 'manifest.csv'}",
+        f"--data.test={tmp_path / 'test' / 'manifest.csv'}",
+        "--model.tune=none",
+        f"--features={{folder: {tmp_path / 'features'}}}",
+        "--optim.epochs=2",
+        "--optim.batch_size=4",
+        "--optim.warmup_epochs=0",
+        "--train.trackers=[]",
+        "--train.device=cpu",
+        "--data.workers=0",
         f"--output_dir={tmp_path / 'few'}",
-    ]  # fmt: skip
+    ]
 
 
 def test_one_command_makes_the_curve_and_goes_on(arguments, tmp_path, capsys):
@@ -46,8 +53,9 @@ def test_one_command_makes_the_curve_and_goes_on(arguments, tmp_path, capsys):
     found = json.loads((tmp_path / "few" / "few_labels.json").read_text())
     assert found["chance"] == 0.5
     assert {name: sorted(points) for name, points in found["mean_class"].items()} == {
-        "ours": ["0.2"], "untrained": ["0.2"],
-    }  # fmt: skip
+        "ours": ["0.2"],
+        "untrained": ["0.2"],
+    }
     runs = {
         run.name: json.loads((run / "summary.json").read_text())
         for run in (tmp_path / "few" / "runs").iterdir()

@@ -19,16 +19,25 @@ ROOT = Path(__file__).parents[2]
 
 BASE = {
     "data": {
-        "synthetic": {"num_train": 16, "num_test": 16, "render": {"size": 16, "frames": 6, "objects": [1, 2]}},
-        "clip": {"num_frames": 4, "stride": 1}, "size": 16, "crop_scale": [1.0, 1.0], "crop_ratio": [1.0, 1.0],
-        "flip": False, "workers": 0, "cache_short_side": 16,
+        "synthetic": {
+            "num_train": 16,
+            "num_test": 16,
+            "render": {"size": 16, "frames": 6, "objects": [1, 2]},
+        },
+        "clip": {"num_frames": 4, "stride": 1},
+        "size": 16,
+        "crop_scale": [1.0, 1.0],
+        "crop_ratio": [1.0, 1.0],
+        "flip": False,
+        "workers": 0,
+        "cache_short_side": 16,
     },
     "masks": {"multiblock": [{"num_blocks": 1, "spatial_scale": [0.3, 0.3]}]},
     "encoder": {"size": "nano", "width": 24, "heads": 2, "depth": 1, "tubelet": [2, 4, 4]},
     "predictor": {"width": 12, "depth": 1, "heads": 1},
     "optim": {"steps": 2, "batch_size": 4, "warmup_steps": 1, "lr": 1e-3},
     "train": {"trackers": [], "device": "cpu", "log_every": 1},
-}  # fmt: skip
+}
 ARMS = {
     "vjepa": {"title": "V-JEPA"},
     "pixels": {"title": "pixels", "overrides": {"objective": {"predict": "pixels"}}},
@@ -38,9 +47,17 @@ ARMS = {
 
 def written(folder, **changes):
     tree = {
-        "title": "T", "question": "Q?", "output_dir": str(folder / "out"), "base": BASE, "arms": ARMS,
-        "contrasts": [["vjepa", "pixels"]], "seeds": [0, 1, 2], "label_shares": [0.5, 1.0], "jobs": 1, **changes,
-    }  # fmt: skip
+        "title": "T",
+        "question": "Q?",
+        "output_dir": str(folder / "out"),
+        "base": BASE,
+        "arms": ARMS,
+        "contrasts": [["vjepa", "pixels"]],
+        "seeds": [0, 1, 2],
+        "label_shares": [0.5, 1.0],
+        "jobs": 1,
+        **changes,
+    }
     path = folder / "compare.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
     return ["--config", str(path)]
@@ -48,10 +65,17 @@ def written(folder, **changes):
 
 def test_cells_are_arms_by_seeds_and_overrides_are_nested(tmp_path):
     sweep = {
-        "title": "noise", "arms": ["pixels"], "seeds": [5],
-        "points": {"loud": {"regime": "r", "strength": 3.0,
-                            "overrides": {"data": {"synthetic": {"render": {"noise": 3.0}}}}}},
-    }  # fmt: skip
+        "title": "noise",
+        "arms": ["pixels"],
+        "seeds": [5],
+        "points": {
+            "loud": {
+                "regime": "r",
+                "strength": 3.0,
+                "overrides": {"data": {"synthetic": {"render": {"noise": 3.0}}}},
+            }
+        },
+    }
     cells = all_cells(read_comparison(written(tmp_path, sweep=sweep)))
     assert [(cell.point, cell.arm, cell.seed) for cell in cells] == [
         ("base", arm, seed) for seed in (0, 1, 2) for arm in ("vjepa", "pixels", "random")

@@ -20,7 +20,8 @@ def kinetics(folder):
             "train.csv": "label,youtube_id,time_start,time_end,split,is_cc\n"
             'abseiling,-3B32lodo2M,59,69,train,0\n"air drumming",_dbcJuKJQNs,140,150,train,0\n'
             "abseiling,aaaaaaaaaaa,0,10,train,1\n",
-            "validate.csv": "label,youtube_id,time_start,time_end,split\nabseiling,bbbbbbbbbbb,84,94,validate\n",
+            "validate.csv": "label,youtube_id,time_start,time_end,split\n"
+            "abseiling,bbbbbbbbbbb,84,94,validate\n",
             "kinetics_test.csv": "youtube_id,time_start,time_end,split\nccccccccccc,5,15,test\n",
         },
     )
@@ -136,7 +137,8 @@ EPIC_LABELS = ",narration,verb,verb_class,noun,noun_class,all_nouns,all_noun_cla
 
 
 def epic_row(number, video, start, stop, verb, noun):
-    return f"{video}_{number},P01,{video},,{start},{stop},1,2,text,x,{verb},y,{noun},\"['y', 'z']\",\"[{noun}, 9]\"\n"
+    shared = f"{video}_{number},P01,{video},,{start},{stop},1,2,text"
+    return f"{shared},x,{verb},y,{noun},\"['y', 'z']\",\"[{noun}, 9]\"\n"
 
 
 def epic_kitchens(folder):

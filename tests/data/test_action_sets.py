@@ -59,7 +59,8 @@ def test_kinetics(tmp_path):
 
 
 def test_kinetics_takes_one_list_of_all_splits_and_cvdf_s_replacements(tmp_path):
-    text = "label,youtube_id,time_start,time_end,split\nwaving,aaaaaaaaaaa,1.0,11.0,val\nwaving,bbbbbbbbbbb,0,10,train\n"
+    text = "label,youtube_id,time_start,time_end,split\n"
+    text += "waving,aaaaaaaaaaa,1.0,11.0,val\nwaving,bbbbbbbbbbb,0,10,train\n"
     lay(tmp_path, {"all.csv": text})
     lay(tmp_path / "k400", empty=["val/aaaaaaaaaaa_000001_000011.mp4", "train/bbbbbbbbbbb_000000_000010.mp4"])
     replaced = "replacement/replacement_for_corrupted_k400/aaaaaaaaaaa_000001_000011.mp4"

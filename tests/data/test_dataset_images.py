@@ -81,7 +81,8 @@ def test_image_steps_are_evenly_spread_and_each_order_is_walked_without_gaps():
     on_images = [kind == {True} for kind in kinds]
     assert sum(on_images) == 10
     assert all(sum(on_images[first : first + 4]) == 1 for first in range(0, 40, 4))
-    # Steps that are logged are at regular distances: at a fixed place, all of them or none would be on images.
+    # Steps that are logged are at regular distances: at a fixed place, all of them or none would be on
+    # images.
     assert len({on_images[first : first + 4].index(True) for first in range(0, 40, 4)}) > 1
     rows = [key.index - 10 for step, image in zip(steps, on_images, strict=True) if image for key in step]
     assert rows == SampleOrder([7], None, 1).indices(np.arange(40)).tolist()

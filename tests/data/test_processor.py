@@ -30,7 +30,10 @@ def file(tmp_path):
 
 
 def test_the_clip_lies_in_the_middle_at_the_model_s_rate(file):
-    """Worked out by hand: moments .2 s apart, the first at half of 1.96 - 3 x .2 s, i.e. at .68 s, frame 17 of 25 a second."""
+    """Worked out by hand: moments .2 s apart, the first at half of 1.96 - 3 x .2 s, i.e.
+
+    At .68 s, frame 17 of 25 a second.
+    """
     processor = VideoProcessor(**FPS)
     (clip,) = processor(file)
     assert numbers_of(clip) == [17, 22, 27, 32]

@@ -101,7 +101,8 @@ def test_sides_of_a_set_must_be_pairs():
         Matched("O1", (), ())
 
 
-# Pixel values of the frames of a quadruplet: two beginnings, two endings, and each beginning with each ending.
+# Pixel values of the frames of a quadruplet: two beginnings, two endings, and each beginning with each
+# ending.
 MOVIES = {"aa": [1, 2, 3, 4], "ab": [1, 2, 7, 8], "bb": [5, 6, 7, 8], "ba": [5, 6, 3, 4]}
 POSSIBLE = ("aa", "bb")
 

@@ -106,8 +106,10 @@ def test_predictions_say_what_they_are(video, video_file):
     assert prediction.context_end == pytest.approx((0.7,))  # the fifteenth frame waits for its step
     assert prediction.embeddings_BFhwY.shape == (1, 3, 2, 2, 24)
     assert (prediction.encoder, prediction.mask_token, prediction.normalisation) == (
-        "target_encoder", 1, "layer_norm",
-    )  # fmt: skip
+        "target_encoder",
+        1,
+        "layer_norm",
+    )
     assert prediction.grid == (1, 2, 2)
     at_end = vjepa.FuturePredictor(make_video_model()).observe(video_file, end=1.0).predict()
     assert at_end.context_end == pytest.approx((1.0,))
@@ -184,16 +186,28 @@ def without(model, part):
         (lambda model, video: vjepa.FuturePredictor(without(model, "predictor")), "has no predictor"),
         (lambda model, video: vjepa.FuturePredictor(model, context_steps=8), "give 1 to 7"),
         (lambda model, video: vjepa.FuturePredictor(model, fps=0), "fps is 0"),
-        (lambda model, video: vjepa.FuturePredictor(model).predict(), "0 whole time steps .* observe 10 frames"),
-        (lambda model, video: vjepa.FuturePredictor(model).observe(video[:9]).predict(), "4 whole time steps"),
-        (lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(steps=0), "after the context"),
+        (
+            lambda model, video: vjepa.FuturePredictor(model).predict(),
+            "0 whole time steps .* observe 10 frames",
+        ),
+        (
+            lambda model, video: vjepa.FuturePredictor(model).observe(video[:9]).predict(),
+            "4 whole time steps",
+        ),
+        (
+            lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(steps=0),
+            "after the context",
+        ),
         (lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(seconds=1), "is unknown"),
         (
             lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(steps=1, seconds=1),
             "give one of them",
         ),
         (lambda model, video: vjepa.FuturePredictor(model).observe(video * 1.0), "give values in"),
-        (lambda model, video: vjepa.FuturePredictor(model).observe(video / 255 * torch.nan), "give values in"),
+        (
+            lambda model, video: vjepa.FuturePredictor(model).observe(video / 255 * torch.nan),
+            "give values in",
+        ),
         (lambda model, video: vjepa.FuturePredictor(model).observe(video.long()), "int64"),
         (lambda model, video: vjepa.FuturePredictor(model).observe(video.permute(0, 2, 3, 1)), "permute"),
         (lambda model, video: vjepa.FuturePredictor(model).observe(video, end=1.0), "it is for paths"),
@@ -204,7 +218,7 @@ def without(model, part):
             "2 clips come after 1",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_predicted_is_refused(act, message, video):
     with pytest.raises(ValueError, match=message):
         act(make_video_model(), video)

@@ -29,8 +29,10 @@ def model():
 def classifier():
     torch.manual_seed(0)
     network = Classifier(
-        VideoEncoder(width=24, depth=1, heads=2, tubelet=(2, 8, 8)), build_head("linear", 24, 2), PixelNormalizer(**PIXELS)
-    )  # fmt: skip
+        VideoEncoder(width=24, depth=1, heads=2, tubelet=(2, 8, 8)),
+        build_head("linear", 24, 2),
+        PixelNormalizer(**PIXELS),
+    )
     processor = VideoProcessor.of_config({"clip": CLIP, "pixels": PIXELS})
     return vjepa.VideoClassifier(network.eval(), ["a", "b"], processor)
 
@@ -39,9 +41,11 @@ def classifier():
 def actor():
     torch.manual_seed(0)
     return vjepa.ActionModel(
-        encoder={"width": 24, "depth": 1, "heads": 2, "tubelet": (2, 8, 8)}, pixels=PIXELS, size=(16, 16),
+        encoder={"width": 24, "depth": 1, "heads": 2, "tubelet": (2, 8, 8)},
+        pixels=PIXELS,
+        size=(16, 16),
         dynamics={"action_size": 2, "width": 24, "depth": 1, "heads": 2},
-    ).eval()  # fmt: skip
+    ).eval()
 
 
 def batch_of(clip):

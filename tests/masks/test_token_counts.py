@@ -1,8 +1,8 @@
 """Numbers of context and target tokens, against the published procedures written anew.
 
 The references follow the text of facebookresearch/vjepa2 c2963a4, src/masks/multiseq_multiblock3d.py, and of
-facebookresearch/ijepa 52c1ae9, src/masks/multiblock.py: draw a sample again while its context is too small, then cut all
-samples of a batch to the shortest.
+facebookresearch/ijepa 52c1ae9, src/masks/multiblock.py: draw a sample again while its context is too small,
+then cut all samples of a batch to the shortest.
 """
 
 import math
@@ -58,7 +58,10 @@ def published_multiblock(grid, mask, rng):
 
 
 def published_image_blocks(side, mask, rng):
-    """Numbers of context tokens and of tokens of one target of one batch; places are drawn up to the last row."""
+    """Numbers of context tokens and of tokens of one target of one batch.
+
+    Places are drawn up to the last row.
+    """
     plane, most = side * side, side - 1
     context_side = min(round(math.sqrt(int(plane * rng.uniform(*mask.context_scale)))), most)
     area = int(plane * rng.uniform(*mask.target_scale))
@@ -77,7 +80,9 @@ def published_image_blocks(side, mask, rng):
 
 
 def assert_alike(ours, published, step):
-    """Medians within a sixth or one place of the grid, and no step of ours below the shortest published batch."""
+    """Medians within a sixth or one place of the grid, and no step of ours below the shortest published
+    batch.
+    """
     median = float(np.median(published))
     assert abs(ours.median - median) <= max(median / 6, step)
     assert ours.least >= min(published)

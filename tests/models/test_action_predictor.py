@@ -1,4 +1,7 @@
-"""The action-conditioned predictor: what it sees, what it is told, and an independent reference of V-JEPA 2-AC's."""
+"""The action-conditioned predictor.
+
+What it sees, what it is told, and an independent reference of V-JEPA 2-AC's.
+"""
 
 import pytest
 import torch
@@ -94,8 +97,10 @@ def test_normalised_predictions_have_no_scale_of_their_own():
     torch.testing.assert_close(predicted.std(dim=-1, unbiased=False), torch.ones(B, T, S), atol=1e-2, rtol=0)
 
 
-# The reference, written from the mechanics of V-JEPA 2-AC (arXiv 2506.09985): per head, time, row and column each turn
-# two halves of a third of the width by angles that are repeated as a whole; action and state tokens turn by time alone.
+# The reference, written from the mechanics of V-JEPA 2-AC (arXiv 2506.09985): per head, time, row and column
+# each turn
+# two halves of a third of the width by angles that are repeated as a whole; action and state tokens turn by
+# time alone.
 
 
 def turned(x_TGhd, position, width):

@@ -50,16 +50,26 @@ OBJECTIVES = {
     "futures": (futures_jepa, lambda: futures_batch(CLIPS), False),
     "pixels": (small_autoencoder, lambda: small_batch(CLIPS), False),
     "sigreg": (
-        lambda: small_jepa(momentum=None, target_encoder=None, regularizer=SIGReg(weight=0.1, directions=8, places=4)), lambda: small_batch(CLIPS), True
+        lambda: small_jepa(
+            momentum=None, target_encoder=None, regularizer=SIGReg(weight=0.1, directions=8, places=4)
+        ),
+        lambda: small_batch(CLIPS),
+        True,
     ),
     "vicreg": (
-        lambda: small_jepa(momentum=None, target_encoder=None, regularizer=VICReg(variance=1.0, covariance=0.1)), lambda: small_batch(CLIPS), True
+        lambda: small_jepa(
+            momentum=None, target_encoder=None, regularizer=VICReg(variance=1.0, covariance=0.1)
+        ),
+        lambda: small_batch(CLIPS),
+        True,
     ),
     "action": (
-        lambda: ActionJEPA(model=make_model(window=8), frozen=True, distance="l1"), trajectories, False
+        lambda: ActionJEPA(model=make_model(window=8), frozen=True, distance="l1"),
+        trajectories,
+        False,
     ),
     "classification": (classification, labelled_batch, False),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

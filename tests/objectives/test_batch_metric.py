@@ -1,4 +1,7 @@
-"""Logged metrics do not depend on how the batch is cut: each against a computation over the whole batch, written anew."""
+"""Logged metrics do not depend on how the batch is cut.
+
+Each against a computation over the whole batch, written anew.
+"""
 
 import pytest
 import torch
@@ -145,7 +148,10 @@ class TwoHeads(nn.Module):
 
 
 def test_accuracy_is_that_of_the_head_that_is_best_in_the_whole_batch():
-    """Each head is right in another half: whatever the cut, neither is right in more than half of the batch."""
+    """Each head is right in another half.
+
+    Whatever the cut, neither is right in more than half of the batch.
+    """
     labels = torch.arange(CLIPS) % 3
     right, wrong = (5.0 * torch.eye(3)[(labels + shift) % 3] for shift in (0, 1))
     first, second = torch.cat([right[:8], wrong[8:]]), torch.cat([wrong[:8], right[8:]])

@@ -48,7 +48,10 @@ def test_the_energy_score_is_the_papers(samples):
 
 
 def test_the_score_estimates_that_of_the_distribution_for_any_number_of_samples():
-    """Of a standard normal about 0, with one dimension: E|x| - E|x - x'| / 2 = sqrt(2 / pi) - 1 / sqrt(pi)."""
+    """Of a standard normal about 0, with one dimension.
+
+    E|x| - E|x - x'| / 2 = sqrt(2 / pi) - 1 / sqrt(pi).
+    """
     torch.manual_seed(0)
     for samples in (2, 8):
         predicted, target = torch.randn(40_000, samples, 1, 1), torch.zeros(40_000, 1, 1)

@@ -23,7 +23,10 @@ PLANNER = CEM(samples=64, elites=8, iterations=4, noise_exponent=1.0)
 
 
 class Truth:
-    """Stands in for a model of a plane: a frame's embedding is where its brightest pixel is, actions move it."""
+    """Stands in for a model of a plane.
+
+    A frame's embedding is where its brightest pixel is, actions move it.
+    """
 
     window = 1
 

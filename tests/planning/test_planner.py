@@ -1,4 +1,6 @@
-"""Planners reach the optimum of known costs, within bounds, for several problems at once, by the seed alone."""
+"""Planners reach the optimum of known costs, within bounds, for several problems at once, by the seed
+alone.
+"""
 
 import pytest
 import torch
@@ -25,7 +27,10 @@ EVERY = pytest.mark.parametrize("planner", PLANNERS.values(), ids=PLANNERS)
 
 
 def quadratic(target):
-    """Each problem has an optimum of its own; the second number of an action has a range ten times as wide."""
+    """Each problem has an optimum of its own.
+
+    The second number of an action has a range ten times as wide.
+    """
     return lambda actions: ((actions - target[:, None]) / BOUNDS.half_A).square().sum(dim=(-2, -1))
 
 

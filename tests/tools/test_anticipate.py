@@ -1,4 +1,7 @@
-"""The tool as a user runs it: a model and a manifest of actions in, a table and metrics out; what it refuses."""
+"""The tool as a user runs it: a model and a manifest of actions in, a table and metrics out.
+
+What it refuses.
+"""
 
 import json
 
@@ -36,7 +39,8 @@ def test_a_table_and_figures(folder, capsys):
     assert run(folder) == 0
     printed = capsys.readouterr().out
     for line in (
-        "context and predicted tokens", "context tokens alone", "1 s before the action; 5 test segments of 3 classes",
+        "context and predicted "
+        "tokens", "context tokens alone", "1 s before the action; 5 test segments of 3 classes",
         "1 test segments left out", "recall@5 of 3 classes would be trivial: @2 instead",
     ):  # fmt: skip
         assert line in printed

@@ -61,7 +61,10 @@ def test_a_broken_video_is_named_and_the_rest_is_done(classifier_folder, videos,
 
 
 def test_labels_give_an_accuracy_without_training(classifier_folder, videos, tmp_path, capsys):
-    """By name; by number, where the list has numbers and the model names; not at all, where nothing is known."""
+    """By name; by number, where the list has numbers and the model names.
+
+    Not at all, where nothing is known.
+    """
     paths = [videos / "videos" / f"{number:06d}.mp4" for number in range(2)]
 
     def classify(*labels):

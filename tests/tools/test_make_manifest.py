@@ -46,8 +46,12 @@ def test_classes_are_counted(tmp_path, capsys):
     with (tmp_path / "rows.csv").open() as file:
         first = next(csv.DictReader(file))
     assert first == {
-        "path": "videos/P01/videos/P01_01.MP4", "label": "open", "start": "0.14", "end": "3.37", "group": "P01_01",
-    }  # fmt: skip
+        "path": "videos/P01/videos/P01_01.MP4",
+        "label": "open",
+        "start": "0.14",
+        "end": "3.37",
+        "group": "P01_01",
+    }
     assert main(arguments("epic", tmp_path, "--split", "test")) == 0
     assert "no labels: they are withheld" in capsys.readouterr().out
 

@@ -29,15 +29,22 @@ def runs(tmp_path_factory):
     for predict in ("pixels", "embeddings"):
         tree = {
             "output_dir": str(folder / predict),
-            "data": {"train": str(folder / "train" / "manifest.csv"), "clip": {"num_frames": 4, "stride": 1},
-                     "size": 16, "workers": 0, "crop_scale": [1.0, 1.0], "crop_ratio": [1.0, 1.0], "flip": False},
+            "data": {
+                "train": str(folder / "train" / "manifest.csv"),
+                "clip": {"num_frames": 4, "stride": 1},
+                "size": 16,
+                "workers": 0,
+                "crop_scale": [1.0, 1.0],
+                "crop_ratio": [1.0, 1.0],
+                "flip": False,
+            },
             "masks": {"multiblock": [], "tube": [{"ratio": 0.75}, {"ratio": 0.5}]},
             "encoder": {"size": "nano", "width": 24, "heads": 2, "depth": 1, "tubelet": [2, 4, 4]},
             "predictor": {"width": 12, "depth": 1, "heads": 1},
             "objective": {"predict": predict},
             "optim": {"steps": 3, "batch_size": 4, "warmup_steps": 1, "lr": 1e-3},
             "train": {"trackers": [], "device": "cpu", "threads": 1},
-        }  # fmt: skip
+        }
         pretrain(config_from_tree(tree, PretrainConfig))
         fresh_accelerate()
     return folder

@@ -31,7 +31,8 @@ def tiny_arguments(manifest, tmp_path):
             "--data.workers=0",
             "--data.cache_dir=" + str(tmp_path / "cache"),
             "--data.cache_short_side=16",
-            "--masks.multiblock=[{num_blocks: 2, spatial_scale: [0.3, 0.3]}, {num_blocks: 1, spatial_scale: [0.5, 0.5]}]",
+            "--masks.multiblock=[{num_blocks: 2, spatial_scale: [0.3, 0.3]}, {num_blocks: 1, spatial_scale: "
+            "[0.5, 0.5]}]",
             "--encoder.size=nano",
             "--encoder.width=24",
             "--encoder.heads=2",

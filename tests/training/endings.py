@@ -1,11 +1,12 @@
-"""Runs that end in every way there is, each a real process with two workers; prints what became of each as JSON.
+"""Runs that end in every way there is, each a real process with two workers; prints what became of each as
+JSON.
 
     python tests/training/endings.py CASES.json
 
-The script imports everything once, and every run is a fork of it that goes through the whole end of an interpreter: a
-case costs no imports. A case is {"name": ..., "arguments": [...], "signals": [[number, "run" or "group" or "launcher"], ...],
-"ready": what the run prints before they are sent}, and a run of it is a session of processes, all of which must
-be gone at its end.
+The script imports everything once, and every run is a fork of it that goes through the whole end of an
+interpreter: a case costs no imports. A case is {"name": ..., "arguments": [...], "signals": [[number, "run"
+or "group" or "launcher"], ...], "ready": what the run prints before they are sent}, and a run of it is a
+session of processes, all of which must be gone at its end.
 """
 
 import contextlib

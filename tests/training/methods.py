@@ -17,7 +17,8 @@ METHODS = {
     "videomae": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75}]", "--encoder.positions=sinusoid"),
     "videomaev2": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75, running_cell: 0.5}]"),
     "mae": (
-        *ON_IMAGES, PIXELS, "--masks.random=[{ratio: 0.75}]", "--objective.pixel_targets=patch", "--encoder.class_token=true",
+        *ON_IMAGES, PIXELS, "--masks.random=[{ratio: "
+                            "0.75}]", "--objective.pixel_targets=patch", "--encoder.class_token=true",
     ),
     "ijepa": (*ON_IMAGES, "--masks.image_blocks=[{min_keep: 2}]", "--objective.distance=smooth_l1"),
     "vjepa2_1": (

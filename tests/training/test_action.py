@@ -34,10 +34,17 @@ CONFIG = {
     "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3},
 }
 LEARNING = (
-    "--encoder.size=nano", "--encoder.width=24", "--encoder.heads=2", "--encoder.depth=1",
-    "--encoder.tubelet=[1, 8, 8]", "--encoder.positions=sincos", "--frames={pool: flatten, width: 16}",
-    "--objective.stabilizer=vicreg", "--objective.inverse=1", "--objective.smoothness=0.1",
-)  # fmt: skip
+    "--encoder.size=nano",
+    "--encoder.width=24",
+    "--encoder.heads=2",
+    "--encoder.depth=1",
+    "--encoder.tubelet=[1, 8, 8]",
+    "--encoder.positions=sincos",
+    "--frames={pool: flatten, width: 16}",
+    "--objective.stabilizer=vicreg",
+    "--objective.inverse=1",
+    "--objective.smoothness=0.1",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -63,12 +70,22 @@ def folder(tmp_path_factory):
 def arguments(folder, tmp_path):
     def arguments(name="run", *changes):
         return [
-            f"--output_dir={tmp_path / name}", f"--data.train={folder / 'train'}",
-            "--data.window={frames: 4, skip: 2}", "--data.size=16", "--data.workers=0",
-            "--dynamics={width: 24, depth: 1, heads: 2}", "--optim.steps=8", "--optim.batch_size=8",
-            "--optim.warmup_steps=2", "--train.log_every=1", "--train.checkpoint_every=3", "--train.trackers=[]",
-            "--train.device=cpu", "--train.threads=1", *changes,
-        ]  # fmt: skip
+            f"--output_dir={tmp_path / name}",
+            f"--data.train={folder / 'train'}",
+            "--data.window={frames: 4, skip: 2}",
+            "--data.size=16",
+            "--data.workers=0",
+            "--dynamics={width: 24, depth: 1, heads: 2}",
+            "--optim.steps=8",
+            "--optim.batch_size=8",
+            "--optim.warmup_steps=2",
+            "--train.log_every=1",
+            "--train.checkpoint_every=3",
+            "--train.trackers=[]",
+            "--train.device=cpu",
+            "--train.threads=1",
+            *changes,
+        ]
 
     return arguments
 
@@ -196,7 +213,8 @@ def test_it_is_planned_with(run, tmp_path, capsys):
 
 def test_trajectories_of_one_s_own_need_no_gymnasium():
     code = (
-        "import sys; sys.modules['gymnasium'] = None; import tools.action, vjepa.training.action, vjepa.planning.agent; "
+        "import sys; sys.modules['gymnasium'] = None; import tools.action, vjepa.training.action, "
+        "vjepa.planning.agent; "
         "print('here'); import vjepa.planning.policies"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -245,12 +263,24 @@ def test_actions_that_cannot_be_used_are_named(run, folder, tmp_path):
     frozen = f"--init={folder / 'model'}"
     nan = np.zeros((14, 2), np.float32)
     nan[5, 1] = np.nan
-    refused(run, "000003.mp4: actions of 1 frames are not finite, the first is frame 5", frozen,
-            broken("nan", lambda copy: rewrite(copy, actions=nan)))  # fmt: skip
-    refused(run, "000003.mp4 has actions of 3 numbers", frozen,
-            broken("wide", lambda copy: rewrite(copy, actions=np.zeros((14, 3), np.float32))))  # fmt: skip
-    refused(run, "000003.mp4 has no actions: put 000003.npz", frozen,
-            broken("missing", lambda copy: (copy / "000003.npz").unlink()))  # fmt: skip
+    refused(
+        run,
+        "000003.mp4: actions of 1 frames are not finite, the first is frame 5",
+        frozen,
+        broken("nan", lambda copy: rewrite(copy, actions=nan)),
+    )
+    refused(
+        run,
+        "000003.mp4 has actions of 3 numbers",
+        frozen,
+        broken("wide", lambda copy: rewrite(copy, actions=np.zeros((14, 3), np.float32))),
+    )
+    refused(
+        run,
+        "000003.mp4 has no actions: put 000003.npz",
+        frozen,
+        broken("missing", lambda copy: (copy / "000003.npz").unlink()),
+    )
 
 
 def test_the_tool_knows_it_by_its_section(arguments, tmp_path, capsys):

@@ -1,4 +1,7 @@
-"""A checkpoint proves itself: what is damaged is passed over with its reason, what is foreign is left alone."""
+"""A checkpoint proves itself.
+
+What is damaged is passed over with its reason, what is foreign is left alone.
+"""
 
 import json
 import os

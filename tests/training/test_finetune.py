@@ -70,11 +70,22 @@ def bright(folder, video, label):
 def arguments(pretrained, tmp_path):
     def make(folder="run", *changes):
         return [
-            f"--output_dir={tmp_path / folder}", f"--model.init={pretrained}", f"--data.train={pretrained / 'train.csv'}",
-            f"--data.test={pretrained / 'test.csv'}", "--data.workers=0", "--optim.epochs=3", "--optim.batch_size=8",
-            "--optim.warmup_epochs=1", "--optim.lr=0.003", "--train.log_every=1", "--train.checkpoint_every=2",
-            "--train.trackers=[]", "--train.device=cpu", "--train.threads=1", *changes,
-        ]  # fmt: skip
+            f"--output_dir={tmp_path / folder}",
+            f"--model.init={pretrained}",
+            f"--data.train={pretrained / 'train.csv'}",
+            f"--data.test={pretrained / 'test.csv'}",
+            "--data.workers=0",
+            "--optim.epochs=3",
+            "--optim.batch_size=8",
+            "--optim.warmup_epochs=1",
+            "--optim.lr=0.003",
+            "--train.log_every=1",
+            "--train.checkpoint_every=2",
+            "--train.trackers=[]",
+            "--train.device=cpu",
+            "--train.threads=1",
+            *changes,
+        ]
 
     return make
 
@@ -89,9 +100,12 @@ def run(arguments):
 
 
 AUGMENTED = (
-    "--model.drop_path=0.2", "--data.repeats=2", "--augment={randaugment: [2, 5], erase: 0.3, mixup: 0.8, cutmix: 1.0}",
-    "--optim.average=0.9", "--optim.layer_decay=0.75",
-)  # fmt: skip
+    "--model.drop_path=0.2",
+    "--data.repeats=2",
+    "--augment={randaugment: [2, 5], erase: 0.3, mixup: 0.8, cutmix: 1.0}",
+    "--optim.average=0.9",
+    "--optim.layer_decay=0.75",
+)
 QUICK = ("--train.log_every=50", "--train.checkpoint_every=50")
 FROZEN = ("--model.tune=none", "--head.kind=attentive", "--optim.epochs=12", "--optim.lr=0.005")
 
@@ -381,7 +395,8 @@ def test_an_unreadable_test_video_is_left_out_of_the_figures(features, run, dama
         UnreadableVideosError, match=r"1 of 13 videos of data\.test cannot be read, more than 1\.0%"
     ):
         run("run", *probe, f"--data.test={damaged}")
-    # The training is not lost, and what the message advises lets the same folder be finished: a limit, or another list.
+    # The training is not lost, and what the message advises lets the same folder be finished: a limit, or
+    # another list.
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
     assert not (tmp_path / "run" / "summary.json").exists()
     steps = (tmp_path / "run" / "metrics.jsonl").read_bytes()

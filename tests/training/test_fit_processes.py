@@ -120,7 +120,8 @@ def built():
 for method, arguments in json.load(open(sys.argv[1])).items():
     config = read_config(arguments)
     sources, size = build.training_sources(config), config.optim.batch_size
-    mine = build.build_batches(config, sources, micro_batch=size // world_size, rank=rank, world_size=world_size)
+    share = size // world_size
+    mine = build.build_batches(config, sources, micro_batch=share, rank=rank, world_size=world_size)
     objective = built()
     unused = config.encoder.image_tokenizer
     both = train(objective, mine, DistributedDataParallel(objective, find_unused_parameters=unused))
@@ -165,7 +166,8 @@ def test_every_method_is_the_same_on_two_processes(tiny_arguments, manifest, tmp
     assert results.keys() == METHODS.keys()
     for method, (worst, moved) in results.items():
         assert moved > 5e-3, f"{method} hardly moved"
-        # Rounding is all that may differ; AdamW's first steps are as large for a tiny gradient as for a great one.
+        # Rounding is all that may differ; AdamW's first steps are as large for a tiny gradient as for a great
+        # one.
         assert worst < 0.02 * moved, f"{method}: {worst} of {moved}"
 
 
@@ -220,8 +222,12 @@ def test_sharded_parameters_and_their_average(tmp_path):
     script.write_text(SHARDED)
     run = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
     worst = float(run.stdout.split("worst ")[1].split()[0])
     assert worst < 1e-4

@@ -54,7 +54,8 @@ def outcomes(cases, tmp_path):
 
 INT, TERM, KILL, HUP = (int(getattr(signal, f"SIG{name}")) for name in ("INT", "TERM", "KILL", "HUP"))
 
-# What happens, the exit status, and words that are said. The cases that run always are those that differ most.
+# What happens, the exit status, and words that are said. The cases that run always are those that differ
+# most.
 ALWAYS = {
     "not finite": (1, "NonFiniteError: step"),
     "twice in c": (130, "SIGINT: stopping after this step; a second Ctrl-C leaves without saving"),

@@ -1,4 +1,7 @@
-"""A command ends by a sentence and status 2 where its user can mend what is wrong; a bug keeps its traceback."""
+"""A command ends by a sentence and status 2 where its user can mend what is wrong.
+
+A bug keeps its traceback.
+"""
 
 import importlib
 import os
@@ -23,13 +26,21 @@ CPU = ["--train.device=cpu", "--train.trackers=[]"]
     [
         (pretrain, [*CPU], "give data.train (a manifest"),
         (pretrain, [*CPU, "--data.train=nothere.csv"], "there is no manifest "),
-        (pretrain, ["--config=configs/debug.yaml", "--train.micro_batch=0"], "train.micro_batch is 0: give 1 or more, or null"),
-        (pretrain, ["--config=configs/debug.yaml", "--optim.clip_grad=0"], "optim.clip_grad is 0.0: give a number above 0, or null"),
+        (
+            pretrain,
+            ["--config=configs/debug.yaml", "--train.micro_batch=0"],
+            "train.micro_batch is 0: give 1 or more, or null",
+        ),
+        (
+            pretrain,
+            ["--config=configs/debug.yaml", "--optim.clip_grad=0"],
+            "optim.clip_grad is 0.0: give a number above 0, or null",
+        ),
         (finetune, [*CPU, "--data.train=nothere.csv"], "there is no manifest "),
         (finetune, ["--seed=-1"], "seed is -1: give a whole number"),
         (compare, ["--config=nothere.yaml"], "nothere.yaml"),
     ],
-)  # fmt: skip
+)
 def test_what_a_user_can_mend_is_said_in_a_sentence(main, arguments, words, tmp_path, capsys):
     where = [] if main is compare else [f"--output_dir={tmp_path / 'run'}"]
     assert main([*arguments, *where]) == 2
@@ -103,12 +114,19 @@ def test_what_shows_in_training_has_status_1(monkeypatch, capsys):
 
 @pytest.mark.slow  # the launcher imports for seconds
 def test_a_launched_command_prints_one_sentence_of_its_own(tmp_path):
-    """The launcher adds its own report of a process that failed; of ours there is no traceback, and one sentence."""
+    """The launcher adds its own report of a process that failed.
+
+    Of ours there is no traceback, and one sentence.
+    """
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes=1", "tools/pretrain.py"]
     done = subprocess.run(
         [*launch, "--config=configs/debug.yaml", "--train.log_every=0", f"--output_dir={tmp_path}"],
-        env={**os.environ, "PYTHONPATH": os.getcwd()}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     ours, _, launcher = done.stderr.partition("Traceback")
     assert ours.count("error: train.log_every is 0: give 1 or more\n") == 1
     assert "tools/pretrain.py', '--config=configs/debug.yaml'" in launcher

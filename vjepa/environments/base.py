@@ -27,19 +27,19 @@ Pixels = NDArray[np.uint8]
 class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
     """Copies of one environment, stepped together. Lengths are shares of the frame's side, times are steps.
 
-    Observations are images, uint8 ``(E, H, W, 3)``; ``info`` has ``state`` and ``goal`` ``(E, S)`` and ``goal_image``.
-    The reward is 1 in the step in which a goal is reached, which ends the episode; so does, unreached, its last step. Ended
-    copies stay as they are until `reset`.
+    Observations are images, uint8 ``(E, H, W, 3)``; ``info`` has ``state`` and ``goal`` ``(E, S)`` and
+    ``goal_image``. The reward is 1 in the step in which a goal is reached, which ends the episode; so does,
+    unreached, its last step. Ended copies stay as they are until `reset`.
 
     Args:
         num_envs: E.
         size: H and W.
-        max_steps: of an episode.
-        ends: whether a reached goal ends the episode; not where trajectories are collected.
+        max_steps: Steps after which an episode ends.
+        ends: Whether a reached goal ends the episode; not where trajectories are collected.
 
     Attributes:
-        state_ES, goal_ES: where things are, and where they should be. `set_state` changes them.
-        goal_numbers: numbers of the state that a goal is about, and that one image shows.
+        state_ES, goal_ES: Positions of things, and the wanted positions. `set_state` changes them.
+        goal_numbers: Numbers of the state that a goal is about, and that one image shows.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_fps": 10}  # noqa: RUF012  (gymnasium's way)
@@ -50,7 +50,8 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
     def __init__(self, num_envs: int = 1, size: int = 64, max_steps: int = 50, *, ends: bool = True) -> None:
         if num_envs < 1 or size < 16 or max_steps < 1:
             raise ValueError(
-                f"num_envs is {num_envs}, size {size}, max_steps {max_steps}: give 1 copy or more, 16 pixels or more, 1 step or more"
+                f"num_envs is {num_envs}, size {size}, max_steps {max_steps}: give 1 copy or more, 16 pixels "
+                "or more, 1 step or more"
             )
         self.num_envs = num_envs
         self.size = size

@@ -1,4 +1,5 @@
-"""Any environment of gymnasium that draws images, as an environment: observations are images, its own are the states.
+"""Any environment of gymnasium that draws images, as an environment: observations are images, its own are the
+states.
 
 E copies, S numbers of a state, A numbers of an action, H W pixels.
 """
@@ -25,10 +26,10 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
     Actions of an environment with numbered actions are one number for each, of which the largest counts.
 
     Args:
-        name: as of `gymnasium.make`; the environment must draw (``render_mode="rgb_array"``).
+        name: Name for `gymnasium.make`; the environment must draw (``render_mode="rgb_array"``).
         num_envs: E.
         size: H and W, to which its images are resized.
-        arguments: further ones of `gymnasium.make`.
+        arguments: Further ones of `gymnasium.make`.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012  (gymnasium's way)
@@ -72,7 +73,8 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
         action_EA = np.asarray(actions, dtype=np.float64)
         if action_EA.shape != self.action_space.shape or not np.isfinite(action_EA).all():
             raise ValueError(
-                f"actions have shape {action_EA.shape}: give finite numbers of shape {self.action_space.shape}"
+                f"actions have shape {action_EA.shape}: give finite numbers of shape "
+                f"{self.action_space.shape}"
             )
         rewards, reached, late = np.zeros(self.num_envs), self._ended_E & False, self._ended_E & False
         for number in np.flatnonzero(~self._ended_E):

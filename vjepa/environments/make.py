@@ -31,8 +31,8 @@ def make_env(
 
     Args:
         name: `two_rooms` has its wall and door in the middle, `two_rooms_random` elsewhere in every episode.
-        num_envs, size, max_steps, ends: as of `ArrayEnv`.
-        anywhere: in two rooms, starts and goals may be in the same one.
+        num_envs, size, max_steps, ends: See `ArrayEnv`.
+        anywhere: In the two rooms, start and goal may be in the same room.
     """
     if name not in _ENVS:
         raise ValueError(f"there is no environment {name!r}: give one of {', '.join(_ENVS)}")

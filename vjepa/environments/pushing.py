@@ -16,8 +16,8 @@ SUBSTEPS = 5  # of a stride
 class Pushing(ArrayEnv):
     """State: x, y of the hand, x, y of the block. Actions move the hand; the goal is a place of the block.
 
-    Nothing slides by itself: a block that the hand runs into is moved out of its way, along the line of centres. Walls hold
-    the block, and a block that is held holds the hand.
+    Nothing slides by itself: a block that the hand runs into is moved out of its way, along the line of
+    centres. Walls hold the block, and a block that is held holds the hand.
     """
 
     state_size = 4
@@ -82,7 +82,10 @@ class Pushing(ArrayEnv):
 
 
 def _apart(state_XS: Array) -> Array:
-    """Hand and block that overlap, moved apart: the block first, and the hand where a wall holds the block."""
+    """Hand and block that overlap, moved apart.
+
+    The block first, and the hand where a wall holds the block.
+    """
     hand, block = state_XS[:, :2], state_XS[:, 2:]
     block = _moved_from(hand, block).clip(BLOCK, 1 - BLOCK)
     hand = _moved_from(block, hand).clip(HAND, 1 - HAND)

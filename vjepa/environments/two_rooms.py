@@ -17,14 +17,15 @@ SUBSTEPS = 4  # of a stride: each is shorter than the wall is thick
 
 
 class TwoRooms(ArrayEnv):
-    """State: x, y of the dot; x of the wall; y of the middle of its door. Actions move the dot. The goal is a place.
+    """State: x, y of the dot; x of the wall; y of the middle of its door. Actions move the dot. The goal is a
+    place.
 
     Start and goal are in different rooms (`cross`), or anywhere.
 
     Args:
-        num_envs, size, max_steps, ends: as of `ArrayEnv`.
+        num_envs, size, max_steps, ends: See `ArrayEnv`.
         wall: ``fixed`` in the middle with the door in its middle, or ``random``, other in every episode.
-        cross: whether the way always leads through the door.
+        cross: Whether the way always leads through the door.
     """
 
     state_size = 4
@@ -111,7 +112,10 @@ class TwoRooms(ArrayEnv):
         return ((target - place) / STRIDE).clip(-1, 1)
 
     def image(self, state_XS: Array) -> Pixels:
-        """Grey walls, a white dot, all with a soft edge of a pixel: an edge rounded to pixels would hide where it stops the dot."""
+        """Grey walls, a white dot, all with a soft edge of a pixel.
+
+        An edge rounded to pixels would hide where it stops the dot.
+        """
         middles_N = (np.arange(self.size) + 0.5) / self.size
         frame_N = self._covered(FRAME - np.minimum(middles_N, 1 - middles_N))
         wall_XW = self._covered(WALL / 2 - np.abs(middles_N - state_XS[:, 2:3]))

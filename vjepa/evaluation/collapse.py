@@ -90,7 +90,9 @@ class CollapseAlarm:
             if name not in self.rung and (constant or now < self.fall * self.best[name]):
                 self.rung.append(name)
                 if message is None:
-                    message = _constant_message(name, value) if constant else _message(name, now, self.best[name])
+                    message = (
+                        _constant_message(name, value) if constant else _message(name, now, self.best[name])
+                    )
                 else:
                     others.append(name)
         return f"{message} The same alarm is raised by {', '.join(others)}." if others else message

@@ -1,6 +1,6 @@
 """What every mask family gives, and the one way in which lengths are made equal.
 
-Shape letters as in `vjepa.tokens`. Masks are drawn with numpy where batches are made, from one random
+Masks are drawn with numpy where batches are made, from one random
 generator a sample and one a step: a sample's mask does not depend on its neighbours in the batch, so it
 is the same on one process as on many, with any number of workers.
 """
@@ -18,8 +18,8 @@ from vjepa.grid import Grid
 class MaskIndices(NamedTuple):
     """Context and target token indices, int64, disjoint: ``(B, K)`` and ``(B, M)``.
 
-    The targets are `groups` groups of equal length, one after the other, each predicted by itself; within a group
-    indices ascend, as do those of the context.
+    The targets are `groups` groups of equal length, one after the other, each predicted by itself; within a
+    group indices ascend, as do those of the context.
     """
 
     context_BK: np.ndarray

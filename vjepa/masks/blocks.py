@@ -1,12 +1,12 @@
-"""Blocks of tokens: their size, where they come to lie, and how many tokens all samples of a step have in common.
+"""Blocks of tokens: their size, where they come to lie, and how many tokens all samples of a step have in
+common.
 
-The published collators draw a sample whose context is too small again, and then cut all samples of a batch to the
-shortest (facebookresearch/vjepa2 c2963a4, src/masks/multiseq_multiblock3d.py; facebookresearch/ijepa 52c1ae9,
-src/masks/multiblock.py). Here the length is a function of the block sizes alone, so that a sample does not depend on
-its batch: the 4 % quantile of the samples that can be drawn, about the minimum over 24 clips, the published batch of one
-GPU. Samples below it are drawn again.
+The published collators draw a sample whose context is too small again, and then cut all samples of a batch to
+the shortest (facebookresearch/vjepa2 c2963a4, src/masks/multiseq_multiblock3d.py; facebookresearch/ijepa
+52c1ae9, src/masks/multiblock.py). Here the length is a function of the block sizes alone, so that a sample
+does not depend on its batch: the 4 % quantile of the samples that can be drawn, about the minimum over 24
+clips, the published batch of one GPU. Samples below it are drawn again.
 
-Shape letters as in `vjepa.tokens`; X blocks of a sample.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def block_size(grid: Grid, length: float, area: float, aspect: float) -> Grid:
     """Tokens of a block along each axis.
 
     Args:
-        length: share of the time steps.
-        area: share of ``h * w``.
-        aspect: height over width.
+        length: Share of the time steps.
+        area: Share of ``h * w``.
+        aspect: Height over width.
     """
     num_spatial = int(grid.h * grid.w * area)
     height = round(math.sqrt(num_spatial * aspect))
@@ -69,7 +69,8 @@ def common_length(num_tokens_B: np.ndarray) -> int:
 def draw_size(
     draw: Callable[[], Size], calibrate: Callable[[Size], Calibration | None]
 ) -> tuple[Size, Calibration | None]:
-    """A size of blocks and what its placements have in common; sizes with which nothing can be drawn are drawn again.
+    """A size of blocks and what its placements have in common; sizes with which nothing can be drawn are
+    drawn again.
 
     The second is None where 32 sizes were drawn and none of them can be used.
     """
@@ -90,10 +91,11 @@ def draw_placements(
     """Place the blocks of each sample, again where the result is refused.
 
     Args:
-        place: uniform numbers ``(B, X, 3)`` to the tokens of each sample, bool ``(B, ..., N)``.
-        refuses: these tokens to the samples that show or hide too little, bool ``(B,)``.
-        accepted_RX3: placements that are not refused; a sample that is refused at every attempt takes one of them.
-        sample_rngs: random generator of each sample.
+        place: Uniform numbers ``(B, X, 3)`` to the tokens of each sample, bool ``(B, ..., N)``.
+        refuses: These tokens to the samples that show or hide too little, bool ``(B,)``.
+        accepted_RX3: Placements that are not refused; a sample that is refused at every attempt takes one of
+            them.
+        sample_rngs: Random generator of each sample.
     """
     uniform_BAX3 = np.stack([rng.random((_ATTEMPTS, *accepted_RX3.shape[1:])) for rng in sample_rngs])
     placed_BN = place(uniform_BAX3[:, 0])

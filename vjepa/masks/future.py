@@ -1,7 +1,4 @@
-"""Masks that hide the future: the context never holds a token later than a target.
-
-Shape letters as in `vjepa.tokens`.
-"""
+"""Masks that hide the future: the context never holds a token later than a target."""
 
 from __future__ import annotations
 
@@ -19,8 +16,8 @@ class FutureMask:
     """Context is the beginning of a clip, targets are what follows it.
 
     Attributes:
-        context: range of the context's share of the time steps, drawn once a step.
-        horizon: range of the share of the remaining steps that is predicted, counted from the context's
+        context: Range of the context's share of the time steps, drawn once a step.
+        horizon: Range of the share of the remaining steps that is predicted, counted from the context's
             end, drawn once a step.
     """
 

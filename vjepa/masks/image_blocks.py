@@ -1,7 +1,4 @@
-"""Masks of I-JEPA (arXiv 2301.08243, section 3): one large block seen, several smaller ones predicted.
-
-Shape letters as in `vjepa.tokens`; G target blocks of a sample.
-"""
+"""Masks of I-JEPA (arXiv 2301.08243, section 3): one large block seen, several smaller ones predicted."""
 
 from __future__ import annotations
 
@@ -38,8 +35,8 @@ class _Calibration(NamedTuple):
     """What the placements of blocks of these sizes have in common.
 
     Attributes:
-        num_context: number of context tokens of every sample.
-        placements_RX3: uniform numbers of the placements that show so many, ``(R, 1 + G, 3)``.
+        num_context: Number of context tokens of every sample.
+        placements_RX3: Uniform numbers of the placements that show so many, ``(R, 1 + G, 3)``.
     """
 
     num_context: int
@@ -54,15 +51,15 @@ class _Calibration(NamedTuple):
 class ImageBlocks:
     """The context is a block without what is predicted; each target block is predicted by itself.
 
-    The sizes of the blocks are drawn once a step, their places for each sample. Target blocks may overlap each
-    other, the context overlaps none. Blocks reach through all time steps.
+    The sizes of the blocks are drawn once a step, their places for each sample. Target blocks may overlap
+    each other, the context overlaps none. Blocks reach through all time steps.
 
     Attributes:
-        context_scale: range of the context block's area, as a share of ``h * w``; it is square.
-        num_targets: target blocks.
-        target_scale: range of their area.
-        target_aspect: range of their height over width.
-        min_keep: a sample with no more context tokens than this is drawn again, where the grid has more.
+        context_scale: Range of the context block's area, as a share of ``h * w``; it is square.
+        num_targets: Number of target blocks.
+        target_scale: Range of the area of a target block, as a share of ``h * w``.
+        target_aspect: Range of the height of a target block over its width.
+        min_keep: A sample with this many context tokens or fewer is drawn again, if the grid has more tokens.
     """
 
     context_scale: Range = (0.85, 1.0)
@@ -97,7 +94,8 @@ class ImageBlocks:
         blocks, calibration = draw_size(partial(self._draw_blocks, grid, rng), partial(self._calibrate, grid))
         if calibration is None:
             raise ValueError(
-                f"{self.num_targets} target blocks of {blocks.target.h} x {blocks.target.w} tokens leave nothing to see of a grid "
+                f"{self.num_targets} target blocks of {blocks.target.h} x {blocks.target.w} tokens leave "
+                "nothing to see of a grid "
                 f"of {grid.h} x {grid.w}: use smaller patches, or lower num_targets or target_scale"
             )
         return blocks, calibration
@@ -116,7 +114,10 @@ class ImageBlocks:
 
     @lru_cache(maxsize=1024)  # noqa: B019  (self is a small frozen value; block sizes are few)
     def _calibrate(self, grid: Grid, blocks: _Blocks) -> _Calibration | None:
-        """The context's length for these sizes, a function of the sizes alone; None where nothing is ever seen."""
+        """The context's length for these sizes, a function of the sizes alone.
+
+        None where nothing is ever seen.
+        """
         uniform_BX3 = calibration_placements(1 + self.num_targets)
         num_seen_B = self._place(grid, blocks, uniform_BX3)[:, 0].sum(axis=1)
         if not num_seen_B.any():
@@ -127,7 +128,10 @@ class ImageBlocks:
 
 
 def _inside(grid: Grid, block: Grid) -> Grid:
-    """The block with fewer rows and columns than the grid, as in the published code: none covers a whole row or column."""
+    """The block with fewer rows and columns than the grid, as in the published code.
+
+    None covers a whole row or column.
+    """
     return Grid(block.t, min(block.h, max(grid.h - 1, 1)), min(block.w, max(grid.w - 1, 1)))
 
 

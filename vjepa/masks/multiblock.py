@@ -1,4 +1,4 @@
-"""3-D multi-block masks (V-JEPA, arXiv 2404.08471, section 3.2). Shape letters as in `vjepa.tokens`."""
+"""3-D multi-block masks (V-JEPA, arXiv 2404.08471, section 3.2)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class _Calibration(NamedTuple):
     """What the placements of blocks of one size have in common.
 
     Attributes:
-        num_context: number of context tokens of every sample.
-        num_targets: number of target tokens of every sample.
-        least_hidden: smallest number of hidden tokens with which a sample is not drawn again.
-        most_hidden: largest such number.
-        placements_RX3: uniform numbers of the placements within these bounds, ``(R, X, 3)``.
+        num_context: Number of context tokens of every sample.
+        num_targets: Number of target tokens of every sample.
+        least_hidden: Smallest number of hidden tokens with which a sample is not drawn again.
+        most_hidden: Largest such number.
+        placements_RX3: Uniform numbers of the placements within these bounds, ``(R, X, 3)``.
     """
 
     num_context: int
@@ -51,20 +51,20 @@ class _Calibration(NamedTuple):
 class MultiBlock:
     """Hide the union of several blocks; what is hidden is predicted from the rest.
 
-    The size of the blocks is drawn once a step, their places for each sample. A sample in which nothing would be
-    visible, or nothing hidden, is drawn again; so is a size of blocks that can give nothing else.
+    The size of the blocks is drawn once a step, their places for each sample. A sample in which nothing would
+    be visible, or nothing hidden, is drawn again; so is a size of blocks that can give nothing else.
 
     Attributes:
-        num_blocks: number of blocks in the union.
-        spatial_scale: range of the area of a block, as a share of ``h * w``.
-        temporal_scale: range of the length of a block, as a share of ``t``.
-        aspect_ratio: range of the height of a block over its width.
-        max_temporal_keep: share of the time steps, from the first, that the context may span; all later tokens are
-            hidden.
-        max_keep: largest number of context tokens; null sets no limit.
-        complement: `targets` makes every token that is not context a target, `context` makes every token
-            that is not a target context; `none` drops the tokens by which a sample exceeds the common lengths.
-        invert: the blocks are the context and the rest is predicted.
+        num_blocks: Number of blocks in the union.
+        spatial_scale: Range of the area of a block, as a share of ``h * w``.
+        temporal_scale: Range of the length of a block, as a share of ``t``.
+        aspect_ratio: Range of the height of a block over its width.
+        max_temporal_keep: Share of the time steps, from the first, that the context may span; all later
+            tokens are hidden.
+        max_keep: Largest number of context tokens; null sets no limit.
+        complement: `targets` makes every token that is not context a target, `context` makes every token that
+            is not a target context; `none` drops the tokens by which a sample exceeds the common lengths.
+        invert: The blocks are the context and the rest is predicted.
     """
 
     num_blocks: int = 8
@@ -100,7 +100,10 @@ class MultiBlock:
         return split_tokens(hidden_BN, calibration.num_context, calibration.num_targets, sample_rngs)
 
     def _draw_size(self, grid: Grid, rng: np.random.Generator) -> tuple[Grid, _Calibration]:
-        """The size of a block in tokens, and the lengths that come with it; ValueError where every size hides everything."""
+        """The size of a block in tokens, and the lengths that come with it.
+
+        ValueError where every size hides everything.
+        """
         block, calibration = draw_size(partial(self._draw_block, grid, rng), partial(self._calibrate, grid))
         if calibration is None:
             raise ValueError(
@@ -126,7 +129,10 @@ class MultiBlock:
 
     @lru_cache(maxsize=1024)  # noqa: B019  (self is a small frozen value; block sizes are few)
     def _calibrate(self, grid: Grid, block: Grid) -> _Calibration | None:
-        """The lengths for a size of blocks, a function of the sizes alone; None where nothing can be drawn."""
+        """The lengths for a size of blocks, a function of the sizes alone.
+
+        None where nothing can be drawn.
+        """
         uniform_BX3 = calibration_placements(self.num_blocks)
         num_hidden_B = self._hidden(grid, block, uniform_BX3).sum(axis=1)
         drawable_B = (num_hidden_B > 0) & (num_hidden_B < grid.size)

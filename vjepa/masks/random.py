@@ -1,4 +1,4 @@
-"""Random masks: single tokens (MAE) and tubes (VideoMAE). Shape letters as in `vjepa.tokens`."""
+"""Random masks: single tokens (MAE) and tubes (VideoMAE)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from vjepa.masks.base import MaskIndices, split_tokens
 
 @dataclass(frozen=True, kw_only=True)
 class RandomMask:
-    """Hide a share of the tokens, each on its own (MAE, arXiv 2111.06377; ratio .75 for images)."""
+    """Hide a share of the tokens, each on its own (MAE, arXiv 2111.06377).
+
+    Attributes:
+        ratio: Share of the tokens that is hidden, in (0, 1); published .75 for images.
+    """
 
     ratio: float = 0.75
 
@@ -31,13 +35,13 @@ class RandomMask:
 
 @dataclass(frozen=True, kw_only=True)
 class TubeMask:
-    """Hide a share of the places on the image plane, at all times (VideoMAE, arXiv 2203.12602; .9).
+    """Hide a share of the places of the image plane at all times (VideoMAE, arXiv 2203.12602).
 
     Attributes:
-        ratio: share of the places that is hidden.
-        running_cell: share of the hidden tokens that is not predicted either (VideoMAE v2, arXiv 2303.16727; .5):
-            of every 2 x 2 places, ``int(4 * running_cell)`` are left out, moving on by one with each time step.
-            Null predicts all that is hidden.
+        ratio: Share of the places that is hidden, in (0, 1); published .9.
+        running_cell: Share of the hidden tokens that is not predicted either (VideoMAE v2, arXiv 2303.16727;
+            .5): of every 2 x 2 places, ``int(4 * running_cell)`` are left out, moving on by one with each
+            time step. Null predicts all that is hidden.
     """
 
     ratio: float = 0.9

@@ -88,11 +88,12 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    figure.supxlabel(
-        f"decoded by a small network that saw other frames; given: the first {seen}. Right: energy of one step over "
-        "the first two numbers of its action, dark is low; cross: the action that was taken",
-        fontsize=8, wrap=True,
-    )  # fmt: skip
+    caption = (
+        f"decoded by a small network that saw other frames; given: the first {seen}. Right: energy of one "
+        "step over the "
+        "first two numbers of its action, dark is low; cross: the action that was taken"
+    )
+    figure.supxlabel(caption, fontsize=8, wrap=True)
     figure.savefig(path, dpi=100)
 
 

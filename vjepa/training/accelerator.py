@@ -28,12 +28,12 @@ def start(
     """The accelerator of a run, with as many accumulated micro-batches as the memory limit asks for.
 
     Args:
-        train: how the run is carried out.
-        output_dir: of the run, for trackers.
-        batch_size: videos of one step, over all processes and micro-batches.
-        together: neighbouring videos that must not be parted.
-        whole: why a step cannot be cut into micro-batches at all; None where it can.
-        find_unused: whether a step may leave weights unused.
+        train: Section `train` of the configuration.
+        output_dir: Run folder, for trackers.
+        batch_size: Videos of one step, over all processes and micro-batches.
+        together: Neighbouring videos that must not be parted.
+        whole: Why a step cannot be cut into micro-batches at all; None where it can.
+        find_unused: Whether a step may leave weights unused.
     """
     cpu = train.device == "cpu"
     state = PartialState(cpu=cpu)
@@ -41,7 +41,8 @@ def start(
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if launched != world_size:
         raise ValueError(
-            f"{launched} processes were started and each sees {world_size}: without a GPU give --train.device cpu, "
+            f"{launched} processes were started and each sees {world_size}: without a GPU give "
+            "--train.device cpu, "
             "so that they find each other (configs/accelerate/two_cpu_processes.yaml)"
         )
     if state.device.type == "cpu":
@@ -68,7 +69,8 @@ def _accumulation(
     """Micro-batches of one step on one process: the fewest that respect `train.micro_batch`."""
     if batch_size % (world_size * together):
         raise ValueError(
-            f"optim.batch_size {batch_size} cannot be shared by {world_size} processes: start as many as divide it, or give a "
+            f"optim.batch_size {batch_size} cannot be shared by {world_size} processes: start as many as "
+            "divide it, or give a "
             f"multiple of {world_size * together}"
         )
     share = batch_size // world_size
@@ -77,11 +79,13 @@ def _accumulation(
         pieces += 1
         if pieces * together > share:
             raise ValueError(
-                f"train.micro_batch is {most}, and {together} neighbouring videos are mixed: give {together} or more"
+                f"train.micro_batch is {most}, and {together} neighbouring videos are mixed: give {together} "
+                "or more"
             )
     if pieces > 1 and whole is not None:
         raise ValueError(
-            f"train.micro_batch {most} cuts a step into {pieces} micro-batches, but {whole} measures the whole batch at once: "
+            f"train.micro_batch {most} cuts a step into {pieces} micro-batches, but {whole} measures the "
+            "whole batch at once: "
             f"give micro_batch {share} or more, more processes, or a smaller optim.batch_size"
         )
     return pieces

@@ -132,8 +132,10 @@ def _outline(config: ActionConfig, objective: ActionJEPA, accelerator: Accelerat
     total = sum(p.numel() for p in objective.parameters())
     model, window = objective.model, config.data.window
     return (
-        f"{steps_phrase(config.optim.steps, config.optim.batch_size, 'windows', accelerator)}; a window has {window.frames} "
-        f"frames, {window.skip} apart; a frame is {model.space[0]} x {model.space[1]} tokens of width {model.width}, an action {model.dynamics.action_size} numbers; "
+        f"{steps_phrase(config.optim.steps, config.optim.batch_size, 'windows', accelerator)}; a window has "
+        f"{window.frames} "
+        f"frames, {window.skip} apart; a frame is {model.space[0]} x {model.space[1]} tokens of width "
+        f"{model.width}, an action {model.dynamics.action_size} numbers; "
         f"{parameters_phrase(trained, total)}; {device_phrase(accelerator)}"
     )
 

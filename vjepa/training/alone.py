@@ -1,10 +1,12 @@
-"""What one process of a run does alone, or some do longer than others, while the rest waits: for as long as it takes.
+"""What one process of a run does alone, or some do longer than others, while the rest waits: for as long as
+it takes.
 
-A collective of torch gives up after a time (10 minutes with NCCL, 30 with gloo), which is right for a step and wrong for a
-probe of an hour. Raising that limit would be wrong, too: a step that hangs would be noticed an hour late, and a process that waits
-inside a collective hears no signal. So the others wait in Python here, and look into the store through which torch's
-processes found each other. They leave soon where what they wait for cannot come: the launcher that sees a process die
-sends the others SIGTERM, and a store that has gone with its process is an error.
+A collective of torch gives up after a time (10 minutes with NCCL, 30 with gloo), which is right for a step
+and wrong for a probe of an hour. Raising that limit would be wrong, too: a step that hangs would be noticed
+an hour late, and a process that waits inside a collective hears no signal. So the others wait in Python here,
+and look into the store through which torch's processes found each other. They leave soon where what they wait
+for cannot come: the launcher that sees a process die sends the others SIGTERM, and a store that has gone with
+its process is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _numbers = itertools.count()  # of the meetings; the same on every process, as a
 
 
 def alone(accelerator: Accelerator, work: Callable[[], Result]) -> Result | None:
-    """What `work` returns on the main process, and None on the others, which wait for it; each must call this.
+    """What `work` returns on the main process, and None on the others, which wait for it; each must call
+    this.
 
     An exception of `work` is raised on all processes.
     """

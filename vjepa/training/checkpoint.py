@@ -1,10 +1,10 @@
 """Checkpoints that a kill at any instant leaves usable, and that prove themselves when they are read.
 
-A checkpoint is written under a name that nothing reads, brought to disk, and then renamed: it exists whole or not at
-all. What is written last is the list of its files with their sizes and CRC-32 checksums, so that what a disk, a copy or
-a hand did to it later is found: a run goes on from the newest checkpoint that agrees with its list. accelerate saves
-what it prepared (parameters, optimiser, random states of every process); the trainer's own few numbers go beside them
-as JSON.
+A checkpoint is written under a name that nothing reads, brought to disk, and then renamed: it exists whole or
+not at all. What is written last is the list of its files with their sizes and CRC-32 checksums, so that what
+a disk, a copy or a hand did to it later is found: a run goes on from the newest checkpoint that agrees with
+its list. accelerate saves what it prepared (parameters, optimiser, random states of every process); the
+trainer's own few numbers go beside them as JSON.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _BLOCK = 1 << 20  # bytes read at once
 class Checkpoints:
     """The checkpoints of one run.
 
-    What lies in the folder and is not a checkpoint (other files, empty folders, links) is never touched; a link to a
-    checkpoint is read like one.
+    What lies in the folder and is not a checkpoint (other files, empty folders, links) is never touched; a
+    link to a checkpoint is read like one.
 
     Args:
         folder: ``checkpoints/`` of the run.
-        keep: how many checkpoints stay; older ones are removed after a new one stands.
+        keep: Number of checkpoints to keep; older ones are removed after a new one is complete.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -81,11 +81,11 @@ class Checkpoints:
     def load_latest(self, accelerator: Accelerator) -> dict[str, Any] | None:
         """Restore the newest whole checkpoint; the trainer's state, or None where there is no checkpoint.
 
-        Rates, decays and all other settings of the optimiser stay those of the configuration. What was passed over, and
-        why, is printed.
+        Rates, decays and all other settings of the optimiser stay those of the configuration. What was passed
+        over, and why, is printed.
 
         Raises:
-            ValueError: where there are checkpoints and none is whole, or the random state cannot be restored.
+            ValueError: There are checkpoints and none is whole, or the random state cannot be restored.
         """
         chosen: list[Any] = [None, {}]
         if accelerator.is_main_process:
@@ -156,7 +156,8 @@ def _load(accelerator: Accelerator, folder: Path) -> None:
     processes = json.loads((folder / _CHECKSUMS).read_text())["processes"]
     if processes != accelerator.num_processes:
         accelerator.print(
-            f"{folder} was written by {processes} processes and {accelerator.num_processes} go on: drop path draws other "
+            f"{folder} was written by {processes} processes and {accelerator.num_processes} go on: drop path "
+            "draws other "
             "numbers from here on"
         )
     if accelerator.process_index < processes:
@@ -168,18 +169,22 @@ def _without_parameters(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_random_state(accelerator: Accelerator, folder: Path) -> None:
-    """accelerate only logs that it could not restore one (checkpointing.py, `load_accelerator_state`, of 1.15)."""
+    """accelerate only logs that it could not restore one (checkpointing.py, `load_accelerator_state`, of
+    1.15).
+    """
     states = load(folder / f"random_states_{accelerator.process_index}.pkl")
     if not torch.equal(states["torch_manual_seed"], torch.get_rng_state()):
         raise ValueError(
-            f"the random state in {folder} cannot be restored: remove that checkpoint, so that an earlier one is taken"
+            f"the random state in {folder} cannot be restored: remove that checkpoint, so that an earlier "
+            "one is taken"
         )
     if accelerator.device.type != "cuda":
         return
     saved, now = states.get("torch_cuda_manual_seed", ()), torch.cuda.get_rng_state_all()
     if len(saved) != len(now) or not all(map(torch.equal, saved, now)):
         accelerator.print(
-            f"{folder} was written with {len(saved)} GPUs and {len(now)} are here: drop path draws other numbers from here on"
+            f"{folder} was written with {len(saved)} GPUs and {len(now)} are here: drop path draws other "
+            "numbers from here on"
         )
 
 
@@ -188,7 +193,8 @@ def _write_checksums(folder: Path, processes: int) -> None:
     lost = [name for name in _random_states(processes) if not (folder / name).is_file()]
     if lost:
         raise ValueError(
-            f"{folder} lacks {', '.join(lost)}: not all processes write to the same folder, so give an output_dir that all "
+            f"{folder} lacks {', '.join(lost)}: not all processes write to the same folder, so give an "
+            "output_dir that all "
             "machines share"
         )
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -228,7 +234,8 @@ def _fault(folder: Path) -> str | None:
 def _none_whole(folder: Path, faults: dict[Path, str]) -> str:
     listed = "; ".join(f"{path.name}: {fault}" for path, fault in faults.items())
     return (
-        f"no checkpoint in {folder} is whole ({listed}): bring one back from a copy, or move {folder} away to start again "
+        f"no checkpoint in {folder} is whole ({listed}): bring one back from a copy, or move {folder} away "
+        "to start again "
         "from the first step"
     )
 

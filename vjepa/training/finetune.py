@@ -43,9 +43,9 @@ class Choice(NamedTuple):
     """The head that is kept.
 
     Attributes:
-        number: of the head.
-        val: its report on the validation split, or None where there is none.
-        setting: learning rate and weight decay, or None where there was nothing to choose.
+        number: Number of the head in the grid.
+        val: Its report on the validation split, or None where there is none.
+        setting: Learning rate and weight decay, or None where there was nothing to choose.
     """
 
     number: int
@@ -136,7 +136,8 @@ def _train(
     )
     prepared = fit(
         run.config, accelerator, folder, objective, optimizer, batches, optim=optim,
-        rows=[(video.path, video.label, video.start, video.end) for video in run.splits.train], classes=run.splits.classes,
+        rows=[(video.path, video.label, video.start, video.end) for video in run.splits.train],
+        classes=run.splits.classes,
     )  # fmt: skip
     return cast(Classification, accelerator.unwrap_model(prepared))
 
@@ -214,7 +215,7 @@ def _scores(
     Every process takes some of the videos, none of them twice.
 
     Raises:
-        UnreadableVideosError: more of the split cannot be read than `data.max_unreadable`.
+        UnreadableVideosError: More of the split cannot be read than `data.max_unreadable`.
     """
     dataset, videos = material.views[split], getattr(run.splits, split)
     left_out: LeftOut = dataset.unreadable() if isinstance(dataset, FeatureShards) else {}
@@ -282,4 +283,5 @@ def _ending(test: Tested | None, summary: dict[str, Any], folder: RunFolder) -> 
     if test is not None:
         return f"test split: {test.report.headline()}; {place}"
     accuracy = summary["final"]["accuracy"]
-    return f"nothing was tested (data.test null, data.test_share 0); accuracy in training {accuracy:.1%}; {place}"
+    untested = "nothing was tested (data.test null, data.test_share 0)"
+    return f"{untested}; accuracy in training {accuracy:.1%}; {place}"

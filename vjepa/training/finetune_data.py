@@ -26,9 +26,9 @@ class Material(NamedTuple):
     """Datasets of a run.
 
     Attributes:
-        train: what is learnt from, asked for by `SampleKey`.
-        collate: samples of `train` to a `LabelledBatch`.
-        views: all views of the videos of each other split, by its name.
+        train: What is learnt from, asked for by `SampleKey`.
+        collate: Samples of `train` to a `LabelledBatch`.
+        views: All views of the videos of each other split, by its name.
     """
 
     train: ClipDataset | FeatureShards
@@ -91,7 +91,7 @@ class TokenCollator:
 
     Args:
         num_classes: X.
-        segments: clips that one label counts for.
+        segments: Clips that one label counts for.
     """
 
     def __init__(self, num_classes: int, segments: int) -> None:

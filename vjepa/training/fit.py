@@ -51,18 +51,19 @@ def fit(
     classes: Sequence[str] | None = None,
     remedy: str = WITHOUT_VIDEOS,
 ) -> nn.Module:
-    """Train to the last step, from the latest checkpoint if there is one; the objective as the accelerator wrapped it.
+    """Train to the last step, from the latest checkpoint if there is one; the objective as the accelerator
+    wrapped it.
 
     Args:
-        config: of the run; written to its trackers.
-        accelerator, folder: of the run.
-        objective, optimizer: as built, the networks being equal on all processes.
-        load: this process's micro-batches, asked for by ``first_step``, ``micro_batch``, ``rank``, ``world_size`` and arguments
-            of torch's DataLoader.
-        optim: steps and schedules.
-        rows: of the lists of training videos or episodes, a share of which may be unreadable.
-        remedy: how a user leaves out what cannot be read, for the error above that share.
-        classes: in the order of their numbers, of a run that learns any.
+        config: Configuration of the run; it is written to its trackers.
+        accelerator, folder: Accelerator and folder of the run.
+        objective, optimizer: Objective and optimiser as built; the networks are equal on all processes.
+        load: This process's micro-batches, asked for by ``first_step``, ``micro_batch``, ``rank``,
+            ``world_size`` and arguments of torch's DataLoader.
+        optim: Steps and schedules.
+        rows: Rows of the lists of training videos or episodes, a share of which may be unreadable.
+        remedy: Advice how to leave out what cannot be read, for the error message.
+        classes: Class names in the order of their numbers, for a run that learns classes.
     """
     if accelerator.is_main_process:
         for remark in folder.compare_sources(rows, classes, accelerator.mixed_precision):

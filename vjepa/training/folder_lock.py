@@ -1,9 +1,10 @@
 """One run at a time in a folder: two would write each other's checkpoints and metrics.
 
-The lock belongs to an open file, and the operating system releases it when the process ends, however that happens: what a
-killed run leaves behind holds nobody up. Network file systems pass it on to their server (NFS from version 4 on, Lustre
-mounted with `flock`). Where a file system has no locks, the file says who holds the folder, and it is believed
-as long as that process lives; of another machine's process nobody can tell, and the message says so.
+The lock belongs to an open file, and the operating system releases it when the process ends, however that
+happens: what a killed run leaves behind holds nobody up. Network file systems pass it on to their server (NFS
+from version 4 on, Lustre mounted with `flock`). Where a file system has no locks, the file says who holds the
+folder, and it is believed as long as that process lives; of another machine's process nobody can tell, and
+the message says so.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def exclusive(folder: str | Path, accelerator: Accelerator) -> Iterator[None]:
     """Hold the folder of a run inside the block; the main process does, for all of them.
 
     Raises:
-        FolderInUseError: on every process, where another run holds it; nothing was changed.
+        FolderInUseError: Another run holds the folder; nothing was changed. It is raised on every process.
     """
     lock = FolderLock(folder)
     alone(accelerator, lock.take)
@@ -56,7 +57,7 @@ class FolderLock:
     """Holds the folder of a run; threads of a process exclude each other, too.
 
     Args:
-        folder: of the run; made where it is missing.
+        folder: Run folder; it is made if it does not exist.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -70,7 +71,8 @@ class FolderLock:
             descriptor = self._open()
         except OSError as error:
             raise ConfigError(
-                f"output_dir {self.path.parent} cannot be written ({error.strerror}): give another --output_dir"
+                f"output_dir {self.path.parent} cannot be written ({error.strerror}): give another "
+                "--output_dir"
             ) from error
         try:
             holder = {
@@ -133,7 +135,8 @@ class FolderLock:
             if {"pid", "host", "since"} <= holder.keys()
             else "another process"
         )
-        return f"{self.path.parent} is in use by a run ({who}): wait for it, stop it, or give another --output_dir"
+        remedy = "wait for it, stop it, or give another --output_dir"
+        return f"{self.path.parent} is in use by a run ({who}): {remedy}"
 
 
 _ADVICE = "This file system has no locks: if that run has ended, delete {}"

@@ -1,7 +1,8 @@
-"""Which settings may change when a run goes on: the one table that the run folder, messages and documents go by.
+"""Which settings may change when a run goes on: the one table that the run folder, messages and documents go
+by.
 
-A key stands for itself and for all keys below it; the longest that fits decides. What no key fits (networks, masks, objective,
-seed, batch, clips, augmentation) makes another run, which needs another folder.
+A key stands for itself and for all keys below it; the longest that fits decides. What no key fits (networks,
+masks, objective, seed, batch, clips, augmentation) makes another run, which needs another folder.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Changed(NamedTuple):
     def kind(self) -> Change:
         """What the change means.
 
-        Heads of a grid may learn otherwise, but neither come nor go. Where a list to choose or to test on is taken away, one
-        would be held back from videos that were trained on.
+        Heads of a grid may learn otherwise, but neither come nor go. Where a list to choose or to test on is
+        taken away, one would be held back from videos that were trained on.
         """
         if self.key.startswith("grid") and _length(self.before) != _length(self.now):
             return Change.ANOTHER_RUN
@@ -83,7 +84,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Changed]:
 
 
 def calmer_settings(config: Any) -> str:
-    """What to change, by its key, where the loss of a run is not finite; all of it may change when a run goes on."""
+    """What to change, by its key, where the loss of a run is not finite.
+
+    All of it may change when a run goes on.
+    """
     rate = "optim.lr" if getattr(config, "grid", None) is None else "grid.lr"
     warmup = "optim.warmup_steps" if hasattr(config.optim, "warmup_steps") else "optim.warmup_epochs"
     clip = "lower" if config.optim.clip_grad is not None else "set"

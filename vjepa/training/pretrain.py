@@ -34,14 +34,14 @@ BuildObjective = Callable[[PretrainConfig], nn.Module]
 def pretrain(config: PretrainConfig, build_objective: BuildObjective | None = None) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds.
 
-    Where a frozen target encoder is to be trained first, that is a run of its own, in the folder ``teacher`` of this
-    one; it goes on, or is found finished, in the same way.
+    Where a frozen target encoder is to be trained first, that is a run of its own, in the folder ``teacher``
+    of this one; it goes on, or is found finished, in the same way.
 
     Args:
-        config: of the run.
-        build_objective: makes an objective of your own (`vjepa.objectives.base.Objective`) instead of the
-            configured one; it must have an ``encoder`` as `vjepa.build.model_arguments` describes it, which is what the
-            model folder then holds and what is probed.
+        config: Configuration of the run.
+        build_objective: Makes an objective of your own (`vjepa.objectives.base.Objective`) instead of the
+            configured one; it must have an ``encoder`` as `vjepa.build.model_arguments` describes it, which
+            is what the model folder then holds and what is probed.
     """
     with answering_signals():
         if config.objective.trains_teacher and build_objective is None:

@@ -30,7 +30,7 @@ def describe_run(
     """A few lines: steps, clips, effective batch, tokens, parameters, memory, FLOPs; `objective` is on meta.
 
     Raises:
-        ConfigError: a step needs several times the memory that a process has.
+        ConfigError: A step needs several times the memory that a process has.
     """
     cost = average_cost(config, objective)
     clips_per_video = config.data.clip.clips_per_video
@@ -40,8 +40,10 @@ def describe_run(
     memory = cost.memory_bytes(clips // micro_batches // world_size, share)
     return "\n".join(
         (
-            f"{steps_phrase(config.optim.steps, clips, 'clips', accelerator)}, {config.optim.steps * clips} clips in all, "
-            f"{config.optim.steps * config.optim.batch_size / num_videos:.1f} times each of {num_videos} videos",
+            f"{steps_phrase(config.optim.steps, clips, 'clips', accelerator)}, {config.optim.steps * clips} "
+            "clips in all, "
+            f"{config.optim.steps * config.optim.batch_size / num_videos:.1f} times each of {num_videos} "
+            "videos",
             *describe_masks(config),
             f"{parameters_phrase(cost.trained, cost.parameters)}; about "
             f"{memory / 1e9:.2f} GB of tensors in each process, beside what Python and torch take; "
@@ -53,9 +55,11 @@ def describe_run(
 
 
 def _too_large(memory: float, device: torch.device) -> list[str]:
-    """A warning where the tensors of a process do not fit into the memory that it has; ConfigError where they never will.
+    """A warning where the tensors of a process do not fit into the memory that it has; ConfigError where they
+    never will.
 
-    The estimate may be wrong by some tens of percent, and a machine may swap, so that only a multiple is refused.
+    The estimate may be wrong by some tens of percent, and a machine may swap, so that only a multiple is
+    refused.
     """
     if device.type == "cuda":
         room = float(torch.cuda.get_device_properties(device).total_memory)
@@ -66,7 +70,8 @@ def _too_large(memory: float, device: torch.device) -> list[str]:
     if memory <= room:
         return []
     words = (
-        f"one step needs about {memory / 1e9:.0f} GB of tensors, and a process has {room / 1e9:.0f} GB: lower "
+        f"one step needs about {memory / 1e9:.0f} GB of tensors, and a process has {room / 1e9:.0f} GB: "
+        "lower "
         "train.micro_batch, data.clip.num_frames or data.size, or set train.activation_checkpointing"
     )
     if memory > _HOPELESS * room:
@@ -77,8 +82,8 @@ def _too_large(memory: float, device: torch.device) -> list[str]:
 def describe_masks(config: PretrainConfig) -> list[str]:
     """Lines that say how many tokens each mask shows and has predicted, and which mask shows too little.
 
-    A context of fewer tokens than one place has over time is a fault of most settings: the loss then learns from next
-    to nothing, without looking wrong.
+    A context of fewer tokens than one place has over time is a fault of most settings: the loss then learns
+    from next to nothing, without looking wrong.
     """
     grid = Tubelet(*config.encoder.tubelet).grid_of(config.data.clip.num_frames, *build.clip_size(config))
     grids = {config.data.kind: grid}
@@ -87,7 +92,8 @@ def describe_masks(config: PretrainConfig) -> list[str]:
     lines, warnings = [], []
     for kind, size in grids.items():
         lines.append(
-            f"{kind}: grid {size.t} x {size.h} x {size.w} = {size.size} tokens; least / median / most of a step:"
+            f"{kind}: grid {size.t} x {size.h} x {size.w} = {size.size} tokens; least / median / most of a "
+            "step:"
         )
         for name, mask in config.masks.by_name.items():
             if isinstance(mask, FutureMask) and size.t == 1:
@@ -96,7 +102,8 @@ def describe_masks(config: PretrainConfig) -> list[str]:
             lines.append(f"  {name}: context {counts.context}, targets {counts.targets}")
             if counts.context.least < size.t:
                 warnings.append(
-                    f"WARNING: {name} shows {counts.context.least} tokens at some steps, fewer than one place has over "
+                    f"WARNING: {name} shows {counts.context.least} tokens at some steps, fewer than one "
+                    "place has over "
                     f"time ({size.t}): lower its scale, its number of blocks or its ratio"
                 )
     return lines + warnings
@@ -121,7 +128,10 @@ def kinds_of_steps(config: PretrainConfig) -> list[tuple[float, Batch]]:
 
 
 def average_cost(config: PretrainConfig, objective: nn.Module) -> StepCost:
-    """Cost of a step on the meta device, averaged over the kinds of steps; steps on images count as on videos."""
+    """Cost of a step on the meta device, averaged over the kinds of steps.
+
+    Steps on images count as on videos.
+    """
     costs = [(share, step_cost(objective, batch)) for share, batch in kinds_of_steps(config)]
     return replace(
         costs[0][1],
@@ -131,7 +141,10 @@ def average_cost(config: PretrainConfig, objective: nn.Module) -> StepCost:
 
 
 def example_batch(config: PretrainConfig, clips: int = 2) -> Batch:
-    """A batch of the configured shape: black clips, every mask, drawn with fixed seeds; no noise but its shape."""
+    """A batch of the configured shape: black clips, every mask, drawn with fixed seeds.
+
+    No noise but its shape.
+    """
     height, width = build.clip_size(config)
     frames, channels = config.data.clip.num_frames, len(config.data.mean)
     grid = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width)

@@ -36,13 +36,13 @@ def probed_lists(config: PretrainConfig) -> dict[str, list[Video]]:
 def probe_encoders(
     config: PretrainConfig, model: Path, device: torch.device, say: Callable[[str], None] = print
 ) -> tuple[Probes, dict[str, int]]:
-    """Balanced accuracy of a linear probe, ``{"linear": {"trained": ..., "random": ..., "chance": ...}}``, and how many videos
-    of each list cannot be read, and are left out.
+    """Balanced accuracy of a linear probe, ``{"linear": {"trained": ..., "random": ..., "chance": ...}}``,
+    and how many videos of each list cannot be read, and are left out.
 
     Both are empty where the configuration names no labelled videos.
 
     Raises:
-        UnreadableVideosError: more of a list than `data.max_unreadable`.
+        UnreadableVideosError: More of a list than `data.max_unreadable`.
     """
     lists = probed_lists(config)
     if not lists:

@@ -63,11 +63,11 @@ class RunFolder:
     def claim(self, config: AnyConfig, say: Callable[[str], None]) -> bool:
         """Store the resolved configuration; whether the run is finished already, with nothing left to do.
 
-        Where nothing was trained yet, any configuration is taken. Settings that differ from those of a run that was trained
-        are judged by the table of `vjepa.training.going_on`.
+        Where nothing was trained yet, any configuration is taken. Settings that differ from those of a run
+        that was trained are judged by the table of `vjepa.training.going_on`.
 
         Raises:
-            ValueError: the folder holds another run, or a run whose checkpoints are gone.
+            ValueError: The folder holds another run, or a run whose checkpoints are gone.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         self._say(self._differing(config) if self.trained else [], say)
@@ -76,7 +76,8 @@ class RunFolder:
         finished = self.model.exists() and bool(self.read_summary()) and settings == self._settings
         if self.model.exists() and not finished and not has_checkpoints(self.checkpoints):
             raise ValueError(
-                f"{self.path} holds a model and no checkpoint to go on from: {_ELSEWHERE}, or move {self.model} away to start "
+                f"{self.path} holds a model and no checkpoint to go on from: {_ELSEWHERE}, or move "
+                f"{self.model} away to start "
                 "from the first step"
             )
         with written_atomically(self.config) as draft:
@@ -94,7 +95,8 @@ class RunFolder:
         if refused:
             listed = "; ".join(f"{key}: {before} there, {now} here" for key, before, now in refused)
             raise ValueError(
-                f"{self.path} holds a run with another configuration ({listed}): {_ELSEWHERE}, or these settings as they were"
+                f"{self.path} holds a run with another configuration ({listed}): {_ELSEWHERE}, or these "
+                "settings as they were"
             )
         learning = [change for change in found if change.key.startswith(_OF_STEPS)]
         if (
@@ -104,8 +106,10 @@ class RunFolder:
         ):
             listed = "; ".join(f"{key}: {before} there, {now} here" for key, before, now in learning)
             raise ValueError(
-                f"{self.path} has taken all of its steps, and these settings would change them ({listed}): give more steps "
-                f"({' or '.join(_NUMBER_OF_STEPS)}), {_ELSEWHERE.removeprefix('give ')}, or these settings as they were"
+                f"{self.path} has taken all of its steps, and these settings would change them ({listed}): "
+                "give more steps "
+                f"({' or '.join(_NUMBER_OF_STEPS)}), {_ELSEWHERE.removeprefix('give ')}, or these settings "
+                "as they were"
             )
         return found
 
@@ -123,15 +127,17 @@ class RunFolder:
     def compare_sources(
         self, rows: Sequence[Row], classes: Sequence[str] | None = None, precision: str | None = None
     ) -> Iterator[str]:
-        """Remember what is learnt from; gives what is to be said where a trained run learnt from something else.
+        """Remember what is learnt from; gives what is to be said where a trained run learnt from something
+        else.
 
         Args:
-            rows: of the lists of training videos, in their order.
-            classes: in the order of their numbers, of a run that learns any.
-            precision: in which the networks compute.
+            rows: Rows of the lists of training videos, in their order.
+            classes: Class names in the order of their numbers, for a run that learns classes.
+            precision: Precision in which the networks compute.
 
         Raises:
-            ValueError: the classes are others, so that the outputs of the trained head would change their meaning.
+            ValueError: The classes are others, so that the outputs of the trained head would change their
+                meaning.
         """
         now: dict[str, Any] = {
             "rows": len(rows),
@@ -142,13 +148,15 @@ class RunFolder:
         before = _read_json(self.learnt_from) if self.trained else {}
         if before.get("classes", now["classes"]) != now["classes"]:
             raise ValueError(
-                f"{self.path} holds a run that learnt {_shown(before['classes'])}, and data.train has {_shown(now['classes'])}: "
+                f"{self.path} holds a run that learnt {_shown(before['classes'])}, and data.train has "
+                f"{_shown(now['classes'])}: "
                 f"{_ELSEWHERE}, or a list with the same classes"
             )
         _write_json(self.learnt_from, now)
         if before.get("digest", now["digest"]) != now["digest"]:
             yield (
-                f"the list of training videos is another one ({before['rows']} rows before, {len(rows)} now): the order of "
+                f"the list of training videos is another one ({before['rows']} rows before, {len(rows)} "
+                "now): the order of "
                 "samples is another one from here on"
             )
         if before.get("precision", precision) != precision:
@@ -165,7 +173,9 @@ class RunFolder:
         _write_json(self.elapsed, {"seconds": self.seconds()})
 
     def forget_after(self, step: int, say: Callable[[str], None] = print) -> None:
-        """Drop metrics of steps that will be taken again, and what a kill or a damaged disk left of a line."""
+        """Drop metrics of steps that will be taken again, and what a kill or a damaged disk left of a
+        line.
+        """
         if not self.metrics.exists():
             return
         lines = self.metrics.read_bytes().splitlines(keepends=True)
@@ -185,7 +195,9 @@ class RunFolder:
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Write the final metrics, and then that the run is finished with the settings that it was claimed for."""
+        """Write the final metrics, and then that the run is finished with the settings that it was claimed
+        for.
+        """
         _write_json(self.summary, summary)
         _write_json(self.finished, {"settings": self._settings})
 
@@ -233,7 +245,10 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def _digest(rows: Sequence[Row]) -> str:
-    """Of rows in their order; files count by their place below the folder that all share, so that it may be moved."""
+    """Of rows in their order.
+
+    Files count by their place below the folder that all share, so that it may be moved.
+    """
     paths = [str(row[0]) for row in rows]
     top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
     named = [[os.path.relpath(path, top), *row[1:]] for path, row in zip(paths, rows, strict=True)]

@@ -1,11 +1,13 @@
-"""Being asked to stop: by SIGTERM, SIGINT (Ctrl-C), SIGHUP (the terminal was closed), or the death of the launcher.
+"""Being asked to stop: by SIGTERM, SIGINT (Ctrl-C), SIGHUP (the terminal was closed), or the death of the
+launcher.
 
-A run that takes steps ends after the step that is running, and saves; anywhere else there is nothing to save, and it ends
-at once. A second Ctrl-C ends it without saving. `answering_signals` is the one owner of signals, from a command's
-first line to its last, and leaves no worker process behind.
+A run that takes steps ends after the step that is running, and saves; anywhere else there is nothing to save,
+and it ends at once. A second Ctrl-C ends it without saving. `answering_signals` is the one owner of signals,
+from a command's first line to its last, and leaves no worker process behind.
 
-Python runs a signal handler in the main thread between two bytecodes, and a backward pass may be minutes of a single one. So a
-thread, which the signal itself wakes, says at once what will happen, and ends the process where the main thread does not.
+Python runs a signal handler in the main thread between two bytecodes, and a backward pass may be minutes of a
+single one. So a thread, which the signal itself wakes, says at once what will happen, and ends the process
+where the main thread does not.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class Stopped(BaseException):
     """A command was asked to stop and left; a run that was training has saved a checkpoint.
 
     Attributes:
-        step: after which the checkpoint was saved; None where no step was running.
+        step: After which the checkpoint was saved; None where no step was running.
     """
 
     def __init__(self, step: int | None = None) -> None:
@@ -62,7 +64,7 @@ class StopRequest:
     """Whether this process was asked to stop.
 
     Attributes:
-        requested: read by whoever finishes something first, inside `finishing`.
+        requested: Read by whoever finishes something first, inside `finishing`.
     """
 
     def __init__(self) -> None:
@@ -73,7 +75,9 @@ class StopRequest:
 
     @contextmanager
     def finishing(self, what: str | None) -> Iterator[None]:
-        """Inside, a first signal only sets `requested`, and the message says that `what` is finished first."""
+        """Inside, a first signal only sets `requested`, and the message says that `what` is finished
+        first.
+        """
         before, self._finishing = self._finishing, what
         try:
             yield
@@ -91,7 +95,10 @@ class StopRequest:
             raise Stopped
 
     def notice(self, number: int, cause: str) -> None:
-        """Say what will happen; called by the thread, before the main thread comes to its handler or after."""
+        """Say what will happen.
+
+        Called by the thread, before the main thread comes to its handler or after.
+        """
         if not self._told and self._finishing is not None:
             _say(f"{cause}: stopping after this {self._finishing}; a second Ctrl-C leaves without saving")
         elif not self._told:
@@ -119,8 +126,8 @@ class _Watch:
     """The thread: woken by signals, it also looks at the launcher and the terminal now and then.
 
     Args:
-        request: what it tells.
-        owns_signals: whether the signals have handlers, as they can have in the main thread alone.
+        request: What it tells.
+        owns_signals: Whether the signals have handlers, as they can have in the main thread alone.
     """
 
     def __init__(self, request: StopRequest, owns_signals: bool) -> None:
@@ -191,8 +198,8 @@ def answering_signals() -> Iterator[StopRequest]:
     is stopped by the death of what launched it, and by nothing else.
 
     Raises:
-        Stopped: inside the block, at the first signal, outside `StopRequest.finishing`.
-        KeyboardInterrupt: inside the block, at a SIGINT after the first signal.
+        Stopped: Inside the block, at the first signal, outside `StopRequest.finishing`.
+        KeyboardInterrupt: Inside the block, at a SIGINT after the first signal.
     """
     outer: StopRequest | None = getattr(_owners, "request", None)
     if outer is not None:
@@ -237,8 +244,9 @@ def _handlers(request: StopRequest, watch: _Watch) -> Iterator[None]:
 def command(main: Callable[..., int]) -> Callable[..., int]:
     """A command's `main`, which owns the signals, and whose exit status says how it ended.
 
-    That is what `main` returns; 75 where it was asked to stop; 130 where it was interrupted; where its user can mend what is
-    wrong, a sentence on stderr and 2, or 1 where it showed in training (`vjepa.training.users_error`).
+    That is what `main` returns; 75 where it was asked to stop; 130 where it was interrupted; where its user
+    can mend what is wrong, a sentence on stderr and 2, or 1 where it showed in training
+    (`vjepa.training.users_error`).
     """
 
     @functools.wraps(main)

@@ -1,10 +1,10 @@
 """Ctrl-C goes to the run, not to the launcher that waits for it.
 
-A terminal sends Ctrl-C to every process of its foreground group. accelerate's launcher of a single process (accelerate
-1.15, commands/launch.py, `simple_launcher`) waits with `Popen.wait`, which gives up a quarter of a second after a
-KeyboardInterrupt: the prompt returns while the run, which wants to finish its step and save, goes on behind it. So the run
-makes a group of its own the foreground group, and hands the terminal back when it ends or is suspended. The
-launcher then waits, as it should.
+A terminal sends Ctrl-C to every process of its foreground group. accelerate's launcher of a single process
+(accelerate 1.15, commands/launch.py, `simple_launcher`) waits with `Popen.wait`, which gives up a quarter of
+a second after a KeyboardInterrupt: the prompt returns while the run, which wants to finish its step and save,
+goes on behind it. So the run makes a group of its own the foreground group, and hands the terminal back when
+it ends or is suspended. The launcher then waits, as it should.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def launched() -> bool:
 
 
 class Terminal:
-    """The terminal of a run that accelerate's launcher of a single process started; None elsewhere does nothing.
+    """The terminal of a run that accelerate's launcher of a single process started; None elsewhere does
+    nothing.
 
     torchrun, which starts several, is no case: it hands signals on to its processes, and waits for them.
     """
@@ -47,7 +48,10 @@ class Terminal:
         return self._file >= 0 and self.home != os.getpid()
 
     def take(self) -> None:
-        """Move to the foreground in a group of our own, if the launcher's group is there; in the background, nothing."""
+        """Move to the foreground in a group of our own, if the launcher's group is there.
+
+        In the background, nothing.
+        """
         if not self.known or self._taken or self._suspended:
             return
         with suppress(OSError):  # it was closed
@@ -70,8 +74,8 @@ class Terminal:
     def suspend(self) -> None:
         """Ctrl-Z: stop the launcher's group with this process in it, so that the shell sees its job stopped.
 
-        It returns before or after the stop: another thread may be the one that receives it. `resume` must follow SIGCONT,
-        and `take` nothing before.
+        It returns before or after the stop: another thread may be the one that receives it. `resume` must
+        follow SIGCONT, and `take` nothing before.
         """
         self._suspended = True
         self.give_back()

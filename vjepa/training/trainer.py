@@ -1,10 +1,11 @@
 """The training loop: one for every objective.
 
 What a step reports (loss, gradient norm, a request to stop) is averaged over processes in one small tensor
-and read one step later, when the device has long finished it: no step waits for the host. All processes
-read the same numbers, so they agree on non-finite losses and on stopping without further talk. A process that was asked
-to stop reads the step's own metrics at once: where all were asked, as they are by a launcher, that step is the last.
-Statistics of the whole batch (`BatchMetric`, collapse measures) take more talk, and only steps that are logged have them.
+and read one step later, when the device has long finished it: no step waits for the host. All processes read
+the same numbers, so they agree on non-finite losses and on stopping without further talk. A process that was
+asked to stop reads the step's own metrics at once: where all were asked, as they are by a launcher, that step
+is the last. Statistics of the whole batch (`BatchMetric`, collapse measures) take more talk, and only steps
+that are logged have them.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ class StepReport:
     """What one step left on the device.
 
     Attributes:
-        step: number of steps taken, this one included.
-        metrics: of the whole batch, named by `names`.
-        may_lack: names of those that may not exist, which is NaN: a ratio to nothing, for example.
-        local_loss: of this process alone, to tell whose files were in the batch that failed.
-        asked: whether this process was asked to stop before the step ended.
+        step: Number of steps taken, this one included.
+        metrics: Metrics of the whole batch, in the order of `names`.
+        may_lack: Names of those that may not exist, which is NaN: a ratio to nothing, for example.
+        local_loss: Loss of this process alone, to tell whose files were in a batch that failed.
+        asked: Whether this process was asked to stop before the step ended.
         embeddings: ``*_BD`` outputs of this process, one row a clip.
-        paths: files of this process's part of the batch.
-        kind: what the step was on, `vjepa.batch.Kind`.
+        paths: Files of this process's part of the batch.
+        kind: What the step was on, `vjepa.batch.Kind`.
     """
 
     step: int
@@ -74,11 +75,11 @@ class Trainer:
     """Takes an objective through its steps, with checkpoints, metrics and alarms.
 
     Args:
-        accelerator: its `gradient_accumulation_steps` is the number of micro-batches of a step.
-        objective: prepared by it, as is `optimizer`.
-        batches: called with the number of steps taken, gives this process's micro-batches from there on.
-        unreadable: policy on videos that cannot be read.
-        remedy: which settings to change where the loss is not finite.
+        accelerator: Its `gradient_accumulation_steps` is the number of micro-batches of a step.
+        objective: Prepared by it, as is `optimizer`.
+        batches: Called with the number of steps taken, gives this process's micro-batches from there on.
+        unreadable: Policy on videos that cannot be read.
+        remedy: Advice which settings to change if the loss is not finite.
     """
 
     def __init__(
@@ -114,9 +115,9 @@ class Trainer:
         """Train to the last step, from the latest checkpoint if there is one.
 
         Raises:
-            Stopped: asked to, with a checkpoint saved.
-            SaveError: a checkpoint cannot be written.
-            NonFiniteError, UnreadableVideosError: the run cannot go on as it is.
+            Stopped: Asked to, with a checkpoint saved.
+            SaveError: A checkpoint cannot be written.
+            NonFiniteError, UnreadableVideosError: The run cannot go on as it is.
         """
         with answering_signals() as request, request.finishing("step"):
             progress = Progress(self.optim.steps, self._resume(), self.accelerator.is_main_process)
@@ -152,7 +153,10 @@ class Trainer:
                 raise Stopped(self.step)
 
     def _stops(self, previous: StepReport | None, report: StepReport) -> bool:
-        """Whether this step is the last: all processes were asked to stop before it ended, or one in the step before."""
+        """Whether this step is the last.
+
+        All processes were asked to stop before it ended, or one in the step before.
+        """
         if previous is not None and self._check(previous) > 0:
             return True
         return report.asked and self._check(report) == 1
@@ -273,7 +277,8 @@ class Trainer:
             "clips_per_second": self._clips / (now - self._clock),
         }
         self._clips, self._clock = 0, now
-        # Embeddings of images differ by other amounts than those of videos: each kind has its own best values.
+        # Embeddings of images differ by other amounts than those of videos: each kind has its own best
+        # values.
         alarm = self.alarms.setdefault(report.kind, CollapseAlarm()).update(measures)
         if alarm and len(self.alarms) > 1:
             alarm = f"steps on {report.kind}: {alarm}"
@@ -301,8 +306,10 @@ class Trainer:
         folder, kept = self.checkpoints.folder, self.checkpoints.steps()
         space = shutil.disk_usage(folder.parent).free / 1e6
         return (
-            f"the checkpoint of step {self.step} cannot be written to {folder}, whose disk has {space:.0f} MB left "
-            f"({str(error).splitlines()[0]}). Make room, then run the same command again: it goes on after step "
+            f"the checkpoint of step {self.step} cannot be written to {folder}, whose disk has {space:.0f} "
+            "MB left "
+            f"({str(error).splitlines()[0]}). Make room, then run the same command again: it goes on after "
+            "step "
             f"{kept[-1] if kept else 0}"
         )
 
@@ -321,7 +328,8 @@ class Trainer:
             self.unreadable.restore(state["unreadable"], state["damaged"])
         if self.step > self.optim.steps:
             raise ValueError(
-                f"{self.folder.path} is at step {self.step} already, and the settings ask for {self.optim.steps} steps: raise "
+                f"{self.folder.path} is at step {self.step} already, and the settings ask for "
+                f"{self.optim.steps} steps: raise "
                 "optim.steps (optim.epochs of a fine-tuning)"
             )
         if self.accelerator.is_main_process:

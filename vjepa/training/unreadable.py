@@ -1,4 +1,7 @@
-"""Videos that could not be read, or only in part: reported once and counted; too many unreadable ones end the run."""
+"""Videos that could not be read, or only in part: reported once and counted.
+
+Too many unreadable ones end the run.
+"""
 
 from __future__ import annotations
 
@@ -27,25 +30,27 @@ def leave_out(
     say: Callable[[str], None],
     remedy: str = WITHOUT_VIDEOS,
 ) -> None:
-    """The same policy for a list that is measured or encoded beforehand: what cannot be read is named, and left out.
+    """The same policy for a list that is measured or encoded beforehand: what cannot be read is named, and
+    left out.
 
     Args:
-        name: of the list, as its setting is called.
-        count: rows of it.
-        causes: path and cause of each row that cannot be read.
-        max_share: of the rows that may be unreadable.
-        say: prints a line.
-        remedy: how a user leaves out what cannot be read.
+        name: Name of the setting that gives the list.
+        count: Rows of it.
+        causes: Path and cause of each row that cannot be read.
+        max_share: Share of the rows that may be unreadable.
+        say: Prints a line.
+        remedy: Advice how to leave out what cannot be read.
 
     Raises:
-        UnreadableVideosError: above the allowed share.
+        UnreadableVideosError: Above the allowed share.
     """
     if not causes:
         return
     listed = "\n  ".join(f"{path}: {cause}" for path, cause in causes.values())
     if len(causes) > max_share * count:
         raise UnreadableVideosError(
-            f"{len(causes)} of {count} videos of {name} cannot be read, more than {max_share:.1%} (data.max_unreadable). {remedy}, "
+            f"{len(causes)} of {count} videos of {name} cannot be read, more than {max_share:.1%} "
+            f"(data.max_unreadable). {remedy}, "
             f"or raise that limit; the same command then goes on. They are:\n  {listed}"
         )
     say(f"{len(causes)} of {count} videos of {name} cannot be read and are left out:\n  {listed}")
@@ -55,8 +60,8 @@ def check_files(lists: Mapping[str, Sequence[str]], max_share: float, say: Calla
     """The same before the first step, for files that are not there.
 
     Args:
-        lists: paths of each list that is measured at the end, by its setting.
-        max_share, say: as of `leave_out`.
+        lists: Paths of each list that is measured at the end, by its setting.
+        max_share, say: See `leave_out`.
     """
     for name, paths in lists.items():
         gone = {
@@ -69,13 +74,13 @@ class UnreadableVideos:
     """The policy of one run, the same on every process.
 
     Args:
-        paths: file of each row of the training lists.
-        max_share: of them that may be unreadable.
-        say: prints a line.
-        remedy: how a user leaves out what cannot be read.
+        paths: File of each row of the training lists.
+        max_share: Share of the rows that may be unreadable.
+        say: Prints a line.
+        remedy: Advice how to leave out what cannot be read.
 
     Attributes:
-        causes, damage: of the unreadable and of the damaged videos so far, by their paths.
+        causes, damage: Causes of the unreadable videos and damage of the damaged ones so far, by path.
     """
 
     def __init__(
@@ -96,12 +101,18 @@ class UnreadableVideos:
         self._newly_damaged: list[tuple[str, str]] = []
 
     def note(self, failures: Sequence[tuple[str, str]], damaged: Sequence[tuple[str, str]] = ()) -> None:
-        """Take what this process's batch met: (path, cause) of unreadable and (path, damage) of damaged videos."""
+        """Take what this process's batch met.
+
+        (path, cause) of unreadable and (path, damage) of damaged videos.
+        """
         self._new.extend(failures)
         self._newly_damaged.extend(damaged)
 
     def restore(self, causes: Mapping[str, str], damage: Mapping[str, str]) -> None:
-        """Take what was found before the run was interrupted; what is no longer in the lists does not count."""
+        """Take what was found before the run was interrupted.
+
+        What is no longer in the lists does not count.
+        """
         self.causes = {path: cause for path, cause in causes.items() if path in self.paths}
         self.damage = {path: cause for path, cause in damage.items() if path in self.paths}
 
@@ -109,7 +120,7 @@ class UnreadableVideos:
         """Share what is new with all processes (each must call this); the number of unreadable videos so far.
 
         Raises:
-            UnreadableVideosError: above the allowed share.
+            UnreadableVideosError: Above the allowed share.
         """
         for path, cause in gather_object(self._new):
             if path not in self.causes:
@@ -124,7 +135,7 @@ class UnreadableVideos:
         if len(self.causes) > self.max_share * self.num_videos:
             raise UnreadableVideosError(
                 f"{len(self.causes)} of {self.num_videos} videos cannot be read, more than "
-                f"{self.max_share:.1%} (data.max_unreadable). {self.remedy}, or raise that limit. They are:\n  "
-                + "\n  ".join(f"{path}: {cause}" for path, cause in self.causes.items())
+                f"{self.max_share:.1%} (data.max_unreadable). {self.remedy}, or raise that limit. They "
+                "are:\n  " + "\n  ".join(f"{path}: {cause}" for path, cause in self.causes.items())
             )
         return len(self.causes)

@@ -1,7 +1,9 @@
-"""Errors that a user can mend end a command with a sentence; all others keep their traceback, since they are bugs.
+"""Errors that a user can mend end a command with a sentence; all others keep their traceback, since they are
+bugs.
 
-What the library says to its users are errors that its own code raises on purpose, by a `raise` statement. A ValueError that
-comes out of torch, numpy or an operator was not written for a user, and where it came from matters.
+What the library says to its users are errors that its own code raises on purpose, by a `raise` statement. A
+ValueError that comes out of torch, numpy or an operator was not written for a user, and where it came from
+matters.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ _LIBRARY = Path(__file__).resolve().parents[1]
 
 
 def exit_status(error: BaseException, command: str | None = None) -> int | None:
-    """The exit status of a command that ended by an error that its user can mend, or None where it ended by a bug.
+    """The exit status of a command that ended by an error that its user can mend, or None where it ended by a
+    bug.
 
     Args:
         error: What ended it.
-        command: Path of the file with the command's `main`, whose own errors are written for its users, too; None if there is none.
+        command: Path of the file with the command's `main`, whose own errors are written for its users, too;
+            None if there is none.
 
     Returns:
         2 for arguments, settings and files that cannot be used, 1 for what showed while a run was training.

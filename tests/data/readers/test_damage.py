@@ -1,4 +1,7 @@
-"""Files that are damaged, hostile or oddly timed: each frame comes once, damage has a name, and nothing else is raised."""
+"""Files that are damaged, hostile or oddly timed.
+
+Each frame comes once, damage has a name, and nothing else is raised.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,10 @@ def test_empty_chunks_of_avi_are_no_damage(real_data):
 
 
 def test_an_end_behind_an_edit_list_is_no_damage(write_video, monkeypatch):
-    """Players that trim a file keep its frames and hide them; FFmpeg shows the packets that the list leaves."""
+    """Players that trim a file keep its frames and hide them.
+
+    FFmpeg shows the packets that the list leaves.
+    """
     from vjepa.data.readers import damage
 
     counted = damage.HeaderCount("a.mp4", "mov,mp4,m4a,3gp,3g2,mj2", claimed=10)
@@ -200,7 +206,10 @@ def test_reads_that_do_not_fit_into_memory_are_refused(write_video, tmp_path, mo
 
 
 def test_frames_that_no_reader_reads_are_not_blamed_on_the_fast_one(write_video, monkeypatch):
-    """Comparing readers, the exact one may fail, too: then the file is unreadable, and no reader takes its place."""
+    """Comparing readers, the exact one may fail, too.
+
+    Then the file is unreadable, and no reader takes its place.
+    """
 
     def fails(*_):
         raise VideoDecodeError("a.mp4", "pyav", "its middle is lost")

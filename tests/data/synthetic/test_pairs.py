@@ -20,12 +20,18 @@ NUMBERS = range(6)
 
 
 def ink(frames, levels=60):
-    """Which pixels have a colour: the objects', for background, wall and bar are grey in a world without texture."""
+    """Which pixels have a colour.
+
+    The objects', for background, wall and bar are grey in a world without texture.
+    """
     return np.ptp(frames.astype(int), axis=-1) > levels
 
 
 def middle(frames):
-    """Where the coloured pixels of each frame are, (T, 2) as x and y in frame sides; NaN where there are none."""
+    """Where the coloured pixels of each frame are, (T, 2) as x and y in frame sides.
+
+    NaN where there are none.
+    """
     seen = ink(frames)
     y, x = np.indices(seen.shape[1:]) + 0.5
     with np.errstate(invalid="ignore"):

@@ -152,7 +152,10 @@ def test_dials_are_monotone_and_leave_the_rest_alone() -> None:
 
 
 def test_the_lowest_waves_are_those_of_the_background():
-    """Without objects' paint, noise and rounding the frame's own waves are the factor; a fixed background's stay."""
+    """Without objects' paint, noise and rounding the frame's own waves are the factor.
+
+    A fixed background's stay.
+    """
     settings = replace(PLAIN, texture=1, background="video", objects=(1, 1), radius=(0.02, 0.02), size=64)
     frames, factors = render_video(settings, 0, 3)
     grey = frames[0].astype(float).mean(axis=-1)

@@ -1,4 +1,7 @@
-"""Trajectories of every layout: frames, actions, states and the ends of episodes are those that were written."""
+"""Trajectories of every layout.
+
+Frames, actions, states and the ends of episodes are those that were written.
+"""
 
 import json
 import pickle

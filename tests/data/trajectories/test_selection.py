@@ -16,9 +16,13 @@ from vjepa.data.trajectories.window import WindowConfig
 from vjepa.data.trajectories.windows import TrajectoryDataset
 
 INFO = {
-    "codebase_version": "v2.1", "fps": 10, "features": {"cam": {"dtype": "video"}}, "chunks_size": 1000,
-    "data_path": "data/{episode_index:06d}.parquet", "video_path": "videos/{video_key}/{episode_index:06d}.mp4",
-}  # fmt: skip
+    "codebase_version": "v2.1",
+    "fps": 10,
+    "features": {"cam": {"dtype": "video"}},
+    "chunks_size": 1000,
+    "data_path": "data/{episode_index:06d}.parquet",
+    "video_path": "videos/{video_key}/{episode_index:06d}.mp4",
+}
 
 
 def numbers(source, **reading):
@@ -28,10 +32,14 @@ def numbers(source, **reading):
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("", [0, 1, 2]), ("?episodes=0-1", [0, 1]), ("?episodes=2", [2]), ("?episodes=1-", [1, 2]),
-        ("?without=1", [0, 2]), ("?episodes=0-0,1-2&without=0,2", [1]),
+        ("", [0, 1, 2]),
+        ("?episodes=0-1", [0, 1]),
+        ("?episodes=2", [2]),
+        ("?episodes=1-", [1, 2]),
+        ("?without=1", [0, 2]),
+        ("?episodes=0-0,1-2&without=0,2", [1]),
     ],
-)  # fmt: skip
+)
 def test_episodes_are_chosen_by_number(query, expected, tmp_path):
     assert numbers(write_flat(tmp_path / "d.h5", episodes()) + query) == expected
     assert numbers(write_folder(tmp_path / "f", ".npz", episodes()) + query) == expected

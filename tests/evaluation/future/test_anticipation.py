@@ -15,7 +15,8 @@ from vjepa.evaluation.future.anticipation import anticipation_tokens, evaluate_a
 from vjepa.evaluation.future.anticipation_probe import AnticipationProbe, focal_loss, mean_class_recall
 from vjepa.inference.forecast import Window, encode_context, predict_rest, roll_out, window_of
 
-# The models know clips of 16 frames at 10 a second, in time steps of 0.2 s, and look at 5 of 8 steps: one second.
+# The models know clips of 16 frames at 10 a second, in time steps of 0.2 s, and look at 5 of 8 steps: one
+# second.
 CLIP = {"fps": 10.0, "stride": None}
 COLOURS = [(230, 20, 20), (20, 230, 20), (20, 20, 230), (230, 230, 20)]
 NAMES = ["pour", "cut", "stir", "wash"]

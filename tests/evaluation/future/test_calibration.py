@@ -87,7 +87,10 @@ def test_the_energy_score_of_a_gaussian_does_not_depend_on_the_number_of_samples
 
 
 def test_several_against_one():
-    """Against the best single prediction, the place itself, calibrated samples gain; samples that are alike do not."""
+    """Against the best single prediction, the place itself, calibrated samples gain.
+
+    Samples that are alike do not.
+    """
     drawn, truth, place = gaussians()
     found = calibration(drawn, truth, place)
     assert found.gain.low > 0

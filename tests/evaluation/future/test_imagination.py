@@ -1,4 +1,7 @@
-"""Metrics of imagined steps: a model that knows everything, one that knows nothing, one that does not listen."""
+"""Metrics of imagined steps.
+
+A model that knows everything, one that knows nothing, one that does not listen.
+"""
 
 import numpy as np
 import pytest

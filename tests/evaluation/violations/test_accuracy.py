@@ -16,7 +16,9 @@ CONTEXTS = (2, 4, 8)
 
 
 def draw_sets(kind, count, pairs, shift, seed, windows=6):
-    """Losses with ties (they are whole numbers), of videos of different lengths, impossible ones higher by `shift`."""
+    """Losses with ties (they are whole numbers), of videos of different lengths, impossible ones higher by
+    `shift`.
+    """
     rng = np.random.default_rng(seed)
     return [
         MatchedLosses(

@@ -1,7 +1,7 @@
-"""Tiny files in the layouts of released weights, and what their networks compute: written from the authors' code as it was read
-(facebookresearch/jepa at 51c59d5, ijepa at 52c1ae9, mae at efb2a80, vjepa2 at c2963a4 and, for 2.1, be434e4; MCG-NJU/VideoMAE at 14ef8d8),
-on names and plain tensors, without anything of the library (the last two functions apart, which read a model of transformers as the
-library does).
+"""Tiny files in the layouts of released weights, and what their networks compute: written from the authors'
+code as it was read (facebookresearch/jepa at 51c59d5, ijepa at 52c1ae9, mae at efb2a80, vjepa2 at c2963a4
+and, for 2.1, be434e4; MCG-NJU/VideoMAE at 14ef8d8), on names and plain tensors, without anything of the
+library (the last two functions apart, which read a model of transformers as the library does).
 
 Widths are published ones (192 has 3 heads), since heads are not told by shapes.
 """
@@ -247,7 +247,10 @@ def norm(state, name, x, eps=1e-6):
 
 
 def turned(x, place, layout):
-    """Rotary positions of one clip's tokens (heads, tokens, width of a head): three axes, then what is left as it is."""
+    """Rotary positions of one clip's tokens (heads, tokens, width of a head).
+
+    Three axes, then what is left as it is.
+    """
     each = 2 * ((x.shape[-1] // 3) // 2)
     parts = []
     for axis in range(3):

@@ -10,10 +10,18 @@ WIDTH, DECODER, PATCH, SIZE = 48, 24, 8, 32
 
 
 SIZES = {
-    "image_size": SIZE, "patch_size": PATCH, "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 3,
-    "intermediate_size": 4 * WIDTH, "decoder_hidden_size": DECODER, "decoder_num_hidden_layers": 2,
-    "decoder_num_attention_heads": 2, "decoder_intermediate_size": 4 * DECODER, "layer_norm_eps": 1e-6,
-}  # fmt: skip
+    "image_size": SIZE,
+    "patch_size": PATCH,
+    "hidden_size": WIDTH,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 4 * WIDTH,
+    "decoder_hidden_size": DECODER,
+    "decoder_num_hidden_layers": 2,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 4 * DECODER,
+    "layer_norm_eps": 1e-6,
+}
 
 
 def perturbed(model):

@@ -1,4 +1,7 @@
-"""Released weights, in their own layouts and in transformers', in and out: random weights, real names, no download."""
+"""Released weights, in their own layouts and in transformers', in and out.
+
+Random weights, real names, no download.
+"""
 
 import copy
 import json
@@ -190,8 +193,9 @@ def test_vjepa2_ac_without_its_predictor(tmp_path):
 
 
 def their_next_frame(state, tokens_TSD, actions, states, side):
-    """V-JEPA 2-AC's predictor of one clip, written from facebookresearch/vjepa2 at c2963a4 (src/models/ac_predictor.py, ACRoPEAttention
-    of src/models/utils/modules.py): 2 condition tokens a frame."""
+    """V-JEPA 2-AC's predictor of one clip, written from facebookresearch/vjepa2 at c2963a4
+    (src/models/ac_predictor.py, ACRoPEAttention of src/models/utils/modules.py): 2 condition tokens a frame.
+    """
     frames, width = len(tokens_TSD), files.NARROW  # one head
     conditions = [
         files.linear(state, f"{name}_encoder", part)
@@ -335,14 +339,30 @@ def test_a_fine_tuned_videomae(tmp_path):
 
 
 def videomae2_folder(folder, state, **changed):
-    """A repository of OpenGVLab's VideoMAE v2 on the hub: its wrapper keeps the network under `model`, without a head."""
+    """A repository of OpenGVLab's VideoMAE v2 on the hub.
+
+    Its wrapper keeps the network under `model`, without a head.
+    """
     from safetensors.torch import save_file
 
     settings = {
-        "img_size": 32, "patch_size": 8, "in_chans": 3, "num_classes": 0, "embed_dim": files.WIDTH, "depth": 2, "num_heads": 3,
-        "mlp_ratio": 4, "qkv_bias": True, "qk_scale": None, "init_values": 0.0, "use_learnable_pos_emb": False,
-        "tubelet_size": 2, "use_mean_pooling": True, "num_frames": 4, "cos_attn": False,
-    }  # fmt: skip
+        "img_size": 32,
+        "patch_size": 8,
+        "in_chans": 3,
+        "num_classes": 0,
+        "embed_dim": files.WIDTH,
+        "depth": 2,
+        "num_heads": 3,
+        "mlp_ratio": 4,
+        "qkv_bias": True,
+        "qk_scale": None,
+        "init_values": 0.0,
+        "use_learnable_pos_emb": False,
+        "tubelet_size": 2,
+        "use_mean_pooling": True,
+        "num_frames": 4,
+        "cos_attn": False,
+    }
     description = {"model_type": "VideoMAEv2_Base", "architectures": ["VideoMAEv2_Base"]}
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps({**description, "model_config": {**settings, **changed}}))
@@ -351,7 +371,9 @@ def videomae2_folder(folder, state, **changed):
 
 
 def test_videomae2_of_the_hub(tmp_path):
-    """Blocks without a last norm, and a norm of the mean (OpenGVLab/VideoMAEv2 at 29eab1e, models/modeling_finetune.py)."""
+    """Blocks without a last norm, and a norm of the mean (OpenGVLab/VideoMAEv2 at 29eab1e,
+    models/modeling_finetune.py).
+    """
     state = files.videomae_classifier_file()["module"]
     del state["head.weight"], state["head.bias"]
     with pytest.warns(UserWarning, match="its fc_norm, a norm of the mean over all tokens, is left out"):
@@ -395,7 +417,8 @@ def test_mae(tmp_path):
 
 
 def cross_attention(state, query, tokens, heads):
-    """The authors' CrossAttentionBlock: facebookresearch/jepa at 51c59d5 and vjepa2 at c2963a4, src/models/utils/modules.py.
+    """The authors' CrossAttentionBlock: facebookresearch/jepa at 51c59d5 and vjepa2 at c2963a4,
+    src/models/utils/modules.py.
 
     The first has a layer xattn.proj, which its forward does not use; the second has none.
     """
@@ -411,8 +434,8 @@ def cross_attention(state, query, tokens, heads):
 
 
 def probe_logits(state, tokens, heads, *, blocks_on):
-    """AttentiveClassifier, from src/models/attentive_pooler.py of the same commits: V-JEPA's blocks work on what the query
-    found, V-JEPA 2's on the tokens before it looks."""
+    """AttentiveClassifier, from src/models/attentive_pooler.py of the same commits: V-JEPA's blocks work on
+    what the query found, V-JEPA 2's on the tokens before it looks."""
     query = state["pooler.query_tokens"].expand(len(tokens), -1, -1)
 
     def through(x):
@@ -442,7 +465,8 @@ def test_a_probe_of_vjepa2_on_its_encoder(tmp_path):
 
 def test_a_probe_of_several_levels(tmp_path):
     """Their tokens one after the other, each through the last norm: facebookresearch/vjepa2 at c2963a4,
-    evals/video_classification_frozen/modelcustom/vit_encoder_multiclip_multilevel.py and src/models/vision_transformer.py."""
+    evals/video_classification_frozen/modelcustom/vit_encoder_multiclip_multilevel.py and
+    src/models/vision_transformer.py."""
     checkpoint, probe = files.vjepa2_file(), files.probe_file()
     paths = saved(tmp_path, checkpoint), saved(tmp_path, probe, "probe.pt")
     classifier, config = load_classifier(paths[0], probe=paths[1], heads=16, levels=[0, 1])
@@ -459,7 +483,10 @@ def test_a_probe_of_several_levels(tmp_path):
 
 
 def test_published_probes_are_known_by_their_classes():
-    """configs/eval of facebookresearch/vjepa2 at c2963a4, vitl and vitg-384: diving48, jester, ssv2, k400, coin, in1k."""
+    """configs/eval of facebookresearch/vjepa2 at c2963a4, vitl and vitg-384.
+
+    Diving48, jester, ssv2, k400, coin, in1k.
+    """
 
     def levels(classes, depth):
         return probe_levels_of(classes, depth, "vjepa2", {})
@@ -536,16 +563,33 @@ def test_the_future_of_released_weights(tmp_path):
 # In and out: transformers.
 
 SIZES = {
-    "hidden_size": 48, "num_attention_heads": 3, "num_hidden_layers": 2, "patch_size": 8, "initializer_range": 0.2,
-}  # fmt: skip
+    "hidden_size": 48,
+    "num_attention_heads": 3,
+    "num_hidden_layers": 2,
+    "patch_size": 8,
+    "initializer_range": 0.2,
+}
 MAE_SIZES = {
-    **SIZES, "image_size": 32, "intermediate_size": 192, "decoder_hidden_size": 24, "decoder_num_hidden_layers": 1,
-    "decoder_num_attention_heads": 2, "decoder_intermediate_size": 96, "layer_norm_eps": 1e-6,
-}  # fmt: skip
+    **SIZES,
+    "image_size": 32,
+    "intermediate_size": 192,
+    "decoder_hidden_size": 24,
+    "decoder_num_hidden_layers": 1,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 96,
+    "layer_norm_eps": 1e-6,
+}
 VJEPA2 = transformers.VJEPA2Config(
-    **SIZES, crop_size=32, frames_per_clip=4, pred_hidden_size=24, pred_num_attention_heads=2, pred_num_hidden_layers=2,
-    num_pooler_layers=1, num_labels=3, id2label={0: "push", 1: "pull", 2: "turn"},
-)  # fmt: skip
+    **SIZES,
+    crop_size=32,
+    frames_per_clip=4,
+    pred_hidden_size=24,
+    pred_num_attention_heads=2,
+    pred_num_hidden_layers=2,
+    num_pooler_layers=1,
+    num_labels=3,
+    id2label={0: "push", 1: "pull", 2: "turn"},
+)
 VIDEOMAE = transformers.VideoMAEConfig(**MAE_SIZES, num_frames=4, use_mean_pooling=False, qkv_bias=True)
 
 
@@ -681,10 +725,17 @@ def test_the_way_back_is_the_way_there(tmp_path, kind, config):
         (transformers.ViTMAEModel, transformers.ViTMAEConfig(**MAE_SIZES)),
     ],
 )
-@pytest.mark.parametrize(("field", "value", "message"), [
-    ("hidden_act", "relu", "hidden_act 'relu', and this library's networks have the authors' 'gelu' alone"),
-    ("num_hidden_layers", 1, "num_hidden_layers 1, and there are weights of 2 blocks"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (
+            "hidden_act",
+            "relu",
+            "hidden_act 'relu', and this library's networks have the authors' 'gelu' alone",
+        ),
+        ("num_hidden_layers", 1, "num_hidden_layers 1, and there are weights of 2 blocks"),
+    ],
+)
 def test_what_would_give_other_numbers_is_refused(tmp_path, kind, config, field, value, message):
     theirs_in(tmp_path, kind, config)
     description = json.loads((tmp_path / "config.json").read_text())
@@ -724,7 +775,10 @@ def test_another_epsilon_is_read(tmp_path, kind):
 
 
 def test_a_videomae_without_a_last_norm(tmp_path):
-    """use_mean_pooling, transformers' default: the decoder takes tokens that passed no norm; as there, so here and back."""
+    """use_mean_pooling, transformers' default: the decoder takes tokens that passed no norm.
+
+    As there, so here and back.
+    """
     config = copy.deepcopy(VIDEOMAE)
     config.use_mean_pooling, config.image_size = True, [16, 24]
     theirs = theirs_in(tmp_path / "theirs", transformers.VideoMAEForPreTraining, config)
@@ -833,15 +887,25 @@ def read_state(folder):
 
 OURS = {
     "encoder": {
-        "width": 48, "depth": 2, "heads": 3, "tubelet": [2, 8, 8], "rotary_layout": "tile",
+        "width": 48,
+        "depth": 2,
+        "heads": 3,
+        "tubelet": [2, 8, 8],
+        "rotary_layout": "tile",
     },
     "predictor": {
-        "in_width": 48, "out_width": 48, "width": 24, "depth": 1, "heads": 2, "num_mask_tokens": 2, "rotary_layout": "tile",
+        "in_width": 48,
+        "out_width": 48,
+        "width": 24,
+        "depth": 1,
+        "heads": 2,
+        "num_mask_tokens": 2,
+        "rotary_layout": "tile",
     },
     "pixels": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
     "clip": {"num_frames": 4, "fps": 4.0, "stride": None, "size": [32, 32], "whole_frame": True},
     "future": {"context_steps": 1, "mask_token": 0, "normalisation": "layer_norm"},
-}  # fmt: skip
+}
 
 
 def changed(**encoder):
@@ -889,10 +953,18 @@ def test_what_is_lost_is_named(tmp_path, monkeypatch, capsys):
 
 
 def test_convert_takes_what_shapes_do_not_tell(tmp_path, capsys, monkeypatch):
-    """64 frames of 256 x 256 are what the family knows: too many for a test, so that they are not compared here."""
+    """64 frames of 256 x 256 are what the family knows.
+
+    Too many for a test, so that they are not compared here.
+    """
     monkeypatch.setattr("tools.convert._compare", lambda *_, **__: 0)
-    path = saved(tmp_path, {"encoder": files.encoder(1) | {"pos_embed": torch.zeros(1, 9, files.WIDTH)},
-                            "predictor": files.predictor(3, 2)})  # fmt: skip
+    path = saved(
+        tmp_path,
+        {
+            "encoder": files.encoder(1) | {"pos_embed": torch.zeros(1, 9, files.WIDTH)},
+            "predictor": files.predictor(3, 2),
+        },
+    )
     command = [str(path), "--to", "ours", "--output", str(tmp_path / "ours")]
     assert convert(command) == 2
     assert "give family='vjepa' or family='vjepa2'" in capsys.readouterr().err
@@ -921,7 +993,10 @@ def test_convert(ours, tmp_path, layout, capsys):
     ("model_type", "whole"), [("vjepa2", False), ("videomae", False), ("videomae", True)]
 )
 def test_transformers_processors_prepare_clips_as_ours(tmp_path, model_type, whole):
-    """To the bit's width where nothing is resized; their resizing is other code, and differs by a few bytes."""
+    """To the bit's width where nothing is resized.
+
+    Their resizing is other code, and differs by a few bytes.
+    """
     config = {**OURS, "clip": {"num_frames": 4, "size": [32, 32], "whole_frame": whole}}
     name, content = transformers_preprocessor(config, model_type)
     (tmp_path / name).write_text(json.dumps(content))
@@ -1023,7 +1098,7 @@ def test_what_does_not_fit_transformers_is_said(config, reason):
 VIDEOMAE_OURS = {
     **{key: value for key, value in OURS.items() if key != "predictor"},
     "encoder": {"width": 48, "depth": 2, "heads": 3, "tubelet": [2, 8, 8], "positions": "sinusoid"},
-}  # fmt: skip
+}
 
 
 def test_biases_of_keys_change_nothing_and_are_left_behind(tmp_path):
@@ -1146,15 +1221,29 @@ def test_a_width_that_nobody_published_is_refused(tmp_path):
         vjepa.from_pretrained(saved(tmp_path, {"encoder": narrow}))
 
 
-# Network, width, family and heads, read in the authors' code at the commits that vjepa/weights/released/stated.py names.
+# Network, width, family and heads, read in the authors' code at the commits that
+# vjepa/weights/released/stated.py names.
 PUBLISHED = [
-    ("encoder", 1408, "vjepa", 16), ("encoder", 1408, "ijepa", 16), ("encoder", 1408, "videomae", 16),
-    ("encoder", 1408, "vjepa2", 22), ("encoder", 1408, "vjepa2_ac", 22), ("encoder", 1664, "vjepa2_1", 26),
-    ("encoder", 1280, "vjepa2", 16), ("encoder", 1024, "mae", 16), ("encoder", 768, "vjepa2_1", 12),
-    ("predictor", 384, "vjepa2", 12), ("predictor", 384, "vjepa2_1", 12), ("predictor", 1024, "vjepa2_ac", 16),
-    ("decoder", 192, "videomae", 3), ("decoder", 384, "videomae", 6), ("decoder", 512, "videomae", 8),
-    ("decoder", 640, "videomae", 8), ("decoder", 512, "mae", 16), ("head", 1024, "vjepa2", 16), ("head", 1408, "vjepa2", 16),
-]  # fmt: skip
+    ("encoder", 1408, "vjepa", 16),
+    ("encoder", 1408, "ijepa", 16),
+    ("encoder", 1408, "videomae", 16),
+    ("encoder", 1408, "vjepa2", 22),
+    ("encoder", 1408, "vjepa2_ac", 22),
+    ("encoder", 1664, "vjepa2_1", 26),
+    ("encoder", 1280, "vjepa2", 16),
+    ("encoder", 1024, "mae", 16),
+    ("encoder", 768, "vjepa2_1", 12),
+    ("predictor", 384, "vjepa2", 12),
+    ("predictor", 384, "vjepa2_1", 12),
+    ("predictor", 1024, "vjepa2_ac", 16),
+    ("decoder", 192, "videomae", 3),
+    ("decoder", 384, "videomae", 6),
+    ("decoder", 512, "videomae", 8),
+    ("decoder", 640, "videomae", 8),
+    ("decoder", 512, "mae", 16),
+    ("head", 1024, "vjepa2", 16),
+    ("head", 1408, "vjepa2", 16),
+]
 
 
 @pytest.mark.parametrize(("network", "width", "family", "heads"), PUBLISHED)
@@ -1250,9 +1339,20 @@ def test_giants_of_either_family():
 # Wrappers.
 
 WRAPPERS = [
-    "module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "model.", "model.encoder.", "net.",
-    "student.", "backbone.", "encoder.", "module.module.", "model._orig_mod.backbone.", "module.model.net.encoder._orig_mod.",
-]  # fmt: skip
+    "module.",
+    "_orig_mod.",
+    "_fsdp_wrapped_module.",
+    "_checkpoint_wrapped_module.",
+    "model.",
+    "model.encoder.",
+    "net.",
+    "student.",
+    "backbone.",
+    "encoder.",
+    "module.module.",
+    "model._orig_mod.backbone.",
+    "module.model.net.encoder._orig_mod.",
+]
 
 
 @pytest.fixture(scope="module")
@@ -1273,8 +1373,12 @@ def test_wrappers_are_taken_off(tmp_path, bare, wrapper):
 )
 def test_keys_of_other_trainers(tmp_path, bare, key):
     state, model = bare
-    inner = {f"blocks.{n}._checkpoint_wrapped_module.{rest}": value for name, value in state.items()
-             for n, rest in [name.removeprefix("blocks.").split(".", 1)] if name.startswith("blocks.")}  # fmt: skip
+    inner = {
+        f"blocks.{n}._checkpoint_wrapped_module.{rest}": value
+        for name, value in state.items()
+        for n, rest in [name.removeprefix("blocks.").split(".", 1)]
+        if name.startswith("blocks.")
+    }
     inner |= {name: value for name, value in state.items() if not name.startswith("blocks.")}
     path = saved(tmp_path, {key: inner, "epoch": 3})
     close(vjepa.from_pretrained(path).encoder(pixels()), model.encoder(pixels()))

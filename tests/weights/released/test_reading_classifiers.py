@@ -39,10 +39,19 @@ def close(actual, expected):
 def test_attentive_classifier_is_vjepa2_s(depth):
     torch.manual_seed(0)
     config = VJEPA2Config(
-        crop_size=32, frames_per_clip=4, patch_size=PATCH, tubelet_size=2, hidden_size=WIDTH, num_attention_heads=3,
-        num_hidden_layers=2, pred_hidden_size=24, pred_num_attention_heads=2, pred_num_hidden_layers=1,
-        num_pooler_layers=depth - 1, num_labels=CLASSES,
-    )  # fmt: skip
+        crop_size=32,
+        frames_per_clip=4,
+        patch_size=PATCH,
+        tubelet_size=2,
+        hidden_size=WIDTH,
+        num_attention_heads=3,
+        num_hidden_layers=2,
+        pred_hidden_size=24,
+        pred_num_attention_heads=2,
+        pred_num_hidden_layers=1,
+        num_pooler_layers=depth - 1,
+        num_labels=CLASSES,
+    )
     reference = perturbed(VJEPA2ForVideoClassification(config))
     classifier = classifier_of(reference)
     video_BTCHW, pixels_BTCHW = bytes_and_pixels(2, 4, 3, 32, 32)

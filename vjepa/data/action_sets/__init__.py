@@ -37,10 +37,10 @@ class ActionSet(NamedTuple):
     """A data set.
 
     Attributes:
-        read: its reader.
-        splits: what it can be asked for.
-        may_mirror: whether a mirrored video keeps its label, so that training may flip.
-        mirror_note: why, a judgement from the names of the classes.
+        read: Its reader.
+        splits: What it can be asked for.
+        may_mirror: Whether a mirrored video keeps its label, so that training may flip.
+        mirror_note: Why, a judgement from the names of the classes.
     """
 
     read: Callable[..., list[Video]]

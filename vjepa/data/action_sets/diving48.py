@@ -31,19 +31,19 @@ def read_diving48(
         known.
 
     Args:
-        annotations: the folder with ``Diving48_vocab.json`` (a list of four words for each of the 48 classes)
+        annotations: The folder with ``Diving48_vocab.json`` (a list of four words for each of the 48 classes)
             and ``Diving48_V2_train.json``, ``Diving48_V2_test.json`` (objects with ``vid_name`` and
             ``label``, the place in the vocabulary; also ``start_frame`` and ``end_frame``).
-        videos: a folder of ``<vid_name>.mp4`` (``rgb``).
-        split: train, test.
-        allow_missing: rows that may lack their video, a number or a share.
+        videos: A folder of ``<vid_name>.mp4`` (``rgb``).
+        split: Train, test.
+        allow_missing: Rows that may lack their video, a number or a share.
 
     Names and forms were seen in the readme of others, which prints the beginnings of the files, in a copy of
     the vocabulary, and in mmaction2's instructions. ``start_frame`` is 0 in what was seen, as files are cut
     to their dive: it and ``end_frame`` are not used, and whole files are taken.
 
     Raises:
-        ValueError: an annotation file or folder that is missing or not of that form, a label beyond the
+        ValueError: An annotation file or folder that is missing or not of that form, a label beyond the
             vocabulary, too many videos missing.
     """
     check_choice("split", split, SPLITS)

@@ -39,20 +39,20 @@ def read_epic_kitchens(
     of them. The test split has no labels.
 
     Args:
-        annotations: the folder with ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``,
+        annotations: The folder with ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``,
             ``EPIC_100_test_timestamps.csv`` and, for names, ``EPIC_100_verb_classes.csv`` and
             ``EPIC_100_noun_classes.csv`` (or ``..._v2.csv``) with the columns ``id,key``.
-        videos: a folder of ``<video_id>.MP4``, at any depth (``P01/videos/P01_101.MP4``).
-        split: train, val, test.
+        videos: A folder of ``<video_id>.MP4``, at any depth (``P01/videos/P01_101.MP4``).
+        split: Train, val, test.
         label: `verb`, `noun`, or `action`, the pair of both: ``turn-on tap``.
-        allow_missing: segments that may lack their video, a number or a share.
+        allow_missing: Segments that may lack their video, a number or a share.
 
     Columns, files, classes and the form of times are from the annotations' own README and files; the folders
     of videos from others who describe them. Splits that share no video, and participants, are from memory of
     the paper.
 
     Raises:
-        ValueError: a file or folder that is missing, a header that lacks a column, times that are none, a
+        ValueError: A file or folder that is missing, a header that lacks a column, times that are none, a
             class without a name, too many videos missing.
     """
     check_choice("split", split, tuple(SPLITS))

@@ -29,12 +29,12 @@ def read_hmdb51(
     """Clips of a split of an official split; `group` is the class and the source video, ``run/The_Matrix_1``.
 
     Args:
-        annotations: the folder ``testTrainMulti_7030_splits`` of ``<class>_test_split<fold>.txt`` with lines
+        annotations: The folder ``testTrainMulti_7030_splits`` of ``<class>_test_split<fold>.txt`` with lines
             ``<clip>.avi <mark>``: 1 for training, 2 for testing, 0 for neither.
-        videos: a folder with a folder of clips per class.
-        split: train, test.
-        fold: which of the three official splits.
-        allow_missing: rows that may lack their video, a number or a share.
+        videos: A folder with a folder of clips per class.
+        split: Train, test.
+        fold: Number of one of the three official splits.
+        allow_missing: Rows that may lack their video, a number or a share.
 
     Names and marks are those of the splits' own ``split_readme.txt``, which others quote. A clip is called
     ``<source>_<class>_<visible parts>_<camera>_<people>_<side>_<quality>_<number>.avi``, seen in the lists.
@@ -43,7 +43,7 @@ def read_hmdb51(
     class in the group.
 
     Raises:
-        ValueError: lists or a folder that are missing, a line that is not of that form, too many videos
+        ValueError: Lists or a folder that are missing, a line that is not of that form, too many videos
             missing.
     """
     check_choice("split", split, tuple(SPLITS))

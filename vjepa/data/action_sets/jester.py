@@ -33,20 +33,20 @@ def read_jester(
     as 25 a second: times are then half as long as they were. Count clips in frames (a stride), not seconds.
 
     Args:
-        annotations: the folder with ``jester-v1-labels.csv`` (a label a line), ``jester-v1-train.csv`` and
+        annotations: The folder with ``jester-v1-labels.csv`` (a label a line), ``jester-v1-train.csv`` and
             ``jester-v1-validation.csv`` (``id;label`` a line), ``jester-v1-test.csv`` (``id`` a line), all
             also without ``jester-v1-``. Labels of the test split are in ``test-answers.csv``, ``id;label``;
             without it they are None.
-        videos: the folder ``20bn-jester-v1``, of folders ``<id>`` of ``00001.jpg`` and so on.
-        split: train, val, test.
-        allow_missing: rows that may lack their folder, a number or a share.
+        videos: The folder ``20bn-jester-v1``, of folders ``<id>`` of ``00001.jpg`` and so on.
+        split: Train, val, test.
+        allow_missing: Rows that may lack their folder, a number or a share.
 
     The labels and the form of the lists were seen in copies and in mmaction2's `parse_file_list.py`, names
     without prefix and ``test-answers.csv`` in a list of files; its form, taken to be that of the other lists,
     and the frames a second are from memory. Several videos show the same person: the lists do not say which.
 
     Raises:
-        ValueError: an annotation file or folder that is missing or not of that form, a label that is not in
+        ValueError: An annotation file or folder that is missing or not of that form, a label that is not in
             the list of labels, too many videos missing.
     """
     check_choice("split", split, tuple(SPLITS))

@@ -28,13 +28,13 @@ def read_kinetics(
     """Clips of a split; `group` is the YouTube video. Labels are None where a test list has none.
 
     Args:
-        annotations: a CSV with the columns ``label,youtube_id,time_start,time_end,split``, or a folder with
+        annotations: A CSV with the columns ``label,youtube_id,time_start,time_end,split``, or a folder with
             ``train.csv``, ``val.csv`` (or ``validate.csv``) and ``test.csv``, also as ``kinetics_train.csv``.
-        videos: a folder of ``<youtube_id>_<start, six digits>_<end, six digits>.mp4``, flat, in folders of
+        videos: A folder of ``<youtube_id>_<start, six digits>_<end, six digits>.mp4``, flat, in folders of
             classes however these are spelt, or CVDF's tree (``k400/train`` and so on), whose files in
             ``replacement`` go before those of the same name, which are broken.
-        split: train, val, test.
-        allow_missing: rows that may lack their video, a number or a share: clips have gone from YouTube.
+        split: Train, val, test.
+        allow_missing: Rows that may lack their video, a number or a share: clips have gone from YouTube.
 
     Names of files and columns were seen in torchvision's `Kinetics`, CVDF's README, its scripts and its
     `arrange_by_classes.py` (replacements); ``validate`` and the further column ``is_cc`` in extracts of the
@@ -42,7 +42,7 @@ def read_kinetics(
     memory.
 
     Raises:
-        ValueError: no list or folder, a header that lacks a column, no row of the split, too many videos
+        ValueError: No list or folder, a header that lacks a column, no row of the split, too many videos
             missing.
     """
     check_choice("split", split, tuple(SPLITS))

@@ -161,13 +161,13 @@ def keep_present(
     Missing ones are counted in a warning, which names classes that have lost all their videos.
 
     Args:
-        rows: what the annotations list, `path` being a key.
-        files: paths of what is there.
-        folder: where it was looked for, to be named in messages.
-        allow_missing: how many rows may lack their video: a number (int), or a share of the rows (float).
+        rows: What the annotations list, `path` being a key.
+        files: Paths of what is there.
+        folder: Folder that was searched, for messages.
+        allow_missing: Rows that may lack their video: a number (int), or a share of the rows (float).
 
     Raises:
-        ValueError: more are missing than allowed, or all; nothing is listed; an allowance that is none.
+        ValueError: More are missing than allowed, or all; nothing is listed; an allowance that is none.
     """
     if allow_missing < 0 or (isinstance(allow_missing, float) and not allow_missing <= 1):
         raise ValueError(

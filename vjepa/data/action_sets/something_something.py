@@ -32,19 +32,19 @@ def read_something_something(
     There are no groups: several videos may show the same person, and the annotations do not say which.
 
     Args:
-        annotations: the folder with ``labels.json`` (template to number) and ``train.json``,
+        annotations: The folder with ``labels.json`` (template to number) and ``train.json``,
             ``validation.json``, ``test.json`` (objects with ``id`` and, but for the test split, ``template``
             with [brackets]), all also with ``something-something-v2-`` before their names. Labels of the test
             part are in ``test-answers.csv`` (``id;label``); without it they are None.
-        videos: a folder of ``<id>.webm`` (``20bn-something-something-v2``), at any depth.
-        split: train, val, test.
-        allow_missing: rows that may lack their video, a number or a share.
+        videos: A folder of ``<id>.webm`` (``20bn-something-something-v2``), at any depth.
+        split: Train, val, test.
+        allow_missing: Rows that may lack their video, a number or a share.
 
     Names and formats were seen in mmaction2's `parse_file_list.py`, and ``test-answers.csv`` in readers and
     lists of files of others; the data set's own readme was not at hand.
 
     Raises:
-        ValueError: an annotation file or folder that is missing or not of that form, a template that is no
+        ValueError: An annotation file or folder that is missing or not of that form, a template that is no
             label, too many videos missing.
     """
     check_choice("split", split, tuple(SPLITS))

@@ -32,20 +32,20 @@ def read_ucf101(
     """Clips of a split of an official split; `group` is the class and one of its 25 groups, ``Archery_g01``.
 
     Args:
-        annotations: the folder ``ucfTrainTestlist``: ``classInd.txt`` (``1 ApplyEyeMakeup`` a line) and
+        annotations: The folder ``ucfTrainTestlist``: ``classInd.txt`` (``1 ApplyEyeMakeup`` a line) and
             ``trainlist01.txt`` (``ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1`` a line), ``testlist01.txt``
             (the same without number).
-        videos: the folder ``UCF-101`` of a folder of ``v_<class>_<group>_<clip>.avi`` per class.
-        split: train, test.
-        fold: which of the three official splits.
-        allow_missing: rows that may lack their video, a number or a share.
+        videos: The folder ``UCF-101`` of a folder of ``v_<class>_<group>_<clip>.avi`` per class.
+        split: Train, test.
+        fold: Number of one of the three official splits.
+        allow_missing: Rows that may lack their video, a number or a share.
 
     Names and lines were seen in copies of the lists and in the readme of others. That clips of a group "may
     share some common features, such as similar background" is said on the data set's page; that no group is
     in both parts of a split is from memory, and holds in the part of the lists that was seen.
 
     Raises:
-        ValueError: a list or folder that is missing or not of that form, a class or number that
+        ValueError: A list or folder that is missing or not of that form, a class or number that
             ``classInd.txt`` does not have, too many videos missing.
     """
     check_choice("split", split, SPLITS)

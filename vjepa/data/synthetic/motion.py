@@ -45,10 +45,10 @@ class Box(NamedTuple):
     """The closed room in which objects fall and collide.
 
     Attributes:
-        wall: how thick its walls are, inside the scene's edges.
-        random_bounce: a wall throws an object back in a random direction, at the same speed; the generator of
+        wall: Thickness of the walls inside the edges of the scene, as a share of its side.
+        random_bounce: A wall throws an object back in a random direction, at the same speed; the generator of
             those directions, or None for a mirror.
-        gravity: in frame sides a frame, each frame.
+        gravity: Change of the vertical velocity in each frame, in sides of the frame a frame.
     """
 
     wall: float = 0.0

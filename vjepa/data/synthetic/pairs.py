@@ -2,8 +2,9 @@
 
     pair = render_pair(settings, "vanish", seed=0, number=17)
 
-The scenes are boxes in which objects collide (`motions: [collide]`), so that a pair's possible video is one of the
-family that a model was trained on. After the event the laws hold again: what follows is simulated, not edited.
+The scenes are boxes in which objects collide (`motions: [collide]`), so that a pair's possible video is one
+of the family that a model was trained on. After the event the laws hold again: what follows is simulated, not
+edited.
 
 T frames, n objects.
 """
@@ -31,9 +32,9 @@ VIOLATIONS = ("vanish", "teleport", "pass_through", "shape", "stop")
 """
 
 CONTROL = "recolour"
-"""No law of motion is broken: the object has another colour from one frame to the next. A measure of surprise that
-rings here as loudly rings for changes of appearance. In a scene of white objects the new colour is one that no model of that
-scene has seen: the sharper control."""
+"""No law of motion is broken: the object has another colour from one frame to the next. A measure of surprise
+that rings here as loudly rings for changes of appearance. In a scene of white objects the new colour is one
+that no model of that scene has seen: the sharper control."""
 
 IN_VIEW = 0.9  # share of an object that must be seen where an event is to be seen
 AFTERWARDS = 4  # frames, from the event's on, in which what happened must show
@@ -63,22 +64,25 @@ class Pair(NamedTuple):
 
     @property
     def first_difference(self) -> int:
-        """First frame in which the videos differ: the event's, but for `vanish`, where it is that of the reappearance."""
+        """First frame in which the videos differ.
+
+        The event's, but for `vanish`, where it is that of the reappearance.
+        """
         return int((self.possible != self.impossible).any(axis=(1, 2, 3)).argmax())
 
 
 def render_pair(settings: RenderSettings, kind: str, seed: int, number: int) -> Pair:
     """Pair `number` of its kind: a pure function of its arguments.
 
-    Scenes are drawn until one has, in its middle third, an object to which this can happen in full view (to vanish:
-    behind the occluder). They are none of those that `render_video` draws with the same seed, but have the same
-    background where the settings share it. ValueError where the scene has no such scenes.
+    Scenes are drawn until one has, in its middle third, an object to which this can happen in full view (to
+    vanish: behind the occluder). They are none of those that `render_video` draws with the same seed, but
+    have the same background where the settings share it. ValueError where the scene has no such scenes.
 
     Args:
-        settings: of a family with `collide` as its only motion, mirrors for walls, a camera that stands still and 12
-            frames or more; for `vanish` with an occluder, for `pass_through` with walls.
-        kind: one of `VIOLATIONS`, or `CONTROL`.
-        seed: that of the training videos, for their shared background.
+        settings: Render settings with `collide` as the only motion, mirrors for walls, a camera that stands
+            still and 12 frames or more; for `vanish` with an occluder, for `pass_through` with walls.
+        kind: One of `VIOLATIONS`, or `CONTROL`.
+        seed: Seed of the training videos, whose background the pairs share.
     """
     check_violation(settings, kind)
     if seed < 0 or number < 0:
@@ -92,7 +96,8 @@ def render_pair(settings: RenderSettings, kind: str, seed: int, number: int) -> 
             if pair is not None:
                 return pair
     raise ValueError(
-        f"none of {_MOST_SCENES} scenes of {settings} has room for '{kind}': give more frames, faster or smaller objects "
+        f"none of {_MOST_SCENES} scenes of {settings} has room for '{kind}': give more frames, faster or "
+        "smaller objects "
         "or, to vanish, a wider occluder"
     )
 
@@ -103,7 +108,8 @@ def check_violation(settings: RenderSettings, kind: str) -> None:
         raise ValueError(f"kind is {kind!r}: give one of {', '.join((*VIOLATIONS, CONTROL))}")
     if settings.motions != ("collide",) or settings.bounce != "mirror" or settings.camera:
         raise ValueError(
-            f"a scene with motions {settings.motions}, bounce {settings.bounce} and camera {settings.camera} has no "
+            f"a scene with motions {settings.motions}, bounce {settings.bounce} and camera {settings.camera} "
+            "has no "
             "pairs: give motions ('collide',), bounce 'mirror' and camera 0"
         )
     if settings.frames < FEWEST_FRAMES:
@@ -247,7 +253,10 @@ def _move_differently(
 def _elsewhere(
     scene: Scene, settings: RenderSettings, event: Event, rng: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """A free place within the walls, neither near nor, in a scene that repeats, near again; None where none is found."""
+    """A free place within the walls, neither near nor, in a scene that repeats, near again.
+
+    None where none is found.
+    """
     frame, which = event
     radius = scene.radii[which]
     low, others = radius + settings.wall, np.arange(len(scene.radii)) != which
@@ -267,7 +276,10 @@ def _has_left(place: NDArray[np.float64]) -> bool:
 def _without_return(
     scene: Scene, frames: NDArray[np.uint8], settings: RenderSettings, which: int
 ) -> NDArray[np.uint8]:
-    """What leaves the frame comes back opposite in a scene that repeats: paint over that, as if it were not there."""
+    """What leaves the frame comes back opposite in a scene that repeats.
+
+    Paint over that, as if it were not there.
+    """
     present = scene.present.copy()
     present[:, which] = False
     absent, _ = paint(scene._replace(present=present), settings)

@@ -142,7 +142,10 @@ def _draw_objects(
 
 
 def strong_colours(colours: Array) -> Array:
-    """RGB ``(n, 3)`` stretched so that one channel is full and one empty: they stand out from the background."""
+    """RGB ``(n, 3)`` stretched so that one channel is full and one empty.
+
+    They stand out from the background.
+    """
     low, high = colours.min(axis=1, keepdims=True), colours.max(axis=1, keepdims=True)
     return (colours - low) / (high - low) * 255
 
@@ -174,7 +177,10 @@ def _background(settings: RenderSettings, camera: Array, rng: np.random.Generato
 
 
 def _lowest_waves(canvas: Pixels) -> Array:
-    """Cosine and sine amplitudes of the waves with one period across, down and along the diagonal: ``(T, 6)``."""
+    """Cosine and sine amplitudes of the waves with one period across, down and along the diagonal.
+
+    ``(T, 6)``.
+    """
     spectrum = np.fft.rfft2(canvas.mean(axis=-1, dtype=np.float64))
     lowest = np.stack([spectrum[:, 0, 1], spectrum[:, 1, 0], spectrum[:, 1, 1]], axis=-1)
     return np.concatenate([lowest.real, -lowest.imag], axis=-1) * 2 / canvas[0, ..., 0].size

@@ -72,8 +72,8 @@ class RenderSettings:
     """``video``: upright or level, anywhere; ``shared``: upright in the middle of every first frame. A bar of
     its own in each video is the easiest thing to predict: a model may learn the bar and nothing else."""
     wall: float = 0.0
-    """Thickness of walls along the frame's edges, for `fall` and `collide` with a camera that stands still; 0 for
-    invisible walls, anywhere on the screen."""
+    """Thickness of walls along the frame's edges, for `fall` and `collide` with a camera that stands still; 0
+    for invisible walls, anywhere on the screen."""
     bounce: str = "mirror"
     """How walls throw objects back: ``mirror``, or ``random``, in any direction, so that nobody can know."""
 
@@ -100,7 +100,8 @@ class RenderSettings:
             raise ValueError(f"wall is {self.wall}: give a thickness from 0 (invisible) to .2 of the frame")
         if self.wall and (self.camera or not set(self.motions) <= set(BOUNCING)):
             raise ValueError(
-                f"wall is {self.wall} with camera {self.camera} and motions {', '.join(self.motions)}: walls stand on "
+                f"wall is {self.wall} with camera {self.camera} and motions {', '.join(self.motions)}: walls "
+                "stand on "
                 f"the frame's edges, so give camera 0 and no motions but {', '.join(BOUNCING)}"
             )
 
@@ -134,5 +135,6 @@ class RenderSettings:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: give one of {', '.join(known)}")
         if self.labels == "shape" and self.objects != (1, 1):
             raise ValueError(
-                f"labels is 'shape' with objects {self.objects}: a video has one label, so give objects (1, 1)"
+                f"labels is 'shape' with objects {self.objects}: a video has one label, so give objects (1, "
+                "1)"
             )

@@ -30,8 +30,8 @@ def write_videos(
     """Write videos 0 to ``num_videos - 1`` as ``.mp4`` under ``folder``; return its ``manifest.csv``.
 
     The manifest's columns are ``path`` and ``factors`` (relative to it; ``factors`` is an ``.npz`` of what
-    `render_video` returns) and ``label`` (the motion's name, or the shape's). The frames do not depend on ``workers``,
-    the number of processes.
+    `render_video` returns) and ``label`` (the motion's name, or the shape's). The frames do not depend on
+    ``workers``, the number of processes.
 
     A folder that an earlier call filled, or began to fill, with the same arguments is completed: each file
     is either whole or absent. ValueError where the folder was written with other arguments.

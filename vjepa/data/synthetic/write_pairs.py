@@ -26,15 +26,16 @@ def write_pairs(
 ) -> Path:
     """Write pairs 0 to ``num_pairs - 1`` of each kind as ``.mp4`` under ``folder``; return its ``pairs.csv``.
 
-    They go through the encoder of the training videos (`write_videos`), so that its traces tell nothing; in a pair's
-    two files the frames before the event are the same. Columns: ``kind``; ``possible`` and ``impossible``, paths
-    relative to the list; ``event`` and ``first_difference``, frames of `vjepa.data.synthetic.Pair`.
+    They go through the encoder of the training videos (`write_videos`), so that its traces tell nothing; in a
+    pair's two files the frames before the event are the same. Columns: ``kind``; ``possible`` and
+    ``impossible``, paths relative to the list; ``event`` and ``first_difference``, frames of
+    `vjepa.data.synthetic.Pair`.
 
-    A folder that an earlier call with the same arguments filled stays as it is; one that it began to fill is written
-    again. ValueError where it was written with other arguments, or the scene has no such pairs.
+    A folder that an earlier call with the same arguments filled stays as it is; one that it began to fill is
+    written again. ValueError where it was written with other arguments, or the scene has no such pairs.
 
     Args:
-        seed: that with which the training videos were written, for their shared background.
+        seed: Seed of the training videos, whose background the pairs share.
     """
     if num_pairs < 1 or not kinds or len(set(kinds)) < len(kinds):
         raise ValueError(

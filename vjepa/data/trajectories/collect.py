@@ -29,7 +29,7 @@ class RandomPolicy:
     """A walk whose direction lasts: it gets somewhere, where independent actions would tremble on the spot.
 
     Args:
-        persistence: share of an action that is left in the next one, in [0, 1).
+        persistence: Share of an action that is left in the next one, in [0, 1).
     """
 
     def __init__(self, persistence: float = 0.8) -> None:
@@ -50,10 +50,11 @@ class RandomPolicy:
 
 
 class ScriptedPolicy:
-    """From goal to goal on the environment's own `guide`, with noise, so that what lies beside the way is seen, too.
+    """From goal to goal on the environment's own `guide`, with noise, so that what lies beside the way is
+    seen, too.
 
     Args:
-        noise: deviation of what is added to an action.
+        noise: Deviation of what is added to an action.
     """
 
     def __init__(self, noise: float = 0.4) -> None:
@@ -104,15 +105,16 @@ def collect(
     steps: int,
     seed: int,
 ) -> Path:
-    """Write episodes as ``000000.mp4`` and ``000000.npz``; what a folder has already is kept. Returns the folder.
+    """Write episodes as ``000000.mp4`` and ``000000.npz``; what a folder has already is kept. Returns the
+    folder.
 
     Args:
-        folder: made where it is missing.
-        env: its ``info`` has ``state``. An episode that it ends is shorter.
-        policy: makes the policy of a round of ``env.num_envs`` episodes.
-        episodes: to be written.
-        steps: frames of an episode, T; what is done in the last one leads nowhere and is written as zeros.
-        seed: the same seed writes the same episodes.
+        folder: Made where it is missing.
+        env: Its ``info`` has ``state``. An episode that it ends is shorter.
+        policy: Makes the policy of a round of ``env.num_envs`` episodes.
+        episodes: Number of episodes to write.
+        steps: Frames of an episode, T; what is done in the last one leads nowhere and is written as zeros.
+        seed: The same seed writes the same episodes.
 
     Raises:
         ValueError: `episodes` or `steps` are too few, or the folder was filled with other arguments.
@@ -152,14 +154,18 @@ def _claim(record: Path, wanted: dict[str, Any]) -> None:
             draft.write_text(json.dumps(wanted, indent=2) + "\n")
     elif (found := json.loads(record.read_text())) != wanted:
         raise ValueError(
-            f"{record.parent} holds other episodes ({found}, wanted {wanted}): choose another folder or delete that one"
+            f"{record.parent} holds other episodes ({found}, wanted {wanted}): choose another folder or "
+            "delete that one"
         )
 
 
 def _play(
     env: VectorEnv[Any, Any, Any], policy: Policy, steps: int, seed: int, first: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """A round: images ``(T, E, H, W, 3)``, actions ``(T, E, A)``, states ``(T, E, S)``, frames of each episode ``(E,)``."""
+    """A round.
+
+    Images ``(T, E, H, W, 3)``, actions ``(T, E, A)``, states ``(T, E, S)``, frames of each episode ``(E,)``.
+    """
     rng = np.random.default_rng([seed, first])
     image, info = env.reset(seed=int(rng.integers(2**31)))
     images, states, actions = [image], [info["state"]], []

@@ -1,4 +1,7 @@
-"""One trajectory. T frames, A numbers of an action, Q numbers of a state (proprioception); else as in `vjepa.tokens`."""
+"""One trajectory. T frames, A numbers of an action, Q numbers of a state (proprioception).
+
+Else as in `vjepa.tokens`.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ class Frames(Protocol):
         ...
 
     def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
-        """Frames by number, ascending: uint8 ``(K, C, H, W)``, or tokens ``(K, S, D)`` that were encoded before.
+        """Frames by number, ascending: uint8 ``(K, C, H, W)``, or tokens ``(K, S, D)`` that were encoded
+        before.
 
         `damage` takes a sentence on what of the file was found damaged, where anything was.
         """
@@ -40,10 +44,10 @@ class VideoFrames:
     """Frames of a video.
 
     Attributes:
-        path: of the video, as of `open_video`.
-        first: number of the episode's first frame in it.
-        reader: what decodes it.
-        cache_dir, cache_short_side: keep decoded frames there, at that size; both or neither.
+        path: Path of the video, see `open_video`.
+        first: Number of the episode's first frame in it.
+        reader: What decodes it.
+        cache_dir, cache_short_side: Keep decoded frames there, at that size; both or neither.
     """
 
     path: str
@@ -75,10 +79,11 @@ class Episode:
 
     Attributes:
         frames: T of them.
-        actions_TA: float32; row t is what is done in frame t and leads to frame t + 1. The last leads nowhere.
-        states_TQ: float32, how things stand in each frame, or None.
-        number: of the episode in its source, for choosing episodes and for messages.
-        shared: whether its file holds other episodes, too.
+        actions_TA: Float32; row t is what is done in frame t and leads to frame t + 1. The last leads
+            nowhere.
+        states_TQ: Float32, how things stand in each frame, or None.
+        number: Number of the episode in its source, for choosing episodes and for messages.
+        shared: Whether its file holds other episodes, too.
     """
 
     frames: Frames
@@ -101,13 +106,15 @@ class Episode:
             self.states_TQ.ndim != 2 or len(self.states_TQ) != len(self.actions_TA)
         ):
             raise ValueError(
-                f"{where}: states have shape {self.states_TQ.shape} and actions {self.actions_TA.shape}: give one row a frame of each"
+                f"{where}: states have shape {self.states_TQ.shape} and actions {self.actions_TA.shape}: "
+                "give one row a frame of each"
             )
         for name, rows in (("actions", self.actions_TA), ("states", self.states_TQ)):
             broken = [] if rows is None else np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist()
             if broken:
                 raise ValueError(
-                    f"{where}: {name} of {len(broken)} frames are not finite, the first is frame {broken[0]}: correct or leave out "
+                    f"{where}: {name} of {len(broken)} frames are not finite, the first is frame "
+                    f"{broken[0]}: correct or leave out "
                     "the episode"
                 )
 
@@ -127,8 +134,8 @@ class ListedEpisode(NamedTuple):
     """An episode that a source lists, not read yet.
 
     Attributes:
-        number: in the source.
-        read: reads it. Whatever it raises is the fault of this episode.
+        number: Number of the episode in its source.
+        read: Reads it. Whatever it raises is the fault of this episode.
     """
 
     number: int
@@ -144,7 +151,8 @@ def check_alike(episodes: Sequence[Episode]) -> None:
         sizes = [(one.actions_TA.shape[1], _size(one.states_TQ)) for one in (first, other)]
         if sizes[0] != sizes[1]:
             raise ValueError(
-                f"{other.where} has actions of {sizes[1][0]} numbers and states of {sizes[1][1]}, {first.where} of "
+                f"{other.where} has actions of {sizes[1][0]} numbers and states of {sizes[1][1]}, "
+                f"{first.where} of "
                 f"{sizes[0][0]} and {sizes[0][1]}: give episodes of one kind"
             )
 

@@ -1,6 +1,7 @@
 """A folder of videos, each with its actions beside it: ``0001.mp4`` and ``0001.npz`` or ``0001.parquet``.
 
-The file of actions has ``actions``, one row a frame, and may have ``states``. In a table (Parquet) these are columns of lists.
+The file of actions has ``actions``, one row a frame, and may have ``states``. In a table (Parquet) these are
+columns of lists.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ def list_video_folder(folder: Path, *, states: bool, **reading: Any) -> Iterator
     """Episodes in the order of their names, numbered from 0.
 
     Args:
-        folder: with the videos.
-        states: read them, too.
-        reading: of `VideoFrames`.
+        folder: Folder with the videos.
+        states: Read them, too.
+        reading: Keyword arguments of `VideoFrames`.
 
     Reading one raises ValueError where its video has no actions, or they cannot be read.
     """
@@ -45,7 +46,8 @@ def _episode(video: Path, number: int, states: bool, reading: dict[str, Any]) ->
     found = [video.with_suffix(suffix) for suffix in ACTION_SUFFIXES if video.with_suffix(suffix).is_file()]
     if not found:
         raise ValueError(
-            f"{video} has no actions: put {video.stem}.npz or {video.stem}.parquet with 'actions' beside it, one row a frame"
+            f"{video} has no actions: put {video.stem}.npz or {video.stem}.parquet with 'actions' beside it, "
+            "one row a frame"
         )
     actions, found_states = _read(found[0])
     if states and found_states is None:

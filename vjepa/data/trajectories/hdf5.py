@@ -1,8 +1,9 @@
 """Trajectories in HDF5 files, by the package h5py (the extra `env`), in two layouts.
 
-robomimic's: a group an episode, ``data/demo_N``, with ``actions`` and, in ``obs``, images ``(T, H, W, 3)`` by camera and other
-observations, whose one-dimensional ones, in the order of their names, are the state. And the flat one of stable-worldmodel:
-``pixels``, ``action``, ``proprio`` or ``state`` of all episodes one after the other, with ``ep_offset`` and ``ep_len``.
+robomimic's: a group an episode, ``data/demo_N``, with ``actions`` and, in ``obs``, images ``(T, H, W, 3)`` by
+camera and other observations, whose one-dimensional ones, in the order of their names, are the state. And the
+flat one of stable-worldmodel: ``pixels``, ``action``, ``proprio`` or ``state`` of all episodes one after the
+other, with ``ep_offset`` and ``ep_len``.
 
 Files that were compressed by filters of others, as LeWM's are, need the package hdf5plugin, too.
 """
@@ -36,9 +37,9 @@ class HDF5Frames:
     """Frames of one episode in a file.
 
     Attributes:
-        path: of the file.
-        dataset: of uint8 ``(T, H, W, 3)`` in it.
-        first: row of the episode's first frame.
+        path: Path of the file.
+        dataset: Name of the data set of frames in the file, uint8 ``(T, H, W, 3)``.
+        first: Row of the episode's first frame.
     """
 
     path: str
@@ -46,7 +47,10 @@ class HDF5Frames:
     first: int = 0
 
     def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
-        """See `vjepa.data.trajectories.episode.Frames`; HDF5 knows of no damage that leaves something to read."""
+        """See `vjepa.data.trajectories.episode.Frames`.
+
+        HDF5 knows of no damage that leaves something to read.
+        """
         with reading(f"{self.path}, {self.dataset}", "h5py"), _h5py(self.path).File(self.path) as file:
             frames_KHWC = file[self.dataset][index_K + self.first]
             return torch.from_numpy(frames_KHWC).permute(0, 3, 1, 2)
@@ -55,17 +59,17 @@ class HDF5Frames:
 def list_hdf5(path: Path, *, states: bool, camera: str | None) -> Iterator[ListedEpisode]:
     """All episodes of a file, to be read while they are listed: the file is open so long.
 
-    What a file says to lie in other files (external links, external storage, virtual datasets) is refused: the file comes from
-    others, and such a link may lead to anything on this machine.
+    What a file says to lie in other files (external links, external storage, virtual datasets) is refused:
+    the file comes from others, and such a link may lead to anything on this machine.
 
     Args:
-        path: of the file.
-        states: read them, too.
-        camera: name of the images' dataset; None where there is one alone.
+        path: Path of the file.
+        states: Read them, too.
+        camera: Name of the images' dataset; None where there is one alone.
 
     Raises:
-        ModuleNotFoundError: without h5py.
-        ValueError: the file cannot be read, or has another layout.
+        ModuleNotFoundError: Without h5py.
+        ValueError: The file cannot be read, or has another layout.
     """
     h5py = _h5py(path)
     try:
@@ -80,7 +84,8 @@ def list_hdf5(path: Path, *, states: bool, camera: str | None) -> Iterator[Liste
             yield from _flat(path, file, states, camera)
         else:
             raise ValueError(
-                f"{path} has {', '.join(file) or 'nothing'}: give robomimic's layout (data/demo_N with actions and obs), or a flat "
+                f"{path} has {', '.join(file) or 'nothing'}: give robomimic's layout (data/demo_N with "
+                "actions and obs), or a flat "
                 "one (pixels, action, ep_offset, ep_len)"
             )
 
@@ -104,7 +109,10 @@ def _member(path: Path, group: Any, name: str) -> Any:
 
 
 def _h5py(path: str | Path) -> Any:
-    """The package, with the filters of hdf5plugin where that is installed: importing it is enough, in every process."""
+    """The package, with the filters of hdf5plugin where that is installed.
+
+    Importing it is enough, in every process.
+    """
     if importlib.util.find_spec("h5py") is None:
         raise ModuleNotFoundError(f"{path} needs the package h5py: pip install 'vjepa-world[env]'")
     if importlib.util.find_spec("hdf5plugin") is not None:
@@ -133,7 +141,8 @@ def _check_filters(path: Path, dataset: Any) -> None:
     for number in [facts.get_filter(row)[0] for row in range(facts.get_nfilters())]:
         if not available(number):
             raise ValueError(
-                f"{path}: {dataset.name} is compressed by filter {number}, which h5py lacks: pip install hdf5plugin"
+                f"{path}: {dataset.name} is compressed by filter {number}, which h5py lacks: pip install "
+                "hdf5plugin"
             )
 
 
@@ -188,7 +197,8 @@ def _places(path: Path, file: Any, name: str) -> list[int]:
     dataset = _member(path, file, name)
     if len(_shape(dataset)) != 1 or dataset.dtype.kind not in "iu" or len(dataset) > MOST_NUMBERS:
         raise ValueError(
-            f"{path}: {name} has the shape {_shape(dataset)} of {getattr(dataset, 'dtype', 'no numbers')}: give one whole number an "
+            f"{path}: {name} has the shape {_shape(dataset)} of {getattr(dataset, 'dtype', 'no numbers')}: "
+            "give one whole number an "
             f"episode, for at most {MOST_NUMBERS}"
         )
     found: list[int] = dataset[:].tolist()
@@ -220,7 +230,8 @@ def _images(path: Path, group: Any, camera: str | None) -> str:
         camera = str(found[0])
     if camera is None or camera not in found:
         raise ValueError(
-            f"{path} has the images {', '.join(found) or '(none)'} and data.camera is {camera}: give one of them, uint8 (T, H, W, 3)"
+            f"{path} has the images {', '.join(found) or '(none)'} and data.camera is {camera}: give one of "
+            "them, uint8 (T, H, W, 3)"
         )
     _check_filters(path, group[camera])
     return camera

@@ -1,6 +1,7 @@
 """LeRobot's dataset layout, versions 2.x (a file an episode) and 3.0 (many episodes a file).
 
-``meta/info.json`` names the features and where files lie; actions are the column ``action``, states ``observation.state``.
+``meta/info.json`` names the features and where files lie; actions are the column ``action``, states
+``observation.state``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ ACTION, STATE, EPISODE = "action", "observation.state", "episode_index"
 class _Place(NamedTuple):
     """Where an episode lies: in a table, and in a video from its frame `first` on.
 
-    `rows` is their number in a table of many episodes, found by `number`; None where the table is the episode's own.
+    `rows` is their number in a table of many episodes, found by `number`; None where the table is the
+    episode's own.
     """
 
     number: int
@@ -47,13 +49,14 @@ def list_lerobot(
     """All episodes, in their order.
 
     Args:
-        folder: of the dataset.
-        states: read ``observation.state``, too.
-        camera: name of a feature with videos; None where there is one alone.
-        reading: of `VideoFrames`.
+        folder: Folder of the data set.
+        states: Read ``observation.state``, too.
+        camera: Name of a feature with videos; None where there is one alone.
+        reading: Keyword arguments of `VideoFrames`.
 
     Raises:
-        ValueError: another version, no such camera, descriptions that are missing, cannot be read or lead out of the folder.
+        ValueError: Another version, no such camera, descriptions that are missing, cannot be read or lead out
+            of the folder.
     """
     info = _info(folder)
     key = _camera(info, camera, folder)
@@ -137,8 +140,9 @@ def _whole(value: Any, name: str, path: Path) -> int:
 def _file(folder: Path, info: dict[str, Any], kind: str, **names: int | str) -> Path:
     """The path that a template of the description gives: of the known names alone, and inside the folder.
 
-    A dataset comes from others, and its description must not read attributes of objects, fill the memory with blanks, or
-    lead to other files. Links of the file system are followed: those are made on this machine, as by the hub's cache.
+    A dataset comes from others, and its description must not read attributes of objects, fill the memory with
+    blanks, or lead to other files. Links of the file system are followed: those are made on this machine, as
+    by the hub's cache.
     """
     template, where = info[kind], folder / "meta" / "info.json"
     try:
@@ -148,7 +152,8 @@ def _file(folder: Path, info: dict[str, Any], kind: str, **names: int | str) -> 
     for name, width, conversion in fields:
         if name not in names or conversion or not re.fullmatch(r"(0?[1-9]\d?d?)?", width or ""):
             raise ValueError(
-                f"{where} has {kind} = '{template}': in braces it may have {', '.join(names)}, with a width such as 06d, and "
+                f"{where} has {kind} = '{template}': in braces it may have {', '.join(names)}, with a width "
+                "such as 06d, and "
                 "nothing else"
             )
     path = template.format(**names)
@@ -160,14 +165,18 @@ def _file(folder: Path, info: dict[str, Any], kind: str, **names: int | str) -> 
 
 
 def _rows(place: _Place, table: dict[str, Rows]) -> slice:
-    """Those of the episode, by the table's own word: a table that was cut short is not read as another episode's."""
+    """Those of the episode, by the table's own word.
+
+    A table that was cut short is not read as another episode's.
+    """
     if place.rows is None:
         return slice(None)
     numbers_T = table[EPISODE][:, 0]
     start, end = np.searchsorted(numbers_T, [place.number, place.number + 1]).tolist()
     if end - start != place.rows or (numbers_T[start:end] != place.number).any():
         raise ValueError(
-            f"{place.table} has {end - start} rows of episode {place.number} one after the other, and meta/episodes says "
+            f"{place.table} has {end - start} rows of episode {place.number} one after the other, and "
+            "meta/episodes says "
             f"{place.rows}: download the dataset again"
         )
     return slice(start, end)

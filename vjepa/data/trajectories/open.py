@@ -28,17 +28,19 @@ def read_episodes(
     """Episodes of a folder of videos with their actions, of a folder in LeRobot's layout, or of an HDF5 file.
 
     Args:
-        source: the folder or file, all of it or a part: ``FILE?episodes=0-179``, ``FILE?without=3,17``. Episodes have the
-            numbers that LeRobot and robomimic (``demo_N``) give them, in other sources those of their order, from 0.
-        states: read states (proprioception), too.
-        camera: of several.
-        least_frames: shorter episodes cannot be used.
-        max_unusable: share of the chosen episodes that may be too short or unreadable; they are left out with a warning.
-        reading: of `VideoFrames`; what HDF5 holds is not decoded.
+        source: The folder or file, all of it or a part: ``FILE?episodes=0-179``, ``FILE?without=3,17``.
+            Episodes have the numbers that LeRobot and robomimic (``demo_N``) give them, in other sources
+            those of their order, from 0.
+        states: Read states (proprioception), too.
+        camera: Name of the camera, in a source with several.
+        least_frames: Shorter episodes cannot be used.
+        max_unusable: Share of the chosen episodes that may be too short or unreadable; they are left out with
+            a warning.
+        reading: Keyword arguments of `VideoFrames`; frames in HDF5 files are not decoded.
 
     Raises:
-        ValueError: there is nothing of the kind, or too many episodes cannot be used; names them.
-        ModuleNotFoundError: a package that the layout needs is missing.
+        ValueError: There is nothing of the kind, or too many episodes cannot be used; names them.
+        ModuleNotFoundError: A package that the layout needs is missing.
     """
     path, selection = split_source(source)
     found: list[Episode] = []
@@ -76,7 +78,8 @@ def _layout(path: Path, *, states: bool, camera: str | None, **reading: Any) -> 
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
             raise ValueError(
-                f"{path} is no file of trajectories: give one that ends in {' or '.join(SUFFIXES)}, or a folder"
+                f"{path} is no file of trajectories: give one that ends in {' or '.join(SUFFIXES)}, or a "
+                "folder"
             )
         return list_hdf5(path, states=states, camera=camera)
     if is_lerobot(path):
@@ -84,7 +87,8 @@ def _layout(path: Path, *, states: bool, camera: str | None, **reading: Any) -> 
     if is_video_folder(path):
         return list_video_folder(path, states=states, **reading)
     raise ValueError(
-        f"{path} has no episodes: give a folder of videos with .npz or .parquet beside them, or of LeRobot (meta/info.json)"
+        f"{path} has no episodes: give a folder of videos with .npz or .parquet beside them, or of LeRobot "
+        "(meta/info.json)"
     )
 
 
@@ -114,8 +118,10 @@ def _check(
     if not found or len(faults) > most * chosen:
         numbers_left = ",".join(map(str, list(faults)[:_NAMED]))
         raise ValueError(
-            f"{len(faults)} of {chosen} episodes of {source} cannot be used, more than {most:.1%} (data.max_unreadable); leave "
-            f"them out (?without={numbers_left}), shorten the window where they are too short for it, or raise the limit:\n  {listed}"
+            f"{len(faults)} of {chosen} episodes of {source} cannot be used, more than {most:.1%} "
+            "(data.max_unreadable); leave "
+            f"them out (?without={numbers_left}), shorten the window where they are too short for it, or "
+            f"raise the limit:\n  {listed}"
         )
     warnings.warn(
         f"{len(faults)} of {chosen} episodes of {source} are left out, as they cannot be used:\n  {listed}",

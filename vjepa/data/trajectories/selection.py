@@ -15,8 +15,8 @@ class Selection:
     """Episodes by their numbers.
 
     Attributes:
-        taken: ranges that are taken; None takes all.
-        without: ranges that are left out of them.
+        taken: Ranges that are taken; None takes all.
+        without: Ranges that are left out of them.
     """
 
     taken: Ranges | None = None
@@ -47,7 +47,7 @@ def split_source(source: str) -> tuple[str, Selection]:
     """The path of ``PATH?episodes=0-179,190-&without=3``, and what it selects: ranges have both their ends.
 
     Raises:
-        ValueError: what stands after the question mark is something else.
+        ValueError: What stands after the question mark is something else.
     """
     path, _, query = source.partition("?")
     if not query or os.path.exists(source):
@@ -57,7 +57,8 @@ def split_source(source: str) -> tuple[str, Selection]:
         name, _, value = part.partition("=")
         if name not in ("episodes", "without") or name in chosen:
             raise ValueError(
-                f"{source} selects by '{part}': give episodes=0-179 for those that are taken, without=3,17 for those that are not"
+                f"{source} selects by '{part}': give episodes=0-179 for those that are taken, without=3,17 "
+                "for those that are not"
             )
         chosen[name] = tuple(_range(piece.strip(), source) for piece in value.split(","))
     return path, Selection(chosen.get("episodes"), chosen.get("without", ()))

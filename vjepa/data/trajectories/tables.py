@@ -16,12 +16,12 @@ class Table:
     """Some columns of a file.
 
     Args:
-        path: of the file.
-        columns: that are wanted; None for all.
+        path: Path of the file.
+        columns: Names of the columns to read; None reads all.
 
     Raises:
-        ModuleNotFoundError: without pyarrow.
-        ValueError: the file cannot be read, or a column is missing.
+        ModuleNotFoundError: Without pyarrow.
+        ValueError: The file cannot be read, or a column is missing.
     """
 
     def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
@@ -54,7 +54,10 @@ class Table:
         return found
 
     def rows(self, name: str) -> Rows:
-        """A column of lists, or of numbers, as float32 ``(T, X)``; ValueError where rows differ in length or are missing."""
+        """A column of lists, or of numbers, as float32 ``(T, X)``.
+
+        ValueError where rows differ in length or are missing.
+        """
         from pyarrow import compute, types
 
         # Whole arrays, not Python's lists: files of LeRobot's version 3 have a million rows.
@@ -73,7 +76,8 @@ class Table:
         numbers = (types.is_floating, types.is_integer, types.is_boolean)
         if not whole or column.null_count or not any(is_kind(column.type) for is_kind in numbers):
             raise ValueError(
-                f"{self.path}: the rows of '{name}' are not lists of one length of numbers: give every frame as many"
+                f"{self.path}: the rows of '{name}' are not lists of one length of numbers: give every frame "
+                "as many"
             )
         found: Rows = column.to_numpy(zero_copy_only=False).astype(np.float32)
         return found.reshape(count, -1)

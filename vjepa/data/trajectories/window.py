@@ -17,10 +17,10 @@ class WindowConfig:
     """What is cut from an episode.
 
     Attributes:
-        frames: of a window.
-        skip: frames from one of them to the next.
-        combine: of the `skip` actions between two frames: `concat`, side by side; `sum`, for actions that are
-            displacements.
+        frames: Number of frames of a window.
+        skip: Frames from one of them to the next.
+        combine: How the `skip` actions between two frames become one: `concat` puts them side by side; `sum`
+            adds them, for actions that are displacements.
     """
 
     frames: int = 8
@@ -30,7 +30,8 @@ class WindowConfig:
     def __post_init__(self) -> None:
         if self.frames < 2 or self.skip < 1:
             raise ValueError(
-                f"window.frames is {self.frames} and window.skip {self.skip}: give 2 frames or more, and a skip of 1 or more"
+                f"window.frames is {self.frames} and window.skip {self.skip}: give 2 frames or more, and a "
+                "skip of 1 or more"
             )
 
     @property

@@ -1,7 +1,4 @@
-"""Windows of trajectories: a number of frames, and what was done between them.
-
-Shape letters as in `vjepa.tokens`; T frames of a window, X actions between them, A numbers of an action, Q numbers of a state.
-"""
+"""Windows of trajectories: a number of frames, and what was done between them."""
 
 from __future__ import annotations
 
@@ -27,11 +24,11 @@ class TrajectorySample:
     """One window.
 
     Attributes:
-        inputs: uint8 ``video_TCHW``, or ``tokens_TSD``.
-        actions_XA: float32, combined.
-        states_TQ: float32, or None.
-        path: file and, where that holds several, number of the episode.
-        step: optimiser step that it is for.
+        inputs: Uint8 ``video_TCHW``, or ``tokens_TSD``.
+        actions_XA: Float32, combined.
+        states_TQ: Float32, or None.
+        path: File and, where that holds several, number of the episode.
+        step: Optimiser step that it is for.
         failures: (path, cause) of what could not be read before this one could.
         damaged: (path, damage) of what was found damaged while it was read.
     """
@@ -46,17 +43,19 @@ class TrajectorySample:
 
 
 class TrajectoryDataset(Dataset[TrajectorySample]):
-    """All windows of episodes, one a row, asked for by `SampleKey`. No chance is in them: the order is the sampler's.
+    """All windows of episodes, one a row, asked for by `SampleKey`. No chance is in them: the order is the
+    sampler's.
 
-    In place of a window whose frames cannot be read, one of the next episode is taken, and the failure travels in the sample.
+    In place of a window whose frames cannot be read, one of the next episode is taken, and the failure
+    travels in the sample.
 
     Args:
-        episodes: alike in their actions and states.
-        window: what is cut.
-        transform: uint8 ``(T, C, H, W)`` to the size of the model; not asked of tokens.
+        episodes: Alike in their actions and states.
+        window: What is cut.
+        transform: Uint8 ``(T, C, H, W)`` to the size of the model; not asked of tokens.
 
     Raises:
-        ValueError: an episode is shorter than a window.
+        ValueError: An episode is shorter than a window.
     """
 
     def __init__(
@@ -122,8 +121,10 @@ def check_long(episodes: Sequence[Episode], window: WindowConfig) -> None:
     short = [episode for episode in episodes if len(episode) < window.span]
     if short:
         raise ValueError(
-            f"{len(short)} of {len(episodes)} episodes are shorter than a window, which spans {window.span} frames "
-            f"({window.frames} with a skip of {window.skip}); {short[0].where} has {len(short[0])}: shorten the window, or leave "
+            f"{len(short)} of {len(episodes)} episodes are shorter than a window, which spans {window.span} "
+            "frames "
+            f"({window.frames} with a skip of {window.skip}); {short[0].where} has {len(short[0])}: shorten "
+            "the window, or leave "
             f"them out (?without={','.join(str(one.number) for one in short[:10])})"
         )
 
@@ -143,9 +144,11 @@ def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch
 
 
 def action_statistics(episodes: Sequence[Episode], window: WindowConfig) -> dict[str, list[float]]:
-    """Mean and deviation of combined actions, and of states where there are any: what an `ActionModel` standardises by.
+    """Mean and deviation of combined actions, and of states where there are any: what an `ActionModel`
+    standardises by.
 
-    Numbers that never change keep their scale: a deviation of 0 becomes 1. ValueError where an episode is shorter than a window.
+    Numbers that never change keep their scale: a deviation of 0 becomes 1. ValueError where an episode is
+    shorter than a window.
     """
     check_long(episodes, window)
     actions = np.concatenate([_all_combined(episode.actions_TA, window) for episode in episodes])
@@ -163,6 +166,9 @@ def action_statistics(episodes: Sequence[Episode], window: WindowConfig) -> dict
 
 
 def _all_combined(actions_TA: Rows, window: WindowConfig) -> Rows:
-    """Combined actions from every frame from which there are enough; the last row leads nowhere and is left out."""
+    """Combined actions from every frame from which there are enough.
+
+    The last row leads nowhere and is left out.
+    """
     views = np.lib.stride_tricks.sliding_window_view(actions_TA[:-1], window.skip, axis=0)  # (Y, A, skip)
     return window.combined(views.transpose(0, 2, 1).reshape(-1, actions_TA.shape[1]))
