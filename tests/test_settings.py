@@ -77,6 +77,8 @@ OUT_OF_RANGE = [
     (HeadConfig, "dropout", 1.0),
     (LabelledData, "workers", -1),
     (LabelledData, "label_seed", -1),
+    (LabelledData, "test_seed", -1),
+    (LabelledData, "val_share", 1.0),
     (AugmentConfig, "mixup", -1.0),
     (AugmentConfig, "scale", (1.0, 2.0)),
     (FinetuneOptim, "warmup_epochs", -1.0),

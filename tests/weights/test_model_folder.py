@@ -230,3 +230,12 @@ def test_what_is_no_model_is_told_apart(folder, tmp_path):
             tmp_path / "sharded",
             r"model.safetensors.index.json (has no weight_map|names the file \.\./model)",
         )
+
+
+def test_a_target_encoder_of_another_size_is_refused_before_memory_is_taken(tmp_path):
+    state = VideoModel(CONFIG).encoder.state_dict()
+    config = {"encoder": {**CONFIG["encoder"], "width": 48}, "pixels": CONFIG["pixels"]}
+    save_pretrained(tmp_path, {f"target_encoder.{name}": value for name, value in state.items()}, config)
+    message = r"encoder\.width 48, and the weights of the target_encoder do not fit it"
+    with pytest.raises(ValueError, match=message):
+        vjepa.from_pretrained(tmp_path)

@@ -100,7 +100,7 @@ class LabelledData:
             folder per class; required.
         val: Validation videos, on which the best head of `grid` is chosen; null holds back `val_share` of
             `train`.
-        val_share: Share of the training videos, in (0, 1] and by whole groups, that is held back for
+        val_share: Share of the training videos, in (0, 1) and by whole groups, that is held back for
             validation where `grid` is given and `val` is null.
         test: Test videos, whose accuracy is reported; null holds back `test_share` of `train`.
         test_share: Share of the training videos, in [0, 1) and by whole groups, that is held back as test
@@ -155,9 +155,11 @@ class LabelledData:
         checks.at_least("data", self, cache_short_side=1, workers=0)
         checks.share("data", self, "max_unreadable")
         checks.seed("data", self, "label_seed")
-        for name, share in (("val_share", self.val_share), ("label_share", self.label_share)):
-            if not 0 < share <= 1:
-                raise ValueError(f"data.{name} is {share}: give a share in (0, 1]")
+        checks.seed("data", self, "test_seed")
+        if not 0 < self.label_share <= 1:
+            raise ValueError(f"data.label_share is {self.label_share}: give a share in (0, 1]")
+        if not 0 < self.val_share < 1:
+            raise ValueError(f"data.val_share is {self.val_share}: give a share in (0, 1)")
         if not 0 <= self.test_share < 1:
             raise ValueError(
                 f"data.test_share is {self.test_share}: give a share in [0, 1), 0 to test nothing"

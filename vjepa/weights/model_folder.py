@@ -244,18 +244,21 @@ def _read(
 
 def _refuse_other_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: str) -> None:
     """Raise ValueError where config.json and weights differ in size, before memory is taken for a network."""
-    for network in ("encoder", "teacher", "predictor", "decoder"):
+    sections = {"target_encoder": "encoder"}  # It has the arguments of the encoder.
+    for network in ("encoder", "target_encoder", "teacher", "predictor", "decoder"):
         found = {
             int(parts[3]): tensor.shape[0]
             for name, tensor in tensors.items()
             if (parts := name.split("."))[:3] == [network, "transformer", "blocks"]
             and parts[4:] == ["norm1", "weight"]
         }
-        said = config.get(network, {}).get("depth"), config.get(network, {}).get("width")
+        section = sections.get(network, network)
+        said = config.get(section, {}).get("depth"), config.get(section, {}).get("width")
         if found and said != (None, None) and said != (len(found), found[min(found)]):
             raise ValueError(
-                f"{place}: config.json has {network}.depth {said[0]} and {network}.width {said[1]}, and the "
-                f"weights do not fit it: they have {len(found)} blocks of width {found[min(found)]}"
+                f"{place}: config.json has {section}.depth {said[0]} and {section}.width {said[1]}, and the "
+                f"weights of the {network} do not fit it: they have {len(found)} blocks of width "
+                f"{found[min(found)]}"
             )
 
 

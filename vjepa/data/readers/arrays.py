@@ -90,6 +90,8 @@ class FrameFolderReader(GuardedReader):
         VideoDecodeError: The folder has no images.
     """
 
+    name = "images"
+
     def __init__(self, path: str, fps: float) -> None:
         self.path = path
         self._files = frame_files(path) if Path(path).is_dir() else [Path(path)]
