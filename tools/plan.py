@@ -142,7 +142,7 @@ def _record(report: EpisodeReport) -> dict[str, object]:
     return {
         "success": report.rate,
         "interval": report.interval,
-        "steps": report.steps_E.tolist(),
+        "steps": report.steps_e.tolist(),
         "seconds": round(report.seconds, 2),
         "looks": report.looks,
     }

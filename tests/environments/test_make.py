@@ -54,13 +54,13 @@ def test_what_the_api_promises(make):
 def test_a_goal_is_reached_where_it_is(make):
     env = make(6, 32)
     env.reset(seed=1)
-    env.set_state(env.goal_ES)
+    env.set_state(env.goal_eQ)
     _, reward, reached, late, _ = env.step(np.zeros((6, 2)))
     assert reached.all()
     assert reward.sum() == 6
     assert not late.any()
-    assert (env.distance(env.goal_ES, env.goal_ES) < 1e-9).all()
-    np.testing.assert_array_equal(env.image(env.goal_ES), env.image(env.state_ES))
+    assert (env.distance(env.goal_eQ, env.goal_eQ) < 1e-9).all()
+    np.testing.assert_array_equal(env.image(env.goal_eQ), env.image(env.state_eQ))
 
 
 @EVERY
@@ -68,7 +68,7 @@ def test_copies_do_not_meddle(make):
     rng = np.random.default_rng(0)
     env = make(8, 16)
     env.reset(seed=0)
-    state, action = env.state_ES.copy(), rng.uniform(-1, 1, (8, 2))
+    state, action = env.state_eQ.copy(), rng.uniform(-1, 1, (8, 2))
     together = env.advance(state, action)
     alone = np.concatenate([env.advance(state[[row]], action[[row]]) for row in range(8)])
     np.testing.assert_allclose(together, alone)
@@ -88,14 +88,14 @@ def test_the_wall_is_crossed_at_the_door_alone():
 def test_nothing_ever_ends_up_in_a_wall(wall):
     env, rng = TwoRooms(200, 16, wall=wall), np.random.default_rng(0)
     env.reset(seed=0)
-    state, crossed = env.state_ES, np.zeros(200, dtype=bool)
+    state, crossed = env.state_eQ, np.zeros(200, dtype=bool)
     side = state[:, 0] < state[:, 2]
     for _ in range(60):
         state = env.advance(state, rng.uniform(-1, 1, (200, 2)))
         assert not env._blocked(state[:, :2], state[:, 2:]).any()
         crossed |= (state[:, 0] < state[:, 2]) != side
     assert 0 < crossed.sum() < 200
-    starts, goals = env.goal_ES[:, 0] < env.goal_ES[:, 2], side
+    starts, goals = env.goal_eQ[:, 0] < env.goal_eQ[:, 2], side
     assert (starts != goals).all()  # the way leads through the door
 
 
@@ -125,7 +125,7 @@ def test_a_block_is_pushed_and_never_pulled():
     assert state[0, 2] == pushed
     rng, many = np.random.default_rng(0), Pushing(100)
     many.reset(seed=0)
-    state = many.state_ES
+    state = many.state_eQ
     for _ in range(40):
         state = many.advance(state, rng.uniform(-1, 1, (100, 2)))
         gap = np.hypot(*(state[:, :2] - state[:, 2:]).T)
@@ -141,7 +141,7 @@ def test_thousands_of_steps_a_second(make):
     env.step(actions)
     started = time.perf_counter()
     for _ in range(10):
-        env.set_state(env.state_ES)
+        env.set_state(env.state_eQ)
         env.step(actions)
     assert 640 / (time.perf_counter() - started) > 400  # far below a quiet core's
 

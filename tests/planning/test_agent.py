@@ -53,15 +53,15 @@ def test_it_walks_to_the_goal_s_image_through_the_door():
     env = make_env("two_rooms", 12, 32, 60, anywhere=True)
     agent = PlanningAgent(Truth(2), PLANNER, window, env_bounds(env), horizon=8, execute=2)
     report = run_episodes(env, ModelPolicy(agent), seed=0)
-    same = report.success_E[same_room(env)]
+    same = report.success_e[same_room(env)]
     assert same.all()  # nothing is in the way there, and Truth knows of no walls
-    assert (report.steps_E[report.success_E] <= 30).all()
-    assert report.images_TEHWC.shape[1:] == (12, 32, 32, 3)
+    assert (report.steps_e[report.success_e] <= 30).all()
+    assert report.images_TeHWC.shape[1:] == (12, 32, 32, 3)
 
 
 def same_room(env):
     env.reset(seed=0)
-    return (env.state_ES[:, 0] < 0.5) == (env.goal_ES[:, 0] < 0.5)
+    return (env.state_eQ[:, 0] < 0.5) == (env.goal_eQ[:, 0] < 0.5)
 
 
 def test_all_candidates_of_all_episodes_are_imagined_in_one_call():
@@ -155,7 +155,7 @@ def test_whom_it_is_compared_with():
 
 def test_the_same_seed_gives_the_same_episodes():
     def episodes(seed):
-        return run_episodes(make_env("two_rooms", 5, 16, 10), RandomActions(seed), seed).images_TEHWC
+        return run_episodes(make_env("two_rooms", 5, 16, 10), RandomActions(seed), seed).images_TeHWC
 
     assert np.array_equal(episodes(1), episodes(1))
     assert not np.array_equal(episodes(1), episodes(2))

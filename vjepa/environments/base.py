@@ -1,7 +1,4 @@
-"""What the embedded environments share: states as arrays, goals, episodes, images.
-
-Letters: E copies, S numbers of a state, A numbers of an action, H W pixels.
-"""
+"""What the library's own environments share: states as arrays, goals, episodes and images."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ Pixels = NDArray[np.uint8]
 class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
     """Copies of one environment, stepped together. Lengths are shares of the frame's side, times are steps.
 
-    Observations are images, uint8 ``(E, H, W, 3)``; ``info`` has ``state`` and ``goal`` ``(E, S)`` and
+    Observations are images, uint8 ``(e, H, W, 3)``; ``info`` has ``state`` and ``goal`` ``(e, Q)`` and
     ``goal_image``. The reward is 1 in the step in which a goal is reached, which ends the episode; so does,
     unreached, its last step. Ended copies stay as they are until `reset`.
 
@@ -38,7 +35,7 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
         ends: Whether a reached goal ends the episode; not where trajectories are collected.
 
     Attributes:
-        state_ES, goal_ES: Positions of things, and the wanted positions. `set_state` changes them.
+        state_eQ, goal_eQ: Positions of things, and the wanted positions. `set_state` changes them.
         goal_numbers: Numbers of the state that a goal is about, and that one image shows.
     """
 
@@ -61,10 +58,10 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
         self.single_action_space = Box(-1.0, 1.0, (self.action_size,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.state_ES = np.zeros((num_envs, self.state_size))
-        self.goal_ES = np.zeros((num_envs, self.state_size))
-        self._steps_E = np.zeros(num_envs, dtype=np.int64)
-        self._ended_E = np.zeros(num_envs, dtype=bool)
+        self.state_eQ = np.zeros((num_envs, self.state_size))
+        self.goal_eQ = np.zeros((num_envs, self.state_size))
+        self._steps_e = np.zeros(num_envs, dtype=np.int64)
+        self._ended_e = np.zeros(num_envs, dtype=bool)
         self._goal_image: Pixels | None = None
 
     def reset(
@@ -72,105 +69,107 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
     ) -> tuple[Pixels, dict[str, Any]]:
         """New states and goals for all copies; the same seed gives the same ones."""
         super().reset(seed=seed)
-        self.state_ES, self.goal_ES = self._draw(self.np_random)
+        self.state_eQ, self.goal_eQ = self._draw(self.np_random)
         self._goal_image = None
-        self._steps_E[:] = 0
-        self._ended_E[:] = False
-        return self.image(self.state_ES), self._info()
+        self._steps_e[:] = 0
+        self._ended_e[:] = False
+        return self.image(self.state_eQ), self._info()
 
-    def set_state(self, state_ES: Array, goal_ES: Array | None = None) -> None:
+    def set_state(self, state_eQ: Array, goal_eQ: Array | None = None) -> None:
         """Put all copies into given states, and give them goals; their episodes begin anew."""
-        for name, given in (("state", state_ES), ("goal", goal_ES)):
-            if given is not None and np.shape(given) != self.state_ES.shape:
-                raise ValueError(f"{name} has shape {np.shape(given)}: give {self.state_ES.shape}")
-        self.state_ES = np.array(state_ES, dtype=np.float64)
-        if goal_ES is not None:
-            self.goal_ES, self._goal_image = np.array(goal_ES, dtype=np.float64), None
-        self._steps_E[:] = 0
-        self._ended_E[:] = False
+        for name, given in (("state", state_eQ), ("goal", goal_eQ)):
+            if given is not None and np.shape(given) != self.state_eQ.shape:
+                raise ValueError(f"{name} has shape {np.shape(given)}: give {self.state_eQ.shape}")
+        self.state_eQ = np.array(state_eQ, dtype=np.float64)
+        if goal_eQ is not None:
+            self.goal_eQ, self._goal_image = np.array(goal_eQ, dtype=np.float64), None
+        self._steps_e[:] = 0
+        self._ended_e[:] = False
 
     def step(
         self, actions: Array
     ) -> tuple[Pixels, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """One step of all copies; actions ``(E, A)`` in [-1, 1], what is beyond is cut off."""
-        action_EA = self._checked(actions)
-        moving = ~self._ended_E
-        self.state_ES = np.where(moving[:, None], self.advance(self.state_ES, action_EA), self.state_ES)
-        self._steps_E += moving
-        reached_E = self.reached(self.state_ES, self.goal_ES) & moving & self.ends
-        late_E = (self._steps_E >= self.max_steps) & moving & ~reached_E
-        self._ended_E |= reached_E | late_E
-        return self.image(self.state_ES), reached_E.astype(np.float64), reached_E, late_E, self._info()
+        """Take one step in all copies; actions ``(e, A)`` in [-1, 1] are clipped to that range."""
+        action_eA = self._checked(actions)
+        moving = ~self._ended_e
+        self.state_eQ = np.where(moving[:, None], self.advance(self.state_eQ, action_eA), self.state_eQ)
+        self._steps_e += moving
+        reached_e = self.reached(self.state_eQ, self.goal_eQ) & moving & self.ends
+        late_e = (self._steps_e >= self.max_steps) & moving & ~reached_e
+        self._ended_e |= reached_e | late_e
+        return self.image(self.state_eQ), reached_e.astype(np.float64), reached_e, late_e, self._info()
 
     def _checked(self, actions: Array) -> Array:
-        action_EA = np.asarray(actions, dtype=np.float64)
-        if action_EA.shape != (self.num_envs, self.action_size):
+        action_eA = np.asarray(actions, dtype=np.float64)
+        if action_eA.shape != (self.num_envs, self.action_size):
             raise ValueError(
-                f"actions have shape {action_EA.shape}: give {(self.num_envs, self.action_size)}"
+                f"actions have shape {action_eA.shape}: give {(self.num_envs, self.action_size)}"
             )
-        if not np.isfinite(action_EA).all():
+        if not np.isfinite(action_eA).all():
             raise ValueError("some actions are not finite: give numbers in [-1, 1]")
-        return action_EA.clip(-1, 1)
+        return action_eA.clip(-1, 1)
 
     def _info(self) -> dict[str, Any]:
         if self._goal_image is None:  # drawn once an episode
-            self._goal_image = self.image(self.goal_ES)
+            self._goal_image = self.image(self.goal_eQ)
         return {
-            "state": self.state_ES.copy(),
-            "goal": self.goal_ES.copy(),
+            "state": self.state_eQ.copy(),
+            "goal": self.goal_eQ.copy(),
             "goal_image": self._goal_image,
         }
 
     @abstractmethod
     def _draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
-        """States and goals, ``(E, S)`` each."""
+        """Draw states and goals, ``(e, Q)`` each."""
 
     @abstractmethod
-    def advance(self, state_XS: Array, action_XA: Array) -> Array:
+    def advance(self, state_eQ: Array, action_eA: Array) -> Array:
         """The true dynamics, of any number of states: what an oracle plans with."""
 
     @abstractmethod
-    def reached(self, state_XS: Array, goal_XS: Array) -> NDArray[np.bool_]:
-        """Whether states are as good as their goals, ``(X,)``."""
+    def reached(self, state_eQ: Array, goal_eQ: Array) -> NDArray[np.bool_]:
+        """Return whether states have reached their goals, ``(e,)``."""
 
     @abstractmethod
-    def distance(self, state_XS: Array, goal_XS: Array) -> Array:
-        """How far states are from their goals, ``(X,)``."""
+    def distance(self, state_eQ: Array, goal_eQ: Array) -> Array:
+        """Return the distances of states from their goals, ``(e,)``."""
 
     @abstractmethod
-    def guide(self, state_XS: Array, goal_XS: Array) -> Array:
-        """A scripted policy: actions ``(X, A)`` that lead towards goals, not always on the shortest way."""
+    def guide(self, state_eQ: Array, goal_eQ: Array) -> Array:
+        """Return actions ``(e, A)`` of a scripted policy that lead towards goals, not always on the
+        shortest way.
+        """
 
     def draw_goals(self, rng: np.random.Generator) -> Array:
-        """Goals for all copies, ``(E, S)``, as `reset` draws them."""
+        """Draw goals for all copies, ``(e, Q)``, as `reset` does."""
         return self._draw(rng)[1]
 
     @abstractmethod
-    def image(self, state_XS: Array) -> Pixels:
-        """What states look like, ``(X, H, W, 3)``."""
+    def image(self, state_eQ: Array) -> Pixels:
+        """Draw images of states, ``(e, H, W, 3)``."""
 
 
 def blank(count: int, size: int) -> NDArray[np.float32]:
-    """Black images ``(X, H, W, 3)`` in [0, 1], to be painted on."""
+    """Return black images ``(e, H, W, 3)`` in [0, 1] to paint on."""
     return np.zeros((count, size, size, 3), dtype=np.float32)
 
 
 def paint_discs(
-    canvas_XHWC: NDArray[np.float32], centre_X2: Array, radius: float, colour: tuple[float, float, float]
+    canvas_eHWC: NDArray[np.float32], centre_e2: Array, radius: float, colour: tuple[float, float, float]
 ) -> None:
     """A disc with a soft edge of a pixel on each image, in place; x points right, y down, both in [0, 1]."""
-    size = canvas_XHWC.shape[1]
+    size = canvas_eHWC.shape[1]
     middles = ((np.arange(size) + 0.5) / size).astype(np.float32)
-    centre_X2 = centre_X2.astype(np.float32)
-    across_XW = (middles - centre_X2[:, :1]) ** 2
-    down_XH = (middles - centre_X2[:, 1:2]) ** 2
-    distance_XHW = np.sqrt(down_XH[:, :, None] + across_XW[:, None, :])
-    cover_XHW = np.clip((np.float32(radius) - distance_XHW) * size + np.float32(0.5), 0, 1)
-    touched = cover_XHW > 0  # a few pixels of many
-    cover_N1 = cover_XHW[touched][:, None]
-    canvas_XHWC[touched] += cover_N1 * (np.asarray(colour, dtype=np.float32) - canvas_XHWC[touched])
+    centre_e2 = centre_e2.astype(np.float32)
+    across_eW = (middles - centre_e2[:, :1]) ** 2
+    down_eH = (middles - centre_e2[:, 1:2]) ** 2
+    distance_eHW = np.sqrt(down_eH[:, :, None] + across_eW[:, None, :])
+    cover_eHW = np.clip((np.float32(radius) - distance_eHW) * size + np.float32(0.5), 0, 1)
+    touched = cover_eHW > 0  # a few pixels of many
+    cover_N1 = cover_eHW[touched][:, None]
+    canvas_eHWC[touched] += cover_N1 * (np.asarray(colour, dtype=np.float32) - canvas_eHWC[touched])
 
 
-def to_bytes(canvas_XHWC: NDArray[np.float32]) -> Pixels:
+def to_bytes(canvas_eHWC: NDArray[np.float32]) -> Pixels:
     """Images in [0, 1] as bytes."""
-    return (255 * canvas_XHWC + np.float32(0.5)).astype(np.uint8)
+    return (255 * canvas_eHWC + np.float32(0.5)).astype(np.uint8)

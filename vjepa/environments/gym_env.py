@@ -1,8 +1,4 @@
-"""Any environment of gymnasium that draws images, as an environment: observations are images, its own are the
-states.
-
-E copies, S numbers of a state, A numbers of an action, H W pixels.
-"""
+"""Environments of gymnasium that draw images; their observations become the states."""
 
 from __future__ import annotations
 
@@ -51,7 +47,7 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
         self.single_observation_space = Box(0, 255, (size, size, 3), np.uint8)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._ended_E = np.zeros(num_envs, dtype=bool)
+        self._ended_e = np.zeros(num_envs, dtype=bool)
         self._states: list[NDArray[np.float64]] = []
         self._images: list[Pixels] = []
 
@@ -59,7 +55,7 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Pixels, dict[str, Any]]:
         """Begin all copies anew; copy number e is seeded by ``seed + e``."""
-        self._ended_E[:] = False
+        self._ended_e[:] = False
         seeds = [None if seed is None else seed + number for number in range(self.num_envs)]
         first = [env.reset(seed=one, options=options)[0] for env, one in zip(self.envs, seeds, strict=True)]
         self._states = [_flat(observation) for observation in first]
@@ -69,20 +65,20 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
     def step(
         self, actions: Array
     ) -> tuple[Pixels, Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """One step of the copies that have not ended; actions ``(E, A)``."""
-        action_EA = np.asarray(actions, dtype=np.float64)
-        if action_EA.shape != self.action_space.shape or not np.isfinite(action_EA).all():
+        """Take one step in the copies that have not ended; actions ``(e, A)``."""
+        action_eA = np.asarray(actions, dtype=np.float64)
+        if action_eA.shape != self.action_space.shape or not np.isfinite(action_eA).all():
             raise ValueError(
-                f"actions have shape {action_EA.shape}: give finite numbers of shape "
+                f"actions have shape {action_eA.shape}: give finite numbers of shape "
                 f"{self.action_space.shape}"
             )
-        rewards, reached, late = np.zeros(self.num_envs), self._ended_E & False, self._ended_E & False
-        for number in np.flatnonzero(~self._ended_E):
+        rewards, reached, late = np.zeros(self.num_envs), self._ended_e & False, self._ended_e & False
+        for number in np.flatnonzero(~self._ended_e):
             env = self.envs[number]
-            observation, reward, reached[number], late[number], _ = env.step(self._native(action_EA[number]))
+            observation, reward, reached[number], late[number], _ = env.step(self._native(action_eA[number]))
             rewards[number] = float(reward)
             self._states[number], self._images[number] = _flat(observation), self._drawn(env)
-        self._ended_E |= reached | late
+        self._ended_e |= reached | late
         return np.stack(self._images), rewards, reached, late, self._info()
 
     def _native(self, action_A: Array) -> Any:

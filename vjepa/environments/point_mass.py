@@ -28,30 +28,30 @@ class PointMass(ArrayEnv):
         start, goal = (np.concatenate([place, resting], axis=1) for place in places)
         return start, goal
 
-    def advance(self, state_XS: Array, action_XA: Array) -> Array:
+    def advance(self, state_eQ: Array, action_eA: Array) -> Array:
         """Force, drag, walls."""
-        velocity = DRAG * state_XS[:, 2:] + FORCE * action_XA
-        wanted = state_XS[:, :2] + velocity
+        velocity = DRAG * state_eQ[:, 2:] + FORCE * action_eA
+        wanted = state_eQ[:, :2] + velocity
         place = wanted.clip(RADIUS, 1 - RADIUS)
         return np.concatenate([place, np.where(place == wanted, velocity, 0.0)], axis=1)
 
-    def reached(self, state_XS: Array, goal_XS: Array) -> NDArray[np.bool_]:
+    def reached(self, state_eQ: Array, goal_eQ: Array) -> NDArray[np.bool_]:
         """Near the goal, and slow."""
-        slow = np.hypot(state_XS[:, 2], state_XS[:, 3]) < SLOW
-        return slow & (self.distance(state_XS, goal_XS) < NEAR)
+        slow = np.hypot(state_eQ[:, 2], state_eQ[:, 3]) < SLOW
+        return slow & (self.distance(state_eQ, goal_eQ) < NEAR)
 
-    def distance(self, state_XS: Array, goal_XS: Array) -> Array:
+    def distance(self, state_eQ: Array, goal_eQ: Array) -> Array:
         """Between places."""
-        offset = state_XS[:, :2] - goal_XS[:, :2]
+        offset = state_eQ[:, :2] - goal_eQ[:, :2]
         return np.hypot(offset[:, 0], offset[:, 1])
 
-    def guide(self, state_XS: Array, goal_XS: Array) -> Array:
+    def guide(self, state_eQ: Array, goal_eQ: Array) -> Array:
         """Towards the velocity that fits the distance: fast from afar, slow near by."""
-        wanted = 0.15 * (goal_XS[:, :2] - state_XS[:, :2])
-        return ((wanted - DRAG * state_XS[:, 2:]) / FORCE).clip(-1, 1)
+        wanted = 0.15 * (goal_eQ[:, :2] - state_eQ[:, :2])
+        return ((wanted - DRAG * state_eQ[:, 2:]) / FORCE).clip(-1, 1)
 
-    def image(self, state_XS: Array) -> Pixels:
+    def image(self, state_eQ: Array) -> Pixels:
         """A white dot."""
-        canvas = blank(len(state_XS), self.size)
-        paint_discs(canvas, state_XS[:, :2], RADIUS, (1.0, 1.0, 1.0))
+        canvas = blank(len(state_eQ), self.size)
+        paint_discs(canvas, state_eQ[:, :2], RADIUS, (1.0, 1.0, 1.0))
         return to_bytes(canvas)

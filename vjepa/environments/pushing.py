@@ -37,27 +37,27 @@ class Pushing(ArrayEnv):
         start = _apart(np.concatenate([hand, block], axis=1))
         return start, np.concatenate([resting, goal], axis=1)
 
-    def advance(self, state_XS: Array, action_XA: Array) -> Array:
+    def advance(self, state_eQ: Array, action_eA: Array) -> Array:
         """Small strides of the hand, the block out of its way after each."""
-        state = state_XS.copy()
+        state = state_eQ.copy()
         for _ in range(SUBSTEPS):
-            state[:, :2] = (state[:, :2] + STRIDE / SUBSTEPS * action_XA).clip(HAND, 1 - HAND)
+            state[:, :2] = (state[:, :2] + STRIDE / SUBSTEPS * action_eA).clip(HAND, 1 - HAND)
             state = _apart(state)
         return state
 
-    def reached(self, state_XS: Array, goal_XS: Array) -> NDArray[np.bool_]:
+    def reached(self, state_eQ: Array, goal_eQ: Array) -> NDArray[np.bool_]:
         """The block is near its goal."""
-        return self.distance(state_XS, goal_XS) < NEAR
+        return self.distance(state_eQ, goal_eQ) < NEAR
 
-    def distance(self, state_XS: Array, goal_XS: Array) -> Array:
+    def distance(self, state_eQ: Array, goal_eQ: Array) -> Array:
         """Of the block from its goal."""
-        offset = state_XS[:, 2:] - goal_XS[:, 2:]
+        offset = state_eQ[:, 2:] - goal_eQ[:, 2:]
         return np.hypot(offset[:, 0], offset[:, 1])
 
-    def guide(self, state_XS: Array, goal_XS: Array) -> Array:
+    def guide(self, state_eQ: Array, goal_eQ: Array) -> Array:
         """Round the block to the side away from the goal, then push."""
-        hand, block = state_XS[:, :2], state_XS[:, 2:]
-        way = _unit(goal_XS[:, 2:] - block)
+        hand, block = state_eQ[:, :2], state_eQ[:, 2:]
+        way = _unit(goal_eQ[:, 2:] - block)
         offset = hand - block
         along = (offset * way).sum(axis=1, keepdims=True)
         aside = offset - along * way
@@ -73,20 +73,20 @@ class Pushing(ArrayEnv):
         walk = np.where(blocked, _unit(sideways) + 0.2 * outward, to_behind / STRIDE)
         return np.where(ready, push, walk).clip(-1, 1)
 
-    def image(self, state_XS: Array) -> Pixels:
+    def image(self, state_eQ: Array) -> Pixels:
         """A blue block, a white hand."""
-        canvas = blank(len(state_XS), self.size)
-        paint_discs(canvas, state_XS[:, 2:], BLOCK, (0.2, 0.4, 1.0))
-        paint_discs(canvas, state_XS[:, :2], HAND, (1.0, 1.0, 1.0))
+        canvas = blank(len(state_eQ), self.size)
+        paint_discs(canvas, state_eQ[:, 2:], BLOCK, (0.2, 0.4, 1.0))
+        paint_discs(canvas, state_eQ[:, :2], HAND, (1.0, 1.0, 1.0))
         return to_bytes(canvas)
 
 
-def _apart(state_XS: Array) -> Array:
+def _apart(state_eQ: Array) -> Array:
     """Hand and block that overlap, moved apart.
 
     The block first, and the hand where a wall holds the block.
     """
-    hand, block = state_XS[:, :2], state_XS[:, 2:]
+    hand, block = state_eQ[:, :2], state_eQ[:, 2:]
     block = _moved_from(hand, block).clip(BLOCK, 1 - BLOCK)
     hand = _moved_from(block, hand).clip(HAND, 1 - HAND)
     return np.concatenate([hand, block], axis=1)
@@ -100,9 +100,9 @@ def _moved_from(fixed: Array, other: Array) -> Array:
     return np.asarray(other + lacking[:, None] * direction)
 
 
-def _length(offset_X2: Array) -> Array:
-    return np.asarray(np.hypot(offset_X2[:, 0], offset_X2[:, 1]))
+def _length(offset_e2: Array) -> Array:
+    return np.asarray(np.hypot(offset_e2[:, 0], offset_e2[:, 1]))
 
 
-def _unit(offset_X2: Array) -> Array:
-    return np.asarray(offset_X2 / np.maximum(_length(offset_X2), 1e-9)[:, None])
+def _unit(offset_e2: Array) -> Array:
+    return np.asarray(offset_e2 / np.maximum(_length(offset_e2), 1e-9)[:, None])

@@ -64,13 +64,13 @@ class TwoRooms(ArrayEnv):
         y = rng.uniform(edge, 1 - edge, len(left))
         return np.stack([rng.uniform(low, high), y], axis=1)
 
-    def advance(self, state_XS: Array, action_XA: Array) -> Array:
+    def advance(self, state_eQ: Array, action_eA: Array) -> Array:
         """Small strides; one that would end in a wall is not taken in the direction that leads into it."""
-        place, layout = state_XS[:, :2].copy(), state_XS[:, 2:]
+        place, layout = state_eQ[:, :2].copy(), state_eQ[:, 2:]
         for _ in range(SUBSTEPS):
             for axis in (0, 1):
                 wanted = place.copy()
-                wanted[:, axis] += STRIDE / SUBSTEPS * action_XA[:, axis]
+                wanted[:, axis] += STRIDE / SUBSTEPS * action_eA[:, axis]
                 free = ~self._blocked(wanted, layout)
                 place[free, axis] = wanted[free, axis]
         return np.concatenate([place, layout], axis=1)
@@ -82,22 +82,22 @@ class TwoRooms(ArrayEnv):
         in_door = np.abs(place[:, 1] - layout[:, 1]) < DOOR / 2 - RADIUS
         return outside | (at_wall & ~in_door)
 
-    def reached(self, state_XS: Array, goal_XS: Array) -> NDArray[np.bool_]:
+    def reached(self, state_eQ: Array, goal_eQ: Array) -> NDArray[np.bool_]:
         """Near the goal."""
-        offset = state_XS[:, :2] - goal_XS[:, :2]
+        offset = state_eQ[:, :2] - goal_eQ[:, :2]
         return np.hypot(offset[:, 0], offset[:, 1]) < NEAR
 
-    def distance(self, state_XS: Array, goal_XS: Array) -> Array:
+    def distance(self, state_eQ: Array, goal_eQ: Array) -> Array:
         """The way that must be walked: through the middle of the door from one room to the other."""
-        direct = _length(state_XS[:, :2] - goal_XS[:, :2])
-        door = state_XS[:, 2:]
-        through = _length(state_XS[:, :2] - door) + _length(goal_XS[:, :2] - door)
-        same_room = (state_XS[:, 0] < door[:, 0]) == (goal_XS[:, 0] < door[:, 0])
+        direct = _length(state_eQ[:, :2] - goal_eQ[:, :2])
+        door = state_eQ[:, 2:]
+        through = _length(state_eQ[:, :2] - door) + _length(goal_eQ[:, :2] - door)
+        same_room = (state_eQ[:, 0] < door[:, 0]) == (goal_eQ[:, 0] < door[:, 0])
         return np.where(same_room, direct, through)
 
-    def guide(self, state_XS: Array, goal_XS: Array) -> Array:
+    def guide(self, state_eQ: Array, goal_eQ: Array) -> Array:
         """To the goal, in the other room by way of the door: first in front of it, then through."""
-        place, door, goal = state_XS[:, :2], state_XS[:, 2:], goal_XS[:, :2]
+        place, door, goal = state_eQ[:, :2], state_eQ[:, 2:], goal_eQ[:, :2]
         side = np.sign(place[:, 0] - door[:, 0])
         in_front = np.stack([door[:, 0] + side * (WALL / 2 + RADIUS + 0.02), door[:, 1]], axis=1)
         beyond = np.stack([door[:, 0] - side * (WALL / 2 + RADIUS + 0.02), door[:, 1]], axis=1)
@@ -111,19 +111,19 @@ class TwoRooms(ArrayEnv):
         target = np.where(in_doorway[:, None], place + 2 * STRIDE * ahead, target)
         return ((target - place) / STRIDE).clip(-1, 1)
 
-    def image(self, state_XS: Array) -> Pixels:
+    def image(self, state_eQ: Array) -> Pixels:
         """Grey walls, a white dot, all with a soft edge of a pixel.
 
         An edge rounded to pixels would hide where it stops the dot.
         """
-        middles_N = (np.arange(self.size) + 0.5) / self.size
-        frame_N = self._covered(FRAME - np.minimum(middles_N, 1 - middles_N))
-        wall_XW = self._covered(WALL / 2 - np.abs(middles_N - state_XS[:, 2:3]))
-        solid_XH = self._covered(np.abs(middles_N - state_XS[:, 3:4]) - DOOR / 2)
-        cover_XHW = np.maximum(solid_XH[:, :, None] * wall_XW[:, None, :], np.maximum.outer(frame_N, frame_N))
-        canvas = blank(len(state_XS), self.size)
-        canvas += np.float32(0.5) * cover_XHW[..., None]
-        paint_discs(canvas, state_XS[:, :2], RADIUS, (1.0, 1.0, 1.0))
+        middles_W = (np.arange(self.size) + 0.5) / self.size
+        frame_W = self._covered(FRAME - np.minimum(middles_W, 1 - middles_W))
+        wall_eW = self._covered(WALL / 2 - np.abs(middles_W - state_eQ[:, 2:3]))
+        solid_eH = self._covered(np.abs(middles_W - state_eQ[:, 3:4]) - DOOR / 2)
+        cover_eHW = np.maximum(solid_eH[:, :, None] * wall_eW[:, None, :], np.maximum.outer(frame_W, frame_W))
+        canvas = blank(len(state_eQ), self.size)
+        canvas += np.float32(0.5) * cover_eHW[..., None]
+        paint_discs(canvas, state_eQ[:, :2], RADIUS, (1.0, 1.0, 1.0))
         return to_bytes(canvas)
 
     def _covered(self, depth: Array) -> NDArray[np.float32]:
@@ -131,5 +131,5 @@ class TwoRooms(ArrayEnv):
         return np.clip(depth * self.size + 0.5, 0, 1).astype(np.float32)
 
 
-def _length(offset_X2: Array) -> Array:
-    return np.hypot(offset_X2[:, 0], offset_X2[:, 1])
+def _length(offset_e2: Array) -> Array:
+    return np.hypot(offset_e2[:, 0], offset_e2[:, 1])

@@ -45,19 +45,19 @@ def block_size(grid: Grid, length: float, area: float, aspect: float) -> Grid:
     return Grid(max(1, int(grid.t * length)), min(max(height, 1), grid.h), min(max(width, 1), grid.w))
 
 
-def place_blocks(grid: Grid, block: Grid, uniform_BX3: np.ndarray) -> np.ndarray:
-    """Tokens that each block covers, placed by uniform numbers in [0, 1): bool ``(B, X, t, h, w)``."""
-    start_BX3 = np.floor(uniform_BX3 * (np.array(grid) - np.array(block) + 1)).astype(np.int64)
+def place_blocks(grid: Grid, block: Grid, uniform_Bn3: np.ndarray) -> np.ndarray:
+    """Tokens that each block covers, placed by uniform numbers in [0, 1): bool ``(B, n, t, h, w)``."""
+    start_Bn3 = np.floor(uniform_Bn3 * (np.array(grid) - np.array(block) + 1)).astype(np.int64)
     covered = [
         (np.arange(length) >= start) & (np.arange(length) < start + extent)
-        for length, extent, start in zip(grid, block, np.split(start_BX3, 3, axis=-1), strict=True)
+        for length, extent, start in zip(grid, block, np.split(start_Bn3, 3, axis=-1), strict=True)
     ]
-    time_BXt, row_BXh, column_BXw = covered
-    return time_BXt[..., :, None, None] & row_BXh[..., None, :, None] & column_BXw[..., None, None, :]
+    time_Bnt, row_Bnh, column_Bnw = covered
+    return time_Bnt[..., :, None, None] & row_Bnh[..., None, :, None] & column_Bnw[..., None, None, :]
 
 
 def calibration_placements(num_blocks: int) -> np.ndarray:
-    """Uniform numbers of the placements that lengths are estimated from, always the same: ``(B, X, 3)``."""
+    """Uniform numbers of the placements that lengths are estimated from, always the same: ``(B, n, 3)``."""
     return np.random.default_rng(0).random((_CALIBRATION_DRAWS, num_blocks, 3))
 
 
@@ -85,28 +85,28 @@ def draw_size(
 def draw_placements(
     place: Callable[[np.ndarray], np.ndarray],
     refuses: Callable[[np.ndarray], np.ndarray],
-    accepted_RX3: np.ndarray,
+    accepted_Bn3: np.ndarray,
     sample_rngs: Sequence[np.random.Generator],
 ) -> np.ndarray:
     """Place the blocks of each sample, again where the result is refused.
 
     Args:
-        place: Uniform numbers ``(B, X, 3)`` to the tokens of each sample, bool ``(B, ..., N)``.
+        place: Uniform numbers ``(B, n, 3)`` to the tokens of each sample, bool ``(B, ..., N)``.
         refuses: These tokens to the samples that show or hide too little, bool ``(B,)``.
-        accepted_RX3: Placements that are not refused; a sample that is refused at every attempt takes one of
+        accepted_Bn3: Placements that are not refused; a sample that is refused at every attempt takes one of
             them.
         sample_rngs: Random generator of each sample.
     """
-    uniform_BAX3 = np.stack([rng.random((_ATTEMPTS, *accepted_RX3.shape[1:])) for rng in sample_rngs])
-    placed_BN = place(uniform_BAX3[:, 0])
+    uniform_Bsn3 = np.stack([rng.random((_ATTEMPTS, *accepted_Bn3.shape[1:])) for rng in sample_rngs])
+    placed_BN = place(uniform_Bsn3[:, 0])
     for attempt in range(1, _ATTEMPTS):
         again_B = refuses(placed_BN)
         if not again_B.any():
             return placed_BN
-        placed_BN[again_B] = place(uniform_BAX3[again_B, attempt])
+        placed_BN[again_B] = place(uniform_Bsn3[again_B, attempt])
     for row in np.flatnonzero(refuses(placed_BN)).tolist():
-        number = sample_rngs[row].integers(len(accepted_RX3))
-        placed_BN[row] = place(accepted_RX3[number : number + 1])[0]
+        number = sample_rngs[row].integers(len(accepted_Bn3))
+        placed_BN[row] = place(accepted_Bn3[number : number + 1])[0]
     return placed_BN
 
 

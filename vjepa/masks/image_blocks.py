@@ -36,15 +36,15 @@ class _Calibration(NamedTuple):
 
     Attributes:
         num_context: Number of context tokens of every sample.
-        placements_RX3: Uniform numbers of the placements that show so many, ``(R, 1 + G, 3)``.
+        placements_Bn3: Uniform numbers of the placements that show so many, ``(B, n, 3)``.
     """
 
     num_context: int
-    placements_RX3: np.ndarray
+    placements_Bn3: np.ndarray
 
-    def refuses(self, placed_BXN: np.ndarray) -> np.ndarray:
+    def refuses(self, placed_BnN: np.ndarray) -> np.ndarray:
         """Samples that show too little: bool ``(B,)``."""
-        return placed_BXN[:, 0].sum(axis=1) < self.num_context
+        return placed_BnN[:, 0].sum(axis=1) < self.num_context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +82,11 @@ class ImageBlocks:
     ) -> MaskIndices:
         """Draw masks; see `vjepa.masks.base.Mask`."""
         blocks, calibration = self._draw_size(grid, step_rng)
-        placed_BXN = draw_placements(
-            partial(self._place, grid, blocks), calibration.refuses, calibration.placements_RX3, sample_rngs
+        placed_BnN = draw_placements(
+            partial(self._place, grid, blocks), calibration.refuses, calibration.placements_Bn3, sample_rngs
         )
-        target_BM = placed_BXN[:, 1:].nonzero()[2].reshape(len(sample_rngs), -1)
-        context_BK = _choose(placed_BXN[:, 0], calibration.num_context, sample_rngs)
+        target_BM = placed_BnN[:, 1:].nonzero()[2].reshape(len(sample_rngs), -1)
+        context_BK = _choose(placed_BnN[:, 0], calibration.num_context, sample_rngs)
         return MaskIndices(context_BK, target_BM, self.num_targets)
 
     def _draw_size(self, grid: Grid, rng: np.random.Generator) -> tuple[_Blocks, _Calibration]:
@@ -105,12 +105,12 @@ class ImageBlocks:
         area, aspect = rng.uniform(*self.target_scale), rng.uniform(*self.target_aspect)
         return _Blocks(context, _inside(grid, block_size(grid, 1.0, area, aspect)))
 
-    def _place(self, grid: Grid, blocks: _Blocks, uniform_BX3: np.ndarray) -> np.ndarray:
-        """Tokens of the context without the targets, and of each target, bool ``(B, 1 + G, N)``."""
-        size = (len(uniform_BX3), -1, grid.size)
-        context_B1N = place_blocks(grid, blocks.context, uniform_BX3[:, :1]).reshape(size)
-        target_BGN = place_blocks(grid, blocks.target, uniform_BX3[:, 1:]).reshape(size)
-        return np.concatenate([context_B1N & ~target_BGN.any(axis=1, keepdims=True), target_BGN], axis=1)
+    def _place(self, grid: Grid, blocks: _Blocks, uniform_Bn3: np.ndarray) -> np.ndarray:
+        """Tokens of the context without the targets, and of each target, bool ``(B, n, N)``."""
+        size = (len(uniform_Bn3), -1, grid.size)
+        context_B1N = place_blocks(grid, blocks.context, uniform_Bn3[:, :1]).reshape(size)
+        target_BnN = place_blocks(grid, blocks.target, uniform_Bn3[:, 1:]).reshape(size)
+        return np.concatenate([context_B1N & ~target_BnN.any(axis=1, keepdims=True), target_BnN], axis=1)
 
     @lru_cache(maxsize=1024)  # noqa: B019  (self is a small frozen value; block sizes are few)
     def _calibrate(self, grid: Grid, blocks: _Blocks) -> _Calibration | None:
@@ -118,13 +118,13 @@ class ImageBlocks:
 
         None where nothing is ever seen.
         """
-        uniform_BX3 = calibration_placements(1 + self.num_targets)
-        num_seen_B = self._place(grid, blocks, uniform_BX3)[:, 0].sum(axis=1)
+        uniform_Bn3 = calibration_placements(1 + self.num_targets)
+        num_seen_B = self._place(grid, blocks, uniform_Bn3)[:, 0].sum(axis=1)
         if not num_seen_B.any():
             return None
         least = self.min_keep if (num_seen_B > self.min_keep).any() else 0
         num_context = common_length(num_seen_B[num_seen_B > least])
-        return _Calibration(num_context, uniform_BX3[num_seen_B >= num_context])
+        return _Calibration(num_context, uniform_Bn3[num_seen_B >= num_context])
 
 
 def _inside(grid: Grid, block: Grid) -> Grid:

@@ -32,14 +32,14 @@ class _Calibration(NamedTuple):
         num_targets: Number of target tokens of every sample.
         least_hidden: Smallest number of hidden tokens with which a sample is not drawn again.
         most_hidden: Largest such number.
-        placements_RX3: Uniform numbers of the placements within these bounds, ``(R, X, 3)``.
+        placements_Bn3: Uniform numbers of the placements within these bounds, ``(B, n, 3)``.
     """
 
     num_context: int
     num_targets: int
     least_hidden: int
     most_hidden: int
-    placements_RX3: np.ndarray
+    placements_Bn3: np.ndarray
 
     def refuses(self, hidden_BN: np.ndarray) -> np.ndarray:
         """Samples that show or hide too little: bool ``(B,)``."""
@@ -95,7 +95,7 @@ class MultiBlock:
             raise ValueError(f"a grid of {grid} has nothing to hide from anything: use smaller tubelets")
         block, calibration = self._draw_size(grid, step_rng)
         hidden_BN = draw_placements(
-            partial(self._hidden, grid, block), calibration.refuses, calibration.placements_RX3, sample_rngs
+            partial(self._hidden, grid, block), calibration.refuses, calibration.placements_Bn3, sample_rngs
         )
         return split_tokens(hidden_BN, calibration.num_context, calibration.num_targets, sample_rngs)
 
@@ -119,10 +119,10 @@ class MultiBlock:
         )
         return block_size(grid, length, area, aspect)
 
-    def _hidden(self, grid: Grid, block: Grid, uniform_BX3: np.ndarray) -> np.ndarray:
+    def _hidden(self, grid: Grid, block: Grid, uniform_Bn3: np.ndarray) -> np.ndarray:
         """Union of blocks placed by uniform numbers in [0, 1): bool ``(B, N)``."""
-        hidden_BXthw = place_blocks(grid, block, uniform_BX3)
-        hidden_Bthw = np.logical_or.reduce(hidden_BXthw, axis=1)
+        hidden_Bnthw = place_blocks(grid, block, uniform_Bn3)
+        hidden_Bthw = np.logical_or.reduce(hidden_Bnthw, axis=1)
         hidden_Bthw[:, max(1, int(grid.t * self.max_temporal_keep)) :] = True
         hidden_BN = hidden_Bthw.reshape(len(hidden_Bthw), -1)
         return ~hidden_BN if self.invert else hidden_BN
@@ -133,12 +133,12 @@ class MultiBlock:
 
         None where nothing can be drawn.
         """
-        uniform_BX3 = calibration_placements(self.num_blocks)
-        num_hidden_B = self._hidden(grid, block, uniform_BX3).sum(axis=1)
+        uniform_Bn3 = calibration_placements(self.num_blocks)
+        num_hidden_B = self._hidden(grid, block, uniform_Bn3).sum(axis=1)
         drawable_B = (num_hidden_B > 0) & (num_hidden_B < grid.size)
         if not drawable_B.any():
             return None
-        uniform_BX3, num_hidden_B = uniform_BX3[drawable_B], num_hidden_B[drawable_B]
+        uniform_Bn3, num_hidden_B = uniform_Bn3[drawable_B], num_hidden_B[drawable_B]
         num_context = common_length(grid.size - num_hidden_B)
         num_context = min(num_context, self.max_keep or grid.size)
         num_targets = common_length(num_hidden_B)
@@ -149,4 +149,4 @@ class MultiBlock:
         elif self.complement == "context":
             num_context, most_hidden = grid.size - num_targets, grid.size - 1
         within_B = (num_hidden_B >= least_hidden) & (num_hidden_B <= most_hidden)
-        return _Calibration(num_context, num_targets, least_hidden, most_hidden, uniform_BX3[within_B])
+        return _Calibration(num_context, num_targets, least_hidden, most_hidden, uniform_Bn3[within_B])

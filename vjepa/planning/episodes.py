@@ -18,37 +18,37 @@ class EpisodeReport:
     """Results of e episodes.
 
     Attributes:
-        success_E: Whether the goal was reached, for each episode.
-        steps_E: Steps of the environment until the goal was reached; all steps if it was not.
+        success_e: Whether the goal was reached, for each episode.
+        steps_e: Steps of the environment until the goal was reached; all steps if it was not.
         seconds: Time of looking, planning and acting, of all episodes together.
         looks: Number of times that the policy looked and decided.
-        images_TEHWC: Images of each step, the first one included; an ended episode stands still.
+        images_TeHWC: Images of each step, the first one included; an ended episode stands still.
     """
 
-    success_E: NDArray[np.bool_]
-    steps_E: NDArray[np.int64]
+    success_e: NDArray[np.bool_]
+    steps_e: NDArray[np.int64]
     seconds: float
     looks: int
-    images_TEHWC: Pixels
+    images_TeHWC: Pixels
 
     @property
     def rate(self) -> float:
         """Share of the episodes that succeeded, in [0, 1]."""
-        return float(self.success_E.mean())
+        return float(self.success_e.mean())
 
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the share of episodes that succeeded."""
-        found = binomtest(int(self.success_E.sum()), len(self.success_E)).proportion_ci(method="wilson")
+        found = binomtest(int(self.success_e.sum()), len(self.success_e)).proportion_ci(method="wilson")
         return float(found.low), float(found.high)
 
     def line(self, name: str) -> str:
         """Return the results as one line of a table."""
         low, high = self.interval
-        reached = self.steps_E[self.success_E]
+        reached = self.steps_e[self.success_e]
         steps = f"{reached.mean():.1f}" if len(reached) else "-"
         return (
-            f"{name:<12}{self.rate:>7.1%}  ({low:.1%} to {high:.1%}) of {len(self.success_E)}   steps "
+            f"{name:<12}{self.rate:>7.1%}  ({low:.1%} to {high:.1%}) of {len(self.success_e)}   steps "
             f"{steps:>5}   "
             f"{self.seconds:.1f} s, {1000 * self.seconds / max(self.looks, 1):.0f} ms a look at all"
         )
@@ -60,17 +60,17 @@ def run_episodes(env: ArrayEnv, policy: EnvPolicy, seed: int) -> EpisodeReport:
     started = time.perf_counter()
     policy.begin(env)
     images, looks = [image], 0
-    success_E = np.zeros(env.num_envs, dtype=bool)
-    steps_E = np.full(env.num_envs, env.max_steps)
+    success_e = np.zeros(env.num_envs, dtype=bool)
+    steps_e = np.full(env.num_envs, env.max_steps)
     taken = 0
-    while taken < env.max_steps and not success_E.all():
-        actions_EKN = policy.act(env, image)
+    while taken < env.max_steps and not success_e.all():
+        actions_eIA = policy.act(env, image)
         looks += 1
-        for action_EN in actions_EKN.transpose(1, 0, 2)[: env.max_steps - taken]:
-            image, _, reached_E, _, _ = env.step(action_EN)
+        for action_eA in actions_eIA.transpose(1, 0, 2)[: env.max_steps - taken]:
+            image, _, reached_e, _, _ = env.step(action_eA)
             taken += 1
             images.append(image)
-            steps_E[reached_E] = taken
-            success_E |= reached_E
+            steps_e[reached_e] = taken
+            success_e |= reached_e
     seconds = time.perf_counter() - started
-    return EpisodeReport(success_E, steps_E, seconds, looks, np.stack(images))
+    return EpisodeReport(success_e, steps_e, seconds, looks, np.stack(images))

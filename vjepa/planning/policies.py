@@ -27,7 +27,7 @@ class EnvPolicy(Protocol):
         """Start new episodes: look at the states and goals of the environment."""
         ...
 
-    def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
+    def act(self, env: ArrayEnv, image_eHWC: Pixels) -> Array:
         """Return the next actions, ``(e, I, A)``; all of them are taken before the next call."""
         ...
 
@@ -54,22 +54,22 @@ class ModelPolicy:
 
     def begin(self, env: ArrayEnv) -> None:
         """Start new episodes; the goal is the image of the environment's goal."""
-        images = as_images(env.image(env.goal_ES), self._device)
+        images = as_images(env.image(env.goal_eQ), self._device)
         self.agent.begin(self._goal(images))
 
-    def _goal(self, image_EHWC: Tensor) -> Goal:
+    def _goal(self, image_eHWC: Tensor) -> Goal:
         encode, distance = self.agent.model.encode, self.distance
         if isinstance(distance, str):
-            return image_goal(encode, image_EHWC, distance)
-        tokens_ESD = image_goal(encode, image_EHWC).tokens_BSD
+            return image_goal(encode, image_eHWC, distance)
+        tokens_eSD = image_goal(encode, image_eHWC).tokens_BSD
         if isinstance(distance, InverseDynamics):
-            return InverseGoal(distance, tokens_ESD)
-        return ValueGoal(distance, distance(tokens_ESD))
+            return InverseGoal(distance, tokens_eSD)
+        return ValueGoal(distance, distance(tokens_eSD))
 
-    def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
+    def act(self, env: ArrayEnv, image_eHWC: Pixels) -> Array:
         """See `EnvPolicy`."""
-        state = torch.from_numpy(env.state_ES).float().to(self._device) if self.states else None
-        actions = self.agent.act(as_images(image_EHWC, self._device), state)
+        state = torch.from_numpy(env.state_eQ).float().to(self._device) if self.states else None
+        actions = self.agent.act(as_images(image_eHWC, self._device), state)
         return np.asarray(actions.cpu().numpy(), dtype=np.float64)
 
     @property
@@ -87,9 +87,9 @@ class RandomActions:
         """Start new episodes: forget the last direction."""
         self.policy = RandomPolicy()
 
-    def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
+    def act(self, env: ArrayEnv, image_eHWC: Pixels) -> Array:
         """See `EnvPolicy`."""
-        return self.policy(env, env.state_ES, self.rng)[:, None]
+        return self.policy(env, env.state_eQ, self.rng)[:, None]
 
 
 class Oracle:
@@ -112,7 +112,7 @@ class Oracle:
         self.generator = torch.Generator().manual_seed(self.seed)
         self.last: Plan | None = None
 
-    def act(self, env: ArrayEnv, image_EHWC: Pixels) -> Array:
+    def act(self, env: ArrayEnv, image_eHWC: Pixels) -> Array:
         """See `EnvPolicy`."""
         bounds = env_bounds(env)
         start = bounds.centre_A.expand(env.num_envs, self.horizon, -1)
@@ -129,11 +129,11 @@ class Oracle:
 def _true_distance(env: ArrayEnv, candidates_esFA: Tensor) -> Tensor:
     count, horizon = candidates_esFA.shape[1:3]
     actions = in_double(candidates_esFA.flatten(0, 1)).numpy()
-    state_XS, goal_XS = (np.repeat(part, count, axis=0) for part in (env.state_ES, env.goal_ES))
+    state_eQ, goal_eQ = (np.repeat(part, count, axis=0) for part in (env.state_eQ, env.goal_eQ))
     distances = []
     for step in range(horizon):
-        state_XS = env.advance(state_XS, actions[:, step])
-        distances.append(env.distance(state_XS, goal_XS))
+        state_eQ = env.advance(state_eQ, actions[:, step])
+        distances.append(env.distance(state_eQ, goal_eQ))
     return torch.from_numpy(np.stack(distances, axis=1)).float().unflatten(0, (-1, count))
 
 
@@ -176,6 +176,6 @@ def env_bounds(env: ArrayEnv, device: torch.device | str = "cpu") -> Bounds:
     )
 
 
-def as_images(image_EHWC: Pixels, device: torch.device | str = "cpu") -> Tensor:
+def as_images(image_eHWC: Pixels, device: torch.device | str = "cpu") -> Tensor:
     """Return images of an environment, uint8 ``(e, H, W, 3)``, in the layout of a model, ``(e, 3, H, W)``."""
-    return torch.from_numpy(image_EHWC).permute(0, 3, 1, 2).to(device)
+    return torch.from_numpy(image_eHWC).permute(0, 3, 1, 2).to(device)

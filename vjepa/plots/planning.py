@@ -65,8 +65,8 @@ def _walks(env: ArrayEnv, seed: int) -> Pixels:
     images = []
     for begin in range(8):
         env.reset(seed=1000 + seed * 8 + begin)
-        state_ES = env.state_ES
+        state_eQ = env.state_eQ
         for _ in range(_ROUNDS):
-            state_ES = env.advance(state_ES, policy(env, state_ES, rng))
-            images.append(env.image(state_ES))
+            state_eQ = env.advance(state_eQ, policy(env, state_eQ, rng))
+            images.append(env.image(state_eQ))
     return np.concatenate(images)

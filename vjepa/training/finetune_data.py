@@ -101,6 +101,6 @@ class TokenCollator:
     def __call__(self, samples: Sequence[tuple[Tensor, int]]) -> LabelledBatch:
         tokens_BND = torch.cat([tokens_RND for tokens_RND, _ in samples])
         repeats = len(samples[0][0]) // self.segments
-        labels_S = torch.tensor([label for _, label in samples for _ in range(repeats)])
-        shares_BX = F.one_hot(labels_S, self.num_classes).float()
-        return LabelledBatch(tokens_BND, shares_BX, paths=("",) * len(labels_S))
+        labels_B = torch.tensor([label for _, label in samples for _ in range(repeats)])
+        shares_BX = F.one_hot(labels_B, self.num_classes).float()
+        return LabelledBatch(tokens_BND, shares_BX, paths=("",) * len(labels_B))

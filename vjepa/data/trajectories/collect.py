@@ -1,8 +1,7 @@
-"""Episodes of an environment: an .mp4 of what was seen, and an .npz of what was done and how things stood.
+"""Episodes of an environment as files: an .mp4 of the images, and an .npz of actions and states.
 
-    collect("runs/two_rooms/train", TwoRooms(100, ends=False), mixed_policy, episodes=2000, steps=50, seed=0)
+collect("runs/two_rooms/train", TwoRooms(100, ends=False), mixed_policy, episodes=2000, steps=50, seed=0)
 
-E copies of the environment, A numbers of an action, S of a state.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ from vjepa.files import written_atomically
 FRAME_RATE = 10
 
 Policy = Callable[[VectorEnv[Any, Any, Any], NDArray[Any], np.random.Generator], NDArray[np.float64]]
-"""World, its states ``(E, S)`` and chance to actions ``(E, A)``. Made anew for every round of episodes."""
+"""A policy: environment, its states ``(e, Q)`` and a random generator to actions ``(e, A)``.
+
+Each round makes a new one.
+"""
 
 
 class RandomPolicy:
@@ -34,19 +36,19 @@ class RandomPolicy:
 
     def __init__(self, persistence: float = 0.8) -> None:
         self.persistence = persistence
-        self._drift_EA: NDArray[np.float64] | None = None
+        self._drift_eA: NDArray[np.float64] | None = None
 
     def __call__(
-        self, env: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
+        self, env: VectorEnv[Any, Any, Any], state_eQ: NDArray[Any], rng: np.random.Generator
     ) -> NDArray[np.float64]:
         space = env.single_action_space
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)  # type: ignore[attr-defined]
-        fresh_EA = rng.normal(size=(env.num_envs, *space.shape))  # type: ignore[misc]
-        if self._drift_EA is None:
-            self._drift_EA = fresh_EA
+        fresh_eA = rng.normal(size=(env.num_envs, *space.shape))  # type: ignore[misc]
+        if self._drift_eA is None:
+            self._drift_eA = fresh_eA
         kept = self.persistence
-        self._drift_EA = kept * self._drift_EA + np.sqrt(1 - kept**2) * fresh_EA
-        return np.asarray(((low + high) / 2 + (high - low) / 2 * self._drift_EA).clip(low, high))
+        self._drift_eA = kept * self._drift_eA + np.sqrt(1 - kept**2) * fresh_eA
+        return np.asarray(((low + high) / 2 + (high - low) / 2 * self._drift_eA).clip(low, high))
 
 
 class ScriptedPolicy:
@@ -59,21 +61,21 @@ class ScriptedPolicy:
 
     def __init__(self, noise: float = 0.4) -> None:
         self.noise = noise
-        self._goal_ES: NDArray[Any] | None = None
+        self._goal_eQ: NDArray[Any] | None = None
 
     def __call__(
-        self, env: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
+        self, env: VectorEnv[Any, Any, Any], state_eQ: NDArray[Any], rng: np.random.Generator
     ) -> NDArray[np.float64]:
         if not isinstance(env, ArrayEnv):
             raise ValueError(
                 f"{type(env).__name__} has no scripted policy: give the random one, or a policy of your own"
             )
-        if self._goal_ES is None:
-            self._goal_ES = env.goal_ES.copy()
-        new_ES = env.draw_goals(rng)
-        self._goal_ES = np.where(env.reached(state_ES, self._goal_ES)[:, None], new_ES, self._goal_ES)
-        guided_EA = env.guide(state_ES, self._goal_ES)
-        return np.asarray((guided_EA + self.noise * rng.normal(size=guided_EA.shape)).clip(-1, 1))
+        if self._goal_eQ is None:
+            self._goal_eQ = env.goal_eQ.copy()
+        new_eQ = env.draw_goals(rng)
+        self._goal_eQ = np.where(env.reached(state_eQ, self._goal_eQ)[:, None], new_eQ, self._goal_eQ)
+        guided_eA = env.guide(state_eQ, self._goal_eQ)
+        return np.asarray((guided_eA + self.noise * rng.normal(size=guided_eA.shape)).clip(-1, 1))
 
 
 class MixedPolicy:
@@ -83,10 +85,10 @@ class MixedPolicy:
         self._policies = (RandomPolicy(), ScriptedPolicy())
 
     def __call__(
-        self, env: VectorEnv[Any, Any, Any], state_ES: NDArray[Any], rng: np.random.Generator
+        self, env: VectorEnv[Any, Any, Any], state_eQ: NDArray[Any], rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        first_EA, second_EA = (policy(env, state_ES, rng) for policy in self._policies)
-        return np.where((np.arange(env.num_envs) % 2 == 0)[:, None], first_EA, second_EA)
+        first_eA, second_eA = (policy(env, state_eQ, rng) for policy in self._policies)
+        return np.where((np.arange(env.num_envs) % 2 == 0)[:, None], first_eA, second_eA)
 
 
 POLICIES: dict[str, Callable[[], Policy]] = {
@@ -164,19 +166,19 @@ def _play(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """A round.
 
-    Images ``(T, E, H, W, 3)``, actions ``(T, E, A)``, states ``(T, E, S)``, frames of each episode ``(E,)``.
+    Images ``(T, e, H, W, 3)``, actions ``(T, e, A)``, states ``(T, e, Q)``, frames of each episode ``(e,)``.
     """
     rng = np.random.default_rng([seed, first])
     image, info = env.reset(seed=int(rng.integers(2**31)))
     images, states, actions = [image], [info["state"]], []
     lengths = np.full(env.num_envs, steps)
     for step in range(1, steps):
-        action_EA = policy(env, states[-1], rng)
-        image, _, reached_E, late_E, info = env.step(action_EA)
-        actions.append(action_EA)
+        action_eA = policy(env, states[-1], rng)
+        image, _, reached_e, late_e, info = env.step(action_eA)
+        actions.append(action_eA)
         images.append(image)
         states.append(info["state"])
-        lengths = np.where(reached_E | late_E, np.minimum(lengths, step + 1), lengths)
+        lengths = np.where(reached_e | late_e, np.minimum(lengths, step + 1), lengths)
     actions.append(np.zeros_like(actions[0]))
     return (
         np.stack(images),
@@ -191,15 +193,15 @@ def _write(
     number: int,
     images_THWC: NDArray[np.uint8],
     actions_TA: NDArray[np.float32],
-    states_TS: NDArray[np.float32],
+    states_TQ: NDArray[np.float32],
 ) -> None:
     """The video first: where the actions are, the episode is whole."""
     with written_atomically(folder / f"{number:06d}.mp4") as draft:
         encode_video(draft, images_THWC, FRAME_RATE)
     with written_atomically(folder / f"{number:06d}.npz") as draft:
-        _save(draft, actions_TA, states_TS)
+        _save(draft, actions_TA, states_TQ)
 
 
-def _save(path: Path, actions_TA: NDArray[np.float32], states_TS: NDArray[np.float32]) -> None:
+def _save(path: Path, actions_TA: NDArray[np.float32], states_TQ: NDArray[np.float32]) -> None:
     with path.open("wb") as file:  # given a name, numpy would append .npz to the draft's
-        np.savez_compressed(file, actions=actions_TA, states=states_TS)
+        np.savez_compressed(file, actions=actions_TA, states=states_TQ)

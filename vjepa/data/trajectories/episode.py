@@ -1,6 +1,6 @@
-"""One trajectory. T frames, A numbers of an action, Q numbers of a state (proprioception).
+"""One trajectory: frames, the actions between them and, where they are known, states.
 
-Else as in `vjepa.tokens`.
+T frames, A numbers of an action, Q numbers of a state; the other letters stand in `vjepa.tokens`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Frames(Protocol):
         """The file, for messages."""
         ...
 
-    def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
+    def read(self, index_T: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
         """Frames by number, ascending: uint8 ``(K, C, H, W)``, or tokens ``(K, S, D)`` that were encoded
         before.
 
@@ -56,21 +56,21 @@ class VideoFrames:
     cache_dir: str | None = None
     cache_short_side: int | None = None
 
-    def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
+    def read(self, index_T: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
         """See `Frames`; VideoDecodeError where the video cannot be read, or is too short."""
         if self.cache_dir is None or self.cache_short_side is None:
             video = open_video(self.path, self.reader)
         else:
             video = open_cached(self.path, self.reader, self.cache_short_side, self.cache_dir)
         with video:
-            wanted = index_K + self.first
+            wanted = index_T + self.first
             if wanted[-1] >= len(video):
                 cause = f"it has {len(video)} frames, and actions for {wanted[-1] + 1} or more"
                 raise VideoDecodeError(self.path, self.reader, cause)
-            frames_KCHW = video.get_frames(wanted)
+            frames_TCHW = video.get_frames(wanted)
             if damage is not None and video.damage is not None:
                 damage.append(video.damage)
-            return frames_KCHW
+            return frames_TCHW
 
 
 @dataclass(frozen=True)

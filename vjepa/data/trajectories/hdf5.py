@@ -46,14 +46,14 @@ class HDF5Frames:
     dataset: str
     first: int = 0
 
-    def read(self, index_K: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
+    def read(self, index_T: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
         """See `vjepa.data.trajectories.episode.Frames`.
 
         HDF5 knows of no damage that leaves something to read.
         """
         with reading(f"{self.path}, {self.dataset}", "h5py"), _h5py(self.path).File(self.path) as file:
-            frames_KHWC = file[self.dataset][index_K + self.first]
-            return torch.from_numpy(frames_KHWC).permute(0, 3, 1, 2)
+            frames_THWC = file[self.dataset][index_T + self.first]
+            return torch.from_numpy(frames_THWC).permute(0, 3, 1, 2)
 
 
 def list_hdf5(path: Path, *, states: bool, camera: str | None) -> Iterator[ListedEpisode]:

@@ -39,9 +39,9 @@ class WindowConfig:
         """Frames of the episode from the first to the last of a window."""
         return (self.frames - 1) * self.skip + 1
 
-    def combined(self, actions_YA: Rows) -> Rows:
+    def combined(self, actions_TA: Rows) -> Rows:
         """Actions of ``X * skip`` frames as X actions between the frames of a window."""
-        grouped = actions_YA.reshape(-1, self.skip, actions_YA.shape[1])
+        grouped = actions_TA.reshape(-1, self.skip, actions_TA.shape[1])
         return grouped.sum(axis=1) if self.combine == "sum" else grouped.reshape(len(grouped), -1)
 
     def action_size(self, numbers: int) -> int:

@@ -25,7 +25,7 @@ class TrajectorySample:
 
     Attributes:
         inputs: Uint8 ``video_TCHW``, or ``tokens_TSD``.
-        actions_XA: Float32, combined.
+        actions_IA: Float32, combined.
         states_TQ: Float32, or None.
         path: File and, where that holds several, number of the episode.
         step: Optimiser step that it is for.
@@ -34,7 +34,7 @@ class TrajectorySample:
     """
 
     inputs: Tensor
-    actions_XA: Tensor
+    actions_IA: Tensor
     states_TQ: Tensor | None
     path: str
     step: int
@@ -134,7 +134,7 @@ def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch
     states = [sample.states_TQ for sample in samples if sample.states_TQ is not None]
     return TrajectoryBatch(
         inputs=torch.stack([sample.inputs for sample in samples]),
-        actions_BIA=torch.stack([sample.actions_XA for sample in samples]),
+        actions_BIA=torch.stack([sample.actions_IA for sample in samples]),
         states_BTQ=torch.stack(states) if states else None,
         paths=tuple(sample.path for sample in samples),
         failures=tuple(failure for sample in samples for failure in sample.failures),
