@@ -12,6 +12,7 @@ import pytest
 
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 from tests.accelerate_state import fresh_accelerate
+from tests.tiny_run import manifest, tiny_arguments, tiny_config  # noqa: F401  (fixtures)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 hypothesis.settings.register_profile("vjepa", deadline=None)

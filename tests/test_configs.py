@@ -16,27 +16,22 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
-from vjepa import build
-from vjepa.build import action, finetuning
-from vjepa.build.planning import planner_of
-from vjepa.config import (
-    ActionConfig,
-    ConfigError,
-    EncoderConfig,
-    FinetuneConfig,
-    PredictorConfig,
-    PretrainConfig,
-    read_config,
-    read_tree,
-    write_config,
-)
+from vjepa.config import ConfigError, EncoderConfig, read_config, write_config
 from vjepa.data.augment import augment_transform
 from vjepa.data.trajectories.episode import Episode, VideoFrames
 from vjepa.models.action_model import ActionModel
 from vjepa.models.classifier import build_head
 from vjepa.models.video_model import VideoModel
+from vjepa.recipes.action import build as action
+from vjepa.recipes.action.config import ActionConfig
+from vjepa.recipes.action.policies import planner_of
+from vjepa.recipes.configs import CONFIGS
+from vjepa.recipes.finetune import build as finetuning
+from vjepa.recipes.finetune.config import FinetuneConfig
+from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PredictorConfig, PretrainConfig
+from vjepa.recipes.pretrain.preview import example_batch
 from vjepa.training.optimizer import Schedules
-from vjepa.training.preview import example_batch
 from vjepa.weights.model_folder import save_pretrained
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +60,7 @@ def layers_of(path):
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_shipped_configuration_is_whole(path, tmp_path):
-    config = read_config(layers_of(path))
+    config = read_config(layers_of(path), PretrainConfig)
     with torch.device("meta"):
         objective = build.build_objective(config)
     batch = example_batch(config)  # draws the masks for the configured grid
@@ -77,7 +72,7 @@ def test_a_shipped_configuration_is_whole(path, tmp_path):
     assert micro_batch is None or config.optim.batch_size % micro_batch == 0
 
     write_config(config, tmp_path / "again.yaml")
-    assert read_config(["--config", str(tmp_path / "again.yaml")]) == config
+    assert read_config(["--config", str(tmp_path / "again.yaml")], PretrainConfig) == config
 
 
 @pytest.mark.parametrize("path", sorted(ACTION.glob("*.yaml")), ids=name_of)
@@ -86,7 +81,7 @@ def test_a_shipped_action_model_is_whole(path, tmp_path):
     given = layers_of(path)
     train = re.search(r"--data\.train (\S+)", path.read_text())
     given += ["--data.train", train.group(1)] if train else []
-    config = read_tree(given, ActionConfig)
+    config = read_config(given, ActionConfig)
     if config.init is not None:  # any encoder will do, and no network is asked
         arguments = {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 16, 16]}
         known = {"encoder": arguments, "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3}}
@@ -104,12 +99,12 @@ def test_a_shipped_action_model_is_whole(path, tmp_path):
     settings = getattr(planning, planning.planner)
     assert dataclasses.asdict(planner_of(planning)) == dataclasses.asdict(settings)
     write_config(config, tmp_path / "again.yaml")
-    assert read_tree(["--config", str(tmp_path / "again.yaml")], ActionConfig) == config
+    assert read_config(["--config", str(tmp_path / "again.yaml")], ActionConfig) == config
 
 
 @pytest.mark.parametrize("path", sorted(FINETUNING.glob("*.yaml")), ids=name_of)
 def test_a_shipped_fine_tuning_is_whole(path, tmp_path):
-    config = read_tree(["--config", str(path)], FinetuneConfig)
+    config = read_config(["--config", str(path)], FinetuneConfig)
     head = build_head(width=1024, num_classes=10, **finetuning.head_arguments(config))
     assert head(torch.zeros(1, 3, 1024)).shape == (1, 10)
     augment, micro_batch = config.augment, config.train.micro_batch
@@ -123,7 +118,7 @@ def test_a_shipped_fine_tuning_is_whole(path, tmp_path):
     assert all(Schedules(optim).lr(step) <= optim.lr for step in (0, optim.steps))
     assert micro_batch is None or optim.batch_size % micro_batch == 0
     write_config(config, tmp_path / "again.yaml")
-    assert read_tree(["--config", str(tmp_path / "again.yaml")], FinetuneConfig) == config
+    assert read_config(["--config", str(tmp_path / "again.yaml")], FinetuneConfig) == config
 
 
 @pytest.mark.parametrize(
@@ -160,14 +155,16 @@ def test_the_launcher_knows_every_key_of_the_sharding():
     assert sharded.fsdp_config["fsdp_version"] == 2
     assert sharded.fsdp_config.keys() <= options
     with torch.device("meta"):
-        objective = build.build_objective(read_config(["--config", str(ROOT / "configs/debug.yaml")]))
+        objective = build.build_objective(
+            read_config(["--config", str(ROOT / "configs/debug.yaml")], PretrainConfig)
+        )
     blocks = {type(module).__name__ for module in objective.modules()}
     assert sharded.fsdp_config["fsdp_transformer_layer_cls_to_wrap"] in blocks
 
 
 def test_the_published_schedules_come_out():
     """Learning rate, weight decay and momentum of V-JEPA and V-JEPA 2 at their first and last steps."""
-    vjepa = read_config(["--config", str(ROOT / "configs/pretrain/vjepa_vitl16.yaml")])
+    vjepa = read_config(["--config", str(ROOT / "configs/pretrain/vjepa_vitl16.yaml")], PretrainConfig)
     schedules = Schedules(vjepa.optim)
     assert schedules.lr(0) == pytest.approx(2e-4)
     assert schedules.lr(12_000) == pytest.approx(6.25e-4)
@@ -178,27 +175,31 @@ def test_the_published_schedules_come_out():
         momentum = build.build_objective(vjepa).momentum
     assert (momentum(0), momentum(90_000)) == (pytest.approx(0.998), pytest.approx(0.9996))
 
-    cooldown = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_vitl16_cooldown.yaml")])
+    cooldown = read_config(
+        ["--config", str(ROOT / "configs/pretrain/vjepa2_vitl16_cooldown.yaml")], PretrainConfig
+    )
     schedules = Schedules(cooldown.optim)
     assert schedules.lr(0) == pytest.approx(5.25e-4)
     assert schedules.lr(12_000) == pytest.approx(1.058e-4)
-    pretrain = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_vitl16.yaml")])
+    pretrain = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_vitl16.yaml")], PretrainConfig)
     assert Schedules(pretrain.optim).lr(240_000) == pytest.approx(5.25e-4)
 
 
 def test_the_published_schedules_of_the_rivals_come_out():
     """VideoMAE's peak by the linear rule, I-JEPA's momentum, MAE's end at zero, V-JEPA 2.1's context loss."""
-    videomae = read_config(["--config", str(ROOT / "configs/pretrain/videomae_vitb16_k400.yaml")])
+    videomae = read_config(
+        ["--config", str(ROOT / "configs/pretrain/videomae_vitb16_k400.yaml")], PretrainConfig
+    )
     assert Schedules(videomae.optim).lr(4680) == pytest.approx(1.5e-4 * 2048 / 256)
     assert Schedules(videomae.optim).lr(187_200) == pytest.approx(1e-5 * 2048 / 256)
     for name, peak in (("videomae_vitl16_k400", 1.5e-4 * 2), ("videomaev2_vitg14", 6e-4 * 8)):
-        optim = read_config(["--config", str(ROOT / f"configs/pretrain/{name}.yaml")]).optim
+        optim = read_config(["--config", str(ROOT / f"configs/pretrain/{name}.yaml")], PretrainConfig).optim
         assert Schedules(optim).lr(optim.warmup_steps) == pytest.approx(peak)
         assert Schedules(optim).lr(optim.steps) == pytest.approx(1e-5 * optim.batch_size / 256)
-    mae = read_config(["--config", str(ROOT / "configs/pretrain/mae_vitl16.yaml")])
+    mae = read_config(["--config", str(ROOT / "configs/pretrain/mae_vitl16.yaml")], PretrainConfig)
     assert Schedules(mae.optim).lr(249_600) == 0
-    ijepa = read_config(["--config", str(ROOT / "configs/pretrain/ijepa_vith14.yaml")])
-    deep = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_1_vitl16.yaml")])
+    ijepa = read_config(["--config", str(ROOT / "configs/pretrain/ijepa_vith14.yaml")], PretrainConfig)
+    deep = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_1_vitl16.yaml")], PretrainConfig)
     with torch.device("meta"):
         momentum = build.build_objective(ijepa).momentum
         context_loss = build.build_objective(deep).context_loss
@@ -209,7 +210,9 @@ def test_the_published_schedules_of_the_rivals_come_out():
 @pytest.mark.parametrize("size", ["l", "h", "g"])
 def test_a_cooldown_goes_on_with_the_model_of_its_pretraining(size):
     before, after = (
-        read_config(["--config", str(ROOT / f"configs/pretrain/vjepa2_vit{size}16{part}.yaml")])
+        read_config(
+            ["--config", str(ROOT / f"configs/pretrain/vjepa2_vit{size}16{part}.yaml")], PretrainConfig
+        )
         for part in ("", "_cooldown")
     )
     assert after.init == f"{before.output_dir}/model"
@@ -225,7 +228,9 @@ def written(folder, name, text):
 def test_files_are_layered_and_the_command_line_overrides_them(tmp_path):
     first = written(tmp_path, "first.yaml", "optim: {lr: 1e-3, steps: 9}\nencoder: {size: tiny}")
     second = written(tmp_path, "second.yaml", "optim: {steps: 60, warmup_steps: 5}\n")
-    config = read_config(["--config", first, "--config", second, "--optim.warmup_steps", "6", "--seed=7"])
+    config = read_config(
+        ["--config", first, "--config", second, "--optim.warmup_steps", "6", "--seed=7"], PretrainConfig
+    )
     assert (config.optim.lr, config.optim.steps, config.optim.warmup_steps) == (1e-3, 60, 6)
     assert (config.encoder.size, config.seed) == ("tiny", 7)
     assert config.optim.weight_decay == PretrainConfig().optim.weight_decay
@@ -233,7 +238,7 @@ def test_files_are_layered_and_the_command_line_overrides_them(tmp_path):
 
 def test_a_list_of_masks_replaces_the_default(tmp_path):
     path = written(tmp_path, "masks.yaml", "masks: {multiblock: [], tube: [{ratio: 0.8}]}\n")
-    assert [mask.ratio for mask in read_config(["--config", path]).masks.all] == [0.8]
+    assert [mask.ratio for mask in read_config(["--config", path], PretrainConfig).masks.all] == [0.8]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +255,7 @@ def test_an_unknown_key_in_a_file_names_the_file_and_the_nearest_key(text, wrong
     good = written(tmp_path, "good.yaml", "seed: 1\n")
     bad = written(tmp_path, "bad.yaml", text)
     with pytest.raises(ConfigError) as error:
-        read_config(["--config", good, f"--config={bad}"])
+        read_config(["--config", good, f"--config={bad}"], PretrainConfig)
     assert str(error.value).startswith(f"{bad}: ")
     assert f"'{wrong}' is not a key of the configuration; did you mean '{nearest}'?" in str(error.value)
 
@@ -258,21 +263,21 @@ def test_an_unknown_key_in_a_file_names_the_file_and_the_nearest_key(text, wrong
 @pytest.mark.parametrize("arguments", [["--optim.warmpup_steps", "5"], ["--optim.warmpup_steps=5"]])
 def test_an_unknown_option_names_the_nearest_key(arguments):
     with pytest.raises(ConfigError, match=r"did you mean 'optim\.warmup_steps'\?"):
-        read_config(arguments)
+        read_config(arguments, PretrainConfig)
 
 
 def test_a_key_like_no_other_lists_them_all():
     with pytest.raises(ConfigError, match=r"there are output_dir, .*optim, train, probe$"):
-        read_config(["--xyzzy", "1"])
+        read_config(["--xyzzy", "1"], PretrainConfig)
     with pytest.raises(ConfigError, match=r"there are optim\.steps, .*optim\.clip_grad$"):
-        read_config(["--optim.xyzzy", "1"])
+        read_config(["--optim.xyzzy", "1"], PretrainConfig)
 
 
 def test_a_setting_of_another_tool_names_the_tool():
     with pytest.raises(ConfigError, match=r"'dynamics\.depth' .* it is one of tools/action\.py"):
-        read_config(["--dynamics.depth", "2"])
+        read_config(["--dynamics.depth", "2"], PretrainConfig, others=CONFIGS)
     with pytest.raises(ConfigError, match=r"it is one of tools/pretrain\.py"):
-        read_tree(["--masks.tube", "[]"], FinetuneConfig)
+        read_config(["--masks.tube", "[]"], FinetuneConfig, others=CONFIGS)
 
 
 @pytest.mark.parametrize(
@@ -308,18 +313,21 @@ def test_a_setting_of_another_tool_names_the_tool():
 def test_a_wrong_value_names_field_value_and_rule(text, field, value, rule, tmp_path):
     path = written(tmp_path, "bad.yaml", text)
     with pytest.raises(ConfigError) as error:
-        read_config(["--config", path])
+        read_config(["--config", path], PretrainConfig)
     assert all(part in str(error.value) for part in (path, field, value, rule))
 
 
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match=r"does not exist: '.*configs/none\.yaml'"):
-        read_config(["--config", "configs/none.yaml"])
+        read_config(["--config", "configs/none.yaml"], PretrainConfig)
 
 
 def test_print_config_prints_what_results(capsys):
     with pytest.raises(SystemExit) as stop:
-        read_config(["--config", str(ROOT / "configs/debug.yaml"), "--optim.steps=30", "--print_config"])
+        read_config(
+            ["--config", str(ROOT / "configs/debug.yaml"), "--optim.steps=30", "--print_config"],
+            PretrainConfig,
+        )
     assert stop.value.code == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["optim"]["steps"] == 30

@@ -18,14 +18,17 @@ import pytest
 
 import vjepa
 from tests.accelerate_state import fresh_accelerate
-from vjepa.comparison.cells import all_cells
-from vjepa.comparison.config import read_comparison
-from vjepa.config import ActionConfig, FinetuneConfig, PretrainConfig, read_config, read_tree
+from vjepa.config import read_config
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
-from vjepa.training.action import train_action_model
-from vjepa.training.pretrain import pretrain
+from vjepa.recipes.action.config import ActionConfig
+from vjepa.recipes.action.run import train_action_model
+from vjepa.recipes.compare.cells import all_cells
+from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.finetune.config import FinetuneConfig
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -66,11 +69,11 @@ def furnished(tmp_path_factory):
         write_manifest("videos.csv", videos)
         shutil.copy(videos[0].path, "video.mp4")
         fresh_accelerate()
-        pretrain(read_config(SHORT_RUN))
+        pretrain(read_config(SHORT_RUN, PretrainConfig))
         shutil.copytree("runs/debug", "runs/quickstart")
         shutil.rmtree("runs/debug/videos")  # made with other settings than the documents'
         fresh_accelerate()
-        train_action_model(read_tree(SHORT_WORLD, ActionConfig))
+        train_action_model(read_config(SHORT_WORLD, ActionConfig))
         fresh_accelerate()
     finally:
         os.chdir(before)
@@ -198,6 +201,6 @@ def test_the_commands_of_a_document_are_understood(path, furnished, monkeypatch)
             "tools/finetune.py": FinetuneConfig,
         }
         if program in kinds:
-            read_tree([word for word in arguments if word != "--print_config"], kinds[program])
+            read_config([word for word in arguments if word != "--print_config"], kinds[program])
         if program == "tools/compare.py":
-            assert all_cells(read_comparison(arguments))
+            assert all_cells(read_config(arguments, CompareConfig))

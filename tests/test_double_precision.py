@@ -19,7 +19,6 @@ from tests.inference.conftest import make_video_model
 from tests.models.builders import A, Q, make_model
 from tests.small_device import DEVICE, SmallDevice
 from tests.training.methods import METHODS
-from vjepa import build
 from vjepa.batch import LabelledBatch, TrajectoryBatch
 from vjepa.config import read_config
 from vjepa.data.manifest import Video
@@ -40,7 +39,9 @@ from vjepa.objectives.regularizers import SIGReg, VICReg
 from vjepa.planning.cem import CEM
 from vjepa.planning.gradient import GradientPlanner
 from vjepa.planning.planner import Bounds
-from vjepa.training.preview import example_batch
+from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.preview import example_batch
 
 ROOT = Path(__file__).parents[1]
 # The only place that makes doubles of what may be on another device.
@@ -156,7 +157,7 @@ def check_on_both(objective, batch):
 @pytest.mark.parametrize("method", ["future", "futures", "videomae", "mae", "vjepa2_1", "vicreg"])
 def test_steps_of_methods_of_all_kinds(method):
     images = ("--data.images=videos.csv",) if method == "vjepa2_1" else ()
-    config = read_config([*SMALL, *METHODS[method], *images])
+    config = read_config([*SMALL, *METHODS[method], *images], PretrainConfig)
     torch.manual_seed(0)
     batch, generator = example_batch(config), torch.Generator().manual_seed(0)
     batch.video_BTCHW.copy_(torch.randint(0, 256, batch.video_BTCHW.shape, generator=generator))

@@ -8,8 +8,6 @@ import torch
 from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 
-from vjepa.comparison.report import _markdown_table
-from vjepa.comparison.sections import Table
 from vjepa.evaluation.recognition.metrics import classification_report
 from vjepa.evaluation.recognition.score_file import read_scores, write_scores
 from vjepa.foreign_text import from_cell, in_cell, in_plot, in_table, one_line
@@ -17,6 +15,8 @@ from vjepa.plots.confusion import draw_confusion
 from vjepa.plots.label_curve import draw_label_curve, label_curve_table
 from vjepa.plots.labelled_video import write_labelled_film
 from vjepa.plots.strip import draw_strip
+from vjepa.recipes.compare.report import _markdown_table
+from vjepa.recipes.compare.sections import Table
 
 NAMES = [
     "$x_$",

@@ -7,7 +7,8 @@ import pytest
 
 from tests.accelerate_state import fresh_accelerate
 from vjepa.config import read_config
-from vjepa.training.pretrain import pretrain
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.run import pretrain
 
 QUICKSTART = "--config=configs/pretrain/quickstart.yaml"
 
@@ -22,7 +23,7 @@ def learn(tmp_path):
             f"--data.synthetic.folder={tmp_path / 'videos'}",
             f"--data.cache_dir={tmp_path / 'cache'}",
         ]
-        return pretrain(read_config([*arguments, *folders, "--train.trackers=[]"]))
+        return pretrain(read_config([*arguments, *folders, "--train.trackers=[]"], PretrainConfig))
 
     yield run
     fresh_accelerate()

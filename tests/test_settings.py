@@ -4,25 +4,31 @@ import math
 
 import pytest
 
-from vjepa.comparison.config import read_comparison
-from vjepa.config import (
+from vjepa.config import ConfigError, EncoderConfig, OptimConfig, SIGRegConfig, TrainConfig, read_config
+from vjepa.recipes.action.config import (
     ActionConfig,
-    ConfigError,
+    CollectConfig,
+    DynamicsConfig,
+    FrameConfig,
+    TrajectoryConfig,
+)
+from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.finetune.config import (
+    AugmentConfig,
+    FinetuneConfig,
+    FinetuneOptim,
+    HeadConfig,
+    LabelledData,
+    StartConfig,
+)
+from vjepa.recipes.pretrain.config import (
     ContextLossConfig,
     DataConfig,
-    EncoderConfig,
-    FinetuneConfig,
-    OptimConfig,
     PredictorConfig,
     PretrainConfig,
     ProbeConfig,
-    SIGRegConfig,
     SyntheticConfig,
-    TrainConfig,
-    read_config,
 )
-from vjepa.config.action import CollectConfig, DynamicsConfig, FrameConfig, TrajectoryConfig
-from vjepa.config.finetuning import AugmentConfig, FinetuneOptim, HeadConfig, LabelledData, StartConfig
 
 
 def written(folder, name, text):
@@ -112,25 +118,27 @@ def test_a_setting_out_of_range_is_refused_from_python_too(section, name, value)
 )
 def test_the_command_line_says_one_sentence(arguments, sentence):
     with pytest.raises(ConfigError) as error:
-        read_config(arguments)
+        read_config(arguments, PretrainConfig)
     assert str(error.value) == sentence
 
 
-@pytest.mark.parametrize("read", [read_config, read_comparison])
-def test_a_file_of_aliases_that_multiply_is_refused(read, tmp_path):
+@pytest.mark.parametrize("kind", [PretrainConfig, CompareConfig])
+def test_a_file_of_aliases_that_multiply_is_refused(kind, tmp_path):
     levels = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
     bomb = written(tmp_path, "bomb.yaml", "\n".join(levels))
     loop = written(tmp_path, "loop.yaml", "data: &a {train: *a}")
     for path in (bomb, loop):
         with pytest.raises(ConfigError, match=r"aliases \(\*name\) are written out: write the values"):
-            read(["--config", path])
+            read_config(["--config", path], kind)
 
 
 def test_aliases_that_do_not_multiply_are_taken(tmp_path):
     text = "encoder: &small {width: 96, depth: 2, heads: 3}\npredictor: *small\n"
-    assert read_config(["--config", written(tmp_path, "good.yaml", text)]).predictor.heads == 3
+    assert (
+        read_config(["--config", written(tmp_path, "good.yaml", text)], PretrainConfig).predictor.heads == 3
+    )
 
 
 def test_without_arguments_the_defaults_are_read():
-    assert read_config([]) == PretrainConfig()
+    assert read_config([], PretrainConfig) == PretrainConfig()

@@ -36,9 +36,8 @@ FLOORS = (
     ("planning",),
     ("plots",),
     ("config",),
-    ("build",),
     ("training",),
-    ("comparison",),
+    ("recipes",),
     ("tools",),
 )
 FLOOR_OF = {name: number for number, floor in enumerate(FLOORS) for name in floor}
@@ -62,7 +61,7 @@ def imports_of(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively: write the whole name"
-            # `from vjepa import build` imports a module, `from vjepa.build import x` a name of one.
+            # `from vjepa import tokens` imports a module, `from vjepa.tokens import x` a name of one.
             top = node.module == "vjepa"
             names = [f"vjepa.{alias.name}" for alias in node.names] if top else [node.module]
         yield from (name for name in names if name.split(".")[0] in ("vjepa", "tools"))
@@ -94,9 +93,10 @@ def test_importing_the_package_is_cheap():
 
 
 def test_a_configuration_is_read_without_torch():
-    """`import vjepa.config` loads no network and nothing heavy, in less than a second."""
+    """The configurations of all recipes load no network and nothing heavy, in less than a second."""
     code = (
-        "import sys, time; begun = time.process_time(); import vjepa.config; "
+        "import sys, time; begun = time.process_time(); "
+        "import vjepa.config, vjepa.recipes.configs, vjepa.recipes.compare.config; "
         "print(time.process_time() - begun); print(*sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -18,15 +18,18 @@ from collections.abc import Sequence
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
-from vjepa.config import ActionConfig, read_tree
-from vjepa.training.action import train_action_model
+from vjepa.config import read_config
+from vjepa.recipes.action.config import ActionConfig
+from vjepa.recipes.action.run import train_action_model
+from vjepa.recipes.configs import CONFIGS
 from vjepa.training.stop import command
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    train_action_model(read_tree(sys.argv[1:] if arguments is None else arguments, ActionConfig, __doc__))
+    given = sys.argv[1:] if arguments is None else arguments
+    train_action_model(read_config(given, ActionConfig, __doc__, CONFIGS))
     return 0
 
 

@@ -37,9 +37,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vjepa import build
 from vjepa.batch import Batch, TokenMask
-from vjepa.config import PretrainConfig, read_config
+from vjepa.config import read_config
 from vjepa.data.manifest import Video
 from vjepa.data.readers.open import ReaderName, open_video
 from vjepa.grid import Tubelet
@@ -47,8 +46,10 @@ from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.profiling.flops import step_cost
 from vjepa.profiling.timing import Precision, Row, Work, machine_name, measure, table
+from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.preview import example_batch
 from vjepa.training.optimizer import build_optimizer
-from vjepa.training.preview import example_batch
 from vjepa.training.stop import command
 
 DESIGN = (
@@ -295,7 +296,7 @@ def _setting(options: argparse.Namespace, changes: Sequence[str]) -> Setting:
     if unknown:
         raise ValueError(f"'{unknown[0]}' cannot be measured: choose among {', '.join(PARTS)}")
     base = DESIGN if options.config is None else ("--config", options.config)
-    config = read_config([*base, *changes])
+    config = read_config([*base, *changes], PretrainConfig)
     if options.videos is not None:
         data = dataclasses.replace(config.data, train=options.videos, weights=None, synthetic=None)
         config = dataclasses.replace(config, data=data)

@@ -20,12 +20,13 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import torch
 
-from vjepa.comparison.cells import all_cells, run_cells
-from vjepa.comparison.config import read_comparison
-from vjepa.comparison.measure import measure_cell
-from vjepa.comparison.report import write_report
-from vjepa.comparison.results import Results
+from vjepa.config import read_config
 from vjepa.profiling.timing import machine_name
+from vjepa.recipes.compare.cells import all_cells, run_cells
+from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.compare.measure import measure_cell
+from vjepa.recipes.compare.report import write_report
+from vjepa.recipes.compare.results import Results
 from vjepa.training.stop import command
 
 
@@ -33,7 +34,7 @@ from vjepa.training.stop import command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    comparison = read_comparison(given, __doc__)
+    comparison = read_config(given, CompareConfig, __doc__)
     cells = all_cells(comparison)
     run_cells(cells, measure_cell, comparison.jobs, lambda message: print(message, flush=True))
     typed = "python tools/compare.py " + shlex.join(given)

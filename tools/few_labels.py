@@ -20,9 +20,10 @@ from collections.abc import Sequence
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
-from vjepa.comparison.few_labels import SHARES, few_labels, read_arm
-from vjepa.config import FinetuneConfig, read_tree
+from vjepa.config import read_config
 from vjepa.plots.label_curve import label_curve_table
+from vjepa.recipes.compare.few_labels import SHARES, few_labels, read_arm
+from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.training.stop import command
 
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options, others = _parser().parse_known_args(arguments)
     arms = [read_arm(text) for text in options.arm]
-    config = read_tree(others, FinetuneConfig)
+    config = read_config(others, FinetuneConfig)
     curves = few_labels(config, arms, shares=options.shares, seeds=options.seeds, jobs=options.jobs)
     print(label_curve_table(curves))
     return 0

@@ -22,15 +22,18 @@ from collections.abc import Sequence
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
-from vjepa.config import FinetuneConfig, read_tree
-from vjepa.training.finetune import finetune
+from vjepa.config import read_config
+from vjepa.recipes.configs import CONFIGS
+from vjepa.recipes.finetune.config import FinetuneConfig
+from vjepa.recipes.finetune.run import finetune
 from vjepa.training.stop import command
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    finetune(read_tree(sys.argv[1:] if arguments is None else arguments, FinetuneConfig, __doc__))
+    given = sys.argv[1:] if arguments is None else arguments
+    finetune(read_config(given, FinetuneConfig, __doc__, CONFIGS))
     return 0
 
 

@@ -29,13 +29,13 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 import torch
 import yaml
 
-from vjepa.build.planning import POLICIES, build_policy
-from vjepa.config import ConfigError, read_tree
-from vjepa.config.action import PlanningConfig
+from vjepa.config import ConfigError, read_config
 from vjepa.environments.make import make_env
 from vjepa.planning.episodes import EpisodeReport, run_episodes
 from vjepa.planning.policies import ModelPolicy
 from vjepa.plots.planning import film_episodes
+from vjepa.recipes.action.config import PlanningConfig
+from vjepa.recipes.action.policies import POLICIES, build_policy
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import load_action_model
 
@@ -125,7 +125,7 @@ def _planning(known: dict[str, object], changes: list[str]) -> PlanningConfig:
         yaml.safe_dump(known, file)
         file.flush()
         try:
-            return read_tree(["--config", file.name, *changes], PlanningConfig)
+            return read_config(["--config", file.name, *changes], PlanningConfig)
         except ConfigError as error:
             raise ValueError(str(error).replace(f"{file.name}: ", "")) from error
 

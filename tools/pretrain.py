@@ -19,14 +19,17 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
 from vjepa.config import read_config
-from vjepa.training.pretrain import pretrain
+from vjepa.recipes.configs import CONFIGS
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.stop import command
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
-    pretrain(read_config(sys.argv[1:] if arguments is None else arguments, __doc__))
+    given = sys.argv[1:] if arguments is None else arguments
+    pretrain(read_config(given, PretrainConfig, __doc__, CONFIGS))
     return 0
 
 

@@ -28,7 +28,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 import torch
 from torch import Tensor
 
-from vjepa.config import PretrainConfig, config_from_tree
+from vjepa.config import config_from_tree
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.evaluation.features.extract import spread_rows
 from vjepa.evaluation.probes.pixel_decoder import psnr, train_pixel_decoder
@@ -37,9 +37,10 @@ from vjepa.layers.pixel_targets import restore_pixels
 from vjepa.masks.base import Mask
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.strip import draw_strip, write_film
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.preview import draw_mask
 from vjepa.seeding import seeded
 from vjepa.tokens import gather_tokens, patchify, unpatchify
-from vjepa.training.preview import draw_mask
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 

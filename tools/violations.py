@@ -24,7 +24,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import torch
 
-from vjepa.config import PretrainConfig, config_from_tree
+from vjepa.config import config_from_tree
 from vjepa.data.synthetic.pairs import CONTROL, VIOLATIONS, check_violation
 from vjepa.data.synthetic.write_pairs import write_pairs
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
@@ -32,6 +32,7 @@ from vjepa.evaluation.violations.benchmark import evaluate_expectation
 from vjepa.foreign_text import one_line
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.violations import draw_violations
+from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 

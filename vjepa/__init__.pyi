@@ -1,10 +1,6 @@
 """The public names, and where they live: this list alone. `vjepa/__init__.py` reads it."""
 
-from vjepa.config import ActionConfig as ActionConfig
-from vjepa.config import FinetuneConfig as FinetuneConfig
-from vjepa.config import PretrainConfig as PretrainConfig
 from vjepa.config import read_config as read_config
-from vjepa.config import read_tree as read_tree
 from vjepa.data.manifest import read_manifest as read_manifest
 from vjepa.data.processor import VideoProcessor as VideoProcessor
 from vjepa.data.readers.open import open_video as open_video
@@ -20,9 +16,12 @@ from vjepa.models.video_model import VideoModel as VideoModel
 from vjepa.objectives.jepa import JEPA as JEPA
 from vjepa.objectives.pixels import PixelReconstruction as PixelReconstruction
 from vjepa.planning.agent import PlanningAgent as PlanningAgent
-from vjepa.training.action import train_action_model as train_action_model
-from vjepa.training.finetune import finetune as finetune
-from vjepa.training.pretrain import pretrain as pretrain
+from vjepa.recipes.action.config import ActionConfig as ActionConfig
+from vjepa.recipes.action.run import train_action_model as train_action_model
+from vjepa.recipes.finetune.config import FinetuneConfig as FinetuneConfig
+from vjepa.recipes.finetune.run import finetune as finetune
+from vjepa.recipes.pretrain.config import PretrainConfig as PretrainConfig
+from vjepa.recipes.pretrain.run import pretrain as pretrain
 from vjepa.weights.model_folder import from_pretrained as from_pretrained
 from vjepa.weights.model_folder import load_action_model as load_action_model
 from vjepa.weights.model_folder import save_pretrained as save_pretrained

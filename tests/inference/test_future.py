@@ -210,7 +210,7 @@ def without(model, part):
         ),
         (lambda model, video: vjepa.FuturePredictor(model).observe(video.long()), "int64"),
         (lambda model, video: vjepa.FuturePredictor(model).observe(video.permute(0, 2, 3, 1)), "permute"),
-        (lambda model, video: vjepa.FuturePredictor(model).observe(video, end=1.0), "it is for paths"),
+        (lambda model, video: vjepa.FuturePredictor(model).observe(video, end=1.0), "which is for paths"),
         (
             lambda model, video: (
                 vjepa.FuturePredictor(model).observe(video).observe(torch.stack([video, video]))

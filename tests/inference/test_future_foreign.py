@@ -10,14 +10,16 @@ import pytest
 import vjepa
 from tests.inference.conftest import make_video_model
 from tools.predict import main
-from vjepa import build
-from vjepa.build.finetuning import LabelledSplits, classifier_config, resolve
-from vjepa.config import FinetuneConfig, config_from_tree, read_config
+from vjepa.config import config_from_tree, read_config
 from vjepa.data.processor import VideoProcessor
 from vjepa.data.rendered import is_rendered
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.models.classifier import Classifier, build_head
+from vjepa.recipes.finetune.build import LabelledSplits, classifier_config, resolve
+from vjepa.recipes.finetune.config import FinetuneConfig
+from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.weights.model_folder import save_pretrained
 
 DEBUG = str(Path(__file__).parents[2] / "configs" / "debug.yaml")
@@ -52,7 +54,7 @@ def test_where_the_library_wrote_is_recognised(rendered, own, foreign):
 
 def test_a_model_folder_says_what_it_was_trained_on(rendered, foreign, tmp_path):
     def says(*arguments):
-        return build.model_config(read_config(["--config", DEBUG, *arguments]))["rendered"]
+        return build.model_config(read_config(["--config", DEBUG, *arguments], PretrainConfig))["rendered"]
 
     assert says()
     assert says("--data.synthetic=null", f"--data.train={rendered}")

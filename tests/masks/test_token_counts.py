@@ -15,7 +15,8 @@ from vjepa.grid import Grid
 from vjepa.masks.image_blocks import ImageBlocks
 from vjepa.masks.multiblock import MultiBlock
 from vjepa.masks.token_counts import count_tokens
-from vjepa.training.preview import describe_masks
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.preview import describe_masks
 
 BATCH = 24
 GRIDS = [Grid(4, 4, 4), Grid(8, 7, 7), Grid(4, 8, 8), Grid(2, 10, 10), Grid(2, 14, 14), Grid(2, 16, 16)]
@@ -141,7 +142,7 @@ def test_blocks_that_hide_everything_are_refused_by_their_size():
 
 def test_the_summary_names_a_mask_that_shows_too_little():
     masks = "[{num_blocks: 1, spatial_scale: [0.5, 0.5]}, {max_keep: 3}]"
-    config = read_config(["--config", "configs/debug.yaml", f"--masks.multiblock={masks}"])
+    config = read_config(["--config", "configs/debug.yaml", f"--masks.multiblock={masks}"], PretrainConfig)
     warnings = [line for line in describe_masks(config) if "WARNING" in line]
     assert len(warnings) == 1
     assert warnings[0].startswith("WARNING: masks.multiblock[1] shows 3 tokens at some steps")

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from tests.objectives.builders import futures_batch, futures_jepa, small_batch, small_jepa
-from vjepa.config import ContextLossConfig, FuturesConfig, ObjectiveConfig
 from vjepa.data.collate import MaskCollator
 from vjepa.data.dataset import Sample
 from vjepa.data.sampling import SampleKey
@@ -16,6 +15,7 @@ from vjepa.masks.multiblock import MultiBlock
 from vjepa.objectives.batch_metric import of_whole_batch
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.energy_score import Futures, energy_score, token_spread
+from vjepa.recipes.pretrain.config import ContextLossConfig, FuturesConfig, ObjectiveConfig
 
 
 def distance(first, second):

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from vjepa import build
 from vjepa.config import read_config
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.profiling.flops import step_cost
-from vjepa.training.preview import example_batch
+from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.preview import example_batch
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["step", "encode", "decode", "loader", "train", "gemm"]
@@ -69,7 +70,7 @@ def test_figures_are_positive(report):
 
 
 def test_flops_of_a_step_are_those_of_step_cost(report):
-    config = read_config(["--config", str(ROOT / "configs" / "debug.yaml"), *CHANGES])
+    config = read_config(["--config", str(ROOT / "configs" / "debug.yaml"), *CHANGES], PretrainConfig)
     with torch.device("meta"):
         objective = build.build_objective(config)
     expected = 4 * step_cost(objective, example_batch(config, 4)).flops / 1e9
@@ -78,7 +79,7 @@ def test_flops_of_a_step_are_those_of_step_cost(report):
 
 
 def test_design_has_its_fixed_lengths(tool):
-    setting = tool.Setting(read_config(tool.DESIGN), True, ["no"], torch.device("cpu"))
+    setting = tool.Setting(read_config(tool.DESIGN, PretrainConfig), True, ["no"], torch.device("cpu"))
     batch = setting.batch()
     lengths = tuple((mask.context_BK.shape[1], mask.target_BM.shape[1]) for mask in batch.masks)
     assert lengths == ((112, 168), (56, 240))

@@ -10,13 +10,14 @@ import torch
 
 from tests.accelerate_state import fresh_accelerate
 from tools.reconstruct import main, reconstruct
-from vjepa.config import PretrainConfig, config_from_tree
+from vjepa.config import config_from_tree
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
 from vjepa.plots.strip import side_by_side
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.run import pretrain
 from vjepa.tokens import gather_tokens, patchify
-from vjepa.training.pretrain import pretrain
 from vjepa.weights.model_folder import from_pretrained
 
 

@@ -1,4 +1,4 @@
-"""Every method as changes to the tiny run of `tests.training.conftest`."""
+"""Every method as changes to the tiny run of `tests.tiny_run`."""
 
 PIXELS = "--objective.predict=pixels"
 NO_BLOCKS = "--masks.multiblock=[]"

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from tests.accelerate_state import fresh_accelerate
-from tests.training.conftest import STEPS, metrics, result_bytes
-from vjepa.training.pretrain import pretrain
+from tests.tiny_run import STEPS, metrics, result_bytes
+from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
 

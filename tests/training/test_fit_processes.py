@@ -8,10 +8,10 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.accelerate_state import fresh_accelerate
-from tests.training.conftest import metrics
+from tests.tiny_run import metrics
 from tests.training.methods import METHODS, changes_of
 from tests.training.processes import ENVIRONMENT, two_processes
-from vjepa.training.pretrain import pretrain
+from vjepa.recipes.pretrain.run import pretrain
 
 
 @pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2])
@@ -96,7 +96,7 @@ EVERY_METHOD = """
 import json, sys, torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from vjepa import build
+from vjepa.recipes.pretrain import build
 from vjepa.config import read_config
 from vjepa.training.optimizer import build_optimizer
 

@@ -12,15 +12,16 @@ import pytest
 import torch
 
 from tests.accelerate_state import fresh_accelerate
-from tests.training.conftest import metrics
-from vjepa.config import ConfigError, FinetuneConfig, PretrainConfig
-from vjepa.config.action import ActionConfig, ActionObjectiveConfig
-from vjepa.config.finetuning import FeaturesConfig, GridConfig, StartConfig
+from tests.tiny_run import metrics
+from vjepa.config import ConfigError
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
+from vjepa.recipes.action.config import ActionConfig, ActionObjectiveConfig
+from vjepa.recipes.finetune.config import FeaturesConfig, FinetuneConfig, GridConfig, StartConfig
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.preview import _too_large
+from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.going_on import TABLE, Change, calmer_settings, change_of, changes, flat_settings
-from vjepa.training.pretrain import pretrain
-from vjepa.training.preview import _too_large
 from vjepa.training.run_folder import RunFolder
 from vjepa.training.trainer import NonFiniteError
 from vjepa.training.unreadable import UnreadableVideosError

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from vjepa.data.manifest import read_manifest, write_manifest
-from vjepa.training.pretrain import pretrain
+from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.progress import Progress
 from vjepa.training.trainer import Trainer
 from vjepa.workers import Loader, ended_after

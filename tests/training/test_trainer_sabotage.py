@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from tests.accelerate_state import fresh_accelerate
-from vjepa import build
 from vjepa.config import read_config
-from vjepa.training.pretrain import pretrain
+from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.run import pretrain
 
 LEARNING_RATE = 2e-3  # the quickstart's
 
@@ -36,7 +37,7 @@ def alarms(tmp_path, fresh):
             "--train.trackers=[]",
             "--train.device=cpu",
         ]
-        return pretrain(read_config([*arguments, *changes]), build_objective)["alarms"]
+        return pretrain(read_config([*arguments, *changes], PretrainConfig), build_objective)["alarms"]
 
     return run
 
@@ -106,7 +107,8 @@ def test_each_way_of_preventing_collapse_learns_without_an_alarm(recipe, tmp_pat
                 f"--data.synthetic.folder={tmp_path / 'videos'}",
                 f"--data.cache_dir={tmp_path / 'cache'}",
                 "--train.trackers=[]",
-            ]
+            ],
+            PretrainConfig,
         )
     )
     probe = summary["probe"]["linear"]

@@ -17,12 +17,12 @@ import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
-from vjepa.config.schema import PretrainConfig
 from vjepa.foreign_text import one_line
 
 if TYPE_CHECKING:
@@ -35,15 +35,6 @@ class ConfigError(ValueError):
     """A configuration that cannot be read; the message names the key, its value and the remedy."""
 
 
-def read_config(arguments: Sequence[str], description: str | None = None) -> PretrainConfig:
-    """Read the pre-training configuration from command-line arguments.
-
-    Raises:
-        ConfigError: The arguments, or the files that they name, are not a valid configuration.
-    """
-    return read_tree(arguments, PretrainConfig, description)
-
-
 def _files(arguments: Sequence[str]) -> Iterator[str]:
     """Iterate over the configuration files named in the arguments."""
     for first, second in itertools.pairwise([*arguments, ""]):
@@ -51,13 +42,20 @@ def _files(arguments: Sequence[str]) -> Iterator[str]:
             yield first.removeprefix("--config=") if "=" in first else second
 
 
-def read_tree(arguments: Sequence[str], kind: type[Kind], description: str | None = None) -> Kind:
-    """Read a configuration of any class from command-line arguments.
+def read_config(
+    arguments: Sequence[str],
+    kind: type[Kind],
+    description: str | None = None,
+    others: Mapping[str, type] = MappingProxyType({}),
+) -> Kind:
+    """Read a configuration from command-line arguments.
 
     Args:
         arguments: Command-line arguments, without the program's name.
         kind: Dataclass of the configuration.
         description: Text that opens ``--help``.
+        others: Classes of other configurations by the tool that reads them; the message on an unknown key
+            names the tool that has this key.
 
     Raises:
         ConfigError: The arguments, or the files that they name, are not a valid configuration.
@@ -66,7 +64,7 @@ def read_tree(arguments: Sequence[str], kind: type[Kind], description: str | Non
     try:
         return _parse(arguments, kind, description)
     except READING_ERRORS as error:
-        explained = _explain(str(error), kind)
+        explained = _explain(str(error), kind, others)
         raise ConfigError(_faulty_file(arguments, str(error), kind) + explained) from error
 
 
@@ -93,7 +91,7 @@ def config_from_tree(tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
     try:
         return kind(**_sections(parser, parser.parse_object(dict(tree))))
     except READING_ERRORS as error:
-        raise ConfigError(_explain(str(error), kind)) from error
+        raise ConfigError(_explain(str(error), kind, {})) from error
 
 
 MOST_VALUES = 100_000  # limit for one configuration file, with aliases expanded
@@ -171,7 +169,7 @@ def _sections(parser: ArgumentParser, tree: Any) -> dict[str, Any]:
 
 
 def write_config(config: DataclassInstance, path: Path) -> None:
-    """Write the resolved configuration as YAML that `read_tree` can read."""
+    """Write the resolved configuration as YAML that `read_config` can read."""
     path.write_text(yaml.safe_dump(config_tree(config), sort_keys=False))
 
 
@@ -188,7 +186,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _explain(message: str, kind: type) -> str:
+def _explain(message: str, kind: type, others: Mapping[str, type]) -> str:
     """Rewrite the parser's message for the user.
 
     Of a broken rule, the rule alone is kept; to an unknown key, the nearest known one is added.
@@ -201,10 +199,10 @@ def _explain(message: str, kind: type) -> str:
         return message
     within = re.search(r"(?:Group '|Parser key \")([\w.]+)", message)
     name = f"{within.group(1)}.{unknown.group(1)}" if within else unknown.group(1)
-    return f"{message}\n'{name}' is not a key of the configuration; {_hint(name, kind)}"
+    return f"{message}\n'{name}' is not a key of the configuration; {_hint(name, kind, others)}"
 
 
-def _hint(name: str, kind: type) -> str:
+def _hint(name: str, kind: type, others: Mapping[str, type]) -> str:
     """Suggest the nearest key, the tool that has this key, or the keys of the section."""
     keys = list(_keys(kind))
     section, _, last = name.rpartition(".")
@@ -220,23 +218,10 @@ def _hint(name: str, kind: type) -> str:
     near += difflib.get_close_matches(name, [key for key in keys if "." in key], n=1, cutoff=0.8)
     if near:
         return f"did you mean '{near[0]}'?"
-    for tool, other in _tools().items():
+    for tool, other in others.items():
         if other is not kind and name in _keys(other):
             return f"it is one of {tool}, which has other settings"
     return f"there are {', '.join(within + key for key in below)}"
-
-
-def _tools() -> dict[str, type]:
-    """Return the tools that read a configuration, each with its class."""
-    # Imported here because these modules import this one.
-    from vjepa.config.action import ActionConfig
-    from vjepa.config.finetuning import FinetuneConfig
-
-    return {
-        "tools/pretrain.py": PretrainConfig,
-        "tools/finetune.py": FinetuneConfig,
-        "tools/action.py": ActionConfig,
-    }
 
 
 def _keys(section: type, prefix: str = "") -> Iterator[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+
+from vjepa.workers import Loader
 
 # Separate these random streams from others with the same seed.
 _PERMUTATION, _MIXTURE, _IMAGE_STEP = 1001, 1002, 1003
@@ -206,3 +208,18 @@ class StepBatches:
         first, end = (math.ceil(number / self._image_share) for number in (stretch, stretch + 1))
         place = np.random.default_rng([self.images.seed, _IMAGE_STEP, stretch]).integers(first, end)
         return stretch + int(place < steps)
+
+
+def step_loader(
+    dataset: Any, collate: Callable[[Any], Any], sampler: StepBatches, workers: int, **loader: Any
+) -> Loader[Any]:
+    """Build a loader of micro-batches from a dataset indexed by `SampleKey`.
+
+    Args:
+        dataset, collate: Dataset and collate function, see torch's DataLoader.
+        sampler: Batch sampler that determines which samples each micro-batch has.
+        workers: Number of processes that load batches; 0 loads them in this process. Results do not depend on
+            it.
+        loader: Further arguments of torch's DataLoader.
+    """
+    return Loader(dataset, workers=workers, batch_sampler=cast(Any, sampler), collate_fn=collate, **loader)

@@ -1,1 +1,1 @@
-"""Using a trained model: what comes next, and what surprises it."""
+"""Inference with trained models: future embeddings, surprise and classes."""

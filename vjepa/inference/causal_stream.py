@@ -14,15 +14,19 @@ from vjepa.models.encoder import VideoEncoder
 
 
 class CausalStream:
-    """Encodes a video one time step at a time; every time step costs the same, and memory does not grow.
+    """Encodes a video one time step at a time, at constant cost and memory per time step.
 
-    In every block, a time step attends to itself and to the `steps` - 1 before it, whose keys and values are
-    kept. Up to `steps` time steps this gives what the encoder gives for the whole clip; after that, what it
-    would give with its attention limited to that many time steps.
+    In every block, a time step attends to itself and to the cached keys and values of the `steps` - 1 time
+    steps before it. Up to `steps` time steps, the tokens equal those that the encoder computes for the whole
+    clip. After that, they equal those of an encoder whose attention is limited to the latest `steps` time
+    steps.
 
     Args:
-        encoder: Block-causal encoder with rotary positions; other positions end with the clip.
-        steps: Time steps that are kept, the newest included.
+        encoder: Block-causal encoder with rotary positions. Other positions exist only within a clip.
+        steps: Number of time steps in the cache, including the newest.
+
+    Raises:
+        ValueError: The encoder is bidirectional, or its positions are not rotary.
     """
 
     def __init__(self, encoder: VideoEncoder, steps: int) -> None:
@@ -30,9 +34,9 @@ class CausalStream:
         if not transformer.causal or transformer.positions != "rotary":
             kind = "causal" if transformer.causal else "bidirectional"
             raise ValueError(
-                f"a {kind} encoder with {transformer.positions} positions cannot be continued step by step: "
-                "give a causal one "
-                "with rotary positions (encoder.causal: true), or encode a sliding window"
+                f"a {kind} encoder with {transformer.positions} positions cannot encode a video step by "
+                "step: give a causal one with rotary positions (encoder.causal: true), or encode a sliding "
+                "window"
             )
         self.encoder = encoder
         self.caches = [KeyValueCache(steps) for _ in transformer.blocks]
@@ -40,9 +44,10 @@ class CausalStream:
 
     @torch.no_grad()
     def step(self, video_BCTHW: Tensor) -> Tensor:
-        """Encode the normalised frames of the next time step, one tubelet deep.
+        """Encode the next time step and return its tokens of all levels, ``(B, S, Y)``.
 
-        Tokens of all levels, ``(B, S, Y)``.
+        Args:
+            video_BCTHW: Normalised frames of one time step, as many as a tubelet has.
         """
         transformer, grid = self.encoder.transformer, self.encoder.grid_of(video_BCTHW)
         assert grid.t == 1, f"{grid.t} time steps were given at once"

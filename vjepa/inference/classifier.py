@@ -35,8 +35,8 @@ class Answer:
     """Classes of a video with their probabilities.
 
     Attributes:
-        classes: Class names, the most probable first.
-        probabilities: Probability of each of them; they sum to one.
+        classes: Names of all classes, the most probable first.
+        probabilities: Probability of each class, in the same order; they sum to 1.
     """
 
     classes: tuple[str, ...]
@@ -44,7 +44,7 @@ class Answer:
 
     @property
     def label(self) -> str:
-        """The most probable class."""
+        """Name of the most probable class."""
         return self.classes[0]
 
     @property
@@ -58,15 +58,19 @@ class Answer:
 
 
 class VideoClassifier:
-    """A fine-tuned model with the names of its classes, and the views that it was evaluated with.
+    """A fine-tuned classifier with its class names and the views that it averages over.
 
     Args:
         network: Encoder with a classification head.
         classes: Class names in the order of the head's outputs.
-        processor: Brings any video to the clips that the model was trained on.
-        clips, crops: Clips of each video, and crops of each clip; the probabilities of these views are
-            averaged.
-        segments: Clips that the head sees together.
+        processor: Converts any video to the frame rate, clip length and size that the model was trained on.
+        clips: Number of clips of each video, spread evenly over it. The class probabilities of all clips and
+            crops are averaged.
+        crops: Number of crops of each clip.
+        segments: Number of clips whose tokens the head sees together; a divisor of `clips`.
+
+    Raises:
+        ValueError: `clips` is not a multiple of `segments`.
     """
 
     def __init__(
@@ -81,8 +85,8 @@ class VideoClassifier:
     ) -> None:
         if clips % segments:
             raise ValueError(
-                f"clips is {clips} and segments {segments}: clips are seen together by segments, so give a "
-                "multiple of them"
+                f"clips is {clips} and segments {segments}: the head sees {segments} clips together, so give "
+                f"a multiple of {segments} as clips"
             )
         self.network = network.eval()
         self.classes = tuple(classes)
@@ -96,12 +100,12 @@ class VideoClassifier:
     def from_pretrained(
         source: str | Path, *, clips: int | None = None, crops: int | None = None
     ) -> VideoClassifier:
-        """Load the classifier of a run of tools/finetune.py, or of a model folder.
+        """Load a classifier from a run folder of tools/finetune.py or from a model folder.
 
         Args:
-            source: Folder of the run or of the model.
-            clips, crops: Clips of each video, and crops of each clip; None takes those of the run's
-                evaluation.
+            source: Run folder or model folder.
+            clips: Number of clips of each video; None takes that of the run's evaluation.
+            crops: Number of crops of each clip; None takes that of the run's evaluation.
 
         Raises:
             ValueError: The folder holds no classifier.
@@ -128,12 +132,15 @@ class VideoClassifier:
         """Classify a video.
 
         Args:
-            video: A file (see `vjepa.open_video`), or frames at the rate of the model's clips: ``(T, C, H,
-                W)``, uint8 in [0, 255] or floats in [0, 1], or a list of single frames or PIL images.
-            start, end: Range of a file to classify, in seconds; None takes the whole video.
+            video: Path of a video (see `vjepa.open_video`), or frames at the rate of the model's clips:
+                ``(T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1], or a list of single frames or PIL
+                images.
+            start: Time in seconds from which a file is classified; None is the beginning of the video.
+            end: Time in seconds up to which a file is classified; None is the end of the video.
 
         Raises:
-            ValueError: The video cannot be read, or frames have another form than these.
+            ValueError: The video cannot be read, frames have another form than these, or a time range is
+                given for frames.
         """
         if isinstance(video, str | Path):
             views_RTCHW = self._views(Video(str(video), start=start, end=end))
@@ -149,14 +156,15 @@ class VideoClassifier:
     def over_time(
         self, path: str | Path, every: float | None = None
     ) -> Iterator[tuple[float, float, Answer]]:
-        """Classify a video window by window; yields start and end of each window in seconds, and its classes.
+        """Classify a video clip by clip; yield start and end of each clip in seconds, and its classes.
 
-        A window is as long as one of the model's clips; the last one ends with the video. A video shorter
-        than a clip is one window.
+        A clip has the model's clip length; the last one ends with the video. A video shorter than a clip is
+        classified once, as a whole.
 
         Args:
-            path: Video file.
-            every: Seconds from one window to the next; None takes half a clip.
+            path: Path of the video.
+            every: Time in seconds from the start of one clip to the start of the next; None takes half the
+                duration of a clip.
 
         Raises:
             ValueError: The video cannot be read, or `every` is not above 0.
@@ -170,7 +178,7 @@ class VideoClassifier:
         span = min(self.processor.num_frames * period, over)
         every = span / 2 if every is None else every
         if not every > 0:
-            raise ValueError(f"every is {every}: give seconds above 0")
+            raise ValueError(f"every is {every}: give a number of seconds above 0")
         one_clip = VideoClassifier(
             self.network,
             self.classes,
@@ -185,16 +193,19 @@ class VideoClassifier:
             yield start, start + span, one_clip.predict(path, start=start, end=start + span)
 
     def probabilities(self, views_BRTCHW: Tensor) -> Tensor:
-        """Return the class probabilities ``(B, X)``, on the CPU, averaged over views ``(B, R, T, C, H, W)``
-        of the model's size.
+        """Return the class probabilities of videos, averaged over their views: ``(B, X)``, on the CPU.
 
-        Pixels are uint8 in [0, 255] or floats in [0, 1].
+        Args:
+            views_BRTCHW: Views of each video at the model's clip length and size, uint8 in [0, 255] or
+                floats in [0, 1].
+
+        Raises:
+            ValueError: The views do not have six axes.
         """
         if views_BRTCHW.ndim != 6:
             raise ValueError(
                 f"views have shape {tuple(views_BRTCHW.shape)}: give (B, R, T, C, H, W), R views of each "
-                "video; predict takes "
-                "videos as they are"
+                "video; predict takes whole videos"
             )
         device = next(self.network.parameters()).device
         return view_probabilities(
@@ -216,9 +227,9 @@ class VideoClassifier:
         return sample.video_RTCHW
 
     def _views_of_frames(self, videos: Sequence[Tensor]) -> Tensor:
-        """Return clips spread evenly over frames; of too few frames the last is repeated."""
+        """Return clips spread evenly over the frames of one video; a short video repeats its last frame."""
         if len(videos) != 1:
-            raise ValueError(f"frames of {len(videos)} videos at once: give one, (T, C, H, W)")
+            raise ValueError(f"frames of {len(videos)} videos at once: give one video, (T, C, H, W)")
         frames, length = videos[0], self.processor.num_frames
         latest = max(len(frames) - length, 0)
         firsts = np.linspace(0, latest, self.clips) if self.clips > 1 else np.array([latest / 2])

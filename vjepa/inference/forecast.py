@@ -1,6 +1,6 @@
-"""From embeddings of the past to embeddings of the future.
+"""Prediction of future embeddings from context embeddings.
 
-No function here can see a frame after the context, because none has later frames as an argument.
+No function here takes a frame after the context, so none can leak the future into a prediction.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Window:
     """The context and the targets of a prediction.
 
     Attributes:
-        grid: Token grid of a clip as in training: the time steps of the context and of the targets.
-        context_steps: Time steps of the context; fewer than those of the grid.
-        mask_token: Index of the predictor's mask token that stands at the targets.
+        grid: Token grid of a training clip; its time steps are those of the context and of the targets.
+        context_steps: Number of time steps of the context, from 1 to one less than those of the grid.
+        mask_token: Index of the predictor's mask token at the targets.
     """
 
     grid: Grid
@@ -32,12 +32,12 @@ class Window:
 
     @property
     def rest(self) -> int:
-        """Time steps that are predicted at once."""
+        """Number of time steps after the context, which are predicted at once."""
         return self.grid.t - self.context_steps
 
     @property
     def plane(self) -> int:
-        """Tokens of one time step."""
+        """Number of tokens of one time step."""
         return self.grid.h * self.grid.w
 
 
@@ -48,42 +48,51 @@ def window_of(
     context_steps: int | None = None,
     mask_token: int | None = None,
 ) -> Window:
-    """Return the window that a model was trained with, for frames of this size.
+    """Return the window that a model was trained with, for frames of a given size.
 
-    ValueError for a model without one.
+    Args:
+        model: Model with a predictor or a decoder.
+        height: Height of the frames in pixels.
+        width: Width of the frames in pixels.
+        context_steps: Number of time steps of the context; None takes that of the model's configuration.
+        mask_token: Index of the mask token at the targets; None takes that of the model's configuration.
+
+    Raises:
+        ValueError: The model has neither predictor nor decoder, its configuration does not describe the
+            prediction of the future, its clips have one time step, or `context_steps` leaves nothing to
+            predict.
     """
     if model.predictor is None and model.decoder is None:
         raise ValueError(
-            "the model has no predictor, so it cannot say what comes next: give one that tools/pretrain.py "
-            "trained, or "
-            "weights with their predictor"
+            "the model has no predictor, so it cannot predict what comes next: give one that "
+            "tools/pretrain.py trained, or weights with their predictor"
         )
     if "clip" not in model.config or "future" not in model.config:
         raise ValueError(
-            'the model does not say how it is asked for the future ("clip" and "future" in its config.json): '
-            "give one that "
-            "tools/pretrain.py wrote"
+            'config.json of the model lacks "clip" or "future", which describe how it predicts the future: '
+            "give a model that tools/pretrain.py wrote"
         )
     frames = model.config["clip"]["num_frames"]
     grid = model.encoder.tubelet.grid_of(frames, height, width)
     if grid.t < 2:
         raise ValueError(
-            f"the model knows clips of {frames} frames, one time step: it was never asked for a future; "
-            "train on longer clips"
+            f"the model was trained on clips of {frames} frames, which are one time step, so it never "
+            "predicted a future: train on longer clips"
         )
-    asked, default = context_steps, model.config["future"]["context_steps"]
-    context_steps = default if asked is None else asked
+    if context_steps is None:
+        context_steps = model.config["future"]["context_steps"]
     if not 1 <= context_steps < grid.t:
         raise ValueError(
-            f"context_steps is {context_steps}: the model knows clips of {grid.t} time steps, so give 1 to "
-            f"{grid.t - 1}"
+            f"context_steps is {context_steps}: the model was trained on clips of {grid.t} time steps, so "
+            f"give 1 to {grid.t - 1}"
         )
-    number = model.config["future"]["mask_token"] if mask_token is None else mask_token
-    return Window(grid, context_steps, number)
+    if mask_token is None:
+        mask_token = model.config["future"]["mask_token"]
+    return Window(grid, context_steps, mask_token)
 
 
 def encode_context(model: VideoModel, video_BTCHW: Tensor) -> Tensor:
-    """Encode the context frames, uint8, alone: tokens of all levels, ``(B, K, Y)``."""
+    """Encode context frames, uint8 ``(B, T, C, H, W)``, and return tokens of all levels, ``(B, K, Y)``."""
     return model.encoder(model.normalizer(video_BTCHW), levels=True)
 
 
@@ -94,10 +103,17 @@ def predict_rest(
     noise_BZ: Tensor | None = None,
     steps: int | None = None,
 ) -> Tensor:
-    """Predict what follows a context, ``(B, steps * S, Y)``: the rest of the window, or `steps` time steps.
+    """Predict the time steps that follow a context, in one pass: ``(B, steps * S, Y)``.
 
-    All time steps are predicted together, as in training, even if only some of them are wanted: a prediction
-    must not depend on what else is asked for.
+    All time steps are predicted together, as in training, even if only some of them are wanted. Otherwise the
+    prediction of a time step would depend on which others are requested.
+
+    Args:
+        predictor: Predictor or decoder of a trained model.
+        context_BKY: Tokens of the context, in token order.
+        window: Context and targets of the prediction.
+        noise_BZ: Noise vector of each future, for a predictor that takes noise; None for one that does not.
+        steps: Number of time steps to predict; None takes the rest of the window.
     """
     steps = window.rest if steps is None else steps
     grid = window.grid._replace(t=window.context_steps + steps)
@@ -117,12 +133,21 @@ def predict_rest(
 def roll_out(
     model: VideoModel, context_BKY: Tensor, window: Window, steps: int, noise_BZ: Tensor | None = None
 ) -> Tensor:
-    """Predict `steps` time steps after the context, ``(B, steps * S, Y)``; beyond the window, predictions
-    become context.
+    """Predict time steps after a context, autoregressively beyond the window: ``(B, steps * S, Y)``.
 
-    Up to the end of the window this is one prediction. Then the latest time steps, true or predicted, are the
-    next context, at the positions that a context has in training. Normalised predictions are first brought to
-    the scale of the encoder's tokens (`restore_levels`).
+    Up to the end of the window this is one prediction. Beyond it, the latest time steps, true or predicted,
+    become the next context, at the positions that a context has in training. Normalised predictions are first
+    rescaled to the encoder's tokens (`restore_levels`).
+
+    Args:
+        model: Model with a predictor of embeddings.
+        context_BKY: Tokens of the context, in token order.
+        window: Context and targets of one prediction.
+        steps: Number of time steps to predict, 1 or more.
+        noise_BZ: Noise vector of each future, for a predictor that takes noise; None for one that does not.
+
+    Raises:
+        ValueError: Predictions need to become context, but have another width than the encoder's tokens.
     """
     assert model.predictor is not None
     normalised = model.config["future"]["normalisation"] == "layer_norm"
@@ -144,6 +169,6 @@ def _check_feedback(predicted_BMY: Tensor, context_BKY: Tensor) -> None:
     if predicted_BMY.shape[-1] != context_BKY.shape[-1]:
         raise ValueError(
             f"predictions have width {predicted_BMY.shape[-1]} and the encoder's tokens "
-            f"{context_BKY.shape[-1]}: they cannot be "
-            "its next context; ask for horizons within the window"
+            f"{context_BKY.shape[-1]}, so predictions cannot become context: ask for horizons "
+            "within the window"
         )

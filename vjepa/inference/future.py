@@ -1,4 +1,4 @@
-"""Prediction of what comes next: embeddings of future frames from those of past frames.
+"""Prediction of the embeddings of future frames from past frames.
 
 future = FuturePredictor(from_pretrained("runs/quickstart"))
 future.observe("video.mp4")
@@ -29,23 +29,23 @@ Horizons = float | Sequence[float] | Tensor
 
 @dataclass(frozen=True)
 class Prediction:
-    """Embeddings of what comes after the context, with all that is needed to use them.
+    """Predicted embeddings of the time steps after the context, with their times and provenance.
 
     Attributes:
-        embeddings_BFhwY: One embedding for every horizon and place; with several samples ``(B, s, F, h, w,
-            Y)``.
+        embeddings_BFhwY: Embedding of each place of the token grid at each horizon;
+            ``(B, s, F, h, w, Y)`` for several samples.
         steps: Horizons in time steps; 1 is the time step that follows the context.
-        seconds: Seconds from the end of the context to the end of each horizon; None if the frame rate is
-            unknown.
-        context_end: Seconds from the first observed frame to the end of the context, of each clip; None if
-            unknown.
+        seconds: Time in seconds from the end of the context to the end of each horizon's time step. None if
+            the frame rate is unknown.
+        context_end: Time in seconds at which the context of each clip ends, from the first observed frame or,
+            for files, from the beginning of the file. None if the frame rate is unknown.
         grid: Token grid of one time step, ``(1, h, w)``.
         encoder: Network that encoded the context: ``target_encoder`` or ``encoder``.
-        mask_token: Index of the mask token that stood at the targets.
-        normalisation: Normalisation of the embeddings: ``layer_norm`` (each level to mean 0 and deviation 1,
-            as in training) or ``none``.
-        context_steps: Time steps of the context.
-        beyond: How horizons beyond the trained window were reached: ``slide`` or ``extrapolate``.
+        mask_token: Index of the mask token at the targets.
+        normalisation: Normalisation of the embeddings: ``layer_norm`` (each level to mean 0 and standard
+            deviation 1, as in training) or ``none``.
+        context_steps: Number of time steps of the context.
+        beyond: Method by which horizons beyond the trained window were reached: ``slide`` or ``extrapolate``.
     """
 
     embeddings_BFhwY: Tensor
@@ -61,19 +61,22 @@ class Prediction:
 
 
 class FuturePredictor:
-    """Observes frames and predicts the embeddings of those that follow; only observed frames are ever
-    encoded.
+    """Observes frames and predicts the embeddings of the frames that follow.
 
-    Frames may come one by one. With a block-causal encoder (rotary positions) the past is kept as keys and
-    values, and each new time step costs the same. With a bidirectional encoder the latest frames are kept,
-    and encoded when a prediction is asked for. In both cases memory does not grow.
+    Frames may arrive one by one. With a block-causal encoder (rotary positions), the past is kept as keys and
+    values, and each new time step costs the same. With a bidirectional encoder, the latest frames are kept
+    and encoded when a prediction is requested. In both cases memory does not grow.
 
     Args:
         model: Model with a predictor of embeddings; it stays on its device (``model.to("cuda")``).
-        context_steps: Time steps of the context; None takes the most that the model was trained with.
-        mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
-        fps: Frames a second of frames that are observed from memory. If the model has a frame rate, frames
-            are repeated or left out accordingly; None takes every frame as it comes.
+        context_steps: Number of time steps of the context; None takes that of the model's configuration.
+        mask_token: Index of the mask token at the targets; None takes that of the model's configuration.
+        fps: Frame rate, in frames per second, of frames that are observed from memory. If the model has a
+            frame rate, frames are repeated or dropped to match it. None takes every frame as it is.
+
+    Raises:
+        ValueError: `fps` is not above 0, or the model predicts pixels or cannot predict the future (see
+            `window_of`).
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class FuturePredictor:
         if model.decoder is not None:
             raise ValueError(
                 "the model predicts pixels, not embeddings: use vjepa.surprise or tools/reconstruct.py, or "
-                "give a JEPA"
+                "give a model with a predictor of embeddings"
             )
         self.processor = model.processor
         height, width = self.processor.size
@@ -100,12 +103,12 @@ class FuturePredictor:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was observed."""
+        """Forget all observed frames."""
         self._observation = Observation(self.model, self.window, self.processor, self.fps)
 
     @property
     def observed_steps(self) -> int:
-        """Complete time steps of the context so far, up to `context_steps`."""
+        """Number of complete time steps of the context so far, at most `context_steps`."""
         return self._observation.steps
 
     def observe(
@@ -114,23 +117,26 @@ class FuturePredictor:
         """Observe frames, and return the predictor itself.
 
         Args:
-            frames: One of - the next frames: a tensor or an array, uint8 in [0, 255] or floats in [0, 1],
-                ``(T, C, H, W)``, ``(B, T, C, H, W)`` for a batch, or one frame ``(C, H, W)`` or PIL image; -
-                a list or another iterable of single frames, e.g. a camera: each comes after the one before; -
-                a list of clips ``(T, C, H, W)``: a batch, each the next frames of its own video, of any size
-                but of equal lengths; - a video's path, or a list of paths for a batch. A path starts anew;
-                only the frames of the context are decoded.
-            end: Time at which the context ends, in seconds, for paths; None takes the end of the video.
+            frames: Next frames, in one of these forms:
+
+                - A tensor or an array, uint8 in [0, 255] or floats in [0, 1]: ``(T, C, H, W)``, or
+                  ``(B, T, C, H, W)`` for a batch, or one frame ``(C, H, W)``; or one PIL image.
+                - A list or another iterable of single frames in their order, such as a camera stream.
+                - A list of clips ``(T, C, H, W)``: a batch with the next frames of each video, of any sizes
+                  but of equal lengths.
+                - A path of a video, or a list of paths for a batch. Earlier observations are forgotten, and
+                  only the frames of the context are decoded.
+            end: Time in seconds at which the context ends, for paths only; None is the end of the video.
 
         Raises:
-            ValueError: Frames have the wrong shape, range or type, clips have unequal lengths, or a video is
-                shorter than the context.
+            ValueError: Frames have the wrong shape, range or type, clips have unequal lengths, a video is
+                shorter than the context, or `end` is given for frames in memory.
         """
         paths = paths_of(frames)
         if paths is not None:
             self._observe_files(paths, end)
         elif end is not None:
-            raise ValueError(f"end is {end}: it is for paths; of frames in memory, give those before it")
+            raise ValueError(f"end is {end}, which is for paths: cut the frames instead")
         elif isinstance(frames, Tensor | np.ndarray | Image.Image | list | tuple):
             self._observe_clips(self.processor.clips_of(frames))
         else:
@@ -141,26 +147,24 @@ class FuturePredictor:
         lengths = sorted({len(clip_TCHW) for clip_TCHW in clips})
         if len(lengths) > 1:
             raise ValueError(
-                f"clips of a batch have {lengths} frames: give equal numbers, or observe each clip by a "
-                "predictor of its own"
+                f"clips of a batch have {lengths} frames: give clips of equal lengths, or observe each clip "
+                "with its own FuturePredictor"
             )
         self._observation.append(clips)
 
     def _observe_stream(self, frames: Any) -> None:
-        """Observe a stream frame by frame, so that it may be endless."""
+        """Observe an iterable frame by frame, so that it may be endless."""
         if not isinstance(frames, Iterable):
             raise ValueError(
                 f"frames are of type {type(frames).__name__}: give a tensor, an array, PIL images, a path, "
-                "or an iterable of "
-                "frames"
+                "or an iterable of frames"
             )
         for frame in frames:
             pixels = bytes_of(frame, self.processor.channels)
             if pixels.ndim != 3:
                 raise ValueError(
-                    f"the stream gave pixels of shape {tuple(pixels.shape)}: it must give single frames (C, "
-                    "H, W); give a list "
-                    "of clips for a batch, or observe each part of one video in turn"
+                    f"the stream gave pixels of shape {tuple(pixels.shape)}: it must give single frames "
+                    "(C, H, W); give a list of clips for a batch, or observe each clip of one video in turn"
                 )
             self._observation.append([pixels.unsqueeze(0)])
 
@@ -185,13 +189,17 @@ class FuturePredictor:
         """Predict embeddings at one horizon or several.
 
         Args:
-            steps: Horizons in time steps after the context, 1 or more. Without `steps` and `seconds`,
-                everything that is predicted at once is returned.
-            seconds: Horizons in seconds after the context, in place of `steps`; the time step shown then is
-                returned.
-            beyond: How horizons beyond the trained window are reached: `slide` makes predictions the next
-                context; `extrapolate` asks a predictor with rotary positions directly, at positions past its
-                grid.
+            steps: Horizons in time steps after the context, 1 or more. If `steps` and `seconds` are both
+                None, all time steps up to the end of the trained window are returned.
+            seconds: Horizons in seconds after the context, above 0, in place of `steps`. A horizon is rounded
+                to the time step that contains it.
+            beyond: Method for horizons beyond the trained window. `slide` feeds predictions back as the next
+                context; `extrapolate` evaluates a predictor with rotary positions at positions beyond its
+                trained grid.
+
+        Raises:
+            ValueError: The context is not complete, a horizon is not above 0, both `steps` and `seconds` are
+                given, the duration of a time step is unknown, or the predictor cannot extrapolate.
         """
         horizons = self._horizons(steps, seconds)
         with torch.no_grad():
@@ -199,20 +207,30 @@ class FuturePredictor:
         return self._prediction(embeddings_BNY, horizons, beyond)
 
     def rollout(self, *, steps: int | None = None, seconds: float | None = None) -> Prediction:
-        """Predict every time step up to a horizon, autoregressively beyond the trained window."""
+        """Predict every time step up to a horizon, autoregressively beyond the trained window.
+
+        Args:
+            steps: Horizon in time steps after the context; see `predict`.
+            seconds: Horizon in seconds after the context, in place of `steps`; see `predict`.
+        """
         last = max(self._horizons(steps, seconds))
         return self.predict(steps=range(1, last + 1))
 
     def sample(
         self, num: int, *, steps: Horizons | None = None, seconds: Horizons | None = None, seed: int = 0
     ) -> Prediction:
-        """Sample several futures of each clip, ``(B, s, F, h, w, Y)``, from a predictor that takes noise
-        (`objective.futures`).
+        """Sample several futures of each clip: embeddings ``(B, s, F, h, w, Y)``.
+
+        The predictor must take noise (recipe option `objective.futures`).
 
         Args:
             num: Number of samples of each clip.
-            steps, seconds: See `predict`.
-            seed: Random seed of the noise; one noise vector drives all time steps of one future.
+            steps: Horizons in time steps; see `predict`.
+            seconds: Horizons in seconds, in place of `steps`; see `predict`.
+            seed: Random seed of the noise. One noise vector serves all time steps of a sample.
+
+        Raises:
+            ValueError: The predictor takes no noise, `num` is below 1, or see `predict`.
         """
         noise = self.model.predictor.noise_proj if self.model.predictor is not None else None
         if noise is None:
@@ -235,9 +253,8 @@ class FuturePredictor:
             duration = self._observation.step_seconds
             if duration is None:
                 raise ValueError(
-                    "how long a step lasts is unknown: the model counts frames (data.clip.stride) and the "
-                    "frames came without "
-                    "a rate; give steps, or FuturePredictor(model, fps=...)"
+                    "the duration of a time step is unknown: the model counts frames (data.clip.stride) and "
+                    "the frame rate is unknown; give steps, or FuturePredictor(model, fps=...)"
                 )
             asked = [float(second) / duration for second in _as_list(seconds)]
             horizons = [max(int(np.ceil(step - 1e-6)), 1) if step > 0 else 0 for step in asked]
@@ -248,33 +265,33 @@ class FuturePredictor:
         if not horizons or min(horizons) < 1:
             raise ValueError(
                 f"horizons are {steps if seconds is None else seconds}: the future begins after the context, "
-                "so give "
-                "numbers above 0, whole time steps or seconds"
+                "so give numbers above 0, whole time steps or seconds"
             )
         return horizons
 
     def _embeddings(self, horizons: Sequence[int], beyond: str, noise_BZ: Tensor | None) -> Tensor:
-        """``(B, F * S, Y)``."""
+        """Predict the embeddings at the horizons, ``(B, F * S, Y)``."""
         predictor, window, context_BKY = self.model.predictor, self.window, self._observation.tokens()
         assert predictor is not None
         last = max(horizons)
         if beyond == "extrapolate" and last > window.rest:
             if predictor.transformer.positions != "rotary":
                 raise ValueError(
-                    f"horizon {last} is past the {window.rest} steps that the predictor was trained for, and "
-                    "its positions "
-                    f"({predictor.transformer.positions}) end there: ask for beyond='slide'"
+                    f"horizon {last} is beyond the {window.rest} time steps that the predictor was trained "
+                    f"for, and its positions ({predictor.transformer.positions}) end there: ask for "
+                    "beyond='slide'"
                 )
             path_BNY = predict_rest(predictor, context_BKY, window, noise_BZ, steps=last)
         else:
             path_BNY = roll_out(self.model, context_BKY, window, last, noise_BZ)
-        path_BTSY = path_BNY.unflatten(1, (-1, window.plane))
-        return path_BTSY[:, [horizon - 1 for horizon in horizons]].flatten(1, 2)
+        path_BFSY = path_BNY.unflatten(1, (-1, window.plane))
+        return path_BFSY[:, [horizon - 1 for horizon in horizons]].flatten(1, 2)
 
-    def _prediction(self, embeddings_VNY: Tensor, horizons: Sequence[int], beyond: str) -> Prediction:
+    def _prediction(self, embeddings: Tensor, horizons: Sequence[int], beyond: str) -> Prediction:
+        """Package embeddings ``(B, F * S, Y)``, or ``(B, s, F * S, Y)`` for several samples."""
         grid, duration = self.window.grid, self._observation.step_seconds
         return Prediction(
-            embeddings_BFhwY=embeddings_VNY.unflatten(-2, (len(horizons), grid.h, grid.w)),
+            embeddings_BFhwY=embeddings.unflatten(-2, (len(horizons), grid.h, grid.w)),
             steps=tuple(horizons),
             seconds=None if duration is None else tuple(horizon * duration for horizon in horizons),
             context_end=self._observation.context_end,

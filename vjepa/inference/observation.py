@@ -1,4 +1,4 @@
-"""The context of a prediction, gathered as frames come."""
+"""The context of a prediction, collected frame by frame."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ class Observation:
     """Keeps the latest time steps: as frames for a bidirectional encoder, as tokens for a block-causal one.
 
     Args:
-        model: Model that predicts.
-        window: Context and targets of its predictions.
-        processor: Brings frames to the size and rate of the model.
-        fps: Frames a second of the frames that come; None if it is unknown.
+        model: Model whose encoder encodes the context.
+        window: Context and targets of the model's predictions.
+        processor: Converts frames to the model's size and rate.
+        fps: Frame rate of the observed frames, in frames per second; None if it is unknown.
+
+    Attributes:
+        step_seconds: Duration of a time step in seconds; None if the frame rate is unknown.
     """
 
     def __init__(
@@ -37,29 +40,30 @@ class Observation:
         transformer = model.encoder.transformer
         endless = transformer.causal and transformer.positions == "rotary"
         self._stream = CausalStream(model.encoder, window.grid.t) if endless else None
-        # Frames (B, C, H, W), uint8, of the context and of a time step that is not complete yet.
+        # Frames (B, C, H, W), uint8, of the context and of the time step that is not complete yet.
         self._frames: deque[Tensor] = deque()
-        self._tokens: deque[Tensor] = deque(
-            maxlen=window.context_steps
-        )  # (B, S, Y), of a block-causal encoder
+        # Tokens (B, S, Y) of each time step of the context; a block-causal encoder alone has them.
+        self._tokens: deque[Tensor] = deque(maxlen=window.context_steps)
         self._encoded: Tensor | None = None
         self._arrived = 0
-        self._pending = 0  # frames of a time step that is not complete yet
+        self._pending = 0  # Number of frames in the time step that is not complete yet.
         self._whole_steps = 0
-        self._begins: list[float] | None = None  # time at which each clip begins in its file, in seconds
+        self._begins: list[float] | None = None  # Time in seconds at which each clip begins in its file.
 
     def _step_seconds(self, period: float | None) -> float | None:
         return None if period is None else period * self.model.encoder.tubelet.t
 
     @property
     def steps(self) -> int:
-        """Complete time steps of the context so far."""
+        """Number of complete time steps of the context so far."""
         return min(self._whole_steps, self.window.context_steps)
 
     @property
     def context_end(self) -> tuple[float, ...] | None:
-        """Time of the end of the last complete time step of each clip, in seconds from the first frame of
-        its video.
+        """Time in seconds at which the last complete time step of each clip ends; None if it is unknown.
+
+        For frames from memory it counts from the first observed frame, for files from the beginning of the
+        file.
         """
         if self.step_seconds is None or self._begins is None:
             return None
@@ -75,8 +79,12 @@ class Observation:
                     self._take(known_BCHW)
 
     def append_clips(self, video_BTCHW: Tensor, begins: Sequence[float], period: float | None) -> None:
-        """Add contexts of files, which have the model's rate and size already, and the time at which each
-        begins in its file.
+        """Add contexts that were read from files.
+
+        Args:
+            video_BTCHW: Context frames, uint8, already at the model's rate and size.
+            begins: Time in seconds at which each context begins in its file.
+            period: Time in seconds from one frame to the next; None if the files differ in it.
         """
         self.step_seconds = self._step_seconds(period)
         self._begins = list(begins)
@@ -84,13 +92,13 @@ class Observation:
             self._take(frame_BCHW)
 
     def _repeats(self) -> int:
-        """Return how often the frame that has arrived appears at the model's rate; 0 leaves it out."""
+        """Return how many times the new frame appears at the model's rate; 0 drops it."""
         number, self._arrived = self._arrived, self._arrived + 1
         if self.processor.fps is None:
             return int(number % (self.processor.stride or 1) == 0)
         if self.fps is None:
             return 1
-        # A frame is shown until the next one comes. It appears once for every moment of the model's clock
+        # A frame is shown until the next one comes. It appears once for every tick of the model's frame clock
         # within that time.
         rate = self.processor.fps / self.fps
         return math.ceil((number + 1) * rate - TICK) - math.ceil(number * rate - TICK)
@@ -98,8 +106,8 @@ class Observation:
     def _take(self, frame_BCHW: Tensor) -> None:
         if self._begins is not None and len(frame_BCHW) != len(self._begins):
             raise ValueError(
-                f"{len(frame_BCHW)} clips come after {len(self._begins)}: give the same number, or reset() "
-                "first"
+                f"{len(frame_BCHW)} clips come after {len(self._begins)}: give the same number, or call "
+                "reset() first"
             )
         self._begins = self._begins or [0.0] * len(frame_BCHW)
         self._frames.append(frame_BCHW)
@@ -122,18 +130,18 @@ class Observation:
 
     @torch.no_grad()
     def tokens(self) -> Tensor:
-        """Return the tokens of all levels of the context, ``(B, K, Y)``.
+        """Return the tokens of the context, of all levels: ``(B, K, Y)``.
 
-        ValueError if the context is not complete yet.
+        Raises:
+            ValueError: The context is not complete yet.
         """
         if self._whole_steps < self.window.context_steps:
             depth = self.model.encoder.tubelet.t
             raise ValueError(
                 f"{self._whole_steps} whole time steps were observed and the context has "
-                f"{self.window.context_steps}, of "
-                f"{depth} frames each at the model's rate: observe {self.window.context_steps * depth} "
-                "frames or more, or "
-                "build the FuturePredictor with fewer context_steps"
+                f"{self.window.context_steps}, of {depth} frames each at the model's rate: observe "
+                f"{self.window.context_steps * depth} frames or more, or build the FuturePredictor with "
+                "fewer context_steps"
             )
         if self._stream is not None:
             return torch.cat(list(self._tokens), dim=1)

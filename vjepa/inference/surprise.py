@@ -1,12 +1,12 @@
-"""Surprise: how far what happens is from what was predicted.
+"""Surprise: the error of predictions against what came.
 
     result = surprise(model, "clip.mp4")
     result.curve, result.map_thw
 
-As published (arXiv 2502.11831), a window of the model's length slides over the video. From the first time
-steps of the window alone the predictor predicts the others, and the error is taken against the embeddings of
-the whole window. The published code sets the predictions of its pixel model to zero; here a masked
-auto-encoder really predicts.
+As published (arXiv 2502.11831), a window of the model's clip length slides over the video. The predictor sees
+the first time steps of the window alone and predicts the others; the error is measured against the embeddings
+of the whole window. The published code replaces the predictions of its pixel model by zeros; here a masked
+auto-encoder predicts the pixels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vjepa.layers.pixel_targets import pixel_targets
 from vjepa.models.video_model import VideoModel
 from vjepa.tokens import patchify
 
-BATCH = 32  # Windows that are predicted at once.
+BATCH = 32  # Number of windows that are predicted at once.
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Surprise:
     """Prediction errors over a video.
 
     Attributes:
-        error_cVthw: Mean absolute error at every place of every window, for each context length, float32; NaN
-            in the context.
+        error_cVthw: Mean absolute error at each token of each window, for each context length, float32; NaN
+            at the tokens of the context.
         context_steps: Context lengths in time steps.
-        seconds: Time at which each time step of the video begins, in seconds, ``(t,)``; None for frames
-            without a rate.
+        seconds: Time in seconds at which each time step of the video begins, ``(t,)``. None for frames from
+            memory, which have no times.
         encoder: Network that encoded the contexts: ``target_encoder`` or ``encoder``.
         mask_token: Index of the mask token at the targets.
-        normalisation: Normalisation of what is compared: ``layer_norm`` or ``none`` for embeddings;
+        normalisation: Normalisation of the compared values: ``layer_norm`` or ``none`` for embeddings;
             ``tubelet``, ``patch`` or ``raw`` for pixels.
     """
 
@@ -56,24 +56,23 @@ class Surprise:
 
     @property
     def losses_cV(self) -> Tensor:
-        """Mean error over everything that was predicted in a window: the published metric."""
+        """Mean error over all targets of each window, for each context length: the published metric."""
         return self.error_cVthw.flatten(2).nanmean(dim=2)
 
     @property
     def filtered_V(self) -> Tensor:
-        """Smallest loss over the context lengths, of each window.
+        """Smallest loss of each window over the context lengths.
 
-        What is hard only for lack of context is no surprise.
+        The minimum discards errors that come from too short a context.
         """
         return self.losses_cV.amin(dim=0)
 
     @property
     def map_thw(self) -> Tensor:
-        """Surprise at every time step and place of the video: the error of a time step when it is the next to
-        come.
+        """Surprise at every time step and place of the video: error one time step after the context.
 
         It is the smallest over the context lengths. It is NaN for the first time steps, which have no
-        context, and for the last ones, which follow directly on no window's context.
+        context, and for the last ones, which directly follow no window's context.
         """
         steps, windows = self.error_cVthw.shape[2], self.error_cVthw.shape[1]
         map_thw = torch.full((windows + steps - 1, *self.error_cVthw.shape[3:]), torch.inf)
@@ -84,7 +83,7 @@ class Surprise:
 
     @property
     def curve(self) -> Tensor:
-        """Mean of the map over places, ``(t,)``."""
+        """Surprise at every time step of the video, ``(t,)``: the mean of `map_thw` over places."""
         return self.map_thw.flatten(1).mean(dim=1)
 
 
@@ -100,13 +99,15 @@ def surprise(
 
     Args:
         model: Model with a predictor of embeddings or a decoder of pixels.
-        video: Path, or frames at the model's rate: ``(T, C, H, W)``, uint8 in [0, 255] or floats in [0, 1],
-            or a list of single frames or PIL images.
-        context_steps: Context lengths in time steps; None takes all, from 1 to one less than a window.
-        mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
+        video: Path of a video, or frames at the model's rate: ``(T, C, H, W)``, uint8 in [0, 255] or floats
+            in [0, 1], or a list of single frames or PIL images.
+        context_steps: Context lengths in time steps. None takes all, from 1 to one less than the time steps
+            of a window.
+        mask_token: Index of the mask token at the targets; None takes that of the model's configuration.
 
     Raises:
-        ValueError: The video is shorter than a window, or the model has neither predictor nor decoder.
+        ValueError: The video is shorter than a window, several videos are given, a context leaves nothing to
+            predict, or the model cannot predict the future (see `window_of`).
     """
     seconds = None
     if not isinstance(video, str | Path):
@@ -124,12 +125,12 @@ def surprise(
     contexts = tuple(range(1, window.grid.t) if context_steps is None else context_steps)
     windows_VTCHW = sliding_windows(video_TCHW, window.grid.t, model.encoder.tubelet.t)
     asked = [replace_context(window, context) for context in contexts]
-    parts = [
-        window_errors(model, part, asked)
-        for part in windows_VTCHW.to(next(model.parameters()).device).split(BATCH)
+    errors = [
+        window_errors(model, batch_BTCHW, asked)
+        for batch_BTCHW in windows_VTCHW.to(next(model.parameters()).device).split(BATCH)
     ]
     return Surprise(
-        error_cVthw=torch.cat(parts, dim=1).cpu(),
+        error_cVthw=torch.cat(errors, dim=1).cpu(),
         context_steps=contexts,
         seconds=seconds,
         encoder=model.config["which"],
@@ -139,19 +140,29 @@ def surprise(
 
 
 def replace_context(window: Window, context_steps: int) -> Window:
-    """Return the window with another context length; ValueError if nothing would be left to predict."""
+    """Return the window with another context length.
+
+    Raises:
+        ValueError: The context would be empty, or would leave nothing to predict.
+    """
     if not 1 <= context_steps < window.grid.t:
         raise ValueError(
-            f"context_steps has {context_steps}: a window has {window.grid.t} time steps, so give 1 to "
-            f"{window.grid.t - 1}"
+            f"context_steps has {context_steps}: a window has {window.grid.t} time steps, so give numbers "
+            f"from 1 to {window.grid.t - 1}"
         )
     return Window(window.grid, context_steps, window.mask_token)
 
 
 def sliding_windows(video_TCHW: Tensor, steps: int, depth: int) -> Tensor:
-    """Return all windows of `steps` time steps, each one time step after the last.
+    """Return all windows of a video, each one time step after the last: ``(V, steps * depth, C, H, W)``.
 
-    ``(V, steps * depth, C, H, W)``.
+    Args:
+        video_TCHW: Frames at the model's rate.
+        steps: Number of time steps of a window.
+        depth: Number of frames of a time step.
+
+    Raises:
+        ValueError: The video is shorter than a window.
     """
     frames = steps * depth
     if len(video_TCHW) < frames:
@@ -163,13 +174,12 @@ def sliding_windows(video_TCHW: Tensor, steps: int, depth: int) -> Tensor:
 
 
 def window_errors(model: VideoModel, video_BTCHW: Tensor, asked: Sequence[Window]) -> Tensor:
-    """Return the mean absolute error at every place after each context, ``(c, B, t, h, w)``; NaN in the
-    context.
+    """Return the mean absolute error at each token, ``(c, B, t, h, w)``; NaN at the tokens of the context.
 
     Args:
-        model: Model that predicts.
-        video_BTCHW: Windows, uint8; the predicting networks see the frames of the context alone.
-        asked: The window with each of the context lengths.
+        model: Model with a predictor of embeddings or a decoder of pixels.
+        video_BTCHW: Frames of the windows, uint8. Predictions use the frames of the context alone.
+        asked: Window with each of the context lengths.
     """
     true_BNY = _true_values(model, video_BTCHW)
     errors = []
@@ -184,7 +194,7 @@ def window_errors(model: VideoModel, video_BTCHW: Tensor, asked: Sequence[Window
 
 
 def _true_values(model: VideoModel, video_BTCHW: Tensor) -> Tensor:
-    """Return the target embeddings or pixels of all tokens of windows."""
+    """Return the target embeddings, or target pixels, of all tokens of the windows."""
     if model.predictor is not None:
         return model.embed_targets(video_BTCHW)
     normalizer = model.normalizer
@@ -193,7 +203,7 @@ def _true_values(model: VideoModel, video_BTCHW: Tensor) -> Tensor:
 
 
 def _predicted_values(model: VideoModel, context_BTCHW: Tensor, window: Window) -> Tensor:
-    """Predict what follows a context, from the frames of the context alone."""
+    """Predict the embeddings, or pixels, that follow the frames of a context."""
     if model.predictor is not None:
         return predict_rest(model.predictor, encode_context(model, context_BTCHW), window)
     assert model.decoder is not None

@@ -1,4 +1,4 @@
-"""Class probabilities of a video from several views of it."""
+"""Class probabilities of a video, averaged over several views of it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from vjepa.tokens import join_clips
 def view_probabilities(
     network: Classifier | TokenClassifier, views: Tensor, *, segments: int = 1, crops: int = 1
 ) -> Tensor:
-    """Return class probabilities averaged over the views of each video: ``(B, X)``, or ``(G, B, X)`` of
-    several heads.
+    """Return class probabilities averaged over the views of each video: ``(B, X)``, or ``(G, B, X)``.
+
+    The second shape is that of several heads at once (`HeadGrid`).
 
     Args:
         network: Classifier in evaluation mode.
-        views: Views ``(B, R, T, C, H, W)``, uint8, or their tokens ``(B, R, N, D)``; the crops of a clip are
-            neighbours.
-        segments: Clips, of the same crop, that the head sees together; R is a multiple of ``segments *
-            crops``.
-        crops: Crops of each clip.
+        views: Views ``(B, R, T, C, H, W)``, uint8 or floats, or their tokens ``(B, R, N, D)``. R counts
+            clips times crops; the crops of a clip are neighbours.
+        segments: Number of clips, of the same crop, whose tokens the head sees together. R is a multiple of
+            ``segments * crops``.
+        crops: Number of crops of each clip.
     """
     videos = len(views)
     together = rearrange(views, "b (g s c) ... -> (b g c s) ...", s=segments, c=crops)

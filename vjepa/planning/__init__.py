@@ -1,9 +1,14 @@
-"""Choose actions by a cost: sampling planners and gradient descent behind one protocol, without a loop over
-samples.
+"""Planning: search for the actions of smallest cost, and agents that act on the plans.
 
-plan      what a planner is asked and what it answers; bounds; the next plan from the last one
-cem       cross-entropy method, with iCEM's correlated noise and kept elites
-mppi      model predictive path integral control
-gradient  Adam on the actions themselves, from several starts
-noise     noise whose power falls with its frequency
+planner   Interface of planners: bounds, costs, plans and correlated noise.
+settings  Settings of the planners.
+cem       Cross-entropy method, with iCEM's correlated noise and kept elites.
+mppi      Model predictive path integral control.
+gradient  Adam on the actions themselves, from several starts.
+goals     Goals as costs of imagined frames.
+agent     Receding-horizon control with an action-conditioned model.
+policies  Policies of environments: a planning model and its baselines.
+episodes  Episodes of a policy, and how many of them succeed.
+
+Planners evaluate all candidates of a round in one call, without a loop over samples.
 """

@@ -1,4 +1,4 @@
-"""Act by planning with a world model: look, imagine, take the first actions of the best plan, look again."""
+"""Receding-horizon control: observe, plan with a model, take the first actions of the plan, observe again."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from vjepa.planning.planner import Bounds, Plan, Planner
 
 
 class Imagines(Protocol):
-    """What an agent asks of a model: an `ActionModel`, or what stands in for one."""
+    """Interface of the model that an agent plans with: an `ActionModel` or a substitute for one."""
 
     @property
     def dynamics(self) -> ActionPredictor:
-        """For the sizes of actions and states."""
+        """Predictor of the next frames; the agent reads its sizes of actions and states."""
         ...
 
     @property
     def window(self) -> int:
-        """Frames looked back on."""
+        """Largest number of past frames in the predictor's input."""
         ...
 
     def encode(self, video_BTCHW: Tensor) -> Tensor:
-        """As `ActionModel.encode`."""
+        """See `ActionModel.encode`."""
         ...
 
     def imagine(
@@ -39,22 +39,22 @@ class Imagines(Protocol):
         states_BTQ: Tensor | None = None,
         next_state: NextState | None = None,
     ) -> Imagined:
-        """As `ActionModel.imagine`."""
+        """See `ActionModel.imagine`."""
         ...
 
 
 @dataclass
 class _Episodes:
-    """B episodes while they run: what was seen and done, and the plan that is being carried out.
+    """Recent observations and actions of B running episodes, and the plan that they follow.
 
     Attributes:
         goal: Cost of imagined frames.
-        generator: Random numbers of the planner.
-        seen: Tokens ``(B, S, D)`` of the frames looked back on, at most the model's window.
-        states: States ``(B, Q)`` at these frames, for a model that takes them.
+        generator: Source of the planner's random numbers.
+        seen: Tokens ``(B, S, D)`` of the latest frames, at most as many as the model's window.
+        states: States ``(B, Q)`` at these frames; empty for a model without states.
         done: Actions ``(B, A)`` between these frames.
-        plan: The plan that is being carried out; None before the first.
-        taken: Steps of the plan that have been taken.
+        plan: Plan that is being carried out; None before the first.
+        taken: Number of steps of the plan that have been taken.
     """
 
     goal: Goal
@@ -66,10 +66,7 @@ class _Episodes:
     taken: int = 0
 
     def look(self, tokens_BSD: Tensor, state_BQ: Tensor | None, window: int) -> None:
-        """A new frame, after the action that was taken last.
-
-        Older frames than the model's window are forgotten.
-        """
+        """Add the frame that followed the last action; forget frames older than `window` frames."""
         if self.plan is not None:
             self.done.append(self.plan.actions_BFA[:, self.taken - 1])
         self.seen.append(tokens_BSD)
@@ -79,11 +76,11 @@ class _Episodes:
         del self.done[: len(self.done) - (len(self.seen) - 1)]
 
     def follow(self, plan: Plan) -> None:
-        """Carry out a new plan from its first step on."""
+        """Start to carry out a new plan."""
         self.plan, self.taken = plan, 0
 
     def take(self) -> Tensor:
-        """The next action of the plan, ``(B, A)``."""
+        """Return the next action of the plan, ``(B, A)``."""
         assert self.plan is not None
         self.taken += 1
         return self.plan.actions_BFA[:, self.taken - 1]
@@ -92,18 +89,24 @@ class _Episodes:
 class PlanningAgent:
     """Receding-horizon control of B episodes at once.
 
-    Each of a plan's steps is one step of the model, and `window.skip` of the environment.
+    One step of a plan is one step of the model and `window.skip` steps of the environment.
 
     Args:
-        model: in evaluation mode.
-        planner: any of `vjepa.planning`; it is warm-started with what is left of the last plan.
-        window: how the model's actions are made of the environment's.
-        bounds: of the environment's actions, on the model's device.
-        horizon: steps of a plan.
-        execute: of them that are taken before planning anew.
-        path: share of the whole path in a plan's cost, the rest is the last step's (`over_steps`).
-        next_state: of a model with states, how they follow from actions where that is known.
-        seed: of the planner's chance.
+        model: Model in evaluation mode.
+        planner: Planner from `vjepa.planning`. Each plan is warm-started with the unused steps of the last.
+        window: Training windows of the model; they define how its actions combine those of the environment.
+        bounds: Bounds of the environment's actions, on the model's device.
+        horizon: Number of steps of a plan.
+        execute: Number of steps of a plan that are taken before the next plan is made, from 1 to `horizon`.
+        path: Weight of the mean distance over all steps in a plan's cost, in [0, 1]; the distance at the last
+            step has the rest (see `over_steps`).
+        next_state: Known kinematics, which give a model with states the states that follow from actions. None
+            lets the model predict them.
+        seed: Random seed of the planner.
+
+    Raises:
+        ValueError: `execute` is not from 1 to `horizon`, or the combined actions have another size than the
+            model's.
     """
 
     def __init__(
@@ -121,7 +124,7 @@ class PlanningAgent:
     ) -> None:
         if not 1 <= execute <= horizon:
             raise ValueError(
-                f"horizon is {horizon} and execute {execute}: give 1 or more, and no more than the horizon"
+                f"horizon is {horizon} and execute {execute}: give an execute from 1 to the horizon"
             )
         self.model = model
         self.planner = planner
@@ -130,9 +133,8 @@ class PlanningAgent:
         if len(self.bounds.low_A) != model.dynamics.action_size:
             raise ValueError(
                 f"actions have {len(bounds.low_A)} numbers, {window.skip} of them ({window.combine}) make "
-                f"{len(self.bounds.low_A)}, "
-                f"and the model was trained on {model.dynamics.action_size}: give the environment and the "
-                "window that it knows"
+                f"{len(self.bounds.low_A)}, and the model was trained on {model.dynamics.action_size}: give "
+                "the environment and the window that it was trained with"
             )
         self.horizon = horizon
         self.execute = execute
@@ -143,7 +145,7 @@ class PlanningAgent:
 
     @property
     def last(self) -> Plan | None:
-        """The plan that is being carried out; None before the first `act` of the episodes."""
+        """Plan that is being carried out; None before the first `act` of the episodes."""
         return None if self._episodes is None else self._episodes.plan
 
     @property
@@ -153,13 +155,17 @@ class PlanningAgent:
         return self._episodes
 
     def begin(self, goal: Goal) -> None:
-        """Start B new episodes with a goal for each."""
+        """Start new episodes, with a goal that holds B of them."""
         generator = torch.Generator(self.bounds.low_A.device).manual_seed(self.seed)
         self._episodes = _Episodes(goal, generator)
 
     @torch.no_grad()
     def act(self, image_BCHW: Tensor, state_BQ: Tensor | None = None) -> Tensor:
-        """Look at uint8 images; the next `window.skip` actions of the environment, ``(B, skip, A)``.
+        """Observe images and return the next actions of the environment, ``(B, I, A)``; I is `window.skip`.
+
+        Args:
+            image_BCHW: Current image of each episode, uint8.
+            state_BQ: Current state of each episode, for a model with states.
 
         Raises:
             ValueError: `begin` was not called, or the model takes states and none are given.
@@ -172,7 +178,11 @@ class PlanningAgent:
 
     @torch.no_grad()
     def imagined_end(self) -> Tensor:
-        """Where what is left of the plan leads from the frame that was seen last, ``(B, S, D)``."""
+        """Return tokens ``(B, S, D)`` of the frame that the model imagines at the end of the current plan.
+
+        Raises:
+            ValueError: `begin` or `act` was not called yet.
+        """
         episodes = self._running
         if episodes.plan is None:
             raise ValueError("there is no plan yet: call act first")
@@ -187,29 +197,32 @@ class PlanningAgent:
         )
 
     def _start(self, episodes: _Episodes) -> Tensor:
-        """What is left of the last plan; the middle of the bounds where there is none."""
+        """Return the unused steps of the last plan, or the middle of the bounds before the first plan."""
         if episodes.plan is None:
             return self.bounds.centre_A.expand(len(episodes.seen[-1]), self.horizon, -1)
         return episodes.plan.shifted(episodes.taken, self.bounds)
 
     def imagine(self, candidates_BsFA: Tensor) -> Tensor:
-        """What candidate plans lead to, ``(B, s, F, S, D)``.
+        """Return the imagined frames that candidate plans lead to, ``(B, s, F, S, D)``.
+
+        Args:
+            candidates_BsFA: Actions of the model for each candidate plan.
 
         Raises:
-            ValueError: nothing has been seen yet, or the model takes states and `act` got none.
+            ValueError: No frame has been observed yet, or the model takes states and `act` got none.
         """
         episodes, (count, horizon) = self._running, candidates_BsFA.shape[1:3]
         if not episodes.seen:
-            raise ValueError("nothing has been seen yet: call act first")
+            raise ValueError("no frame has been observed yet: call act first")
         before = [action_BA[:, None, None].expand(-1, count, 1, -1) for action_BA in episodes.done]
-        actions_VIA = torch.cat([*before, candidates_BsFA], dim=2).flatten(0, 1)
-        tokens_VTSD = torch.stack(episodes.seen, dim=1).repeat_interleave(count, dim=0)
-        states_VTQ = None
+        actions_sIA = torch.cat([*before, candidates_BsFA], dim=2).flatten(0, 1)
+        tokens_sTSD = torch.stack(episodes.seen, dim=1).repeat_interleave(count, dim=0)
+        states_sTQ = None
         if self.model.dynamics.state_size:
             if not episodes.states:
                 raise ValueError("this model takes states: give them to act")
-            states_VTQ = torch.stack(episodes.states, dim=1).repeat_interleave(count, dim=0)
-        imagined = self.model.imagine(tokens_VTSD, actions_VIA, states_VTQ, self.next_state)
+            states_sTQ = torch.stack(episodes.states, dim=1).repeat_interleave(count, dim=0)
+        imagined = self.model.imagine(tokens_sTSD, actions_sIA, states_sTQ, self.next_state)
         return imagined.tokens_BFSD.unflatten(0, (-1, count))[:, :, -horizon:]
 
     def _cost(self, goal: Goal, candidates_BsFA: Tensor) -> Tensor:
@@ -217,7 +230,7 @@ class PlanningAgent:
 
 
 def model_bounds(bounds: Bounds, window: WindowConfig) -> Bounds:
-    """Bounds of the model's actions from those of the environment's."""
+    """Return the bounds of the model's actions, which combine `window.skip` actions of the environment."""
     ends = (bounds.low_A, bounds.high_A)
     if window.combine == "sum":
         low_A, high_A = (window.skip * end for end in ends)
@@ -227,9 +240,9 @@ def model_bounds(bounds: Bounds, window: WindowConfig) -> Bounds:
 
 
 def environment_actions(action_BA: Tensor, window: WindowConfig) -> Tensor:
-    """One action of the model as `skip` of the environment, ``(B, skip, N)``.
+    """Split actions of the model into `window.skip` actions of the environment, ``(B, I, A)``.
 
-    A sum is taken in equal parts.
+    A summed action is split into equal actions.
     """
     if window.combine == "sum":
         return (action_BA / window.skip).unsqueeze(1).expand(-1, window.skip, -1)

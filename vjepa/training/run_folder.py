@@ -8,26 +8,20 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from vjepa.config import (
-    ActionConfig,
-    ConfigError,
-    FinetuneConfig,
-    PretrainConfig,
-    config_tree,
-    read_tree,
-    write_config,
-)
+from vjepa.config import ConfigError, config_tree, read_config, write_config
 from vjepa.files import written_atomically
 from vjepa.training.alone import alone
 from vjepa.training.checkpoint import has_checkpoints
 from vjepa.training.going_on import Change, Changed, change_of, changes, flat_settings
 
-AnyConfig = PretrainConfig | FinetuneConfig | ActionConfig
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Row = tuple[Any, ...]
 """What a run learns from one row of a list: the path of the file, and whatever else of the row counts."""
 
@@ -60,7 +54,7 @@ class RunFolder:
         """Whether there is a checkpoint or a model: what a start with other settings must not mix with."""
         return has_checkpoints(self.checkpoints) or self.model.exists()
 
-    def claim(self, config: AnyConfig, say: Callable[[str], None]) -> bool:
+    def claim(self, config: DataclassInstance, say: Callable[[str], None]) -> bool:
         """Store the resolved configuration; whether the run is finished already, with nothing left to do.
 
         Where nothing was trained yet, any configuration is taken. Settings that differ from those of a run
@@ -84,7 +78,7 @@ class RunFolder:
             write_config(config, draft)
         return finished
 
-    def _differing(self, config: AnyConfig) -> list[Changed]:
+    def _differing(self, config: DataclassInstance) -> list[Changed]:
         """The settings that are others than those of the run, all of which may be; ValueError else."""
         if not self.config.exists():
             raise ValueError(
@@ -118,9 +112,9 @@ class RunFolder:
         if said:
             say(f"{self.path} goes on with other settings: {', '.join(said)}")
 
-    def _read(self, kind: type[AnyConfig]) -> AnyConfig:
+    def _read(self, kind: type[DataclassInstance]) -> DataclassInstance:
         try:
-            return read_tree(["--config", str(self.config)], kind)
+            return read_config(["--config", str(self.config)], kind)
         except ConfigError as error:
             raise ValueError(f"{self.path} holds a run of another kind: {_ELSEWHERE}\n{error}") from error
 
@@ -206,7 +200,7 @@ class RunFolder:
         return _read_json(self.summary)
 
 
-def claim(folder: RunFolder, config: AnyConfig, accelerator: Accelerator) -> bool:
+def claim(folder: RunFolder, config: DataclassInstance, accelerator: Accelerator) -> bool:
     """`RunFolder.claim` for all processes, each of which must call this."""
     answer = alone(accelerator, lambda: folder.claim(config, accelerator.print))
     finished = bool(broadcast_object_list([answer])[0])
@@ -224,7 +218,7 @@ def _is_said(key: str, before: Any, now: Any) -> bool:
     return Changed(key, before, now).kind is Change.SAID
 
 
-def _digest_of_settings(config: AnyConfig) -> str:
+def _digest_of_settings(config: DataclassInstance) -> str:
     """Of all settings that the metrics of a finished run depend on."""
     settings = {
         key: value

@@ -1,0 +1,291 @@
+"""World models with actions: what they learn, that they go on where they were, and what they refuse."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+pytest.importorskip("gymnasium")
+
+from tests.accelerate_state import fresh_accelerate
+from tests.tiny_run import metrics, result_bytes
+from tests.training.processes import two_processes
+from tests.weights.released.files import vjepa2_ac_file
+from tools.action import main as action_tool
+from tools.plan import main as plan
+from vjepa.config import ConfigError, read_config
+from vjepa.data.trajectories.collect import POLICIES, collect
+from vjepa.environments.make import make_env
+from vjepa.evaluation.probes import frame_decoder
+from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
+from vjepa.models.video_model import VideoModel
+from vjepa.recipes.action.config import ActionConfig
+from vjepa.recipes.action.run import train_action_model
+from vjepa.training.stop import Stopped
+from vjepa.training.trainer import Trainer
+from vjepa.weights.model_folder import load_action_model, save_pretrained
+
+CONFIG = {
+    "encoder": {"width": 24, "depth": 2, "heads": 2, "tubelet": [2, 8, 8]},
+    "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3},
+}
+LEARNING = (
+    "--encoder.size=nano",
+    "--encoder.width=24",
+    "--encoder.heads=2",
+    "--encoder.depth=1",
+    "--encoder.tubelet=[1, 8, 8]",
+    "--encoder.positions=sincos",
+    "--frames={pool: flatten, width: 16}",
+    "--objective.stabilizer=vicreg",
+    "--objective.inverse=1",
+    "--objective.smoothness=0.1",
+)
+
+
+@pytest.fixture(autouse=True)
+def _quick_plots(monkeypatch):
+    """Plots need not be good here."""
+    monkeypatch.setattr(frame_decoder, "STEPS", 20)
+    monkeypatch.setattr(frame_decoder, "train_pixel_decoder", partial(train_pixel_decoder, steps=20))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Episodes of a point mass, and a model folder with random weights."""
+    folder = tmp_path_factory.mktemp("episodes")
+    for part, seed, count in (("train", 0, 8), ("test", 1, 4)):
+        env = make_env("point_mass", 4, 16, 14, ends=False)
+        collect(folder / part, env, POLICIES["random"], episodes=count, steps=14, seed=seed)
+    torch.manual_seed(0)
+    save_pretrained(folder / "model", VideoModel(CONFIG).state_dict(), CONFIG)
+    return folder
+
+
+@pytest.fixture
+def arguments(folder, tmp_path):
+    def arguments(name="run", *changes):
+        return [
+            f"--output_dir={tmp_path / name}",
+            f"--data.train={folder / 'train'}",
+            "--data.window={frames: 4, skip: 2}",
+            "--data.size=16",
+            "--data.workers=0",
+            "--dynamics={width: 24, depth: 1, heads: 2}",
+            "--optim.steps=8",
+            "--optim.batch_size=8",
+            "--optim.warmup_steps=2",
+            "--train.log_every=1",
+            "--train.checkpoint_every=3",
+            "--train.trackers=[]",
+            "--train.device=cpu",
+            "--train.threads=1",
+            *changes,
+        ]
+
+    return arguments
+
+
+@pytest.fixture
+def run(arguments):
+    def run(name, *changes):
+        fresh_accelerate()
+        return train_action_model(read_config(arguments(name, *changes), ActionConfig))
+
+    return run
+
+
+FROZEN = ("--data.states=true",)
+
+
+@pytest.mark.parametrize("way", ["frozen", "learning", "sigreg"])
+def test_stopping_and_going_on_changes_no_byte(way, run, folder, tmp_path, monkeypatch):
+    changes = {
+        "frozen": (*FROZEN, f"--init={folder / 'model'}"),
+        "learning": LEARNING,
+        "sigreg": (*LEARNING, "--objective.stabilizer=sigreg"),
+    }[way]
+    run("whole", *changes)
+    step = Trainer._train_step
+
+    def stop_in_the_middle(trainer, batches, request):
+        request.requested = trainer.step == 3
+        return step(trainer, batches, request)
+
+    monkeypatch.setattr(Trainer, "_train_step", stop_in_the_middle)
+    with pytest.raises(Stopped):
+        run("parts", *changes)
+    monkeypatch.undo()
+    run("parts", *changes, "--data.workers=2")
+    expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "parts")
+    assert expected.keys() == actual.keys()
+    assert not [name for name in expected if expected[name] != actual[name] and name != "model/config.json"]
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
+
+
+def test_a_frozen_encoder_stays_and_its_tokens_may_lie_on_the_disk(run, folder, tmp_path):
+    changes = (*FROZEN, f"--init={folder / 'model'}", "--objective.rollout.states=true")
+    summary = run("live", *changes, f"--data.test={folder / 'test'}")
+    weights = load_file(tmp_path / "live" / "model" / "model.safetensors")
+    before = load_file(folder / "model" / "model.safetensors")
+    assert all(
+        torch.equal(weights[name], tensor) for name, tensor in before.items() if name.startswith("encoder.")
+    )
+    run("cached", *changes, f"--data.features={tmp_path / 'features'}")
+    assert len(list((tmp_path / "features").iterdir())) == 8
+    live, cached = ([record["loss"] for record in metrics(tmp_path / name)] for name in ("live", "cached"))
+    np.testing.assert_allclose(live, cached, rtol=2e-3)  # tokens on the disk are of half precision
+    assert {"prediction", "rollout", "state"} <= summary["final"].keys()
+    assert len(summary["imagination"]["state_r2"]) == 1  # three frames are looked back on, one is imagined
+    assert (tmp_path / "live" / "imagination.png").stat().st_size > 10_000
+
+
+def test_dynamics_may_be_learnt_anew_on_a_world_model_s_frames(run, tmp_path):
+    """The second stage: embedding and pooling stay, and every frame is embedded once."""
+    run("first", *LEARNING)
+    again = (f"--init={tmp_path / 'first'}", "--dynamics.depth=2")
+    run("live", *again)
+    run("cached", *again, f"--data.features={tmp_path / 'features'}")
+    live, cached = ([record["loss"] for record in metrics(tmp_path / name)] for name in ("live", "cached"))
+    np.testing.assert_allclose(live, cached, rtol=2e-3)
+    first, second = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("first", "live"))
+    kept = [name for name in first if name.startswith(("encoder.", "projector."))]
+    assert any(name.startswith("projector.") for name in kept)
+    assert all(torch.equal(first[name], second[name]) for name in kept)
+    model, config = load_action_model(tmp_path / "live")
+    assert (model.pool, model.normalised, config["dynamics"]["depth"]) == ("flatten", False, 2)
+
+
+@pytest.mark.slow
+def test_two_processes_are_one(run, arguments, tmp_path):
+    run("one", *LEARNING)
+    two = two_processes("tools/action.py", *arguments("two", *LEARNING))
+    assert two.returncode == 0, two.stderr
+    for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+
+
+def test_statistics_travel_with_the_model(run, folder, tmp_path):
+    run("run", *LEARNING)
+    model, config = load_action_model(tmp_path / "run")
+    actions = [np.load(path)["actions"][:-1] for path in sorted((folder / "train").glob("*.npz"))]
+    pairs = np.concatenate([np.concatenate([one[:-1], one[1:]], axis=1) for one in actions])
+    np.testing.assert_allclose(model.action_mean.numpy(), pairs.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(model.action_std.numpy(), pairs.std(axis=0), atol=1e-5)
+    assert config["trajectories"] == {"frames": 4, "skip": 2, "combine": "concat"}
+    standard = model.standardise_actions(torch.from_numpy(pairs))
+    assert standard.mean(dim=0).abs().max() < 1e-4
+
+
+def test_it_is_planned_with(run, tmp_path, capsys):
+    run("run", *LEARNING)
+    command = ["--model", str(tmp_path / "run"), "--env", "point_mass", "--episodes", "3", "--steps", "6"]
+    assert (
+        plan(
+            [*command, "--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "2"]
+        )
+        == 0
+    )
+    said = capsys.readouterr().out
+    for name in ("model", "random", "copy_last", "oracle"):
+        assert f"\n{name}" in said
+    metrics = json.loads((tmp_path / "run" / "planning.json").read_text())
+    assert metrics["model"]["interval"][0] <= metrics["model"]["success"] <= metrics["model"]["interval"][1]
+    assert (tmp_path / "run" / "planning.mp4").stat().st_size > 1000
+    quick = ("--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "1")
+    for distance in ("inverse", "probe"):
+        assert plan([*command, *quick, "--policies", "model", "--distance", distance]) == 0
+    torch.save({**vjepa2_ac_file(), "vjepa": {"heads": {"predictor": 1}}}, tmp_path / "ac.pt")
+    assert plan(["--model", str(tmp_path / "ac.pt"), *command[2:]]) == 2
+    assert "holds released weights" in capsys.readouterr().err
+    assert plan([*command, "--horizn", "2"]) == 2
+    assert "did you mean 'horizon'?" in capsys.readouterr().err
+    assert plan(["--model", str(tmp_path / "nothing"), "--env", "point_mass"]) == 2
+    assert plan(["--model", str(tmp_path / "run")]) == 2
+    assert "give --env" in capsys.readouterr().err
+    assert plan([*command[:2], "--env", "desert"]) == 2
+    assert "there is no environment 'desert'" in capsys.readouterr().err
+
+
+def test_trajectories_of_one_s_own_need_no_gymnasium():
+    code = (
+        "import sys; sys.modules['gymnasium'] = None; import tools.action, vjepa.recipes.action.run, "
+        "vjepa.planning.agent; "
+        "print('here'); import vjepa.planning.policies"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.stdout == "here\n"
+    assert "environments need the package gymnasium: pip install 'vjepa-world[env]'" in found.stderr
+
+
+def refused(run, message, *changes):
+    with pytest.raises((ValueError, ConfigError), match=message):
+        run(f"refused-{abs(hash(changes))}", *changes)
+
+
+def test_what_does_not_fit_is_refused(run, folder, tmp_path):
+    frozen = f"--init={folder / 'model'}"
+    refused(run, "makes all frames alike")
+    refused(run, "a frozen encoder's tokens are predicted as they are", frozen, "--frames.pool=mean")
+    refused(run, r"rollout\.steps is 4 and data\.window\.frames 4", frozen, "--objective.rollout.steps=4")
+    refused(run, r"data\.features is for a frozen encoder", *LEARNING, "--data.features=x")
+    refused(run, "has 14 frames, and a window spans 31", frozen, "--data.window={frames: 16, skip: 2}")
+    train = folder / "train"
+    refused(run, "share 8 episodes", frozen, f"--data.test={train}")
+    refused(
+        run,
+        "share 2 episodes",
+        frozen,
+        f"--data.train={train}?episodes=0-5",
+        f"--data.test={train}?episodes=4-7",
+    )
+    refused(run, "data.train and data.collect are both given", frozen, "--data.collect={env: pushing}")
+
+
+def test_actions_that_cannot_be_used_are_named(run, folder, tmp_path):
+    def broken(name, change):
+        copy = tmp_path / name
+        copy.mkdir()
+        for path in (folder / "train").iterdir():
+            (copy / path.name).write_bytes(path.read_bytes())
+        change(copy)
+        return f"--data.train={copy}"
+
+    def rewrite(copy, **arrays):
+        with np.load(copy / "000003.npz") as episode:
+            arrays = {**episode, **arrays}
+        np.savez(copy / "000003.npz", **arrays)
+
+    frozen = f"--init={folder / 'model'}"
+    nan = np.zeros((14, 2), np.float32)
+    nan[5, 1] = np.nan
+    refused(
+        run,
+        "000003.mp4: actions of 1 frames are not finite, the first is frame 5",
+        frozen,
+        broken("nan", lambda copy: rewrite(copy, actions=nan)),
+    )
+    refused(
+        run,
+        "000003.mp4 has actions of 3 numbers",
+        frozen,
+        broken("wide", lambda copy: rewrite(copy, actions=np.zeros((14, 3), np.float32))),
+    )
+    refused(
+        run,
+        "000003.mp4 has no actions: put 000003.npz",
+        frozen,
+        broken("missing", lambda copy: (copy / "000003.npz").unlink()),
+    )
+
+
+def test_the_tool_knows_it_by_its_section(arguments, tmp_path, capsys):
+    path = tmp_path / "action.yaml"
+    path.write_text("dynamics: {width: 24, depht: 1}\n")
+    assert action_tool(["--config", str(path)]) == 2
+    assert "did you mean 'dynamics.depth'?" in capsys.readouterr().err

@@ -1,0 +1,220 @@
+"""What a run leaves behind, and what it refuses."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+import vjepa
+from tests.accelerate_state import fresh_accelerate
+from tests.tiny_run import STEPS, metrics
+from tests.training.methods import changes_of
+from vjepa.config import read_config
+from vjepa.data.manifest import read_manifest, write_manifest
+from vjepa.objectives.jepa import JEPA
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.run import pretrain
+from vjepa.training.trainer import NonFiniteError
+from vjepa.training.unreadable import UnreadableVideosError
+
+
+def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, capsys):
+    source = str(manifest)
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    videos = read_manifest(source)
+    write_manifest(train, videos[:8])
+    write_manifest(test, videos[:2])
+    with pytest.raises(ValueError, match="in both"):
+        pretrain(tiny_config("refused", f"--probe.train={train}", f"--probe.test={test}"))
+    write_manifest(test, [*videos[8:]])
+    summary = pretrain(tiny_config("run", f"--probe.train={train}", f"--probe.test={test}"))
+
+    folder = tmp_path / "run"
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    assert set(summary["probe"]["linear"]) == {"trained", "random", "chance"}
+    assert summary["clips"] == STEPS * 4
+    records = metrics(folder)
+    assert [record["step"] for record in records] == list(range(1, STEPS + 1))
+    for part in ("context", "target", "predicted"):
+        for measure in ("std", "rank", "cosine"):
+            assert math.isfinite(records[-1][f"{part}/{measure}"])
+    assert (folder / "report.png").stat().st_size > 10_000
+    assert (folder / "config.yaml").exists()
+
+    printed = capsys.readouterr().out
+    assert (
+        "12 steps of 4 clips (1 process x 1 micro-batch x 4), 48 clips in all, 4.8 times each of 10 videos"
+        in printed
+    )
+    assert "linear probe, frozen" in printed
+
+    model = vjepa.from_pretrained(folder)
+    tokens = model.encode(torch.zeros(1, 4, 3, 16, 16, dtype=torch.uint8))
+    assert tokens.shape == (1, 2 * 4 * 4, 24)
+    assert model.config["training"]["optim"]["steps"] == STEPS
+
+
+def test_steps_on_images_are_told_from_steps_on_videos(tiny_config, manifest, tmp_path):
+    summary = pretrain(tiny_config("run", "--train.log_every=3", *changes_of("vjepa2_1", manifest)))
+    records = metrics(tmp_path / "run")
+    kinds = [record["kind"] for record in records]
+    assert {record["step"] for record in records} >= {1, 3, 6, 9, 12}
+    assert set(kinds) == {"videos", "images"}
+    for kind, name in (("videos", "final"), ("images", "final_on_images")):
+        last = [record for record in records if record["kind"] == kind][-1]
+        assert {"step": last["step"], "kind": kind, **summary[name]}.items() >= last.items()
+    state = json.loads((tmp_path / "run/checkpoints/step_0000012/trainer.json").read_text())
+    bests = [state["alarms"][kind]["best"]["context/std"] for kind in ("videos", "images")]
+    assert bests[0] != bests[1]
+
+
+def test_images_are_rendered_beside_the_videos(tmp_path):
+    run = [
+        "--config=configs/debug.yaml",
+        f"--output_dir={tmp_path / 'run'}",
+        f"--data.synthetic.folder={tmp_path / 'rendered'}",
+        "--data.synthetic.num_train=10",
+        "--data.synthetic.num_test=10",
+        "--data.synthetic.images={objects: [1, 1], frames: 2, size: 32}",
+        "--encoder.image_tokenizer=true",
+        "--optim={steps: 4, batch_size: 2, warmup_steps: 1}",
+        "--train.trackers=[]",
+        "--train.device=cpu",
+    ]
+    summary = pretrain(read_config(run, PretrainConfig))
+    assert len(read_manifest(tmp_path / "rendered" / "images" / "manifest.csv")) == 10
+    assert {record["kind"] for record in metrics(tmp_path / "run")} == {"videos", "images"}
+    assert math.isfinite(summary["final_on_images"]["loss"])
+
+
+def test_schedules_are_those_of_the_configuration(tiny_config, tmp_path):
+    pretrain(tiny_config("run", "--optim.lr=0.01", "--optim.start_lr=0.001", "--optim.final_lr=0"))
+    records = metrics(tmp_path / "run")
+    assert records[0]["lr"] == pytest.approx(0.001)
+    assert records[1]["lr"] == pytest.approx(0.004)
+    assert records[3]["lr"] == pytest.approx(0.01)
+    assert records[7]["lr"] == pytest.approx(0.01 * 0.5 * (1 + math.cos(math.pi * 4 / 9)))
+    assert records[0]["weight_decay"] == pytest.approx(0.04)
+    assert records[6]["weight_decay"] == pytest.approx(0.22)
+
+
+def with_broken_video(manifest, folder):
+    """The manifest's ten videos and an eleventh that is no video."""
+    broken = folder / "broken.mp4"
+    broken.write_text("not a video")
+    videos = read_manifest(manifest)
+    listed = folder / "with_broken.csv"
+    write_manifest(listed, [*videos, videos[0].__class__(path=str(broken))])
+    return listed
+
+
+def test_an_unreadable_video_is_reported_once_and_counted(tiny_config, manifest, tmp_path, capsys):
+    listed = with_broken_video(manifest, tmp_path)
+    pretrain(tiny_config("run", f"--data.train={listed}", "--data.max_unreadable=0.1"))
+    assert capsys.readouterr().out.count("unreadable video, replaced by another") == 1
+    records = metrics(tmp_path / "run")
+    assert records[-1]["unreadable"] == 1
+
+
+def test_an_unreadable_video_of_a_probe_is_left_out_and_counted(tiny_config, manifest, tmp_path, capsys):
+    videos = read_manifest(manifest)
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("not a video")
+    parts = {"train": videos[:8], "test": [*videos[8:], replace(videos[8], path=str(broken))]}
+    for name, listed in parts.items():
+        write_manifest(tmp_path / f"{name}.csv", listed)
+    lists = [f"--probe.{name}={tmp_path / name}.csv" for name in parts]
+    short = ("--optim.steps=1", "--optim.warmup_steps=0", *lists)
+    with pytest.raises(UnreadableVideosError, match=r"1 of 3 videos of probe\.test cannot be read"):
+        pretrain(tiny_config("run", *short))
+    fresh_accelerate()
+    summary = pretrain(tiny_config("run", *short, "--data.max_unreadable=0.4"))
+    assert summary["unreadable"] == {"probe.test": 1}
+    assert 0 <= summary["probe"]["linear"]["trained"] <= 1
+    assert "1 of 3 videos of probe.test cannot be read and are left out" in capsys.readouterr().out
+    # What is not there is told before the first step.
+    broken.unlink()
+    with pytest.raises(UnreadableVideosError, match=r"probe\.test .*\n.*broken\.mp4: there is no such file"):
+        pretrain(tiny_config("new", *short))
+    assert not (tmp_path / "new" / "metrics.jsonl").exists()
+
+
+def test_too_many_unreadable_videos_end_the_run(tiny_config, manifest, tmp_path):
+    listed = with_broken_video(manifest, tmp_path)
+    with pytest.raises(UnreadableVideosError, match=r"1 of 11 videos .* more than 1.0%") as error:
+        pretrain(tiny_config("run", f"--data.train={listed}"))
+    assert "broken.mp4" in str(error.value)
+    assert "validate_videos.py" in str(error.value)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_files(tiny_config, tmp_path, monkeypatch):
+    forward, calls = JEPA.forward, []
+
+    def broken(self, batch):
+        outputs = forward(self, batch)
+        calls.append(batch.paths)
+        return outputs | {"loss": outputs["loss"] * math.nan} if len(calls) == 6 else outputs
+
+    # The run's own description takes one forward pass before the first step.
+    monkeypatch.setattr(JEPA, "forward", broken)
+    with pytest.raises(NonFiniteError, match="step 5: loss is nan") as error:
+        pretrain(tiny_config("run"))
+    assert all(path in str(error.value) for path in calls[5])
+    assert "The last good checkpoint is of step 3" in str(error.value)
+    kept = torch.load(
+        tmp_path / "run" / "checkpoints" / "step_0000003" / "optimizer.bin",
+        weights_only=True,
+        map_location="cpu",
+    )
+    assert all(value["exp_avg"].isfinite().all() for value in kept["state"].values())
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(tiny_config, tmp_path):
+    for name, seed, workers in (("a", 0, 0), ("b", 0, 2), ("c", 1, 0)):
+        pretrain(tiny_config(name, f"--seed={seed}", f"--data.workers={workers}", "--optim.steps=4"))
+        fresh_accelerate()
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+    assert metrics(tmp_path / "a") != metrics(tmp_path / "c")
+
+
+def test_accumulated_parts_are_the_whole_batch(tiny_config, tmp_path):
+    for name, most in (("whole", 4), ("parts", 1)):
+        pretrain(tiny_config(name, "--optim.steps=4", "--encoder.drop_path=0", f"--train.micro_batch={most}"))
+        fresh_accelerate()
+    for whole, parts in zip(metrics(tmp_path / "whole"), metrics(tmp_path / "parts"), strict=True):
+        for metric in ("loss", "relative_error", "target/std", "context/rank"):
+            assert whole[metric] == pytest.approx(parts[metric], rel=1e-4 if "/" in metric else 1e-5)
+        assert whole["lr"] == parts["lr"]
+
+
+def test_a_trained_model_is_a_starting_point(tiny_config, tmp_path):
+    pretrain(tiny_config("first", "--optim.steps=2", "--optim.warmup_steps=1"))
+    trained = vjepa.from_pretrained(tmp_path / "first")
+    fresh_accelerate()
+    pretrain(
+        tiny_config(
+            "second",
+            f"--init={tmp_path / 'first'}",
+            "--optim.steps=1",
+            "--optim.lr=0",
+            "--optim.warmup_steps=0",
+        )
+    )
+    again = vjepa.from_pretrained(tmp_path / "second")
+    for name, value in trained.encoder.state_dict().items():
+        assert torch.equal(value, again.encoder.state_dict()[name]) or "target" in name
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        (("--data.train=null",), "give data.train"),
+        (("--data.size=18",), "resize or crop"),
+        (("--data.clip.num_frames=5",), "multiple of 2"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_step(changes, remedy, tiny_config):
+    with pytest.raises(ValueError, match=remedy):
+        pretrain(tiny_config("run", *changes))

@@ -1,0 +1,209 @@
+"""Sections that the configurations of several recipes share, with their default values.
+
+The docstrings of these classes are also what ``--help`` prints: the text of each attribute, shown alone, is
+the help of its option. Reading them imports neither torch nor a network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vjepa.choices import PositionKind, RotaryLayout, Shape
+from vjepa.config import checks
+from vjepa.models.sizes import SizeName
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Architecture of the encoder, a ViT over tubelets.
+
+    Attributes:
+        size: Named size, which sets `width`, `depth`, `heads` and `mlp_ratio` (see
+            `vjepa.models.sizes.SIZES`).
+        width: Embedding dimension of the tokens; null takes that of `size`.
+        depth: Number of transformer blocks; null takes that of `size`.
+        heads: Number of attention heads per block; null takes that of `size`.
+        mlp_ratio: Hidden width of each MLP divided by `width`; null takes that of `size`.
+        tubelet: Frames, rows and columns of the block of pixels behind one token.
+        positions: Position encoding: `rotary`; `sincos` (3-D, V-JEPA); `sincos_plane` (2-D, MAE and I-JEPA);
+            or `sinusoid` (1-D, VideoMAE).
+        rotary_layout: Layout of the rotary position encoding: `interleave`, or `tile` for released V-JEPA 2
+            weights.
+        drop_path: Stochastic depth: drop rate of the last block, in [0, 1); it rises linearly from 0 at the
+            first block.
+        causal: Let each token attend only to tokens of its own and of earlier time steps.
+        class_token: Prepend a learnt class token (MAE).
+        image_tokenizer: Give single frames a patch embedding of their own (V-JEPA 2.1).
+        levels: Blocks whose outputs are predicted, numbered from 0, ascending, with the last block at the end
+            (V-JEPA 2.1). An empty list predicts the last block's output alone.
+    """
+
+    size: SizeName = "base"
+    width: int | None = None
+    depth: int | None = None
+    heads: int | None = None
+    mlp_ratio: float | None = None
+    tubelet: tuple[int, int, int] = (2, 16, 16)
+    positions: PositionKind = "rotary"
+    rotary_layout: RotaryLayout = "interleave"
+    drop_path: float = 0.0
+    causal: bool = False
+    class_token: bool = False
+    image_tokenizer: bool = False
+    levels: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks.at_least("encoder", self, width=1, depth=1, heads=1)
+        checks.above_zero("encoder", self, "mlp_ratio")
+        checks.below_one("encoder", self, "drop_path")
+        checks.heads("encoder", self.width, self.heads, self.size)
+        if min(self.tubelet) < 1:
+            raise ValueError(
+                f"encoder.tubelet is {list(self.tubelet)}: give frames, rows and columns of a token, each 1 "
+                "or more"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SIGRegConfig:
+    """Sketched isotropic Gaussian regularisation of the embeddings (SIGReg).
+
+    Attributes:
+        weight: Weight of the SIGReg statistic in the loss, relative to the prediction error.
+        directions: Number of random projections, drawn anew at each step.
+        places: Number of token positions, drawn anew at each step, at which embeddings are tested over the
+            batch.
+    """
+
+    weight: float = 0.02
+    directions: int = 128
+    places: int = 4
+
+    def __post_init__(self) -> None:
+        checks.at_least("sigreg", self, weight=0, directions=1, places=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VICRegConfig:
+    """Variance and covariance regularisation of the embeddings (VICReg).
+
+    Attributes:
+        variance: Weight of the hinge loss on each dimension's standard deviation.
+        covariance: Weight of the squared covariances between dimensions.
+        predictions: Weight of the variance and covariance terms of the predicted embeddings, relative to
+            those of the encoder's embeddings.
+        places: Number of token positions, drawn anew at each step, at which statistics are taken over the
+            batch, separately for each position; null takes the tokens of all positions together.
+    """
+
+    variance: float = 1.0
+    covariance: float = 0.04
+    predictions: float = 1.0
+    places: int | None = 32
+
+    def __post_init__(self) -> None:
+        if min(self.variance, self.covariance, self.predictions) < 0:
+            raise ValueError(
+                f"vicreg is {self.variance}, {self.covariance}, {self.predictions}: give weights of 0 or more"
+            )
+        if self.places is not None and self.places < 1:
+            raise ValueError(f"vicreg.places is {self.places}: give 1 or more, or null for all together")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """AdamW and its schedules, counted in optimiser steps.
+
+    Attributes:
+        steps: Number of optimiser steps of the run.
+        batch_size: Number of videos (action-conditioned models: windows) per optimiser step, summed over all
+            processes and micro-batches, so that a recipe does not depend on the machine.
+        lr: Peak learning rate, reached at the end of the warm-up.
+        start_lr: Learning rate at the first step.
+        final_lr: Learning rate at the end of the schedule; unused with `lr_shape` `constant`.
+        lr_shape: Shape of the learning rate's schedule from `lr` to `final_lr`: `cosine`, `linear` or
+            `constant`.
+        warmup_steps: Number of optimiser steps over which the learning rate rises linearly from `start_lr` to
+            `lr`.
+        weight_decay: Weight decay at the first step; biases and norms have none.
+        final_weight_decay: Weight decay at the end of its cosine schedule; null keeps `weight_decay`
+            constant.
+        schedule_stretch: Length of all schedules divided by `steps`; with a value above 1 the run ends before
+            they do.
+        betas: Exponential decay rates of AdamW's first and second moment estimates, each in [0, 1).
+        eps: Numerical floor in AdamW's denominator.
+        clip_grad: Largest norm of the gradient, to which larger gradients are clipped; null turns clipping
+            off.
+    """
+
+    steps: int = 90_000
+    batch_size: int = 3072
+    lr: float = 6.25e-4
+    start_lr: float = 0.0
+    final_lr: float = 1e-6
+    lr_shape: Shape = "cosine"
+    warmup_steps: int = 12_000
+    weight_decay: float = 0.04
+    final_weight_decay: float | None = None
+    schedule_stretch: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    clip_grad: float | None = 10.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"optim.steps is {self.steps} and optim.batch_size {self.batch_size}: give 1 or more of each"
+            )
+        checks.at_least(
+            "optim", self, lr=0, start_lr=0, final_lr=0, warmup_steps=0, weight_decay=0, final_weight_decay=0
+        )
+        checks.above_zero("optim", self, "schedule_stretch", "eps", "clip_grad")
+        checks.below_one("optim", self, "betas")
+        if self.warmup_steps > self.steps:
+            raise ValueError(
+                f"optim.warmup_steps {self.warmup_steps} is more than optim.steps {self.steps}: "
+                "the learning rate would never reach its peak; shorten the warm-up"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How the run is executed; up to rounding, nothing here changes what is learnt.
+
+    Attributes:
+        micro_batch: Largest number of videos (action-conditioned models: windows) that one process holds in
+            memory at once; gradients of further ones are accumulated. Null takes the process's whole share of
+            the batch.
+        precision: Mixed precision of the forward pass: `no` (float32), `fp16` or `bf16`; null takes what
+            `accelerate launch` is configured with.
+        activation_checkpointing: Recompute activations in the backward pass, which takes less memory and more
+            time.
+        compile: Compile the transformer blocks with torch.compile. The first steps become slow, and a CPU
+            needs a C++ compiler.
+        log_every: Number of optimiser steps between two log lines.
+        checkpoint_every: Number of optimiser steps between two checkpoints.
+        keep_checkpoints: Number of most recent checkpoints that are kept.
+        trackers: Names of the experiment trackers that accelerate logs to (tensorboard, wandb, trackio, ...);
+            an empty list uses none.
+        device: Device of the run: `auto` takes the accelerator if there is one, `cpu` never does.
+        threads: Number of threads of each process on a CPU; null divides the machine's cores among the
+            processes.
+    """
+
+    micro_batch: int | None = None
+    precision: Literal["no", "fp16", "bf16"] | None = None
+    activation_checkpointing: bool = False
+    compile: bool = False
+    log_every: int = 10
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+    trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
+    device: Literal["auto", "cpu"] = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.at_least(
+            "train", self, micro_batch=1, log_every=1, checkpoint_every=1, keep_checkpoints=1, threads=1
+        )

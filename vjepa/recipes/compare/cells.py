@@ -1,0 +1,179 @@
+"""The cells of a comparison: one arm, one point of a sweep, one seed; each trained and measured by itself.
+
+A cell has a folder. What is finished there is kept, so that a comparison goes on where it was, cell by cell,
+and a cell's own run goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vjepa.config import config_from_tree, config_tree
+from vjepa.files import written_atomically
+from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.compare.processes import finishing
+from vjepa.recipes.finetune.config import FinetuneConfig
+from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PretrainConfig
+
+BASE_POINT = "base"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a comparison, and its measurement.
+
+    Attributes:
+        arm, point, seed: Arm, point of the sweep (or `BASE_POINT`) and random seed of the run.
+        kind: Kind of the arm, see `vjepa.recipes.compare.config.Arm`.
+        config: Resolved configuration of the pre-training; for arms that are not trained, of the encoder and
+            the data.
+        label_shares: Shares of the labels that probes are given.
+        finetune: Sections of a fine-tuning configuration; None without fine-tuning.
+    """
+
+    arm: str
+    point: str
+    seed: int
+    kind: str
+    config: PretrainConfig
+    label_shares: tuple[float, ...]
+    finetune: dict[str, Any] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run and of its results."""
+        return Path(self.config.output_dir)
+
+    @property
+    def results(self) -> Path:
+        """File of the measurements."""
+        return self.folder / "results.json"
+
+    def finished(self) -> bool:
+        """Whether the results are there; ValueError if they are of another configuration."""
+        if not self.results.exists():
+            return False
+        found = json.loads(self.results.read_text())["asked"]
+        if found != self.asked():
+            raise ValueError(
+                f"{self.folder} holds results of another configuration: give another output_dir, or delete "
+                "that folder"
+            )
+        return True
+
+    def finetune_config(self, init: Path, threads: int | None = None) -> FinetuneConfig:
+        """Return the fine-tuning configuration for a model folder; ConfigError if the sections make none."""
+        assert self.finetune is not None
+        train, test = build.probe_manifests(self.config)
+        data, given = self.config.data, self.finetune
+        read = {name: getattr(data, name) for name in ("workers", "reader", "cache_dir", "cache_short_side")}
+        tree = {
+            **given,
+            "output_dir": str(self.folder / "finetuned"),
+            "seed": self.seed,
+            "model": {**given.get("model", {}), "init": str(init)},
+            "data": {"train": train, "test": test, **read, **given.get("data", {})},
+            "train": {**config_tree(self.config)["train"], **given.get("train", {}), "threads": threads},
+        }
+        return config_from_tree(tree, FinetuneConfig)
+
+    def asked(self) -> dict[str, Any]:
+        """Return everything that the results depend on."""
+        asked = {"kind": self.kind, "label_shares": self.label_shares, "config": config_tree(self.config)}
+        if self.finetune is not None:
+            asked["finetune"] = self.finetune
+        return dict(json.loads(json.dumps(asked)))
+
+
+def all_cells(comparison: CompareConfig) -> list[Cell]:
+    """Return all cells, those of the first seed first.
+
+    ConfigError if one of them could not be run to its end.
+    """
+    cells = [
+        _cell(comparison, arm, BASE_POINT, seed, {}) for seed in comparison.seeds for arm in comparison.arms
+    ]
+    if comparison.sweep is not None:
+        cells += [
+            _cell(comparison, arm, name, seed, point.overrides)
+            for seed in comparison.sweep.seeds
+            for name, point in comparison.sweep.points.items()
+            for arm in comparison.sweep.arms
+        ]
+    tuned = next((cell for cell in cells if cell.finetune is not None), None)
+    if tuned is not None:  # the sections are the same for all
+        tuned.finetune_config(tuned.folder)
+    return cells
+
+
+def _cell(comparison: CompareConfig, arm: str, point: str, seed: int, overrides: dict[str, Any]) -> Cell:
+    tree = _merged(_merged(comparison.base, comparison.arms[arm].overrides), overrides)
+    data = tree.get("data", {})
+    folder = Path(comparison.output_dir)
+    if comparison.train is not None:
+        tree["data"] = data | {"train": comparison.train}
+        tree["probe"] = {"train": comparison.train, "test": comparison.test}
+    if data.get("synthetic") is not None:
+        data["synthetic"].setdefault("folder", str(folder / "videos" / point))
+        data.setdefault("cache_dir", str(folder / "cache" / point))
+    tree |= {"seed": seed, "output_dir": str(folder / "cells" / point / f"{arm}-{seed}")}
+    kind, shares = comparison.arms[arm].kind, tuple(comparison.label_shares)
+    finetune = comparison.finetune if point == BASE_POINT and kind != "pca" else None
+    return Cell(arm, point, seed, kind, config_from_tree(tree, PretrainConfig), shares, finetune)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `changes`, nested dictionaries merged; both stay unchanged."""
+    merged = copy.deepcopy(base)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if nested else copy.deepcopy(value)
+    return merged
+
+
+def run_cells(
+    cells: Sequence[Cell], run: Callable[[Cell], dict[str, Any]], jobs: int, say: Callable[[str], None]
+) -> None:
+    """Run the cells that are not finished, `jobs` at a time, each in a fresh process with its share of the
+    cores.
+    """
+    left = [cell for cell in cells if not cell.finished()]
+    say(f"{len(cells)} cells, {len(cells) - len(left)} finished already")
+    for config in _videos_of(left):
+        assert config.data.synthetic is not None
+        build.render_synthetic(config.data.synthetic, jobs, say)
+    started = time.monotonic()
+    for number, cell in enumerate(finishing(left, partial(_write_results, run), jobs), start=1):
+        minutes = (time.monotonic() - started) / 60
+        rest = minutes / number * (len(left) - number)
+        say(
+            f"{number}/{len(left)} {cell.point} {cell.arm} seed {cell.seed}: {minutes:.0f} min, about "
+            f"{rest:.0f} left"
+        )
+
+
+def _videos_of(cells: Sequence[Cell]) -> list[PretrainConfig]:
+    """Return one configuration for every folder of rendered videos, which is rendered before runs that
+    share it begin.
+    """
+    folders = {
+        cell.config.data.synthetic.folder: cell.config
+        for cell in cells
+        if cell.config.data.synthetic is not None
+    }
+    return list(folders.values())
+
+
+def _write_results(run: Callable[[Cell], dict[str, Any]], cell: Cell) -> None:
+    results = {"asked": cell.asked(), **run(cell)}
+    cell.results.parent.mkdir(parents=True, exist_ok=True)
+    with written_atomically(cell.results) as draft:
+        draft.write_text(json.dumps(results, indent=1) + "\n")

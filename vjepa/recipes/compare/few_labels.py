@@ -1,0 +1,119 @@
+"""Fine-tuning from few labels to all of them: arms, shares and seeds, one run each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vjepa.plots.label_curve import draw_label_curve, label_curve_table
+from vjepa.recipes.compare.processes import finishing
+from vjepa.recipes.finetune import build as finetuning
+from vjepa.recipes.finetune.config import FinetuneConfig
+from vjepa.recipes.finetune.run import finetune
+from vjepa.weights.model_folder import read_model_config
+
+SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Where fine-tuning starts from.
+
+    Attributes:
+        name: in the table.
+        init: folder of a run or of a model.
+        untrained: take its sizes alone.
+    """
+
+    name: str
+    init: str
+    untrained: bool = False
+
+
+def read_arm(text: str) -> Arm:
+    """An arm of ``NAME=FOLDER``, or ``NAME=random:FOLDER`` for the sizes of that model untrained."""
+    name, equals, init = text.partition("=")
+    if not (name and equals and init):
+        raise ValueError(f"the arm is {text!r}: give NAME=FOLDER, or NAME=random:FOLDER")
+    return Arm(name, init.removeprefix("random:"), init.startswith("random:"))
+
+
+def few_labels(
+    config: FinetuneConfig,
+    arms: Sequence[Arm],
+    *,
+    shares: Sequence[float] = SHARES,
+    seeds: Sequence[int] = (0, 1, 2),
+    jobs: int = 1,
+    say: Callable[[str], None] = print,
+) -> dict[str, dict[float, list[float]]]:
+    """Mean-class accuracies on the test split by arm and share, one a seed; written with a plot and a table.
+
+    Args:
+        config: of every run; what is compared is put into it. A seed decides on the labels, too.
+        arms: with names that differ.
+        shares: of the labels of each class.
+        seeds: of the runs.
+        jobs: runs at the same time.
+        say: prints a line.
+
+    Runs that are finished are kept: the same call goes on.
+    """
+    if config.data.test is None and not config.data.test_share:
+        raise ValueError(
+            "data.test is null and data.test_share 0: give the videos to measure on, or a share to hold back"
+        )
+    if len({arm.name for arm in arms}) < len(arms) or not arms:
+        raise ValueError(
+            f"the arms are {[arm.name for arm in arms]}: give one or more, with names that differ"
+        )
+    finetuning.labelled_splits(config)  # what every run would refuse after minutes of others is refused now
+    for arm in arms:
+        read_model_config(arm.init)
+    cells = {
+        (arm.name, share, seed): _cell(config, arm, share, seed)
+        for share in shares
+        for seed in seeds
+        for arm in arms
+    }
+    left = [cell for cell in cells.values() if not _summary(cell).exists()]
+    say(f"{len(cells)} runs, {len(cells) - len(left)} finished already")
+    for number, cell in enumerate(finishing(left, _run, jobs), start=1):
+        say(f"{number}/{len(left)} {cell.output_dir}")
+    curves: dict[str, dict[float, list[float]]] = {}
+    for (name, share, _), cell in cells.items():
+        metrics = json.loads(_summary(cell).read_text())
+        curves.setdefault(name, {}).setdefault(share, []).append(metrics["test"]["mean_class"][0])
+    _write(Path(config.output_dir), curves, 1 / metrics["test"]["known_classes"])
+    return curves
+
+
+def _cell(config: FinetuneConfig, arm: Arm, share: float, seed: int) -> FinetuneConfig:
+    folder = Path(config.output_dir) / "runs" / f"{arm.name}-{share:g}-{seed}"
+    model = dataclasses.replace(config.model, init=arm.init, weights="random" if arm.untrained else "trained")
+    data = dataclasses.replace(config.data, label_share=share, label_seed=seed)
+    return dataclasses.replace(config, output_dir=str(folder), seed=seed, model=model, data=data)
+
+
+def _summary(cell: FinetuneConfig) -> Path:
+    return Path(cell.output_dir) / "summary.json"
+
+
+def _run(cell: FinetuneConfig) -> None:
+    finetune(cell)
+
+
+def _write(folder: Path, curves: dict[str, dict[float, list[float]]], chance: float) -> None:
+    table = label_curve_table(curves)
+    (folder / "few_labels.md").write_text(table + "\n")
+    plain: dict[str, Any] = {
+        name: {f"{s:g}": v for s, v in points.items()} for name, points in curves.items()
+    }
+    (folder / "few_labels.json").write_text(
+        json.dumps({"chance": chance, "mean_class": plain}, indent=1) + "\n"
+    )
+    draw_label_curve(curves, folder / "few_labels.png", chance)

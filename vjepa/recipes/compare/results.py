@@ -1,0 +1,57 @@
+"""Metrics of all finished cells, by point of the sweep, arm and name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from vjepa.evaluation.statistics import Estimate, estimate
+from vjepa.recipes.compare.cells import Cell
+
+
+class Results:
+    """Metrics by their path in a cell's results.json, such as ``probe/linear/1``."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._metrics = {
+            (cell.point, cell.arm, cell.seed): json.loads(cell.results.read_text()) for cell in cells
+        }
+
+    def values(self, point: str, arm: str, path: str) -> list[float]:
+        """Return one value for each seed, by ascending seed; empty if the arm has no such metric."""
+        found = [
+            _at(metrics, path)
+            for (its_point, its_arm, _), metrics in sorted(self._metrics.items())
+            if (its_point, its_arm) == (point, arm)
+        ]
+        return [float(value) for value in found if value is not None]
+
+    def estimate(self, point: str, arm: str, path: str) -> Estimate | None:
+        """Return mean and interval over seeds; None if the arm has no such metric."""
+        values = self.values(point, arm, path)
+        return estimate(values) if values else None
+
+    def config(self, point: str, arm: str) -> dict[str, Any]:
+        """Return the resolved pre-training configuration of an arm, that of its first seed."""
+        found = [
+            metrics for (its_point, its_arm, _), metrics in sorted(self._metrics.items())
+            if (its_point, its_arm) == (point, arm)
+        ]  # fmt: skip
+        config: dict[str, Any] = found[0]["asked"]["config"]
+        return config
+
+    def names(self, point: str, arm: str, path: str) -> list[str]:
+        """Return the names below a path."""
+        for (its_point, its_arm, _), metrics in sorted(self._metrics.items()):
+            below = _at(metrics, path)
+            if (its_point, its_arm) == (point, arm) and isinstance(below, dict):
+                return list(below)
+        return []
+
+
+def _at(metrics: dict[str, Any], path: str) -> Any:
+    value: Any = metrics
+    for name in path.split("/"):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

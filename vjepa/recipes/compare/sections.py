@@ -1,0 +1,322 @@
+"""What a report says, apart from how it is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vjepa.evaluation.probes.factors import NUISANCE, SIGNAL
+from vjepa.evaluation.statistics import Estimate, paired_difference
+from vjepa.recipes.compare.cells import BASE_POINT
+from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.compare.results import Results
+
+PROBES = {"knn": "k-NN", "linear": "linear", "attentive": "attentive"}
+
+
+@dataclass
+class Table:
+    """Rows of text under a header; the first column names the row."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass
+class Section:
+    """A part of the report: text, tables, plots by name."""
+
+    title: str
+    text: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    plots: list[str] = field(default_factory=list)
+
+
+def _an_arm(comparison: CompareConfig) -> str:
+    return next(iter(comparison.arms))
+
+
+def percent(value: Estimate | None) -> str:
+    """``86.3 ± 1.2``, in percent."""
+    return "-" if value is None else _with_interval(100 * value.mean, 100 * value.half, ".1f")
+
+
+def plain(value: Estimate | None, style: str = ".2f") -> str:
+    """``0.86 ± 0.01``."""
+    return "-" if value is None else _with_interval(value.mean, value.half, style)
+
+
+def _with_interval(mean: float, half: float, style: str) -> str:
+    # z: what rounds to zero has no sign. NaN is the half of one seed.
+    return f"{mean:z{style}}" if half != half else f"{mean:z{style}} ± {half:{style}}"
+
+
+def all_sections(comparison: CompareConfig, results: Results) -> list[Section]:
+    """The report, part by part."""
+    sections = [
+        in_short(comparison, results),
+        the_question(comparison, results),
+        probes(comparison, results),
+    ]
+    if results.names(BASE_POINT, _an_arm(comparison), "factors"):
+        sections.append(factors(comparison, results))
+    if comparison.sweep is not None:
+        sections.append(sweep(comparison, results))
+    return [*sections, cost(comparison, results)]
+
+
+def in_short(comparison: CompareConfig, results: Results) -> Section:
+    """Where contrasted arms differ, and where no difference shows."""
+    text = [
+        comparison.question,
+        f"Below: the first arm minus the second, paired seed by seed ({len(comparison.seeds)} seeds), with "
+        "the 95 % "
+        "interval of Student's t. A difference is said to show where the interval leaves 0 out; with so few "
+        "seeds, "
+        "and many metrics looked at, some will leave it out by chance.",
+    ]
+    return Section("In short", text, [_contrast(comparison, results, *pair) for pair in comparison.contrasts])
+
+
+def _contrast(comparison: CompareConfig, results: Results, first: str, second: str) -> Table:
+    titles = [comparison.arms[arm].title for arm in (first, second)]
+    rows = []
+    for name, path, scale, unit in _contrasted(comparison, results):
+        values = [results.values(BASE_POINT, arm, path) for arm in (first, second)]
+        if not values[0] or len(values[0]) != len(values[1]):
+            continue
+        difference = paired_difference(*values)
+        its = difference.estimate
+        verdict = (
+            f"{titles[0 if its.mean > 0 else 1]} has more" if difference.shows else "no difference shows"
+        )
+        # The ends keep the sign of what rounds to zero: it tells whether zero is inside.
+        interval = f"{scale * its.mean:+z.2f} ({scale * its.low:+.2f} to {scale * its.high:+.2f}){unit}"
+        rows.append([name, interval, verdict])
+    return Table([f"{titles[0]} minus {titles[1]}", "difference", "verdict"], rows)
+
+
+def _contrasted(comparison: CompareConfig, results: Results) -> list[tuple[str, str, float, str]]:
+    """Name, path, factor and unit of what is tested."""
+    metrics = [
+        (f"{title} probe, {100 * share:g} % of labels", f"probe/{probe}/{share:g}", 100.0, " points")
+        for probe, title in PROBES.items()
+        for share in comparison.label_shares
+    ]
+    metrics.append(("fine-tuned, all labels", "finetuned", 100.0, " points"))
+    for name in results.names(BASE_POINT, _an_arm(comparison), "factors"):
+        metrics.append((f"R² of {name}", f"factors/{name}", 1.0, ""))
+    metrics.append(("R² of pixels, linear read-out of tokens", "pixels", 1.0, ""))
+    metrics.append(("effective rank of features", "features/rank", 1.0, ""))
+    return metrics
+
+
+def the_question(comparison: CompareConfig, results: Results) -> Section:
+    """The rows of the question, each with its measured metric; one column an arm that is trained."""
+    trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
+    rows = [
+        ["prediction target", *(_word(comparison, results, arm, "target") for arm in trained)],
+        ["error / error of the mean", *(_plain(results, arm, "training/relative_error") for arm in trained)],
+        [
+            "output space, values a token",
+            *(_plain(results, arm, "cost/predicted_values", ".0f") for arm in trained),
+        ],
+        ["decoder needed", *(_word(comparison, results, arm, "decoder") for arm in trained)],
+        [
+            "its parameters, thousand",
+            *(_scaled(results, arm, "cost/predicting_parameters", 1e-3) for arm in trained),
+        ],
+        [
+            "its forward MFLOP a clip",
+            *(_scaled(results, arm, "cost/predicting_flops", 1e-6) for arm in trained),
+        ],
+        ["masking", *(_word(comparison, results, arm, "mask") for arm in trained)],
+        ["tokens seen, %", *(_scaled(results, arm, "cost/seen", 100) for arm in trained)],
+        ["generative", *(_word(comparison, results, arm, "generative") for arm in trained)],
+        ["R² of pixels, linear read-out", *(_plain(results, arm, "pixels") for arm in trained)],
+        ["stabilisation", *(_word(comparison, results, arm, "stabilizer") for arm in trained)],
+        [
+            "lowest effective rank in training",
+            *(_plain(results, arm, "training/lowest_rank", ".1f") for arm in trained),
+        ],
+        [
+            "collapse alarms, mean of a run",
+            *(_plain(results, arm, "training/alarms", ".1f") for arm in trained),
+        ],
+    ]
+    header = ["", *(comparison.arms[arm].title for arm in trained)]
+    text = ["Every row names a way in which the methods differ; below it stands what was measured of it."]
+    return Section("The rows of the question", text, [Table(header, rows)])
+
+
+def _plain(results: Results, arm: str, path: str, style: str = ".2f") -> str:
+    return plain(results.estimate(BASE_POINT, arm, path), style)
+
+
+def _scaled(results: Results, arm: str, path: str, scale: float) -> str:
+    value = results.estimate(BASE_POINT, arm, path)
+    return "-" if value is None else f"{scale * value.mean:z.1f}"
+
+
+def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> str:
+    """What an arm's resolved configuration says."""
+    config = results.config(BASE_POINT, arm)
+    objective, masks = config["objective"], config["masks"]
+    pixels = objective["predict"] == "pixels"
+    stabilizers = {
+        "ema": "target encoder that follows (EMA)",
+        "frozen": "frozen teacher, trained on pixels",
+        "sigreg": "SIGReg",
+        "vicreg": "VICReg",
+    }
+    families = [name.replace("_", " ") for name, listed in masks.items() if name != "future_share" and listed]
+    share = masks["future_share"]
+    words = {
+        "target": f"pixels ({objective['pixel_targets']})"
+        if pixels
+        else f"embeddings ({objective['distance']})",
+        "decoder": "pixel decoder" if pixels else "none; a predictor",
+        "mask": " + ".join(families) + ("" if share is None else f" ({share:g} of steps future)"),
+        "generative": "yes, pixels" if pixels else "no",
+        "stabilizer": "none needed" if pixels else stabilizers[objective["stabilizer"]],
+    }
+    return words[what]
+
+
+def probes(comparison: CompareConfig, results: Results) -> Section:
+    """Balanced accuracy, from k-NN to attentive, at every share of the labels."""
+    chance = results.values(BASE_POINT, _an_arm(comparison), "chance")[0]
+    tables = []
+    for probe, title in PROBES.items():
+        rows = [
+            [
+                arm.title,
+                *(
+                    percent(results.estimate(BASE_POINT, name, f"probe/{probe}/{share:g}"))
+                    for share in comparison.label_shares
+                ),
+            ]
+            for name, arm in comparison.arms.items()
+        ]
+        tables.append(
+            Table([title, *(f"{100 * share:g} % of labels" for share in comparison.label_shares)], rows)
+        )
+    if comparison.finetune is not None:
+        rows = [
+            [arm.title, percent(results.estimate(BASE_POINT, name, "finetuned"))]
+            for name, arm in comparison.arms.items()
+        ]
+        tables.append(Table(["fine-tuned", "all labels"], rows))
+    online = [
+        [
+            arm.title,
+            percent(results.estimate(BASE_POINT, name, "probe/linear/1")),
+            percent(results.estimate(BASE_POINT, name, "online_linear")),
+        ]
+        for name, arm in comparison.arms.items()
+        if results.values(BASE_POINT, name, "online_linear")
+    ]
+    if online:
+        tables.append(
+            Table(["linear, all labels", "target encoder (EMA)", "encoder that the gradient trained"], online)
+        )
+    text = [
+        "Balanced accuracy in percent of frozen features on unseen videos, mean and 95 % interval over "
+        "seeds; chance is "
+        f"{100 * chance:.1f}. The attentive probe reads all tokens, the others their mean. Fine-tuning, "
+        "where it was asked for, trains the encoder, too."
+    ]
+    return Section("Probes", text, tables, ["probes"])
+
+
+def factors(comparison: CompareConfig, results: Results) -> Section:
+    """R2 of what is behind the videos: what one wants to know, and what one would rather not."""
+    tables = []
+    for title, names in (("signal", SIGNAL), ("nuisance", NUISANCE)):
+        present = [
+            name for name in names if results.values(BASE_POINT, _an_arm(comparison), f"factors/{name}")
+        ]
+        rows = [
+            [
+                arm.title,
+                *(plain(results.estimate(BASE_POINT, name, f"factors/{factor}")) for factor in present),
+            ]
+            for name, arm in comparison.arms.items()
+        ]
+        tables.append(Table([title, *present], rows))
+    text = [
+        "R² on unseen videos of a ridge regression from frozen features (all tokens side by side) to the "
+        "factors that the "
+        "videos were rendered from, at the clip's last frame; 0 is as good as the mean. Signal is what a "
+        "model of motion "
+        "should hold, nuisance what it may forget."
+    ]
+    return Section("Factors of the scene", text, tables, ["factors"])
+
+
+def sweep(comparison: CompareConfig, results: Results) -> Section:
+    """The sweep: the same arms on videos that differ in one setting."""
+    assert comparison.sweep is not None
+    paths = {
+        "linear probe, %": ("probe/linear/1", 100.0),
+        "velocity, R²": ("factors/velocity", 1.0),
+        "position, R²": ("factors/position", 1.0),
+        "background, R²": ("factors/background", 1.0),
+    }
+    rows = []
+    for name, point in comparison.sweep.points.items():
+        for arm in comparison.sweep.arms:
+            cells = []
+            for path, scale in paths.values():
+                value = results.estimate(name, arm, path)
+                scaled = (
+                    None if value is None else Estimate(scale * value.mean, scale * value.half, value.count)
+                )
+                cells.append(plain(scaled, ".1f" if scale > 1 else ".2f"))
+            rows.append([f"{point.regime} {point.strength:g}", comparison.arms[arm].title, *cells])
+    header = ["point", "arm", *paths]
+    text = [
+        f"{comparison.sweep.title} {len(comparison.sweep.seeds)} seed(s) each. Where noise stays the same "
+        "through a video, it is "
+        "the easiest thing to predict: theory (arXiv 2211.10831) expects embeddings to hold it instead of "
+        "the motion."
+    ]
+    return Section("The noise sweep", text, [Table(header, rows)], ["sweep"])
+
+
+def cost(comparison: CompareConfig, results: Results) -> Section:
+    """Time and operations of each arm."""
+    trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
+    rows = []
+    for name in trained:
+        seconds = results.estimate(BASE_POINT, name, "training/seconds")
+        rows.append(
+            [
+                comparison.arms[name].title,
+                "-" if seconds is None else f"{seconds.mean / 60:.1f}",
+                *(
+                    _scaled(results, name, path, scale)
+                    for path, scale in (
+                        ("cost/step_flops", 1e-6),
+                        ("cost/encoder_flops", 1e-6),
+                        ("cost/target_encoder_flops", 1e-6),
+                        ("cost/total_flops", 1e-12),
+                    )
+                ),
+                _scaled(results, name, "training/clips", 1e-3),
+            ]
+        )
+    header = [
+        "arm",
+        "minutes of training",
+        "MFLOP a clip, step",
+        "forward, encoder",
+        "forward, target encoder",
+        "TFLOP in all",
+        "thousand clips seen",
+    ]
+    text = [
+        "Minutes are those of a run beside as many others as `jobs` says, by the median of its logged speed. "
+        "All arms see "
+        "the same clips in the same order; SALT's two stages share them."
+    ]
+    return Section("Cost", text, [Table(header, rows)])

@@ -1,0 +1,11 @@
+"""The configuration that each tool reads."""
+
+from vjepa.recipes.action.config import ActionConfig
+from vjepa.recipes.finetune.config import FinetuneConfig
+from vjepa.recipes.pretrain.config import PretrainConfig
+
+CONFIGS = {
+    "tools/pretrain.py": PretrainConfig,
+    "tools/finetune.py": FinetuneConfig,
+    "tools/action.py": ActionConfig,
+}

@@ -1,0 +1,106 @@
+"""What a fine-tuning run reads: clips of videos, or tokens that were encoded before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.nn import functional as F
+
+from vjepa.batch import LabelledBatch
+from vjepa.data.dataset import ClipDataset
+from vjepa.evaluation.features.cache import FeatureShards, encoder_identity, extract_shards
+from vjepa.models.classifier import Classifier
+from vjepa.recipes.finetune import build
+from vjepa.recipes.finetune.build import Resolved
+from vjepa.training.alone import wait_for_all
+from vjepa.training.unreadable import leave_out
+
+_PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Material(NamedTuple):
+    """Datasets of a run.
+
+    Attributes:
+        train: What is learnt from, asked for by `SampleKey`.
+        collate: Samples of `train` to a `LabelledBatch`.
+        views: All views of the videos of each other split, by its name.
+    """
+
+    train: ClipDataset | FeatureShards
+    collate: Callable[[Sequence[Any]], LabelledBatch]
+    views: dict[str, ClipDataset | FeatureShards]
+
+
+def prepare_material(run: Resolved, classifier: Classifier, accelerator: Accelerator) -> Material:
+    """The datasets; tokens that are to be on disk are encoded now, where they are not there yet."""
+    config, splits = run.config, run.splits
+    clips, crops = config.evaluation.clips, config.evaluation.crops
+    views = {
+        name: build.view_dataset(run, videos, clips, crops)
+        for name, videos in (("val", splits.val), ("test", splits.test))
+        if videos
+    }
+    if config.features is None:
+        train = build.augmented_dataset(run, splits.train)
+        return Material(train, build.build_collator(config, len(splits.classes)), {**views})
+    if config.features.views:
+        train = build.augmented_dataset(run, splits.train)
+    else:
+        train = build.view_dataset(run, splits.train, config.data.segments, 1)
+    encode = _Encode(run, classifier, accelerator)
+    shards = {name: encode(dataset, 1) for name, dataset in views.items()}
+    tokens = encode(train, max(config.features.views, 1))
+    wait_for_all(accelerator)
+    unreadable = tokens.unreadable()
+    leave_out("data.train", len(splits.train), unreadable, config.data.max_unreadable, accelerator.print)
+    tokens = tokens.without(unreadable)
+    return Material(tokens, TokenCollator(len(splits.classes), config.data.segments), {**shards})
+
+
+class _Encode:
+    """Tokens of a dataset, on disk."""
+
+    def __init__(self, run: Resolved, classifier: Classifier, accelerator: Accelerator) -> None:
+        assert run.config.features is not None
+        self.config = run.config
+        self.features = run.config.features
+        self.classifier = classifier.to(accelerator.device).eval()
+        self.accelerator = accelerator
+        self.identity = {
+            **encoder_identity(classifier.encoder, run.model),
+            "levels": list(classifier.levels),
+            "token_norm": classifier.token_norm,
+        }
+
+    def __call__(self, dataset: ClipDataset, views: int) -> FeatureShards:
+        return extract_shards(
+            self.features.folder, self.classifier.features, self.identity, dataset,
+            views=views, precision=_PRECISIONS[self.features.precision], device=self.accelerator.device,
+            workers=self.config.data.workers, rank=self.accelerator.process_index,
+            world_size=self.accelerator.num_processes,
+        )  # fmt: skip
+
+
+class TokenCollator:
+    """Stacks tokens of labelled videos.
+
+    Args:
+        num_classes: X.
+        segments: Clips that one label counts for.
+    """
+
+    def __init__(self, num_classes: int, segments: int) -> None:
+        self.num_classes = num_classes
+        self.segments = segments
+
+    def __call__(self, samples: Sequence[tuple[Tensor, int]]) -> LabelledBatch:
+        tokens_BND = torch.cat([tokens_RND for tokens_RND, _ in samples])
+        repeats = len(samples[0][0]) // self.segments
+        labels_B = torch.tensor([label for _, label in samples for _ in range(repeats)])
+        shares_BX = F.one_hot(labels_B, self.num_classes).float()
+        return LabelledBatch(tokens_BND, shares_BX, paths=("",) * len(labels_B))

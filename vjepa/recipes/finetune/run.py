@@ -1,0 +1,287 @@
+"""A fine-tuning run from its configuration to its metrics. X classes, G heads, V videos."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object, set_seed
+from torch import Tensor
+
+from vjepa.data.manifest import Video, class_names
+from vjepa.evaluation.features.cache import FeatureShards
+from vjepa.evaluation.features.extract import LeftOut
+from vjepa.evaluation.recognition.metrics import ClassificationReport
+from vjepa.evaluation.recognition.report import report_of, write_scores_of
+from vjepa.evaluation.recognition.scoring import score_rows
+from vjepa.foreign_text import one_line
+from vjepa.models.classifier import Classifier
+from vjepa.models.head_grid import HeadGrid, TokenClassifier
+from vjepa.models.lora import merge_lora
+from vjepa.objectives.classification import Classification
+from vjepa.plots.confusion import write_confusion
+from vjepa.recipes.finetune import build
+from vjepa.recipes.finetune.build import Resolved
+from vjepa.recipes.finetune.config import FinetuneConfig
+from vjepa.recipes.finetune.data import Material, prepare_material
+from vjepa.training.accelerator import start
+from vjepa.training.alone import alone, wait_for_all
+from vjepa.training.fit import finish, fit, leave_processes
+from vjepa.training.folder_lock import exclusive
+from vjepa.training.optimizer import build_classifier_optimizer, build_grid_optimizer, build_optimizer
+from vjepa.training.outline import device_phrase, parameters_phrase, steps_phrase
+from vjepa.training.run_folder import RunFolder, claim, metrics_of
+from vjepa.training.stop import answering_signals
+from vjepa.training.unreadable import check_files, leave_out
+from vjepa.weights.model_folder import save_pretrained
+
+
+class Choice(NamedTuple):
+    """The head that is kept.
+
+    Attributes:
+        number: Number of the head in the grid.
+        val: Its report on the validation split, or None where there is none.
+        setting: Learning rate and weight decay, or None where there was nothing to choose.
+    """
+
+    number: int
+    val: ClassificationReport | None
+    setting: tuple[float, float] | None
+
+
+class Tested(NamedTuple):
+    """Metrics of the test split, class probabilities ``(V, X)``, and the V videos that could be read."""
+
+    report: ClassificationReport
+    scores_VX: Tensor
+    videos: list[Video]
+
+
+def finetune(config: FinetuneConfig) -> dict[str, Any]:
+    """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
+    folder = RunFolder(config.output_dir)
+    with answering_signals():
+        accelerator = start(
+            config.train,
+            config.output_dir,
+            config.optim.batch_size,
+            together=2 if config.augment.mixes else 1,
+            find_unused=bool(config.model.levels),  # blocks above the highest level have no part
+        )
+        with exclusive(folder.path, accelerator):
+            summary = _run(config, accelerator, folder)
+        leave_processes()
+    return summary
+
+
+def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) -> dict[str, Any]:
+    splits = build.labelled_splits(config)
+    if claim(folder, config, accelerator):
+        return folder.read_summary()
+    if accelerator.is_main_process:
+        measured = {
+            f"data.{name}": [video.path for video in getattr(splits, name)] for name in ("val", "test")
+        }
+        check_files(measured, config.data.max_unreadable, accelerator.print)
+    set_seed(config.seed)
+    run, pretrained = build.resolve(config, splits)
+    classifier = build.build_classifier(run, pretrained)
+    del pretrained
+    material = prepare_material(run, classifier, accelerator)
+    objective = _train(run, classifier, material, accelerator, folder)
+
+    network = objective.result.eval()
+    choice = _choose(run, network, material, accelerator)
+    network.head = _chosen_head(network.head, choice.number)
+    # Before its metrics: what may be wrong with them must not cost the training.
+    alone(accelerator, partial(_save_model, run, classifier, network, folder))
+    test = _test(run, network, material, accelerator)
+    summary = alone(accelerator, partial(_summary, run, choice, test, folder))
+    finish(accelerator)
+    return summary or {}
+
+
+def _train(
+    run: Resolved,
+    classifier: Classifier,
+    material: Material,
+    accelerator: Accelerator,
+    folder: RunFolder,
+) -> Classification:
+    """Take the classifier, or its heads alone where tokens are on disk, through the steps."""
+    network: Classifier | TokenClassifier = classifier
+    if run.config.features is not None:
+        network = TokenClassifier(classifier.head)
+    optim = build.optim_config(run.config, len(run.splits.train))
+    objective = Classification(
+        network,
+        segments=run.config.data.segments,
+        smoothing=run.config.augment.smoothing,
+        average=run.config.optim.average,
+    )
+    if isinstance(network.head, HeadGrid):
+        assert run.config.grid is not None
+        optimizer = build_grid_optimizer(network.head, optim, run.config.grid.pairs)
+    elif isinstance(network, Classifier):
+        optimizer = build_classifier_optimizer(network, optim, run.config.optim.layer_decay)
+    else:
+        optimizer = build_optimizer(network, optim)
+    accelerator.print(_outline(run, objective, optim.steps, accelerator))
+    batches = partial(
+        build.labelled_batches, run.config, material.train, material.collate, last_step=optim.steps
+    )
+    prepared = fit(
+        run.config, accelerator, folder, objective, optimizer, batches, optim=optim,
+        rows=[(video.path, video.label, video.start, video.end) for video in run.splits.train],
+        classes=run.splits.classes,
+    )  # fmt: skip
+    return cast(Classification, accelerator.unwrap_model(prepared))
+
+
+def _outline(
+    run: Resolved,
+    objective: Classification,
+    steps: int,
+    accelerator: Accelerator,
+) -> str:
+    """What the run will do, said before it starts."""
+    trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in objective.parameters())
+    counts = ", ".join(
+        f"{len(videos)} to {verb}"
+        for videos, verb in (
+            (run.splits.train, "train"),
+            (run.splits.val, "choose"),
+            (run.splits.test, "test"),
+        )
+        if videos
+    )
+    held = run.config.data.test is None and run.splits.test
+    counts += f" (held back from data.train: data.test_share {run.config.data.test_share:g})" if held else ""
+    if unseen := set(class_names(run.splits.test)) - set(run.splits.classes):
+        missed = sum(video.label in unseen for video in run.splits.test)
+        counts += f", {missed} of them of {len(unseen)} classes that training lacks, which count as missed"
+    return (
+        f"{steps_phrase(steps, run.config.optim.batch_size, 'videos', accelerator)}; videos: {counts}; "
+        f"{len(run.classes)} classes; {parameters_phrase(trained, total)}; {device_phrase(accelerator)}"
+    )
+
+
+def _choose(
+    run: Resolved,
+    network: Classifier | TokenClassifier,
+    material: Material,
+    accelerator: Accelerator,
+) -> Choice:
+    """The best head on the validation split by mean-class accuracy; the first of equals."""
+    if not run.splits.val:
+        return Choice(0, None, None)
+    scores_GVX, videos = _scores(run, network, material, "val", accelerator)
+    reports = [report_of(videos, scores_VX, run.splits.classes) for scores_VX in scores_GVX]
+    number = max(range(len(reports)), key=lambda n: reports[n].mean_class.value)
+    setting = None if run.config.grid is None else run.config.grid.pairs[number]
+    return Choice(number, reports[number], setting)
+
+
+def _chosen_head(head: torch.nn.Module, number: int) -> torch.nn.Module:
+    return head.heads[number] if isinstance(head, HeadGrid) else head
+
+
+def _test(
+    run: Resolved,
+    network: Classifier | TokenClassifier,
+    material: Material,
+    accelerator: Accelerator,
+) -> Tested | None:
+    if not run.splits.test:
+        return None
+    scores_GVX, videos = _scores(run, network, material, "test", accelerator)
+    return Tested(report_of(videos, scores_GVX[0], run.splits.classes), scores_GVX[0], videos)
+
+
+def _scores(
+    run: Resolved,
+    network: Classifier | TokenClassifier,
+    material: Material,
+    split: str,
+    accelerator: Accelerator,
+) -> tuple[Tensor, list[Video]]:
+    """Class probabilities ``(G, V, X)`` and the V videos: those of a split that can be read.
+
+    Every process takes some of the videos, none of them twice.
+
+    Raises:
+        UnreadableVideosError: More of the split cannot be read than `data.max_unreadable`.
+    """
+    dataset, videos = material.views[split], getattr(run.splits, split)
+    left_out: LeftOut = dataset.unreadable() if isinstance(dataset, FeatureShards) else {}
+    mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
+    found = score_rows(
+        network.to(accelerator.device), dataset, mine, segments=run.config.data.segments,
+        crops=run.config.evaluation.crops, workers=run.config.data.workers, left_out=left_out,
+    )  # fmt: skip
+    wait_for_all(accelerator)
+    gathered = dict(gather_object(list(zip(mine, found.unbind(dim=1), strict=True))))
+    unreadable = dict(gather_object(list(left_out.items())))
+    leave_out(f"data.{split}", len(videos), unreadable, run.config.data.max_unreadable, accelerator.print)
+    kept = [row for row in range(len(videos)) if row not in unreadable]
+    return torch.stack([gathered[row] for row in kept], dim=1), [videos[row] for row in kept]
+
+
+def _save_model(
+    run: Resolved,
+    classifier: Classifier,
+    network: Classifier | TokenClassifier,
+    folder: RunFolder,
+) -> None:
+    encoder = network.encoder if isinstance(network, Classifier) else classifier.encoder
+    if run.config.model.tune == "lora":
+        encoder = copy.deepcopy(encoder)  # metrics are made with the one that was trained
+        merge_lora(encoder)
+    state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    state |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
+    save_pretrained(folder.model, state, build.classifier_config(run))
+
+
+def _summary(
+    run: Resolved,
+    choice: Choice,
+    test: Tested | None,
+    folder: RunFolder,
+) -> dict[str, Any]:
+    """Metrics, per-video scores and the confusion plot, written and printed."""
+    summary: dict[str, Any] = {
+        "videos": {name: len(getattr(run.splits, name)) for name in ("train", "val", "test")}
+    }
+    records = folder.read_metrics()
+    summary["final"] = metrics_of(records[-1])
+    if choice.val is not None:
+        summary["val"] = choice.val.to_json()
+        summary["chosen"] = dict(zip(("lr", "weight_decay"), choice.setting or (), strict=False))
+        print(f"chosen on the validation split: {summary['chosen']}\n{choice.val.table()}")
+    if test is not None:
+        report, scores_VX, videos = test
+        summary["test"] = report.to_json()
+        if len(videos) < len(run.splits.test):
+            summary["unreadable"] = {"data.test": len(run.splits.test) - len(videos)}
+        write_scores_of(folder.path, videos, scores_VX, run.splits.classes)
+        write_confusion(folder.path, report)
+        print(f"test split\n{report.table()}")
+    summary["seconds"] = folder.seconds()
+    folder.write_summary(summary)
+    print(_ending(test, summary, folder))
+    return summary
+
+
+def _ending(test: Tested | None, summary: dict[str, Any], folder: RunFolder) -> str:
+    """The metric of a run, and where it lies."""
+    place = f"metrics and model: {one_line(folder.path)}"
+    if test is not None:
+        return f"test split: {test.report.headline()}; {place}"
+    accuracy = summary["final"]["accuracy"]
+    untested = "nothing was tested (data.test null, data.test_share 0)"
+    return f"{untested}; accuracy in training {accuracy:.1%}; {place}"

@@ -1,0 +1,1 @@
+"""Pre-training: a model learns from videos without labels."""

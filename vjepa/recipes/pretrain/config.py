@@ -1,0 +1,426 @@
+"""The pre-training configuration: a tree of dataclasses with the default values.
+
+The docstrings of these classes are also what ``tools/pretrain.py --help`` prints: the text of each attribute,
+shown alone, is
+the help of its option.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vjepa.choices import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    DistanceName,
+    Kind,
+    PixelTargets,
+    Score,
+)
+from vjepa.config import EncoderConfig, OptimConfig, SIGRegConfig, TrainConfig, VICRegConfig, checks
+from vjepa.data.clips import ClipSampling
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.masks.future import FutureMask
+from vjepa.masks.image_blocks import ImageBlocks
+from vjepa.masks.multiblock import MultiBlock
+from vjepa.masks.random import RandomMask, TubeMask
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticConfig:
+    """Rendered, labelled videos of moving objects, instead of a manifest.
+
+    Attributes:
+        folder: Folder of the rendered .mp4 files and their manifests. Videos are rendered once and then
+            reused.
+        num_train: Number of training videos.
+        num_test: Number of further videos, never trained on, on which the probe is tested.
+        seed: Random seed of the rendered scenes; the same seed gives the same frames.
+        render: Settings of the rendered scenes.
+        images: Settings of further rendered videos, `num_train` of them, whose single frames are the images
+            of steps on images (see `data.image_share`); null renders none.
+    """
+
+    folder: str = "runs/synthetic"
+    num_train: int = 2048
+    num_test: int = 512
+    seed: int = 0
+    render: RenderSettings = field(default_factory=RenderSettings)
+    images: RenderSettings | None = None
+
+    def __post_init__(self) -> None:
+        checks.at_least("data.synthetic", self, num_train=1, num_test=1)
+        checks.seed("data.synthetic", self, "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Training videos and the clips cut from them.
+
+    Attributes:
+        train: Training videos: a manifest (CSV, JSONL, or a list of `path label` lines), a folder of videos,
+            a folder with one folder per class, or a list of these for a mixture. `FILE.csv?split=train` takes
+            the rows whose column `split` is `train`. With `clip.num_frames` 1, a folder of images is a list
+            of images; with more frames, it is one video.
+        weights: Share of each source of a mixture, relative to their sum; null samples the sources in
+            proportion to their sizes.
+        synthetic: Videos to render and train on instead of `train`, which must then be null; null renders
+            none.
+        images: Images for steps on images between those on videos: a manifest or folder of images (or of
+            videos, of which single frames are taken), or a list of these; null has no such steps. To train on
+            images alone, give them as `train` and set `clip.num_frames` to 1.
+        image_share: Share of the optimiser steps that take images, in (0, 1), where there are images.
+        clip: Frames of a clip, their spacing, and the number of clips from one decoding.
+        size: Height and width of a clip in pixels, or one number for both.
+        crop_scale: Smallest and largest share of a frame's area that a random crop covers, in (0, 1].
+        crop_ratio: Smallest and largest aspect ratio (width over height) of a random crop.
+        flip: Mirror half of the clips from left to right.
+        mean: Mean of each pixel channel, in [0, 1].
+        std: Standard deviation of each pixel channel, on the same scale as `mean`.
+        reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
+            two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
+        cache_dir: Folder in which decoded, resized videos are kept, so that each file is decoded once; null
+            decodes every time.
+        cache_short_side: Length in pixels of the shorter side of the cached frames.
+        workers: Number of processes that load batches; 0 loads them in the training process. Results do not
+            depend on it.
+        damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
+            that do not decode, or fewer frames than its header counts. `keep` reads it as far as possible.
+            `skip` replaces it like an unreadable one, and it then counts towards `max_unreadable`; damage is
+            known only of what was read, so which videos are skipped depends on the frames that were drawn.
+            Either way it is named once and counted in the metrics. The default leaves the data set, and so
+            the metrics of a test split, comparable with published ones.
+        max_unreadable: Largest share of the videos, in [0, 1], that may be unreadable before the run stops.
+    """
+
+    train: str | list[str] | None = None
+    weights: list[float] | None = None
+    synthetic: SyntheticConfig | None = None
+    images: str | list[str] | None = None
+    image_share: float = 0.25
+    clip: ClipSampling = field(default_factory=lambda: ClipSampling(num_frames=16))
+    size: int | tuple[int, int] = 224
+    crop_scale: tuple[float, float] = (0.3, 1.0)
+    crop_ratio: tuple[float, float] = (0.75, 1.35)
+    flip: bool = True
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    reader: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
+    cache_dir: str | None = None
+    cache_short_side: int = 256
+    workers: int = 2
+    damaged: Literal["keep", "skip"] = "keep"
+    max_unreadable: float = 0.01
+
+    @property
+    def kind(self) -> Kind:
+        """What most steps take: images where clips have one frame, else videos (with or without images mixed
+        in).
+        """
+        return "images" if self.clip.num_frames == 1 else "videos"
+
+    @property
+    def mixes_in_images(self) -> bool:
+        """Whether there are steps on images between those on videos."""
+        return self.images is not None or (self.synthetic is not None and self.synthetic.images is not None)
+
+    def __post_init__(self) -> None:
+        checks.frame_size("data", self)
+        checks.ascending("data", self, "crop_scale", highest=1)
+        checks.ascending("data", self, "crop_ratio")
+        checks.pixel_statistics("data", self)
+        checks.at_least("data", self, cache_short_side=1, workers=0)
+        checks.share("data", self, "max_unreadable")
+        if self.train is not None and self.synthetic is not None:
+            raise ValueError(
+                "data.train and data.synthetic are both given: give one of them, and null for the other"
+            )
+        self._check_mixtures()
+
+    def _check_mixtures(self) -> None:
+        sources = len(self.train) if isinstance(self.train, list) else 1
+        if self.weights is not None and (
+            len(self.weights) != sources or min(self.weights) < 0 or not 0 < sum(self.weights) < math.inf
+        ):
+            raise ValueError(
+                f"data.weights is {self.weights} for {sources} sources in data.train: give one weight for "
+                "each, 0 or more, not all 0"
+            )
+        if not 0 < self.image_share < 1:
+            raise ValueError(f"data.image_share is {self.image_share}: give a share of the steps in (0, 1)")
+        if self.mixes_in_images and self.kind == "images":
+            raise ValueError(
+                "data.images and data.synthetic.images are for runs on videos and images; with one frame a "
+                "clip give data.train or data.synthetic.render"
+            )
+        if self.images is not None and self.synthetic is not None and self.synthetic.images is not None:
+            raise ValueError("give images as data.images or as data.synthetic.images, and not both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasksConfig:
+    """Masks of every clip; each listed mask is one prediction task.
+
+    All listed masks are drawn for every clip, unless `future_share` alternates between kinds of steps.
+
+    Attributes:
+        multiblock: Multi-block masks: unions of blocks are hidden (V-JEPA). The default is the published
+            pair.
+        tube: Tube masks: the same positions are hidden at all times (VideoMAE).
+        random: Random masks: single tokens are hidden (MAE).
+        image_blocks: Block masks for images: one large block is the context, several smaller ones are
+            separate targets (I-JEPA).
+        future: Future masks: the end of the clip is hidden.
+        future_share: Share of the optimiser steps, in (0, 1), that draw the future masks alone; the other
+            steps draw all other masks. Null draws all masks at every step.
+    """
+
+    multiblock: tuple[MultiBlock, ...] = (
+        MultiBlock(num_blocks=8, spatial_scale=(0.15, 0.15)),
+        MultiBlock(num_blocks=2, spatial_scale=(0.7, 0.7)),
+    )
+    tube: tuple[TubeMask, ...] = ()
+    random: tuple[RandomMask, ...] = ()
+    image_blocks: tuple[ImageBlocks, ...] = ()
+    future: tuple[FutureMask, ...] = ()
+    future_share: float | None = None
+
+    @property
+    def all(self) -> tuple[MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask, ...]:
+        """All masks, in the order of their mask tokens in the predictor."""
+        return tuple(self.by_name.values())
+
+    @property
+    def by_name(self) -> dict[str, MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask]:
+        """The same masks by their key in the configuration, such as ``masks.multiblock[0]``."""
+        families: dict[str, tuple[MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask, ...]] = {
+            "multiblock": self.multiblock,
+            "tube": self.tube,
+            "random": self.random,
+            "image_blocks": self.image_blocks,
+            "future": self.future,
+        }
+        return {
+            f"masks.{family}[{number}]": mask
+            for family, masks in families.items()
+            for number, mask in enumerate(masks)
+        }
+
+    def __post_init__(self) -> None:
+        if not self.all:
+            raise ValueError("masks is empty: list at least one mask, e.g. masks.tube: [{ratio: 0.9}]")
+        if self.future_share is None:
+            return
+        if not 0 < self.future_share < 1:
+            raise ValueError(
+                f"masks.future_share is {self.future_share}: give a share of the steps in (0, 1)"
+            )
+        if not self.future or len(self.all) == len(self.future):
+            raise ValueError(
+                "masks.future_share needs masks.future and another kind of mask to choose between"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorConfig:
+    """Architecture of the predictor, or of the decoder of a masked auto-encoder.
+
+    Attributes:
+        width: Embedding dimension of the predictor's tokens.
+        depth: Number of transformer blocks.
+        heads: Number of attention heads per block.
+    """
+
+    width: int = 384
+    depth: int = 12
+    heads: int = 12
+
+    def __post_init__(self) -> None:
+        checks.at_least("predictor", self, width=1, depth=1, heads=1)
+        checks.heads("predictor", self.width, self.heads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextLossConfig:
+    """Loss on predictions of context tokens (V-JEPA 2.1).
+
+    Attributes:
+        weight: Weight of the error at a context token next to a target (lambda in the paper); it falls with
+            the square root of the distance from the nearest target.
+        warmup: Optimiser steps between which the weight rises linearly from 0 to its full value.
+    """
+
+    weight: float = 0.5
+    warmup: tuple[int, int] = (15_000, 30_000)
+
+    def __post_init__(self) -> None:
+        checks.at_least("context_loss", self, weight=0)
+        if not 0 <= self.warmup[0] <= self.warmup[1]:
+            raise ValueError(
+                f"context_loss.warmup is {self.warmup}: give two steps, the first not after the second"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuturesConfig:
+    """Prediction of several futures of each clip instead of one.
+
+    Attributes:
+        samples: Number of futures sampled for each clip at each step, 2 or more, each from its own noise
+            vector.
+        score: Loss on the samples. `energy` is the energy score, a proper score: samples learn the
+            distribution of what happens. `best` trains only the sample nearest to what happened: samples
+            become different, but not calibrated.
+        noise: Length of the noise vector that distinguishes the futures of a clip.
+    """
+
+    samples: int = 4
+    score: Score = "energy"
+    noise: int = 16
+
+    def __post_init__(self) -> None:
+        if self.samples < 2:
+            raise ValueError(
+                f"futures.samples is {self.samples}: give 2 or more, or no futures for one prediction"
+            )
+        if self.noise < 1:
+            raise ValueError(
+                f"futures.noise is {self.noise}: give 1 or more, or all samples would be the same"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """Training objective: what is predicted, and what prevents collapse.
+
+    Attributes:
+        predict: Prediction targets: `embeddings` (JEPA) or `pixels` (masked auto-encoder). `pixel_targets` is
+            used only with `pixels`, all other settings of this section only with `embeddings`.
+        pixel_targets: Target pixels: normalised per tubelet and channel (`tubelet`, VideoMAE), normalised per
+            tubelet over all channels (`patch`, MAE), or unnormalised (`raw`).
+        distance: Distance between predicted and target embeddings: `l1`, `smooth_l1` or `l2`. With `futures`
+            it is only reported; the loss is then `futures.score`.
+        stabilizer: What prevents the embeddings from collapsing: `ema`, a target encoder that is a moving
+            average of the encoder; `frozen`, a target encoder that was trained on pixels beforehand (SALT);
+            `sigreg` or `vicreg`, a loss on the embeddings, without a target encoder.
+        momentum: Momentum of the target encoder at the first and at the last step, linear in between; used
+            with stabilizer `ema`.
+        teacher: Model folder of the frozen target encoder, used with stabilizer `frozen`; null first trains
+            one on the same data and masks, in the folder `teacher` of `output_dir`.
+        teacher_steps: Number of optimiser steps that train the teacher, used with stabilizer `frozen` where
+            `teacher` is null.
+        sigreg: SIGReg settings, used with stabilizer `sigreg`.
+        vicreg: VICReg settings, used with stabilizer `vicreg`.
+        context_loss: Settings of a further loss on predictions of the context tokens (V-JEPA 2.1); null has
+            no such loss.
+        futures: Settings for predicting several futures of each clip, with stabilizer `ema` or `frozen`; null
+            predicts one.
+    """
+
+    predict: Literal["embeddings", "pixels"] = "embeddings"
+    pixel_targets: PixelTargets = "tubelet"
+    distance: DistanceName = "l1"
+    stabilizer: Literal["ema", "frozen", "sigreg", "vicreg"] = "ema"
+    momentum: tuple[float, float] = (0.998, 1.0)
+    teacher: str | None = None
+    teacher_steps: int = 40_000
+    sigreg: SIGRegConfig = field(default_factory=SIGRegConfig)
+    vicreg: VICRegConfig = field(default_factory=VICRegConfig)
+    context_loss: ContextLossConfig | None = None
+    futures: FuturesConfig | None = None
+
+    def __post_init__(self) -> None:
+        if not all(0 <= momentum <= 1 for momentum in self.momentum):
+            raise ValueError(f"objective.momentum is {self.momentum}: give two shares in [0, 1]")
+        if self.teacher_steps < 1:
+            raise ValueError(f"objective.teacher_steps is {self.teacher_steps}: give 1 or more")
+        if self.futures is not None:
+            self._check_futures()
+
+    def _check_futures(self) -> None:
+        if self.predict != "embeddings":
+            raise ValueError(
+                f"objective.futures is for embeddings and objective.predict is {self.predict}: leave futures "
+                "out"
+            )
+        if self.stabilizer not in ("ema", "frozen"):
+            raise ValueError(
+                f"objective.futures with objective.stabilizer {self.stabilizer}: futures are scored against "
+                "a target encoder, so give ema or frozen"
+            )
+        if self.context_loss is not None:
+            raise ValueError(
+                "objective.futures and objective.context_loss: context tokens do not have several futures; "
+                "leave one of the two out"
+            )
+
+    @property
+    def trains_teacher(self) -> bool:
+        """Whether the run begins with a stage that trains the frozen target encoder."""
+        return self.predict == "embeddings" and self.stabilizer == "frozen" and self.teacher is None
+
+    @property
+    def measures_batch(self) -> bool:
+        """Whether the loss is a statistic of the whole batch rather than a mean over its clips."""
+        return self.predict == "embeddings" and self.stabilizer in ("sigreg", "vicreg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeConfig:
+    """Linear probe of the frozen encoder at the end of the run, compared with an untrained encoder.
+
+    Attributes:
+        train: Labelled manifest to fit the probe on (such as `FILE.csv?split=train`); null for both `train`
+            and `test` turns the probe off. With `data.synthetic`, the rendered videos are used instead.
+        test: Labelled manifest to test the probe on, with none of the videos of `train`.
+        max_videos: Largest number of videos taken from each of the two manifests; null takes all.
+    """
+
+    train: str | None = None
+    test: str | None = None
+    max_videos: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.at_least("probe", self, max_videos=1)
+        if (self.train is None) != (self.test is None):
+            raise ValueError(
+                f"probe.train is {self.train} and probe.test {self.test}: give both, or null for both to "
+                "turn the probe off"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Configuration of a pre-training run.
+
+    Attributes:
+        output_dir: Run folder.
+        seed: Random seed of initial weights, order of the videos, crops and masks.
+        init: Run folder, model folder or released weights whose weights the run starts from; null starts from
+            random weights.
+        data: Training videos and the clips cut from them.
+        masks: Masks of every clip; each listed mask is one prediction task.
+        encoder: Architecture of the encoder, a ViT over tubelets.
+        predictor: Architecture of the predictor, or of the decoder of a masked auto-encoder.
+        objective: Training objective: what is predicted, and what prevents collapse.
+        optim: AdamW and its schedules, counted in optimiser steps.
+        train: How the run is executed; up to rounding, nothing here changes what is learnt.
+        probe: Linear probe of the frozen encoder at the end of the run, compared with an untrained encoder.
+    """
+
+    output_dir: str = "runs/pretrain"
+    seed: int = 0
+    init: str | None = None
+    data: DataConfig = field(default_factory=DataConfig)
+    masks: MasksConfig = field(default_factory=MasksConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+
+    def __post_init__(self) -> None:
+        checks.seed("", self, "seed")

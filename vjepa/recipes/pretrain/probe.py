@@ -1,0 +1,81 @@
+"""The read-out at the end of a run: the trained encoder beside the same encoder untrained."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vjepa.data.dataset import ClipDataset
+from vjepa.data.manifest import Video
+from vjepa.evaluation.features.extract import LeftOut, extract_features, probe_classes
+from vjepa.evaluation.probes.linear import ridge_probe
+from vjepa.models.video_model import VideoModel
+from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.training.unreadable import leave_out
+from vjepa.weights.model_folder import from_pretrained
+
+Probes = dict[str, dict[str, float]]
+
+
+def probed_lists(config: PretrainConfig) -> dict[str, list[Video]]:
+    """The lists that a probe reads at the end, by their settings; ValueError where they cannot be used."""
+    splits = build.probe_sources(config)
+    if splits is None:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the probe itself says so
+        probe_classes(*splits)
+    return dict(zip(("probe.train", "probe.test"), splits, strict=True))
+
+
+def probe_encoders(
+    config: PretrainConfig, model: Path, device: torch.device, say: Callable[[str], None] = print
+) -> tuple[Probes, dict[str, int]]:
+    """Balanced accuracy of a linear probe, ``{"linear": {"trained": ..., "random": ..., "chance": ...}}``,
+    and how many videos of each list cannot be read, and are left out.
+
+    Both are empty where the configuration names no labelled videos.
+
+    Raises:
+        UnreadableVideosError: More of a list than `data.max_unreadable`.
+    """
+    lists = probed_lists(config)
+    if not lists:
+        return {}, {}
+    classes, known = probe_classes(*lists.values())
+    clips = {name: build.probe_dataset(config, videos, classes) for name, videos in lists.items()}
+    trained = from_pretrained(model)
+    torch.manual_seed(config.seed)
+    untrained = VideoModel(trained.config).eval()
+    workers = config.data.workers
+    found, unreadable = _features(trained.to(device), clips, workers)
+    for name, causes in unreadable.items():
+        leave_out(name, len(lists[name]), causes, config.data.max_unreadable, say)
+    metrics = {
+        "trained": ridge_probe(*found),
+        "random": ridge_probe(*_features(untrained.to(device), clips, workers)[0]),
+        "chance": 1 / known,
+    }
+    return {"linear": metrics}, {name: len(causes) for name, causes in unreadable.items() if causes}
+
+
+def _features(
+    model: VideoModel, clips: dict[str, ClipDataset], workers: int
+) -> tuple[list[tuple[Tensor, Tensor]], dict[str, LeftOut]]:
+    """Features and classes of each list, and the rows of each that are left out."""
+    device = next(model.parameters()).device
+    unreadable: dict[str, LeftOut] = {name: {} for name in clips}
+
+    def encode(video_BTCHW: Tensor) -> Tensor:
+        return model.encode(video_BTCHW).mean(dim=1)
+
+    found = [
+        extract_features(encode, split, device=device, workers=workers, left_out=unreadable[name])
+        for name, split in clips.items()
+    ]
+    return found, unreadable
