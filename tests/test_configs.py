@@ -83,7 +83,7 @@ def test_a_shipped_action_model_is_whole(path, tmp_path):
     given += ["--data.train", train.group(1)] if train else []
     config = read_config(given, ActionConfig)
     if config.init is not None:  # any encoder will do, and no network is asked
-        arguments = {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 16, 16]}
+        arguments = {"embed_dim": 24, "depth": 1, "num_heads": 2, "tubelet": [2, 16, 16]}
         known = {"encoder": arguments, "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3}}
         save_pretrained(tmp_path, VideoModel(known).state_dict(), known)
         config = dataclasses.replace(config, init=str(tmp_path))
@@ -105,7 +105,7 @@ def test_a_shipped_action_model_is_whole(path, tmp_path):
 @pytest.mark.parametrize("path", sorted(FINETUNING.glob("*.yaml")), ids=name_of)
 def test_a_shipped_fine_tuning_is_whole(path, tmp_path):
     config = read_config(["--config", str(path)], FinetuneConfig)
-    head = build_head(width=1024, num_classes=10, **finetuning.head_arguments(config))
+    head = build_head(embed_dim=1024, num_classes=10, **finetuning.head_arguments(config))
     assert head(torch.zeros(1, 3, 1024)).shape == (1, 10)
     augment, micro_batch = config.augment, config.train.micro_batch
     size = config.data.size or 32

@@ -38,7 +38,7 @@ DOCUMENTS = [ROOT / "README.md", HOUSE, *sorted((ROOT / "configs").rglob("*.md")
 
 SHORT_RUN = [
     *("--config", "configs/debug.yaml", "--output_dir=runs/debug"),
-    *("--optim.steps=2", "--optim.warmup_steps=1", "--data.workers=0"),
+    *("--optim.steps=2", "--optim.warmup_steps=1", "--data.num_workers=0"),
     *("--data.synthetic.num_train=16", "--data.synthetic.num_test=16"),
     *("--train.trackers=[]", "--train.device=cpu", "--train.threads=1"),
 ]
@@ -46,7 +46,7 @@ SHORT_RUN = [
 
 SHORT_WORLD = [
     *("--config", "configs/action/two_rooms.yaml"),
-    *("--optim.steps=2", "--optim.warmup_steps=1", "--optim.batch_size=4", "--data.workers=0"),
+    *("--optim.steps=2", "--optim.warmup_steps=1", "--optim.batch_size=4", "--data.num_workers=0"),
     *("--data.collect.episodes=2", "--data.collect.test_episodes=0"),
     *("--train.trackers=[]", "--train.device=cpu", "--train.threads=1"),
 ]

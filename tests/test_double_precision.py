@@ -48,8 +48,8 @@ ROOT = Path(__file__).parents[1]
 HOME = ROOT / "vjepa" / "double_precision.py"
 SMALL = (
     "--config=configs/debug.yaml", "--data.synthetic=null", "--data.train=videos.csv", "--data.size=16",
-    "--data.clip.num_frames=4", "--encoder.width=24", "--encoder.heads=2", "--encoder.depth=2",
-    "--encoder.tubelet=[2, 4, 4]", "--predictor.width=12", "--predictor.heads=1",
+    "--data.clip.num_frames=4", "--encoder.embed_dim=24", "--encoder.num_heads=2", "--encoder.depth=2",
+    "--encoder.tubelet=[2, 4, 4]", "--predictor.embed_dim=12", "--predictor.num_heads=1",
 )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def test_steps_of_methods_of_all_kinds(method):
 
 @pytest.mark.parametrize("regularizer", [VICReg(2.0, 0.5), SIGReg(0.1, 8, 2)])
 def test_steps_of_a_world_model(regularizer):
-    model = make_model(window=8, pool="flatten", pool_width=12, inverse="pair")
+    model = make_model(window=8, pool="flatten", pool_dim=12, inverse="pair")
     objective = ActionJEPA(
         model=model,
         frozen=False,
@@ -181,7 +181,7 @@ def test_steps_of_a_world_model(regularizer):
 def trajectories():
     generator = torch.Generator().manual_seed(0)
     video = torch.randint(0, 256, (3, 4, 3, 16, 24), dtype=torch.uint8, generator=generator)
-    actions, states = (torch.randn(3, n, width, generator=generator) for n, width in ((3, A), (4, Q)))
+    actions, states = (torch.randn(3, n, embed_dim, generator=generator) for n, embed_dim in ((3, A), (4, Q)))
     return TrajectoryBatch(video, actions, states, ("",) * 3)
 
 

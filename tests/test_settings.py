@@ -54,7 +54,7 @@ OUT_OF_RANGE = [
     (OptimConfig, "schedule_stretch", 0.0),
     (OptimConfig, "eps", 0.0),
     (OptimConfig, "lr", math.inf),
-    (DataConfig, "workers", -1),
+    (DataConfig, "num_workers", -1),
     (DataConfig, "max_unreadable", 1.5),
     (DataConfig, "size", 0),
     (DataConfig, "crop_scale", (0.5, 0.3)),
@@ -66,10 +66,10 @@ OUT_OF_RANGE = [
     (SyntheticConfig, "seed", -1),
     (SyntheticConfig, "num_train", 0),
     (EncoderConfig, "drop_path", 2.0),
-    (EncoderConfig, "heads", 0),
-    (EncoderConfig, "width", 100),
+    (EncoderConfig, "num_heads", 0),
+    (EncoderConfig, "embed_dim", 100),
     (EncoderConfig, "tubelet", (0, 8, 8)),
-    (PredictorConfig, "heads", 5),
+    (PredictorConfig, "num_heads", 5),
     (PredictorConfig, "depth", 0),
     (SIGRegConfig, "places", 0),
     (ContextLossConfig, "weight", -1.0),
@@ -81,7 +81,7 @@ OUT_OF_RANGE = [
     (ActionConfig, "seed", -1),
     (StartConfig, "drop_path", 1.0),
     (HeadConfig, "dropout", 1.0),
-    (LabelledData, "workers", -1),
+    (LabelledData, "num_workers", -1),
     (LabelledData, "label_seed", -1),
     (LabelledData, "test_seed", -1),
     (LabelledData, "val_share", 1.0),
@@ -95,7 +95,7 @@ OUT_OF_RANGE = [
     (TrajectoryConfig, "max_unreadable", -0.1),
     (TrajectoryConfig, "std", (1.0, -1.0, 1.0)),
     (DynamicsConfig, "context", 0),
-    (FrameConfig, "width", 0),
+    (FrameConfig, "embed_dim", 0),
 ]
 
 
@@ -134,9 +134,10 @@ def test_a_file_of_aliases_that_multiply_is_refused(kind, tmp_path):
 
 
 def test_aliases_that_do_not_multiply_are_taken(tmp_path):
-    text = "encoder: &small {width: 96, depth: 2, heads: 3}\npredictor: *small\n"
+    text = "encoder: &small {embed_dim: 96, depth: 2, num_heads: 3}\npredictor: *small\n"
     assert (
-        read_config(["--config", written(tmp_path, "good.yaml", text)], PretrainConfig).predictor.heads == 3
+        read_config(["--config", written(tmp_path, "good.yaml", text)], PretrainConfig).predictor.num_heads
+        == 3
     )
 
 

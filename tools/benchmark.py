@@ -53,7 +53,7 @@ from vjepa.training.optimizer import build_optimizer
 from vjepa.training.stop import command
 
 DESIGN = (
-    "--encoder.size=small", "--predictor.width=192", "--predictor.depth=6", "--predictor.heads=6",
+    "--encoder.size=small", "--predictor.embed_dim=192", "--predictor.depth=6", "--predictor.num_heads=6",
     "--data.clip={num_frames: 16, stride: 1}", "--data.size=112", "--optim.batch_size=8",
 )  # fmt: skip
 # Context and target tokens of the two masks, out of 392. Fixed: lengths of configured masks vary per step.
@@ -205,8 +205,8 @@ class Loader:
     """The batches of a run's first steps, over and over; workers are kept between timings."""
 
     def __init__(self, setting: Setting) -> None:
-        config, workers = setting.config, setting.config.data.workers
-        self.num_batches = LOADED_BATCHES * max(workers, 1)
+        config, num_workers = setting.config, setting.config.data.num_workers
+        self.num_batches = LOADED_BATCHES * max(num_workers, 1)
         optim = dataclasses.replace(
             config.optim, batch_size=setting.videos, steps=self.num_batches, warmup_steps=0
         )
@@ -215,7 +215,7 @@ class Loader:
             build.training_sources(config),
             micro_batch=setting.videos,
             pin_memory=setting.device.type == "cuda",
-            persistent_workers=workers > 0,
+            persistent_workers=num_workers > 0,
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -271,7 +271,7 @@ def benchmark(parts: Sequence[str], setting: Setting, repeats: int) -> list[Row]
     torch.manual_seed(setting.config.seed)
     data = setting.config.data
     if data.synthetic is not None and {"decode", "loader", "train"} & set(parts):
-        build.render_synthetic(data.synthetic, data.workers, partial(print, file=sys.stderr))
+        build.render_synthetic(data.synthetic, data.num_workers, partial(print, file=sys.stderr))
     precisions = setting.precisions if COMPUTING & set(parts) else []
     return measure([partial(PARTS[part], setting) for part in parts], precisions, setting.device, repeats)
 

@@ -2,7 +2,7 @@
 
     python tools/convert.py vitl.pt --to ours --output models/vitl
     python tools/convert.py vitl.pt --probe ssv2-vitl-16x2x3.pt --to ours --output models/ssv2
-    python tools/convert.py mine.pt --family vjepa2 --heads encoder=4 predictor=4 \\
+    python tools/convert.py mine.pt --family vjepa2 --num_heads encoder=4 predictor=4 \\
         --to ours --output models/mine
     python tools/convert.py runs/mine --to transformers --output models/mine_for_transformers
     python tools/convert.py runs/mine --to meta --output mine.pt
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "from SOURCE).",
     )
     parser.add_argument(
-        "--heads",
+        "--num_heads",
         nargs="+",
         default=[],
         metavar="NETWORK=N",
@@ -126,7 +126,7 @@ def _heads(given: Sequence[str]) -> dict[str, int]:
     parts = [text.partition("=") for text in given]
     wrong = [text for text, (_, _, number) in zip(given, parts, strict=True) if not number.isdecimal()]
     if wrong:
-        raise ValueError(f"--heads has {', '.join(wrong)}: write NETWORK=N, e.g. predictor=12")
+        raise ValueError(f"--num_heads has {', '.join(wrong)}: write NETWORK=N, e.g. predictor=12")
     return {network: int(number) for network, _, number in parts}
 
 
@@ -134,7 +134,7 @@ def _convert(options: argparse.Namespace) -> int:
     of_probe = options.probe is not None
     by_user = StatedByUser(
         family=options.family,
-        heads=_heads(options.heads),
+        num_heads=_heads(options.num_heads),
         levels=None if of_probe else options.levels,
         probe_levels=options.levels if of_probe else None,
     )
@@ -161,7 +161,7 @@ def _convert(options: argparse.Namespace) -> int:
 def _load(
     source: str | Path, which: Any = None, probe: str | None = None, by_user: StatedByUser = NOTHING
 ) -> Model:
-    hints: dict[str, Any] = {"family": by_user.family, "heads": by_user.heads}
+    hints: dict[str, Any] = {"family": by_user.family, "num_heads": by_user.num_heads}
     if probe is not None or "head" in read_model_config(source, by_user):
         classifier, config = load_classifier(source, probe=probe, levels=by_user.probe_levels, **hints)
         return Model(classifier, {key: value for key, value in config.items() if key != "predictor"})

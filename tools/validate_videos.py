@@ -1,6 +1,6 @@
 """Check the videos of a manifest before a run, and write a manifest of those that can be read.
 
-    python tools/validate_videos.py MANIFEST [--output CLEAN.csv] [--report REPORT.csv] [--workers N]
+    python tools/validate_videos.py MANIFEST [--output CLEAN.csv] [--report REPORT.csv] [--num_workers N]
 
 Opens each video and decodes all of it. With --quick, decodes only its first, middle and last frame, which
 finds damage only there and in the header. A video is in one of four states:
@@ -85,19 +85,20 @@ def doubts(video: Video, frames: VideoReader) -> list[str]:
     return remarks
 
 
-def findings(videos: Sequence[Video], reader: str, quick: bool, workers: int) -> Iterator[Finding]:
-    """Iterate over the results of `check` for each video, in order, from `workers` processes (0: this one).
+def findings(videos: Sequence[Video], reader: str, quick: bool, num_workers: int) -> Iterator[Finding]:
+    """Iterate over the results of `check` for each video, in order, from `num_workers` processes (0: this
+    one).
 
     A video that kills the process that reads it is identified by reading it alone, and is unreadable.
     """
     look = partial(check, reader=reader, quick=quick)
-    if not workers:
+    if not num_workers:
         yield from map(look, videos)
         return
     done = 0
     while done < len(videos):
         try:
-            for finding in _in_pool(look, videos[done:], workers):
+            for finding in _in_pool(look, videos[done:], num_workers):
                 done += 1
                 yield finding
         except BrokenProcessPool:
@@ -105,8 +106,8 @@ def findings(videos: Sequence[Video], reader: str, quick: bool, workers: int) ->
             yield _alone(look, videos[done - 1])
 
 
-def _in_pool(look: partial[Finding], videos: Sequence[Video], workers: int) -> Iterator[Finding]:
-    with pool(workers) as executor:
+def _in_pool(look: partial[Finding], videos: Sequence[Video], num_workers: int) -> Iterator[Finding]:
+    with pool(num_workers) as executor:
         yield from executor.map(look, videos, chunksize=8)
 
 
@@ -125,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     videos = read_manifest(options.manifest)
     found: list[Finding] = []
-    checks = findings(videos, options.reader, options.quick, options.workers)
+    checks = findings(videos, options.reader, options.quick, options.num_workers)
     # With `disable=None`, the bar is shown only in a terminal.
     for video, finding in zip(
         videos, tqdm(checks, total=len(videos), unit="video", disable=None), strict=True
@@ -186,7 +187,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="Whether --output keeps or skips the damaged videos (default keep).",
     )
     parser.add_argument(
-        "--workers",
+        "--num_workers",
         type=int,
         default=0,
         help="Number of processes that check videos; 0 checks them in this one (default 0).",

@@ -165,18 +165,18 @@ class Loader(DataLoader[Item]):
 
     Args:
         dataset: Dataset, as in torch's DataLoader.
-        workers: Number of processes that make batches. 0 makes batches in this process.
+        num_workers: Number of processes that make batches. 0 makes batches in this process.
         options: Further arguments of torch's DataLoader.
     """
 
-    def __init__(self, dataset: Any, *, workers: int, **options: Any) -> None:
-        self._workers = Workers() if workers else None
+    def __init__(self, dataset: Any, *, num_workers: int, **options: Any) -> None:
+        self._workers = Workers() if num_workers else None
         super().__init__(
             dataset,
-            num_workers=workers,
+            num_workers=num_workers,
             multiprocessing_context=self._workers,
             # torch installs its own signal handlers in a worker after `_work` has begun.
-            worker_init_fn=ignore_stop_signals if workers else None,
+            worker_init_fn=ignore_stop_signals if num_workers else None,
             # Not the global generator: the run's random state must not depend on workers.
             generator=torch.Generator(),
             **options,

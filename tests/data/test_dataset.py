@@ -87,9 +87,9 @@ def test_global_generators_are_left_alone(videos):
 def test_any_number_of_workers_gives_the_same_bits(videos):
     batches = StepBatches(SampleOrder([4], None, 5), 4, 2, 0, 1, 2, 5)
     runs = []
-    for workers in (0, 2):
-        torch.manual_seed(workers)  # must not matter
-        loader = DataLoader(dataset(videos), batch_sampler=batches, num_workers=workers, collate_fn=list)
+    for num_workers in (0, 2):
+        torch.manual_seed(num_workers)  # must not matter
+        loader = DataLoader(dataset(videos), batch_sampler=batches, num_workers=num_workers, collate_fn=list)
         runs.append([sample for batch in loader for sample in batch])
     assert len(runs[0]) == 12
     for alone, worked in zip(*runs, strict=True):

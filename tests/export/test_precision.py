@@ -44,7 +44,9 @@ def test_answers_stay_nearly_the_same(kind, most):
 def test_other_ways_through_a_model_stay_nearly_the_same():
     """Levels, a stream step by step, and a classifier: none of them passes the encoder's `forward`."""
     torch.manual_seed(0)
-    encoder = VideoEncoder(width=24, depth=3, heads=2, tubelet=(2, 8, 8), causal=True, levels=(1, 2)).eval()
+    encoder = VideoEncoder(
+        embed_dim=24, depth=3, num_heads=2, tubelet=(2, 8, 8), causal=True, levels=(1, 2)
+    ).eval()
     reduced = copy.deepcopy(encoder)
     reduce_precision(torch.nn.ModuleDict({"encoder": reduced}), "bf16")
     video = torch.randn(2, 3, 4, 16, 16)
@@ -63,7 +65,7 @@ def test_other_ways_through_a_model_stay_nearly_the_same():
         assert 0 < (narrow - whole).norm() / whole.norm() < 0.03
     classifier = Classifier(
         encoder,
-        build_head(width=24, num_classes=5, kind="attentive"),
+        build_head(embed_dim=24, num_classes=5, kind="attentive"),
         PixelNormalizer([0.5] * 3, [0.25] * 3),
         (0,),
         True,

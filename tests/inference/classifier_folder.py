@@ -7,7 +7,7 @@ from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
 from vjepa.weights.model_folder import save_pretrained
 
-ENCODER = {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 8, 8]}
+ENCODER = {"embed_dim": 24, "depth": 1, "num_heads": 2, "tubelet": [2, 8, 8]}
 
 
 PIXELS = {"mean": [0.5] * 3, "std": [0.25] * 3}

@@ -8,8 +8,8 @@ import torch
 
 from vjepa.models.video_model import VideoModel
 
-ENCODER = {"width": 24, "depth": 3, "heads": 2, "tubelet": [2, 8, 8]}
-PREDICTOR = {"in_width": 24, "out_width": 24, "width": 12, "depth": 2, "heads": 1, "num_mask_tokens": 2}
+ENCODER = {"embed_dim": 24, "depth": 3, "num_heads": 2, "tubelet": [2, 8, 8]}
+PREDICTOR = {"in_dim": 24, "out_dim": 24, "embed_dim": 12, "depth": 2, "num_heads": 1, "num_mask_tokens": 2}
 CLIP = {"num_frames": 16, "fps": None, "stride": 1, "size": [16, 16], "whole_frame": True}
 FUTURE = {"context_steps": 5, "mask_token": 1, "normalisation": "layer_norm"}
 PIXELS = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}

@@ -151,7 +151,7 @@ def test_predictions_are_fed_back_on_the_scale_of_the_context():
 
 
 def test_samples_are_repeatable_and_differ(video):
-    model = make_video_model(predictor={"noise_width": 4})
+    model = make_video_model(predictor={"noise_dim": 4})
     future = vjepa.FuturePredictor(model).observe(video[:FRAMES])
     samples = future.sample(3, steps=[1, 6], seed=1)
     assert samples.embeddings_BFhwY.shape == (1, 3, 2, 2, 2, 24)

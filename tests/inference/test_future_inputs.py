@@ -29,7 +29,7 @@ def model():
 def classifier():
     torch.manual_seed(0)
     network = Classifier(
-        VideoEncoder(width=24, depth=1, heads=2, tubelet=(2, 8, 8)),
+        VideoEncoder(embed_dim=24, depth=1, num_heads=2, tubelet=(2, 8, 8)),
         build_head("linear", 24, 2),
         PixelNormalizer(**PIXELS),
     )
@@ -41,10 +41,10 @@ def classifier():
 def actor():
     torch.manual_seed(0)
     return vjepa.ActionModel(
-        encoder={"width": 24, "depth": 1, "heads": 2, "tubelet": (2, 8, 8)},
+        encoder={"embed_dim": 24, "depth": 1, "num_heads": 2, "tubelet": (2, 8, 8)},
         pixels=PIXELS,
         size=(16, 16),
-        dynamics={"action_size": 2, "width": 24, "depth": 1, "heads": 2},
+        dynamics={"action_size": 2, "embed_dim": 24, "depth": 1, "num_heads": 2},
     ).eval()
 
 
@@ -65,7 +65,7 @@ def ways(model, classifier, actor):
     jepa = vjepa.JEPA(
         predictor=model.predictor, target_encoder=copy.deepcopy(model.encoder), momentum=None, **parts
     )
-    decoder = vjepa.Predictor(in_width=24, out_width=384, width=12, depth=1, heads=1)
+    decoder = vjepa.Predictor(in_dim=24, out_dim=384, embed_dim=12, depth=1, num_heads=1)
     reconstruction = vjepa.PixelReconstruction(decoder=decoder, targets="tubelet", **parts)
     return {
         "encode": lambda clip: model.encode(clip[None]),

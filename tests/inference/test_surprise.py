@@ -64,7 +64,14 @@ def test_a_context_sees_nothing_of_what_it_is_held_against(video):
 
 def test_a_masked_auto_encoder_predicts_pixels(video):
     """With predictions that are real: the error is that of its decoder, not the size of the targets."""
-    decoder = {"in_width": 24, "out_width": 384, "width": 12, "depth": 1, "heads": 1, "num_mask_tokens": 2}
+    decoder = {
+        "in_dim": 24,
+        "out_dim": 384,
+        "embed_dim": 12,
+        "depth": 1,
+        "num_heads": 1,
+        "num_mask_tokens": 2,
+    }
     model = make_video_model(decoder=decoder, pixel_targets="tubelet")
     model.predictor = None
     result = vjepa.surprise(model, video)

@@ -10,9 +10,10 @@ B, T, SPACE, D, A, Q = 2, 4, (2, 3), 20, 5, 3
 
 def make_model(**options):
     torch.manual_seed(0)
-    encoder = {"width": 24, "depth": 2, "heads": 2, "tubelet": (2, 8, 8)}
+    encoder = {"embed_dim": 24, "depth": 2, "num_heads": 2, "tubelet": (2, 8, 8)}
     dynamics = {
-        "width": 24, "depth": 1, "heads": 2, "action_size": A, "state_size": Q, "predicts_state": True,
+        "embed_dim": 24, "depth": 1, "num_heads": 2, "action_size": A, "state_size": Q,
+        "predicts_state": True,
     }  # fmt: skip
     pixels = {"mean": [0.5] * 3, "std": [0.25] * 3}
     statistics = {
@@ -26,4 +27,6 @@ def make_model(**options):
 
 def small_encoder(**changes):
     torch.manual_seed(0)
-    return VideoEncoder(**{"width": 48, "depth": 2, "heads": 4, "tubelet": (2, 8, 8), **changes}).eval()
+    return VideoEncoder(
+        **{"embed_dim": 48, "depth": 2, "num_heads": 4, "tubelet": (2, 8, 8), **changes}
+    ).eval()

@@ -17,7 +17,9 @@ EVERY = pytest.mark.parametrize("conditioning", ["tokens", "adaln"])
 def make(conditioning="tokens", seed=0, **options):
     torch.manual_seed(seed)
     options = {"action_size": A, "state_size": Q, "predicts_state": True, **options}
-    predictor = ActionPredictor(in_width=D, width=48, depth=2, heads=4, conditioning=conditioning, **options)
+    predictor = ActionPredictor(
+        in_dim=D, embed_dim=48, depth=2, num_heads=4, conditioning=conditioning, **options
+    )
     for parameter in predictor.parameters():  # away from the identity that it begins as
         torch.nn.init.normal_(parameter, std=0.1)
     return predictor.eval()
@@ -84,7 +86,9 @@ def test_without_actions_it_predicts_the_next_frame(conditioning):
 
 def test_adaln_begins_as_the_identity_of_its_blocks():
     torch.manual_seed(0)
-    predictor = ActionPredictor(in_width=D, width=48, depth=2, heads=4, conditioning="adaln", action_size=A)
+    predictor = ActionPredictor(
+        in_dim=D, embed_dim=48, depth=2, num_heads=4, conditioning="adaln", action_size=A
+    )
     tokens, actions, _ = inputs()
     plain = predictor.proj(predictor.norm(predictor.embed(tokens)))
     torch.testing.assert_close(predictor(tokens, actions, None, SPACE).tokens_BTSD, plain)
@@ -103,8 +107,8 @@ def test_normalised_predictions_have_no_scale_of_their_own():
 # time alone.
 
 
-def turned(x_TGhd, position, width):
-    frequency = 10_000.0 ** -(torch.arange(width // 2, dtype=torch.float64) / (width // 2))
+def turned(x_TGhd, position, embed_dim):
+    frequency = 10_000.0 ** -(torch.arange(embed_dim // 2, dtype=torch.float64) / (embed_dim // 2))
     angle = (position.double()[:, None] * frequency).repeat(1, 2).float()
     pairs = x_TGhd.unflatten(-1, (-1, 2))
     rotated = torch.stack([-pairs[..., 1], pairs[..., 0]], dim=-1).flatten(-2)
@@ -112,8 +116,8 @@ def turned(x_TGhd, position, width):
 
 
 def reference(predictor, tokens, actions, states):
-    heads, width = 4, 48
-    each = 2 * ((width // heads // 3) // 2)
+    num_heads, embed_dim = 4, 48
+    each = 2 * ((embed_dim // num_heads // 3) // 2)
     conditions = [predictor.action_embed(actions), predictor.state_embed(states)]
     x = torch.cat([*(part[:, :, None] for part in conditions), predictor.embed(tokens)], dim=2).flatten(1, 2)
     groups = 2 + S
@@ -122,7 +126,7 @@ def reference(predictor, tokens, actions, states):
     positions = (time, place // SPACE[1], place % SPACE[1])
     condition = torch.tensor([True, True] + [False] * S).repeat(T)
     for block in predictor.blocks:
-        qkv = block.attn.qkv(block.norm1(x)).reshape(B, T * groups, 3, heads, width // heads)
+        qkv = block.attn.qkv(block.norm1(x)).reshape(B, T * groups, 3, num_heads, embed_dim // num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         for axis, position in enumerate(positions):
             part = slice(axis * each, (axis + 1) * each)
@@ -131,7 +135,7 @@ def reference(predictor, tokens, actions, states):
                 if axis:
                     new = torch.where(condition[:, None], values[..., part], new)
                 values[..., part] = new
-        score = q @ k.transpose(-1, -2) / (width // heads) ** 0.5
+        score = q @ k.transpose(-1, -2) / (embed_dim // num_heads) ** 0.5
         score = score.masked_fill(time[:, None] < time[None], -torch.inf)
         x = x + block.attn.proj((score.softmax(-1) @ v).transpose(1, 2).flatten(2))
         x = x + block.mlp.fc2(F.gelu(block.mlp.fc1(block.norm2(x))))
@@ -157,13 +161,13 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="6 tokens and space is"):
         predictor(tokens, actions, states, (2, 2))
     with pytest.raises(ValueError, match="no state to predict"):
-        ActionPredictor(in_width=4, width=12, depth=1, heads=1, predicts_state=True)
+        ActionPredictor(in_dim=4, embed_dim=12, depth=1, num_heads=1, predicts_state=True)
 
 
 @pytest.mark.parametrize(("pool", "places"), [("none", 6), ("mean", 1), ("flatten", 1)])
 @torch.no_grad()
 def test_frames_are_embedded_each_by_itself(pool, places):
-    model = make_model(pool=pool, pool_width=10)
+    model = make_model(pool=pool, pool_dim=10)
     video = torch.randint(0, 256, (2, 3, 3, 16, 24), dtype=torch.uint8)
     tokens = model.encode(video)
     assert tokens.shape == (2, 3, places, 24 if pool == "none" else 10)

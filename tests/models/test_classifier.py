@@ -14,7 +14,7 @@ WIDTH, CLASSES = 24, 3
 
 def encoder_of(**changes):
     torch.manual_seed(0)
-    return VideoEncoder(width=WIDTH, depth=3, heads=2, tubelet=(2, 8, 8), **changes).eval()
+    return VideoEncoder(embed_dim=WIDTH, depth=3, num_heads=2, tubelet=(2, 8, 8), **changes).eval()
 
 
 def video(clips=2):
@@ -26,7 +26,7 @@ def video(clips=2):
     [
         {"kind": "linear"},
         {"kind": "mlp"},
-        {"kind": "mlp", "hidden": 10},
+        {"kind": "mlp", "hidden_dim": 10},
         {"kind": "attentive"},
         {"kind": "attentive", "depth": 4, "queries": 3},
     ],
@@ -34,7 +34,7 @@ def video(clips=2):
 )
 def test_heads_see_a_set_of_tokens(arguments):
     torch.manual_seed(0)
-    head = build_head(width=WIDTH, num_classes=CLASSES, **arguments).eval()
+    head = build_head(embed_dim=WIDTH, num_classes=CLASSES, **arguments).eval()
     tokens = torch.randn(2, 7, WIDTH)
     logits = head(tokens)
     assert logits.shape == (2, CLASSES)
@@ -104,14 +104,14 @@ def test_heads_of_a_grid_share_nothing():
     grid = HeadGrid([build_head("linear", WIDTH, CLASSES) for _ in range(2)])
     tokens = torch.randn(2, 5, WIDTH)
     logits_GBX = grid(tokens)
-    assert torch.equal(logits_GBX[1], grid.heads[1](tokens))
+    assert torch.equal(logits_GBX[1], grid.num_heads[1](tokens))
     logits_GBX[0].sum().backward()
-    assert grid.heads[1].fc.weight.grad.abs().sum() == 0
+    assert grid.num_heads[1].fc.weight.grad.abs().sum() == 0
 
 
 def test_what_cannot_be_built_is_refused():
     with pytest.raises(ValueError, match="width 24 cannot be shared by 5 heads"):
-        AttentiveHead(WIDTH, CLASSES, heads=5)
+        AttentiveHead(WIDTH, CLASSES, num_heads=5)
     with pytest.raises(ValueError, match="num_classes is 1"):
         build_head("linear", WIDTH, 1)
     with pytest.raises(ValueError, match=r"levels are \[0, 3\] of 3 blocks"):

@@ -138,8 +138,8 @@ def test_sincos_table_against_a_loop():
     """V-JEPA's uniform_power table, written as its definition reads."""
     import math
 
-    grid, width = Grid(2, 3, 2), 20
-    per_axis = 2 * math.ceil(width / 6)
+    grid, embed_dim = Grid(2, 3, 2), 20
+    per_axis = 2 * math.ceil(embed_dim / 6)
     rows = []
     for t in range(grid.t):
         for h in range(grid.h):
@@ -148,8 +148,8 @@ def test_sincos_table_against_a_loop():
                 for place in (t, h, w):
                     angles = [place / 10000 ** (i / (per_axis / 2)) for i in range(per_axis // 2)]
                     row += [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
-                rows.append(row[:width])
-    torch.testing.assert_close(sincos_table(grid, width), torch.tensor(rows))
+                rows.append(row[:embed_dim])
+    torch.testing.assert_close(sincos_table(grid, embed_dim), torch.tensor(rows))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -184,7 +184,14 @@ def test_checkpointed_activations_change_no_gradient():
 
 def small_predictor(**changes):
     torch.manual_seed(0)
-    arguments = {"in_width": 48, "out_width": 48, "width": 24, "depth": 2, "heads": 2, "num_mask_tokens": 2}
+    arguments = {
+        "in_dim": 48,
+        "out_dim": 48,
+        "embed_dim": 24,
+        "depth": 2,
+        "num_heads": 2,
+        "num_mask_tokens": 2,
+    }
     return Predictor(**{**arguments, **changes}).eval()
 
 
@@ -210,7 +217,7 @@ def test_mask_tokens_are_told_apart_and_counted():
 
 def test_a_predictor_can_give_pixels():
     """The decoder of a masked auto-encoder is the same class."""
-    decoder = small_predictor(out_width=3 * 2 * 8 * 8, num_mask_tokens=1)
+    decoder = small_predictor(out_dim=3 * 2 * 8 * 8, num_mask_tokens=1)
     out = decoder(torch.randn(1, 4, 48), torch.arange(4)[None], torch.arange(4, 9)[None], Grid(2, 4, 4))
     assert out.shape == (1, 5, 384)
     F.mse_loss(out, torch.zeros_like(out)).backward()

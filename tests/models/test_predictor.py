@@ -12,7 +12,7 @@ GRID = Grid(1, 4, 4)
 
 def small_predictor(positions="rotary"):
     torch.manual_seed(0)
-    return Predictor(in_width=24, out_width=24, width=24, depth=2, heads=2, positions=positions).eval()
+    return Predictor(in_dim=24, out_dim=24, embed_dim=24, depth=2, num_heads=2, positions=positions).eval()
 
 
 def test_groups_are_predicted_as_if_the_others_were_not_there():
@@ -44,7 +44,7 @@ def test_a_token_in_front_has_no_position_and_is_seen(positions):
 def test_an_encoder_gives_one_token_a_place(positions, class_token):
     torch.manual_seed(0)
     encoder = VideoEncoder(
-        width=24, depth=2, heads=2, tubelet=(2, 8, 8), positions=positions, class_token=class_token
+        embed_dim=24, depth=2, num_heads=2, tubelet=(2, 8, 8), positions=positions, class_token=class_token
     ).eval()
     video, keep = torch.randn(2, 3, 4, 32, 32), torch.stack([torch.randperm(32)[:7] for _ in range(2)])
     assert encoder(video).shape == (2, 32, 24)
@@ -58,7 +58,7 @@ def test_an_encoder_gives_one_token_a_place(positions, class_token):
 def test_a_causal_encoder_never_sees_what_comes_later(positions):
     torch.manual_seed(0)
     encoder = VideoEncoder(
-        width=24, depth=2, heads=2, tubelet=(2, 8, 8), positions=positions, causal=True
+        embed_dim=24, depth=2, num_heads=2, tubelet=(2, 8, 8), positions=positions, causal=True
     ).eval()
     video = torch.randn(2, 3, 8, 16, 16)
     changed = video.clone()
@@ -72,7 +72,9 @@ def test_a_causal_encoder_never_sees_what_comes_later(positions):
 
 
 def test_a_causal_encoder_has_no_place_for_a_class_token():
-    encoder = VideoEncoder(width=24, depth=1, heads=2, tubelet=(2, 8, 8), causal=True, class_token=True)
+    encoder = VideoEncoder(
+        embed_dim=24, depth=1, num_heads=2, tubelet=(2, 8, 8), causal=True, class_token=True
+    )
     with pytest.raises(ValueError, match="leave the class token out"):
         encoder(torch.randn(1, 3, 4, 16, 16))
 
@@ -80,7 +82,7 @@ def test_a_causal_encoder_has_no_place_for_a_class_token():
 def noisy_predictor(**changes):
     torch.manual_seed(0)
     return Predictor(
-        in_width=24, out_width=24, width=24, depth=2, heads=2, **{"noise_width": 7, **changes}
+        in_dim=24, out_dim=24, embed_dim=24, depth=2, num_heads=2, **{"noise_dim": 7, **changes}
     ).eval()
 
 
@@ -123,5 +125,5 @@ def test_without_a_noise_width_nothing_is_new():
     context, target = places()
     with pytest.raises(ValueError, match="build it with a noise_width"):
         predictor(torch.randn(3, 5, 24), context, target, GRID, noise_BZ=torch.randn(3, 7))
-    with pytest.raises(ValueError, match="noise_width is 7; give as many"):
+    with pytest.raises(ValueError, match="noise_dim is 7; give as many"):
         noisy(torch.randn(3, 5, 24), context, target, GRID, noise_BZ=torch.randn(3, 6))

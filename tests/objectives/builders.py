@@ -19,9 +19,9 @@ TOKENS = 4 * 3 * 3
 def small_jepa(momentum=0.9, **changes):
     torch.manual_seed(0)
     encoder = VideoEncoder(
-        width=36, depth=2, heads=3, tubelet=(2, 8, 8), drop_path=changes.pop("drop_path", 0.0)
+        embed_dim=36, depth=2, num_heads=3, tubelet=(2, 8, 8), drop_path=changes.pop("drop_path", 0.0)
     )
-    predictor = Predictor(in_width=36, out_width=36, width=24, depth=1, heads=2, num_mask_tokens=2)
+    predictor = Predictor(in_dim=36, out_dim=36, embed_dim=24, depth=1, num_heads=2, num_mask_tokens=2)
     arguments = {
         "target_encoder": copy.deepcopy(encoder),
         "momentum": None if momentum is None else (lambda _: momentum),
@@ -44,7 +44,7 @@ def futures_jepa(score="energy"):
     jepa = small_jepa(futures=Futures(score))
     torch.manual_seed(1)
     jepa.predictor = Predictor(
-        in_width=36, out_width=36, width=24, depth=1, heads=2, num_mask_tokens=2, noise_width=5
+        in_dim=36, out_dim=36, embed_dim=24, depth=1, num_heads=2, num_mask_tokens=2, noise_dim=5
     )
     return jepa
 
@@ -60,8 +60,10 @@ PIXELS = 2 * 8 * 8
 def small_autoencoder(targets="tubelet"):
     torch.manual_seed(0)
     return PixelReconstruction(
-        encoder=VideoEncoder(width=36, depth=2, heads=3, tubelet=(2, 8, 8)),
-        decoder=Predictor(in_width=36, out_width=3 * PIXELS, width=24, depth=1, heads=2, num_mask_tokens=2),
+        encoder=VideoEncoder(embed_dim=36, depth=2, num_heads=3, tubelet=(2, 8, 8)),
+        decoder=Predictor(
+            in_dim=36, out_dim=3 * PIXELS, embed_dim=24, depth=1, num_heads=2, num_mask_tokens=2
+        ),
         normalizer=PixelNormalizer(),
         targets=targets,
     )

@@ -59,7 +59,7 @@ def test_a_rollout_goes_on_from_what_was_imagined(steps, imagined):
 
 
 def test_what_an_encoder_that_learns_is_asked_for():
-    model, given = make_model(window=8, pool="flatten", pool_width=12, inverse="pair"), batch()
+    model, given = make_model(window=8, pool="flatten", pool_dim=12, inverse="pair"), batch()
     objective = ActionJEPA(
         model=model,
         frozen=False,

@@ -25,7 +25,7 @@ CLIPS = 4
 
 
 def classification():
-    encoder = VideoEncoder(width=36, depth=1, heads=3, tubelet=(2, 8, 8))
+    encoder = VideoEncoder(embed_dim=36, depth=1, num_heads=3, tubelet=(2, 8, 8))
     return Classification(Classifier(encoder, build_head("linear", 36, 3), PixelNormalizer()))
 
 

@@ -21,11 +21,16 @@ WIDTH = 36
 def deep_jepa(context_loss, image_tokenizer=False):
     torch.manual_seed(0)
     encoder = VideoEncoder(
-        width=WIDTH, depth=3, heads=3, tubelet=(2, 8, 8), levels=LEVELS, image_tokenizer=image_tokenizer
+        embed_dim=WIDTH,
+        depth=3,
+        num_heads=3,
+        tubelet=(2, 8, 8),
+        levels=LEVELS,
+        image_tokenizer=image_tokenizer,
     )
     predictor = Predictor(
-        in_width=2 * WIDTH, out_width=2 * WIDTH, width=24, depth=1, heads=2, num_mask_tokens=2,
-        hidden_width=WIDTH, predict_context=True,
+        in_dim=2 * WIDTH, out_dim=2 * WIDTH, embed_dim=24, depth=1, num_heads=2, num_mask_tokens=2,
+        hidden_dim=WIDTH, predict_context=True,
     )  # fmt: skip
     return JEPA(
         encoder=encoder, predictor=predictor, normalizer=PixelNormalizer(),
@@ -87,8 +92,8 @@ def test_gradients_reach_every_trained_parameter():
 
 def test_a_visible_token_is_at_least_one_away():
     mask = small_batch().masks[0]
-    assert distance_to_hidden(mask, VideoEncoder(
-        width=12, depth=1, heads=1, tubelet=(2, 8, 8)).tubelet.grid_of(8, 24, 24)).min() >= 1  # fmt: skip
+    encoder = VideoEncoder(embed_dim=12, depth=1, num_heads=1, tubelet=(2, 8, 8))
+    assert distance_to_hidden(mask, encoder.tubelet.grid_of(8, 24, 24)).min() >= 1
 
 
 def test_images_have_a_tokenizer_of_their_own():
@@ -118,4 +123,4 @@ def test_levels_are_normalised_tokens_of_their_blocks():
 @pytest.mark.parametrize("levels", [(2, 0), (0, 1), (0, 0, 2), (-1, 2)])
 def test_levels_that_make_no_sense_are_refused(levels):
     with pytest.raises(ValueError, match="ascend to 2"):
-        VideoEncoder(width=12, depth=3, heads=1, levels=levels)
+        VideoEncoder(embed_dim=12, depth=3, num_heads=1, levels=levels)

@@ -34,9 +34,9 @@ def reference_scores(samples, target):
     return scores
 
 
-def drawn(clips=3, samples=4, tokens=5, width=6):
+def drawn(clips=3, samples=4, tokens=5, embed_dim=6):
     torch.manual_seed(0)
-    return torch.randn(clips, samples, tokens, width), torch.randn(clips, tokens, width)
+    return torch.randn(clips, samples, tokens, embed_dim), torch.randn(clips, tokens, embed_dim)
 
 
 @pytest.mark.parametrize("samples", [2, 3, 5])

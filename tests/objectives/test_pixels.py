@@ -35,7 +35,7 @@ def reference_targets(tubelet_P, kind):
 @pytest.mark.parametrize("kind", ["tubelet", "patch", "raw"])
 def test_targets_are_the_published_ones_and_lead_back_to_pixels(kind):
     tubelets = patchify(small_batch().video_BTCHW.transpose(1, 2), VideoEncoder(
-        width=12, depth=1, heads=1, tubelet=(2, 8, 8)).tubelet)  # fmt: skip
+        embed_dim=12, depth=1, num_heads=1, tubelet=(2, 8, 8)).tubelet)  # fmt: skip
     targets = pixel_targets(tubelets, kind, MEAN, STD)
     expected = torch.tensor(reference_targets(tubelets[1, 7], kind))
     torch.testing.assert_close(targets[1, 7], expected, atol=2e-5, rtol=1e-5)

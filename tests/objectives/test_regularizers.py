@@ -50,10 +50,12 @@ def test_directions_are_a_function_of_the_step():
 
 def reference_vicreg(tokens):
     """Variance and covariance term of tokens that are centred already, in plain loops."""
-    count, width = len(tokens), len(tokens[0])
-    covariance = [[sum(x[d] * x[e] for x in tokens) / count for e in range(width)] for d in range(width)]
-    variance = sum(max(0, 1 - math.sqrt(covariance[d][d] + 1e-4)) for d in range(width)) / width
-    off = sum(covariance[d][e] ** 2 for d in range(width) for e in range(width) if d != e) / width
+    count, embed_dim = len(tokens), len(tokens[0])
+    covariance = [
+        [sum(x[d] * x[e] for x in tokens) / count for e in range(embed_dim)] for d in range(embed_dim)
+    ]
+    variance = sum(max(0, 1 - math.sqrt(covariance[d][d] + 1e-4)) for d in range(embed_dim)) / embed_dim
+    off = sum(covariance[d][e] ** 2 for d in range(embed_dim) for e in range(embed_dim) if d != e) / embed_dim
     return variance, off
 
 

@@ -20,7 +20,7 @@ from vjepa.recipes.pretrain.preview import example_batch
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["step", "encode", "decode", "loader", "train", "gemm"]
-CHANGES = ["--encoder.depth=1", "--optim.batch_size=4", "--data.workers=0", "--train.device=cpu"]
+CHANGES = ["--encoder.depth=1", "--optim.batch_size=4", "--data.num_workers=0", "--train.device=cpu"]
 
 
 @pytest.fixture(scope="module")

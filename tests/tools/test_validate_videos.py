@@ -69,8 +69,8 @@ def test_workers_give_the_same_report(tool, manifest, tmp_path, capsys, monkeypa
     import validate_videos
 
     outputs = []
-    for workers in ("0", "1"):
-        assert validate_videos.main([str(manifest), "--workers", workers]) == 1
+    for num_workers in ("0", "1"):
+        assert validate_videos.main([str(manifest), "--num_workers", num_workers]) == 1
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]
 
@@ -112,7 +112,7 @@ def test_damaged_videos_are_listed_and_stay_unless_skipped(tool, write_video, tm
 def test_a_video_that_kills_its_process_is_unreadable(tool, monkeypatch):
     """The second of three; what else was under way when the pool broke is checked again."""
 
-    def in_pool(look, videos, workers):
+    def in_pool(look, videos, num_workers):
         for video in videos:
             if video.path == "killer.mp4":
                 raise BrokenProcessPool
@@ -120,5 +120,5 @@ def test_a_video_that_kills_its_process_is_unreadable(tool, monkeypatch):
 
     monkeypatch.setattr(tool, "_in_pool", in_pool)
     videos = [Video("a.mp4"), Video("killer.mp4"), Video("b.mp4")]
-    states = [finding.state for finding in tool.findings(videos, "auto", False, workers=2)]
+    states = [finding.state for finding in tool.findings(videos, "auto", False, num_workers=2)]
     assert states == ["sound", "unreadable", "sound"]

@@ -12,8 +12,9 @@ from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.weights.model_folder import save_pretrained
 
 ARGUMENTS = [
-    "--config=configs/predict/box.yaml", "--encoder.width=24", "--encoder.heads=2", "--encoder.depth=1",
-    "--predictor.width=12", "--predictor.depth=1", "--predictor.heads=1",
+    "--config=configs/predict/box.yaml", "--encoder.embed_dim=24", "--encoder.num_heads=2",
+    "--encoder.depth=1",
+    "--predictor.embed_dim=12", "--predictor.depth=1", "--predictor.num_heads=1",
 ]  # fmt: skip
 
 

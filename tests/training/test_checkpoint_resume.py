@@ -55,7 +55,7 @@ def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatc
     assert stopped.value.step == 5
     fresh_accelerate()
     # Other processes make the batches: nothing may depend on it.
-    pretrain(tiny_config("parts", "--data.workers=2"))
+    pretrain(tiny_config("parts", "--data.num_workers=2"))
     assert f"goes on after step 5 of {STEPS}\n" in capsys.readouterr().out
 
     expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "parts")
@@ -93,7 +93,7 @@ def test_a_run_does_not_go_on_with_another_configuration(tiny_config):
     pretrain(tiny_config("run", "--optim.steps=3"))
     fresh_accelerate()
     with pytest.raises(ValueError, match=r"predictor\.width: 12 there, 24 here"):
-        pretrain(tiny_config("run", "--optim.steps=3", "--predictor.width=24"))
+        pretrain(tiny_config("run", "--optim.steps=3", "--predictor.embed_dim=24"))
 
 
 def test_old_checkpoints_make_room(tiny_config, tmp_path):

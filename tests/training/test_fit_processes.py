@@ -97,6 +97,7 @@ import json, sys, torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.config import read_config
 from vjepa.training.optimizer import build_optimizer
 
@@ -118,7 +119,7 @@ def built():
     return build.build_objective(config)
 
 for method, arguments in json.load(open(sys.argv[1])).items():
-    config = read_config(arguments)
+    config = read_config(arguments, PretrainConfig)
     sources, size = build.training_sources(config), config.optim.batch_size
     share = size // world_size
     mine = build.build_batches(config, sources, micro_batch=share, rank=rank, world_size=world_size)

@@ -219,7 +219,7 @@ def test_the_table_names_settings_that_there_are_and_the_documents_say_the_same(
     assert (
         change_of("seed")
         is change_of("masks.multiblock")
-        is change_of("predictor.width")
+        is change_of("predictor.embed_dim")
         is Change.ANOTHER_RUN
     )
 

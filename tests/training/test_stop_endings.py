@@ -107,7 +107,7 @@ def test_every_way_out_ends_the_run(expected, tiny_arguments, manifest, broken_m
         "twice in c": "READY",
         "twice in a step": "READY",
     }
-    same = ["--data.workers=2", "--optim.steps=100000", "--train.checkpoint_every=100000"]
+    same = ["--data.num_workers=2", "--optim.steps=100000", "--train.checkpoint_every=100000"]
     cases = [
         {
             "name": name,
@@ -131,7 +131,7 @@ def test_every_way_out_ends_the_run(expected, tiny_arguments, manifest, broken_m
 def test_a_run_in_a_thread(tiny_config, tmp_path):
     """Signals have handlers in the main thread alone; the run does without, and its workers end with it."""
     thread = threading.Thread(
-        target=pretrain, args=(tiny_config("run", "--data.workers=2", "--optim.steps=3"),)
+        target=pretrain, args=(tiny_config("run", "--data.num_workers=2", "--optim.steps=3"),)
     )
     thread.start()
     thread.join()
@@ -142,14 +142,14 @@ def test_a_run_in_a_thread(tiny_config, tmp_path):
 def test_a_loader_that_is_left_has_no_workers():
     """Something still holds the iterator, as the traceback of an exception does."""
     with ended_after():
-        batches = iter(Loader(list(range(100)), workers=2))
+        batches = iter(Loader(list(range(100)), num_workers=2))
         next(batches)
         assert len(multiprocessing.active_children()) == 2
     assert not multiprocessing.active_children()
 
 
 def test_a_busy_worker_is_not_waited_for():
-    batches = iter(Loader(Slow(), workers=2, batch_size=None))
+    batches = iter(Loader(Slow(), num_workers=2, batch_size=None))
     next(batches)
     begin = time.monotonic()
     batches.close()

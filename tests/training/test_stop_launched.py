@@ -19,7 +19,12 @@ from vjepa.training.folder_lock import FolderLock
 pytestmark = pytest.mark.slow
 
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
-LONG = ("--data.workers=2", "--optim.steps=100000", "--train.checkpoint_every=100000", "--train.log_every=5")
+LONG = (
+    "--data.num_workers=2",
+    "--optim.steps=100000",
+    "--train.checkpoint_every=100000",
+    "--train.log_every=5",
+)
 
 
 class Shell:

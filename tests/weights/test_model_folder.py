@@ -9,8 +9,8 @@ from vjepa.models.video_model import VideoModel
 from vjepa.weights.model_folder import load_classifier, save_pretrained
 
 CONFIG = {
-    "encoder": {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 8, 8]},
-    "predictor": {"in_width": 24, "out_width": 24, "width": 12, "depth": 1, "heads": 1},
+    "encoder": {"embed_dim": 24, "depth": 1, "num_heads": 2, "tubelet": [2, 8, 8]},
+    "predictor": {"in_dim": 24, "out_dim": 24, "embed_dim": 12, "depth": 1, "num_heads": 1},
     "pixels": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
 }
 
@@ -111,19 +111,19 @@ CLIP = {"num_frames": 4, "fps": 4, "stride": None, "size": [16, 16], "whole_fram
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
-        ("encoder.heads", 0, r"encoder.heads is 0: give whole numbers from 1"),
-        ("encoder.heads", 5, r"encoder.width 24 cannot be shared by encoder.heads 5"),
+        ("encoder.num_heads", 0, r"encoder.num_heads is 0: give whole numbers from 1"),
+        ("encoder.num_heads", 5, r"encoder.embed_dim 24 cannot be shared by encoder.num_heads 5"),
         ("encoder.depth", 100_000, r"encoder.depth is 100000: give whole numbers from 1 to 1000"),
         ("encoder.depth", 1.5, r"encoder.depth is 1.5"),
-        ("encoder.width", "24", r"encoder.width is '24'"),
-        ("encoder.width", True, r"encoder.width is True"),
+        ("encoder.embed_dim", "24", r"encoder.embed_dim is '24'"),
+        ("encoder.embed_dim", True, r"encoder.embed_dim is True"),
         ("encoder.mlp_ratio", float("inf"), r"encoder.mlp_ratio is inf"),
         ("encoder.tubelet", [2, 8], r"encoder.tubelet is \[2, 8\]: give frames, rows and columns"),
         ("encoder.positions", "learnt", r"encoder.positions is 'learnt': give one of 'rotary'"),
         ("encoder.causal", 1, r"encoder.causal is 1: give true or false"),
         ("encoder.dept", 1, r"encoder has no argument 'dept': it has width, depth"),
         ("encoder", None, r"encoder is None"),
-        ("encoder", {"width": 24, "heads": 2}, r"encoder.depth is missing"),
+        ("encoder", {"embed_dim": 24, "num_heads": 2}, r"encoder.depth is missing"),
         ("predictor.num_mask_tokens", -1, r"predictor.num_mask_tokens is -1"),
         ("pixels.mean", [0.5, float("nan"), 0.5], r"pixels have mean \[0.5, nan, 0.5\]"),
         ("pixels.std", [0.5, 0, 0.5], r"and deviations above 0"),
@@ -156,11 +156,11 @@ def test_a_configuration_is_checked_before_a_network_is_built(folder, part, valu
     assert str(error.value).startswith(f"{folder / 'config.json'} is no configuration of a model: ")
 
 
-@pytest.mark.parametrize(("depth", "width"), [(1000, 24), (1, 999_998)])
-def test_a_size_that_the_weights_have_not_takes_no_memory(folder, depth, width):
-    rewritten(folder, lambda config: config["encoder"].update(depth=depth, width=width))
+@pytest.mark.parametrize(("depth", "embed_dim"), [(1000, 24), (1, 999_998)])
+def test_a_size_that_the_weights_have_not_takes_no_memory(folder, depth, embed_dim):
+    rewritten(folder, lambda config: config["encoder"].update(depth=depth, embed_dim=embed_dim))
     with pytest.raises(
-        ValueError, match=f"encoder.depth {depth} and encoder.width {width}, .* 1 blocks of width 24"
+        ValueError, match=f"encoder.depth {depth} and encoder.embed_dim {embed_dim}, .* 1 blocks of width 24"
     ):
         vjepa.from_pretrained(folder)
 
@@ -234,7 +234,7 @@ def test_what_is_no_model_is_told_apart(folder, tmp_path):
 
 def test_a_target_encoder_of_another_size_is_refused_before_memory_is_taken(tmp_path):
     state = VideoModel(CONFIG).encoder.state_dict()
-    config = {"encoder": {**CONFIG["encoder"], "width": 48}, "pixels": CONFIG["pixels"]}
+    config = {"encoder": {**CONFIG["encoder"], "embed_dim": 48}, "pixels": CONFIG["pixels"]}
     save_pretrained(tmp_path, {f"target_encoder.{name}": value for name, value in state.items()}, config)
     message = r"encoder\.width 48, and the weights of the target_encoder do not fit it"
     with pytest.raises(ValueError, match=message):

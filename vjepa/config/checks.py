@@ -87,18 +87,18 @@ def pixel_statistics(section: str, settings: Any) -> None:
         )
 
 
-def heads(section: str, width: int | None, number: int | None, size: SizeName | None = None) -> None:
-    """Raise ValueError where `width` is not a multiple of the number of attention heads.
+def num_heads(section: str, embed_dim: int | None, number: int | None, size: SizeName | None = None) -> None:
+    """Raise ValueError where `embed_dim` is not a multiple of the number of attention heads.
 
     With `size`, null values are those of that size.
     """
     known = SIZES[size] if size is not None else None
-    width = width if width is not None or known is None else known.width
-    number = number if number is not None or known is None else known.heads
-    if width is not None and number is not None and width % number:
+    embed_dim = embed_dim if embed_dim is not None or known is None else known.embed_dim
+    number = number if number is not None or known is None else known.num_heads
+    if embed_dim is not None and number is not None and embed_dim % number:
         raise ValueError(
-            f"{section}.width is {width} and {section}.heads {number}: give a width that is a multiple of "
-            "the heads"
+            f"{section}.embed_dim is {embed_dim} and {section}.num_heads {number}: give "
+            "an embed_dim that is a multiple of the heads"
         )
 
 

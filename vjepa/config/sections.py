@@ -19,12 +19,12 @@ class EncoderConfig:
     """Architecture of the encoder, a ViT over tubelets.
 
     Attributes:
-        size: Named size, which sets `width`, `depth`, `heads` and `mlp_ratio` (see
+        size: Named size, which sets `embed_dim`, `depth`, `num_heads` and `mlp_ratio` (see
             `vjepa.models.sizes.SIZES`).
-        width: Embedding dimension of the tokens; null takes that of `size`.
+        embed_dim: Embedding dimension of the tokens; null takes that of `size`.
         depth: Number of transformer blocks; null takes that of `size`.
-        heads: Number of attention heads per block; null takes that of `size`.
-        mlp_ratio: Hidden width of each MLP divided by `width`; null takes that of `size`.
+        num_heads: Number of attention heads per block; null takes that of `size`.
+        mlp_ratio: Hidden width of each MLP divided by `embed_dim`; null takes that of `size`.
         tubelet: Frames, rows and columns of the block of pixels behind one token.
         positions: Position encoding: `rotary`; `sincos` (3-D, V-JEPA); `sincos_plane` (2-D, MAE and I-JEPA);
             or `sinusoid` (1-D, VideoMAE).
@@ -40,9 +40,9 @@ class EncoderConfig:
     """
 
     size: SizeName = "base"
-    width: int | None = None
+    embed_dim: int | None = None
     depth: int | None = None
-    heads: int | None = None
+    num_heads: int | None = None
     mlp_ratio: float | None = None
     tubelet: tuple[int, int, int] = (2, 16, 16)
     positions: PositionKind = "rotary"
@@ -54,10 +54,10 @@ class EncoderConfig:
     levels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        checks.at_least("encoder", self, width=1, depth=1, heads=1)
+        checks.at_least("encoder", self, embed_dim=1, depth=1, num_heads=1)
         checks.above_zero("encoder", self, "mlp_ratio")
         checks.below_one("encoder", self, "drop_path")
-        checks.heads("encoder", self.width, self.heads, self.size)
+        checks.num_heads("encoder", self.embed_dim, self.num_heads, self.size)
         if min(self.tubelet) < 1:
             raise ValueError(
                 f"encoder.tubelet is {list(self.tubelet)}: give frames, rows and columns of a token, each 1 "

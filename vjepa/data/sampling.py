@@ -211,15 +211,17 @@ class StepBatches:
 
 
 def step_loader(
-    dataset: Any, collate: Callable[[Any], Any], sampler: StepBatches, workers: int, **loader: Any
+    dataset: Any, collate: Callable[[Any], Any], sampler: StepBatches, num_workers: int, **loader: Any
 ) -> Loader[Any]:
     """Build a loader of micro-batches from a dataset indexed by `SampleKey`.
 
     Args:
         dataset, collate: Dataset and collate function, see torch's DataLoader.
         sampler: Batch sampler that determines which samples each micro-batch has.
-        workers: Number of processes that load batches; 0 loads them in this process. Results do not depend on
-            it.
+        num_workers: Number of processes that load batches; 0 loads them in this process. Results do not
+            depend on it.
         loader: Further arguments of torch's DataLoader.
     """
-    return Loader(dataset, workers=workers, batch_sampler=cast(Any, sampler), collate_fn=collate, **loader)
+    return Loader(
+        dataset, num_workers=num_workers, batch_sampler=cast(Any, sampler), collate_fn=collate, **loader
+    )

@@ -1,1 +1,1 @@
-"""Models for others: graphs that need no Python of this library."""
+"""Export of trained models: graphs that run without this library, and weights in fewer bits."""

@@ -1,9 +1,10 @@
-"""Write a graph as an ONNX file or as an exported program of torch, and run the file.
+"""Export of a graph to an ONNX file or a torch.export program, and running the file.
 
     run = export_graph(graph, "model.onnx", "onnx")
     answer = run(video_BTCHW)
 
-The number of clips is free. Frames and pixels are fixed, because positions are constants of the graph.
+The number of clips in a call is free. Frames, height and width are fixed, because positions are constants of
+the graph.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Format = Literal["onnx", "torch"]
 Run = Callable[[Tensor], Tensor]
 
 _OPSET = 20
-# Bytes. Protobuf holds 2 GiB at most; larger weights are written to a second file beside the first.
+# In bytes. A protobuf file holds at most 2 GiB; larger weights are written to a second file beside the first.
 _LARGEST_FILE = 1_900_000_000
 
 
@@ -31,12 +32,16 @@ def export_graph(graph: Graph, path: str | Path, kind: Format) -> Run:
     """Write a graph to a file, and return a function that runs the file.
 
     Args:
-        graph: Graph in evaluation mode, on the CPU.
+        graph: Graph on the CPU; it is put in evaluation mode.
         path: File to write.
-        kind: `onnx`, which needs the packages of the extra `export`; or `torch`, a program of torch.export.
+        kind: Format of the file: `onnx`, which needs the packages of the extra `export`, or `torch`, a
+            program of torch.export.
+
+    Returns:
+        Function from uint8 clips ``(B, T, C, H, W)`` to the output of the graph, see `load_graph`.
 
     Raises:
-        ModuleNotFoundError: A package that `onnx` needs is missing.
+        ModuleNotFoundError: `kind` is `onnx` and a package that it needs is missing.
     """
     graph.eval()
     if kind == "torch":
@@ -55,8 +60,16 @@ def export_graph(graph: Graph, path: str | Path, kind: Format) -> Run:
 
 
 def load_graph(path: str | Path, kind: Format) -> Run:
-    """Return a function that runs an exported file on the CPU, from uint8 clips to the output of the
-    graph.
+    """Return a function that runs an exported file on the CPU.
+
+    The function maps uint8 clips ``(B, T, C, H, W)`` to the output of the graph.
+
+    Args:
+        path: File that `export_graph` wrote.
+        kind: Format of the file.
+
+    Raises:
+        ModuleNotFoundError: `kind` is `onnx` and a package that it needs is missing.
     """
     if kind == "torch":
         module = torch.export.load(str(path)).module()
@@ -71,7 +84,7 @@ def load_graph(path: str | Path, kind: Format) -> Run:
 
 
 def example(graph: Graph, clips: int, seed: int = 0) -> Tensor:
-    """Return random clips of the shape that a graph takes, uint8 ``(clips, T, C, H, W)``."""
+    """Return random clips of the shape that a graph takes, uint8 ``(B, T, C, H, W)`` with B = `clips`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (clips, *graph.shape), dtype=torch.uint8, generator=generator)
 
@@ -101,7 +114,7 @@ def _require_onnx() -> None:
 
 
 class _quiet:  # noqa: N801  (used as a function)
-    """Silences the exporter, which logs much about versions of operators."""
+    """Silences the exporter, which logs many messages about operator versions."""
 
     def __enter__(self) -> None:
         self.before = logging.getLogger("onnxscript").level

@@ -1,6 +1,6 @@
-"""Networks as they are exported.
+"""Networks in the form in which they are exported.
 
-They take uint8 frames, so that a caller needs no preprocessing but the frames' size.
+They take uint8 frames, so that a caller only has to bring frames to the right size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from vjepa.models.video_model import VideoModel
 
 
 class EncoderGraph(nn.Module):
-    """Tokens of clips: uint8 ``(B, T, C, H, W)`` to ``(B, N, D)``."""
+    """Graph from clips, uint8 ``(B, T, C, H, W)``, to their tokens ``(B, N, D)``.
+
+    Args:
+        model: Model whose encoder is exported.
+    """
 
     output = "tokens"
 
@@ -31,13 +35,17 @@ class EncoderGraph(nn.Module):
 
 
 class FutureGraph(nn.Module):
-    """Predicted embeddings: context frames uint8 ``(B, T, C, H, W)`` to ``(B, horizons, h, w, Y)``.
+    """Graph from context frames, uint8 ``(B, T, C, H, W)``, to predicted embeddings ``(B, F, h, w, Y)``.
 
-    They are those of `FuturePredictor.predict`: beyond the trained window, predictions become context.
+    The predictions equal those of `FuturePredictor.predict`: beyond the trained window, they become context.
 
     Args:
-        model: Model with a predictor.
-        horizons: Time steps after the context, 1 or more; None takes all that are predicted at once.
+        model: Model with a predictor of embeddings.
+        horizons: Horizons in time steps after the context, each 1 or more. None takes all time steps up to
+            the end of the trained window.
+
+    Raises:
+        ValueError: The model predicts pixels or no future, or a horizon is below 1.
     """
 
     output = "embeddings"
@@ -49,7 +57,7 @@ class FutureGraph(nn.Module):
         self.window = window_of(model, *clip.size)
         if model.predictor is None:
             raise ValueError(
-                "the model predicts pixels, not embeddings: give one with a predictor of embeddings"
+                "the model predicts pixels, not embeddings: give a model with a predictor of embeddings"
             )
         self.horizons = tuple(horizons or range(1, self.window.rest + 1))
         if min(self.horizons) < 1:
@@ -68,9 +76,12 @@ class FutureGraph(nn.Module):
 
 
 class ClassifierGraph(nn.Module):
-    """Class probabilities of one clip of each video: uint8 ``(B, T, C, H, W)`` to ``(B, X)``.
+    """Graph from videos, uint8 ``(B, T, C, H, W)``, to class probabilities ``(B, X)``.
 
-    If the classifier sees several segments together, the clips of a video are concatenated along T.
+    A video is one clip or, if the head sees several segments together, these clips concatenated along T.
+
+    Args:
+        classifier: Classifier whose network is exported; its averaging over views is not.
     """
 
     output = "probabilities"
@@ -85,9 +96,9 @@ class ClassifierGraph(nn.Module):
 
     def forward(self, video_BTCHW: Tensor) -> Tensor:
         batch = video_BTCHW.shape[0]
-        clips_VTCHW = video_BTCHW.unflatten(1, (self.segments, -1)).flatten(0, 1)
-        tokens_VND = self.network.features(clips_VTCHW)
-        return self.network.head(tokens_VND.reshape(batch, -1, tokens_VND.shape[-1])).softmax(dim=-1)
+        clips_RTCHW = video_BTCHW.unflatten(1, (self.segments, -1)).flatten(0, 1)
+        tokens_RND = self.network.features(clips_RTCHW)
+        return self.network.head(tokens_RND.reshape(batch, -1, tokens_RND.shape[-1])).softmax(dim=-1)
 
 
 Graph = EncoderGraph | FutureGraph | ClassifierGraph

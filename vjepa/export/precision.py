@@ -1,6 +1,6 @@
-"""Networks with weights in fewer bits, for inference on a CPU. Inputs and outputs stay float32.
+"""Weights in fewer bits, for faster or smaller inference on a CPU.
 
-Not for training.
+Inputs and outputs of the networks stay float32. The result cannot be trained.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ def reduce_precision(network: Network, kind: Kind) -> Network:
     """Store the weights of a model's networks in fewer bits, in place, and return the model.
 
     Args:
-        network: A `VideoModel` or a `Classifier` in evaluation mode.
-        kind: `int8` stores the matrices of linear layers as integers with a scale for each row (package
-            torchao) and computes in float32; it takes a quarter of the memory. `bf16` stores and computes in
-            bfloat16; it takes half of the memory, and is faster on processors that multiply bfloat16.
+        network: `VideoModel` or `Classifier` in evaluation mode.
+        kind: Format of the weights. `int8` stores the matrices of linear layers as integers with one scale
+            for each row (package torchao) and computes in float32; it takes a quarter of the memory. `bf16`
+            stores and computes in bfloat16; it takes half the memory, and is faster on processors with
+            bfloat16 arithmetic.
 
     Raises:
-        ModuleNotFoundError: `int8` was asked for and torchao is not installed.
+        ModuleNotFoundError: `kind` is `int8` and torchao is not installed.
     """
     for name in _PARTS:
         part = getattr(network, name, None)

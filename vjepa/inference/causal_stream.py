@@ -54,7 +54,7 @@ class CausalStream:
         tokens_BSD = self.encoder.patch_embed(video_BCTHW)
         table = rotary_table(
             grid,
-            transformer.head_width,
+            transformer.head_dim,
             transformer.rotary_layout,
             tokens_BSD.device,
             self.seen,

@@ -159,7 +159,7 @@ def roll_out(
         if len(predicted) * window.rest >= steps:
             break
         _check_feedback(predicted_BMY, context_BKY)
-        width = model.encoder.width
+        width = model.encoder.embed_dim
         seen_BMY = restore_levels(predicted_BMY, context_BKY, width) if normalised else predicted_BMY
         past_BKY = torch.cat([past_BKY, seen_BMY], dim=1)[:, -kept:]
     return torch.cat(predicted, dim=1)[:, : steps * window.plane]

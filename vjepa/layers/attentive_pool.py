@@ -23,8 +23,8 @@ class AttentivePooler(nn.Module):
     after it. It has no positions, so the order of the tokens does not matter.
 
     Args:
-        width: Width D of the tokens.
-        heads: Number of attention heads of every block; it must divide `width`.
+        embed_dim: Width D of the tokens.
+        num_heads: Number of attention heads of every block; it must divide `embed_dim`.
         depth: Number of blocks, including the one of cross-attention: 1 in V-JEPA, 4 in V-JEPA 2.
         queries: Number of learnt queries, each with an output of its own.
         mlp_ratio: Width of each block's MLP divided by D.
@@ -34,13 +34,13 @@ class AttentivePooler(nn.Module):
         norm_eps: Epsilon of the norms. The authors' poolers use PyTorch's default of 1e-5.
 
     Raises:
-        ValueError: If `heads` does not divide `width`, or if `depth` or `queries` is below 1.
+        ValueError: If `num_heads` does not divide `embed_dim`, or if `depth` or `queries` is below 1.
     """
 
     def __init__(
         self,
-        width: int,
-        heads: int,
+        embed_dim: int,
+        num_heads: int,
         *,
         depth: int = 1,
         queries: int = 1,
@@ -49,18 +49,20 @@ class AttentivePooler(nn.Module):
         norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} cannot be shared by {heads} heads: give a divisor of the width")
+        if embed_dim % num_heads:
+            raise ValueError(
+                f"embed_dim {embed_dim} cannot be shared by {num_heads} heads: give a divisor of embed_dim"
+            )
         if depth < 1 or queries < 1:
             raise ValueError(f"depth is {depth} and queries {queries}: give 1 or more of each")
         self.blocks_on = blocks_on
-        self.queries_QD = nn.Parameter(torch.empty(queries, width))
+        self.queries_QD = nn.Parameter(torch.empty(queries, embed_dim))
         norm_layer = cast(type[nn.Module], partial(nn.LayerNorm, eps=norm_eps))
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio=mlp_ratio, qkv_bias=True, norm_layer=norm_layer)
+            Block(embed_dim, num_heads, mlp_ratio=mlp_ratio, qkv_bias=True, norm_layer=norm_layer)
             for _ in range(depth - 1)
         )
-        self.cross_block = CrossBlock(width, heads, mlp_ratio, norm_eps)
+        self.cross_block = CrossBlock(embed_dim, num_heads, mlp_ratio, norm_eps)
         _init_weights(self)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
@@ -80,25 +82,25 @@ class CrossBlock(nn.Module):
     """Cross-attention from queries to tokens, then an MLP, both residual.
 
     Args:
-        width: Width D of queries and tokens.
-        heads: Number of attention heads.
+        embed_dim: Width D of queries and tokens.
+        num_heads: Number of attention heads.
         mlp_ratio: Width of the MLP divided by D.
         norm_eps: Epsilon of the norms.
     """
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, norm_eps: float) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float, norm_eps: float) -> None:
         super().__init__()
-        self.heads = heads
-        self.norm1 = nn.LayerNorm(width, eps=norm_eps)
-        self.q = nn.Linear(width, width)
-        self.kv = nn.Linear(width, 2 * width)
-        self.norm2 = nn.LayerNorm(width, eps=norm_eps)
-        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.num_heads = num_heads
+        self.norm1 = nn.LayerNorm(embed_dim, eps=norm_eps)
+        self.q = nn.Linear(embed_dim, embed_dim)
+        self.kv = nn.Linear(embed_dim, 2 * embed_dim)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=norm_eps)
+        self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio))
 
     def forward(self, queries_BqD: Tensor, tokens_BND: Tensor) -> Tensor:
         """Update the queries from the tokens: ``(B, q, D), (B, N, D) -> (B, q, D)``."""
         k, v = self.kv(self.norm1(tokens_BND)).chunk(2, dim=-1)
-        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.q(queries_BqD), k, v))
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (self.q(queries_BqD), k, v))
         found_BqD = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         queries_BqD = queries_BqD + found_BqD
         return queries_BqD + self.mlp(self.norm2(queries_BqD))

@@ -34,10 +34,10 @@ class TokenTransformer(nn.Module):
     token, have no position.
 
     Args:
-        width: Width of the tokens.
+        embed_dim: Width of the tokens.
         depth: Number of blocks.
-        heads: Number of attention heads per block; it must divide `width`.
-        mlp_ratio: Width of each block's MLP divided by `width`.
+        num_heads: Number of attention heads per block; it must divide `embed_dim`.
+        mlp_ratio: Width of each block's MLP divided by `embed_dim`.
         positions: Kind of positions, `rotary` or a key of `vjepa.layers.positions.POSITION_TABLES`.
         rotary_layout: Layout of rotary positions (see `rotary_table`).
         drop_path: Stochastic depth rate of the last block. The rates rise linearly from 0 in the first block.
@@ -49,15 +49,15 @@ class TokenTransformer(nn.Module):
         norm_eps: Epsilon of all norms.
 
     Raises:
-        ValueError: If `heads` does not divide `width`, or if `levels` are invalid.
+        ValueError: If `num_heads` does not divide `embed_dim`, or if `levels` are invalid.
     """
 
     def __init__(
         self,
         *,
-        width: int,
+        embed_dim: int,
         depth: int,
-        heads: int,
+        num_heads: int,
         mlp_ratio: float = 4.0,
         positions: PositionKind = "rotary",
         rotary_layout: RotaryLayout = "interleave",
@@ -69,24 +69,28 @@ class TokenTransformer(nn.Module):
         norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} cannot be shared by {heads} heads: give a multiple of the heads")
+        if embed_dim % num_heads:
+            raise ValueError(
+                f"embed_dim {embed_dim} cannot be shared by {num_heads} heads: give a multiple of the heads"
+            )
         if levels and (list(levels) != sorted(set(levels)) or levels[0] < 0 or levels[-1] != depth - 1):
             raise ValueError(
                 f"levels are {list(levels)} of {depth} blocks: give block numbers that ascend to {depth - 1}"
             )
-        self.width = width
-        self.head_width = width // heads
+        self.embed_dim = embed_dim
+        self.head_dim = embed_dim // num_heads
         self.positions = positions
         self.rotary_layout = rotary_layout
         self.trained_side = trained_side
         self.causal = causal
         self.grad_checkpointing = False
         rates = cast(list[float], calculate_drop_path_rates(drop_path, depth))
-        self.blocks = nn.ModuleList(rotary_block(width, heads, mlp_ratio, rate, norm_eps) for rate in rates)
-        self.norm = nn.LayerNorm(width, eps=norm_eps) if last_norm else nn.Identity()
+        self.blocks = nn.ModuleList(
+            rotary_block(embed_dim, num_heads, mlp_ratio, rate, norm_eps) for rate in rates
+        )
+        self.norm = nn.LayerNorm(embed_dim, eps=norm_eps) if last_norm else nn.Identity()
         self.level_norms = nn.ModuleDict(
-            {str(level): nn.LayerNorm(width, eps=norm_eps) for level in levels[:-1]}
+            {str(level): nn.LayerNorm(embed_dim, eps=norm_eps) for level in levels[:-1]}
         )
 
     def forward(
@@ -139,11 +143,9 @@ class TokenTransformer(nn.Module):
         device, on_grid = tokens_BND.device, grid.size if index_BK is None else index_BK.shape[1]
         in_front = tokens_BND.shape[1] - on_grid
         if self.positions != "rotary":
-            table = _at(POSITION_TABLES[self.positions](grid, self.width, device), index_BK)
+            table = _at(POSITION_TABLES[self.positions](grid, self.embed_dim, device), index_BK)
             return tokens_BND + F.pad(table, (0, 0, in_front, 0)).to(tokens_BND.dtype), None
-        table = rotary_table(
-            grid, self.head_width, self.rotary_layout, device, trained_side=self.trained_side
-        )
+        table = rotary_table(grid, self.head_dim, self.rotary_layout, device, trained_side=self.trained_side)
         rope = table.unsqueeze(0) if index_BK is None else _at(table, index_BK)
         if in_front:
             cosine, sine = rope.chunk(2, dim=-1)  # tokens in front get angle 0: no rotation
@@ -167,22 +169,23 @@ class TokenTransformer(nn.Module):
 
 
 def rotary_block(
-    width: int, heads: int, mlp_ratio: float, drop_path: float = 0.0, norm_eps: float = 1e-6
+    embed_dim: int, num_heads: int, mlp_ratio: float, drop_path: float = 0.0, norm_eps: float = 1e-6
 ) -> EvaBlock:
     """Build a block of pre-norm attention with rotary positions and an MLP.
 
     Args:
-        width: Width of the tokens.
-        heads: Number of attention heads.
-        mlp_ratio: Width of the MLP divided by `width`.
+        embed_dim: Width of the tokens.
+        num_heads: Number of attention heads.
+        mlp_ratio: Width of the MLP divided by `embed_dim`.
         drop_path: Stochastic depth rate, in [0, 1).
         norm_eps: Epsilon of the norms.
     """
     block = EvaBlock(
-        width, heads, mlp_ratio=mlp_ratio, attn_type="rope", norm_layer=partial(nn.LayerNorm, eps=norm_eps),
+        embed_dim, num_heads, mlp_ratio=mlp_ratio, attn_type="rope",
+        norm_layer=partial(nn.LayerNorm, eps=norm_eps),
         drop_path=drop_path,
     )  # fmt: skip
-    block.attn = RotaryAttention(width, heads, num_prefix_tokens=0)
+    block.attn = RotaryAttention(embed_dim, num_heads, num_prefix_tokens=0)
     return block
 
 

@@ -16,19 +16,19 @@ class ConditionedBlock(nn.Module):
     so that the block starts as the identity.
 
     Args:
-        width: Width E of the tokens.
-        heads: Number of attention heads.
-        mlp_ratio: Width of the MLP divided by `width`.
-        condition_width: Width of the condition.
+        embed_dim: Width E of the tokens.
+        num_heads: Number of attention heads.
+        mlp_ratio: Width of the MLP divided by `embed_dim`.
+        condition_dim: Width of the condition.
     """
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, condition_width: int) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float, condition_dim: int) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
-        self.attn = RotaryAttention(width, heads, num_prefix_tokens=0)
-        self.norm2 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
-        self.mlp = Mlp(width, int(width * mlp_ratio))
-        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(condition_width, 6 * width))
+        self.norm1 = nn.LayerNorm(embed_dim, eps=1e-6, elementwise_affine=False)
+        self.attn = RotaryAttention(embed_dim, num_heads, num_prefix_tokens=0)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=1e-6, elementwise_affine=False)
+        self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio))
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(condition_dim, 6 * embed_dim))
 
     def reset_modulation(self) -> None:
         """Make the block the identity. Call it after any other initialisation of the weights."""
@@ -44,7 +44,7 @@ class ConditionedBlock(nn.Module):
 
         Args:
             tokens_BTSE: Tokens of all frames.
-            condition_BTE: One condition per frame, `condition_width` numbers each.
+            condition_BTE: One condition per frame, `condition_dim` numbers each.
             rope: Rotary table of the T * S tokens.
             attn_mask: Attention mask of the T * S tokens, true where a query may see a key. None hides
                 nothing.

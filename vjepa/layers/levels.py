@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def normalise_levels(tokens_BNY: Tensor, width: int) -> Tensor:
+def normalise_levels(tokens_BNY: Tensor, embed_dim: int) -> Tensor:
     """Normalise each level of every token over its features: ``(B, N, Y) -> (B, N, Y)``.
 
     Every level gets mean 0 and standard deviation 1. As V-JEPA's code does with targets (arXiv 2404.08471): a
@@ -14,12 +14,12 @@ def normalise_levels(tokens_BNY: Tensor, width: int) -> Tensor:
 
     Args:
         tokens_BNY: Tokens with all levels concatenated.
-        width: Width D of one level.
+        embed_dim: Width D of one level.
     """
-    return F.layer_norm(tokens_BNY.unflatten(-1, (-1, width)), (width,)).flatten(-2)
+    return F.layer_norm(tokens_BNY.unflatten(-1, (-1, embed_dim)), (embed_dim,)).flatten(-2)
 
 
-def restore_levels(normalised_BNY: Tensor, like_BKY: Tensor, width: int) -> Tensor:
+def restore_levels(normalised_BNY: Tensor, like_BKY: Tensor, embed_dim: int) -> Tensor:
     """Undo `normalise_levels` approximately: ``(B, N, Y), (B, K, Y) -> (B, N, Y)``.
 
     The mean and deviation of each token are lost, so the averages over a clip's other tokens replace them,
@@ -28,9 +28,9 @@ def restore_levels(normalised_BNY: Tensor, like_BKY: Tensor, width: int) -> Tens
     Args:
         normalised_BNY: Normalised tokens.
         like_BKY: Other tokens of the same clips, which are not normalised.
-        width: Width D of one level.
+        embed_dim: Width D of one level.
     """
-    like_BKLD = like_BKY.unflatten(-1, (-1, width))
+    like_BKLD = like_BKY.unflatten(-1, (-1, embed_dim))
     mean_B1L1 = like_BKLD.mean(dim=-1, keepdim=True).mean(dim=1, keepdim=True)
     std_B1L1 = like_BKLD.std(dim=-1, unbiased=False, keepdim=True).mean(dim=1, keepdim=True)
-    return (normalised_BNY.unflatten(-1, (-1, width)) * std_B1L1 + mean_B1L1).flatten(-2)
+    return (normalised_BNY.unflatten(-1, (-1, embed_dim)) * std_B1L1 + mean_B1L1).flatten(-2)

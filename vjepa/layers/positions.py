@@ -26,61 +26,63 @@ def _angles(position_N: Tensor, num_frequencies: int) -> Tensor:
     return position_N[:, None] * _PERIOD ** -(exponent / num_frequencies)
 
 
-def sincos_table(grid: Grid, width: int, device: torch.device | None = None) -> Tensor:
+def sincos_table(grid: Grid, embed_dim: int, device: torch.device | None = None) -> Tensor:
     """Make a fixed 3-D sin-cos embedding, ``(N, D)``, whose width is shared equally by the three axes.
 
     This is the `uniform_power` form of V-JEPA (arXiv 2404.08471): each axis has ``2 * ceil(D / 6)`` values
     (sines, then cosines), the axes follow in the order time, row, column, and the surplus is cut at the end.
     """
-    num_frequencies = -(-width // 6)
+    num_frequencies = -(-embed_dim // 6)
     parts = [_angles(position_N, num_frequencies) for position_N in grid_coordinates(grid, device).unbind(-1)]
     table_ND = torch.cat([torch.cat([part.sin(), part.cos()], dim=-1) for part in parts], dim=-1)
-    return table_ND[:, :width]
+    return table_ND[:, :embed_dim]
 
 
-def sincos_plane_table(grid: Grid, width: int, device: torch.device | None = None) -> Tensor:
+def sincos_plane_table(grid: Grid, embed_dim: int, device: torch.device | None = None) -> Tensor:
     """Make a fixed 2-D sin-cos embedding, ``(N, D)``, as in MAE (arXiv 2111.06377) and I-JEPA.
 
     Time has no effect. The first half of the values is for the column, the second for the row; each half has
     sines, then cosines.
 
     Raises:
-        ValueError: If `width` is not a multiple of 4.
+        ValueError: If `embed_dim` is not a multiple of 4.
     """
-    if width % 4:
-        raise ValueError(f"width {width} cannot hold sines and cosines of two axes: give a multiple of 4")
+    if embed_dim % 4:
+        raise ValueError(
+            f"embed_dim {embed_dim} cannot hold sines and cosines of two axes: give a multiple of 4"
+        )
     _, row_N, column_N = grid_coordinates(grid, device).unbind(-1)
-    parts = [_angles(position_N, width // 4) for position_N in (column_N, row_N)]
+    parts = [_angles(position_N, embed_dim // 4) for position_N in (column_N, row_N)]
     return torch.cat([torch.cat([part.sin(), part.cos()], dim=-1) for part in parts], dim=-1)
 
 
-def sinusoid_table(grid: Grid, width: int, device: torch.device | None = None) -> Tensor:
+def sinusoid_table(grid: Grid, embed_dim: int, device: torch.device | None = None) -> Tensor:
     """Make a fixed 1-D embedding, ``(N, D)``, of a token's place in the sequence.
 
     Sines and cosines alternate, as in VideoMAE (arXiv 2203.12602).
 
     Raises:
-        ValueError: If `width` is odd.
+        ValueError: If `embed_dim` is odd.
     """
-    if width % 2:
-        raise ValueError(f"width {width} cannot hold pairs of sine and cosine: give an even width")
+    if embed_dim % 2:
+        raise ValueError(f"embed_dim {embed_dim} cannot hold pairs of sine and cosine: give an even width")
     where = torch.empty(0, device=device)
     # While a graph is traced or exported, tensors are placeholders, which must not be cached.
     placeholder = torch.compiler.is_compiling() or type(where) is not Tensor
-    return (_sinusoids if placeholder else _kept_sinusoids)(grid.size, width, where.device)
+    return (_sinusoids if placeholder else _kept_sinusoids)(grid.size, embed_dim, where.device)
 
 
-def _sinusoids(positions: int, width: int, device: torch.device) -> Tensor:
+def _sinusoids(positions: int, embed_dim: int, device: torch.device) -> Tensor:
     # Double precision: the published table is computed in numpy's doubles, and a token's index may be large.
-    angle = _angles(in_double(torch.arange(positions, device="cpu")), width // 2)
+    angle = _angles(in_double(torch.arange(positions, device="cpu")), embed_dim // 2)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float().to(device)
 
 
 @lru_cache(maxsize=32)
-def _kept_sinusoids(positions: int, width: int, device: torch.device) -> Tensor:
+def _kept_sinusoids(positions: int, embed_dim: int, device: torch.device) -> Tensor:
     """Cached table of each size and device: it is computed on the CPU, which no step should wait for."""
     with torch.inference_mode(False):  # a table that is cached during inference may be used in training
-        return _sinusoids(positions, width, device)
+        return _sinusoids(positions, embed_dim, device)
 
 
 POSITION_TABLES = {
@@ -93,7 +95,7 @@ POSITION_TABLES = {
 
 def rotary_table(
     grid: Grid,
-    head_width: int,
+    head_dim: int,
     layout: RotaryLayout = "interleave",
     device: torch.device | None = None,
     first_step: int = 0,
@@ -106,7 +108,7 @@ def rotary_table(
 
     Args:
         grid: Token grid.
-        head_width: Width d of an attention head, even and 6 or more.
+        head_dim: Width d of an attention head, even and 6 or more.
         layout: Which values share an angle. ``interleave`` gives both values of each neighbouring pair the
             same angle: a true rotation, so that attention depends only on differences of positions. ``tile``
             repeats the list of angles as a whole, so that the two values of a pair get different angles. That
@@ -118,12 +120,12 @@ def rotary_table(
             handles other sizes in this way. None keeps the coordinates.
 
     Raises:
-        ValueError: If `head_width` is odd or below 6.
+        ValueError: If `head_dim` is odd or below 6.
     """
-    num_frequencies = (head_width // 3) // 2
-    if num_frequencies == 0 or head_width % 2:
+    num_frequencies = (head_dim // 3) // 2
+    if num_frequencies == 0 or head_dim % 2:
         raise ValueError(
-            f"a head of width {head_width} cannot hold 3-D rotary positions: give an even width of 6 or more"
+            f"a head of width {head_dim} cannot hold 3-D rotary positions: give an even width of 6 or more"
         )
     coordinates_N3 = grid_coordinates(grid, device)
     if trained_side is not None:
@@ -137,8 +139,8 @@ def rotary_table(
     for position_N in coordinates_N3.unbind(-1):
         angle = _angles(position_N, num_frequencies)
         axes.append(angle.repeat_interleave(2, dim=-1) if layout == "interleave" else angle.repeat(1, 2))
-    unrotated = coordinates_N3.new_zeros(grid.size, head_width - 6 * num_frequencies)
+    unrotated = coordinates_N3.new_zeros(grid.size, head_dim - 6 * num_frequencies)
     angle_Nd = torch.cat([*axes, unrotated], dim=-1)
     # The first value of a pair (a, b) becomes a cos - b sin, the second b cos + a sin.
-    sign_d = angle_Nd.new_tensor([-1.0, 1.0]).repeat(head_width // 2)
+    sign_d = angle_Nd.new_tensor([-1.0, 1.0]).repeat(head_dim // 2)
     return torch.cat([angle_Nd.cos(), angle_Nd.sin() * sign_d], dim=-1).float().to(device)

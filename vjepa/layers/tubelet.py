@@ -17,16 +17,16 @@ class TubeletEmbed(nn.Module):
     tubelets that a mask hides.
 
     Args:
-        width: Embedding dimension D.
+        embed_dim: Embedding dimension D.
         tubelet: Extent of a token in frames, rows and columns.
         channels: Number of pixel channels.
     """
 
-    def __init__(self, width: int, tubelet: Tubelet, channels: int = 3) -> None:
+    def __init__(self, embed_dim: int, tubelet: Tubelet, channels: int = 3) -> None:
         super().__init__()
         self.tubelet = tubelet
         self.channels = channels
-        self.proj = nn.Conv3d(channels, width, kernel_size=tubelet, stride=tubelet)
+        self.proj = nn.Conv3d(channels, embed_dim, kernel_size=tubelet, stride=tubelet)
 
     def forward(self, video_BCTHW: Tensor, keep_BK: Tensor | None = None) -> Tensor:
         """Embed tubelets.

@@ -36,13 +36,13 @@ class ActionModel(nn.Module):
 
     Args:
         encoder: Arguments of `VideoEncoder`. A frame is repeated to fill a tubelet (V-JEPA 2-AC).
-        dynamics: Arguments of `ActionPredictor`, without `in_width` and `normalised`.
+        dynamics: Arguments of `ActionPredictor`, without `in_dim` and `normalised`.
         pixels: Arguments of `PixelNormalizer`.
         size: Height and width of a frame in pixels.
         pool: How a frame's tokens become its embedding. `none` keeps all tokens on their grid. `mean` gives
             one token: the mean of all, through a small MLP (LeWM). `flatten` gives one token: all tokens
             concatenated, through a small MLP.
-        pool_width: Width of the single token of `mean` and `flatten`.
+        pool_dim: Width of the single token of `mean` and `flatten`.
         normalised: Normalise tokens to mean 0 and standard deviation 1 over their features (V-JEPA 2-AC, with
             a frozen encoder). If false, training decides their scale.
         statistics: Mean and standard deviation of the data's actions and states, one number per component,
@@ -65,7 +65,7 @@ class ActionModel(nn.Module):
         pixels: dict[str, Any],
         size: tuple[int, int],
         pool: Pool = "none",
-        pool_width: int = 192,
+        pool_dim: int = 192,
         normalised: bool = False,
         statistics: dict[str, list[float]] | None = None,
         window: int = 8,
@@ -79,15 +79,17 @@ class ActionModel(nn.Module):
         self.pool = pool
         self.normalised = normalised
         self.window = window
-        in_width = {"none": 0, "mean": self.encoder.width, "flatten": grid.size * self.encoder.width}[pool]
-        self.projector = _mlp(in_width, 2 * pool_width, pool_width) if in_width else None
+        in_dim = {"none": 0, "mean": self.encoder.embed_dim, "flatten": grid.size * self.encoder.embed_dim}[
+            pool
+        ]
+        self.projector = _mlp(in_dim, 2 * pool_dim, pool_dim) if in_dim else None
         self.space = (grid.h, grid.w) if pool == "none" else (1, 1)
-        self.width = self.encoder.width if pool == "none" else pool_width
-        self.dynamics = ActionPredictor(in_width=self.width, normalised=normalised, **dynamics)
+        self.embed_dim = self.encoder.embed_dim if pool == "none" else pool_dim
+        self.dynamics = ActionPredictor(in_dim=self.embed_dim, normalised=normalised, **dynamics)
         self.inverse = None
         if inverse is not None:
             places = self.space[0] * self.space[1]
-            self.inverse = InverseDynamics(places * self.width, self.dynamics.action_size, inverse)
+            self.inverse = InverseDynamics(places * self.embed_dim, self.dynamics.action_size, inverse)
         for name in ("action", "state"):
             numbers = getattr(self.dynamics, f"{name}_size")
             for part, default in (("mean", 0.0), ("std", 1.0)):
@@ -119,7 +121,7 @@ class ActionModel(nn.Module):
             pooled = tokens_BSD.mean(dim=1) if self.pool == "mean" else tokens_BSD.flatten(1)
             tokens_BSD = self.projector(pooled).unsqueeze(1)
         if self.normalised:
-            tokens_BSD = F.layer_norm(tokens_BSD, (self.width,))
+            tokens_BSD = F.layer_norm(tokens_BSD, (self.embed_dim,))
         return tokens_BSD.unflatten(0, video_BTCHW.shape[:2])
 
     def standardise_actions(self, actions_BIA: Tensor) -> Tensor:
@@ -207,5 +209,5 @@ class ActionModel(nn.Module):
         return predicted_BTQ[:, -1]
 
 
-def _mlp(in_width: int, hidden: int, out_width: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(in_width, hidden), nn.GELU(), nn.Linear(hidden, out_width))
+def _mlp(in_dim: int, hidden: int, out_dim: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(in_dim, hidden), nn.GELU(), nn.Linear(hidden, out_dim))

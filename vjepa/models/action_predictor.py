@@ -32,11 +32,11 @@ class ActionPredictor(nn.Module):
     """A frame-causal ViT: tokens of a frame attend to those of this and earlier frames and to their actions.
 
     Args:
-        in_width: Width D of a frame's tokens.
-        width: Width E of the predictor's blocks.
+        in_dim: Width D of a frame's tokens.
+        embed_dim: Width E of the predictor's blocks.
         depth: Number of blocks.
-        heads: Number of attention heads per block; it must divide `width`.
-        mlp_ratio: Width of each block's MLP divided by `width`.
+        num_heads: Number of attention heads per block; it must divide `embed_dim`.
+        mlp_ratio: Width of each block's MLP divided by `embed_dim`.
         action_size: Numbers of an action, A. 0 builds a predictor of the next frame without actions.
         state_size: Numbers of a state (proprioception), Q. 0 builds a predictor without states.
         conditioning: How actions and states enter. `tokens` puts an action and a state token in front of each
@@ -50,17 +50,17 @@ class ActionPredictor(nn.Module):
             2-AC weights.
 
     Raises:
-        ValueError: If `heads` does not divide `width`, or if `predicts_state` is set with a `state_size` of
-            0.
+        ValueError: If `num_heads` does not divide `embed_dim`, or if `predicts_state` is set with a
+            `state_size` of 0.
     """
 
     def __init__(
         self,
         *,
-        in_width: int,
-        width: int,
+        in_dim: int,
+        embed_dim: int,
         depth: int,
-        heads: int,
+        num_heads: int,
         mlp_ratio: float = 4.0,
         action_size: int = 0,
         state_size: int = 0,
@@ -70,29 +70,31 @@ class ActionPredictor(nn.Module):
         rotary_layout: RotaryLayout = "interleave",
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} cannot be shared by {heads} heads: give a multiple of the heads")
+        if embed_dim % num_heads:
+            raise ValueError(
+                f"embed_dim {embed_dim} cannot be shared by {num_heads} heads: give a multiple of the heads"
+            )
         if predicts_state and not state_size:
             raise ValueError("predicts_state with state_size 0: there is no state to predict; leave it out")
-        self.head_width = width // heads
-        self.in_width = in_width
+        self.head_dim = embed_dim // num_heads
+        self.in_dim = in_dim
         self.action_size = action_size
         self.state_size = state_size
         self.conditioning = conditioning
         self.normalised = normalised
         self.rotary_layout: RotaryLayout = rotary_layout
-        self.embed = nn.Linear(in_width, width)
-        self.action_embed = nn.Linear(action_size, width) if action_size else None
-        self.state_embed = nn.Linear(state_size, width) if state_size else None
+        self.embed = nn.Linear(in_dim, embed_dim)
+        self.action_embed = nn.Linear(action_size, embed_dim) if action_size else None
+        self.state_embed = nn.Linear(state_size, embed_dim) if state_size else None
         if conditioning == "tokens":
-            self.blocks = nn.ModuleList(rotary_block(width, heads, mlp_ratio) for _ in range(depth))
+            self.blocks = nn.ModuleList(rotary_block(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
         else:
             self.blocks = nn.ModuleList(
-                ConditionedBlock(width, heads, mlp_ratio, width) for _ in range(depth)
+                ConditionedBlock(embed_dim, num_heads, mlp_ratio, embed_dim) for _ in range(depth)
             )
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.proj = nn.Linear(width, in_width)
-        self.state_proj = nn.Linear(width, state_size) if predicts_state else None
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.proj = nn.Linear(embed_dim, in_dim)
+        self.state_proj = nn.Linear(embed_dim, state_size) if predicts_state else None
         init_weights(self)
         for block in self.blocks:
             if isinstance(block, ConditionedBlock):
@@ -120,7 +122,7 @@ class ActionPredictor(nn.Module):
         self._check(tokens_BTSD, actions_BTA, states_BTQ, space)
         grid = Grid(frames, *space)
         conditions = self._conditions(actions_BTA, states_BTQ)
-        rope = rotary_table(grid, self.head_width, self.rotary_layout, tokens_BTSD.device)
+        rope = rotary_table(grid, self.head_dim, self.rotary_layout, tokens_BTSD.device)
         rope_TS = rope.unflatten(0, (frames, places))
         tokens_BTSE = self.embed(tokens_BTSD)
         if self.conditioning == "tokens":
@@ -130,7 +132,7 @@ class ActionPredictor(nn.Module):
         state_BTE = tokens_BTSE[:, :, :-places].sum(dim=2) + tokens_BTSE[:, :, -places:].mean(dim=2)
         predicted_BTSD = self.proj(self.norm(tokens_BTSE[:, :, -places:]))
         if self.normalised:
-            predicted_BTSD = F.layer_norm(predicted_BTSD, (self.in_width,))
+            predicted_BTSD = F.layer_norm(predicted_BTSD, (self.in_dim,))
         states = None if self.state_proj is None else self.state_proj(self.norm(state_BTE))
         return NextFrame(predicted_BTSD, states)
 

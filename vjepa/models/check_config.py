@@ -22,12 +22,12 @@ _NETWORKS: dict[str, Callable[..., Any]] = {
 }
 _HEADS: dict[str, Callable[..., Any]] = {"linear": MeanHead, "mlp": MeanHead, "attentive": AttentiveHead}
 # Constructor arguments that come from other sections of the configuration.
-_GIVEN = {"dynamics": {"in_width", "normalised"}, "head": {"width", "num_classes"}}
+_GIVEN = {"dynamics": {"in_dim", "normalised"}, "head": {"embed_dim", "num_classes"}}
 _ABOVE_ZERO = {
-    "width", "depth", "heads", "mlp_ratio", "channels", "tubelet", "in_width", "out_width", "num_mask_tokens",
-    "queries", "hidden_width", "trained_side", "norm_eps",
+    "embed_dim", "depth", "num_heads", "mlp_ratio", "channels", "tubelet", "in_dim", "out_dim",
+    "num_mask_tokens", "queries", "hidden_dim", "trained_side", "norm_eps",
 }  # fmt: skip
-_MOST = {"depth": 1000, "width": 1_000_000, "mlp_ratio": 1000}
+_MOST = {"depth": 1000, "embed_dim": 1_000_000, "mlp_ratio": 1000}
 
 
 def check_config(config: Mapping[str, Any], place: str) -> None:
@@ -75,9 +75,9 @@ def _of_arguments(name: str, given: Any, network: Callable[..., Any]) -> Iterato
             yield from _of_value(f"{name}.{argument}", given[argument], hints[argument])
         elif parameter.default is inspect.Parameter.empty:
             yield f"{name}.{argument} is missing"
-    width, heads = given.get("width"), given.get("heads")
-    if isinstance(width, int) and isinstance(heads, int) and heads > 0 and width % heads:
-        yield f"{name}.width {width} cannot be shared by {name}.heads {heads}"
+    embed_dim, num_heads = given.get("embed_dim"), given.get("num_heads")
+    if isinstance(embed_dim, int) and isinstance(num_heads, int) and num_heads > 0 and embed_dim % num_heads:
+        yield f"{name}.embed_dim {embed_dim} cannot be shared by {name}.num_heads {num_heads}"
 
 
 def _of_value(name: str, value: Any, hint: Any) -> Iterator[str]:

@@ -20,9 +20,9 @@ class MeanHead(nn.Module):
     """The mean of all tokens, a norm, and one or two layers (VideoMAE's fine-tuning; linear and MLP probes).
 
     Args:
-        width: Width D of the tokens.
+        embed_dim: Width D of the tokens.
         num_classes: Number of classes X, 2 or more.
-        hidden: Width of a hidden layer. None leaves it out.
+        hidden_dim: Width of a hidden layer. None leaves it out.
         dropout: Dropout rate before the last layer, in [0, 1).
         init_scale: Factor on the last layer's initial weights (0.001 in VideoMAE).
 
@@ -32,18 +32,22 @@ class MeanHead(nn.Module):
 
     def __init__(
         self,
-        width: int,
+        embed_dim: int,
         num_classes: int,
         *,
-        hidden: int | None = None,
+        hidden_dim: int | None = None,
         dropout: float = 0.0,
         init_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.hidden = nn.Identity() if hidden is None else nn.Sequential(nn.Linear(width, hidden), nn.GELU())
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.hidden = (
+            nn.Identity()
+            if hidden_dim is None
+            else nn.Sequential(nn.Linear(embed_dim, hidden_dim), nn.GELU())
+        )
         self.dropout = nn.Dropout(dropout)
-        self.fc = _last_layer(width if hidden is None else hidden, num_classes, init_scale)
+        self.fc = _last_layer(embed_dim if hidden_dim is None else hidden_dim, num_classes, init_scale)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
         """Logits, ``(B, N, D) -> (B, X)``."""
@@ -54,10 +58,10 @@ class AttentiveHead(nn.Module):
     """`AttentivePooler`, and one linear layer on the concatenated outputs of its queries.
 
     Args:
-        width: Width D of the tokens.
+        embed_dim: Width D of the tokens.
         num_classes: Number of classes X, 2 or more.
-        heads: Number of attention heads; it must divide `width`. None takes the largest number whose heads
-            are 64 wide or more (one head for narrower tokens).
+        num_heads: Number of attention heads; it must divide `embed_dim`. None takes the largest number whose
+            heads are 64 wide or more (one head for narrower tokens).
         depth: Number of the pooler's blocks (see `AttentivePooler`).
         queries: Number of the pooler's learnt queries.
         blocks_on: What the pooler's self-attention works on, `tokens` or `queries`.
@@ -71,10 +75,10 @@ class AttentiveHead(nn.Module):
 
     def __init__(
         self,
-        width: int,
+        embed_dim: int,
         num_classes: int,
         *,
-        heads: int | None = None,
+        num_heads: int | None = None,
         depth: int = 1,
         queries: int = 1,
         blocks_on: BlocksOn = "tokens",
@@ -83,40 +87,42 @@ class AttentiveHead(nn.Module):
         init_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        if heads is None:
-            heads = next(count for count in range(max(width // 64, 1), 0, -1) if width % count == 0)
+        if num_heads is None:
+            num_heads = next(
+                count for count in range(max(embed_dim // 64, 1), 0, -1) if embed_dim % count == 0
+            )
         self.pool = AttentivePooler(
-            width, heads, depth=depth, queries=queries, blocks_on=blocks_on, norm_eps=norm_eps
+            embed_dim, num_heads, depth=depth, queries=queries, blocks_on=blocks_on, norm_eps=norm_eps
         )
         self.dropout = nn.Dropout(dropout)
-        self.fc = _last_layer(queries * width, num_classes, init_scale)
+        self.fc = _last_layer(queries * embed_dim, num_classes, init_scale)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
         """Logits, ``(B, N, D) -> (B, X)``."""
         return self.fc(self.dropout(self.pool(tokens_BND).flatten(1)))
 
 
-def build_head(kind: HeadKind, width: int, num_classes: int, **rest: Any) -> MeanHead | AttentiveHead:
+def build_head(kind: HeadKind, embed_dim: int, num_classes: int, **rest: Any) -> MeanHead | AttentiveHead:
     """Build a head.
 
     Args:
         kind: Kind of head. `linear` and `mlp` are a `MeanHead`, `attentive` is an `AttentiveHead`.
-        width: Width D of the tokens.
+        embed_dim: Width D of the tokens.
         num_classes: Number of classes X.
-        **rest: Further arguments of the head. The hidden layer of an `mlp` is `width` wide by default.
+        **rest: Further arguments of the head. The hidden layer of an `mlp` is `embed_dim` wide by default.
     """
     if kind == "attentive":
-        return AttentiveHead(width, num_classes, **rest)
+        return AttentiveHead(embed_dim, num_classes, **rest)
     if kind == "mlp":
-        rest = {**rest, "hidden": rest.get("hidden") or width}
-    return MeanHead(width, num_classes, **rest)
+        rest = {**rest, "hidden_dim": rest.get("hidden_dim") or embed_dim}
+    return MeanHead(embed_dim, num_classes, **rest)
 
 
 @torch.no_grad()
-def _last_layer(width: int, num_classes: int, init_scale: float) -> nn.Linear:
+def _last_layer(embed_dim: int, num_classes: int, init_scale: float) -> nn.Linear:
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}: give 2 or more, or there is nothing to classify")
-    layer = nn.Linear(width, num_classes)
+    layer = nn.Linear(embed_dim, num_classes)
     trunc_normal_(layer.weight, std=0.02)
     nn.init.zeros_(layer.bias)
     layer.weight.mul_(init_scale)

@@ -22,10 +22,10 @@ class VideoEncoder(nn.Module):
     Frames, height and width may be any that tubelets can tile. A single frame is an image.
 
     Args:
-        width: Embedding dimension D (`vjepa.models.sizes.SIZES` lists common sizes).
+        embed_dim: Embedding dimension D (`vjepa.models.sizes.SIZES` lists common sizes).
         depth: Number of blocks.
-        heads: Number of attention heads per block; it must divide `width`.
-        mlp_ratio: Width of each block's MLP divided by `width`.
+        num_heads: Number of attention heads per block; it must divide `embed_dim`.
+        mlp_ratio: Width of each block's MLP divided by `embed_dim`.
         tubelet: Extent of a token in frames, rows and columns.
         channels: Number of pixel channels.
         positions: Kind of positions. `rotary` is relative and extends past the trained grid. The others are
@@ -51,9 +51,9 @@ class VideoEncoder(nn.Module):
     def __init__(
         self,
         *,
-        width: int,
+        embed_dim: int,
         depth: int,
-        heads: int,
+        num_heads: int,
         mlp_ratio: float = 4.0,
         tubelet: tuple[int, int, int] = (2, 16, 16),
         channels: int = 3,
@@ -69,21 +69,21 @@ class VideoEncoder(nn.Module):
         norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
-        self.width = width
+        self.embed_dim = embed_dim
         self.tubelet = Tubelet(*tubelet)
-        self.patch_embed = TubeletEmbed(width, self.tubelet, channels)
+        self.patch_embed = TubeletEmbed(embed_dim, self.tubelet, channels)
         self.transformer = TokenTransformer(
-            width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio, positions=positions,
+            embed_dim=embed_dim, depth=depth, num_heads=num_heads, mlp_ratio=mlp_ratio, positions=positions,
             rotary_layout=rotary_layout, drop_path=drop_path, causal=causal, levels=levels,
             trained_side=trained_side, last_norm=last_norm, norm_eps=norm_eps,
         )  # fmt: skip
         self.image_embed = (
-            TubeletEmbed(width, self.tubelet._replace(t=1), channels) if image_tokenizer else None
+            TubeletEmbed(embed_dim, self.tubelet._replace(t=1), channels) if image_tokenizer else None
         )
         init_weights(self)
-        self.class_token = nn.Parameter(0.02 * torch.randn(1, width)) if class_token else None
+        self.class_token = nn.Parameter(0.02 * torch.randn(1, embed_dim)) if class_token else None
         self.modality_tokens = (
-            nn.Parameter(_MODALITY_STD * torch.randn(2, width)) if image_tokenizer else None
+            nn.Parameter(_MODALITY_STD * torch.randn(2, embed_dim)) if image_tokenizer else None
         )
 
     def grid_of(self, video_BCTHW: Tensor) -> Grid:

@@ -14,25 +14,25 @@ class InverseDynamics(nn.Module):
     Trained with an encoder, it keeps what actions change in the embeddings.
 
     Args:
-        in_width: Width of a frame's concatenated tokens, S * D.
+        in_dim: Width of a frame's concatenated tokens, S * D.
         action_size: Numbers of an action, A.
         source: Input of the prediction. `pair` is both frames, through a hidden layer (PLDM, EB-JEPA).
             `change` is their difference, through one matrix. Then a repeated action moves the embedding along
             a straight line. Actions add up as differences do, so for two distant frames the prediction is the
             sum of the actions between them.
-        hidden: Width of the hidden layer of `pair`.
+        hidden_dim: Width of the hidden layer of `pair`.
     """
 
     def __init__(
-        self, in_width: int, action_size: int, source: InverseSource = "pair", hidden: int = 256
+        self, in_dim: int, action_size: int, source: InverseSource = "pair", hidden_dim: int = 256
     ) -> None:
         super().__init__()
         self.source = source
         if source == "change":
-            self.net: nn.Module = nn.Linear(in_width, action_size)
+            self.net: nn.Module = nn.Linear(in_dim, action_size)
         else:
-            first = nn.Linear(2 * in_width, hidden)
-            self.net = nn.Sequential(first, nn.GELU(), nn.Linear(hidden, action_size))
+            first = nn.Linear(2 * in_dim, hidden_dim)
+            self.net = nn.Sequential(first, nn.GELU(), nn.Linear(hidden_dim, action_size))
 
     def forward(self, before_SD: Tensor, after_SD: Tensor) -> Tensor:
         """Predict the action ``(..., A)`` between two frames from their tokens, ``(..., S, D)`` each."""

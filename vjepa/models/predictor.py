@@ -13,24 +13,24 @@ from vjepa.layers.blocks import TokenTransformer, init_weights
 class Predictor(nn.Module):
     """A narrow ViT over context tokens and mask tokens that predicts one vector per target position.
 
-    With ``out_width = D`` it predicts embeddings (V-JEPA, arXiv 2404.08471, section 3.2); with
-    ``out_width = P`` it is the pixel decoder of a masked auto-encoder. Positions come from the indices alone,
+    With ``out_dim = D`` it predicts embeddings (V-JEPA, arXiv 2404.08471, section 3.2); with
+    ``out_dim = P`` it is the pixel decoder of a masked auto-encoder. Positions come from the indices alone,
     so the order of the tokens does not matter and any grid works.
 
     Args:
-        in_width: Width of the context tokens; if the encoder has levels, that of all levels together.
-        out_width: Width of the predicted vectors.
-        width: Width E of the predictor's blocks.
+        in_dim: Width of the context tokens; if the encoder has levels, that of all levels together.
+        out_dim: Width of the predicted vectors.
+        embed_dim: Width E of the predictor's blocks.
         depth: Number of blocks.
-        heads: Number of attention heads per block; it must divide `width`.
-        mlp_ratio: Width of each block's MLP divided by `width`.
+        num_heads: Number of attention heads per block; it must divide `embed_dim`.
+        mlp_ratio: Width of each block's MLP divided by `embed_dim`.
         num_mask_tokens: Number of learnt mask tokens, one for each kind of mask.
         positions: Kind of positions (see `VideoEncoder`).
         rotary_layout: Layout of rotary positions (see `VideoEncoder`).
-        hidden_width: Hidden width of an MLP that embeds the context tokens (V-JEPA 2.1, for tokens of several
+        hidden_dim: Hidden width of an MLP that embeds the context tokens (V-JEPA 2.1, for tokens of several
             levels). None embeds them with a single matrix.
         predict_context: Build a second output layer, for predictions at the context positions (V-JEPA 2.1).
-        noise_width: Numbers of a noise vector, Z; different noise gives different predictions. None builds a
+        noise_dim: Numbers of a noise vector, Z; different noise gives different predictions. None builds a
             predictor without noise.
         trained_side: Side of the grid that rotary positions are stretched to (see `VideoEncoder`).
         norm_eps: Epsilon of all norms.
@@ -39,32 +39,32 @@ class Predictor(nn.Module):
     def __init__(
         self,
         *,
-        in_width: int,
-        out_width: int,
-        width: int,
+        in_dim: int,
+        out_dim: int,
+        embed_dim: int,
         depth: int,
-        heads: int,
+        num_heads: int,
         mlp_ratio: float = 4.0,
         num_mask_tokens: int = 1,
         positions: PositionKind = "rotary",
         rotary_layout: RotaryLayout = "interleave",
-        hidden_width: int | None = None,
+        hidden_dim: int | None = None,
         predict_context: bool = False,
-        noise_width: int | None = None,
+        noise_dim: int | None = None,
         trained_side: int | None = None,
         norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
-        self.embed = _embedding(in_width, hidden_width, width)
-        self.mask_tokens = nn.Parameter(torch.zeros(num_mask_tokens, width))
+        self.embed = _embedding(in_dim, hidden_dim, embed_dim)
+        self.mask_tokens = nn.Parameter(torch.zeros(num_mask_tokens, embed_dim))
         self.transformer = TokenTransformer(
-            width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio,
+            embed_dim=embed_dim, depth=depth, num_heads=num_heads, mlp_ratio=mlp_ratio,
             positions=positions, rotary_layout=rotary_layout, trained_side=trained_side, norm_eps=norm_eps,
         )  # fmt: skip
-        self.proj = nn.Linear(width, out_width)
-        self.context_proj = nn.Linear(width, out_width) if predict_context else None
+        self.proj = nn.Linear(embed_dim, out_dim)
+        self.context_proj = nn.Linear(embed_dim, out_dim) if predict_context else None
         # No bias, so that zero noise equals no noise.
-        self.noise_proj = None if noise_width is None else nn.Linear(noise_width, width, bias=False)
+        self.noise_proj = None if noise_dim is None else nn.Linear(noise_dim, embed_dim, bias=False)
         init_weights(self)
 
     def forward(
@@ -179,7 +179,7 @@ def predict_samples(
     return predicted_BMY.unflatten(0, (-1, num_samples))
 
 
-def _embedding(in_width: int, hidden_width: int | None, width: int) -> nn.Module:
-    if hidden_width is None:
-        return nn.Linear(in_width, width)
-    return nn.Sequential(nn.Linear(in_width, hidden_width), nn.GELU(), nn.Linear(hidden_width, width))
+def _embedding(in_dim: int, hidden_dim: int | None, embed_dim: int) -> nn.Module:
+    if hidden_dim is None:
+        return nn.Linear(in_dim, embed_dim)
+    return nn.Sequential(nn.Linear(in_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, embed_dim))

@@ -9,15 +9,15 @@ class Size(NamedTuple):
     """Size of a transformer.
 
     Attributes:
-        width: Embedding dimension D.
+        embed_dim: Embedding dimension D.
         depth: Number of blocks.
-        heads: Number of attention heads per block.
+        num_heads: Number of attention heads per block.
         mlp_ratio: Width of each block's MLP divided by D.
     """
 
-    width: int
+    embed_dim: int
     depth: int
-    heads: int
+    num_heads: int
     mlp_ratio: float = 4.0
 
 

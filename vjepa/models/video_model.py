@@ -101,7 +101,7 @@ class VideoModel(nn.Module):
         tokens_BNY = network(self._pixels(video_BTCHW), levels=True)
         if self.config["future"]["normalisation"] == "none":
             return tokens_BNY
-        return normalise_levels(tokens_BNY, network.width)
+        return normalise_levels(tokens_BNY, network.embed_dim)
 
     def _pixels(self, videos: Videos) -> Tensor:
         """Normalised pixels ``(B, C, T, H, W)``."""

@@ -137,17 +137,17 @@ class JEPA(nn.Module):
         """
         if self.target_encoder is None:
             target_BNY = self.encoder(video_BCTHW, levels=True)
-            return target_BNY[..., -self.encoder.width :], target_BNY
+            return target_BNY[..., -self.encoder.embed_dim :], target_BNY
         with torch.no_grad():
-            width = self.target_encoder.width
+            embed_dim = self.target_encoder.embed_dim
             levels_BNY = self.target_encoder(video_BCTHW, levels=True)
-            return levels_BNY[..., -width:], normalise_levels(levels_BNY, width)
+            return levels_BNY[..., -embed_dim:], normalise_levels(levels_BNY, embed_dim)
 
     def _predict(
         self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask, noise_BsZ: Tensor | None
     ) -> Prediction:
         context_BKY = self.encoder(video_BCTHW, mask.context_BK, levels=True)
-        context_BKD = context_BKY[..., -self.encoder.width :]
+        context_BKD = context_BKY[..., -self.encoder.embed_dim :]
         if self.futures is not None:
             if noise_BsZ is None:
                 raise ValueError("several futures need noise, and the batch has none: give it a noise_BsZ")
@@ -187,11 +187,11 @@ class JEPA(nn.Module):
         That mean is known only after the last micro-batch, so target values are kept until then: all values
         of a clip if there are 16,384 or fewer, else that many, evenly spread over positions and dimensions.
         """
-        _, positions, width = target_BNY.shape
-        kept = min(_KEPT_VALUES, positions * width)
-        index = torch.arange(kept, device=target_BNY.device) * (positions * width) // kept
+        _, positions, embed_dim = target_BNY.shape
+        kept = min(_KEPT_VALUES, positions * embed_dim)
+        index = torch.arange(kept, device=target_BNY.device) * (positions * embed_dim) // kept
         values = target_BNY.flatten(1)[:, index].float()
-        weights = _target_weights(masks, positions)[:, index // width]
+        weights = _target_weights(masks, positions)[:, index // embed_dim]
 
         def against(mean: Tensor) -> BatchMetric:
             distances = self.distance(mean.expand_as(values), values)

@@ -27,7 +27,7 @@ class PixelReconstruction(nn.Module):
 
     Args:
         encoder: Encoder to train; it sees context tokens only.
-        decoder: Predictor of the targets' pixels, with ``out_width = P``.
+        decoder: Predictor of the targets' pixels, with ``out_dim = P``.
         normalizer: Module that turns uint8 frames into the encoder's pixels.
         targets: Which pixel values the decoder predicts (see `vjepa.layers.pixel_targets`).
     """

@@ -1,4 +1,4 @@
-"""The cross-entropy method, CEM, and iCEM."""
+"""The cross-entropy method (CEM), and iCEM."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from vjepa.planning.settings import CEMSettings
 
 @dataclass(frozen=True, kw_only=True)
 class CEM(CEMSettings):
-    """Samples around a mean, and moves mean and deviation to those of the best candidates, round after round.
+    """Planner that refits the mean and deviation of a Gaussian to its best candidates in each round.
 
-    With `noise_exponent` above 0 and `kept` it is iCEM (arXiv 2008.06389). V-JEPA 2-AC plans with 400
-    samples, 10 elites, 10 iterations and a momentum of .15; jepa-wms with 300, 10 and 30.
+    With `noise_exponent` and `kept` above 0 it is iCEM (arXiv 2008.06389). V-JEPA 2-AC plans with 400
+    samples, 10 elites, 10 iterations and a momentum of 0.15; jepa-wms plans with 300 samples, 10 elites and
+    30 iterations.
 
     Its attributes are those of `CEMSettings`.
     """
@@ -25,7 +26,7 @@ class CEM(CEMSettings):
     def plan(
         self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
-        """See `Planner.plan`; returns the best candidate of all rounds."""
+        """See `Planner.plan`; the plan is the best candidate of all rounds."""
         mean_BFA = bounds.clamp(start_BFA)
         std_BFA = (self.deviation * bounds.half_A).expand_as(mean_BFA)
         kept_BsFA = mean_BFA[:, None][:, :0]
@@ -66,7 +67,7 @@ def _pick(candidates_BsFA: Tensor, rows_Bs: Tensor) -> Tensor:
 
 
 def _better(first: Plan | None, second: Plan) -> Plan:
-    """Return, for each problem, the plan of lower cost."""
+    """Return the plan of lower cost for each problem."""
     if first is None:
         return second
     wins_B = second.cost_B < first.cost_B

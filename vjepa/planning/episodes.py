@@ -1,4 +1,4 @@
-"""Episodes of a policy in an environment, and how many of them succeed."""
+"""Episodes of a policy in an environment, and the share of them that succeed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class EpisodeReport:
     """Results of e episodes.
 
     Attributes:
-        success_e: Whether the goal was reached, for each episode.
-        steps_e: Steps of the environment until the goal was reached; all steps if it was not.
-        seconds: Time of looking, planning and acting, of all episodes together.
-        looks: Number of times that the policy looked and decided.
-        images_TeHWC: Images of each step, the first one included; an ended episode stands still.
+        success_e: Whether each episode reached its goal.
+        steps_e: Number of environment steps until the goal was reached; the step limit if it was not.
+        seconds: Time in seconds that all episodes took together.
+        looks: Number of calls of the policy, each for all episodes.
+        images_TeHWC: Images before the first step and after each step; an ended episode stands still.
     """
 
     success_e: NDArray[np.bool_]
@@ -38,7 +38,7 @@ class EpisodeReport:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the share of episodes that succeeded."""
+        """Wilson's 95 % confidence interval of `rate`."""
         found = binomtest(int(self.success_e.sum()), len(self.success_e)).proportion_ci(method="wilson")
         return float(found.low), float(found.high)
 
@@ -49,13 +49,19 @@ class EpisodeReport:
         steps = f"{reached.mean():.1f}" if len(reached) else "-"
         return (
             f"{name:<12}{self.rate:>7.1%}  ({low:.1%} to {high:.1%}) of {len(self.success_e)}   steps "
-            f"{steps:>5}   "
-            f"{self.seconds:.1f} s, {1000 * self.seconds / max(self.looks, 1):.0f} ms a look at all"
+            f"{steps:>5}   {self.seconds:.1f} s, "
+            f"{1000 * self.seconds / max(self.looks, 1):.0f} ms per policy call"
         )
 
 
 def run_episodes(env: ArrayEnv, policy: EnvPolicy, seed: int) -> EpisodeReport:
-    """Run one episode in each copy of an environment; the same seed draws the same starts and goals."""
+    """Run one episode in each copy of an environment.
+
+    Args:
+        env: Environment with one copy for each episode.
+        policy: Policy that acts in all copies.
+        seed: Random seed of starts and goals; the same seed gives the same ones for every policy.
+    """
     image, _ = env.reset(seed=seed)
     started = time.perf_counter()
     policy.begin(env)

@@ -15,7 +15,7 @@ from vjepa.objectives.distances import DISTANCES
 
 
 class Goal(Protocol):
-    """Distance of imagined frames from a goal."""
+    """Interface of goals: the distance of imagined frames from a goal."""
 
     def __call__(self, tokens_BsFSD: Tensor) -> Tensor:
         """Return distances ``(B, s, F)`` of the imagined frames of candidates, ``(B, s, F, S, D)``."""
@@ -24,11 +24,13 @@ class Goal(Protocol):
 
 @dataclass(frozen=True)
 class EmbeddingGoal:
-    """Mean distance from an embedding over tokens and features (V-JEPA 2-AC, arXiv 2506.09985, section 3.2).
+    """Distance from a goal's embedding, averaged over tokens and features.
+
+    Source: V-JEPA 2-AC (arXiv 2506.09985, section 3.2).
 
     Attributes:
-        tokens_BSD: Tokens of the wanted frame of each problem.
-        distance: Elementwise distance.
+        tokens_BSD: Tokens of the goal frame of each problem.
+        distance: Elementwise distance of tokens.
     """
 
     tokens_BSD: Tensor
@@ -39,22 +41,23 @@ class EmbeddingGoal:
         wanted = self.tokens_BSD[:, None, None]
         if wanted.shape[-2:] != tokens_BsFSD.shape[-2:] or len(wanted) != len(tokens_BsFSD):
             raise ValueError(
-                f"the goal's embedding has shape {tuple(self.tokens_BSD.shape)} and frames "
-                f"{tuple(tokens_BsFSD.shape)}: give one "
-                "(S, D) for each problem, of the same model"
+                f"the goal's embedding has shape {tuple(self.tokens_BSD.shape)} and the imagined frames "
+                f"{tuple(tokens_BsFSD.shape)}: give one embedding (S, D) for each problem, from the same "
+                "model"
             )
         return DISTANCES[self.distance](tokens_BsFSD, wanted.expand_as(tokens_BsFSD)).mean(dim=(-2, -1))
 
 
 @dataclass(frozen=True)
 class InverseGoal:
-    """Mean square of the action that inverse dynamics reads between a frame and the goal's frame: 0 where
-    nothing is left to do.
+    """Mean square of the standardised action that inverse dynamics predicts from a frame to the goal frame.
+
+    It is 0 where no action is left to do.
 
     Attributes:
-        inverse: Inverse dynamics of the model; the source `change` suits best, since it also reads the way of
-            many steps.
-        tokens_BSD: Tokens of the goals' frames.
+        inverse: Inverse dynamics of the model. The source `change` suits best, because it also predicts the
+            sum of the actions between distant frames.
+        tokens_BSD: Tokens of the goal frame of each problem.
     """
 
     inverse: InverseDynamics
@@ -68,11 +71,11 @@ class InverseGoal:
 
 @dataclass(frozen=True)
 class ValueGoal:
-    """Squared difference of a probe's value from a wanted value.
+    """Mean squared difference between the values that a probe reads from frames and the goal's values.
 
     Attributes:
-        read: Probe from tokens ``(V, S, D)`` to numbers ``(V, Q)``.
-        value_BQ: Wanted numbers of each problem.
+        read: Probe from tokens ``(B, S, D)`` to values ``(B, Q)``, for any number of frames B.
+        value_BQ: Goal values of each problem.
     """
 
     read: Callable[[Tensor], Tensor]
@@ -88,18 +91,27 @@ class ValueGoal:
 def image_goal(
     encode: Callable[[Tensor], Tensor], image_BCHW: Tensor, distance: DistanceName = "l2"
 ) -> EmbeddingGoal:
-    """Return the goal that an image shows, uint8 ``(B, C, H, W)``.
+    """Return the goals that images show.
 
-    ValueError if `encode` takes another size.
+    Args:
+        encode: Encoder of videos ``(B, T, C, H, W)``, such as `ActionModel.encode`.
+        image_BCHW: Image of the goal of each problem, uint8.
+        distance: Elementwise distance of tokens.
+
+    Raises:
+        ValueError: `encode` takes images of another size.
     """
     return EmbeddingGoal(encode(image_BCHW.unsqueeze(1))[:, 0], distance)
 
 
 def over_steps(distance_BsF: Tensor, path: float) -> Tensor:
-    """Return costs ``(B, s)``: the distance at the last step, mixed with the mean over all steps by the share
-    `path` in [0, 1].
+    """Return the costs of plans ``(B, s)``, a weighted mean over the distances at their steps.
 
-    With 0, a plan need only end at the goal, and may put that off again and again; with 1, it must come near
-    at once, and is caught where the way leads away from the goal first.
+    Args:
+        distance_BsF: Distance from the goal at each step of each plan.
+        path: Weight of the mean distance over all steps, in [0, 1]; the distance at the last step has the
+            rest. With 0, a plan only has to end at the goal, so an agent that keeps planning may postpone its
+            arrival forever. With 1, a plan has to approach the goal at once, so an agent may get stuck where
+            the way first leads away from the goal.
     """
     return (1 - path) * distance_BsF[..., -1] + path * distance_BsF.mean(dim=-1)

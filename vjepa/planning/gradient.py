@@ -13,9 +13,9 @@ from vjepa.planning.settings import GradientSettings
 
 @dataclass(frozen=True, kw_only=True)
 class GradientPlanner(GradientSettings):
-    """Adam on actions through a differentiable cost, from several starts at once; the best of them is kept.
+    """Planner that optimises actions with Adam through a differentiable cost, from several starts at once.
 
-    It is for smooth costs: around obstacles the gradient points into the wall (jepa-wms, arXiv 2512.24497).
+    It suits smooth costs: around obstacles the gradient points into the wall (jepa-wms, arXiv 2512.24497).
 
     Its attributes are those of `GradientSettings`.
     """
@@ -23,13 +23,13 @@ class GradientPlanner(GradientSettings):
     def plan(
         self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
-        """See `Planner.plan`."""
+        """See `Planner.plan`; the plan is the best one over all starts."""
         batch, horizon, width = start_BFA.shape
         shape = (batch, self.starts - 1, horizon, width)
         noise_BsFA = torch.randn(shape, generator=generator, device=start_BFA.device)
         others_BsFA = start_BFA[:, None] + self.deviation * bounds.half_A * noise_BsFA
         begun_BsFA = bounds.clamp(torch.cat([start_BFA[:, None], others_BsFA], dim=1))
-        # As shares of half the range, one learning rate fits all numbers of an action.
+        # Scaled to shares of half the range, all numbers of an action suit one learning rate.
         free_BsFA = ((begun_BsFA - bounds.centre_A) / bounds.half_A).requires_grad_(True)
         optimizer = torch.optim.Adam([free_BsFA], lr=self.lr)
         with torch.enable_grad():
@@ -41,9 +41,9 @@ class GradientPlanner(GradientSettings):
                     free_BsFA.clamp_(-1, 1)
         with torch.no_grad():
             found_BsFA = _actions(free_BsFA, bounds)
-            best_B = evaluate(cost, found_BsFA).min(dim=1)
+            best = evaluate(cost, found_BsFA).min(dim=1)
         rows = torch.arange(batch, device=start_BFA.device)
-        return Plan(found_BsFA[rows, best_B.indices], best_B.values)
+        return Plan(found_BsFA[rows, best.indices], best.values)
 
 
 def _actions(free_BsFA: Tensor, bounds: Bounds) -> Tensor:

@@ -1,4 +1,4 @@
-"""Model predictive path integral control, MPPI."""
+"""Model predictive path integral control (MPPI)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from vjepa.planning.settings import MPPISettings
 
 @dataclass(frozen=True, kw_only=True)
 class MPPI(MPPISettings):
-    """Samples around a mean, and moves it to the mean of all candidates, weighted by ``exp(-cost /
-    temperature)``.
+    """Planner that averages its candidates with the weights ``exp(-cost / temperature)`` in each round.
 
-    Information-theoretic MPC (arXiv 1707.02342). Costs are first brought to mean 0 and deviation 1 over the
-    candidates, so that the temperature means the same for every model.
+    Source: information-theoretic MPC (arXiv 1707.02342). Costs are first standardised to mean 0 and standard
+    deviation 1 over the candidates, so that a temperature has the same effect with every model.
 
     Its attributes are those of `MPPISettings`.
     """
@@ -26,7 +25,7 @@ class MPPI(MPPISettings):
     def plan(
         self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
     ) -> Plan:
-        """See `Planner.plan`; returns the last mean."""
+        """See `Planner.plan`; the plan is the mean of the last round."""
         mean_BFA = bounds.clamp(start_BFA)
         batch, horizon, width = mean_BFA.shape
         std_A = self.deviation * bounds.half_A
@@ -36,7 +35,7 @@ class MPPI(MPPISettings):
             drawn_BsFA = bounds.clamp(mean_BFA[:, None] + std_A * noise_BsFA)
             candidates_BsFA = torch.cat([mean_BFA[:, None], drawn_BsFA], dim=1)
             weight_Bs = self._weights(evaluate(cost, candidates_BsFA))
-            mean_BFA = torch.einsum("bs,bsha->bha", weight_Bs, candidates_BsFA)
+            mean_BFA = torch.einsum("bs,bsfa->bfa", weight_Bs, candidates_BsFA)
             std_A = self.decay * std_A
         return Plan(mean_BFA, evaluate(cost, mean_BFA[:, None])[:, 0])
 

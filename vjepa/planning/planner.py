@@ -1,4 +1,4 @@
-"""The interface of planners: bounds, costs, plans, and the noise that candidates are drawn with."""
+"""The interface of planners: bounds, costs and plans; and the noise that candidates are sampled with."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 Cost = Callable[[Tensor], Tensor]
-"""Costs ``(B, s)`` of candidate plans ``(B, s, F, A)``; smaller is better.
+"""Function from candidate plans ``(B, s, F, A)`` to their costs ``(B, s)``; smaller is better.
 
-A round makes one call for all candidates.
+A planner calls it once a round, with all candidates.
 """
 
 
@@ -21,7 +21,8 @@ class Bounds:
     """The box of possible actions.
 
     Attributes:
-        low_A, high_A: Lower and upper end of the range of each number of an action; finite.
+        low_A: Lower end of the range of each number of an action; finite.
+        high_A: Upper end of the range of each number of an action; finite and above `low_A`.
     """
 
     low_A: Tensor
@@ -32,13 +33,12 @@ class Bounds:
         if self.low_A.ndim != 1 or self.low_A.shape != self.high_A.shape or not bool((ranges > 0).all()):
             raise ValueError(
                 f"bounds go from {self.low_A.tolist()} to {self.high_A.tolist()}: give a low and a higher "
-                "end for each number "
-                "of an action"
+                "end for each number of an action"
             )
         if not bool(ranges.isfinite().all()):
             raise ValueError(
-                f"bounds go from {self.low_A.tolist()} to {self.high_A.tolist()}: give finite ends, or there "
-                "is no scale to sample on"
+                f"bounds go from {self.low_A.tolist()} to {self.high_A.tolist()}: give finite ends, which "
+                "set the scale of the sampled actions"
             )
 
     @property
@@ -51,9 +51,9 @@ class Bounds:
         """Half the width of each range, ``(A,)``."""
         return (self.high_A - self.low_A) / 2
 
-    def clamp(self, actions_XA: Tensor) -> Tensor:
-        """Return the nearest actions within the bounds."""
-        return actions_XA.clamp(self.low_A, self.high_A)
+    def clamp(self, actions: Tensor) -> Tensor:
+        """Return the nearest actions within the bounds, ``(..., A)``."""
+        return actions.clamp(self.low_A, self.high_A)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Plan:
 
     Attributes:
         actions_BFA: Actions of each step, within the bounds.
-        cost_B: Cost of these actions.
+        cost_B: Cost of the plan of each problem.
     """
 
     actions_BFA: Tensor
@@ -71,14 +71,14 @@ class Plan:
     def shifted(self, steps: int, bounds: Bounds) -> Tensor:
         """Return a start for the next plan after `steps` steps of this one, ``(B, F, A)``.
 
-        The end is the middle of the bounds.
+        The last `steps` actions are the middle of the bounds.
         """
         filled = bounds.centre_A.expand(len(self.actions_BFA), steps, -1)
         return torch.cat([self.actions_BFA[:, steps:], filled], dim=1)
 
 
 class Planner(Protocol):
-    """Finds actions of small cost."""
+    """Interface of planners, which search for actions of small cost."""
 
     def plan(
         self, cost: Cost, start_BFA: Tensor, bounds: Bounds, generator: torch.Generator | None = None
@@ -87,27 +87,31 @@ class Planner(Protocol):
 
         Args:
             cost: Cost of candidate plans.
-            start_BFA: where to begin, e.g. `Plan.shifted` of the last plan, or the middle of the bounds; the
-                device and the horizon are its.
+            start_BFA: Plan at which the search begins, such as `Plan.shifted` of the last plan or the middle
+                of the bounds. It sets the horizon and the device.
             bounds: Bounds of the actions, on the same device.
-            generator: Source of all random numbers, on the same device; the same state gives the same plan.
+            generator: Source of all random numbers, on the same device; equal states give equal plans. None
+                uses torch's global generator.
         """
         ...
 
 
 def evaluate(cost: Cost, candidates_BsFA: Tensor) -> Tensor:
-    """Return the costs ``(B, s)`` of candidates; ValueError if they have another shape or are NaN."""
+    """Return the costs of candidates, ``(B, s)``, after checking them.
+
+    Raises:
+        ValueError: The costs have another shape, or some are NaN.
+    """
     cost_Bs = cost(candidates_BsFA)
     if cost_Bs.shape != candidates_BsFA.shape[:2]:
         raise ValueError(
             f"the cost has shape {tuple(cost_Bs.shape)} for candidates {tuple(candidates_BsFA.shape)}: give "
-            "one number a "
-            f"candidate, {tuple(candidates_BsFA.shape[:2])}"
+            f"one number for each candidate, {tuple(candidates_BsFA.shape[:2])}"
         )
     if bool(cost_Bs.isnan().any()):
         raise ValueError(
-            "the cost of some candidates is NaN: the model has broken down, or was asked outside what it "
-            "knows"
+            "the cost of some candidates is NaN: check the model's weights for NaN, and give inputs and "
+            "bounds within the range of its training data"
         )
     return cost_Bs
 
@@ -115,24 +119,30 @@ def evaluate(cost: Cost, candidates_BsFA: Tensor) -> Tensor:
 def coloured_noise(
     shape: tuple[int, int, int, int], exponent: float, generator: torch.Generator | None, device: torch.device
 ) -> Tensor:
-    """Return Gaussian noise ``(B, s, F, A)`` of mean 0 and deviation 1 whose power falls as ``1 / frequency
-    ** exponent``.
+    """Return Gaussian noise whose power over the steps falls as ``1 / frequency ** exponent``.
 
-    With exponent 0 it is white; with 2 to 3, neighbouring steps point the same way, so that candidates go
-    somewhere instead of trembling on the spot (iCEM, arXiv 2008.06389).
+    It has mean 0 and standard deviation 1. With an exponent of 2 to 3, neighbouring steps are correlated, so
+    that candidates cover some distance instead of jittering around one place (iCEM, arXiv 2008.06389).
+
+    Args:
+        shape: Shape ``(B, s, F, A)`` of the noise.
+        exponent: Exponent of the power's decay; 0 gives white noise.
+        generator: Source of the random numbers; None uses torch's global generator.
+        device: Device of the noise.
     """
     white_BsFA = torch.randn(shape, generator=generator, device=device)
     steps = shape[2]
     if exponent == 0 or steps < 2:
         return white_BsFA
-    frequency_F = torch.fft.rfftfreq(steps, device=device)
-    frequency_F[0] = frequency_F[1]  # The mean is as strong as the slowest wave.
-    scale_F = frequency_F ** (-exponent / 2)
-    # Every wave but the mean, and the fastest of an even number, stands for two of the full spectrum.
-    twice_F = torch.full_like(scale_F, 2.0)
-    twice_F[0] = 1.0
+    frequency_f = torch.fft.rfftfreq(steps, device=device)
+    frequency_f[0] = frequency_f[1]  # Frequency 0 gets the power of the lowest one, not infinity.
+    scale_f = frequency_f ** (-exponent / 2)
+    # In the real spectrum, each frequency stands for two of the full spectrum, except 0 and, if the number of
+    # steps is even, the highest.
+    twice_f = torch.full_like(scale_f, 2.0)
+    twice_f[0] = 1.0
     if steps % 2 == 0:
-        twice_F[-1] = 1.0
-    scale_F = scale_F / ((scale_F.square() * twice_F).sum() / steps).sqrt()
-    spectrum = torch.fft.rfft(white_BsFA, dim=2) * scale_F[:, None]
+        twice_f[-1] = 1.0
+    scale_f = scale_f / ((scale_f.square() * twice_f).sum() / steps).sqrt()
+    spectrum = torch.fft.rfft(white_BsFA, dim=2) * scale_f[:, None]
     return torch.fft.irfft(spectrum, n=steps, dim=2)

@@ -1,4 +1,4 @@
-"""Policies: a model that plans, and what it is compared with."""
+"""Policies of environments: planning with a model, and the baselines that it is compared with."""
 
 from __future__ import annotations
 
@@ -21,25 +21,31 @@ from vjepa.planning.planner import Bounds, Plan, Planner
 
 
 class EnvPolicy(Protocol):
-    """A policy for all copies of an environment."""
+    """Interface of policies, which act in all copies of an environment at once."""
 
     def begin(self, env: ArrayEnv) -> None:
-        """Start new episodes: look at the states and goals of the environment."""
+        """Start new episodes with the environment's current states and goals."""
         ...
 
     def act(self, env: ArrayEnv, image_eHWC: Pixels) -> Array:
-        """Return the next actions, ``(e, I, A)``; all of them are taken before the next call."""
+        """Return the next actions, ``(e, I, A)``; all I of them are taken before the next call.
+
+        Args:
+            env: Environment to act in.
+            image_eHWC: Current image of each copy, uint8.
+        """
         ...
 
 
 class ModelPolicy:
-    """Plans towards the image of the goal.
+    """Policy that plans towards an image of the goal.
 
     Args:
         agent: Agent that plans with the model.
-        distance: of embeddings, value by value; or the model's inverse dynamics (`InverseGoal`); or a probe,
-            whose reading of the goal's image is wanted (`ValueGoal`).
-        states: Give the agent the states of the environment, for a model that takes them.
+        distance: Distance of imagined frames from the goal: the name of an elementwise distance of embeddings
+            (`EmbeddingGoal`), the model's inverse dynamics (`InverseGoal`), or a probe, whose values at the
+            goal's image are the goal (`ValueGoal`).
+        states: Whether the agent gets the environment's states, for a model that takes them.
     """
 
     def __init__(
@@ -54,23 +60,23 @@ class ModelPolicy:
 
     def begin(self, env: ArrayEnv) -> None:
         """Start new episodes; the goal is the image of the environment's goal."""
-        images = as_images(env.image(env.goal_eQ), self._device)
-        self.agent.begin(self._goal(images))
+        image_eCHW = as_images(env.image(env.goal_eQ), self._device)
+        self.agent.begin(self._goal(image_eCHW))
 
-    def _goal(self, image_eHWC: Tensor) -> Goal:
+    def _goal(self, image_eCHW: Tensor) -> Goal:
         encode, distance = self.agent.model.encode, self.distance
         if isinstance(distance, str):
-            return image_goal(encode, image_eHWC, distance)
-        tokens_eSD = image_goal(encode, image_eHWC).tokens_BSD
+            return image_goal(encode, image_eCHW, distance)
+        tokens_eSD = image_goal(encode, image_eCHW).tokens_BSD
         if isinstance(distance, InverseDynamics):
             return InverseGoal(distance, tokens_eSD)
         return ValueGoal(distance, distance(tokens_eSD))
 
     def act(self, env: ArrayEnv, image_eHWC: Pixels) -> Array:
         """See `EnvPolicy`."""
-        state = torch.from_numpy(env.state_eQ).float().to(self._device) if self.states else None
-        actions = self.agent.act(as_images(image_eHWC, self._device), state)
-        return np.asarray(actions.cpu().numpy(), dtype=np.float64)
+        state_eQ = torch.from_numpy(env.state_eQ).float().to(self._device) if self.states else None
+        actions_eIA = self.agent.act(as_images(image_eHWC, self._device), state_eQ)
+        return np.asarray(actions_eIA.cpu().numpy(), dtype=np.float64)
 
     @property
     def _device(self) -> torch.device:
@@ -78,13 +84,17 @@ class ModelPolicy:
 
 
 class RandomActions:
-    """The random walk that trajectories are collected with."""
+    """Baseline: the random walk that trajectories are collected with.
+
+    Args:
+        seed: Random seed of the actions.
+    """
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
 
     def begin(self, env: ArrayEnv) -> None:
-        """Start new episodes: forget the last direction."""
+        """Start new episodes, and forget the last direction."""
         self.policy = RandomPolicy()
 
     def act(self, env: ArrayEnv, image_eHWC: Pixels) -> Array:
@@ -93,11 +103,14 @@ class RandomActions:
 
 
 class Oracle:
-    """Plans with the true dynamics and the true distance; beside it one sees what the errors of a model cost.
+    """Baseline that plans with the true dynamics and distance; it shows what a model's errors cost.
 
     Args:
-        planner, horizon, execute, path, seed: See `PlanningAgent`; the horizon is in steps of the
-            environment.
+        planner: Planner from `vjepa.planning`.
+        horizon: Number of steps of a plan, in environment steps.
+        execute: Number of steps of a plan that are taken before the next plan is made.
+        path: Weight of the mean distance over all steps in a plan's cost, in [0, 1] (see `over_steps`).
+        seed: Random seed of the planner.
     """
 
     def __init__(self, planner: Planner, *, horizon: int, execute: int, path: float, seed: int) -> None:
@@ -108,40 +121,41 @@ class Oracle:
         self.seed = seed
 
     def begin(self, env: ArrayEnv) -> None:
-        """Start new episodes: forget the last plan."""
+        """Start new episodes, and forget the last plan."""
         self.generator = torch.Generator().manual_seed(self.seed)
         self.last: Plan | None = None
 
     def act(self, env: ArrayEnv, image_eHWC: Pixels) -> Array:
         """See `EnvPolicy`."""
         bounds = env_bounds(env)
-        start = bounds.centre_A.expand(env.num_envs, self.horizon, -1)
+        start_eFA = bounds.centre_A.expand(env.num_envs, self.horizon, -1)
         if self.last is not None:
-            start = self.last.shifted(self.execute, bounds)
+            start_eFA = self.last.shifted(self.execute, bounds)
 
         def cost(candidates_esFA: Tensor) -> Tensor:
             return over_steps(_true_distance(env, candidates_esFA), self.path)
 
-        self.last = self.planner.plan(cost, start, bounds, self.generator)
+        self.last = self.planner.plan(cost, start_eFA, bounds, self.generator)
         return np.asarray(self.last.actions_BFA[:, : self.execute].numpy(), dtype=np.float64)
 
 
 def _true_distance(env: ArrayEnv, candidates_esFA: Tensor) -> Tensor:
+    """Return the true distance from the goal after each step of candidate plans, ``(e, s, F)``."""
     count, horizon = candidates_esFA.shape[1:3]
-    actions = in_double(candidates_esFA.flatten(0, 1)).numpy()
-    state_eQ, goal_eQ = (np.repeat(part, count, axis=0) for part in (env.state_eQ, env.goal_eQ))
+    actions_sFA = in_double(candidates_esFA.flatten(0, 1)).numpy()
+    state_sQ, goal_sQ = (np.repeat(values_eQ, count, axis=0) for values_eQ in (env.state_eQ, env.goal_eQ))
     distances = []
     for step in range(horizon):
-        state_eQ = env.advance(state_eQ, actions[:, step])
-        distances.append(env.distance(state_eQ, goal_eQ))
+        state_sQ = env.advance(state_sQ, actions_sFA[:, step])
+        distances.append(env.distance(state_sQ, goal_sQ))
     return torch.from_numpy(np.stack(distances, axis=1)).float().unflatten(0, (-1, count))
 
 
 class CopyLast:
-    """Stands in for a model, and imagines that nothing moves; beside it one sees what the dynamics are worth.
+    """Substitute for a model that imagines no change; as a baseline it shows what learnt dynamics contribute.
 
     Args:
-        model: Model whose encoder and sizes it takes.
+        model: Model whose encoder, and sizes of actions and states, it takes.
     """
 
     window = 1
@@ -161,14 +175,14 @@ class CopyLast:
         states_BTQ: Tensor | None = None,
         next_state: NextState | None = None,
     ) -> Imagined:
-        """Return the last frame for every step."""
+        """Return the last frame and state for every step."""
         steps = actions_BIA.shape[1] - tokens_BTSD.shape[1] + 1
         states = None if states_BTQ is None else states_BTQ[:, -1:].expand(-1, steps, -1)
         return Imagined(tokens_BTSD[:, -1:].expand(-1, steps, -1, -1), states)
 
 
 def env_bounds(env: ArrayEnv, device: torch.device | str = "cpu") -> Bounds:
-    """Return the bounds of the actions of an environment."""
+    """Return the bounds of an environment's actions."""
     space = env.single_action_space
     return Bounds(
         torch.from_numpy(space.low).float().to(device),  # type: ignore[attr-defined]
@@ -177,5 +191,5 @@ def env_bounds(env: ArrayEnv, device: torch.device | str = "cpu") -> Bounds:
 
 
 def as_images(image_eHWC: Pixels, device: torch.device | str = "cpu") -> Tensor:
-    """Return images of an environment, uint8 ``(e, H, W, 3)``, in the layout of a model, ``(e, 3, H, W)``."""
+    """Convert images from an environment's layout, uint8 ``(e, H, W, 3)``, to a model's, ``(e, 3, H, W)``."""
     return torch.from_numpy(image_eHWC).permute(0, 3, 1, 2).to(device)

@@ -1,4 +1,4 @@
-"""Settings of the planners, apart from the planners themselves, so that a configuration needs no torch."""
+"""Settings of the planners, in a file of their own so that a configuration is read without torch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ class CEMSettings:
     """Settings of the cross-entropy method.
 
     Attributes:
-        samples: Number of candidate plans in a round; the mean is one of them.
-        elites: Number of best candidates of a round, whose mean and deviation the next round samples around.
+        samples: Number of candidate plans in a round; the current mean is one of them.
+        elites: Number of best candidates of a round, which the mean and standard deviation of the next round
+            are fitted to; at least 2 and fewer than `samples`.
         iterations: Number of rounds.
-        deviation: Standard deviation of the first round, as a share of half the range of the actions.
+        deviation: Initial standard deviation, as a share of half the range of the actions; above 0.
         momentum: Share of the old mean and deviation in the new ones, in [0, 1).
-        noise_exponent: Exponent of the noise over the steps of a plan; 0 is white noise, see
-            `coloured_noise`.
-        kept: Number of elites that are candidates of the next round again.
-        least_deviation: Smallest standard deviation, as a share of half the range of the actions.
+        noise_exponent: Exponent of the noise over the steps of a plan (see `coloured_noise`); 0 is white
+            noise.
+        kept: Number of elites that are candidates again in the next round, from 0 to `elites`.
+        least_deviation: Smallest standard deviation in any later round, as a share of half the range of the
+            actions.
     """
 
     samples: int = 300
@@ -34,14 +36,12 @@ class CEMSettings:
         if not 1 < self.elites < self.samples or self.iterations < 1:
             raise ValueError(
                 f"{self.samples} samples, {self.elites} elites, {self.iterations} iterations: give 2 elites "
-                "or more, more "
-                "samples than elites, and 1 iteration or more"
+                "or more, more samples than elites, and 1 iteration or more"
             )
         if not 0 <= self.momentum < 1 or not 0 <= self.kept <= self.elites or self.deviation <= 0:
             raise ValueError(
                 f"momentum is {self.momentum}, kept {self.kept}, deviation {self.deviation}: give a momentum "
-                "in [0, 1), at most "
-                "as many kept as elites, and a deviation above 0"
+                "in [0, 1), at most as many kept as elites, and a deviation above 0"
             )
 
 
@@ -50,15 +50,15 @@ class MPPISettings:
     """Settings of model predictive path integral control.
 
     Attributes:
-        samples: Number of candidate plans in a round; the mean is one of them.
+        samples: Number of candidate plans in a round; the current mean is one of them.
         iterations: Number of rounds.
         deviation: Standard deviation of the noise in the first round, as a share of half the range of the
-            actions.
+            actions; above 0.
         decay: Factor by which the deviation shrinks from round to round, in (0, 1].
-        temperature: Temperature of the weights of the candidates; small values weight the best candidates
-            alone.
-        noise_exponent: Exponent of the noise over the steps of a plan; 0 is white noise, see
-            `coloured_noise`.
+        temperature: Temperature of the candidates' weights, above 0. The smaller it is, the more the best
+            candidates dominate the mean.
+        noise_exponent: Exponent of the noise over the steps of a plan (see `coloured_noise`); 0 is white
+            noise.
     """
 
     samples: int = 300
@@ -77,8 +77,7 @@ class MPPISettings:
         if self.temperature <= 0 or self.deviation <= 0 or not 0 < self.decay <= 1:
             raise ValueError(
                 f"temperature is {self.temperature}, deviation {self.deviation}, decay {self.decay}: give "
-                "values above 0, and a "
-                "decay of 1 at most"
+                "values above 0, and a decay of at most 1"
             )
 
 
@@ -87,10 +86,10 @@ class GradientSettings:
     """Settings of gradient descent on the actions.
 
     Attributes:
-        starts: Number of starting plans: the given one, and others around it.
-        steps: Number of steps of Adam.
-        lr: Learning rate, as a share of half the range of the actions.
-        deviation: Standard deviation of the other starts, as a share of half the range of the actions.
+        starts: Number of starting plans: the given one and random ones around it.
+        steps: Number of Adam steps.
+        lr: Learning rate of Adam, as a share of half the range of the actions.
+        deviation: Standard deviation of the random starts, as a share of half the range of the actions.
     """
 
     starts: int = 8
@@ -101,6 +100,6 @@ class GradientSettings:
     def __post_init__(self) -> None:
         if self.starts < 1 or self.steps < 1 or self.lr <= 0:
             raise ValueError(
-                f"{self.starts} starts, {self.steps} steps, learning rate {self.lr}: give 1 or more, and a "
-                "rate above 0"
+                f"{self.starts} starts, {self.steps} steps, learning rate {self.lr}: give 1 start or more, 1 "
+                "step or more, and a learning rate above 0"
             )

@@ -1,12 +1,12 @@
-"""Plots and films, each in the file that is named for what it shows.
+"""Plots and films, one kind in each file.
 
-run            Curves of a training run.
-strip          Clips and what was made of them, frame by frame.
-future         Predicted embeddings as colours, and surprise over time.
-violations     Pairs of possible and impossible videos with their surprise.
-imagination    Imagined frames of an action-conditioned model, and its energy landscape.
-planning       Films of planned episodes.
-confusion      Which class is taken for which.
-label_curve    Accuracy over the share of labels.
-labelled_video A video with its classes written into it.
+run             Training curves and summary table of a run.
+strip           Clips and model outputs, frame by frame or side by side.
+future          Predicted embeddings as colours, and surprise over time.
+violations      Pairs of possible and impossible videos with their surprise.
+imagination     Imagined frames of an action-conditioned model, and its energy landscape.
+planning        Films of planned episodes.
+confusion       Confusion matrix of a classifier.
+label_curve     Accuracy against the share of labels.
+labelled_video  A video with its predicted classes written into it.
 """

@@ -11,20 +11,25 @@ from numpy.typing import NDArray
 from vjepa.evaluation.recognition.metrics import ClassificationReport
 from vjepa.foreign_text import in_plot
 
-_MOST_NUMBERS = 20  # With more classes, the cells show no counts.
-_MOST_NAMES = 60  # With more classes, only some of them are named on the axes.
+_MOST_NUMBERS = 20  # Largest number of classes for which the cells show counts.
+_MOST_NAMES = 60  # Largest number of class names on an axis.
 
 
 def write_confusion(folder: Path, report: ClassificationReport) -> None:
-    """Write ``confusion.png`` and, with the accuracy of each class, ``classes.md``."""
+    """Write ``confusion.png`` and ``classes.md``, which holds the accuracy of each class."""
     draw_confusion(report.confusion_XX, report.classes, folder / "confusion.png")
     (folder / "classes.md").write_text(report.per_class_table() + "\n", encoding="utf-8")
 
 
 def draw_confusion(counts_XX: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """Write a PNG: rows are true classes, columns predicted ones.
+    """Draw the confusion matrix: rows are true classes, columns are predicted classes.
 
-    Colours are shares of the row, numbers are counts.
+    A cell's colour is its share of the row, its number is the count.
+
+    Args:
+        counts_XX: Number of videos of each true class (rows) that got each predicted class (columns).
+        classes: Class names in the order of rows and columns.
+        path: PNG file to write.
     """
     # Imported here, because matplotlib takes longer to import than a short run lasts.
     from matplotlib.figure import Figure

@@ -1,6 +1,6 @@
-"""Plot and film of a video's future.
+"""Plot and film of a video's predicted future.
 
-Frames, true and predicted embeddings as colours, surprise, and retrieved frames.
+They show frames, true and predicted embeddings as colours, surprise, and retrieved frames.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from vjepa.plots.strip import write_film
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLUMNS = 24  # Time steps in a plot; of longer videos they are evenly spread.
+COLUMNS = 24  # Largest number of time steps in a plot; those of a longer video are spread evenly over it.
 HEAT = 0.6  # Opacity of the heat map over the frame.
 
 Rows = Mapping[str, Tensor]
 """Rows of a plot by name: RGB images ``(t, h, w, 3)`` in [0, 1], one for each time step.
 
-NaN where there is nothing.
+Images are NaN at time steps that have none.
 """
 
 
 class EmbeddingColours:
-    """The first three principal components of embeddings as red, green and blue, in one basis for all that is
-    compared.
+    """The first three principal components of embeddings as red, green and blue.
+
+    One basis serves all embeddings that are compared, so that equal colours mean similar embeddings.
 
     Args:
-        tokens_NY: Embeddings ``(N, Y)`` to fit the basis to: the true ones of a whole video.
+        tokens_NY: Embeddings that the basis is fitted to: the true embeddings of a whole video.
     """
 
     def __init__(self, tokens_NY: Tensor) -> None:
@@ -47,16 +48,20 @@ class EmbeddingColours:
         scores_NC = (tokens_NY - self.mean_Y) @ self.basis_YC
         self.low_C, self.high_C = scores_NC.quantile(0.02, dim=0), scores_NC.quantile(0.98, dim=0)
 
-    def __call__(self, tokens_thwY: Tensor) -> Tensor:
+    def __call__(self, tokens: Tensor) -> Tensor:
         """Return colours ``(..., 3)`` in [0, 1] of embeddings ``(..., Y)``."""
-        scores = (tokens_thwY - self.mean_Y) @ self.basis_YC
+        scores = (tokens - self.mean_Y) @ self.basis_YC
         return ((scores - self.low_C) / (self.high_C - self.low_C).clamp_min(1e-8)).clamp(0, 1)
 
 
 def nearest_steps(predicted_VSY: Tensor, true_tSY: Tensor) -> Tensor:
-    """Return, for each prediction, the number of the most similar true time step, int64 ``(V,)``.
+    """Return the index of the true time step that is most similar to each prediction, int64 ``(V,)``.
 
-    Similarity is the mean cosine over places.
+    Similarity is the cosine of embeddings, averaged over places.
+
+    Args:
+        predicted_VSY: Predicted embeddings of one time step of each window.
+        true_tSY: True embeddings of all time steps of the video.
     """
     predicted_VSY, true_tSY = F.normalize(predicted_VSY, dim=-1), F.normalize(true_tSY, dim=-1)
     return (predicted_VSY.flatten(1) @ true_tSY.flatten(1).T).argmax(dim=1)
@@ -70,14 +75,14 @@ def draw_future(
     seconds_t: Sequence[float],
     path: Path,
 ) -> None:
-    """Draw one plot with a column for each time step, and below it the curve of surprise.
+    """Draw a plot with a column for each time step and, below, the curve of surprise.
 
     Args:
         frames_tCHW: One frame of each time step, uint8.
-        rows: Images of every time step, by the name of the row.
-        curve_t: Surprise at every time step; None where the video is too short for a window.
-        map_thw: Surprise at every place of every time step; None as for `curve_t`.
-        seconds_t: Time at which each time step begins, in seconds.
+        rows: Images of each time step, by the name of the row.
+        curve_t: Surprise at each time step; None, for a video shorter than a window, draws no curve.
+        map_thw: Surprise at each place of each time step; None draws no heat map.
+        seconds_t: Time in seconds at which each time step begins.
         path: PNG file to write.
     """
     # Imported here, because matplotlib takes longer to import than a small model to run.
@@ -116,7 +121,7 @@ def _show(axis: Axes, image: Tensor) -> None:
 
 
 def heat(frames_tCHW: Tensor, map_thw: Tensor) -> Tensor:
-    """Return grey frames under a heat map, ``(t, H, W, 3)`` in [0, 1]; NaN where the map is NaN."""
+    """Overlay grey frames with a heat map: ``(t, H, W, 3)`` in [0, 1], NaN where the map is NaN."""
     from matplotlib import colormaps
 
     finite = map_thw[~map_thw.isnan()]
@@ -135,9 +140,16 @@ def heat(frames_tCHW: Tensor, map_thw: Tensor) -> Tensor:
 def write_future_film(
     frames_tCHW: Tensor, rows: Rows, map_thw: Tensor | None, path: Path, frame_rate: float
 ) -> None:
-    """Write the rows side by side as an .mp4 with one frame for each time step.
+    """Write the rows side by side as an .mp4, one film frame for each time step.
 
-    Grey where there is nothing.
+    NaN values are shown as grey.
+
+    Args:
+        frames_tCHW: One frame of each time step, uint8.
+        rows: Images of each time step, by the name of the row.
+        map_thw: Surprise at each place of each time step; None shows no heat map.
+        path: Film to write.
+        frame_rate: Frame rate of the film, in frames per second.
     """
     height, width = frames_tCHW.shape[-2:]
     panels = {"frame": frames_tCHW}

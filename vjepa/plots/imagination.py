@@ -1,10 +1,12 @@
-"""Plot of imagined frames beside the true ones, and of the energy over actions, lowest near the action
-that was taken.
+"""Plot of imagined frames below the true ones, and of the energy over actions.
+
+With a good model, the energy is lowest near the action that was taken.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,9 +17,12 @@ from vjepa.data.trajectories.windows import TrajectoryDataset, collate_trajector
 from vjepa.evaluation.probes.frame_decoder import fit_frame_decoder
 from vjepa.models.action_model import ActionModel
 
-ROWS = 3
-POINTS = 21  # Points along each axis of the grid of actions.
-DECODER_FRAMES = 512
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROWS = 3  # Number of windows in a plot.
+POINTS = 21  # Number of points along each axis of the grid of actions.
+DECODER_FRAMES = 512  # Number of frames that the decoder is fitted to, rounded up to whole windows.
 
 
 @torch.no_grad()
@@ -29,18 +34,17 @@ def energy_landscape(
     action_sA: Tensor,
     states_TQ: Tensor | None = None,
 ) -> Tensor:
-    """Return the mean absolute distance of imagined frames from a goal's embedding, ``(s,)``, for s actions
-    of one step.
+    """Return the energy of single actions, ``(s,)``: mean absolute distance of imagined frames from a goal.
 
-    As in V-JEPA 2-AC (arXiv 2506.09985, figure of energy landscapes).
+    Source: V-JEPA 2-AC (arXiv 2506.09985, figure of energy landscapes).
 
     Args:
         model: Action-conditioned model in evaluation mode.
-        tokens_TSD: Tokens of the frames that were seen; the actions are taken in the last of them.
-        done_IA: Actions between these frames, one less than frames, in the units of the data.
-        goal_SD: Tokens of the wanted frame.
-        action_sA: Actions to compare, in the units of the data.
-        states_TQ: States at the frames that were seen, for a model with states.
+        tokens_TSD: Tokens of the observed frames. The compared actions follow the last one.
+        done_IA: Actions between the observed frames, one fewer than frames, in the data's units.
+        goal_SD: Tokens of the goal frame.
+        action_sA: Actions to compare, in the data's units.
+        states_TQ: States in the observed frames, in the data's units. None for a model without states.
     """
     count = len(action_sA)
     actions_sIA = torch.cat([done_IA.expand(count, -1, -1), action_sA.unsqueeze(1)], dim=1)
@@ -50,12 +54,12 @@ def energy_landscape(
 
 
 def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path, seed: int) -> None:
-    """Draw windows as they were and as they are imagined from their first frames, and the energy of one step.
+    """Draw true windows, the same windows imagined from their first frames, and the energy of one action.
 
     Args:
         model: Action-conditioned model in evaluation mode.
-        dataset: Windows with pixels that were never trained on; the decoder is fitted to half of them, and
-            some of the other half are shown.
+        dataset: Windows with pixels that the model was not trained on. A decoder is fitted to frames of the
+            first half; the plot shows windows of the second half.
         path: PNG file to write.
         seed: Random seed of the choice of windows and of the decoder.
     """
@@ -89,9 +93,8 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     caption = (
-        f"decoded by a small network that saw other frames; given: the first {seen}. Right: energy of one "
-        "step over the "
-        "first two numbers of its action, dark is low; cross: the action that was taken"
+        f"decoded by a small network that was fitted to other frames; given: the first {seen}. Right: energy "
+        "of one step over the first two numbers of its action, dark is low; cross: the action that was taken"
     )
     figure.supxlabel(caption, fontsize=8, wrap=True)
     figure.savefig(path, dpi=100)
@@ -110,11 +113,12 @@ def _imagined(model: ActionModel, batch: TrajectoryBatch, seen: int) -> tuple[Te
 
 
 def _draw_energy(
-    axis: object, model: ActionModel, tokens_TSD: Tensor, actions_IA: Tensor, states: Tensor | None, seen: int
+    axis: Axes, model: ActionModel, tokens_TSD: Tensor, actions_IA: Tensor, states: Tensor | None, seen: int
 ) -> None:
-    """Draw the energy over the first two numbers of an action, in the range of the data.
+    """Draw the energy over the first two numbers of an action.
 
-    The other numbers stay as taken.
+    The range covers two standard deviations of the data and the action that was taken, whose other numbers
+    are kept.
     """
     taken_A = actions_IA[seen - 1]
     middle = model.action_mean[:2]
@@ -128,6 +132,7 @@ def _draw_energy(
         grid_sA[:, 1] = down.repeat_interleave(POINTS)
     done_IA = actions_IA[: seen - 1]
     energy = energy_landscape(model, tokens_TSD[:seen], done_IA, tokens_TSD[seen], grid_sA, states)
-    extent = [across[0].item(), across[-1].item(), down[-1].item(), down[0].item()]
-    axis.imshow(energy.unflatten(0, (POINTS, POINTS)).cpu(), extent=extent, cmap="viridis", aspect="auto")  # type: ignore[attr-defined]
-    axis.plot([taken_A[0].item()], [taken_A[min(1, len(taken_A) - 1)].item()], "rx")  # type: ignore[attr-defined]
+    extent = (across[0].item(), across[-1].item(), down[-1].item(), down[0].item())
+    energy_map = energy.unflatten(0, (POINTS, POINTS)).cpu()
+    axis.imshow(energy_map, extent=extent, cmap="viridis", aspect="auto")
+    axis.plot([taken_A[0].item()], [taken_A[min(1, len(taken_A) - 1)].item()], "rx")

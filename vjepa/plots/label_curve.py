@@ -1,4 +1,4 @@
-"""Accuracy over the share of labels, as a plot and as a table."""
+"""Accuracy against the share of labels, as a plot and as a table."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from vjepa.evaluation.statistics import estimate
 from vjepa.foreign_text import in_plot, in_table
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
-"""Accuracies of all seeds, by the name of an arm and the share of the labels."""
+"""Accuracies in [0, 1], one for each seed, by the name of the arm and the share of labels in (0, 1]."""
 
 
 def draw_label_curve(curves: Curves, path: Path, chance: float) -> None:
-    """Write a PNG with one line for each arm, its 95 % interval over the seeds if there are several, and
-    chance dotted.
+    """Draw one line for each arm of a comparison, with its 95 % confidence interval over several seeds.
+
+    Args:
+        curves: Accuracies of each arm.
+        path: PNG file to write.
+        chance: Accuracy of chance, in [0, 1]; drawn as a dotted line.
     """
-    # Imported here: matplotlib takes longer to import than a short run has time to give.
+    # Imported here, because matplotlib takes longer to import than a short run lasts.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -41,9 +45,9 @@ def draw_label_curve(curves: Curves, path: Path, chance: float) -> None:
 
 
 def label_curve_table(curves: Curves) -> str:
-    """Markdown: a row an arm, a column a share of the labels.
+    """Return a Markdown table with a row for each arm and a column for each share of labels.
 
-    Mean and half of the 95 % interval, in percent.
+    A cell has the mean over the seeds and half the width of its 95 % confidence interval, in percent.
     """
     shares = sorted({share for points in curves.values() for share in points})
     lines = [

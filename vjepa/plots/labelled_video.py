@@ -1,4 +1,4 @@
-"""A video with its recognised classes written into it."""
+"""Film of a video with its predicted classes written into it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from torch import Tensor
 from vjepa.foreign_text import one_line
 from vjepa.plots.strip import write_film
 
-_LEAST_HEIGHT = 240  # Smallest height of a frame in pixels at which the text can be read.
+_LEAST_HEIGHT = 240  # Smallest height of a frame in pixels; smaller frames are enlarged to fit the text.
 _LINE = 18  # Height of a line of text in pixels.
 
 
 def write_labelled_film(
     video_TCHW: Tensor, lines: Sequence[Sequence[str]], path: Path, frame_rate: float
 ) -> None:
-    """Write an .mp4 of uint8 frames ``(T, 3, H, W)``, each with its lines of text in the upper left
-    corner.
+    """Write an .mp4 of frames with lines of text in their upper left corners.
+
+    Args:
+        video_TCHW: RGB frames, uint8.
+        lines: Lines of text of each frame.
+        path: Film to write.
+        frame_rate: Frame rate of the film, in frames per second.
     """
     times = max(-(-_LEAST_HEIGHT // video_TCHW.shape[-2]), 1)
     large_TCHW = video_TCHW.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2)

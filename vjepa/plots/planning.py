@@ -1,4 +1,4 @@
-"""Film of planned episodes: what is seen, where the plan leads as the model imagines it, and the goal."""
+"""Film of planned episodes: the current frame, the imagined end of the plan, and the goal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vjepa.models.action_model import ActionModel
 from vjepa.planning.policies import ModelPolicy, as_images
 from vjepa.plots.strip import write_film
 
-FRAME_RATE = 8
-_ROUNDS = 40  # Steps of each random walk whose images the decoder is fitted to.
+FRAME_RATE = 8  # Frames per second of the film.
+_ROUNDS = 40  # Number of steps of each random walk whose images the decoder is fitted to.
 
 
 def film_episodes(
@@ -27,9 +27,9 @@ def film_episodes(
     Args:
         env: Environment with a few copies.
         policy: Policy that plans with the model.
-        model: Model of the policy's agent.
+        model: Model of the policy's agent. A small decoder is fitted to its tokens.
         path: Film to write.
-        seed: Random seed of starts and goals.
+        seed: Random seed of starts and goals, of the random walks and of the decoder.
     """
     decode = fit_frame_decoder(model, as_images(_walks(env, seed)), seed)
     image, info = env.reset(seed=seed)
@@ -60,7 +60,7 @@ def film_episodes(
 
 
 def _walks(env: ArrayEnv, seed: int) -> Pixels:
-    """Return images of random walks from several starts, ``(V, H, W, 3)``."""
+    """Return images of random walks from several starts, uint8 ``(T, H, W, 3)``."""
     rng, policy = np.random.default_rng(seed), RandomPolicy()
     images = []
     for begin in range(8):

@@ -1,4 +1,4 @@
-"""Summary of a finished run: a short table and a plot."""
+"""Summary of a finished pre-training run: a short table and a plot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from vjepa.foreign_text import in_plot, one_line
 
 
 def summary_table(summary: dict[str, Any], folder: Path) -> str:
-    """Return loss, collapse measures, probes and speed as aligned text."""
+    """Return the loss, collapse measures, probe accuracies and speed of a run as aligned text.
+
+    Args:
+        summary: Summary of the run.
+        folder: Run folder, named in the last row.
+    """
     final = summary["final"]
     rows = [("loss", f"{final['loss']:.4f}")]
     if "relative_error" in final:
@@ -31,7 +36,13 @@ def summary_table(summary: dict[str, Any], folder: Path) -> str:
 
 
 def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Path) -> None:
-    """Draw three panels: the loss, the effective rank of the embeddings, and the probes."""
+    """Draw three panels: the loss, the effective rank of the embeddings, and the probe accuracies.
+
+    Args:
+        records: Metrics of each logged step.
+        summary: Summary of the run.
+        path: PNG file to write.
+    """
     # Imported here, because matplotlib takes longer to import than a short run lasts.
     from matplotlib.figure import Figure
 
@@ -59,7 +70,7 @@ def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Pa
 
 
 def _draw_kind(loss: Any, life: Any, records: list[dict[str, Any]], kind: str) -> None:
-    """Draw the curves of one kind of step: solid for videos, dotted for images."""
+    """Draw loss and effective rank of one kind of step: solid for videos, dotted for images."""
     style = {"videos": "-", "images": ":"}[kind]
     steps = [record["step"] for record in records]
     for key, name, color in (

@@ -1,6 +1,6 @@
-"""Clips and what was made of them: frame by frame as a plot, and side by side as a film.
+"""Clips and model outputs: frame by frame as a plot, and side by side as a film.
 
-A panel is a video of uint8 ``(T, C, H, W)``, RGB.
+A panel is an RGB video, uint8 ``(T, C, H, W)``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torch import Tensor
 from vjepa.foreign_text import in_plot
 
 FILM_HEIGHT = 192  # Smallest height of a panel in pixels; smaller videos are enlarged by a whole number.
-_GAP = 8  # Pixels between two panels.
+_GAP = 8  # Width in pixels of the gap between two panels.
 
 
 def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) -> None:
-    """Draw one plot: a block of rows for each clip, a row for each panel, a column for each frame.
+    """Draw a plot with a block of rows for each clip, a row for each panel and a column for each frame.
 
     Args:
-        clips: Panels of each clip by name, all of one size.
+        clips: Panels of each clip by name, all of one length.
         path: PNG file to write.
-        caption: Text below the plot: what is needed to read it.
+        caption: Text below the plot that explains how to read it.
     """
     # Imported here, because matplotlib takes longer to import than a small model to run.
     from matplotlib.figure import Figure
@@ -57,7 +57,7 @@ def write_film(panels: Mapping[str, Tensor], path: Path, frame_rate: float) -> N
     Args:
         panels: Panels by name, all of one size and length.
         path: Film to write.
-        frame_rate: Frames a second of the film.
+        frame_rate: Frame rate of the film, in frames per second.
     """
     film_THWC = side_by_side(list(panels.values()))
     with av.open(str(path), "w", format="mp4") as container:
@@ -72,14 +72,14 @@ def write_film(panels: Mapping[str, Tensor], path: Path, frame_rate: float) -> N
 
 
 def side_by_side(panels: Sequence[Tensor]) -> np.ndarray:
-    """Return enlarged panels with white gaps between them, uint8 ``(T, H, W, 3)``.
+    """Return enlarged panels side by side with white gaps between them, uint8 ``(T, H, W, 3)``.
 
-    Height and width are even, as H.264 wants.
+    Height and width are padded to even numbers, which H.264 requires.
     """
     times = max(-(-FILM_HEIGHT // panels[0].shape[-2]), 1)
     enlarged = [panel.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2) for panel in panels]
     gap = torch.full((*enlarged[0].shape[:-1], _GAP), 255, dtype=torch.uint8)
-    joined = torch.cat([part for panel in enlarged for part in (gap, panel)][1:], dim=-1)
+    joined = torch.cat([piece for panel in enlarged for piece in (gap, panel)][1:], dim=-1)
     height, width = joined.shape[-2:]
     even = torch.nn.functional.pad(joined, (0, width % 2, 0, height % 2), value=255)
     return even.permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,4 +1,4 @@
-"""Plot of one pair of each kind of violation: frames around the event, a heat map and curves of surprise."""
+"""Plot of one pair of videos for each kind of violation: frames, a heat map and curves of surprise."""
 
 from __future__ import annotations
 
@@ -14,26 +14,32 @@ from vjepa.inference.surprise import surprise
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.future import heat
 
-COLUMNS = 8  # Time steps in a plot.
+COLUMNS = 8  # Largest number of time steps in a plot, around the violation.
 
 
 def draw_violations(model: VideoModel, sets: Sequence[Matched], path: Path) -> None:
-    """Draw the first set of each kind.
+    """Draw the first pair of each kind of violation.
 
-    The possible and the impossible video, its heat map, and both curves of surprise.
+    A block has frames of the possible and the impossible video, the heat map of the impossible one, and the
+    curves of surprise of both.
+
+    Args:
+        model: Model whose surprise is drawn.
+        sets: Matched videos; the first possible and the first impossible video of a set are drawn.
+        path: PNG file to write.
     """
     # Imported here, because matplotlib takes longer to import than a small model to run.
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(matched.kind for matched in sets))
     figure = Figure(figsize=(COLUMNS + 6, 3.0 * len(kinds)), layout="constrained")
-    for part, kind in zip(figure.subfigures(len(kinds), 1, squeeze=False)[:, 0], kinds, strict=True):
+    for block, kind in zip(figure.subfigures(len(kinds), 1, squeeze=False)[:, 0], kinds, strict=True):
         matched = next(matched for matched in sets if matched.kind == kind)
-        _draw_pair(part, model, matched)
+        _draw_pair(block, model, matched)
     figure.savefig(path, dpi=100)
 
 
-def _draw_pair(part: object, model: VideoModel, matched: Matched) -> None:
+def _draw_pair(block: object, model: VideoModel, matched: Matched) -> None:
     clip, depth = model.processor, model.encoder.tubelet.t
     paths = (matched.possible[0], matched.impossible[0])
     read = [read_frames(path, clip) for path in paths]
@@ -49,16 +55,16 @@ def _draw_pair(part: object, model: VideoModel, matched: Matched) -> None:
     }
     event = matched.first_difference
     first = 0 if event is None else max(min(event // depth - COLUMNS // 2, steps - COLUMNS), 0)
-    grid = part.add_gridspec(3, COLUMNS + 5)  # type: ignore[attr-defined]
+    grid = block.add_gridspec(3, COLUMNS + 5)  # type: ignore[attr-defined]
     for row, (name, images) in enumerate(rows.items()):
         for column, step in enumerate(range(first, min(first + COLUMNS, steps))):
-            axis = part.add_subplot(grid[row, column])  # type: ignore[attr-defined]
+            axis = block.add_subplot(grid[row, column])  # type: ignore[attr-defined]
             if not bool(torch.isnan(images[step]).any()):
                 axis.imshow(images[step].numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[], title=f"step {step}" if row == 0 else "")
             if column == 0:
                 axis.set_ylabel(name, rotation=0, ha="right", va="center")
-    axis = part.add_subplot(grid[:, COLUMNS:])  # type: ignore[attr-defined]
+    axis = block.add_subplot(grid[:, COLUMNS:])  # type: ignore[attr-defined]
     for name, result, colour in (("possible", found[0], "0.6"), ("impossible", found[1], "tab:red")):
         axis.plot(result.curve.tolist(), marker="o", markersize=3, color=colour, label=name)
     if event is not None:

@@ -1,5 +1,5 @@
-"""What training and inference cost.
+"""Cost of training and inference.
 
-flops   Operations, parameters and memory of a step, counted without running it.
-timing  Times, measured alternately.
+flops   Operations, parameters and memory of a training step, counted without computing it.
+timing  Times of several pieces of work, measured alternately.
 """

@@ -1,4 +1,4 @@
-"""Cost of a training step, counted by running the real code with tensors that have shapes and no memory."""
+"""Cost of a training step, counted by running the real code on the meta device, which allocates no memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vjepa.batch import Batch
 
 @dataclass(frozen=True)
 class StepCost:
-    """Cost of forward and backward pass.
+    """Cost of a forward and backward pass.
 
     Attributes:
-        parameters: Number of parameters, those of the target encoder included.
+        parameters: Number of parameters, including those of the target encoder.
         trained: Number of parameters with gradients.
-        flops: Floating-point operations of the matrix products, per clip; a multiplication and an addition
-            count as two.
-        activation_bytes: Bytes of activations kept for the backward pass, per clip, in float32.
+        flops: Number of floating-point operations of the matrix products, per clip. A multiplication and an
+            addition count as two.
+        activation_bytes: Size in bytes of the float32 activations kept for the backward pass, per clip.
     """
 
     parameters: int
@@ -29,14 +29,22 @@ class StepCost:
     activation_bytes: float
 
     def memory_bytes(self, clips: int, activation_share: float = 1.0) -> float:
-        """Return the bytes of parameters, gradients, AdamW's two moments, and the activations of `clips`
-        clips.
+        """Return the bytes of parameters, gradients, AdamW's two moments and activations, in float32.
+
+        Args:
+            clips: Number of clips in a micro-batch.
+            activation_share: Size of the activations as a share of that in float32, such as 0.5 for bfloat16.
         """
         return 4 * (self.parameters + 3 * self.trained) + clips * self.activation_bytes * activation_share
 
 
 def step_cost(objective: nn.Module, batch: Batch) -> StepCost:
-    """Count one step of an objective on the meta device with a batch of any (small) number of clips."""
+    """Count the cost of one step of an objective, on the meta device.
+
+    Args:
+        objective: Objective on the meta device.
+        batch: Batch of any number of clips, on any device; the result is per clip, so a few suffice.
+    """
     batch = batch.to("meta")
     weights = {id(parameter) for parameter in objective.parameters()}
     kept: dict[int, int] = {}
@@ -62,8 +70,11 @@ def step_cost(objective: nn.Module, batch: Batch) -> StepCost:
 
 @torch.no_grad()
 def forward_flops(objective: nn.Module, batch: Batch) -> dict[str, float]:
-    """Return the floating-point operations of one forward pass per clip, for each network of an objective
-    by name.
+    """Return the number of floating-point operations of one forward pass per clip, by network.
+
+    Args:
+        objective: Objective on the meta device; its direct submodules with parameters are the networks.
+        batch: Batch of any number of clips, on any device.
     """
     batch = batch.to("meta")
     counter = FlopCounterMode(display=False, depth=2)

@@ -1,8 +1,8 @@
-"""Pieces of work timed alternately in one process, beside the rate of the machine's matrix product.
+"""Timing of several pieces of work alternately in one process, relative to a matrix product.
 
-Other work on a shared machine slows everything for a while. So the pieces take turns, round after round, and
-each is reported by its median: whatever slows the machine slows all of them alike. The matrix product is
-timed before each piece, for the same reason.
+On a shared machine, other processes slow everything down for a while. Therefore the pieces take turns, round
+after round, and each is reported by its median time, so that a slow phase affects all of them alike. For the
+same reason, the matrix product is timed before each piece.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ import torch
 
 Precision = Literal["no", "bf16"]  # The names of `accelerate launch --mixed_precision`.
 
-GEMM_SIZE = 2048
-_GEMMS_ON_DEVICE = 50  # Products in one timing; a single one ends before the next can be launched.
+GEMM_SIZE = 2048  # Rows and columns of the matrices in the matrix product.
+_GEMMS_ON_DEVICE = 50  # Products in one timing on an accelerator; with fewer, launching dominates the time.
 
 
 @dataclass(frozen=True)
 class Work:
-    """Something to time.
+    """A piece of work to time.
 
     Attributes:
-        name: Name in the table.
-        precision: Precision of its networks; None for work without networks.
-        clips: Clips that one run handles; None where clips have no meaning.
-        flops: Floating-point operations of the matrix products of one run; None where there are none worth
-            counting.
-        run: Does the work; it may return before an accelerator has finished.
+        name: Name of the work in the table.
+        precision: Precision of the work's networks; None for work without networks.
+        clips: Number of clips that one run processes; None for work without clips.
+        flops: Number of floating-point operations of the matrix products in one run; None leaves them
+            uncounted.
+        run: Function that does the work once; it may return before an accelerator has finished.
     """
 
     name: str
@@ -50,12 +50,18 @@ class Row:
     """Measurements of one piece of work; None where a measurement does not apply.
 
     Attributes:
-        milliseconds: Median time of one run of `clips` clips.
-        clips_per_second, gflop_per_second: Rates at that median.
-        gemm_share: Rate as a share of the best rate that the matrix product reached in the same precision.
-        memory_gb: Greatest growth of the process, or on an accelerator of its tensors, since before the work
-            was set up.
-        seconds: Time of every run, in the order of the runs.
+        name: Name of the work.
+        precision: Precision of the work's networks.
+        clips: Number of clips that one run processes.
+        clips_per_second: Clips per second at the median time.
+        milliseconds: Median time of one run, in milliseconds.
+        gflop: Floating-point operations of the matrix products in one run, in 10^9.
+        gflop_per_second: Floating-point operations per second at the median time, in 10^9.
+        gemm_share: `gflop_per_second` as a share of the best rate of the matrix product in the same
+            precision.
+        memory_gb: Peak memory of the process in 10^9 bytes, or on an accelerator that of its tensors, beyond
+            what was in use before the work was set up.
+        seconds: Time in seconds of each run, in order.
     """
 
     name: str
@@ -79,10 +85,14 @@ def measure(
     """Set up the pieces of work one after the other, then time them alternately.
 
     Args:
-        parts: Functions that each set up some pieces of work; memory is counted from before the call.
-        precisions: Precisions in which the matrix product is measured: all that the work has.
+        parts: Functions that each set up some pieces of work. Memory is measured relative to that before the
+            call.
+        precisions: Precisions in which the matrix product is timed; they must include those of all work.
         device: Device of the work.
-        repeats: Number of timings of each piece, after two runs that are not timed.
+        repeats: Number of timed runs of each piece of work, after two untimed ones.
+
+    Raises:
+        ValueError: `repeats` is below 1.
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}: give 1 or more")
@@ -102,13 +112,13 @@ def measure(
 def _set_up(
     parts: Sequence[Callable[[], Sequence[Work]]], device: torch.device
 ) -> tuple[list[Work], list[float | None]]:
-    """All the work, run twice, and the bytes by which each made the process grow."""
+    """Set up all pieces of work and run each twice; return them with the memory in bytes that each added."""
     works: list[Work] = []
     memory: list[float | None] = []
     for part in parts:
         before = _memory(device)
         for work in part():
-            work.run()  # what the first run leaves behind (an optimiser's moments) counts as well
+            work.run()  # The first run allocates what stays, such as the optimiser's moments.
             peak = _peak_memory(work.run, device)
             works.append(work)
             memory.append(None if before is None or peak is None else max(peak - before, 0))
@@ -116,7 +126,7 @@ def _set_up(
 
 
 def _gemm(precision: Precision, device: torch.device) -> Work:
-    """A square matrix product: what the machine can reach at all, nearly."""
+    """Return a square matrix product as work; its rate approximates the best that the machine can reach."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = torch.randn(2, GEMM_SIZE, GEMM_SIZE, device=device).to(dtype)
     out = torch.empty_like(left)
@@ -167,7 +177,7 @@ def _row(
 
 
 def _memory(device: torch.device) -> float | None:
-    """Bytes in use now; None where there is no way to tell."""
+    """Return the bytes of memory in use; None on a device that does not report them."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated()
     _give_back_freed()
@@ -175,9 +185,9 @@ def _memory(device: torch.device) -> float | None:
 
 
 def _peak_memory(run: Callable[[], object], device: torch.device) -> float | None:
-    """Bytes in use at most while `run` runs; None where there is no way to tell.
+    """Return the peak number of bytes of memory in use during `run`; None if it cannot be measured.
 
-    On CPU it is Linux's own count of resident memory, of this process alone, not of a loader's workers.
+    On the CPU it is the resident memory that Linux reports for this process, without a loader's workers.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -189,13 +199,13 @@ def _peak_memory(run: Callable[[], object], device: torch.device) -> float | Non
         run()
         return None
     _give_back_freed()
-    resets.write_text("5")  # forget the highest value so far
+    resets.write_text("5")  # Resets the peak, VmHWM.
     run()
     return _resident("VmHWM")
 
 
 def _give_back_freed() -> None:
-    """Let glibc return what is free, else one piece of work would count in the next one's memory."""
+    """Make glibc return freed memory, which would otherwise count as memory of the next piece of work."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -207,7 +217,7 @@ def _resident(field: str) -> float | None:
 
 
 def machine_name(device: torch.device) -> str:
-    """What the metrics were taken on, in a line."""
+    """Return one line with the processor, the number of threads and the versions of torch and Python."""
     versions = (
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}"
     )
@@ -225,7 +235,7 @@ _COLUMNS = ("work", "precision", "clips", "clips/s", "ms", "GFLOP", "GFLOP/s", "
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Aligned columns; `ms`, `GFLOP` and `GB` are of one run of `clips` clips."""
+    """Return the rows as an aligned text table; `ms`, `GFLOP` and `GB` refer to one run of `clips` clips."""
     cells = [_COLUMNS, *(_cells(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(

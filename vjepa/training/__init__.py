@@ -1,1 +1,1 @@
-"""The training loop, its optimiser, its checkpoints."""
+"""The training loop: its optimiser, checkpoints, run folder, processes and signals."""

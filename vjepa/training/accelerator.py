@@ -1,4 +1,4 @@
-"""The processes of a run: how many there are, how a batch is cut among them, and what they report to."""
+"""The accelerator of a run: its processes, the micro-batches of a step, and experiment trackers."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ from vjepa.config import TrainConfig, config_tree
 from vjepa.cpu_threads import threads_per_process
 
 
-def start(
+def build_accelerator(
     train: TrainConfig,
     output_dir: str,
     batch_size: int,
     *,
-    together: int = 1,
-    whole: str | None = None,
+    group_size: int = 1,
+    no_accumulation_reason: str | None = None,
     find_unused: bool = False,
 ) -> Accelerator:
-    """The accelerator of a run, with as many accumulated micro-batches as the memory limit asks for.
+    """Build the accelerator of a run, with the fewest micro-batches that respect `train.micro_batch`.
 
     Args:
         train: Section `train` of the configuration.
-        output_dir: Run folder, for trackers.
-        batch_size: Videos of one step, over all processes and micro-batches.
-        together: Neighbouring videos that must not be parted.
-        whole: Why a step cannot be cut into micro-batches at all; None where it can.
-        find_unused: Whether a step may leave weights unused.
+        output_dir: Run folder; trackers write below it.
+        batch_size: Number of videos of one step, over all processes and micro-batches.
+        group_size: Number of neighbouring videos that must stay in the same micro-batch.
+        no_accumulation_reason: What needs the whole batch at once, for the error message; None if a step may
+            be cut into micro-batches.
+        find_unused: Whether a step may leave some weights without a gradient.
+
+    Raises:
+        ValueError: The processes do not find each other, or the batch cannot be divided among them as asked.
     """
     cpu = train.device == "cpu"
     state = PartialState(cpu=cpu)
@@ -42,15 +46,16 @@ def start(
     if launched != world_size:
         raise ValueError(
             f"{launched} processes were started and each sees {world_size}: without a GPU give "
-            "--train.device cpu, "
-            "so that they find each other (configs/accelerate/two_cpu_processes.yaml)"
+            "--train.device cpu, so that they find each other (configs/accelerate/two_cpu_processes.yaml)"
         )
     if state.device.type == "cpu":
         torch.set_num_threads(train.threads or threads_per_process(local_processes()))
     return Accelerator(
         cpu=cpu,
         mixed_precision=train.precision,
-        gradient_accumulation_steps=_accumulation(batch_size, world_size, train.micro_batch, together, whole),
+        gradient_accumulation_steps=_accumulation_steps(
+            batch_size, world_size, train.micro_batch, group_size, no_accumulation_reason
+        ),
         log_with=train.trackers or None,
         project_config=ProjectConfiguration(project_dir=output_dir, logging_dir=output_dir),
         step_scheduler_with_optimizer=False,
@@ -59,39 +64,38 @@ def start(
 
 
 def local_processes() -> int:
-    """How many processes of the run share this machine."""
+    """Return the number of processes of the run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _accumulation(
-    batch_size: int, world_size: int, most: int | None, together: int, whole: str | None
+def _accumulation_steps(
+    batch_size: int, world_size: int, most: int | None, group_size: int, no_accumulation_reason: str | None
 ) -> int:
-    """Micro-batches of one step on one process: the fewest that respect `train.micro_batch`."""
-    if batch_size % (world_size * together):
+    """Return the number of micro-batches of a step on one process, the fewest of at most `most` videos."""
+    if batch_size % (world_size * group_size):
         raise ValueError(
             f"optim.batch_size {batch_size} cannot be shared by {world_size} processes: start as many as "
-            "divide it, or give a "
-            f"multiple of {world_size * together}"
+            f"divide it, or give a multiple of {world_size * group_size}"
         )
     share = batch_size // world_size
-    pieces = 1 if most is None else math.ceil(share / most)
-    while share % (pieces * together):
-        pieces += 1
-        if pieces * together > share:
+    count = 1 if most is None else math.ceil(share / most)
+    while share % (count * group_size):
+        count += 1
+        if count * group_size > share:
             raise ValueError(
-                f"train.micro_batch is {most}, and {together} neighbouring videos are mixed: give {together} "
-                "or more"
+                f"train.micro_batch is {most}, and {group_size} neighbouring videos are mixed: give "
+                f"{group_size} or more"
             )
-    if pieces > 1 and whole is not None:
+    if count > 1 and no_accumulation_reason is not None:
         raise ValueError(
-            f"train.micro_batch {most} cuts a step into {pieces} micro-batches, but {whole} measures the "
-            "whole batch at once: "
-            f"give micro_batch {share} or more, more processes, or a smaller optim.batch_size"
+            f"train.micro_batch {most} cuts a step into {count} micro-batches, but {no_accumulation_reason} "
+            f"measures the whole batch at once: give micro_batch {share} or more, more processes, or a "
+            "smaller optim.batch_size"
         )
-    return pieces
+    return count
 
 
 def start_trackers(accelerator: Accelerator, config: Any, output_dir: str) -> None:
-    """Tell the experiment trackers of the run's configuration."""
+    """Start the experiment trackers, and give them the configuration of the run."""
     flat = {key: json.dumps(value) for key, value in config_tree(config).items()}
     accelerator.init_trackers(Path(output_dir).name, config=flat)

@@ -1,12 +1,10 @@
-"""What one process of a run does alone, or some do longer than others, while the rest waits: for as long as
-it takes.
+"""Waiting without a time limit, while one process works alone or some processes need longer than others.
 
-A collective of torch gives up after a time (10 minutes with NCCL, 30 with gloo), which is right for a step
-and wrong for a probe of an hour. Raising that limit would be wrong, too: a step that hangs would be noticed
-an hour late, and a process that waits inside a collective hears no signal. So the others wait in Python here,
-and look into the store through which torch's processes found each other. They leave soon where what they wait
-for cannot come: the launcher that sees a process die sends the others SIGTERM, and a store that has gone with
-its process is an error.
+A collective operation of torch times out (after 10 minutes with NCCL, 30 with gloo). That suits a step, but
+not a probe that takes an hour. A longer timeout would not help: a step that hangs would be noticed an hour
+late, and a process that waits inside a collective operation does not handle signals. Here the other processes
+wait in Python instead, and poll the store through which torch's processes found each other. If a process
+dies, they end soon: its launcher sends SIGTERM to the others, and a store that is gone raises an error.
 """
 
 from __future__ import annotations
@@ -22,15 +20,17 @@ from accelerate import Accelerator
 
 Result = TypeVar("Result")
 
-_LOOK = 0.2  # seconds between two looks into the store
-_numbers = itertools.count()  # of the meetings; the same on every process, as all take part in each
+_POLL_INTERVAL = 0.2  # Seconds.
+_numbers = itertools.count()  # One for each call; equal on all processes, since each makes all calls.
 
 
 def alone(accelerator: Accelerator, work: Callable[[], Result]) -> Result | None:
-    """What `work` returns on the main process, and None on the others, which wait for it; each must call
-    this.
+    """Call `work` on the main process, while the others wait; every process must call this.
 
-    An exception of `work` is raised on all processes.
+    An exception in `work` is raised on all processes.
+
+    Returns:
+        The result of `work` on the main process, None on the others.
     """
     if accelerator.num_processes == 1:
         return work()
@@ -46,14 +46,14 @@ def alone(accelerator: Accelerator, work: Callable[[], Result]) -> Result | None
     else:
         _wait(lambda: store.check([key]))
         if failure := store.get(key):
-            raise pickle.loads(bytes.fromhex(failure.decode()))  # of our own main process
-    # All have read it before the process that may hold the store goes on, and perhaps ends.
+            raise pickle.loads(bytes.fromhex(failure.decode()))  # It comes from this run's main process.
+    # The process that holds the store may end only after all have read the result.
     accelerator.wait_for_everyone()
     return result
 
 
 def wait_for_all(accelerator: Accelerator) -> None:
-    """Wait until every process has come here, however long some take."""
+    """Wait until every process has made this call, without a time limit."""
     if accelerator.num_processes > 1:
         store, key = _store(), f"vjepa/all/{next(_numbers)}"
         store.add(key, 1)
@@ -68,17 +68,16 @@ def _store() -> dist.Store:
 def _wait(done: Callable[[], bool]) -> None:
     try:
         while not done():
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL)
     except dist.DistError as error:
-        raise RuntimeError(
-            "another process of the run has died, see its output; this one ends, too"
-        ) from error
+        raise RuntimeError("another process of the run died, see its output; this one ends, too") from error
 
 
 def _packed(error: BaseException) -> str:
+    """Return an exception as text; one that cannot be pickled becomes a RuntimeError with its message."""
     try:
         packed = pickle.dumps(error)
         pickle.loads(packed)
-    except Exception:  # whatever an exception of somebody's own may do
+    except Exception:  # Exceptions of other libraries may fail to pickle in any way.
         packed = pickle.dumps(RuntimeError(f"the main process ended by {type(error).__name__}: {error}"))
     return packed.hex()

@@ -1,10 +1,10 @@
-"""Checkpoints that a kill at any instant leaves usable, and that prove themselves when they are read.
+"""Checkpoints that stay usable when a run is killed at any moment, and that are verified when they are read.
 
-A checkpoint is written under a name that nothing reads, brought to disk, and then renamed: it exists whole or
-not at all. What is written last is the list of its files with their sizes and CRC-32 checksums, so that what
-a disk, a copy or a hand did to it later is found: a run goes on from the newest checkpoint that agrees with
-its list. accelerate saves what it prepared (parameters, optimiser, random states of every process); the
-trainer's own few numbers go beside them as JSON.
+A checkpoint is written under a temporary name, flushed to disk and then renamed: it exists completely or not
+at all. Its last file lists all others with their sizes and CRC-32 checksums, so that later damage (by the
+disk, a copy or an edit) is detected: a run resumes from the newest checkpoint whose files match the list.
+accelerate saves what it prepared (parameters, optimiser, random states of every process); the trainer's own
+state is stored beside them as JSON.
 """
 
 from __future__ import annotations
@@ -28,18 +28,21 @@ _NAME = re.compile(r"step_(\d+)")
 _LEFTOVER = re.compile(r"(partial|removed)_\d{7,}")
 _TRAINER_STATE = "trainer.json"
 _CHECKSUMS = "checksums.json"
-_BLOCK = 1 << 20  # bytes read at once
+_BLOCK = 1 << 20  # Number of bytes read at once.
 
 
 class Checkpoints:
     """The checkpoints of one run.
 
-    What lies in the folder and is not a checkpoint (other files, empty folders, links) is never touched; a
-    link to a checkpoint is read like one.
+    Anything else in the folder (other files, empty folders, links) is never deleted; a link to a checkpoint
+    is read like a checkpoint.
 
     Args:
-        folder: ``checkpoints/`` of the run.
+        folder: Folder ``checkpoints/`` of the run.
         keep: Number of checkpoints to keep; older ones are removed after a new one is complete.
+
+    Raises:
+        ValueError: `keep` is less than 1.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -50,17 +53,27 @@ class Checkpoints:
         self._damaged: set[Path] = set()
 
     def steps(self) -> list[int]:
-        """Steps of the checkpoints that are not known to be damaged, ascending."""
+        """Return the steps of all checkpoints except links and those known to be damaged, ascending."""
         return [
             step for step, folder in _found(self.folder) if folder not in self._damaged and _is_own(folder)
         ]
 
     def save(self, accelerator: Accelerator, step: int, state: dict[str, Any]) -> None:
-        """Save everything after `step` steps; every process must call this."""
+        """Save a checkpoint; every process must call this.
+
+        Args:
+            accelerator: Accelerator of the run; it saves what it prepared.
+            step: Number of steps taken.
+            state: State of the trainer, as JSON values.
+
+        Raises:
+            ValueError: Not all processes write to the same folder.
+            OSError: The checkpoint cannot be written; torch and safetensors raise errors of their own.
+        """
         final = self.folder / f"step_{step:07d}"
         partial = self.folder / f"partial_{step:07d}"
         if accelerator.is_main_process:
-            self._remove_leftovers()  # first, since a full disk may have no room for them and a new one
+            self._remove_leftovers()  # First: a full disk may have no room for them beside the new one.
             _move_aside(partial)
         accelerator.wait_for_everyone()
         accelerator.save_state(str(partial))
@@ -79,13 +92,16 @@ class Checkpoints:
         accelerator.wait_for_everyone()
 
     def load_latest(self, accelerator: Accelerator) -> dict[str, Any] | None:
-        """Restore the newest whole checkpoint; the trainer's state, or None where there is no checkpoint.
+        """Restore the newest whole checkpoint; every process must call this.
 
-        Rates, decays and all other settings of the optimiser stay those of the configuration. What was passed
-        over, and why, is printed.
+        Learning rates, weight decays and all other settings of the optimiser stay those of the configuration.
+        Each damaged checkpoint that is passed over is printed, with its fault.
+
+        Returns:
+            The trainer's state as it was given to `save`, or None if there is no checkpoint.
 
         Raises:
-            ValueError: There are checkpoints and none is whole, or the random state cannot be restored.
+            ValueError: There are checkpoints but none is whole, or the random state cannot be restored.
         """
         chosen: list[Any] = [None, {}]
         if accelerator.is_main_process:
@@ -103,7 +119,7 @@ class Checkpoints:
         return state
 
     def _newest_whole(self) -> tuple[Path | None, dict[Path, str]]:
-        """The newest whole checkpoint, or None, and the faults of those that are newer."""
+        """Return the newest whole checkpoint, or None, and the faults of all newer ones."""
         faults: dict[Path, str] = {}
         for _, folder in reversed(_found(self.folder)):
             fault = _fault(folder)
@@ -120,19 +136,19 @@ class Checkpoints:
                 _remove(folder)
 
     def _remove_leftovers(self) -> None:
-        """What kills left of checkpoints that were being written or removed."""
+        """Delete what killed runs left of checkpoints that they were writing or removing."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if _LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
 
 
 def has_checkpoints(folder: Path) -> bool:
-    """Whether ``checkpoints/`` of a run has any checkpoint, whole or damaged."""
+    """Return whether the folder ``checkpoints/`` of a run has any checkpoint, whole or damaged."""
     return bool(_found(folder))
 
 
 def _found(folder: Path) -> list[tuple[int, Path]]:
-    """Folders, and links to folders, that are called like checkpoints and not empty, by step."""
+    """Return all non-empty folders, and links to folders, with the name of a checkpoint; sorted by step."""
     if not folder.is_dir():
         return []
     named = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
@@ -141,12 +157,12 @@ def _found(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether it was written here, whatever became of it since: not a link, and with a list of checksums."""
+    """Return whether a checkpoint was written here, damaged or not: a folder, not a link, with checksums."""
     return not folder.is_symlink() and (folder / _CHECKSUMS).is_file()
 
 
 def _load(accelerator: Accelerator, folder: Path) -> None:
-    """Restore what accelerate saved, but for the optimiser's settings."""
+    """Restore what accelerate saved, except the settings of the optimiser."""
     optimizers = accelerator._optimizers
     settings = [[_without_parameters(group) for group in one.param_groups] for one in optimizers]
     accelerator.load_state(str(folder))
@@ -157,8 +173,7 @@ def _load(accelerator: Accelerator, folder: Path) -> None:
     if processes != accelerator.num_processes:
         accelerator.print(
             f"{folder} was written by {processes} processes and {accelerator.num_processes} go on: drop path "
-            "draws other "
-            "numbers from here on"
+            "draws other numbers from here on"
         )
     if accelerator.process_index < processes:
         _check_random_state(accelerator, folder)
@@ -169,8 +184,9 @@ def _without_parameters(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_random_state(accelerator: Accelerator, folder: Path) -> None:
-    """accelerate only logs that it could not restore one (checkpointing.py, `load_accelerator_state`, of
-    1.15).
+    """Raise ValueError if the random state was not restored.
+
+    accelerate only logs this (accelerate 1.15, checkpointing.py, `load_accelerator_state`).
     """
     states = load(folder / f"random_states_{accelerator.process_index}.pkl")
     if not torch.equal(states["torch_manual_seed"], torch.get_rng_state()):
@@ -189,13 +205,12 @@ def _check_random_state(accelerator: Accelerator, folder: Path) -> None:
 
 
 def _write_checksums(folder: Path, processes: int) -> None:
-    """The list of a checkpoint's files: the last that is written."""
+    """Write the list of a checkpoint's files with their checksums; it must be the last file."""
     lost = [name for name in _random_states(processes) if not (folder / name).is_file()]
     if lost:
         raise ValueError(
             f"{folder} lacks {', '.join(lost)}: not all processes write to the same folder, so give an "
-            "output_dir that all "
-            "machines share"
+            "output_dir that all machines share"
         )
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     listed = dict(zip([str(path.relative_to(folder)) for path in paths], _checksums(paths), strict=True))
@@ -207,7 +222,7 @@ def _random_states(processes: int) -> list[str]:
 
 
 def _fault(folder: Path) -> str | None:
-    """What keeps a folder from being a whole checkpoint, or None."""
+    """Return what keeps a folder from being a whole checkpoint, or None if it is one."""
     try:
         listed = json.loads((folder / _CHECKSUMS).read_text())
         wanted = {str(name): tuple(value) for name, value in listed["files"].items()}
@@ -235,13 +250,12 @@ def _none_whole(folder: Path, faults: dict[Path, str]) -> str:
     listed = "; ".join(f"{path.name}: {fault}" for path, fault in faults.items())
     return (
         f"no checkpoint in {folder} is whole ({listed}): bring one back from a copy, or move {folder} away "
-        "to start again "
-        "from the first step"
+        "to start again from the first step"
     )
 
 
 def _checksums(paths: Iterable[Path]) -> list[tuple[int, int]]:
-    """Size in bytes and CRC-32 of each file."""
+    """Return the size in bytes and the CRC-32 of each file."""
     with ThreadPoolExecutor() as threads:
         return list(threads.map(_checksum, paths))
 
@@ -255,14 +269,14 @@ def _checksum(path: Path) -> tuple[int, int]:
 
 
 def _move_aside(path: Path) -> None:
-    """Free a name that a checkpoint needs: what else bears it is kept under another one."""
+    """Free a path for a checkpoint: anything else with that name is renamed, not deleted."""
     if path.is_symlink() or path.exists():
         names = (path.with_name(f"{path.name}_moved_aside_{number}") for number in itertools.count())
         os.replace(path, next(name for name in names if not (name.is_symlink() or name.exists())))
 
 
 def _remove(folder: Path) -> None:
-    """Take a checkpoint out of sight first: a kill while its files go must not leave half of one."""
+    """Delete a checkpoint; it is renamed first, so that a kill meanwhile does not leave half a checkpoint."""
     hidden = folder.with_name(folder.name.replace("step_", "removed_"))
     _move_aside(hidden)
     os.replace(folder, hidden)
@@ -270,6 +284,7 @@ def _remove(folder: Path) -> None:
 
 
 def _to_disk(folder: Path) -> None:
+    """Flush a folder with all that is in it to disk."""
     for path in (*folder.rglob("*"), folder):
         _to_disk_entry(path)
 

@@ -1,4 +1,4 @@
-"""Take an objective through its steps: what runs of every kind share."""
+"""Training and the end of a run, shared by the recipes pretrain, finetune and action."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vjepa.training.unreadable import WITHOUT_VIDEOS, UnreadableVideos
 
 
 class RunConfig(Protocol):
-    """What configurations of all kinds have."""
+    """The fields that the configurations of all recipes have."""
 
     @property
     def output_dir(self) -> str: ...
@@ -51,24 +51,37 @@ def fit(
     classes: Sequence[str] | None = None,
     remedy: str = WITHOUT_VIDEOS,
 ) -> nn.Module:
-    """Train to the last step, from the latest checkpoint if there is one; the objective as the accelerator
-    wrapped it.
+    """Train an objective to the last step, from the latest checkpoint if there is one.
 
     Args:
-        config: Configuration of the run; it is written to its trackers.
+        config: Configuration of the run; the trackers receive it.
         accelerator, folder: Accelerator and folder of the run.
-        objective, optimizer: Objective and optimiser as built; the networks are equal on all processes.
-        load: This process's micro-batches, asked for by ``first_step``, ``micro_batch``, ``rank``,
-            ``world_size`` and arguments of torch's DataLoader.
-        optim: Steps and schedules.
-        rows: Rows of the lists of training videos or episodes, a share of which may be unreadable.
-        remedy: Advice how to leave out what cannot be read, for the error message.
-        classes: Class names in the order of their numbers, for a run that learns classes.
+        objective, optimizer: Objective and its optimiser, not yet prepared by the accelerator; the networks
+            have equal weights on all processes.
+        load: Function that returns an iterable of this process's micro-batches; its keyword arguments are
+            ``first_step``, ``micro_batch`` (a size), ``rank``, ``world_size`` and arguments of torch's
+            DataLoader.
+        optim: Number of steps and schedules.
+        rows: Rows of the training lists; the first value of a row is the path of its video or episode.
+            The share ``data.max_unreadable`` of them may be unreadable.
+        classes: Class names in the order of their indices; None for a run that does not learn classes.
+        remedy: Advice on how to leave out what cannot be read, for the error message.
+
+    Returns:
+        The trained objective, as the accelerator wrapped it.
+
+    Raises:
+        ValueError: The run in the folder learnt other classes, is past the last step already, or has
+            checkpoints of which none is whole.
+        Stopped: The process was asked to stop; a checkpoint is saved.
+        SaveError: A checkpoint cannot be written.
+        NonFiniteError: The loss or the gradient of a step is not finite.
+        UnreadableVideosError: More videos are unreadable than allowed.
     """
     if accelerator.is_main_process:
         for remark in folder.compare_sources(rows, classes, accelerator.mixed_precision):
             accelerator.print(f"warning: {remark}")
-    # From here on each process has random numbers of its own (drop path).
+    # From here on the random numbers of processes differ, as drop path needs.
     set_seed(config.seed, device_specific=True)
     world_size, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
 
@@ -99,12 +112,12 @@ def fit(
 
 
 def finish(accelerator: Accelerator) -> None:
-    """Wait for all processes, and let trackers end."""
+    """Wait for all processes, then close the trackers."""
     wait_for_all(accelerator)
     for tracker in accelerator.trackers:
         tracker.finish()
 
 
 def leave_processes() -> None:
-    """Leave the group of processes; the last thing that a command does, after all its stages."""
+    """Destroy the process group; for the end of a command, after all its stages."""
     PartialState().destroy_process_group()

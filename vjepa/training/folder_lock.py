@@ -1,10 +1,10 @@
-"""One run at a time in a folder: two would write each other's checkpoints and metrics.
+"""A lock that lets one run at a time use a run folder; two would overwrite each other's checkpoints.
 
-The lock belongs to an open file, and the operating system releases it when the process ends, however that
-happens: what a killed run leaves behind holds nobody up. Network file systems pass it on to their server (NFS
-from version 4 on, Lustre mounted with `flock`). Where a file system has no locks, the file says who holds the
-folder, and it is believed as long as that process lives; of another machine's process nobody can tell, and
-the message says so.
+The lock belongs to an open file. The operating system releases it when the process ends in any way, so that a
+killed run blocks nobody. Network file systems pass the lock on to their server (NFS from version 4 on, Lustre
+mounted with `flock`). On a file system without locks, the process that is named in the file counts as the
+holder while it runs. A process of another machine always counts, since nobody can tell whether it runs; the
+error message then gives the file to delete.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vjepa.training.alone import alone
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks
+except ImportError:  # Windows has no module fcntl.
     fcntl = None  # type: ignore[assignment]
 
 NAME = "run.lock"
@@ -35,15 +35,16 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 
 class FolderInUseError(ConfigError):
-    """Another run holds the folder."""
+    """Another run uses the folder."""
 
 
 @contextmanager
 def exclusive(folder: str | Path, accelerator: Accelerator) -> Iterator[None]:
-    """Hold the folder of a run inside the block; the main process does, for all of them.
+    """Let the main process hold the lock of a run folder inside the block; every process must enter it.
 
     Raises:
-        FolderInUseError: Another run holds the folder; nothing was changed. It is raised on every process.
+        FolderInUseError: Another run uses the folder, which was not changed; raised on every process.
+        ConfigError: The folder cannot be written; raised on every process.
     """
     lock = FolderLock(folder)
     alone(accelerator, lock.take)
@@ -54,10 +55,10 @@ def exclusive(folder: str | Path, accelerator: Accelerator) -> Iterator[None]:
 
 
 class FolderLock:
-    """Holds the folder of a run; threads of a process exclude each other, too.
+    """The lock of a run folder; it also excludes other threads of the same process.
 
     Args:
-        folder: Run folder; it is made if it does not exist.
+        folder: Run folder; `take` creates it if it does not exist.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -65,7 +66,12 @@ class FolderLock:
         self._descriptor = -1
 
     def take(self) -> None:
-        """Take the lock, or raise FolderInUseError."""
+        """Take the lock.
+
+        Raises:
+            FolderInUseError: Another run uses the folder.
+            ConfigError: The folder cannot be written.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = self._open()
@@ -90,20 +96,24 @@ class FolderLock:
         _held.add(self)
 
     def release(self) -> None:
-        """Release the lock, where it was taken; the file goes, too."""
+        """Release the lock if it was taken, and delete its file."""
         if self._descriptor >= 0:
             self.path.unlink(missing_ok=True)
             self.forget()
 
     def forget(self) -> None:
-        """Close the file and leave it; for a forked process, which must not hold what its parent holds."""
+        """Close the file without deleting it; for a forked process, which must not hold its parent's lock."""
         _held.discard(self)
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def _open(self) -> int:
-        """The locked file, which is the one that the name stands for: a holder that ends removes its own."""
+        """Open and lock the file, and return its descriptor.
+
+        A holder that ends deletes its file. If that happened between opening and locking, the path now names
+        another file, and this one is tried again.
+        """
         while True:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
@@ -153,6 +163,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _is(descriptor: int, path: Path) -> bool:
+    """Return whether an open file is the one at a path."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -161,16 +172,17 @@ def _is(descriptor: int, path: Path) -> bool:
 
 
 def _holder(descriptor: int) -> dict[str, Any]:
+    """Return the host, pid and start of the process that holds the lock; empty if they are not known."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
         found = json.loads(os.read(descriptor, 4096))
     except ValueError:
-        return {}  # it is just being written
+        return {}  # The holder is just writing it.
     return found if isinstance(found, dict) else {}
 
 
 def _lives(holder: dict[str, Any]) -> bool:
-    """Whether the process that a file names may still run."""
+    """Return whether the process that is named in the lock file may still run."""
     if "pid" not in holder:
         return False
     if holder.get("host") != socket.gethostname():

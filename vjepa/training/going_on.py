@@ -1,8 +1,8 @@
-"""Which settings may change when a run goes on: the one table that the run folder, messages and documents go
-by.
+"""Which settings may change when a run is resumed.
 
-A key stands for itself and for all keys below it; the longest that fits decides. What no key fits (networks,
-masks, objective, seed, batch, clips, augmentation) makes another run, which needs another folder.
+A key of `TABLE` covers its setting and all settings below it; the longest matching key decides. A setting
+that no key covers (of networks, masks, objective, seed, clips or augmentation) must not change: that would be
+another run, which needs another folder.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 
 
 class Change(Enum):
-    """What it means that a setting is another one than before."""
+    """What a changed setting means for a run that is resumed."""
 
-    FREE = "how the run is carried out: nothing that is learnt depends on it"
-    METRICS = "what is measured at the end: metrics are made again"
-    SAID = "what is learnt from here on: accepted, and printed"
+    FREE = "how the run is carried out, which changes nothing that is learnt: accepted"
+    METRICS = "what is measured at the end: accepted, and metrics are computed again"
+    SAID = "what is learnt from now on: accepted, and printed"
     ANOTHER_RUN = "another run: refused"
 
 
 TABLE: dict[str, Change] = {
     "output_dir": Change.FREE,
     "train": Change.FREE,
-    "data.workers": Change.FREE,
+    "data.num_workers": Change.FREE,
     "features.folder": Change.FREE,
     "probe": Change.METRICS,
     "data.test": Change.METRICS,
@@ -45,11 +45,11 @@ TABLE: dict[str, Change] = {
     "data.cache_short_side": Change.SAID,
     "data.features": Change.SAID,
 }
-"""By key, what a change means; see `Change`."""
+"""Meaning of a change, by the key of the setting."""
 
 
 class Changed(NamedTuple):
-    """A setting that differs: its key, what it was and what it is."""
+    """A setting that differs: its dotted key, its value before and its value now."""
 
     key: str
     before: Any
@@ -57,10 +57,10 @@ class Changed(NamedTuple):
 
     @property
     def kind(self) -> Change:
-        """What the change means.
+        """Meaning of the change: that of `TABLE`, with two exceptions that make another run.
 
-        Heads of a grid may learn otherwise, but neither come nor go. Where a list to choose or to test on is
-        taken away, one would be held back from videos that were trained on.
+        The number of heads in a grid must not change. A list of validation or test videos must not be
+        removed, since a new split would then be held back from videos that were trained on.
         """
         if self.key.startswith("grid") and _length(self.before) != _length(self.now):
             return Change.ANOTHER_RUN
@@ -70,24 +70,21 @@ class Changed(NamedTuple):
 
 
 def change_of(key: str) -> Change:
-    """What a change of the setting `key` means for a run that goes on."""
+    """Return what a change of the setting `key`, dotted, means for a run that is resumed."""
     parts = key.split(".")
     heads = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
     return next((TABLE[head] for head in heads if head in TABLE), Change.ANOTHER_RUN)
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Changed]:
-    """The settings that differ between two configurations, as `vjepa.config.config_tree` gives them."""
+    """Return the settings that differ between two trees, as `vjepa.config.config_tree` makes them."""
     old, new = flat_settings(before), flat_settings(now)
     pairs = ((key, old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys()))
     return [Changed(key, first, second) for key, first, second in pairs if first != second]
 
 
 def calmer_settings(config: Any) -> str:
-    """What to change, by its key, where the loss of a run is not finite.
-
-    All of it may change when a run goes on.
-    """
+    """Return which settings to change if the loss is not finite; a resumed run accepts all of them."""
     rate = "optim.lr" if getattr(config, "grid", None) is None else "grid.lr"
     warmup = "optim.warmup_steps" if hasattr(config.optim, "warmup_steps") else "optim.warmup_epochs"
     clip = "lower" if config.optim.clip_grad is not None else "set"
@@ -99,7 +96,7 @@ def _length(value: Any) -> int | None:
 
 
 def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted key."""
+    """Return a tree of settings as one dictionary by dotted key; `prefix` goes before each key."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""AdamW, what decays and what does not, and the schedules that drive it."""
+"""AdamW with its parameter groups, and the schedules of learning rate and weight decay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vjepa.schedules import anneal, warm_up_then_anneal
 
 
 def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over the trained parameters; vectors (biases, norms) have no weight decay."""
+    """Build AdamW for the trained parameters; vectors (biases, norms) have no weight decay."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
         {
@@ -38,7 +38,13 @@ def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW
 def build_classifier_optimizer(
     network: Classifier, config: OptimConfig, layer_decay: float
 ) -> torch.optim.AdamW:
-    """AdamW whose learning rate falls by a factor from each block to the one below (BEiT, VideoMAE)."""
+    """Build AdamW with layer-wise learning rates, as in BEiT and VideoMAE.
+
+    Args:
+        network: Classifier to train.
+        config: Settings of the optimiser; weight decay is constant.
+        layer_decay: Factor of the learning rate from each block to the one below it.
+    """
     groups = param_groups_layer_decay(
         network, config.weight_decay, tuple(network.no_weight_decay()), layer_decay=layer_decay
     )
@@ -48,7 +54,13 @@ def build_classifier_optimizer(
 def build_grid_optimizer(
     grid: HeadGrid, config: OptimConfig, pairs: Sequence[tuple[float, float]]
 ) -> torch.optim.AdamW:
-    """AdamW for heads that share nothing: each has its own ``(learning rate, weight decay)``."""
+    """Build AdamW for a grid of heads that share no parameters.
+
+    Args:
+        grid: Heads to train.
+        config: Settings of the optimiser; weight decay is constant.
+        pairs: Peak learning rate and weight decay of each head. Vectors (biases, norms) have no weight decay.
+    """
     groups = []
     for head, (lr, weight_decay) in zip(grid.heads, pairs, strict=True):
         for matrices in (True, False):
@@ -65,7 +77,11 @@ def _constant_decay(groups: list[dict[str, Any]], config: OptimConfig) -> torch.
 
 @dataclass(frozen=True)
 class Schedules:
-    """What changes over a run, as functions of the number of steps taken."""
+    """Schedules of learning rate and weight decay, as functions of the number of steps taken.
+
+    Attributes:
+        config: Settings of the optimiser, which include those of the schedules.
+    """
 
     config: OptimConfig
 
@@ -74,7 +90,7 @@ class Schedules:
         return self.config.steps * self.config.schedule_stretch
 
     def lr(self, step: int) -> float:
-        """Learning rate."""
+        """Return the learning rate of the step after `step` steps."""
         c = self.config
         return warm_up_then_anneal(
             step, total=self._total, warmup=c.warmup_steps,
@@ -82,13 +98,13 @@ class Schedules:
         )  # fmt: skip
 
     def weight_decay(self, step: int) -> float:
-        """Weight decay of the matrices."""
+        """Return the weight decay of matrices in the step after `step` steps."""
         c = self.config
         final = c.weight_decay if c.final_weight_decay is None else c.final_weight_decay
         return anneal(step, self._total, c.weight_decay, final, "cosine")
 
     def apply(self, optimizer: torch.optim.Optimizer, step: int) -> None:
-        """Set an optimiser's groups for the step that comes after `step` steps."""
+        """Set learning rates and weight decays of an optimiser for the step after `step` steps."""
         for group in optimizer.param_groups:
             group["lr"] = self.lr(step) * group["lr_scale"]
             if group["decays"]:

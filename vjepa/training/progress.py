@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar in a terminal, plain lines anywhere else."""
+"""The progress of a run: a bar in a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ _SHOWN = {
 
 
 class Progress:
-    """One process shows it; the others pass `visible=False`."""
+    """Shows the progress of a run, on one process.
+
+    Args:
+        total: Number of steps of the run.
+        first: Number of steps taken when the run starts or resumes.
+        visible: Whether this process shows anything; True on the main process alone.
+    """
 
     def __init__(self, total: int, first: int, visible: bool) -> None:
         self.total = total
@@ -34,12 +40,12 @@ class Progress:
         self.bar = tqdm(total=total, initial=first, unit="step", dynamic_ncols=True) if on_terminal else None
 
     def advance(self) -> None:
-        """One step was taken."""
+        """Advance the bar by one step."""
         if self.bar is not None:
             self._out(self.bar.update)
 
     def show(self, record: dict[str, Any]) -> None:
-        """Show a logged record."""
+        """Show the metrics of a logged record."""
         metrics = "  ".join(text.format(record[key]) for key, text in _SHOWN.items() if key in record)
         if self.bar is not None:
             self._out(self.bar.set_postfix_str, metrics)
@@ -53,12 +59,12 @@ class Progress:
             self._out(tqdm.write, message)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar, which stays on the terminal."""
         if self.bar is not None:
             self._out(self.bar.close)
 
     def _out(self, show: Callable[..., object], *what: object) -> None:
-        """A terminal or a pipe that has gone does not end the run: nothing is shown any more."""
+        """Print something; if the terminal or pipe is gone, the run goes on and shows nothing any more."""
         try:
             show(*what)
         except OSError:

@@ -23,16 +23,31 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Row = tuple[Any, ...]
-"""What a run learns from one row of a list: the path of the file, and whatever else of the row counts."""
+"""One row of a training list: the path of its file, then all other values that affect what is learnt."""
 
 _ELSEWHERE = "give another --output_dir"
-# Settings that only steps which are still to come can follow.
+# Changes of these settings take effect in later steps only.
 _OF_STEPS = ("optim.", "grid", "data.train", "data.images", "train.precision")
 _NUMBER_OF_STEPS = ("optim.steps", "optim.epochs")
 
 
 class RunFolder:
-    """Paths of a run and the files that are not checkpoints."""
+    """The paths of a run, and access to its files other than checkpoints.
+
+    Args:
+        path: Folder of the run; it need not exist yet.
+
+    Attributes:
+        config: Resolved configuration.
+        learnt_from: Digest of the training lists, the classes and the precision of the run.
+        elapsed: Seconds that the run took so far.
+        metrics: Logged records, one JSON object a line.
+        summary: Final metrics.
+        finished: Digest of the settings with which the run was finished.
+        plot: Plot of the metrics.
+        checkpoints: Folder of the checkpoints.
+        model: Model folder.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -51,17 +66,25 @@ class RunFolder:
 
     @property
     def trained(self) -> bool:
-        """Whether there is a checkpoint or a model: what a start with other settings must not mix with."""
+        """Whether the folder has a checkpoint or a model, so that not all settings may change."""
         return has_checkpoints(self.checkpoints) or self.model.exists()
 
     def claim(self, config: DataclassInstance, say: Callable[[str], None]) -> bool:
-        """Store the resolved configuration; whether the run is finished already, with nothing left to do.
+        """Store the resolved configuration, after a check against that of the run in the folder.
 
-        Where nothing was trained yet, any configuration is taken. Settings that differ from those of a run
-        that was trained are judged by the table of `vjepa.training.going_on`.
+        If nothing was trained yet, any configuration is accepted. Otherwise the table of
+        `vjepa.training.going_on` decides which settings may differ.
+
+        Args:
+            config: Resolved configuration.
+            say: Prints a line; it is called with the settings that differ.
+
+        Returns:
+            Whether the run is finished with these settings, and nothing is left to do.
 
         Raises:
-            ValueError: The folder holds another run, or a run whose checkpoints are gone.
+            ValueError: The folder holds another run, a run that has taken all of the steps that changed
+                settings would affect, or a run without configuration or checkpoints.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         self._say(self._differing(config) if self.trained else [], say)
@@ -71,15 +94,14 @@ class RunFolder:
         if self.model.exists() and not finished and not has_checkpoints(self.checkpoints):
             raise ValueError(
                 f"{self.path} holds a model and no checkpoint to go on from: {_ELSEWHERE}, or move "
-                f"{self.model} away to start "
-                "from the first step"
+                f"{self.model} away to start from the first step"
             )
         with written_atomically(self.config) as draft:
             write_config(config, draft)
         return finished
 
     def _differing(self, config: DataclassInstance) -> list[Changed]:
-        """The settings that are others than those of the run, all of which may be; ValueError else."""
+        """Return the settings that differ from those of the run; ValueError if one must not."""
         if not self.config.exists():
             raise ValueError(
                 f"{self.path} holds a run without its config.yaml: {_ELSEWHERE}, or bring it back"
@@ -101,9 +123,8 @@ class RunFolder:
             listed = "; ".join(f"{key}: {before} there, {now} here" for key, before, now in learning)
             raise ValueError(
                 f"{self.path} has taken all of its steps, and these settings would change them ({listed}): "
-                "give more steps "
-                f"({' or '.join(_NUMBER_OF_STEPS)}), {_ELSEWHERE.removeprefix('give ')}, or these settings "
-                "as they were"
+                f"give more steps ({' or '.join(_NUMBER_OF_STEPS)}), {_ELSEWHERE.removeprefix('give ')}, or "
+                "these settings as they were"
             )
         return found
 
@@ -121,17 +142,18 @@ class RunFolder:
     def compare_sources(
         self, rows: Sequence[Row], classes: Sequence[str] | None = None, precision: str | None = None
     ) -> Iterator[str]:
-        """Remember what is learnt from; gives what is to be said where a trained run learnt from something
-        else.
+        """Store what the run learns from, and compare it with what the trained run in the folder learnt from.
 
         Args:
-            rows: Rows of the lists of training videos, in their order.
-            classes: Class names in the order of their numbers, for a run that learns classes.
+            rows: Rows of the training lists, in their order.
+            classes: Class names in the order of their indices; None for a run that does not learn classes.
             precision: Precision in which the networks compute.
 
+        Yields:
+            A warning for each difference. Nothing is stored before the first value is asked for.
+
         Raises:
-            ValueError: The classes are others, so that the outputs of the trained head would change their
-                meaning.
+            ValueError: The classes differ, which would change the meaning of the trained head's outputs.
         """
         now: dict[str, Any] = {
             "rows": len(rows),
@@ -143,32 +165,33 @@ class RunFolder:
         if before.get("classes", now["classes"]) != now["classes"]:
             raise ValueError(
                 f"{self.path} holds a run that learnt {_shown(before['classes'])}, and data.train has "
-                f"{_shown(now['classes'])}: "
-                f"{_ELSEWHERE}, or a list with the same classes"
+                f"{_shown(now['classes'])}: {_ELSEWHERE}, or a list with the same classes"
             )
         _write_json(self.learnt_from, now)
         if before.get("digest", now["digest"]) != now["digest"]:
             yield (
                 f"the list of training videos is another one ({before['rows']} rows before, {len(rows)} "
-                "now): the order of "
-                "samples is another one from here on"
+                "now): the order of samples is another one from here on"
             )
         if before.get("precision", precision) != precision:
             yield f"the precision of the run was {before['precision']} and is {precision} from here on"
 
     def seconds(self) -> float:
-        """How long the run took so far, in all its processes one after the other."""
+        """Return the seconds that the run took so far, over all its starts."""
         return round(self._seconds_before + time.perf_counter() - self._started, 1)
 
     def log(self, record: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
+        """Append a record to metrics.jsonl, and store the seconds that the run took."""
         with self.metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
         _write_json(self.elapsed, {"seconds": self.seconds()})
 
     def forget_after(self, step: int, say: Callable[[str], None] = print) -> None:
-        """Drop metrics of steps that will be taken again, and what a kill or a damaged disk left of a
-        line.
+        """Delete the metrics of all steps after `step`, which will be taken again, and damaged lines.
+
+        Args:
+            step: Number of the last step whose metrics are kept.
+            say: Prints a line; it is called with the number of damaged lines, if there are any.
         """
         if not self.metrics.exists():
             return
@@ -185,23 +208,21 @@ class RunFolder:
             draft.write_bytes(b"".join(kept))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All logged records."""
+        """Return all logged records."""
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Write the final metrics, and then that the run is finished with the settings that it was claimed
-        for.
-        """
+        """Write the final metrics, then mark the run as finished with the settings given to `claim`."""
         _write_json(self.summary, summary)
         _write_json(self.finished, {"settings": self._settings})
 
     def read_summary(self) -> dict[str, Any]:
-        """The final metrics of a finished run."""
+        """Return the final metrics, or an empty dictionary if there are none."""
         return _read_json(self.summary)
 
 
 def claim(folder: RunFolder, config: DataclassInstance, accelerator: Accelerator) -> bool:
-    """`RunFolder.claim` for all processes, each of which must call this."""
+    """Call `RunFolder.claim` for all processes; every process must call this."""
     answer = alone(accelerator, lambda: folder.claim(config, accelerator.print))
     finished = bool(broadcast_object_list([answer])[0])
     if finished:
@@ -210,7 +231,7 @@ def claim(folder: RunFolder, config: DataclassInstance, accelerator: Accelerator
 
 
 def metrics_of(record: dict[str, Any]) -> dict[str, Any]:
-    """What a logged record measured, without what says which step it was."""
+    """Return the metrics of a logged record, without its step and kind."""
     return {key: value for key, value in record.items() if key not in ("step", "kind")}
 
 
@@ -219,7 +240,7 @@ def _is_said(key: str, before: Any, now: Any) -> bool:
 
 
 def _digest_of_settings(config: DataclassInstance) -> str:
-    """Of all settings that the metrics of a finished run depend on."""
+    """Return a digest of all settings that the metrics of a finished run depend on."""
     settings = {
         key: value
         for key, value in flat_settings(config_tree(config)).items()
@@ -229,7 +250,7 @@ def _digest_of_settings(config: DataclassInstance) -> str:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """A line of metrics.jsonl, or None of one that is not whole."""
+    """Return the record in a line of metrics.jsonl, or None if the line is damaged."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -239,9 +260,9 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def _digest(rows: Sequence[Row]) -> str:
-    """Of rows in their order.
+    """Return a digest of rows in their order.
 
-    Files count by their place below the folder that all share, so that it may be moved.
+    Paths are taken relative to the folder that all files share, so that it may be moved.
     """
     paths = [str(row[0]) for row in rows]
     top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
@@ -255,7 +276,7 @@ def _shown(classes: Any) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """A small file that the run can do without; empty where it is missing or damaged."""
+    """Read a file that the run can do without; return an empty dictionary if it is missing or damaged."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):

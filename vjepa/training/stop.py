@@ -1,13 +1,12 @@
-"""Being asked to stop: by SIGTERM, SIGINT (Ctrl-C), SIGHUP (the terminal was closed), or the death of the
-launcher.
+"""Stop requests: SIGTERM, SIGINT (Ctrl-C), SIGHUP (a closed terminal) and the death of the launcher.
 
-A run that takes steps ends after the step that is running, and saves; anywhere else there is nothing to save,
-and it ends at once. A second Ctrl-C ends it without saving. `answering_signals` is the one owner of signals,
+A run in training finishes the current step, saves a checkpoint and ends. At other times there is nothing to
+save, and it ends at once. A second Ctrl-C ends it without saving. `answering_signals` handles the signals
 from a command's first line to its last, and leaves no worker process behind.
 
-Python runs a signal handler in the main thread between two bytecodes, and a backward pass may be minutes of a
-single one. So a thread, which the signal itself wakes, says at once what will happen, and ends the process
-where the main thread does not.
+Python runs signal handlers in the main thread, between two bytecodes, and a single one may take minutes in a
+backward pass. Therefore a second thread, which the signal wakes, prints at once what will happen, and ends
+the process if the main thread does not.
 """
 
 from __future__ import annotations
@@ -32,20 +31,19 @@ from tqdm import tqdm
 from vjepa.training.terminal import Terminal, launched
 from vjepa.workers import STOP_SIGNALS, end_all, ended_after
 
-# What a shell sees of a run that saved and left because it was asked to (EX_TEMPFAIL: try again).
-EXIT_STOPPED = 75
-EXIT_INTERRUPTED = 130  # as shells have it for a process that SIGINT ended
+EXIT_STOPPED = 75  # Exit status after a stop request; EX_TEMPFAIL means: try again.
+EXIT_INTERRUPTED = 130  # Exit status after a second Ctrl-C; shells use it for processes ended by SIGINT.
 
-_GRACE = 5.0  # seconds that the main thread has to leave where there is no step to finish
-_PATROL = 0.5  # seconds between two looks at the launcher and the terminal
-_STARTED_BY = (os.getpid(), os.getppid())  # early: a launcher may die while libraries are imported
+_GRACE = 5.0  # Seconds in which the main thread must end if there is no step to finish.
+_PATROL = 0.5  # Seconds between two checks of the launcher and the terminal.
+_STARTED_BY = (os.getpid(), os.getppid())  # Read early: a launcher may die while libraries are imported.
 
 
 class Stopped(BaseException):
-    """A command was asked to stop and left; a run that was training has saved a checkpoint.
+    """A command ended because it was asked to stop; a run in training has saved a checkpoint.
 
     Attributes:
-        step: After which the checkpoint was saved; None where no step was running.
+        step: Number of steps in the saved checkpoint; None if the run was not in training.
     """
 
     def __init__(self, step: int | None = None) -> None:
@@ -57,26 +55,29 @@ class Stopped(BaseException):
         self.step = step
 
     def __reduce__(self) -> tuple[type[Stopped], tuple[int | None]]:
-        return Stopped, (self.step,)  # it travels between processes
+        return Stopped, (self.step,)  # Worker processes pickle it.
 
 
 class StopRequest:
-    """Whether this process was asked to stop.
+    """State of the stop requests to this process.
 
     Attributes:
-        requested: Read by whoever finishes something first, inside `finishing`.
+        requested: Whether the process was asked to stop. Code inside `finishing` must read it and end.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self._finishing: str | None = None
-        self._told = False
-        self._limit: tuple[float, int] | None = None  # when the process must have ended, and its status then
+        self._announced = False
+        self._limit: tuple[float, int] | None = None  # Deadline of the process, and its exit status then.
 
     @contextmanager
     def finishing(self, what: str | None) -> Iterator[None]:
-        """Inside, a first signal only sets `requested`, and the message says that `what` is finished
-        first.
+        """Let a first signal inside the block only set `requested`, instead of raising `Stopped`.
+
+        Args:
+            what: Name of what is finished before the process ends, for the message; None raises `Stopped`
+                at once.
         """
         before, self._finishing = self._finishing, what
         try:
@@ -85,37 +86,39 @@ class StopRequest:
             self._finishing = before
 
     def handle(self, number: int, _: FrameType | None) -> None:
-        """The signals' handler, in the main thread."""
+        """Handle a signal, in the main thread."""
         if self.requested:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
-            return  # schedulers send several
+            return  # Schedulers send several signals.
         self.requested = True
         if self._finishing is None:
             raise Stopped
 
     def notice(self, number: int, cause: str) -> None:
-        """Say what will happen.
+        """Print what will happen; the second thread calls this before or after the main thread's handler.
 
-        Called by the thread, before the main thread comes to its handler or after.
+        Args:
+            number: Number of the signal, 0 for none.
+            cause: What asked the process to stop, for the message.
         """
-        if not self._told and self._finishing is not None:
+        if not self._announced and self._finishing is not None:
             _say(f"{cause}: stopping after this {self._finishing}; a second Ctrl-C leaves without saving")
-        elif not self._told:
+        elif not self._announced:
             _say(f"{cause}: stopping")
             self._limit = (time.monotonic() + _GRACE, EXIT_STOPPED)
         elif number == signal.SIGINT:
             _say(f"{cause}, the second: leaving")
             self._limit = (time.monotonic() + _GRACE, EXIT_INTERRUPTED)
-        self._told = True
+        self._announced = True
 
     def leave_if_late(self) -> None:
-        """End the process where its main thread should have ended it by now."""
+        """End the process if its main thread has not done so by the deadline."""
         if self._limit is None or time.monotonic() < self._limit[0]:
             return
         status = self._limit[1]
         if status == EXIT_STOPPED and self._finishing is not None:
-            self._limit = None  # it has come to a step meanwhile, and finishes it
+            self._limit = None  # Meanwhile it has begun a step, which it finishes.
             return
         with suppress(Exception):
             end_all()
@@ -123,11 +126,11 @@ class StopRequest:
 
 
 class _Watch:
-    """The thread: woken by signals, it also looks at the launcher and the terminal now and then.
+    """The second thread: signals wake it, and it regularly checks the launcher and the terminal.
 
     Args:
-        request: What it tells.
-        owns_signals: Whether the signals have handlers, as they can have in the main thread alone.
+        request: Stop requests of this process, which the thread announces.
+        owns_signals: Whether handlers of the signals are installed, which only the main thread can do.
     """
 
     def __init__(self, request: StopRequest, owns_signals: bool) -> None:
@@ -144,7 +147,7 @@ class _Watch:
 
     def close(self) -> None:
         self._ended = True
-        with suppress(OSError):  # full of signals, it wakes up anyway
+        with suppress(OSError):  # If the socket is full of signals, the thread wakes up anyway.
             self.wake.send(b"\0")
         self._thread.join()
         self.wake.close()
@@ -192,10 +195,13 @@ _owners = threading.local()
 
 @contextmanager
 def answering_signals() -> Iterator[StopRequest]:
-    """Own the signals until the end of the block, and end all workers that were started in it.
+    """Handle the signals until the end of the block, and end all workers that were started in it.
 
-    Inside another such block, it is that one's. Signals reach the main thread alone: in another thread, a run
-    is stopped by the death of what launched it, and by nothing else.
+    A block inside another one shares its stop requests. Signals reach the main thread only: in another
+    thread, a run is stopped by nothing but the death of its launcher.
+
+    Yields:
+        The stop requests of this process.
 
     Raises:
         Stopped: Inside the block, at the first signal, outside `StopRequest.finishing`.
@@ -212,7 +218,7 @@ def answering_signals() -> Iterator[StopRequest]:
             try:
                 yield request
             finally:
-                # From here on nothing may interrupt what is cleared away.
+                # A signal must not interrupt the cleaning up.
                 request._finishing = "command"
     finally:
         watch.close()
@@ -224,13 +230,13 @@ def _handlers(request: StopRequest, watch: _Watch) -> Iterator[None]:
     if not watch.owns_signals:
         yield
         return
-    # SIGHUP is ignored by those whom nohup started.
+    # A command that nohup started ignores SIGHUP, and must go on doing so.
     numbers = [n for n in STOP_SIGNALS if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
     before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
     before_wakeup = signal.set_wakeup_fd(watch.wake.fileno(), warn_on_full_buffer=False)
     if watch.terminal is not None and watch.terminal.known:
         for job_control in (signal.SIGTSTP, signal.SIGCONT):
-            before[job_control] = signal.signal(job_control, lambda *_: None)  # the thread does it
+            before[job_control] = signal.signal(job_control, lambda *_: None)  # The second thread handles it.
     try:
         for number in numbers:
             signal.signal(number, request.handle)
@@ -242,16 +248,16 @@ def _handlers(request: StopRequest, watch: _Watch) -> Iterator[None]:
 
 
 def command(main: Callable[..., int]) -> Callable[..., int]:
-    """A command's `main`, which owns the signals, and whose exit status says how it ended.
+    """Wrap the `main` of a command, so that signals and errors end it with a message and an exit status.
 
-    That is what `main` returns; 75 where it was asked to stop; 130 where it was interrupted; where its user
-    can mend what is wrong, a sentence on stderr and 2, or 1 where it showed in training
-    (`vjepa.training.users_error`).
+    The exit status is what `main` returns, 75 after a stop request, or 130 after a second Ctrl-C. An error
+    that the user can fix prints a sentence on stderr and gives 2, or 1 if it showed in training
+    (`vjepa.training.users_error`); all other errors keep their traceback.
     """
 
     @functools.wraps(main)
     def owning(*args: Any, **kwargs: Any) -> int:
-        if isinstance(sys.stdout, io.TextIOWrapper):  # paths need not be UTF-8; as stderr does
+        if isinstance(sys.stdout, io.TextIOWrapper):  # For paths that are not UTF-8; stderr does the same.
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             with answering_signals():
@@ -263,8 +269,8 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
             return EXIT_INTERRUPTED
         except Exception as error:
             from vjepa.training import (
-                users_error,  # it knows the trainer, which asks this module whether to stop
-            )
+                users_error,
+            )  # Not at the top: it imports the trainer, which imports this.
 
             status = users_error.exit_status(error, main.__code__.co_filename)
             if status is None:
@@ -276,7 +282,7 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
 
 
 def _say(message: str) -> None:
-    """Print a line on stderr, from the first of several processes; a terminal that has gone hears nothing."""
+    """Print a line on stderr, on the main process only; a closed terminal is no error."""
     if os.environ.get("RANK", "0") == "0":
         with suppress(OSError):
             tqdm.write(message, file=sys.stderr)

@@ -1,11 +1,11 @@
-"""The training loop: one for every objective.
+"""The training loop, which is the same for all objectives.
 
-What a step reports (loss, gradient norm, a request to stop) is averaged over processes in one small tensor
-and read one step later, when the device has long finished it: no step waits for the host. All processes read
-the same numbers, so they agree on non-finite losses and on stopping without further talk. A process that was
-asked to stop reads the step's own metrics at once: where all were asked, as they are by a launcher, that step
-is the last. Statistics of the whole batch (`BatchMetric`, collapse measures) take more talk, and only steps
-that are logged have them.
+The metrics of a step (loss, gradient norm, stop request) are averaged over processes in one small tensor and
+read one step later, when the device has long finished it: no step waits for the host. All processes read the
+same numbers, so they agree on non-finite losses and on stopping without further communication. A process that
+was asked to stop reads the metrics of the step at once; if all were asked, as by a launcher, that step is the
+last. Statistics of the whole batch (`BatchMetric`, collapse measures) need more communication, and only
+logged steps have them.
 """
 
 from __future__ import annotations
@@ -38,26 +38,29 @@ from vjepa.training.unreadable import UnreadableVideos
 
 
 class NonFiniteError(RuntimeError):
-    """The loss or the gradient of a step is not finite; checkpoints are from before it."""
+    """The loss or the gradient of a step is not finite; all checkpoints are from earlier steps."""
 
 
 class SaveError(RuntimeError):
-    """A checkpoint cannot be written; those before it are as they were."""
+    """A checkpoint cannot be written; earlier checkpoints are unchanged."""
 
 
 @dataclass
 class StepReport:
-    """What one step left on the device.
+    """Metrics and embeddings of one step, still on the device.
 
     Attributes:
         step: Number of steps taken, this one included.
+        names: Names of the metrics.
         metrics: Metrics of the whole batch, in the order of `names`.
-        may_lack: Names of those that may not exist, which is NaN: a ratio to nothing, for example.
-        local_loss: Loss of this process alone, to tell whose files were in a batch that failed.
+        may_lack: Names of metrics that may be undefined (NaN) at a step, such as a ratio to zero; the log
+            then omits them.
+        local_loss: Loss of this process alone, to find the process whose files led to a non-finite loss.
         asked: Whether this process was asked to stop before the step ended.
-        embeddings: ``*_BD`` outputs of this process, one row a clip.
-        paths: Files of this process's part of the batch.
-        kind: What the step was on, `vjepa.batch.Kind`.
+        embeddings: Outputs of this process whose names end in ``_BD``, by name; one row for each clip. Empty
+            unless the step is logged.
+        paths: Files in this process's share of the batch.
+        kind: Kind of the batch, videos or images.
     """
 
     step: int
@@ -72,14 +75,20 @@ class StepReport:
 
 
 class Trainer:
-    """Takes an objective through its steps, with checkpoints, metrics and alarms.
+    """Trains an objective, with checkpoints, metrics and alarms.
 
     Args:
-        accelerator: Its `gradient_accumulation_steps` is the number of micro-batches of a step.
-        objective: Prepared by it, as is `optimizer`.
-        batches: Called with the number of steps taken, gives this process's micro-batches from there on.
+        accelerator: Accelerator of the run; its `gradient_accumulation_steps` is the number of micro-batches
+            of a step.
+        objective: Objective, prepared by the accelerator.
+        optimizer: Optimiser, prepared by the accelerator.
+        batches: Function of the number of steps taken that returns this process's micro-batches from there
+            on.
         unreadable: Policy on videos that cannot be read.
-        remedy: Advice which settings to change if the loss is not finite.
+        folder: Folder of the run.
+        optim: Number of steps, and settings of the optimiser.
+        train: Section `train` of the configuration.
+        remedy: Advice on which settings to change if the loss is not finite, for the error message.
     """
 
     def __init__(
@@ -115,9 +124,11 @@ class Trainer:
         """Train to the last step, from the latest checkpoint if there is one.
 
         Raises:
-            Stopped: Asked to, with a checkpoint saved.
+            Stopped: The process was asked to stop; a checkpoint is saved.
             SaveError: A checkpoint cannot be written.
-            NonFiniteError, UnreadableVideosError: The run cannot go on as it is.
+            NonFiniteError: The loss or the gradient of a step is not finite.
+            UnreadableVideosError: More videos are unreadable than allowed.
+            ValueError: The run is past the last step already, or has checkpoints of which none is whole.
         """
         with answering_signals() as request, request.finishing("step"):
             progress = Progress(self.optim.steps, self._resume(), self.accelerator.is_main_process)
@@ -130,7 +141,7 @@ class Trainer:
             finally:
                 progress.close()
                 if isinstance(batches, Generator):
-                    batches.close()  # ends the loader's workers
+                    batches.close()  # Ends the loader's worker processes.
 
     def _take_steps(
         self,
@@ -153,9 +164,9 @@ class Trainer:
                 raise Stopped(self.step)
 
     def _stops(self, previous: StepReport | None, report: StepReport) -> bool:
-        """Whether this step is the last.
+        """Return whether this step is the last.
 
-        All processes were asked to stop before it ended, or one in the step before.
+        It is if all processes were asked to stop before it ended, or one before the previous step ended.
         """
         if previous is not None and self._check(previous) > 0:
             return True
@@ -165,13 +176,13 @@ class Trainer:
         return self.step % every == 0 or self.step == self.optim.steps
 
     def _logs(self, kind: Kind) -> bool:
-        """Whether this step is logged; the first of a kind always is: what falls, falls from there."""
+        """Return whether this step is logged; the first of a kind always is, as the baseline of its alarm."""
         return kind not in self.alarms or self._due(self.train.log_every)
 
     def _train_step(
         self, batches: Iterator[Batch | LabelledBatch | TrajectoryBatch], request: StopRequest
     ) -> StepReport:
-        """One optimiser step, accumulated over its micro-batches."""
+        """Take one optimiser step, with gradients accumulated over its micro-batches."""
         self.schedules.apply(self.optimizer, self.step)
         outputs: list[dict[str, Tensor | BatchMetric]] = []
         paths: list[str] = []
@@ -211,7 +222,7 @@ class Trainer:
         }
         local_loss = scalars["loss"]
         scalars["grad_norm"] = _local(norm).float()
-        asked = request.requested  # once: it may change while this is written
+        asked = request.requested  # Read once: it may change meanwhile.
         scalars["stop"] = torch.tensor(float(asked), device=local_loss.device)
         names, metrics = list(scalars), self._over_processes(torch.stack(list(scalars.values())))
         whole: dict[str, Tensor] = {}
@@ -236,7 +247,7 @@ class Trainer:
         return cast(Tensor, self.accelerator.reduce(local, reduction="mean"))
 
     def _check(self, report: StepReport) -> float:
-        """The share of processes that were asked to stop; NonFiniteError where a metric is not finite."""
+        """Return the share of processes that were asked to stop, or raise NonFiniteError."""
         metrics = dict(zip(report.names, report.metrics.tolist(), strict=True))
         # With fp16 a gradient that overflows is normal: the scaler skips the step and tries a smaller scale.
         watched = ["loss"] if self.accelerator.mixed_precision == "fp16" else ["loss", "grad_norm"]
@@ -277,8 +288,7 @@ class Trainer:
             "clips_per_second": self._clips / (now - self._clock),
         }
         self._clips, self._clock = 0, now
-        # Embeddings of images differ by other amounts than those of videos: each kind has its own best
-        # values.
+        # Embeddings of images and of videos vary by different amounts, so each kind has its own alarm.
         alarm = self.alarms.setdefault(report.kind, CollapseAlarm()).update(measures)
         if alarm and len(self.alarms) > 1:
             alarm = f"steps on {report.kind}: {alarm}"
@@ -299,7 +309,7 @@ class Trainer:
         }
         try:
             self.checkpoints.save(self.accelerator, self.step, state)
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch's and safetensors' are no OSErrors
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise the last two.
             raise SaveError(self._unsaved(error)) from error
 
     def _unsaved(self, error: Exception) -> str:
@@ -307,14 +317,12 @@ class Trainer:
         space = shutil.disk_usage(folder.parent).free / 1e6
         return (
             f"the checkpoint of step {self.step} cannot be written to {folder}, whose disk has {space:.0f} "
-            "MB left "
-            f"({str(error).splitlines()[0]}). Make room, then run the same command again: it goes on after "
-            "step "
-            f"{kept[-1] if kept else 0}"
+            f"MB left ({str(error).splitlines()[0]}). Make room, then run the same command again: it goes on "
+            f"after step {kept[-1] if kept else 0}"
         )
 
     def _resume(self) -> int:
-        """Go back to the latest checkpoint, and say so; the steps that were taken."""
+        """Restore the latest checkpoint, if there is one; return the number of steps taken."""
         state = self.checkpoints.load_latest(self.accelerator)
         if state is not None:
             self.step = state["step"]
@@ -329,8 +337,7 @@ class Trainer:
         if self.step > self.optim.steps:
             raise ValueError(
                 f"{self.folder.path} is at step {self.step} already, and the settings ask for "
-                f"{self.optim.steps} steps: raise "
-                "optim.steps (optim.epochs of a fine-tuning)"
+                f"{self.optim.steps} steps: raise optim.steps (optim.epochs of a fine-tuning)"
             )
         if self.accelerator.is_main_process:
             self.folder.forget_after(self.step, self.accelerator.print)
@@ -338,7 +345,7 @@ class Trainer:
 
 
 def _curves(record: dict[str, Any]) -> dict[str, Any]:
-    """A record for trackers: metrics of steps on images are curves of their own."""
+    """Return the metrics of a record for trackers; those of steps on images get names of their own."""
     prefix = "images/" if record["kind"] == "images" else ""
     return {prefix + key: value for key, value in metrics_of(record).items()}
 
@@ -348,6 +355,6 @@ def _without_gradient(value: Tensor | BatchMetric) -> Tensor | BatchMetric:
 
 
 def _local(norm: Tensor) -> Tensor:
-    """The norm as a plain tensor: sharded parameters give a distributed one."""
+    """Return a norm as a plain tensor; sharded parameters give a distributed one."""
     full = getattr(norm, "full_tensor", None)
     return cast(Tensor, full()) if full is not None else norm

@@ -1,4 +1,4 @@
-"""Videos that could not be read, or only in part: reported once and counted.
+"""The policy on unreadable and damaged videos: each is reported once.
 
 Too many unreadable ones end the run.
 """
@@ -19,7 +19,7 @@ WITHOUT_EPISODES = "Leave them out by their numbers, SOURCE?without=3,17, to go 
 
 
 class UnreadableVideosError(RuntimeError):
-    """More of the manifest's videos are unreadable than the run allows."""
+    """More videos of a list are unreadable than `data.max_unreadable` allows."""
 
 
 def leave_out(
@@ -30,19 +30,18 @@ def leave_out(
     say: Callable[[str], None],
     remedy: str = WITHOUT_VIDEOS,
 ) -> None:
-    """The same policy for a list that is measured or encoded beforehand: what cannot be read is named, and
-    left out.
+    """Report the unreadable videos of a list that is measured or encoded, which leaves them out.
 
     Args:
-        name: Name of the setting that gives the list.
-        count: Rows of it.
-        causes: Path and cause of each row that cannot be read.
-        max_share: Share of the rows that may be unreadable.
+        name: Name of the setting that gives the list, such as ``data.test``.
+        count: Number of rows in the list.
+        causes: Path and cause of each unreadable row, by the index of the row.
+        max_share: Largest share of the rows, in [0, 1], that may be unreadable.
         say: Prints a line.
-        remedy: Advice how to leave out what cannot be read.
+        remedy: Advice on how to leave out what cannot be read, for the error message.
 
     Raises:
-        UnreadableVideosError: Above the allowed share.
+        UnreadableVideosError: More than that share is unreadable.
     """
     if not causes:
         return
@@ -50,18 +49,22 @@ def leave_out(
     if len(causes) > max_share * count:
         raise UnreadableVideosError(
             f"{len(causes)} of {count} videos of {name} cannot be read, more than {max_share:.1%} "
-            f"(data.max_unreadable). {remedy}, "
-            f"or raise that limit; the same command then goes on. They are:\n  {listed}"
+            f"(data.max_unreadable). {remedy}, or raise that limit; the same command then goes on. They "
+            f"are:\n  {listed}"
         )
     say(f"{len(causes)} of {count} videos of {name} cannot be read and are left out:\n  {listed}")
 
 
 def check_files(lists: Mapping[str, Sequence[str]], max_share: float, say: Callable[[str], None]) -> None:
-    """The same before the first step, for files that are not there.
+    """Report files that do not exist, before the first step.
 
     Args:
-        lists: Paths of each list that is measured at the end, by its setting.
-        max_share, say: See `leave_out`.
+        lists: Paths in each list that is measured at the end, by the name of its setting.
+        max_share: Largest share of a list, in [0, 1], that may be missing.
+        say: Prints a line.
+
+    Raises:
+        UnreadableVideosError: More than that share of a list is missing.
     """
     for name, paths in lists.items():
         gone = {
@@ -71,16 +74,17 @@ def check_files(lists: Mapping[str, Sequence[str]], max_share: float, say: Calla
 
 
 class UnreadableVideos:
-    """The policy of one run, the same on every process.
+    """The unreadable and damaged videos that a run has met in training; equal on all processes after `agree`.
 
     Args:
-        paths: File of each row of the training lists.
-        max_share: Share of the rows that may be unreadable.
+        paths: Path in each row of the training lists.
+        max_share: Largest share of the rows, in [0, 1], that may be unreadable.
         say: Prints a line.
-        remedy: Advice how to leave out what cannot be read.
+        remedy: Advice on how to leave out what cannot be read, for the error message.
 
     Attributes:
-        causes, damage: Causes of the unreadable videos and damage of the damaged ones so far, by path.
+        causes: Cause of each unreadable video so far, by path.
+        damage: Damage of each damaged video so far, by path.
     """
 
     def __init__(
@@ -101,26 +105,33 @@ class UnreadableVideos:
         self._newly_damaged: list[tuple[str, str]] = []
 
     def note(self, failures: Sequence[tuple[str, str]], damaged: Sequence[tuple[str, str]] = ()) -> None:
-        """Take what this process's batch met.
+        """Take what was found in a batch of this process.
 
-        (path, cause) of unreadable and (path, damage) of damaged videos.
+        Args:
+            failures: Path and cause of each unreadable video.
+            damaged: Path and damage of each damaged video.
         """
         self._new.extend(failures)
         self._newly_damaged.extend(damaged)
 
     def restore(self, causes: Mapping[str, str], damage: Mapping[str, str]) -> None:
-        """Take what was found before the run was interrupted.
+        """Take what was found before the run was interrupted, except videos that are no longer in the lists.
 
-        What is no longer in the lists does not count.
+        Args:
+            causes: Cause of each unreadable video, by path.
+            damage: Damage of each damaged video, by path.
         """
         self.causes = {path: cause for path, cause in causes.items() if path in self.paths}
         self.damage = {path: cause for path, cause in damage.items() if path in self.paths}
 
     def agree(self) -> int:
-        """Share what is new with all processes (each must call this); the number of unreadable videos so far.
+        """Exchange and print what the processes have found since the last call; every process must call this.
+
+        Returns:
+            Number of unreadable videos so far.
 
         Raises:
-            UnreadableVideosError: Above the allowed share.
+            UnreadableVideosError: More than the allowed share is unreadable.
         """
         for path, cause in gather_object(self._new):
             if path not in self.causes:
@@ -129,7 +140,7 @@ class UnreadableVideos:
         for path, damage in gather_object(self._newly_damaged):
             if path not in self.damage:
                 self.damage[path] = damage
-                if path not in self.causes:  # those that data.damaged skips are named above
+                if path not in self.causes:  # Those that data.damaged skips are printed above.
                     self.say(one_line(f"damaged video, read as far as it goes: {path}: {damage}"))
         self._new, self._newly_damaged = [], []
         if len(self.causes) > self.max_share * self.num_videos:

@@ -68,7 +68,7 @@ def from_pretrained(
     strict: bool = True,
     channels: int | None = None,
     family: Family | None = None,
-    heads: Mapping[str, int] | None = None,
+    num_heads: Mapping[str, int] | None = None,
     levels: Sequence[int] | None = None,
 ) -> VideoModel:
     """Load a trained video model in evaluation mode.
@@ -87,16 +87,16 @@ def from_pretrained(
         channels: Number of channels of your videos, where it differs from training; the patch embedding is
             then adapted (`vjepa.models.channels`), with a warning.
         family: Family of released weights whose tensor names fit several: ``vjepa`` or ``vjepa2``.
-        heads: Number of attention heads of the ``encoder``, ``predictor`` or ``decoder`` of released weights,
-            which shapes do not determine. Needed only for a width that no published network has.
+        num_heads: Number of attention heads of the ``encoder``, ``predictor`` or ``decoder`` of released
+            weights, which shapes do not determine. Needed only for a width that no published network has.
         levels: Indices of the blocks that the level norms of a V-JEPA 2.1 encoder follow. Needed only for a
             depth that no published model has.
 
     Raises:
         ValueError: There is no model; its configuration has unknown, missing or impossible values; tensors do
-            not fit it (all are listed) or are not finite; or `family`, `heads` or `levels` must be given.
+            not fit it (all are listed) or are not finite; or `family`, `num_heads` or `levels` must be given.
     """
-    by_user = StatedByUser(family=family, heads=heads or {}, levels=levels)
+    by_user = StatedByUser(family=family, num_heads=num_heads or {}, levels=levels)
     config, tensors, place = _read(source, strict=strict, by_user=by_user)
     if channels is not None and channels != len(config["pixels"]["mean"]):
         warnings.warn(
@@ -126,7 +126,7 @@ def load_classifier(
     probe: str | Path | None = None,
     strict: bool = True,
     family: Family | None = None,
-    heads: int | Mapping[str, int] | None = None,
+    num_heads: int | Mapping[str, int] | None = None,
     levels: Sequence[int] | None = None,
 ) -> tuple[Classifier, dict[str, Any]]:
     """Load an encoder with its classification head in evaluation mode, and its configuration.
@@ -138,8 +138,8 @@ def load_classifier(
             encoder where there is one, as in the authors' evaluations. None takes the head in `source`.
         strict: Whether missing, unexpected or reshaped tensors raise an error; see `from_pretrained`.
         family: Family of released weights whose tensor names fit several; see `from_pretrained`.
-        heads: Number of attention heads of the probe, where no published probe has its width; or the numbers
-            of several networks by name, such as ``{"encoder": 4, "head": 4}``.
+        num_heads: Number of attention heads of the probe, where no published probe has its width; or the
+            numbers of several networks by name, such as ``{"encoder": 4, "head": 4}``.
         levels: Indices of the blocks whose tokens the probe sees; empty for the last block alone. None takes
             those of the published probe: of V-JEPA the last block, of V-JEPA 2 by the number of classes.
 
@@ -149,8 +149,8 @@ def load_classifier(
     Raises:
         ValueError: There is no classifier, or any reason that `from_pretrained` has.
     """
-    by_network = {"head": int(heads)} if isinstance(heads, int | np.integer) else heads or {}
-    by_user = StatedByUser(family=family, heads=by_network, probe_levels=levels)
+    by_network = {"head": int(num_heads)} if isinstance(num_heads, int | np.integer) else num_heads or {}
+    by_user = StatedByUser(family=family, num_heads=by_network, probe_levels=levels)
     config, tensors, place = _read(source, strict=strict, probe=probe, by_user=by_user)
     if "head" not in config:
         raise ValueError(
@@ -158,7 +158,7 @@ def load_classifier(
             "weights of a classifier"
         )
     encoder = VideoEncoder(**config["encoder"])
-    head = build_head(width=encoder.width, num_classes=len(config["classes"]), **config["head"])
+    head = build_head(embed_dim=encoder.embed_dim, num_classes=len(config["classes"]), **config["head"])
     classifier = Classifier(
         encoder, head, PixelNormalizer(**config["pixels"]), config["levels"], config["token_norm"]
     )
@@ -172,15 +172,15 @@ def load_classifier(
 
 
 def load_action_model(
-    source: str | Path, *, heads: Mapping[str, int] | None = None
+    source: str | Path, *, num_heads: Mapping[str, int] | None = None
 ) -> tuple[ActionModel, dict[str, Any]]:
     """Load an action-conditioned model in evaluation mode, and its configuration.
 
     Args:
         source: A model folder; the run folder of tools/pretrain.py with a recipe of configs/action; or the
             checkpoint of V-JEPA 2-AC that its authors released.
-        heads: Number of attention heads of the ``encoder`` and the ``predictor`` of V-JEPA 2-AC's checkpoint.
-            Needed only for a width that no published network has.
+        num_heads: Number of attention heads of the ``encoder`` and the ``predictor`` of V-JEPA 2-AC's
+            checkpoint. Needed only for a width that no published network has.
 
     Returns:
         The model, and its configuration as in ``config.json``.
@@ -190,11 +190,11 @@ def load_action_model(
     """
     if Path(source).is_file():
         place = str(source)
-        config, tensors = read_action_model(source, heads or {})
+        config, tensors = read_action_model(source, num_heads or {})
         _refuse_nonfinite(tensors, place)
         warn_of_licence("vjepa2_ac")
     else:
-        config, tensors, place = _read(source, by_user=StatedByUser(heads=heads or {}))
+        config, tensors, place = _read(source, by_user=StatedByUser(num_heads=num_heads or {}))
     if "dynamics" not in config:
         raise ValueError(
             f"{place} is no action-conditioned model: give the folder of a run with a recipe of "
@@ -253,11 +253,11 @@ def _refuse_other_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor],
             and parts[4:] == ["norm1", "weight"]
         }
         section = sections.get(network, network)
-        said = config.get(section, {}).get("depth"), config.get(section, {}).get("width")
+        said = config.get(section, {}).get("depth"), config.get(section, {}).get("embed_dim")
         if found and said != (None, None) and said != (len(found), found[min(found)]):
             raise ValueError(
-                f"{place}: config.json has {section}.depth {said[0]} and {section}.width {said[1]}, and the "
-                f"weights of the {network} do not fit it: they have {len(found)} blocks of width "
+                f"{place}: config.json has {section}.depth {said[0]} and {section}.embed_dim {said[1]}, and "
+                f"the weights of the {network} do not fit it: they have {len(found)} blocks of width "
                 f"{found[min(found)]}"
             )
 

@@ -106,7 +106,7 @@ def _facts(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
     """Rows of the card's table by name; a row whose value is not stored is left out."""
     encoder, clip = config["encoder"], config.get("clip")
     facts = {
-        "encoder": f"ViT, width {encoder['width']}, {encoder['depth']} blocks, "
+        "encoder": f"ViT, width {encoder['embed_dim']}, {encoder['depth']} blocks, "
         f"tubelet {tuple(encoder['tubelet'])}"
     }
     if clip is not None:

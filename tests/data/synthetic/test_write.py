@@ -225,8 +225,8 @@ def test_file_is_close_to_what_was_drawn(tmp_path: Path) -> None:
 
 
 def test_workers_write_the_same_frames(tmp_path: Path) -> None:
-    one = write_videos(tmp_path / "one", RenderSettings(), num_videos=6, seed=0, workers=1)
-    two = write_videos(tmp_path / "two", RenderSettings(), num_videos=6, seed=0, workers=2)
+    one = write_videos(tmp_path / "one", RenderSettings(), num_videos=6, seed=0, num_workers=1)
+    two = write_videos(tmp_path / "two", RenderSettings(), num_videos=6, seed=0, num_workers=2)
     assert one.read_text() == two.read_text()
     for row in csv.DictReader(one.open()):
         path = row["path"]

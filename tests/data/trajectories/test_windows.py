@@ -47,7 +47,7 @@ def test_every_window_is_there_once_with_what_was_done_in_it(combine, skip):
         for step, frame in enumerate(frames[:-1]):
             done = episodes[number].actions_TA[frame : frame + skip]
             expected = done.sum(axis=0) if combine == "sum" else np.concatenate(list(done))
-            np.testing.assert_allclose(sample.actions_XA[step].numpy(), expected, rtol=1e-6)
+            np.testing.assert_allclose(sample.actions_IA[step].numpy(), expected, rtol=1e-6)
         np.testing.assert_array_equal(sample.states_TQ.numpy(), episodes[number].states_TQ[frames])
         assert sample.path == f"episode {number}"
     batch = collate_trajectories([dataset[SampleKey(0, row, 5)] for row in range(3)])

@@ -18,7 +18,7 @@ from vjepa.evaluation.features.cache import cached_features, extract_shards
 from vjepa.models.video_model import VideoModel
 
 CONFIG = {
-    "encoder": {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 8, 8]},
+    "encoder": {"embed_dim": 24, "depth": 1, "num_heads": 2, "tubelet": [2, 8, 8]},
     "pixels": {"mean": [0.5] * 3, "std": [0.5] * 3},
 }
 

@@ -239,7 +239,7 @@ def test_what_cannot_be_used_is_refused(model, parts, tmp_path):
             evaluate_anticipation(model, first, second, **more)
     with pytest.raises(ValueError, match="2 horizons for 1 segments"):
         anticipation_tokens(model, test[:1], [1.0, 1.0])
-    wider = make_video_model(clip=CLIP, predictor={"out_width": 32}, future={"normalisation": "none"})
+    wider = make_video_model(clip=CLIP, predictor={"out_dim": 32}, future={"normalisation": "none"})
     with pytest.raises(ValueError, match="predictions have width 32 and the encoder's tokens 24"):
         anticipation_tokens(wider, test[:1], [0.3])
 

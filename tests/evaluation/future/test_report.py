@@ -115,7 +115,7 @@ def test_places_and_velocities_are_read_off_rendered_videos(rendered):
 
 
 def test_samples_are_measured(rendered):
-    report = evaluate_samples(make_video_model(predictor={"noise_width": 4}), rendered, samples=9, steps=2)
+    report = evaluate_samples(make_video_model(predictor={"noise_dim": 4}), rendered, samples=9, steps=2)
     assert set(report) == {1, 2}
     metrics = report[1]["position"]
     assert metrics["videos"] == 20

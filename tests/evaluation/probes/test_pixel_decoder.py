@@ -22,7 +22,7 @@ def video_VTCHW():
 
 def test_nothing_reaches_the_encoder(video_VTCHW):
     """Not even where its parameters ask for gradients."""
-    encoder = VideoEncoder(width=24, depth=1, heads=2, tubelet=TUBELET)
+    encoder = VideoEncoder(embed_dim=24, depth=1, num_heads=2, tubelet=TUBELET)
     before = [parameter.detach().clone() for parameter in encoder.parameters()]
     train_pixel_decoder(lambda v: encoder(v.transpose(1, 2) / 255), video_VTCHW, TUBELET, seed=0, steps=5)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in encoder.parameters())

@@ -31,13 +31,13 @@ from vjepa.training.trainer import Trainer
 from vjepa.weights.model_folder import load_action_model, save_pretrained
 
 CONFIG = {
-    "encoder": {"width": 24, "depth": 2, "heads": 2, "tubelet": [2, 8, 8]},
+    "encoder": {"embed_dim": 24, "depth": 2, "num_heads": 2, "tubelet": [2, 8, 8]},
     "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3},
 }
 LEARNING = (
     "--encoder.size=nano",
-    "--encoder.width=24",
-    "--encoder.heads=2",
+    "--encoder.embed_dim=24",
+    "--encoder.num_heads=2",
     "--encoder.depth=1",
     "--encoder.tubelet=[1, 8, 8]",
     "--encoder.positions=sincos",
@@ -75,7 +75,7 @@ def arguments(folder, tmp_path):
             f"--data.train={folder / 'train'}",
             "--data.window={frames: 4, skip: 2}",
             "--data.size=16",
-            "--data.workers=0",
+            "--data.num_workers=0",
             "--dynamics={width: 24, depth: 1, heads: 2}",
             "--optim.steps=8",
             "--optim.batch_size=8",
@@ -121,7 +121,7 @@ def test_stopping_and_going_on_changes_no_byte(way, run, folder, tmp_path, monke
     with pytest.raises(Stopped):
         run("parts", *changes)
     monkeypatch.undo()
-    run("parts", *changes, "--data.workers=2")
+    run("parts", *changes, "--data.num_workers=2")
     expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "parts")
     assert expected.keys() == actual.keys()
     assert not [name for name in expected if expected[name] != actual[name] and name != "model/config.json"]
@@ -200,7 +200,7 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     quick = ("--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "1")
     for distance in ("inverse", "probe"):
         assert plan([*command, *quick, "--policies", "model", "--distance", distance]) == 0
-    torch.save({**vjepa2_ac_file(), "vjepa": {"heads": {"predictor": 1}}}, tmp_path / "ac.pt")
+    torch.save({**vjepa2_ac_file(), "vjepa": {"num_heads": {"predictor": 1}}}, tmp_path / "ac.pt")
     assert plan(["--model", str(tmp_path / "ac.pt"), *command[2:]]) == 2
     assert "holds released weights" in capsys.readouterr().err
     assert plan([*command, "--horizn", "2"]) == 2

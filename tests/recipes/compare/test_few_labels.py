@@ -18,7 +18,7 @@ from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.weights.model_folder import save_pretrained
 
 CONFIG = {
-    "encoder": {"width": 24, "depth": 1, "heads": 2, "tubelet": [2, 8, 8]},
+    "encoder": {"embed_dim": 24, "depth": 1, "num_heads": 2, "tubelet": [2, 8, 8]},
     "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3},
     "clip": {"num_frames": 4, "fps": None, "stride": 1, "size": [16, 16], "whole_frame": True},
 }
@@ -41,7 +41,7 @@ def arguments(tmp_path):
         "--optim.warmup_epochs=0",
         "--train.trackers=[]",
         "--train.device=cpu",
-        "--data.workers=0",
+        "--data.num_workers=0",
         f"--output_dir={tmp_path / 'few'}",
     ]
 

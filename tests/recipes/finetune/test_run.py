@@ -31,7 +31,7 @@ from vjepa.training.unreadable import UnreadableVideosError
 from vjepa.weights.model_folder import save_pretrained
 
 CONFIG = {
-    "encoder": {"width": 24, "depth": 2, "heads": 2, "tubelet": [2, 4, 4]},
+    "encoder": {"embed_dim": 24, "depth": 2, "num_heads": 2, "tubelet": [2, 4, 4]},
     "pixels": {"mean": [0.5] * 3, "std": [0.25] * 3},
     "clip": {"num_frames": 4, "fps": None, "stride": 1, "size": [16, 16], "whole_frame": True},
 }
@@ -75,7 +75,7 @@ def arguments(pretrained, tmp_path):
             f"--model.init={pretrained}",
             f"--data.train={pretrained / 'train.csv'}",
             f"--data.test={pretrained / 'test.csv'}",
-            "--data.workers=0",
+            "--data.num_workers=0",
             "--optim.epochs=3",
             "--optim.batch_size=8",
             "--optim.warmup_epochs=1",
@@ -213,7 +213,7 @@ def test_stopping_and_going_on_changes_no_byte(changes, run, tmp_path, monkeypat
     with pytest.raises(Stopped):
         run("parts", *changes)
     monkeypatch.undo()
-    run("parts", *changes, "--data.workers=2")
+    run("parts", *changes, "--data.num_workers=2")
     expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "parts")
     assert expected.keys() == actual.keys()
     assert not [name for name in expected if expected[name] != actual[name] and name != "model/config.json"]
@@ -358,7 +358,7 @@ def test_bad_input_is_named(run, pretrained, tmp_path):
 
 
 def test_a_checkpoint_of_another_size_is_refused(run, pretrained, tmp_path):
-    bigger = {**CONFIG, "encoder": {**CONFIG["encoder"], "width": 32}}
+    bigger = {**CONFIG, "encoder": {**CONFIG["encoder"], "embed_dim": 32}}
     save_pretrained(tmp_path / "other", VideoModel(bigger).state_dict(), bigger)
     broken = tmp_path / "other" / "config.json"
     broken.write_text(json.dumps(CONFIG))

@@ -172,8 +172,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_files(tiny_config, tmp_
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(tiny_config, tmp_path):
-    for name, seed, workers in (("a", 0, 0), ("b", 0, 2), ("c", 1, 0)):
-        pretrain(tiny_config(name, f"--seed={seed}", f"--data.workers={workers}", "--optim.steps=4"))
+    for name, seed, num_workers in (("a", 0, 0), ("b", 0, 2), ("c", 1, 0)):
+        pretrain(tiny_config(name, f"--seed={seed}", f"--data.num_workers={num_workers}", "--optim.steps=4"))
         fresh_accelerate()
     assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
     assert metrics(tmp_path / "a") != metrics(tmp_path / "c")

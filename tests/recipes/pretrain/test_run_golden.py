@@ -15,7 +15,7 @@ from tests.training.methods import METHODS, changes_of
 from vjepa.recipes.pretrain.run import pretrain
 from vjepa.weights.model_folder import from_pretrained
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -37,15 +37,15 @@ def pair(name, *shape, seed):
     return {f"{name}.weight": weight, f"{name}.bias": normal(shape[0], seed=seed + 1)}
 
 
-def blocks(name, width, depth, seed, *, key_bias=True):
+def blocks(name, embed_dim, depth, seed, *, key_bias=True):
     state = {}
     for n in range(depth):
         here, s = f"{name}.{n}", seed + 100 * n
-        state |= pair(f"{here}.norm1", width, seed=s) | pair(f"{here}.norm2", width, seed=s + 2)
-        state |= pair(f"{here}.attn.qkv", 3 * width, width, seed=s + 4)
-        state |= pair(f"{here}.attn.proj", width, width, seed=s + 6)
-        state |= pair(f"{here}.mlp.fc1", 4 * width, width, seed=s + 8)
-        state |= pair(f"{here}.mlp.fc2", width, 4 * width, seed=s + 10)
+        state |= pair(f"{here}.norm1", embed_dim, seed=s) | pair(f"{here}.norm2", embed_dim, seed=s + 2)
+        state |= pair(f"{here}.attn.qkv", 3 * embed_dim, embed_dim, seed=s + 4)
+        state |= pair(f"{here}.attn.proj", embed_dim, embed_dim, seed=s + 6)
+        state |= pair(f"{here}.mlp.fc1", 4 * embed_dim, embed_dim, seed=s + 8)
+        state |= pair(f"{here}.mlp.fc2", embed_dim, 4 * embed_dim, seed=s + 10)
         if not key_bias:
             query, _, value = state.pop(f"{here}.attn.qkv.bias").chunk(3)
             state |= {f"{here}.attn.q_bias": query, f"{here}.attn.v_bias": value}
@@ -58,11 +58,9 @@ def encoder(seed, depth=2, *, image=False, key_bias=True):
     return state | blocks("blocks", WIDTH, depth, seed + 60, key_bias=key_bias)
 
 
-def predictor(seed, tokens, *, in_width=WIDTH, trained=(0, 1)):
-    state = pair("predictor_embed", NARROW, in_width, seed=seed) | pair(
-        "predictor_norm", NARROW, seed=seed + 2
-    )
-    state |= pair("predictor_proj", in_width, NARROW, seed=seed + 4)
+def predictor(seed, tokens, *, in_dim=WIDTH, trained=(0, 1)):
+    state = pair("predictor_embed", NARROW, in_dim, seed=seed) | pair("predictor_norm", NARROW, seed=seed + 2)
+    state |= pair("predictor_proj", in_dim, NARROW, seed=seed + 4)
     state |= blocks("predictor_blocks", NARROW, 1, seed + 60)
     for n in range(tokens):
         state[f"mask_tokens.{n}"] = normal(1, 1, NARROW, seed=seed + 7 + n) * (n in trained)
@@ -73,9 +71,9 @@ def wrapped(state, wrapper="module.backbone."):
     return {wrapper + name: value for name, value in state.items()}
 
 
-def waves(positions, width):
+def waves(positions, embed_dim):
     """Sines, then cosines."""
-    angles = np.outer(positions, 1 / 10_000 ** (np.arange(width / 2) / (width / 2)))
+    angles = np.outer(positions, 1 / 10_000 ** (np.arange(embed_dim / 2) / (embed_dim / 2)))
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
 
@@ -84,26 +82,26 @@ def places(grid):
     return np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), axis=-1).reshape(-1, 3).astype(float)
 
 
-def video_table(grid, width):
+def video_table(grid, embed_dim):
     """V-JEPA's table: the width shared by three axes, what is too much cut off."""
-    each = 2 * math.ceil(width / 6)
-    table = np.concatenate([waves(axis, each) for axis in places(grid).T], axis=1)[:, :width]
+    each = 2 * math.ceil(embed_dim / 6)
+    table = np.concatenate([waves(axis, each) for axis in places(grid).T], axis=1)[:, :embed_dim]
     return torch.tensor(table, dtype=torch.float32).unsqueeze(0)
 
 
-def plane_table(grid, width):
+def plane_table(grid, embed_dim):
     """I-JEPA's and MAE's table: columns, then rows."""
     _, rows, columns = places(grid).T
-    table = np.concatenate([waves(columns, width // 2), waves(rows, width // 2)], axis=1)
+    table = np.concatenate([waves(columns, embed_dim // 2), waves(rows, embed_dim // 2)], axis=1)
     return torch.tensor(table, dtype=torch.float32).unsqueeze(0)
 
 
-def number_table(tokens, width):
+def number_table(tokens, embed_dim):
     """VideoMAE's table: sine and cosine in turn of a token's number."""
-    table = np.zeros((tokens, width))
+    table = np.zeros((tokens, embed_dim))
     for place in range(tokens):
-        for i in range(width):
-            angle = place / 10_000 ** (2 * (i // 2) / width)
+        for i in range(embed_dim):
+            angle = place / 10_000 ** (2 * (i // 2) / embed_dim)
             table[place, i] = math.sin(angle) if i % 2 == 0 else math.cos(angle)
     return torch.tensor(table, dtype=torch.float32).unsqueeze(0)
 
@@ -146,7 +144,7 @@ def vjepa2_1_file():
     state |= {
         f"{kind}_mod_embed": normal(1, 1, WIDTH, seed=n) for n, kind in enumerate(("img", "video"), 920)
     }
-    narrow = predictor(3, 8, in_width=4 * WIDTH, trained=(0, 1, 2))
+    narrow = predictor(3, 8, in_dim=4 * WIDTH, trained=(0, 1, 2))
     del narrow["predictor_embed.weight"], narrow["predictor_embed.bias"]
     narrow |= pair("predictor_embed.0", WIDTH, 4 * WIDTH, seed=930)
     narrow |= pair("predictor_embed.2", NARROW, WIDTH, seed=932)
@@ -199,8 +197,8 @@ def videomae_classifier_file(classes=5):
 
 
 def mae_file():
-    def table(width):
-        return torch.cat([torch.zeros(1, 1, width), plane_table((1, *GRID[1:]), width)], dim=1)
+    def table(embed_dim):
+        return torch.cat([torch.zeros(1, 1, embed_dim), plane_table((1, *GRID[1:]), embed_dim)], dim=1)
 
     state = encoder(1, image=True) | {"cls_token": normal(1, 1, WIDTH, seed=11), "pos_embed": table(WIDTH)}
     state |= blocks("decoder_blocks", 64, 1, 3) | pair("decoder_norm", 64, seed=4)
@@ -267,18 +265,19 @@ def attend(q, k, v):
     return ((q @ k.transpose(-2, -1)) / math.sqrt(q.shape[-1])).softmax(dim=-1) @ v
 
 
-def split(x, heads):
-    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+def split(x, num_heads):
+    return x.unflatten(-1, (num_heads, -1)).transpose(-3, -2)
 
 
-def block(state, name, x, heads, place=None, layout=None, eps=1e-6):
+def block(state, name, x, num_heads, place=None, layout=None, eps=1e-6):
     h = norm(state, f"{name}.norm1", x, eps)
     bias = state.get(f"{name}.attn.qkv.bias")
     if bias is None:
         query, value = state[f"{name}.attn.q_bias"], state[f"{name}.attn.v_bias"]
         bias = torch.cat([query, torch.zeros_like(query), value])
     q, k, v = (
-        split(part, heads) for part in F.linear(h, state[f"{name}.attn.qkv.weight"], bias).chunk(3, dim=-1)
+        split(part, num_heads)
+        for part in F.linear(h, state[f"{name}.attn.qkv.weight"], bias).chunk(3, dim=-1)
     )
     if layout is not None:
         q, k = turned(q, place, layout), turned(k, place, layout)
@@ -287,11 +286,11 @@ def block(state, name, x, heads, place=None, layout=None, eps=1e-6):
     return x + linear(state, f"{name}.mlp.fc2", h)
 
 
-def through(state, name, x, heads, place=None, layout=None, eps=1e-6):
+def through(state, name, x, num_heads, place=None, layout=None, eps=1e-6):
     """After each block; where there is none, what went in."""
     outputs = []
     while f"{name}.{len(outputs)}.norm1.weight" in state:
-        x = block(state, f"{name}.{len(outputs)}", x, heads, place, layout, eps)
+        x = block(state, f"{name}.{len(outputs)}", x, num_heads, place, layout, eps)
         outputs.append(x)
     return outputs or [x]
 
@@ -304,14 +303,14 @@ def patches(state, name, pixels):
     return x.flatten(2).transpose(1, 2), tuple(x.shape[2:])
 
 
-def predict(state, context, context_N, target_N, grid, heads, token, *, table=None, layout=None):
+def predict(state, context, context_N, target_N, grid, num_heads, token, *, table=None, layout=None):
     """A JEPA's predictor for one clip: what stands at the targets."""
     x = linear(state, "predictor_embed", context)
     masked = state[token].flatten().expand(len(target_N), -1)
     place = places(grid)[[*context_N, *target_N]]
     if table is not None:
         x, masked = x + table[0, context_N], masked + table[0, target_N]
-    x = through(state, "predictor_blocks", torch.cat([x, masked]), heads, place, layout)[-1]
+    x = through(state, "predictor_blocks", torch.cat([x, masked]), num_heads, place, layout)[-1]
     return linear(state, "predictor_proj", norm(state, "predictor_norm", x[len(context_N) :]))
 
 

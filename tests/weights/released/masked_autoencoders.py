@@ -40,13 +40,14 @@ def bytes_and_pixels(*shape):
     return video_BTCHW, (video_BTCHW / 255 - mean) / std
 
 
-def plane_positions(side, width):
+def plane_positions(side, embed_dim):
     """MAE's table as the paper's code has it, the class token's zeros in front: columns first, then rows."""
-    rows = [[0.0] * width]
+    rows = [[0.0] * embed_dim]
     for row in range(side):
         for column in range(side):
             angles = [
-                [place / 10_000 ** (4 * i / width) for i in range(width // 4)] for place in (column, row)
+                [place / 10_000 ** (4 * i / embed_dim) for i in range(embed_dim // 4)]
+                for place in (column, row)
             ]
             parts = [[wave(angle) for angle in axis] for axis in angles for wave in (math.sin, math.cos)]
             rows.append([value for part in parts for value in part])

@@ -29,13 +29,13 @@ from vjepa.weights.released.meta_layout import to_meta
 from vjepa.weights.released.preprocessing import transformers_preprocessor
 from vjepa.weights.released.reading import read_released
 from vjepa.weights.released.shapes import ratio
-from vjepa.weights.released.stated import heads_of, probe_levels_of
+from vjepa.weights.released.stated import num_heads_of, probe_levels_of
 from vjepa.weights.released.transformers_layout import to_transformers
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # notes and licences; tested by name below
 
 # What shapes do not tell of the tiny files, whose predictors and decoders have widths that nobody published.
-PREDICTOR, DECODER = {"heads": {"predictor": 12}}, {"heads": {"decoder": 1}}
+PREDICTOR, DECODER = {"num_heads": {"predictor": 12}}, {"num_heads": {"decoder": 1}}
 CONTEXT, TARGET = [0, 3, 4, 9, 17, 30], [1, 2, 20, 31]
 
 
@@ -196,7 +196,7 @@ def their_next_frame(state, tokens_TSD, actions, states, side):
     """V-JEPA 2-AC's predictor of one clip, written from facebookresearch/vjepa2 at c2963a4
     (src/models/ac_predictor.py, ACRoPEAttention of src/models/utils/modules.py): 2 condition tokens a frame.
     """
-    frames, width = len(tokens_TSD), files.NARROW  # one head
+    frames, embed_dim = len(tokens_TSD), files.NARROW  # one head
     conditions = [
         files.linear(state, f"{name}_encoder", part)
         for name, part in (("action", actions), ("state", states))
@@ -206,13 +206,13 @@ def their_next_frame(state, tokens_TSD, actions, states, side):
     )
     place = torch.tensor([-1, -1, *range(side * side)]).repeat(frames)
     time = torch.arange(frames).repeat_interleave(side * side + 2)
-    each = 2 * (width // 3 // 2)
+    each = 2 * (embed_dim // 3 // 2)
     positions = (time, torch.where(place < 0, 0, place // side), torch.where(place < 0, 0, place % side))
     x = x.flatten(0, 1)
     for number in range(2):
         name = f"predictor_blocks.{number}"
         qkv = files.linear(state, f"{name}.attn.qkv", files.norm(state, f"{name}.norm1", x))
-        q, k, v = (part.clone() for part in qkv.unflatten(-1, (3, width)).unbind(1))
+        q, k, v = (part.clone() for part in qkv.unflatten(-1, (3, embed_dim)).unbind(1))
         for axis, position in enumerate(positions):
             part = slice(axis * each, (axis + 1) * each)
             frequency = 10_000.0 ** -(torch.arange(each // 2) / (each // 2))
@@ -221,7 +221,7 @@ def their_next_frame(state, tokens_TSD, actions, states, side):
                 first, second = values[:, part].unflatten(-1, (-1, 2)).unbind(-1)
                 other = torch.stack([-second, first], dim=-1).flatten(-2)
                 values[:, part] = values[:, part] * angle.cos() + other * angle.sin()
-        score = (q @ k.T / width**0.5).masked_fill(time[:, None] < time[None], -torch.inf)
+        score = (q @ k.T / embed_dim**0.5).masked_fill(time[:, None] < time[None], -torch.inf)
         x = x + files.linear(state, f"{name}.attn.proj", score.softmax(-1) @ v)
         hidden = torch.nn.functional.gelu(
             files.linear(state, f"{name}.mlp.fc1", files.norm(state, f"{name}.norm2", x))
@@ -236,12 +236,12 @@ def test_vjepa2_ac_with_its_predictor(tmp_path):
     checkpoint = files.vjepa2_ac_file()
     path = saved(tmp_path, checkpoint)
     with pytest.raises(
-        ValueError, match=r"how many heads a predictor of width 96 .* heads=\{\"predictor\": N\}"
+        ValueError, match=r"how many heads a predictor of embed_dim 96 .* num_heads=\{\"predictor\": N\}"
     ):
         vjepa.load_action_model(path)
     with pytest.raises(ValueError, match=r"heads names 'decoder', .* give heads of encoder, predictor"):
-        vjepa.load_action_model(path, heads={"predictor": 1, "decoder": 1})
-    model, config = vjepa.load_action_model(path, heads={"predictor": np.int64(1)})
+        vjepa.load_action_model(path, num_heads={"predictor": 1, "decoder": 1})
+    model, config = vjepa.load_action_model(path, num_heads={"predictor": np.int64(1)})
     json.dumps(config)
     assert config["dynamics"]["action_size"] == config["dynamics"]["state_size"] == 7
     encoder, narrow = files.plain(checkpoint["target_encoder"]), files.plain(checkpoint["predictor"])
@@ -265,7 +265,7 @@ def test_vjepa2_ac_with_its_predictor(tmp_path):
         model.imagine(tokens[:, :1], actions[None], states[None, :1])
     del checkpoint["predictor"]["module.backbone.predictor_norm.weight"]
     with pytest.raises(ValueError, match=r"missing predictor\.predictor_norm\.weight"):
-        vjepa.load_action_model(saved(tmp_path, checkpoint), heads={"predictor": 1})
+        vjepa.load_action_model(saved(tmp_path, checkpoint), num_heads={"predictor": 1})
     with pytest.raises(
         ValueError, match=r"file.pt: it is V-JEPA 2's, which has no action-conditioned predictor"
     ):
@@ -400,7 +400,9 @@ def test_a_head_on_the_first_token_is_refused_by_name(tmp_path):
 def test_mae(tmp_path):
     """The class token goes through encoder and decoder, and has no position."""
     checkpoint = files.mae_file()
-    model = vjepa.from_pretrained(saved(tmp_path, checkpoint, "mae_visualize_vit.pth"), heads={"decoder": 16})
+    model = vjepa.from_pretrained(
+        saved(tmp_path, checkpoint, "mae_visualize_vit.pth"), num_heads={"decoder": 16}
+    )
     state, image, kept = checkpoint["model"], pixels(1), [0, 3, 9]
     x, _ = files.patches(state, "patch_embed.proj", image)
     x = torch.cat([state["cls_token"].expand(2, -1, -1), x], dim=1) + state["pos_embed"]
@@ -416,7 +418,7 @@ def test_mae(tmp_path):
     close(their_pixels(actual[0]), files.linear(state, "decoder_pred", x)[-2:])
 
 
-def cross_attention(state, query, tokens, heads):
+def cross_attention(state, query, tokens, num_heads):
     """The authors' CrossAttentionBlock: facebookresearch/jepa at 51c59d5 and vjepa2 at c2963a4,
     src/models/utils/modules.py.
 
@@ -426,38 +428,38 @@ def cross_attention(state, query, tokens, heads):
     seen = files.norm(state, f"{cross}.norm1", tokens, eps)
     q, kv = files.linear(state, f"{cross}.xattn.q", query), files.linear(state, f"{cross}.xattn.kv", seen)
     k, v = kv.unflatten(-1, (2, -1)).unbind(-2)
-    weights = torch.einsum("bqhd,bkhd->bhqk", *(part.unflatten(-1, (heads, -1)) for part in (q, k)))
-    weights = (weights / (q.shape[-1] // heads) ** 0.5).softmax(dim=-1)
-    query = query + torch.einsum("bhqk,bkhd->bqhd", weights, v.unflatten(-1, (heads, -1))).flatten(2)
+    weights = torch.einsum("bqhd,bkhd->bhqk", *(part.unflatten(-1, (num_heads, -1)) for part in (q, k)))
+    weights = (weights / (q.shape[-1] // num_heads) ** 0.5).softmax(dim=-1)
+    query = query + torch.einsum("bhqk,bkhd->bqhd", weights, v.unflatten(-1, (num_heads, -1))).flatten(2)
     hidden = F.gelu(files.linear(state, f"{cross}.mlp.fc1", files.norm(state, f"{cross}.norm2", query, eps)))
     return query + files.linear(state, f"{cross}.mlp.fc2", hidden)
 
 
-def probe_logits(state, tokens, heads, *, blocks_on):
+def probe_logits(state, tokens, num_heads, *, blocks_on):
     """AttentiveClassifier, from src/models/attentive_pooler.py of the same commits: V-JEPA's blocks work on
     what the query found, V-JEPA 2's on the tokens before it looks."""
     query = state["pooler.query_tokens"].expand(len(tokens), -1, -1)
 
     def through(x):
-        return files.through(state, "pooler.blocks", x, heads, eps=files.POOLER_EPS)[-1]
+        return files.through(state, "pooler.blocks", x, num_heads, eps=files.POOLER_EPS)[-1]
 
     if blocks_on == "tokens":
-        found = cross_attention(state, query, through(tokens), heads)
+        found = cross_attention(state, query, through(tokens), num_heads)
     else:
-        found = through(cross_attention(state, query, tokens, heads))
+        found = through(cross_attention(state, query, tokens, num_heads))
     return files.linear(state, "linear", found[:, 0])
 
 
 def test_a_probe_of_vjepa2_on_its_encoder(tmp_path):
     probe = files.probe_file()
     encoder, path = saved(tmp_path, files.vjepa2_file()), saved(tmp_path, probe, "ssv2-probe.pt")
-    with pytest.raises(ValueError, match=r"how many heads a probe of width 192 has .* give heads=N"):
+    with pytest.raises(ValueError, match=r"how many heads a probe of embed_dim 192 has .* give num_heads=N"):
         load_classifier(encoder, probe=path, levels=[])
     with pytest.raises(
         ValueError, match=r"which blocks a probe of 5 classes on 2 blocks sees .* levels=\[\]"
     ):
-        load_classifier(encoder, probe=path, heads=16)
-    classifier, config = load_classifier(encoder, probe=path, heads=4, levels=[])
+        load_classifier(encoder, probe=path, num_heads=16)
+    classifier, config = load_classifier(encoder, probe=path, num_heads=4, levels=[])
     assert config["which"] == "target_encoder"
     tokens, state = torch.randn(2, 20, files.WIDTH), files.plain(probe["classifiers"][0])
     close(classifier.head(tokens), probe_logits(state, tokens, 4, blocks_on="tokens"))
@@ -469,7 +471,7 @@ def test_a_probe_of_several_levels(tmp_path):
     src/models/vision_transformer.py."""
     checkpoint, probe = files.vjepa2_file(), files.probe_file()
     paths = saved(tmp_path, checkpoint), saved(tmp_path, probe, "probe.pt")
-    classifier, config = load_classifier(paths[0], probe=paths[1], heads=16, levels=[0, 1])
+    classifier, config = load_classifier(paths[0], probe=paths[1], num_heads=16, levels=[0, 1])
     assert config["levels"] == [0, 1]
     video = torch.randint(0, 256, (2, 4, 3, 32, 32), dtype=torch.uint8)
     state = files.plain(checkpoint["target_encoder"])
@@ -528,7 +530,8 @@ def test_a_probe_of_vjepa_on_its_encoder(tmp_path, depth):
         classifier, config = load_classifier(saved(tmp_path, files.vjepa_file()), probe=path)
     tokens, state = torch.randn(2, 20, files.WIDTH), files.plain(probe["classifier"])
     close(
-        classifier.head(tokens), probe_logits(state, tokens, config["encoder"]["heads"], blocks_on="queries")
+        classifier.head(tokens),
+        probe_logits(state, tokens, config["encoder"]["num_heads"], blocks_on="queries"),
     )
     written = to_meta(config, classifier.state_dict())
     (theirs,) = written["classifiers"]
@@ -887,18 +890,18 @@ def read_state(folder):
 
 OURS = {
     "encoder": {
-        "width": 48,
+        "embed_dim": 48,
         "depth": 2,
-        "heads": 3,
+        "num_heads": 3,
         "tubelet": [2, 8, 8],
         "rotary_layout": "tile",
     },
     "predictor": {
-        "in_width": 48,
-        "out_width": 48,
-        "width": 24,
+        "in_dim": 48,
+        "out_dim": 48,
+        "embed_dim": 24,
         "depth": 1,
-        "heads": 2,
+        "num_heads": 2,
         "num_mask_tokens": 2,
         "rotary_layout": "tile",
     },
@@ -971,9 +974,9 @@ def test_convert_takes_what_shapes_do_not_tell(tmp_path, capsys, monkeypatch):
     assert convert([*command, "--family", "vjepa2", "--heads", "predictor=six"]) == 2
     assert "--heads has predictor=six" in capsys.readouterr().err
     assert convert([*command, "--family", "vjepa2", "--heads", "predictor=6"]) == 0
-    assert vjepa.from_pretrained(tmp_path / "ours").config["predictor"]["heads"] == 6
+    assert vjepa.from_pretrained(tmp_path / "ours").config["predictor"]["num_heads"] == 6
     with pytest.raises(ValueError, match="stores its own family, heads and levels"):
-        vjepa.from_pretrained(tmp_path / "ours", heads={"predictor": 6})
+        vjepa.from_pretrained(tmp_path / "ours", num_heads={"predictor": 6})
 
 
 @pytest.mark.parametrize("layout", ["ours", "transformers", "meta"])
@@ -1021,7 +1024,7 @@ def smooth_clip():
 @pytest.mark.parametrize(("edge", "whole"), [(32, True), (36, False)])
 def test_the_margin_of_a_processor_is_the_model_s(tmp_path, edge, whole):
     theirs_in(tmp_path, transformers.VideoMAEModel, VIDEOMAE)
-    size, crop = {"shortest_edge": edge}, {"height": 32, "width": 32}
+    size, crop = {"shortest_edge": edge}, {"height": 32, "embed_dim": 32}
     processor = transformers.VideoMAEImageProcessor(size=size, crop_size=crop)
     processor.save_pretrained(tmp_path)
     model, video = vjepa.from_pretrained(tmp_path), smooth_clip()
@@ -1048,7 +1051,7 @@ def test_convert_a_classifier(tmp_path, layout, kind):
 def test_an_encoder_and_a_probe_become_one_folder(tmp_path):
     encoder = saved(tmp_path, files.vjepa2_file())
     probe = saved(tmp_path, files.probe_file(), "probe.pt")
-    classifier, config = load_classifier(encoder, probe=probe, heads=16, levels=[])
+    classifier, config = load_classifier(encoder, probe=probe, num_heads=16, levels=[])
     vjepa.save_pretrained(tmp_path / "one", classifier.state_dict(), {**config, "clip": OURS["clip"]})
     video = torch.randint(0, 256, (1, 4, 3, 32, 32), dtype=torch.uint8)
     again = vjepa.VideoClassifier.from_pretrained(tmp_path / "one")
@@ -1097,7 +1100,7 @@ def test_what_does_not_fit_transformers_is_said(config, reason):
 
 VIDEOMAE_OURS = {
     **{key: value for key, value in OURS.items() if key != "predictor"},
-    "encoder": {"width": 48, "depth": 2, "heads": 3, "tubelet": [2, 8, 8], "positions": "sinusoid"},
+    "encoder": {"embed_dim": 48, "depth": 2, "num_heads": 3, "tubelet": [2, 8, 8], "positions": "sinusoid"},
 }
 
 
@@ -1111,7 +1114,14 @@ def test_biases_of_keys_change_nothing_and_are_left_behind(tmp_path):
 
 
 def test_a_decoder_s_bias_that_videomae_has_not_is_not_lost():
-    decoder = {"in_width": 48, "out_width": 384, "width": 24, "depth": 1, "heads": 2, "positions": "sinusoid"}
+    decoder = {
+        "in_dim": 48,
+        "out_dim": 384,
+        "embed_dim": 24,
+        "depth": 1,
+        "num_heads": 2,
+        "positions": "sinusoid",
+    }
     config = {**VIDEOMAE_OURS, "decoder": decoder, "pixel_targets": "tubelet"}
     tensors = VideoModel(config).state_dict()
     state, description = to_transformers(config, tensors)
@@ -1246,18 +1256,18 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize(("network", "width", "family", "heads"), PUBLISHED)
-def test_published_heads(network, width, family, heads):
-    assert heads_of(network, width, family, {}) == heads
-    assert heads_of(network, width, family, {"heads": {network: 2}}) == 2
-    with pytest.raises(ValueError, match=f"width {width + 2} has cannot be read from its shapes"):
-        heads_of(network, width + 2, family, {})
+@pytest.mark.parametrize(("network", "embed_dim", "family", "num_heads"), PUBLISHED)
+def test_published_heads(network, embed_dim, family, num_heads):
+    assert num_heads_of(network, embed_dim, family, {}) == num_heads
+    assert num_heads_of(network, embed_dim, family, {"num_heads": {network: 2}}) == 2
+    with pytest.raises(ValueError, match=f"width {embed_dim + 2} has cannot be read from its shapes"):
+        num_heads_of(network, embed_dim + 2, family, {})
 
 
 def test_the_heads_of_a_videomae_decoder_are_in_its_numbers(tmp_path):
     """With three heads for one, another network: what is said counts."""
     path = saved(tmp_path, files.videomae_file())
-    one, two = (vjepa.from_pretrained(path, heads={"decoder": heads}).decoder for heads in (1, 2))
+    one, two = (vjepa.from_pretrained(path, num_heads={"decoder": num_heads}).decoder for num_heads in (1, 2))
     tokens, index = torch.randn(1, 4, files.WIDTH), torch.arange(4)[None]
     assert not torch.allclose(
         one(tokens, index, index + 4, Grid(2, 4, 4)), two(tokens, index, index + 4, Grid(2, 4, 4))
@@ -1266,14 +1276,14 @@ def test_the_heads_of_a_videomae_decoder_are_in_its_numbers(tmp_path):
         vjepa.from_pretrained(path)
     for said, message in (
         (
-            {"heads": {"decoder": 1, "predictor": 2}},
+            {"num_heads": {"decoder": 1, "predictor": 2}},
             "heads are given for the predictor, and the weights have none",
         ),
-        ({"heads": {"decodr": 1}}, "heads names 'decodr'"),
-        ({"heads": {"decoder": 0}}, "heads of the decoder are 0"),
-        ({"heads": {"decoder": 1}, "family": "vjepa"}, "by their names these weights are 'videomae'"),
-        ({"heads": {"decoder": 1}, "family": "jepa"}, "family is 'jepa': give one of"),
-        ({"heads": {"decoder": 1}, "levels": [1]}, "only an encoder of V-JEPA 2.1 has level norms"),
+        ({"num_heads": {"decodr": 1}}, "heads names 'decodr'"),
+        ({"num_heads": {"decoder": 0}}, "heads of the decoder are 0"),
+        ({"num_heads": {"decoder": 1}, "family": "vjepa"}, "by their names these weights are 'videomae'"),
+        ({"num_heads": {"decoder": 1}, "family": "jepa"}, "family is 'jepa': give one of"),
+        ({"num_heads": {"decoder": 1}, "levels": [1]}, "only an encoder of V-JEPA 2.1 has level norms"),
     ):
         with pytest.raises(ValueError, match=message):
             vjepa.from_pretrained(path, **said)
@@ -1282,8 +1292,8 @@ def test_the_heads_of_a_videomae_decoder_are_in_its_numbers(tmp_path):
 def test_mlps_of_every_width():
     assert ratio(6144, 1408) == pytest.approx(48 / 11)
     assert all(
-        int(width * ratio(hidden, width)) == hidden
-        for width, hidden in ((1408, 6144), (1664, 8192), (49, 131))
+        int(embed_dim * ratio(hidden, embed_dim)) == hidden
+        for embed_dim, hidden in ((1408, 6144), (1664, 8192), (49, 131))
     )
 
 
@@ -1480,7 +1490,7 @@ def test_a_predictor_s_table_tells_v_jepa_whose_encoder_lost_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"heads": 3}, r"give them by network, such as \{'predictor': 12\}"),
+        ({"num_heads": 3}, r"give them by network, such as \{'predictor': 12\}"),
         ({"levels": 1}, "give a list of block indices"),
         ({"levels": ["a"]}, "give a list of block indices"),
     ],

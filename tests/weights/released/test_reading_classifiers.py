@@ -22,7 +22,7 @@ def classifier_of(reference):
     """Ours with the same weights."""
     released = released_of(reference)
     config, tensors = released.config, released.tensors
-    head = build_head(width=WIDTH, num_classes=CLASSES, **config["head"])
+    head = build_head(embed_dim=WIDTH, num_classes=CLASSES, **config["head"])
     classifier = Classifier(
         VideoEncoder(**config["encoder"]), head, PixelNormalizer(), token_norm=config["token_norm"]
     )

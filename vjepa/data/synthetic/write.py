@@ -25,19 +25,19 @@ KEYFRAME_DISTANCE = "8"  # frames: a seek decodes at most so many
 
 
 def write_videos(
-    folder: str | os.PathLike[str], settings: RenderSettings, num_videos: int, seed: int, workers: int = 1
+    folder: str | os.PathLike[str], settings: RenderSettings, num_videos: int, seed: int, num_workers: int = 1
 ) -> Path:
     """Write videos 0 to ``num_videos - 1`` as ``.mp4`` under ``folder``; return its ``manifest.csv``.
 
     The manifest's columns are ``path`` and ``factors`` (relative to it; ``factors`` is an ``.npz`` of what
     `render_video` returns) and ``label`` (the motion's name, or the shape's). The frames do not depend on
-    ``workers``, the number of processes.
+    ``num_workers``, the number of processes.
 
     A folder that an earlier call filled, or began to fill, with the same arguments is completed: each file
     is either whole or absent. ValueError where the folder was written with other arguments.
     """
-    if num_videos < 1 or workers < 1:
-        raise ValueError(f"num_videos is {num_videos} and workers {workers}: give 1 or more of each")
+    if num_videos < 1 or num_workers < 1:
+        raise ValueError(f"num_videos is {num_videos} and workers {num_workers}: give 1 or more of each")
     folder = Path(folder)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     claim_folder(
@@ -46,11 +46,11 @@ def write_videos(
 
     missing = [number for number in range(num_videos) if not _written(folder, number)]
     write = partial(_write_video, folder, settings, seed)
-    if workers == 1 or len(missing) < 2:
+    if num_workers == 1 or len(missing) < 2:
         _drain(map(write, missing))
     else:
-        with pool(workers) as executor:
-            _drain(executor.map(write, missing, chunksize=max(1, min(32, len(missing) // workers))))
+        with pool(num_workers) as executor:
+            _drain(executor.map(write, missing, chunksize=max(1, min(32, len(missing) // num_workers))))
 
     manifest = folder / "manifest.csv"
     with written_atomically(manifest) as draft:

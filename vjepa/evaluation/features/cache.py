@@ -108,7 +108,7 @@ def extract_shards(
     views: int = 1,
     precision: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-    workers: int = 0,
+    num_workers: int = 0,
     rank: int = 0,
     world_size: int = 1,
 ) -> FeatureShards:
@@ -126,7 +126,7 @@ def extract_shards(
         views: Number of randomly augmented passes over the dataset.
         precision: Data type of the features on disk.
         device: Device of the encoder.
-        workers: Number of processes that decode videos.
+        num_workers: Number of processes that decode videos.
         rank: Number of this process; each extracts some of the shards, and none waits for another.
         world_size: Number of processes.
     """
@@ -148,7 +148,7 @@ def extract_shards(
     # One loader for all shards: starting its processes takes longer than one. Only the last may be short.
     left_out: LeftOut = {}
     found = feature_batches(
-        encode, dataset, keys, left_out, device=device, workers=workers, batch_size=_BATCH
+        encode, dataset, keys, left_out, device=device, num_workers=num_workers, batch_size=_BATCH
     )
     for number, wanted in serials.items():
         parts = list(itertools.islice(found, -(-len(wanted) // _BATCH)))
@@ -162,7 +162,11 @@ def extract_shards(
 
 
 def cached_features(
-    folder: str | Path, model: VideoModel, dataset: ClipDataset, pooling: Pooling = "mean", workers: int = 0
+    folder: str | Path,
+    model: VideoModel,
+    dataset: ClipDataset,
+    pooling: Pooling = "mean",
+    num_workers: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Features of all videos of a dataset, averaged over each video's clips, from the cache or extracted now.
 
@@ -172,7 +176,7 @@ def cached_features(
         dataset: Videos with evenly spread clips.
         pooling: Average over tokens: `mean` over all, ``(V, D)``; `steps` over those of each time step,
             ``(V, t, D)``; `tokens` over none, ``(V, N, D)``.
-        workers: Number of processes that decode videos.
+        num_workers: Number of processes that decode videos.
 
     Returns:
         Features and int64 classes ``(V,)``, on the CPU.
@@ -186,7 +190,7 @@ def cached_features(
         {**encoder_identity(model.encoder, model.config), "pooling": pooling},
         dataset,
         device=next(model.parameters()).device,
-        workers=workers,
+        num_workers=num_workers,
     )
     unreadable = shards.unreadable()
     if unreadable:

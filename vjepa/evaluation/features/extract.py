@@ -75,7 +75,7 @@ def extract_features(
     *,
     device: torch.device | str = "cpu",
     batch_size: int = 32,
-    workers: int = 0,
+    num_workers: int = 0,
     rows: Sequence[int] | None = None,
     average: bool = True,
     left_out: LeftOut | None = None,
@@ -91,7 +91,7 @@ def extract_features(
         dataset: Videos with evenly spread clips.
         device: Device of the encoder.
         batch_size: Number of videos that are encoded together.
-        workers: Number of processes that decode videos; 0 decodes in this process.
+        num_workers: Number of processes that decode videos; 0 decodes in this process.
         rows: Rows of the dataset to extract; None takes all.
         average: Average the features over a video's clips; otherwise they keep the clips' axis,
             ``(V, R, ...)``.
@@ -107,7 +107,7 @@ def extract_features(
     keys = [SampleKey(serial=row, index=row, step=0) for row in rows]
     unreadable: LeftOut = {}
     found = feature_batches(
-        encode, dataset, keys, unreadable, device=device, batch_size=batch_size, workers=workers
+        encode, dataset, keys, unreadable, device=device, batch_size=batch_size, num_workers=num_workers
     )
     features, labels = zip(*found, strict=True)
     if unreadable and left_out is None:
@@ -136,7 +136,7 @@ def feature_batches(
     *,
     device: torch.device | str = "cpu",
     batch_size: int = 32,
-    workers: int = 0,
+    num_workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield features of every clip ``(B, R, ...)`` and classes ``(B,)`` of the requested samples, on the CPU.
 
@@ -145,7 +145,7 @@ def feature_batches(
     """
     batches = [list(keys[first : first + batch_size]) for first in range(0, len(keys), batch_size)]
     loader: Loader[tuple[Tensor, Tensor, LeftOut]] = Loader(
-        dataset, workers=workers, batch_sampler=batches, collate_fn=stack_samples
+        dataset, num_workers=num_workers, batch_sampler=batches, collate_fn=stack_samples
     )
     for video_BRTCHW, label_B, unreadable in loader:
         left_out |= unreadable

@@ -298,7 +298,7 @@ def _tokens(model: VideoModel, window: Window, clips: Sequence[tuple[Frames, int
 
     `clips` holds frames and the number of the step to predict, counted from 1 after the context.
     """
-    device, width = next(model.parameters()).device, model.encoder.width
+    device, embed_dim = next(model.parameters()).device, model.encoder.embed_dim
     context_BKY = encode_context(model, torch.stack([frames.video_TCHW for frames, _ in clips]).to(device))
     step_B = torch.tensor([step for _, step in clips], device=device)
     rows_of = [(step, (step_B == step).nonzero()[:, 0]) for step in step_B.unique().tolist()]
@@ -311,8 +311,8 @@ def _tokens(model: VideoModel, window: Window, clips: Sequence[tuple[Frames, int
             "predicts its own encoder's tokens"
         )
     if model.config["future"]["normalisation"] == "layer_norm":
-        predicted_BSY = restore_levels(predicted_BSY, context_BKY, width)
-    return torch.cat([context_BKY, predicted_BSY], dim=1)[..., -width:].float().cpu()
+        predicted_BSY = restore_levels(predicted_BSY, context_BKY, embed_dim)
+    return torch.cat([context_BKY, predicted_BSY], dim=1)[..., -embed_dim:].float().cpu()
 
 
 def predict_step(model: VideoModel, context_BKY: Tensor, window: Window, step: int) -> Tensor:

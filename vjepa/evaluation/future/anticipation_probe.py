@@ -30,23 +30,23 @@ class AnticipationProbe(nn.Module):
     """Three blocks of self-attention, then one learnt query that attends to all tokens, and a linear layer.
 
     Args:
-        width: Embedding dimension of the tokens.
+        embed_dim: Embedding dimension of the tokens.
         num_classes: Number of classes.
     """
 
     mean_D: Tensor
     std_D: Tensor
 
-    def __init__(self, width: int, num_classes: int) -> None:
+    def __init__(self, embed_dim: int, num_classes: int) -> None:
         super().__init__()
-        heads = max(width // 64, 1)
-        while width % heads:
-            heads -= 1
-        blocks = [Block(width, heads, qkv_bias=True) for _ in range(DEPTH - 1)]
-        pool = AttentionPoolLatent(width, num_heads=heads, norm_layer=nn.LayerNorm)
-        self.layers = nn.Sequential(*blocks, nn.LayerNorm(width), pool, nn.Linear(width, num_classes))
-        self.register_buffer("mean_D", torch.zeros(width))
-        self.register_buffer("std_D", torch.ones(width))
+        num_heads = max(embed_dim // 64, 1)
+        while embed_dim % num_heads:
+            num_heads -= 1
+        blocks = [Block(embed_dim, num_heads, qkv_bias=True) for _ in range(DEPTH - 1)]
+        pool = AttentionPoolLatent(embed_dim, num_heads=num_heads, norm_layer=nn.LayerNorm)
+        self.layers = nn.Sequential(*blocks, nn.LayerNorm(embed_dim), pool, nn.Linear(embed_dim, num_classes))
+        self.register_buffer("mean_D", torch.zeros(embed_dim))
+        self.register_buffer("std_D", torch.ones(embed_dim))
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
         """Logits ``(B, X)`` of tokens ``(B, N, D)``, for a sigmoid on each class by itself."""

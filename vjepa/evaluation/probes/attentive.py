@@ -49,10 +49,10 @@ def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *
 
 
 class _AttentiveClassifier(nn.Module):
-    def __init__(self, width: int, num_classes: int) -> None:
+    def __init__(self, embed_dim: int, num_classes: int) -> None:
         super().__init__()
-        self.pool = AttentionPoolLatent(width, num_heads=max(width // 64, 1))
-        self.head = nn.Linear(width, num_classes)
+        self.pool = AttentionPoolLatent(embed_dim, num_heads=max(embed_dim // 64, 1))
+        self.head = nn.Linear(embed_dim, num_classes)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
         return self.head(self.pool(tokens_BND))

@@ -61,7 +61,7 @@ class VectorDecoder(nn.Module):
     all that stands still.
 
     Args:
-        width: Embedding dimension of the vector.
+        embed_dim: Embedding dimension of the vector.
         mean_CHW: Mean of the training images at each pixel.
         std_CHW: Standard deviation of the training images at each pixel.
     """
@@ -69,11 +69,11 @@ class VectorDecoder(nn.Module):
     mean_CHW: Tensor
     std_CHW: Tensor
 
-    def __init__(self, width: int, mean_CHW: Tensor, std_CHW: Tensor) -> None:
+    def __init__(self, embed_dim: int, mean_CHW: Tensor, std_CHW: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean_CHW", mean_CHW)
         self.register_buffer("std_CHW", std_CHW)
-        layers: list[nn.Module] = [nn.Linear(width, 64 * 16), nn.GELU(), nn.Unflatten(1, (64, 4, 4))]
+        layers: list[nn.Module] = [nn.Linear(embed_dim, 64 * 16), nn.GELU(), nn.Unflatten(1, (64, 4, 4))]
         side, channels = 4, 64
         while 2 * side < min(mean_CHW.shape[-2:]):
             layers += [nn.ConvTranspose2d(channels, max(channels // 2, 16), 4, 2, 1), nn.GELU()]

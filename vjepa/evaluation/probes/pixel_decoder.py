@@ -30,17 +30,17 @@ class PixelDecoder(nn.Module):
     """Maps all tokens of a clip to the pixels of their tubelets, in [0, 1].
 
     Args:
-        in_width: Embedding dimension of the tokens.
-        out_width: Number of pixel values of a tubelet.
+        in_dim: Embedding dimension of the tokens.
+        out_dim: Number of pixel values of a tubelet.
         grid: Token grid of the clips.
     """
 
-    def __init__(self, in_width: int, out_width: int, grid: Grid) -> None:
+    def __init__(self, in_dim: int, out_dim: int, grid: Grid) -> None:
         super().__init__()
         self.grid = grid
-        self.embed = nn.Linear(in_width, WIDTH)
-        self.transformer = TokenTransformer(width=WIDTH, depth=DEPTH, heads=HEADS)
-        self.proj = nn.Linear(WIDTH, out_width)
+        self.embed = nn.Linear(in_dim, WIDTH)
+        self.transformer = TokenTransformer(embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS)
+        self.proj = nn.Linear(WIDTH, out_dim)
         init_weights(self)
         nn.init.constant_(self.proj.bias, 0.5)  # grey
 

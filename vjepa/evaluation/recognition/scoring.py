@@ -26,7 +26,7 @@ def score_rows(
     *,
     segments: int = 1,
     crops: int = 1,
-    workers: int = 0,
+    num_workers: int = 0,
     left_out: LeftOut,
 ) -> Tensor:
     """Class probabilities of some rows of a dataset, ``(G, V, X)``, on the CPU; one head gives ``G = 1``.
@@ -39,7 +39,7 @@ def score_rows(
         rows: Rows of the dataset to score.
         segments: Number of clips of a video that the head sees together, see `view_probabilities`.
         crops: Number of crops of each clip.
-        workers: Number of processes that decode videos.
+        num_workers: Number of processes that decode videos.
         left_out: Receives the rows that cannot be read.
 
     Raises:
@@ -50,7 +50,7 @@ def score_rows(
     keys = [SampleKey(serial=row, index=row, step=0) for row in rows]
     batches = [keys[first : first + BATCH] for first in range(0, len(keys), BATCH)]
     loader: Loader[tuple[Tensor, Tensor, LeftOut]] = Loader(
-        dataset, workers=workers, batch_sampler=batches, collate_fn=stack
+        dataset, num_workers=num_workers, batch_sampler=batches, collate_fn=stack
     )
     found = []
     for views, _, unreadable in loader:

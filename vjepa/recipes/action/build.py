@@ -122,9 +122,9 @@ def model_arguments(config: ActionConfig, episodes: Sequence[Episode]) -> dict[s
         **_frame_arguments(config),
         "size": list(data.frame_size),
         "dynamics": {
-            "width": dynamics.width,
+            "embed_dim": dynamics.embed_dim,
             "depth": dynamics.depth,
-            "heads": dynamics.heads,
+            "num_heads": dynamics.num_heads,
             "conditioning": dynamics.conditioning,
             "action_size": data.window.action_size(numbers),
             "state_size": 0 if states is None else states.shape[1],
@@ -145,12 +145,12 @@ def _frame_arguments(config: ActionConfig) -> dict[str, Any]:
         encoder = {**SIZES[config.encoder.size]._asdict(), **section, "channels": len(config.data.mean)}
         del encoder["size"]
         pixels = {"mean": list(config.data.mean), "std": list(config.data.std)}
-        pooling = {"pool": config.frames.pool, "pool_width": config.frames.width}
+        pooling = {"pool": config.frames.pool, "pool_dim": config.frames.embed_dim}
         return {"encoder": encoder, "pixels": pixels, **pooling, "normalised": False}
     given = read_model_config(config.init)
     pooling = {"pool": "none", "normalised": True}
     if "dynamics" in given:  # an action-conditioned model
-        pooling = {name: given[name] for name in ("pool", "pool_width", "normalised")}
+        pooling = {name: given[name] for name in ("pool", "pool_dim", "normalised")}
     return {"encoder": given["encoder"], "pixels": given["pixels"], **pooling}
 
 
@@ -238,7 +238,7 @@ def trajectory_batches(
         micro_batch=micro_batch, rank=rank, world_size=world_size,
         first_step=first_step, last_step=config.optim.steps,
     )  # fmt: skip
-    return step_loader(dataset, collate_trajectories, sampler, config.data.workers, **loader)
+    return step_loader(dataset, collate_trajectories, sampler, config.data.num_workers, **loader)
 
 
 def tokens_identity(config: ActionConfig, model: ActionModel, arguments: dict[str, Any]) -> dict[str, Any]:

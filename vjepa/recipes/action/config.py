@@ -69,8 +69,8 @@ class TrajectoryConfig:
         cache_short_side: Length in pixels of the shorter side of the cached frames.
         features: Folder in which the frozen encoder's tokens are kept, so that each frame is encoded once;
             null encodes every time.
-        workers: Number of processes that load batches; 0 loads them in the training process. Results do not
-            depend on it.
+        num_workers: Number of processes that load batches; 0 loads them in the training process. Results do
+            not depend on it.
         max_unreadable: Largest share of the episodes, in [0, 1], that may be unreadable or shorter than a
             window before the run stops.
     """
@@ -88,13 +88,13 @@ class TrajectoryConfig:
     cache_dir: str | None = None
     cache_short_side: int = 256
     features: str | None = None
-    workers: int = 2
+    num_workers: int = 2
     max_unreadable: float = 0.01
 
     def __post_init__(self) -> None:
         checks.frame_size("data", self)
         checks.pixel_statistics("data", self)
-        checks.at_least("data", self, cache_short_side=1, workers=0)
+        checks.at_least("data", self, cache_short_side=1, num_workers=0)
         checks.share("data", self, "max_unreadable")
         if self.train is not None and self.collect is not None:
             raise ValueError(
@@ -114,14 +114,14 @@ class FrameConfig:
     Attributes:
         pool: What represents a frame: all of its tokens (`none`), one token computed from their mean
             (`mean`), or one computed from their concatenation (`flatten`).
-        width: Embedding dimension of the one token that pooling by `mean` or `flatten` computes.
+        embed_dim: Embedding dimension of the one token that pooling by `mean` or `flatten` computes.
     """
 
     pool: Pool = "none"
-    width: int = 192
+    embed_dim: int = 192
 
     def __post_init__(self) -> None:
-        checks.at_least("frames", self, width=1)
+        checks.at_least("frames", self, embed_dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,25 +129,25 @@ class DynamicsConfig:
     """Architecture of the predictor of the next frame.
 
     Attributes:
-        width: Embedding dimension of the predictor's tokens. One narrower than the predicted tokens cannot
-            even copy them, and an encoder trained with it then loses information on what stands still.
+        embed_dim: Embedding dimension of the predictor's tokens. One narrower than the predicted tokens
+            cannot even copy them, and an encoder trained with it then loses information on what stands still.
         depth: Number of transformer blocks.
-        heads: Number of attention heads per block.
+        num_heads: Number of attention heads per block.
         conditioning: How actions enter the predictor: as `tokens` (V-JEPA 2-AC), or by adaptive layer norms,
             `adaln` (jepa-wms, LeWM).
         context: Largest number of past frames that the predictor attends to, the current one included; null
             takes all frames of a window but the last.
     """
 
-    width: int = 384
+    embed_dim: int = 384
     depth: int = 6
-    heads: int = 6
+    num_heads: int = 6
     conditioning: Conditioning = "adaln"
     context: int | None = None
 
     def __post_init__(self) -> None:
-        checks.at_least("dynamics", self, width=1, depth=1, heads=1, context=1)
-        checks.heads("dynamics", self.width, self.heads)
+        checks.at_least("dynamics", self, embed_dim=1, depth=1, num_heads=1, context=1)
+        checks.num_heads("dynamics", self.embed_dim, self.num_heads)
 
 
 @dataclass(frozen=True, kw_only=True)

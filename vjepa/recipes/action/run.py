@@ -18,7 +18,7 @@ from vjepa.objectives.action_jepa import ActionJEPA
 from vjepa.plots.imagination import draw_imagination
 from vjepa.recipes.action import build
 from vjepa.recipes.action.config import ActionConfig
-from vjepa.training.accelerator import start
+from vjepa.training.accelerator import build_accelerator
 from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
@@ -34,11 +34,13 @@ def train_action_model(config: ActionConfig) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
     folder = RunFolder(config.output_dir)
     with answering_signals():
-        accelerator = start(
+        accelerator = build_accelerator(
             config.train,
             config.output_dir,
             config.optim.batch_size,
-            whole=f"objective.stabilizer {config.objective.stabilizer}" if config.measures_batch else None,
+            no_accumulation_reason=(
+                f"objective.stabilizer {config.objective.stabilizer}" if config.measures_batch else None
+            ),
         )
         with exclusive(folder.path, accelerator):
             summary = _run(config, accelerator, folder)
@@ -135,7 +137,7 @@ def _outline(config: ActionConfig, objective: ActionJEPA, accelerator: Accelerat
         f"{steps_phrase(config.optim.steps, config.optim.batch_size, 'windows', accelerator)}; a window has "
         f"{window.frames} "
         f"frames, {window.skip} apart; a frame is {model.space[0]} x {model.space[1]} tokens of width "
-        f"{model.width}, an action {model.dynamics.action_size} numbers; "
+        f"{model.embed_dim}, an action {model.dynamics.action_size} numbers; "
         f"{parameters_phrase(trained, total)}; {device_phrase(accelerator)}"
     )
 

@@ -131,8 +131,8 @@ def _train(config: PretrainConfig) -> dict[str, Any]:
 
 def _encoder(cell: Cell, config: PretrainConfig, train: ClipDataset) -> Encode:
     if cell.kind == "pca":
-        width = build.model_arguments(config)["encoder"]["width"]
-        return PixelComponents(train, width, cell.seed).encode
+        embed_dim = build.model_arguments(config)["encoder"]["embed_dim"]
+        return PixelComponents(train, embed_dim, cell.seed).encode
     if cell.kind == "trained":
         return from_pretrained(config.output_dir).encode
     torch.manual_seed(cell.seed)

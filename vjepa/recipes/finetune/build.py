@@ -167,7 +167,7 @@ def build_classifier(run: Resolved, model: VideoModel) -> Classifier:
         encoder.load_state_dict(model.encoder.state_dict())
     count = 1 if config.grid is None else len(config.grid.pairs)
     heads = [
-        build_head(width=encoder.width, num_classes=len(run.classes), **head_arguments(config))
+        build_head(width=encoder.embed_dim, num_classes=len(run.classes), **head_arguments(config))
         for _ in range(count)
     ]
     if start.tune != "all":
@@ -195,7 +195,7 @@ def head_arguments(config: FinetuneConfig) -> dict[str, Any]:
     shared = {"kind": head.kind, "dropout": head.dropout, "init_scale": head.init_scale}
     if head.kind == "attentive":
         return {**shared, "depth": head.depth, "queries": head.queries}
-    return {**shared, "hidden": head.hidden} if head.kind == "mlp" else shared
+    return {**shared, "hidden_dim": head.hidden_dim} if head.kind == "mlp" else shared
 
 
 def classifier_config(run: Resolved) -> dict[str, Any]:
@@ -307,7 +307,7 @@ def labelled_batches(
         SampleOrder([len(dataset)], None, config.seed), batch_size=config.optim.batch_size,
         micro_batch=micro_batch, rank=rank, world_size=world_size, first_step=first_step, last_step=last_step,
     )  # fmt: skip
-    return step_loader(dataset, collate, sampler, config.data.workers, **loader)
+    return step_loader(dataset, collate, sampler, config.data.num_workers, **loader)
 
 
 def build_collator(config: FinetuneConfig, num_classes: int) -> LabelCollator:

@@ -73,7 +73,7 @@ class HeadConfig:
         depth: Number of blocks of an attentive head: `depth - 1` of self-attention followed by one of
             cross-attention.
         queries: Number of learnt queries of an attentive head.
-        hidden: Width of the hidden layer of an `mlp` head; null takes the encoder's.
+        hidden_dim: Width of the hidden layer of an `mlp` head; null takes the encoder's.
         dropout: Dropout rate before the last layer, in [0, 1).
         init_scale: Factor on the initial weights of the last layer.
     """
@@ -81,12 +81,12 @@ class HeadConfig:
     kind: Literal["linear", "mlp", "attentive"] = "linear"
     depth: int = 1
     queries: int = 1
-    hidden: int | None = None
+    hidden_dim: int | None = None
     dropout: float = 0.0
     init_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        checks.at_least("head", self, depth=1, queries=1, hidden=1, init_scale=0)
+        checks.at_least("head", self, depth=1, queries=1, hidden_dim=1, init_scale=0)
         checks.below_one("head", self, "dropout")
 
 
@@ -119,8 +119,8 @@ class LabelledData:
         cache_dir: Folder in which decoded, resized videos are kept, so that each file is decoded once; null
             decodes every time.
         cache_short_side: Length in pixels of the shorter side of the cached frames.
-        workers: Number of processes that load batches; 0 loads them in the training process. Results do not
-            depend on it.
+        num_workers: Number of processes that load batches; 0 loads them in the training process. Results do
+            not depend on it.
         damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
             that do not decode, or fewer frames than its header counts. `keep` reads it as far as possible.
             `skip` replaces it like an unreadable one, and it then counts towards `max_unreadable`; damage is
@@ -145,13 +145,13 @@ class LabelledData:
     reader: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
     cache_dir: str | None = None
     cache_short_side: int = 256
-    workers: int = 2
+    num_workers: int = 2
     damaged: Literal["keep", "skip"] = "keep"
     max_unreadable: float = 0.01
 
     def __post_init__(self) -> None:
         checks.frame_size("data", self)
-        checks.at_least("data", self, cache_short_side=1, workers=0)
+        checks.at_least("data", self, cache_short_side=1, num_workers=0)
         checks.share("data", self, "max_unreadable")
         checks.seed("data", self, "label_seed")
         checks.seed("data", self, "test_seed")

@@ -81,7 +81,7 @@ class _Encode:
         return extract_shards(
             self.features.folder, self.classifier.features, self.identity, dataset,
             views=views, precision=_PRECISIONS[self.features.precision], device=self.accelerator.device,
-            workers=self.config.data.workers, rank=self.accelerator.process_index,
+            num_workers=self.config.data.num_workers, rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
         )  # fmt: skip
 

@@ -27,7 +27,7 @@ from vjepa.recipes.finetune import build
 from vjepa.recipes.finetune.build import Resolved
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.finetune.data import Material, prepare_material
-from vjepa.training.accelerator import start
+from vjepa.training.accelerator import build_accelerator
 from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
@@ -65,11 +65,11 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
     """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
     folder = RunFolder(config.output_dir)
     with answering_signals():
-        accelerator = start(
+        accelerator = build_accelerator(
             config.train,
             config.output_dir,
             config.optim.batch_size,
-            together=2 if config.augment.mixes else 1,
+            group_size=2 if config.augment.mixes else 1,
             find_unused=bool(config.model.levels),  # blocks above the highest level have no part
         )
         with exclusive(folder.path, accelerator):
@@ -222,7 +222,7 @@ def _scores(
     mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
     found = score_rows(
         network.to(accelerator.device), dataset, mine, segments=run.config.data.segments,
-        crops=run.config.evaluation.crops, workers=run.config.data.workers, left_out=left_out,
+        crops=run.config.evaluation.crops, num_workers=run.config.data.num_workers, left_out=left_out,
     )  # fmt: skip
     wait_for_all(accelerator)
     gathered = dict(gather_object(list(zip(mine, found.unbind(dim=1), strict=True))))

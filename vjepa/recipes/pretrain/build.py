@@ -60,19 +60,19 @@ def _predicting_arguments(config: PretrainConfig, encoder: dict[str, Any]) -> di
     }
     if config.objective.predict == "pixels":
         pixels = math.prod(encoder["tubelet"]) * encoder["channels"]
-        decoder = {**shared, "in_width": encoder["width"], "out_width": pixels}
+        decoder = {**shared, "in_dim": encoder["embed_dim"], "out_dim": pixels}
         return {"decoder": decoder, "pixel_targets": config.objective.pixel_targets}
     num_levels = max(len(encoder["levels"]), 1)
     teacher = teacher_arguments(config) or encoder
     predictor = {
         **shared,
-        "in_width": num_levels * encoder["width"],
-        "out_width": max(len(teacher["levels"]), 1) * teacher["width"],
-        "hidden_width": encoder["width"] if num_levels > 1 else None,
+        "in_dim": num_levels * encoder["embed_dim"],
+        "out_dim": max(len(teacher["levels"]), 1) * teacher["embed_dim"],
+        "hidden_dim": encoder["embed_dim"] if num_levels > 1 else None,
         "predict_context": config.objective.context_loss is not None,
     }
     if config.objective.futures is not None:  # else the key is absent, as in the model folders of older runs
-        predictor["noise_width"] = config.objective.futures.noise
+        predictor["noise_dim"] = config.objective.futures.noise
     return {"predictor": predictor}
 
 
@@ -247,17 +247,17 @@ class SyntheticSplit(NamedTuple):
         return str(self.folder / "manifest.csv")
 
 
-def render_synthetic(synthetic: SyntheticConfig, workers: int, say: Callable[[str], None]) -> None:
+def render_synthetic(synthetic: SyntheticConfig, num_workers: int, say: Callable[[str], None]) -> None:
     """Render the synthetic videos of all splits; those that exist already are kept.
 
     Args:
         synthetic: Settings of the synthetic videos.
-        workers: Number of processes that render.
+        num_workers: Number of processes that render.
         say: Receives progress messages.
     """
     for folder, render, num_videos, seed in _synthetic_splits(synthetic).values():
         say(f"synthetic videos: {num_videos} to {folder}")
-        write_videos(folder, render, num_videos=num_videos, seed=seed, workers=max(workers, 1))
+        write_videos(folder, render, num_videos=num_videos, seed=seed, num_workers=max(num_workers, 1))
 
 
 def _synthetic_splits(synthetic: SyntheticConfig) -> dict[str, SyntheticSplit]:
@@ -384,7 +384,7 @@ def build_batches(
     collate = MaskCollator(
         config.masks.all, config.encoder.tubelet, seed, config.masks.future_share, noise_shape(config)
     )
-    return step_loader(build_dataset(config, sources), collate, sampler, config.data.workers, **loader)
+    return step_loader(build_dataset(config, sources), collate, sampler, config.data.num_workers, **loader)
 
 
 def probe_dataset(config: PretrainConfig, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:

@@ -84,8 +84,8 @@ class DataConfig:
         cache_dir: Folder in which decoded, resized videos are kept, so that each file is decoded once; null
             decodes every time.
         cache_short_side: Length in pixels of the shorter side of the cached frames.
-        workers: Number of processes that load batches; 0 loads them in the training process. Results do not
-            depend on it.
+        num_workers: Number of processes that load batches; 0 loads them in the training process. Results do
+            not depend on it.
         damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
             that do not decode, or fewer frames than its header counts. `keep` reads it as far as possible.
             `skip` replaces it like an unreadable one, and it then counts towards `max_unreadable`; damage is
@@ -110,7 +110,7 @@ class DataConfig:
     reader: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
     cache_dir: str | None = None
     cache_short_side: int = 256
-    workers: int = 2
+    num_workers: int = 2
     damaged: Literal["keep", "skip"] = "keep"
     max_unreadable: float = 0.01
 
@@ -131,7 +131,7 @@ class DataConfig:
         checks.ascending("data", self, "crop_scale", highest=1)
         checks.ascending("data", self, "crop_ratio")
         checks.pixel_statistics("data", self)
-        checks.at_least("data", self, cache_short_side=1, workers=0)
+        checks.at_least("data", self, cache_short_side=1, num_workers=0)
         checks.share("data", self, "max_unreadable")
         if self.train is not None and self.synthetic is not None:
             raise ValueError(
@@ -228,18 +228,18 @@ class PredictorConfig:
     """Architecture of the predictor, or of the decoder of a masked auto-encoder.
 
     Attributes:
-        width: Embedding dimension of the predictor's tokens.
+        embed_dim: Embedding dimension of the predictor's tokens.
         depth: Number of transformer blocks.
-        heads: Number of attention heads per block.
+        num_heads: Number of attention heads per block.
     """
 
-    width: int = 384
+    embed_dim: int = 384
     depth: int = 12
-    heads: int = 12
+    num_heads: int = 12
 
     def __post_init__(self) -> None:
-        checks.at_least("predictor", self, width=1, depth=1, heads=1)
-        checks.heads("predictor", self.width, self.heads)
+        checks.at_least("predictor", self, embed_dim=1, depth=1, num_heads=1)
+        checks.num_heads("predictor", self.embed_dim, self.num_heads)
 
 
 @dataclass(frozen=True, kw_only=True)

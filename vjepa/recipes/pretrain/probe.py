@@ -52,20 +52,20 @@ def probe_encoders(
     trained = from_pretrained(model)
     torch.manual_seed(config.seed)
     untrained = VideoModel(trained.config).eval()
-    workers = config.data.workers
-    found, unreadable = _features(trained.to(device), clips, workers)
+    num_workers = config.data.num_workers
+    found, unreadable = _features(trained.to(device), clips, num_workers)
     for name, causes in unreadable.items():
         leave_out(name, len(lists[name]), causes, config.data.max_unreadable, say)
     metrics = {
         "trained": ridge_probe(*found),
-        "random": ridge_probe(*_features(untrained.to(device), clips, workers)[0]),
+        "random": ridge_probe(*_features(untrained.to(device), clips, num_workers)[0]),
         "chance": 1 / known,
     }
     return {"linear": metrics}, {name: len(causes) for name, causes in unreadable.items() if causes}
 
 
 def _features(
-    model: VideoModel, clips: dict[str, ClipDataset], workers: int
+    model: VideoModel, clips: dict[str, ClipDataset], num_workers: int
 ) -> tuple[list[tuple[Tensor, Tensor]], dict[str, LeftOut]]:
     """Features and classes of each list, and the rows of each that are left out."""
     device = next(model.parameters()).device
@@ -75,7 +75,7 @@ def _features(
         return model.encode(video_BTCHW).mean(dim=1)
 
     found = [
-        extract_features(encode, split, device=device, workers=workers, left_out=unreadable[name])
+        extract_features(encode, split, device=device, num_workers=num_workers, left_out=unreadable[name])
         for name, split in clips.items()
     ]
     return found, unreadable

@@ -18,7 +18,7 @@ from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.preview import describe_run
 from vjepa.recipes.pretrain.probe import probe_encoders, probed_lists
-from vjepa.training.accelerator import start
+from vjepa.training.accelerator import build_accelerator
 from vjepa.training.alone import alone
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
@@ -69,7 +69,9 @@ def _train(
     if claim(folder, config, accelerator):
         return folder.read_summary()
     if config.data.synthetic is not None:
-        alone(accelerator, partial(build.render_synthetic, config.data.synthetic, config.data.workers, say))
+        alone(
+            accelerator, partial(build.render_synthetic, config.data.synthetic, config.data.num_workers, say)
+        )
 
     sources = build.training_sources(config)
     measured = {name: [video.path for video in videos] for name, videos in probed_lists(config).items()}
@@ -90,12 +92,14 @@ def _train(
 
 def _start(config: PretrainConfig) -> Accelerator:
     objective = config.objective
-    return start(
+    return build_accelerator(
         config.train,
         config.output_dir,
         config.optim.batch_size,
-        whole=f"objective.stabilizer {objective.stabilizer}" if objective.measures_batch else None,
-        # A step on videos leaves the images' tokenizer alone, and the other way round.
+        no_accumulation_reason=(
+            f"objective.stabilizer {objective.stabilizer}" if objective.measures_batch else None
+        ),
+        # A step on videos does not use the tokenizer of images, nor a step on images that of videos.
         find_unused=config.encoder.image_tokenizer,
     )
 

@@ -16,7 +16,7 @@ from vjepa.weights.released.mapping import Row, layer, layers, read_rows
 from vjepa.weights.released.meta_config import meta_draft
 from vjepa.weights.released.meta_layout import BLOCK
 from vjepa.weights.released.shapes import count, needed
-from vjepa.weights.released.stated import StatedByUser, heads_of
+from vjepa.weights.released.stated import StatedByUser, num_heads_of
 
 # Side of a frame in pixels, and frames of a window, in the authors' training (facebookresearch/vjepa2 at
 # c2963a4, configs/train/vitg16/droid-256px-8f.yaml).
@@ -25,7 +25,7 @@ _UNUSED = "predictor.extrinsics_encoder."  # camera poses, which the released mo
 
 
 def read_action_model(
-    source: str | Path, heads: Mapping[str, int]
+    source: str | Path, num_heads: Mapping[str, int]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the configuration and tensors that a model folder of the action-conditioned model would hold.
 
@@ -35,22 +35,22 @@ def read_action_model(
 
     Args:
         source: The authors' ``.pt`` file.
-        heads: Number of attention heads of the ``encoder`` and of the ``predictor``. Needed only for a width
-            that no published model has.
+        num_heads: Number of attention heads of the ``encoder`` and of the ``predictor``. Needed only for a
+            width that no published model has.
 
     Returns:
         The configuration, and the tensors by their names in an `ActionModel`.
 
     Raises:
         ValueError: The file is damaged or is not V-JEPA 2-AC's, its tensors do not fit (all misfits are
-            listed), or `heads` must be given.
+            listed), or `num_heads` must be given.
     """
-    needless = [network for network in heads if network not in ("encoder", "predictor")]
+    needless = [network for network in num_heads if network not in ("encoder", "predictor")]
     if needless:
         raise ValueError(
             f"heads names {needless[0]!r}, which V-JEPA 2-AC does not have: give heads of encoder, predictor"
         )
-    container = open_container(Path(source)).with_statements(StatedByUser(heads=heads))
+    container = open_container(Path(source)).with_statements(StatedByUser(num_heads=num_heads))
     try:
         return _from_container(container)
     except Exception as error:  # odd names and shapes in a damaged file may raise anything
@@ -91,11 +91,11 @@ def _from_container(container: Container) -> tuple[dict[str, Any], dict[str, Ten
 
 
 def _dynamics(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> dict[str, Any]:
-    width = len(needed(state, "predictor.predictor_embed.weight"))
+    embed_dim = len(needed(state, "predictor.predictor_embed.weight"))
     return {
-        "width": width,
+        "embed_dim": embed_dim,
         "depth": count(state, "predictor.predictor_blocks.{}.mlp.fc1.weight"),
-        "heads": heads_of("predictor", width, "vjepa2_ac", stated),
+        "num_heads": num_heads_of("predictor", embed_dim, "vjepa2_ac", stated),
         "action_size": needed(state, "predictor.action_encoder.weight").shape[1],
         "state_size": needed(state, "predictor.state_encoder.weight").shape[1],
         "conditioning": "tokens",

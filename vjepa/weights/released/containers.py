@@ -62,8 +62,8 @@ class Container(NamedTuple):
     def with_statements(self, by_user: StatedByUser) -> Container:
         """The same container, with the user's statements, which override those in the file."""
         said = by_user.check().as_stated()
-        heads = {**self.stated.get("heads", {}), **said.get("heads", {})}
-        return self._replace(stated={**self.stated, **said, "heads": heads})
+        num_heads = {**self.stated.get("num_heads", {}), **said.get("num_heads", {})}
+        return self._replace(stated={**self.stated, **said, "num_heads": num_heads})
 
 
 def open_container(path: Path) -> Container:

@@ -75,14 +75,14 @@ UNUSED = Join(_nothing, lambda _: [])
 """A tensor that the model does not use and the other layout does not have: it is not written."""
 
 
-def zeros(name: str, width: int) -> Join:
+def zeros(name: str, embed_dim: int) -> Join:
     """Join for a tensor that the other layout lacks and that is zero in its models.
 
     Writing raises ValueError where this library's tensor is not zero, because its values would be lost.
 
     Args:
         name: Name of the tensor in this library, for the message.
-        width: Length of the tensor.
+        embed_dim: Length of the tensor.
     """
 
     def outwards(tensor: Tensor) -> list[Tensor]:
@@ -92,7 +92,7 @@ def zeros(name: str, width: int) -> Join:
             )
         return []
 
-    return Join(lambda _: torch.zeros(width), outwards)
+    return Join(lambda _: torch.zeros(embed_dim), outwards)
 
 
 def pixel_order(channels: int) -> Join:

@@ -19,7 +19,7 @@ from vjepa.weights.released.shapes import (
     measure_predictor,
     needed,
 )
-from vjepa.weights.released.stated import heads_of, levels_of, probe_levels_of
+from vjepa.weights.released.stated import levels_of, num_heads_of, probe_levels_of
 
 _POSITIONS: dict[Family, dict[str, Any]] = {
     "vjepa": {"positions": "sincos"},
@@ -85,7 +85,7 @@ def _jepa(family: Family, container: Container, state: dict[str, Tensor]) -> Dra
     networks = [name for name in ("encoder", "target_encoder") if _has(state, name)]
     main = networks[-1]
     encoder = measure_encoder(state, f"{main}.patch_embed.proj.weight", f"{main}.blocks.{{}}.mlp.fc1.weight")
-    encoder["heads"] = heads_of("encoder", encoder["width"], family, container.stated)
+    encoder["num_heads"] = num_heads_of("encoder", encoder["embed_dim"], family, container.stated)
     encoder |= _POSITIONS[family]
     if family == "vjepa2_1":
         encoder |= _image_and_levels(container, main, encoder["depth"], notes)
@@ -165,12 +165,12 @@ def _takes_predictor(
         reason = "it is conditioned on actions: vjepa.load_action_model gives the two together"
     if family == "vjepa2_1":
         _fold_modality(state, notes)
-        levels, width = len(encoder["levels"]), encoder["width"]
+        levels, embed_dim = len(encoder["levels"]), encoder["embed_dim"]
         out = len(needed(state, "predictor.predictor_proj.weight"))
-        if out != levels * width or "predictor.predictor_embed.0.weight" not in state:
+        if out != levels * embed_dim or "predictor.predictor_embed.0.weight" not in state:
             reason = (
                 f"it predicts another encoder's tokens ({out} numbers of a teacher's, the encoder has "
-                f"{levels} x {width})"
+                f"{levels} x {embed_dim})"
             )
     if reason is None:
         return True
@@ -224,13 +224,13 @@ def _predictor(
         f"{name}_blocks.{{}}.mlp.fc1.weight",
     )
     if nested:
-        predictor["hidden_width"], predictor["in_width"] = needed(state, f"{name}_embed.0.weight").shape
-    heads = heads_of(
-        "predictor", predictor["width"], family, container.stated, encoder_heads=encoder["heads"]
+        predictor["hidden_dim"], predictor["in_dim"] = needed(state, f"{name}_embed.0.weight").shape
+    num_heads = num_heads_of(
+        "predictor", predictor["embed_dim"], family, container.stated, encoder_num_heads=encoder["num_heads"]
     )
     return {
         **predictor,
-        "heads": heads,
+        "num_heads": num_heads,
         "num_mask_tokens": count(state, "predictor.mask_tokens.{}") or 1,
         "positions": encoder["positions"],
         "rotary_layout": encoder.get("rotary_layout", "interleave"),
@@ -276,10 +276,12 @@ def _probe(
     for name in unused:
         state.pop(name, None)
     classes = len(needed(state, "classifier.linear.weight"))
-    heads = heads_of("head", encoder["width"], family, container.stated, encoder_heads=encoder["heads"])
+    num_heads = num_heads_of(
+        "head", encoder["embed_dim"], family, container.stated, encoder_num_heads=encoder["num_heads"]
+    )
     head = {
         "kind": "attentive",
-        "heads": heads,
+        "num_heads": num_heads,
         "depth": count(state, "classifier.pooler.blocks.{}.norm1.weight") + 1,
         "queries": needed(state, "classifier.pooler.query_tokens").shape[1],
         "blocks_on": "queries" if family == "vjepa" else "tokens",
@@ -343,10 +345,12 @@ def _videomae(container: Container, state: dict[str, Tensor]) -> Draft:
     encoder = measure_encoder(
         state, f"{prefix}patch_embed.proj.weight", f"{prefix}blocks.{{}}.mlp.fc1.weight"
     )
-    heads = settings.get("num_heads") or heads_of("encoder", encoder["width"], "videomae", container.stated)
+    num_heads = settings.get("num_heads") or num_heads_of(
+        "encoder", encoder["embed_dim"], "videomae", container.stated
+    )
     # The authors' code has either a last norm or fc_norm.
     has_norm = f"{prefix}norm.weight" in state and "fc_norm.weight" not in state
-    encoder |= {"heads": heads, "positions": "sinusoid", "last_norm": has_norm}
+    encoder |= {"num_heads": num_heads, "positions": "sinusoid", "last_norm": has_norm}
     frames, size = settings.get("num_frames", 16), settings.get("img_size", 224)
     config: dict[str, Any] = {"encoder": encoder, "clip": clip_format("videomae", frames, size)}
     config["future"] = future_arguments(max(frames // encoder["tubelet"][0], 1), 0)
@@ -397,9 +401,9 @@ def _videomae_decoder(container: Container, state: Mapping[str, Tensor]) -> dict
     decoder = measure_predictor(
         state, "encoder_to_decoder.weight", "decoder.head.weight", "decoder.blocks.{}.mlp.fc1.weight"
     )
-    heads = heads_of("decoder", decoder["width"], "videomae", container.stated)
+    num_heads = num_heads_of("decoder", decoder["embed_dim"], "videomae", container.stated)
     return {
-        "decoder": {**decoder, "heads": heads, "positions": "sinusoid"},
+        "decoder": {**decoder, "num_heads": num_heads, "positions": "sinusoid"},
         "pixel_targets": "tubelet",
         "masks": pixel_masks("videomae"),
     }
@@ -407,7 +411,7 @@ def _videomae_decoder(container: Container, state: Mapping[str, Tensor]) -> dict
 
 def _mae(container: Container, state: dict[str, Tensor]) -> Draft:
     encoder = measure_encoder(state, "patch_embed.proj.weight", "blocks.{}.mlp.fc1.weight")
-    encoder["heads"] = heads_of("encoder", encoder["width"], "mae", container.stated)
+    encoder["num_heads"] = num_heads_of("encoder", encoder["embed_dim"], "mae", container.stated)
     encoder |= {"positions": "sincos_plane", "class_token": True}
     grid = drop_class_tables(state, ["pos_embed", "decoder_pos_embed"])
     _, rows, columns = encoder["tubelet"]
@@ -422,9 +426,9 @@ def _mae(container: Container, state: dict[str, Tensor]) -> Draft:
         decoder = measure_predictor(
             state, "decoder_embed.weight", "decoder_pred.weight", "decoder_blocks.{}.mlp.fc1.weight"
         )
-        heads = heads_of("decoder", decoder["width"], "mae", container.stated)
+        num_heads = num_heads_of("decoder", decoder["embed_dim"], "mae", container.stated)
         config |= {
-            "decoder": {**decoder, "heads": heads, "positions": "sincos_plane"},
+            "decoder": {**decoder, "num_heads": num_heads, "positions": "sincos_plane"},
             "pixel_targets": "patch",
             "masks": pixel_masks("mae"),
         }

@@ -87,7 +87,7 @@ def _jepa_encoder_rows(network: str, encoder: Arguments) -> Iterator[Row]:
 
 def _jepa_predictor_rows(predictor: Arguments, *, single_token: bool) -> Iterator[Row]:
     theirs = "predictor.predictor"
-    for part in (".0", ".2") if predictor.get("hidden_width") else ("",):
+    for part in (".0", ".2") if predictor.get("hidden_dim") else ("",):
         yield from layer(f"predictor.embed{part}", f"{theirs}_embed{part}")
     tokens = predictor.get("num_mask_tokens", 1)
     names = (
@@ -120,7 +120,7 @@ def _videomae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row
     if "decoder" in networks:
         decoder = config["decoder"]
         yield row("decoder.embed.weight", "encoder_to_decoder.weight")
-        yield row("decoder.embed.bias", (), zeros("decoder.embed.bias", decoder["width"]))
+        yield row("decoder.embed.bias", (), zeros("decoder.embed.bias", decoder["embed_dim"]))
         yield row("decoder.mask_tokens", "mask_token", VECTOR)
         yield from _biasless_block_rows("decoder.transformer", "decoder.blocks", decoder["depth"])
         yield from layer("decoder.transformer.norm", "decoder.norm")
@@ -211,15 +211,15 @@ def to_meta(config: Arguments, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     networks = {name.split(".", 1)[0] for name in named}
     state = write_rows(meta_rows(config, networks), named) | _tables(config, networks)
     if "head" in networks and positions == "sincos":
-        state |= _unused_projection(config["encoder"]["width"])
+        state |= _unused_projection(config["encoder"]["embed_dim"])
     checkpoint = _by_network(state, "module." if positions == "sincos_plane" else "module.backbone.")
     return {**checkpoint, "epoch": 0, STATED: _stated(config, networks)}
 
 
-def _unused_projection(width: int) -> dict[str, Tensor]:
+def _unused_projection(embed_dim: int) -> dict[str, Tensor]:
     """Identity weights of a layer that V-JEPA's forward does not use (`meta_config._probe`)."""
     name = "classifier.pooler.cross_attention_block.xattn.proj"
-    return {f"{name}.weight": torch.eye(width), f"{name}.bias": torch.zeros(width)}
+    return {f"{name}.weight": torch.eye(embed_dim), f"{name}.bias": torch.zeros(embed_dim)}
 
 
 def _by_network(state: Mapping[str, Tensor], wrapper: str) -> dict[str, Any]:
@@ -235,10 +235,10 @@ def _by_network(state: Mapping[str, Tensor], wrapper: str) -> dict[str, Any]:
 
 def _stated(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
     """Facts that the authors' layout does not store, such as heads and levels; their code ignores them."""
-    heads = {"encoder": config["encoder"]["heads"]}
+    num_heads = {"encoder": config["encoder"]["num_heads"]}
     for network in ("predictor", "decoder", "head"):
-        if network in networks and config[network].get("heads"):
-            heads[network] = config[network]["heads"]
+        if network in networks and config[network].get("num_heads"):
+            num_heads[network] = config[network]["num_heads"]
     beside = {key: config[key] for key in STATED_KEYS if key in config}
     positions = config["encoder"].get("positions", "rotary")
     if positions in _FAMILIES:
@@ -246,7 +246,7 @@ def _stated(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
     if "head" in networks and config["head"]["kind"] == "attentive":
         beside["probe_levels"] = config.get("levels") or []
         beside["head"] = {"norm_eps": config["head"].get("norm_eps", 1e-6)}
-    return {"heads": heads, **json.loads(json.dumps(beside))}
+    return {"num_heads": num_heads, **json.loads(json.dumps(beside))}
 
 
 def _tables(config: Arguments, networks: Collection[str]) -> dict[str, Tensor]:
@@ -270,14 +270,14 @@ def _tables(config: Arguments, networks: Collection[str]) -> dict[str, Tensor]:
     tables = {}
     for name, network in names.items():
         if network in networks:
-            width = config.get(network, encoder)["width"]
-            tables[name] = _table(grid, width, positions, class_token=bool(encoder.get("class_token")))
+            embed_dim = config.get(network, encoder)["embed_dim"]
+            tables[name] = _table(grid, embed_dim, positions, class_token=bool(encoder.get("class_token")))
     return tables
 
 
-def _table(grid: Grid, width: int, positions: str, *, class_token: bool) -> Tensor:
-    table_ND = POSITION_TABLES[positions](grid, width)
-    return torch.cat([torch.zeros(int(class_token), width), table_ND]).unsqueeze(0)
+def _table(grid: Grid, embed_dim: int, positions: str, *, class_token: bool) -> Tensor:
+    table_ND = POSITION_TABLES[positions](grid, embed_dim)
+    return torch.cat([torch.zeros(int(class_token), embed_dim), table_ND]).unsqueeze(0)
 
 
 def refuse_misfits(config: Arguments, networks: Collection[str]) -> None:
@@ -297,7 +297,7 @@ def refuse_misfits(config: Arguments, networks: Collection[str]) -> None:
     if positions == "rotary" and encoder.get("class_token"):
         reasons.append("encoder.class_token is true, and encoders with rotary positions have none there")
     predictor = config.get("predictor", {}) if "predictor" in networks else {}
-    for name in ("hidden_width", "predict_context", "noise_width"):
+    for name in ("hidden_dim", "predict_context", "noise_dim"):
         if predictor.get(name):
             reasons.append(f"predictor.{name} is {predictor[name]}, and predictors there do not have it")
     if "decoder" in networks and positions not in ("sinusoid", "sincos_plane"):

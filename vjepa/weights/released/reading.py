@@ -116,13 +116,14 @@ def from_container(container: Container, *, strict: bool = True, by_user: Stated
 
 def _refuse_needless(by_user: StatedByUser, draft: Draft, layout: Layout) -> None:
     """Raise ValueError where a user's statement does not apply, instead of ignoring it silently."""
-    for network in by_user.heads:
+    for network in by_user.num_heads:
         if network not in draft.config:
             raise ValueError(f"heads are given for the {network}, and the weights have none")
-        known = draft.config[network].get("heads")
-        if known != by_user.heads[network]:
+        known = draft.config[network].get("num_heads")
+        if known != by_user.num_heads[network]:
             raise ValueError(
-                f"heads of the {network} are given as {by_user.heads[network]}, and config.json has {known}"
+                f"heads of the {network} are given as {by_user.num_heads[network]}, and config.json "
+                f"has {known}"
             )
     if by_user.levels is not None and not draft.config["encoder"].get("levels"):
         raise ValueError(
@@ -154,14 +155,14 @@ def _with_probe(container: Container, probe: Container) -> Container:
         )
     return container._replace(
         state={**container.state, **found},
-        stated={**probe.stated, **container.stated, "heads": {**_heads(probe), **_heads(container)}},
+        stated={**probe.stated, **container.stated, "num_heads": {**_heads(probe), **_heads(container)}},
         notes=(*container.notes, *probe.notes),
     )
 
 
 def _heads(container: Container) -> Mapping[str, int]:
-    heads: Mapping[str, int] = container.stated.get("heads", {})
-    return heads
+    num_heads: Mapping[str, int] = container.stated.get("num_heads", {})
+    return num_heads
 
 
 def expected_shapes(config: Mapping[str, Any], networks: tuple[str, ...]) -> dict[str, torch.Size]:
@@ -175,8 +176,8 @@ def expected_shapes(config: Mapping[str, Any], networks: tuple[str, ...]) -> dic
     with torch.device("meta"):
         state = dict(VideoModel(dict(config)).state_dict())
         if "head" in networks:
-            width, classes = config["encoder"]["width"], len(config["classes"])
-            head = build_head(width=width, num_classes=classes, **config["head"])
+            embed_dim, classes = config["encoder"]["embed_dim"], len(config["classes"])
+            head = build_head(embed_dim=embed_dim, num_classes=classes, **config["head"])
             state |= {f"head.{name}": value for name, value in head.state_dict().items()}
     shapes = {name: value.shape for name, value in state.items()}
     if "target_encoder" in networks:

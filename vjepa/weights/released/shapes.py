@@ -37,10 +37,10 @@ def count(state: State, template: str) -> int:
     return max(numbers, default=-1) + 1
 
 
-def ratio(hidden: int, width: int) -> float:
+def ratio(hidden: int, embed_dim: int) -> float:
     """Divide an MLP's hidden width by the network's, such that ``int(width * ratio)`` is `hidden` again."""
-    found = hidden / width
-    return found if int(width * found) == hidden else math.nextafter(found, math.inf)
+    found = hidden / embed_dim
+    return found if int(embed_dim * found) == hidden else math.nextafter(found, math.inf)
 
 
 def measure_encoder(state: State, patch: str, hidden: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def measure_encoder(state: State, patch: str, hidden: str) -> dict[str, Any]:
         hidden: Name of the weight of an MLP's first layer, with ``{}`` for the block index.
 
     Returns:
-        Arguments ``width``, ``depth``, ``mlp_ratio``, ``tubelet`` and ``channels`` of a `VideoEncoder`.
+        Arguments ``embed_dim``, ``depth``, ``mlp_ratio``, ``tubelet`` and ``channels`` of a `VideoEncoder`.
 
     Raises:
         ValueError: A tensor is missing, or the patch embedding has another number of axes.
@@ -61,11 +61,11 @@ def measure_encoder(state: State, patch: str, hidden: str) -> dict[str, Any]:
     weight = needed(state, patch)
     if weight.ndim not in (4, 5):
         raise ValueError(f"reshaped {patch}: {tuple(weight.shape)} is no patch embedding of images or videos")
-    width, channels, *extent = weight.shape
+    embed_dim, channels, *extent = weight.shape
     return {
-        "width": width,
+        "embed_dim": embed_dim,
         "depth": count(state, hidden),
-        "mlp_ratio": ratio(len(needed(state, hidden.format(0))), width),
+        "mlp_ratio": ratio(len(needed(state, hidden.format(0))), embed_dim),
         "tubelet": [1, *extent] if weight.ndim == 4 else extent,
         "channels": channels,
     }
@@ -81,18 +81,18 @@ def measure_predictor(state: State, embed: str, out: str, hidden: str) -> dict[s
         hidden: Name of the weight of an MLP's first layer, with ``{}`` for the block index.
 
     Returns:
-        Arguments ``in_width``, ``out_width``, ``width``, ``depth`` and ``mlp_ratio`` of the network.
+        Arguments ``in_dim``, ``out_dim``, ``embed_dim``, ``depth`` and ``mlp_ratio`` of the network.
 
     Raises:
         ValueError: A tensor is missing.
     """
-    width, in_width = needed(state, embed).shape
+    embed_dim, in_dim = needed(state, embed).shape
     return {
-        "in_width": in_width,
-        "out_width": len(needed(state, out)),
-        "width": width,
+        "in_dim": in_dim,
+        "out_dim": len(needed(state, out)),
+        "embed_dim": embed_dim,
         "depth": count(state, hidden),
-        "mlp_ratio": ratio(len(needed(state, hidden.format(0))), width),
+        "mlp_ratio": ratio(len(needed(state, hidden.format(0))), embed_dim),
     }
 
 
@@ -107,10 +107,10 @@ def grid_of_table(table_ND: Tensor, kind: PositionKind, name: str) -> Grid:
     Raises:
         ValueError: The table fits no grid: it was learnt or interpolated, or the network does not use it.
     """
-    tokens, width = table_ND.shape
+    tokens, embed_dim = table_ND.shape
     tolerance = 1e-4 if table_ND.element_size() >= 4 else 1e-2
     for grid in _grids(tokens, kind):
-        if (POSITION_TABLES[kind](grid, width) - table_ND.float()).abs().max() < tolerance:
+        if (POSITION_TABLES[kind](grid, embed_dim) - table_ND.float()).abs().max() < tolerance:
             return grid
     raise ValueError(
         f"{name} ({tokens} tokens) is not the fixed position table ({kind}): it was learnt or "

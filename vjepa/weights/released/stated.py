@@ -55,7 +55,7 @@ class StatedByUser(NamedTuple):
     Attributes:
         family: Family of the weights, a key of `vjepa.weights.released.families.TITLES`; None recognises it
             by the tensors' names.
-        heads: Number of attention heads by network (``encoder``, ``predictor``, ``decoder``, ``head``).
+        num_heads: Number of attention heads by network (``encoder``, ``predictor``, ``decoder``, ``head``).
             Needed only for networks whose width no published model has.
         levels: Indices of the blocks that the level norms of a V-JEPA 2.1 encoder follow; None takes those of
             the published model of this depth.
@@ -64,7 +64,7 @@ class StatedByUser(NamedTuple):
     """
 
     family: Family | None = None
-    heads: Mapping[str, int] = {}
+    num_heads: Mapping[str, int] = {}
     levels: Sequence[int] | None = None
     probe_levels: Sequence[int] | None = None
 
@@ -78,21 +78,23 @@ class StatedByUser(NamedTuple):
         if self.family is not None and (self.family not in get_args(Family) or self.family == "probe"):
             known = ", ".join(name for name in TITLES if name != "probe")
             raise ValueError(f"family is {self.family!r}: give one of {known}")
-        if not isinstance(self.heads, Mapping):
-            raise ValueError(f"heads are {self.heads!r}: give them by network, such as {{'predictor': 12}}")
+        if not isinstance(self.num_heads, Mapping):
+            raise ValueError(
+                f"heads are {self.num_heads!r}: give them by network, such as {{'predictor': 12}}"
+            )
         for name, levels in (("levels", self.levels), ("levels of the probe", self.probe_levels)):
             if levels is not None and not _are_whole_numbers(levels):
                 raise ValueError(
                     f"{name} are {levels!r}: give a list of block indices, such as [17, 19, 21, 23]"
                 )
-        for network, heads in self.heads.items():
+        for network, num_heads in self.num_heads.items():
             if network not in NETWORKS:
                 raise ValueError(f"heads names {network!r}: give heads of {', '.join(NETWORKS)}")
-            if not _are_whole_numbers([heads]) or heads < 1:
-                raise ValueError(f"heads of the {network} are {heads!r}: give a whole number above 0")
+            if not _are_whole_numbers([num_heads]) or num_heads < 1:
+                raise ValueError(f"heads of the {network} are {num_heads!r}: give a whole number above 0")
         # NumPy integers cannot be written to config.json.
         return self._replace(
-            heads={network: int(heads) for network, heads in self.heads.items()},
+            num_heads={network: int(num_heads) for network, num_heads in self.num_heads.items()},
             levels=_as_integers(self.levels),
             probe_levels=_as_integers(self.probe_levels),
         )
@@ -100,7 +102,7 @@ class StatedByUser(NamedTuple):
     def as_stated(self) -> dict[str, Any]:
         """The statements that were made, by field name, as `Container.stated` holds them."""
         named: dict[str, Any] = {name: value for name, value in self._asdict().items() if value is not None}
-        return named if self.heads else {key: value for key, value in named.items() if key != "heads"}
+        return named if self.num_heads else {key: value for key, value in named.items() if key != "heads"}
 
 
 def _as_integers(values: Sequence[int] | None) -> list[int] | None:
@@ -113,43 +115,43 @@ def _are_whole_numbers(values: Any) -> bool:
     return all(isinstance(value, Integral) and not isinstance(value, bool) for value in values)
 
 
-def heads_of(
-    network: str, width: int, family: Family, stated: Mapping[str, Any], *, encoder_heads: int = 0
+def num_heads_of(
+    network: str, embed_dim: int, family: Family, stated: Mapping[str, Any], *, encoder_num_heads: int = 0
 ) -> int:
     """Look up a network's number of attention heads: as stated, else by the family's published sizes.
 
     Args:
         network: Name of the network, one of `NETWORKS`.
-        width: Embedding dimension of the network's tokens.
+        embed_dim: Embedding dimension of the network's tokens.
         family: Family of the weights.
-        stated: Facts stated in the file or by the user (`Container.stated`); ``heads`` maps networks to their
-            numbers of heads.
-        encoder_heads: Number of heads of the encoder that the network belongs to, which other networks of
+        stated: Facts stated in the file or by the user (`Container.stated`); ``num_heads`` maps networks to
+            their numbers of heads.
+        encoder_num_heads: Number of heads of the encoder that the network belongs to, which other networks of
             some families share; 0 where it is unknown.
 
     Raises:
         ValueError: The number is not stated, and no published network of the family has this width.
     """
-    said: Mapping[str, int] = stated.get("heads", {})
+    said: Mapping[str, int] = stated.get("num_heads", {})
     if network in said:
         return said[network]
     shares = (family in ("vjepa", "ijepa") and network == "predictor") or (family, network) == (
         "vjepa",
         "head",
     )
-    if shares and encoder_heads:
-        return encoder_heads
+    if shares and encoder_num_heads:
+        return encoder_num_heads
     published = _HEADS.get((family, network), {})
-    if width in published:
-        return published[width]
-    known = ", ".join(f"{heads} of {size}" for size, heads in sorted(published.items()))
+    if embed_dim in published:
+        return published[embed_dim]
+    known = ", ".join(f"{num_heads} of {size}" for size, num_heads in sorted(published.items()))
     name = {"head": "probe"}.get(network, network)
-    remedy = "heads=N" if network == "head" else f'heads={{"{network}": N}}'
+    remedy = "num_heads=N" if network == "head" else f'num_heads={{"{network}": N}}'
     if (family, network) != ("vjepa2_ac", "predictor"):  # tools/convert.py has no action-conditioned models
-        remedy += f" (tools/convert.py --heads {network}=N writes a model folder that stores it)"
+        remedy += f" (tools/convert.py --num_heads {network}=N writes a model folder that stores it)"
     raise ValueError(
-        f"how many heads {'an' if name == 'encoder' else 'a'} {name} of width {width} has cannot be read "
-        f"from its shapes, and no published {name} of {TITLES[family]} has that width (heads of widths: "
+        f"how many heads {'an' if name == 'encoder' else 'a'} {name} of embed_dim {embed_dim} has cannot be "
+        f"read from its shapes, and no published {name} of {TITLES[family]} has that width (heads of widths: "
         f"{known or 'none'}): give {remedy}"
     )
 

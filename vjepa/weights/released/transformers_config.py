@@ -22,7 +22,7 @@ from vjepa.weights.released.meta_config import (
 )
 from vjepa.weights.released.meta_layout import STATED_KEYS
 from vjepa.weights.released.shapes import count, grid_of_table, measure_encoder, measure_predictor, needed
-from vjepa.weights.released.stated import heads_of
+from vjepa.weights.released.stated import num_heads_of
 
 Description = Mapping[str, Any]
 
@@ -97,17 +97,20 @@ def _stated(config: Mapping[str, Any], container: Container) -> dict[str, Any]:
     return stated
 
 
-def _heads(network: str, key: str, width: int, family: Family, container: Container) -> int:
-    """Number of attention heads of a network by config.json, else by `heads_of`."""
-    heads = (container.description or {}).get(key)
-    return heads or heads_of(network, width, family, container.stated)
+def _heads(network: str, key: str, embed_dim: int, family: Family, container: Container) -> int:
+    """Number of attention heads of a network by config.json, else by `num_heads_of`."""
+    num_heads = (container.description or {}).get(key)
+    return num_heads or num_heads_of(network, embed_dim, family, container.stated)
 
 
 def _encoder(
     family: Family, container: Container, state: Mapping[str, Tensor], names: tuple[str, str]
 ) -> dict[str, Any]:
     encoder = measure_encoder(state, *names)
-    return {**encoder, "heads": _heads("encoder", "num_attention_heads", encoder["width"], family, container)}
+    return {
+        **encoder,
+        "num_heads": _heads("encoder", "num_attention_heads", encoder["embed_dim"], family, container),
+    }
 
 
 def _vjepa2(family: Family, container: Container, state: dict[str, Tensor]) -> Draft:
@@ -128,17 +131,19 @@ def _vjepa2(family: Family, container: Container, state: dict[str, Tensor]) -> D
             _drop_empty_predictor(state)
         else:
             tokens = len(needed(state, "predictor.embeddings.mask_tokens"))
-            heads = _heads("predictor", "pred_num_attention_heads", predictor["width"], family, container)
-            config["predictor"] = {**predictor, "heads": heads, "num_mask_tokens": tokens, **rotary}
+            num_heads = _heads(
+                "predictor", "pred_num_attention_heads", predictor["embed_dim"], family, container
+            )
+            config["predictor"] = {**predictor, "num_heads": num_heads, "num_mask_tokens": tokens, **rotary}
             networks.append("predictor")
     if "pooler.query_tokens" in state:
         depth = count(state, "pooler.self_attention_layers.{}.layer_norm1.weight") + 1
-        config["head"] = {"kind": "attentive", "heads": encoder["heads"], "depth": depth}
+        config["head"] = {"kind": "attentive", "num_heads": encoder["num_heads"], "depth": depth}
         config |= classifier_arguments(_classes(description, state), token_norm=True)
         networks.append("head")
-        if encoder["heads"] != _PROBE_HEADS:
+        if encoder["num_heads"] != _PROBE_HEADS:
             notes.append(
-                f"its pooler has the encoder's {encoder['heads']} heads; the authors' probes have "
+                f"its pooler has the encoder's {encoder['num_heads']} heads; the authors' probes have "
                 f"{_PROBE_HEADS}"
             )
     config["future"] = future_arguments(max(frames // encoder["tubelet"][0], 1), token)
@@ -200,9 +205,9 @@ def _videomae_decoder(container: Container, state: dict[str, Tensor]) -> dict[st
         "decoder.head.weight",
         "decoder.decoder_layers.{}.intermediate.dense.weight",
     )
-    heads = _heads("decoder", "decoder_num_attention_heads", decoder["width"], "videomae", container)
+    num_heads = _heads("decoder", "decoder_num_attention_heads", decoder["embed_dim"], "videomae", container)
     return {
-        "decoder": {**decoder, "heads": heads, "positions": "sinusoid"},
+        "decoder": {**decoder, "num_heads": num_heads, "positions": "sinusoid"},
         "pixel_targets": "tubelet" if description.get("norm_pix_loss", True) else "raw",
         "masks": pixel_masks("videomae"),
     }
@@ -237,9 +242,9 @@ def _image(family: Family, container: Container, state: dict[str, Tensor]) -> Dr
             state, "decoder.decoder_embed.weight", "decoder.decoder_pred.weight",
             "decoder.decoder_layers.{}.mlp.fc1.weight",
         )  # fmt: skip
-        heads = _heads("decoder", "decoder_num_attention_heads", decoder["width"], family, container)
+        num_heads = _heads("decoder", "decoder_num_attention_heads", decoder["embed_dim"], family, container)
         config["masks"] = pixel_masks("mae")
-        config["decoder"] = {**decoder, "heads": heads, "positions": "sincos_plane"}
+        config["decoder"] = {**decoder, "num_heads": num_heads, "positions": "sincos_plane"}
         config["pixel_targets"] = "patch" if description.get("norm_pix_loss") else "raw"
         networks.append("decoder")
         if "norm_pix_loss" not in description:

@@ -156,7 +156,7 @@ def _videomae_rows(config: Arguments, networks: Collection[str]) -> Iterator[Row
     if "decoder" in networks:
         decoder = config["decoder"]
         yield row("decoder.embed.weight", "encoder_to_decoder.weight")
-        yield row("decoder.embed.bias", (), zeros("decoder.embed.bias", decoder["width"]))
+        yield row("decoder.embed.bias", (), zeros("decoder.embed.bias", decoder["embed_dim"]))
         yield row("decoder.mask_tokens", "mask_token", VECTOR)
         yield from _biasless_block_rows("decoder.transformer", "decoder.decoder_layers", decoder["depth"])
         yield from layer("decoder.transformer.norm", "decoder.norm")
@@ -252,10 +252,10 @@ def _refuse(config: Arguments, networks: Collection[str]) -> None:
     if positions == "sinusoid" and "predictor" in networks:
         reasons.append("it predicts embeddings, and VideoMAE has no such predictor")
     if "predictor" in networks:
-        width, predictor = encoder["width"], config["predictor"]
-        if {predictor["in_width"], predictor["out_width"]} != {width}:
+        embed_dim, predictor = encoder["embed_dim"], config["predictor"]
+        if {predictor["in_dim"], predictor["out_dim"]} != {embed_dim}:
             reasons.append(
-                f"its predictor goes from {predictor['in_width']} to {predictor['out_width']}, not {width}"
+                f"its predictor goes from {predictor['in_dim']} to {predictor['out_dim']}, not {embed_dim}"
             )
     if positions == "rotary" and not encoder.get("last_norm", True):
         reasons.append("encoder.last_norm is false, and VJEPA2 has a last norm")
@@ -267,24 +267,27 @@ def _refuse(config: Arguments, networks: Collection[str]) -> None:
 
 
 def _pooler_misfits(config: Arguments) -> list[str]:
-    head, heads = config["head"], config["encoder"]["heads"]
+    head, num_heads = config["head"], config["encoder"]["num_heads"]
     reasons = []
     if config.get("levels"):
         reasons.append(f"levels are {list(config['levels'])}, and VJEPA2's pooler sees the last block alone")
     if head.get("queries", 1) != 1:
         reasons.append(f"head.queries is {head['queries']}, and must be 1")
-    if head.get("heads") not in (None, heads):
-        reasons.append(f"head.heads is {head['heads']}, and must be the encoder's {heads}")
-    if head.get("heads") is None and config["encoder"]["width"] != 64 * heads:
+    if head.get("num_heads") not in (None, num_heads):
+        reasons.append(f"head.num_heads is {head['num_heads']}, and must be the encoder's {num_heads}")
+    if head.get("num_heads") is None and config["encoder"]["embed_dim"] != 64 * num_heads:
         reasons.append(
-            "head.heads is not given, which makes heads 64 wide, and the encoder's heads are of another width"
+            "head.num_heads is not given, which makes heads 64 wide, and the encoder's heads are of another "
+            "width"
         )
     return reasons
 
 
 def _vjepa2_description(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
     encoder, clip = config["encoder"], config["clip"]
-    predictor = config["predictor"] if "predictor" in networks else {"width": 12, "depth": 0, "heads": 1}
+    predictor = (
+        config["predictor"] if "predictor" in networks else {"embed_dim": 12, "depth": 0, "num_heads": 1}
+    )
     depth, patch, _ = encoder.get("tubelet", (2, 16, 16))
     description = {
         "model_type": "vjepa2",
@@ -294,13 +297,13 @@ def _vjepa2_description(config: Arguments, networks: Collection[str]) -> dict[st
         "patch_size": patch,
         "tubelet_size": depth,
         "in_chans": encoder.get("channels", 3),
-        "hidden_size": encoder["width"],
-        "num_attention_heads": encoder["heads"],
+        "hidden_size": encoder["embed_dim"],
+        "num_attention_heads": encoder["num_heads"],
         "num_hidden_layers": encoder["depth"],
         "mlp_ratio": encoder.get("mlp_ratio", 4.0),
         "layer_norm_eps": encoder.get("norm_eps", 1e-6),
-        "pred_hidden_size": predictor["width"],
-        "pred_num_attention_heads": predictor["heads"],
+        "pred_hidden_size": predictor["embed_dim"],
+        "pred_num_attention_heads": predictor["num_heads"],
         "pred_num_hidden_layers": predictor["depth"],
         "pred_num_mask_tokens": predictor.get("num_mask_tokens", 1),
         "pred_mlp_ratio": predictor.get("mlp_ratio", 4.0),
@@ -321,14 +324,14 @@ def _labels(config: Arguments, networks: Collection[str]) -> dict[str, Any]:
 
 def _empty_predictor(description: Arguments) -> dict[str, Tensor]:
     """Zeros for the predictor, which transformers' class always has, in a model without one."""
-    width, wide = description["pred_hidden_size"], description["hidden_size"]
+    embed_dim, wide = description["pred_hidden_size"], description["hidden_size"]
     shapes = {
-        "embeddings.mask_tokens": (description["pred_num_mask_tokens"], 1, 1, width),
-        "embeddings.predictor_embeddings.weight": (width, wide),
-        "embeddings.predictor_embeddings.bias": (width,),
-        "layernorm.weight": (width,),
-        "layernorm.bias": (width,),
-        "proj.weight": (wide, width),
+        "embeddings.mask_tokens": (description["pred_num_mask_tokens"], 1, 1, embed_dim),
+        "embeddings.predictor_embeddings.weight": (embed_dim, wide),
+        "embeddings.predictor_embeddings.bias": (embed_dim,),
+        "layernorm.weight": (embed_dim,),
+        "layernorm.bias": (embed_dim,),
+        "proj.weight": (wide, embed_dim),
         "proj.bias": (wide,),
     }
     return {f"predictor.{name}": torch.zeros(shape) for name, shape in shapes.items()}
@@ -352,10 +355,10 @@ def _videomae_description(config: Arguments, networks: Collection[str]) -> dict[
         "patch_size": patch,
         "tubelet_size": depth,
         "num_channels": encoder.get("channels", 3),
-        "hidden_size": encoder["width"],
-        "num_attention_heads": encoder["heads"],
+        "hidden_size": encoder["embed_dim"],
+        "num_attention_heads": encoder["num_heads"],
         "num_hidden_layers": encoder["depth"],
-        "intermediate_size": int(encoder["width"] * encoder.get("mlp_ratio", 4.0)),
+        "intermediate_size": int(encoder["embed_dim"] * encoder.get("mlp_ratio", 4.0)),
         "layer_norm_eps": encoder.get("norm_eps", 1e-6),
         "qkv_bias": True,
         "use_mean_pooling": not (encoder.get("last_norm", True) and config.get("token_norm", True)),
@@ -364,10 +367,10 @@ def _videomae_description(config: Arguments, networks: Collection[str]) -> dict[
     if "decoder" in networks:
         decoder = config["decoder"]
         description |= {
-            "decoder_hidden_size": decoder["width"],
+            "decoder_hidden_size": decoder["embed_dim"],
             "decoder_num_hidden_layers": decoder["depth"],
-            "decoder_num_attention_heads": decoder["heads"],
-            "decoder_intermediate_size": int(decoder["width"] * decoder.get("mlp_ratio", 4.0)),
+            "decoder_num_attention_heads": decoder["num_heads"],
+            "decoder_intermediate_size": int(decoder["embed_dim"] * decoder.get("mlp_ratio", 4.0)),
             "norm_pix_loss": config.get("pixel_targets", "tubelet") != "raw",
         }
     return description | (_labels(config, networks) if "head" in networks else {})
