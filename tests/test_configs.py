@@ -62,7 +62,7 @@ def layers_of(path):
 def test_a_shipped_configuration_is_whole(path, tmp_path):
     config = read_config(layers_of(path), PretrainConfig)
     with torch.device("meta"):
-        objective = build.build_objective(config)
+        objective = build.build_objective(build.Resolved(dataclasses.replace(config, init=None)))
     batch = example_batch(config)  # draws the masks for the configured grid
     assert all(mask.context_BK.shape[1] and mask.target_BM.shape[1] for mask in batch.masks)
     predicting = objective.decoder if config.objective.predict == "pixels" else objective.predictor
@@ -89,7 +89,7 @@ def test_a_shipped_action_model_is_whole(path, tmp_path):
         config = dataclasses.replace(config, init=str(tmp_path))
     rows = np.zeros((100, 2), np.float32)
     episode = Episode(VideoFrames("none"), rows, rows if config.data.states else None)
-    arguments = action.model_arguments(config, [episode])
+    arguments = action.model_arguments(action.resolve(config, action.Episodes([episode], [])))
     with torch.device("meta"):
         model = ActionModel(**arguments)
     frames = config.data.window.frames
@@ -156,7 +156,7 @@ def test_the_launcher_knows_every_key_of_the_sharding():
     assert sharded.fsdp_config.keys() <= options
     with torch.device("meta"):
         objective = build.build_objective(
-            read_config(["--config", str(ROOT / "configs/debug.yaml")], PretrainConfig)
+            build.Resolved(read_config(["--config", str(ROOT / "configs/debug.yaml")], PretrainConfig))
         )
     blocks = {type(module).__name__ for module in objective.modules()}
     assert sharded.fsdp_config["fsdp_transformer_layer_cls_to_wrap"] in blocks
@@ -172,7 +172,7 @@ def test_the_published_schedules_come_out():
     assert schedules.lr(90_000) == pytest.approx(7.44e-5, rel=1e-2)
     assert schedules.weight_decay(90_000) == pytest.approx(0.3656, rel=1e-3)
     with torch.device("meta"):
-        momentum = build.build_objective(vjepa).momentum
+        momentum = build.build_objective(build.Resolved(vjepa)).momentum
     assert (momentum(0), momentum(90_000)) == (pytest.approx(0.998), pytest.approx(0.9996))
 
     cooldown = read_config(
@@ -201,8 +201,8 @@ def test_the_published_schedules_of_the_rivals_come_out():
     ijepa = read_config(["--config", str(ROOT / "configs/pretrain/ijepa_vith14.yaml")], PretrainConfig)
     deep = read_config(["--config", str(ROOT / "configs/pretrain/vjepa2_1_vitl16.yaml")], PretrainConfig)
     with torch.device("meta"):
-        momentum = build.build_objective(ijepa).momentum
-        context_loss = build.build_objective(deep).context_loss
+        momentum = build.build_objective(build.Resolved(ijepa)).momentum
+        context_loss = build.build_objective(build.Resolved(deep)).context_loss
     assert (momentum(0), momentum(187_500)) == (pytest.approx(0.996), pytest.approx(1.0))
     assert [context_loss.weight_at(step) for step in (15_000, 22_500, 30_000)] == [0, 0.25, 0.5]
 
@@ -216,7 +216,9 @@ def test_a_cooldown_goes_on_with_the_model_of_its_pretraining(size):
         for part in ("", "_cooldown")
     )
     assert after.init == f"{before.output_dir}/model"
-    assert build.model_arguments(before) == build.model_arguments(after)
+    assert build.model_arguments(build.Resolved(before)) == build.model_arguments(
+        build.Resolved(dataclasses.replace(after, init=None))
+    )
 
 
 def written(folder, name, text):

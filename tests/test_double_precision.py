@@ -28,7 +28,7 @@ from vjepa.evaluation.collapse import embedding_measures, lidar
 from vjepa.evaluation.future.anticipation_probe import AnticipationProbe, mean_class_recall
 from vjepa.evaluation.future.imagination import measure_imagination
 from vjepa.evaluation.probes.linear import balanced_accuracy, ridge_probe, ridge_regression
-from vjepa.evaluation.probes.pixel_decoder import psnr
+from vjepa.evaluation.probes.pixels import psnr
 from vjepa.grid import Grid
 from vjepa.layers.positions import POSITION_TABLES, rotary_table, sinusoid_table
 from vjepa.models.classifier import Classifier, build_head
@@ -161,7 +161,7 @@ def test_steps_of_methods_of_all_kinds(method):
     torch.manual_seed(0)
     batch, generator = example_batch(config), torch.Generator().manual_seed(0)
     batch.video_BTCHW.copy_(torch.randint(0, 256, batch.video_BTCHW.shape, generator=generator))
-    check_on_both(build.build_objective(config), batch)
+    check_on_both(build.build_objective(build.Resolved(config)), batch)
 
 
 @pytest.mark.parametrize("regularizer", [VICReg(2.0, 0.5), SIGReg(0.1, 8, 2)])

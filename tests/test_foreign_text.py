@@ -9,7 +9,7 @@ from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 
 from vjepa.evaluation.recognition.metrics import classification_report
-from vjepa.evaluation.recognition.score_file import read_scores, write_scores
+from vjepa.evaluation.recognition.scores import read_scores, write_scores
 from vjepa.foreign_text import from_cell, in_cell, in_plot, in_table, one_line
 from vjepa.plots.confusion import draw_confusion
 from vjepa.plots.label_curve import draw_label_curve, label_curve_table

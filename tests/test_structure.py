@@ -24,7 +24,7 @@ FLOORS = (
         "seeding",
         "workers",
     ),
-    ("batch", "schedules", "tokens"),
+    ("batch", "result_tables", "schedules", "tokens"),
     ("layers",),
     ("masks",),
     ("data",),

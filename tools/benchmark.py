@@ -48,6 +48,7 @@ from vjepa.profiling.flops import step_cost
 from vjepa.profiling.timing import Precision, Row, Work, machine_name, measure, table
 from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.data import build_batches, render_synthetic, training_sources
 from vjepa.recipes.pretrain.preview import example_batch
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.stop import command
@@ -124,7 +125,7 @@ class Learner:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.objective = build.build_objective(setting.config).to(setting.device).train()
+        self.objective = build.build_objective(build.resolve(setting.config)).to(setting.device).train()
         self.optimizer = build_optimizer(self.objective, setting.config.optim)
         limit = setting.config.optim.clip_grad
         self.clip_grad = math.inf if limit is None else limit
@@ -143,7 +144,7 @@ class Learner:
 def step_flops(setting: Setting, batch: Batch) -> float:
     """Return the floating-point operations of a step on a batch."""
     with torch.device("meta"):
-        objective = build.build_objective(setting.config)
+        objective = build.build_objective(build.resolve(setting.config))
     return step_cost(objective, batch).flops * len(batch.paths)
 
 
@@ -159,7 +160,7 @@ def step_works(setting: Setting) -> list[Work]:
 
 def encode_works(setting: Setting) -> list[Work]:
     """Return the timings of inference over all tokens."""
-    arguments = build.model_arguments(setting.config)
+    arguments = build.model_arguments(build.resolve(setting.config))
     encoder = VideoEncoder(**arguments["encoder"]).to(setting.device).eval()
     normalizer = PixelNormalizer(**arguments["pixels"]).to(setting.device)
     video_BTCHW = setting.batch().video_BTCHW
@@ -180,7 +181,7 @@ def encode_works(setting: Setting) -> list[Work]:
 
 def decode_works(setting: Setting) -> list[Work]:
     """Return the timings of every reader that can read the chosen videos."""
-    sources = build.training_sources(setting.config)
+    sources = training_sources(setting.config)
     videos = [video for source in sources.videos for video in source]
     chosen = [videos[i] for i in np.unique(np.linspace(0, len(videos) - 1, DECODED_VIDEOS).astype(int))]
     works = []
@@ -210,9 +211,9 @@ class Loader:
         optim = dataclasses.replace(
             config.optim, batch_size=setting.videos, steps=self.num_batches, warmup_steps=0
         )
-        self._batches = build.build_batches(
+        self._batches = build_batches(
             dataclasses.replace(config, optim=optim),
-            build.training_sources(config),
+            training_sources(config),
             micro_batch=setting.videos,
             pin_memory=setting.device.type == "cuda",
             persistent_workers=num_workers > 0,
@@ -271,7 +272,7 @@ def benchmark(parts: Sequence[str], setting: Setting, repeats: int) -> list[Row]
     torch.manual_seed(setting.config.seed)
     data = setting.config.data
     if data.synthetic is not None and {"decode", "loader", "train"} & set(parts):
-        build.render_synthetic(data.synthetic, data.num_workers, partial(print, file=sys.stderr))
+        render_synthetic(data.synthetic, data.num_workers, partial(print, file=sys.stderr))
     precisions = setting.precisions if COMPUTING & set(parts) else []
     return measure([partial(PARTS[part], setting) for part in parts], precisions, setting.device, repeats)
 

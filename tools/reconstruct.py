@@ -31,7 +31,7 @@ from torch import Tensor
 from vjepa.config import config_from_tree
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.evaluation.features.extract import spread_rows
-from vjepa.evaluation.probes.pixel_decoder import psnr, train_pixel_decoder
+from vjepa.evaluation.probes.pixels import psnr, train_pixel_decoder
 from vjepa.grid import Grid, Tubelet
 from vjepa.layers.pixel_targets import restore_pixels
 from vjepa.masks.base import Mask

@@ -54,7 +54,8 @@ def test_where_the_library_wrote_is_recognised(rendered, own, foreign):
 
 def test_a_model_folder_says_what_it_was_trained_on(rendered, foreign, tmp_path):
     def says(*arguments):
-        return build.model_config(read_config(["--config", DEBUG, *arguments], PretrainConfig))["rendered"]
+        config = read_config(["--config", DEBUG, *arguments], PretrainConfig)
+        return build.model_config(build.resolve(config))["rendered"]
 
     assert says()
     assert says("--data.synthetic=null", f"--data.train={rendered}")

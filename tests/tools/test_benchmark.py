@@ -72,7 +72,7 @@ def test_figures_are_positive(report):
 def test_flops_of_a_step_are_those_of_step_cost(report):
     config = read_config(["--config", str(ROOT / "configs" / "debug.yaml"), *CHANGES], PretrainConfig)
     with torch.device("meta"):
-        objective = build.build_objective(config)
+        objective = build.build_objective(build.Resolved(config))
     expected = 4 * step_cost(objective, example_batch(config, 4)).flops / 1e9
     found = [row["gflop"] for row in report["rows"] if row["name"] == "step"]
     assert found == pytest.approx([expected, expected])

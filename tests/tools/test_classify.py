@@ -9,7 +9,7 @@ import pytest
 from tools.classify import main
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
-from vjepa.evaluation.recognition.score_file import read_scores
+from vjepa.evaluation.recognition.scores import read_scores
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tools.reconstruct import main, reconstruct
 from vjepa.config import config_from_tree
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
-from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
+from vjepa.evaluation.probes.pixels import train_pixel_decoder
 from vjepa.plots.strip import side_by_side
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain

@@ -7,7 +7,7 @@ import pytest
 from tests.inference.conftest import make_video_model
 from tools.violations import main
 from vjepa.config import read_config
-from vjepa.recipes.pretrain.build import model_config
+from vjepa.recipes.pretrain.build import Resolved, model_config
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.weights.model_folder import save_pretrained
 
@@ -22,7 +22,7 @@ ARGUMENTS = [
 def model(tmp_path):
     from vjepa.models.video_model import VideoModel
 
-    config = model_config(read_config(ARGUMENTS, PretrainConfig))
+    config = model_config(Resolved(read_config(ARGUMENTS, PretrainConfig)))
     save_pretrained(tmp_path / "model", VideoModel(config).state_dict(), config)
     return str(tmp_path / "model")
 

@@ -92,7 +92,7 @@ def test_kill_at_random_instants_changes_no_byte(lives, tiny_arguments, tmp_path
 def test_a_run_does_not_go_on_with_another_configuration(tiny_config):
     pretrain(tiny_config("run", "--optim.steps=3"))
     fresh_accelerate()
-    with pytest.raises(ValueError, match=r"predictor\.width: 12 there, 24 here"):
+    with pytest.raises(ValueError, match=r"predictor\.embed_dim: 12 there, 24 here"):
         pretrain(tiny_config("run", "--optim.steps=3", "--predictor.embed_dim=24"))
 
 

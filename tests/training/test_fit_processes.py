@@ -96,7 +96,7 @@ EVERY_METHOD = """
 import json, sys, torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain import build, data
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.config import read_config
 from vjepa.training.optimizer import build_optimizer
@@ -116,13 +116,13 @@ def train(objective, batches, wrapped):
 
 def built():
     torch.manual_seed(0)
-    return build.build_objective(config)
+    return build.build_objective(build.Resolved(config))
 
 for method, arguments in json.load(open(sys.argv[1])).items():
     config = read_config(arguments, PretrainConfig)
-    sources, size = build.training_sources(config), config.optim.batch_size
+    sources, size = data.training_sources(config), config.optim.batch_size
     share = size // world_size
-    mine = build.build_batches(config, sources, micro_batch=share, rank=rank, world_size=world_size)
+    mine = data.build_batches(config, sources, micro_batch=share, rank=rank, world_size=world_size)
     objective = built()
     unused = config.encoder.image_tokenizer
     both = train(objective, mine, DistributedDataParallel(objective, find_unused_parameters=unused))
@@ -132,7 +132,7 @@ for method, arguments in json.load(open(sys.argv[1])).items():
         count, torch.distributed.is_initialized = torch.distributed.is_initialized, lambda: False
         objective = built()
         start = {name: value.clone() for name, value in objective.state_dict().items()}
-        alone = train(objective, build.build_batches(config, sources, micro_batch=size), objective)
+        alone = train(objective, data.build_batches(config, sources, micro_batch=size), objective)
         torch.distributed.is_initialized = count
         worst = max((both[name] - alone[name]).abs().max().item() for name in both)
         moved = max((alone[name] - start[name]).abs().max().item() for name in both)

@@ -61,8 +61,8 @@ class MeanOfContext(torch.nn.Module):
 
 @pytest.mark.slow
 def test_without_predictor_and_with_momentum_zero_embeddings_collapse(alarms):
-    def sabotaged(config):
-        objective = build.build_objective(config)
+    def sabotaged(run):
+        objective = build.build_objective(run)
         objective.predictor = MeanOfContext()
         return objective
 
@@ -73,8 +73,8 @@ def test_without_predictor_and_with_momentum_zero_embeddings_collapse(alarms):
 def test_constant_targets_ring_at_the_first_step(tiny_config, fresh):
     """Targets that are the same for every clip: a teacher that says always the same."""
 
-    def sabotaged(config):
-        objective = build.build_objective(config)
+    def sabotaged(run):
+        objective = build.build_objective(run)
         with torch.no_grad():
             for parameter in objective.target_encoder.transformer.norm.parameters():
                 parameter.zero_()

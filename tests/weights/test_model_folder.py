@@ -121,7 +121,7 @@ CLIP = {"num_frames": 4, "fps": 4, "stride": None, "size": [16, 16], "whole_fram
         ("encoder.tubelet", [2, 8], r"encoder.tubelet is \[2, 8\]: give frames, rows and columns"),
         ("encoder.positions", "learnt", r"encoder.positions is 'learnt': give one of 'rotary'"),
         ("encoder.causal", 1, r"encoder.causal is 1: give true or false"),
-        ("encoder.dept", 1, r"encoder has no argument 'dept': it has width, depth"),
+        ("encoder.dept", 1, r"encoder has no argument 'dept': it has embed_dim, depth"),
         ("encoder", None, r"encoder is None"),
         ("encoder", {"embed_dim": 24, "num_heads": 2}, r"encoder.depth is missing"),
         ("predictor.num_mask_tokens", -1, r"predictor.num_mask_tokens is -1"),
@@ -236,6 +236,6 @@ def test_a_target_encoder_of_another_size_is_refused_before_memory_is_taken(tmp_
     state = VideoModel(CONFIG).encoder.state_dict()
     config = {"encoder": {**CONFIG["encoder"], "embed_dim": 48}, "pixels": CONFIG["pixels"]}
     save_pretrained(tmp_path, {f"target_encoder.{name}": value for name, value in state.items()}, config)
-    message = r"encoder\.width 48, and the weights of the target_encoder do not fit it"
+    message = r"encoder\.embed_dim 48, and the weights of the target_encoder do not fit it"
     with pytest.raises(ValueError, match=message):
         vjepa.from_pretrained(tmp_path)

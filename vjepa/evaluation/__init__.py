@@ -1,10 +1,10 @@
-"""Measures of models, one room for each question; nothing here trains an encoder.
+"""Measures of trained models, one folder for each question. Nothing here trains an encoder.
 
 probes/       What do frozen features contain? Classes, factors of rendered scenes, pixels, states.
 features/     Features of videos, extracted and kept on disk.
-future/       How good are predicted embeddings, samples of the future, and imagined steps?
-violations/   Is the model surprised by what cannot happen?
-recognition/  How often is the right class named?
-collapse      Do embeddings still differ from each other?
+future/       How good are predicted embeddings, sampled futures and imagined steps?
+violations/   Does an impossible video surprise the model more than a possible one?
+recognition/  How often does a classifier name the right class?
+collapse      Do embeddings of different videos still differ?
 statistics    Metrics with intervals over videos and seeds.
 """

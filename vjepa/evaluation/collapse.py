@@ -1,8 +1,8 @@
-"""Collapse of the representation: measures across samples, and an alarm with remedies.
+"""Measures of representation collapse across samples, and an alarm that names remedies.
 
-A falling loss proves nothing where the targets are learnt: constant embeddings have no loss at all. So
-encoder, targets and predictions are measured across the samples of a batch, before any LayerNorm of the
-targets (which would give every token unit deviation and hide the collapse).
+A falling loss does not show learning if the targets are learnt: constant embeddings have a loss of 0. So the
+embeddings of encoder, targets and predictions are compared across the samples of a batch, before any
+LayerNorm of the targets, which would give every token unit standard deviation and hide the collapse.
 """
 
 from __future__ import annotations
@@ -17,18 +17,16 @@ from vjepa.double_precision import in_double
 
 
 def embedding_measures(embedding_BD: Tensor) -> dict[str, float]:
-    """How much the embeddings of different samples differ.
+    """Measure how much the embeddings of different samples differ.
 
     Args:
-        embedding_BD: One embedding for each sample that is measured.
+        embedding_BD: One embedding of each sample.
 
     Returns:
-        ``std``: Standard deviation across samples, mean over dimensions. ``rank``: RankMe (arXiv
-            2210.02885), the
-        exponential of the entropy of the singular values of the centred matrix; at most ``min(B - 1, D)``.
-        ``cosine``: Mean cosine similarity of pairs of different samples; 1 if all point the same way. Empty
-            for
-        a single sample.
+        Measures by name; empty for a single sample. ``std`` is the standard deviation across samples, mean
+        over dimensions. ``rank`` is RankMe (arXiv 2210.02885), the exponential of the entropy of the centred
+        matrix's singular values, at most ``min(B - 1, D)``. ``cosine`` is the mean cosine similarity of pairs
+        of different samples, 1 if all embeddings point the same way.
     """
     num_samples = len(embedding_BD)
     if num_samples < 2:
@@ -46,21 +44,21 @@ def embedding_measures(embedding_BD: Tensor) -> dict[str, float]:
     }
 
 
-CONSTANT = 1e-5  # deviation across clips; that of normalised embeddings is of the order of 1
+CONSTANT = 1e-5  # standard deviation across clips; normalised embeddings have one of about 1
 
 
 @dataclass
 class CollapseAlarm:
-    """Watches collapse measures over a run, and warns once for each that falls far below its best value.
+    """Alarm that is raised once for each collapse measure that falls far below its best value in the run.
 
-    Absolute thresholds mean nothing across models and data, but a measure that collapses falls. So each
-    measure is compared with its own best smoothed value so far. Only embeddings that are the same for every
-    clip need no comparison: they raise the alarm at once.
+    No absolute threshold fits all models and data, so the smoothed value of each measure is compared with its
+    highest value so far. The exception is a standard deviation below 1e-5, where embeddings are the same for
+    every clip: it raises the alarm at once.
 
     Attributes:
-        fall: Share of the best value below which the alarm is raised.
-        smoothing: Weight of the past in the exponentially smoothed value, in [0, 1).
-        smoothed: Smoothed value of each measure.
+        fall: Share of the highest value below which the alarm is raised, in (0, 1).
+        smoothing: Weight of the previous smoothed value in the exponential average, in [0, 1).
+        smoothed: Current smoothed value of each measure.
         best: Highest smoothed value of each measure.
         rung: Names of the measures that have raised an alarm.
     """
@@ -72,14 +70,18 @@ class CollapseAlarm:
     rung: list[str] = field(default_factory=list)
 
     def update(self, measures: dict[str, float]) -> str | None:
-        """Take the measures of one logged step, by names such as ``encoder/std``.
+        """Add the measures of one logged step and return the message of a new alarm.
+
+        Args:
+            measures: Measures by name, such as ``encoder/std``. Only standard deviations and ranks are
+                watched, and not those of ``predicted``.
 
         Returns:
-            The message of a new alarm, which names all measures that raise it; None where there is none.
+            Message that names all measures that raise the alarm now; None if no measure does.
         """
         message, others = None, []
         for name, value in measures.items():
-            # Predictions start by falling to the mean, so they are not watched.
+            # At first, predictions approach the mean of the targets: their measures fall without a collapse.
             if name.startswith("predicted/") or not name.endswith(("/std", "/rank")):
                 continue
             past = self.smoothed.get(name, value)
@@ -121,21 +123,21 @@ def _message(name: str, now: float, best: float) -> str:
     )
 
 
-SHRINKAGE = 1e-4  # times the identity is added to the covariance within videos
+SHRINKAGE = 1e-4  # added to the diagonal of the covariance within videos
 
 
 def lidar(features_VRD: Tensor) -> float:
-    """Effective rank of a linear discriminant analysis with videos as classes (LiDAR, arXiv 2312.04000).
+    """Compute the effective rank of a linear discriminant analysis (LiDAR, arXiv 2312.04000).
 
-    The exponential of the entropy of the eigenvalues of ``W^-1/2 S W^-1/2``, between 1 and D. S is the
-    covariance of the videos' means, W that of clips within their videos, to which 1e-4 of the identity is
-    added.
+    Videos are the classes. The result is the exponential of the entropy of the eigenvalues of
+    ``W^-1/2 S W^-1/2``, from 1 to D. S is the covariance of the videos' means. W is the covariance of clips
+    within their videos, plus 1e-4 times the identity.
 
     Args:
         features_VRD: Features of two or more videos, with two or more clips of each.
 
     Raises:
-        ValueError: There are fewer than two videos or clips.
+        ValueError: There are fewer than two videos, or fewer than two clips of each.
     """
     if features_VRD.ndim != 3 or features_VRD.shape[0] < 2 or features_VRD.shape[1] < 2:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Metrics with their intervals, and means and differences over random seeds."""
+"""Metrics with 95 % intervals, and means and differences over random seeds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Metric:
     """A measured number and its 95 % interval.
 
     Attributes:
-        value: The measured number; NaN where it cannot be measured.
-        low: Lower end of the interval; NaN where there is no interval.
-        high: Upper end of the interval; NaN where there is no interval.
+        value: Measured number; NaN if it cannot be measured.
+        low: Lower end of the interval; NaN if there is no interval.
+        high: Upper end of the interval; NaN if there is no interval.
     """
 
     value: float
@@ -29,14 +29,14 @@ class Metric:
 
 
 def interval(value: float, draws_b: ArrayLike) -> Metric:
-    """A value, with the central 95 % of its bootstrap draws as its interval."""
+    """Return a metric whose interval is the central 95 % of its bootstrap draws."""
     low, high = np.quantile(np.asarray(draws_b), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Metric(float(value), float(low), float(high))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and its 95 % interval by Student's t.
+    """Mean over random seeds, with a 95 % interval by Student's t.
 
     Attributes:
         mean: Mean over the seeds.
@@ -60,7 +60,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and 95 % interval of values that differ only by their random seed."""
+    """Compute the mean and 95 % interval of values from runs that differ only in their random seed."""
     count = len(values)
     mean = math.fsum(values) / count
     if count < 2:
@@ -72,10 +72,10 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second arm of a comparison, paired by seed: both arms saw the same clips in the same order.
+    """Difference between two arms of a comparison: the first minus the second, paired by seed.
 
     Attributes:
-        estimate: Mean difference and its interval over the seeds.
+        estimate: Mean difference over the seeds, with its interval.
     """
 
     estimate: Estimate
@@ -87,5 +87,8 @@ class Difference:
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """The paired difference of the values of two arms, with the same seeds in the same order."""
+    """Compute the difference of two arms whose values belong to the same seeds, in the same order.
+
+    For each seed, both arms must have seen the same clips in the same order.
+    """
     return Difference(estimate([a - b for a, b in zip(first, second, strict=True)]))

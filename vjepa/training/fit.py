@@ -58,12 +58,10 @@ def fit(
         accelerator, folder: Accelerator and folder of the run.
         objective, optimizer: Objective and its optimiser, not yet prepared by the accelerator; the networks
             have equal weights on all processes.
-        load: Function that returns an iterable of this process's micro-batches; its keyword arguments are
-            ``first_step``, ``micro_batch`` (a size), ``rank``, ``world_size`` and arguments of torch's
-            DataLoader.
+        load: Function that returns this process's micro-batches; its keyword arguments are ``first_step``,
+            ``micro_batch`` (a size), ``rank``, ``world_size`` and arguments of torch's DataLoader.
         optim: Number of steps and schedules.
-        rows: Rows of the training lists; the first value of a row is the path of its video or episode.
-            The share ``data.max_unreadable`` of them may be unreadable.
+        rows: Rows of the training lists; each begins with the path of its video or episode.
         classes: Class names in the order of their indices; None for a run that does not learn classes.
         remedy: Advice on how to leave out what cannot be read, for the error message.
 
@@ -71,12 +69,8 @@ def fit(
         The trained objective, as the accelerator wrapped it.
 
     Raises:
-        ValueError: The run in the folder learnt other classes, is past the last step already, or has
-            checkpoints of which none is whole.
-        Stopped: The process was asked to stop; a checkpoint is saved.
-        SaveError: A checkpoint cannot be written.
-        NonFiniteError: The loss or the gradient of a step is not finite.
-        UnreadableVideosError: More videos are unreadable than allowed.
+        ValueError: The run in the folder learnt other classes.
+        Exception: The errors of `vjepa.training.trainer.Trainer.fit`.
     """
     if accelerator.is_main_process:
         for remark in folder.compare_sources(rows, classes, accelerator.mixed_precision):
@@ -94,19 +88,12 @@ def fit(
 
     prepared, optimizer = accelerator.prepare(objective, optimizer)
     start_trackers(accelerator, config, config.output_dir)
+    paths, most = [row[0] for row in rows], config.data.max_unreadable
     Trainer(
-        accelerator=accelerator,
-        objective=prepared,
-        optimizer=optimizer,
-        batches=batches,
-        unreadable=UnreadableVideos(
-            [row[0] for row in rows], config.data.max_unreadable, accelerator.print, remedy
-        ),
-        folder=folder,
-        optim=optim,
-        train=config.train,
-        remedy=calmer_settings(config),
-    ).fit()
+        accelerator=accelerator, objective=prepared, optimizer=optimizer, batches=batches, folder=folder,
+        unreadable=UnreadableVideos(paths, most, accelerator.print, remedy),
+        optim=optim, train=config.train, remedy=calmer_settings(config),
+    ).fit()  # fmt: skip
     wrapped: nn.Module = prepared
     return wrapped
 

@@ -170,8 +170,8 @@ class RunFolder:
         _write_json(self.learnt_from, now)
         if before.get("digest", now["digest"]) != now["digest"]:
             yield (
-                f"the list of training videos is another one ({before['rows']} rows before, {len(rows)} "
-                "now): the order of samples is another one from here on"
+                f"the list of training videos has changed ({before['rows']} rows before, {len(rows)} now): "
+                "the order of samples changes from here on"
             )
         if before.get("precision", precision) != precision:
             yield f"the precision of the run was {before['precision']} and is {precision} from here on"

@@ -268,9 +268,8 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
         except Exception as error:
-            from vjepa.training import (
-                users_error,
-            )  # Not at the top: it imports the trainer, which imports this.
+            # Not at the top of the file: it imports the trainer, which imports this module.
+            from vjepa.training import users_error
 
             status = users_error.exit_status(error, main.__code__.co_filename)
             if status is None:

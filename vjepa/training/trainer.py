@@ -214,10 +214,10 @@ class Trainer:
         paths: list[str],
         kind: Kind,
     ) -> StepReport:
-        parts = {name: [output[name] for output in outputs] for name in outputs[0]}
+        by_name = {name: [output[name] for output in outputs] for name in outputs[0]}
         scalars = {
             name: torch.stack([cast(Tensor, value).float() for value in values]).mean()
-            for name, values in parts.items()
+            for name, values in by_name.items()
             if isinstance(values[0], Tensor) and values[0].ndim == 0
         }
         local_loss = scalars["loss"]
@@ -230,13 +230,13 @@ class Trainer:
         if self._logs(kind):
             whole = {
                 name: of_whole_batch(cast(list[BatchMetric], values), self._over_processes)
-                for name, values in parts.items()
+                for name, values in by_name.items()
                 if isinstance(values[0], BatchMetric)
             }
             names, metrics = [*names, *whole], torch.stack([*metrics, *whole.values()])
             embeddings = {
                 name: torch.cat(cast(list[Tensor], values))
-                for name, values in parts.items()
+                for name, values in by_name.items()
                 if name.endswith("_BD")
             }
         return StepReport(self.step, names, metrics, list(whole), local_loss, asked, embeddings, paths, kind)
@@ -273,8 +273,8 @@ class Trainer:
         measures: dict[str, float] = {}
         for name, local_BD in report.embeddings.items():
             embedding_BD = cast(Tensor, self.accelerator.gather(local_BD))
-            part = name.removesuffix("_BD")
-            measures |= {f"{part}/{key}": value for key, value in embedding_measures(embedding_BD).items()}
+            tokens = name.removesuffix("_BD")
+            measures |= {f"{tokens}/{key}": value for key, value in embedding_measures(embedding_BD).items()}
         now = time.perf_counter()
         record: dict[str, Any] = {
             "step": report.step,

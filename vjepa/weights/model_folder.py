@@ -14,7 +14,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -61,6 +61,50 @@ def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Map
         draft.write_text(json.dumps(config, indent=2) + "\n")
 
 
+class Weights(NamedTuple):
+    """Configuration and tensors of a model, as `read_weights` reads them from its files.
+
+    Attributes:
+        config: Contents of ``config.json``, or what released weights are described by.
+        tensors: Tensors by name; a name begins with its network, see `save_pretrained`.
+        place: Path of the files, for messages.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    place: str
+
+    def video_model(self, which: WhichEncoder | None = None, *, strict: bool = True) -> VideoModel:
+        """Build the video model in evaluation mode; for arguments and errors see `from_pretrained`."""
+        kinds = sorted({name.split(".", 1)[0] for name in self.tensors})
+        which = which or ("target_encoder" if "target_encoder" in kinds else "encoder")
+        if which not in kinds:
+            held = ", ".join(kinds)
+            raise ValueError(f"{self.place} has no {which!r}: it holds {held}; choose with which=")
+        config = {**self.config, "which": which}
+        # From a network's name in the file to its name in the model.
+        homes: dict[str, str] = {which: "encoder"}
+        if which == "encoder" and "target_encoder" in kinds:
+            homes["target_encoder"] = "teacher"
+            config["teacher"] = config["encoder"]
+        homes |= {kind: kind for kind in ("teacher", "predictor", "decoder") if kind in kinds}
+        model = VideoModel(config)
+        state = _at_home(self.tensors, homes)
+        model.load_state_dict(_fitting(model.state_dict(), state, self.place, strict=strict), strict=strict)
+        return model.eval()
+
+    def action_model(self) -> ActionModel:
+        """Build the action-conditioned model in evaluation mode; for errors see `load_action_model`."""
+        if "dynamics" not in self.config:
+            raise ValueError(
+                f"{self.place} is no action-conditioned model: give the folder of a run of tools/action.py"
+            )
+        names = inspect.signature(ActionModel).parameters
+        model = ActionModel(**{name: value for name, value in self.config.items() if name in names})
+        model.load_state_dict(_fitting(model.state_dict(), self.tensors, self.place, strict=True))
+        return model.eval()
+
+
 def from_pretrained(
     source: str | Path,
     which: WhichEncoder | None = None,
@@ -97,27 +141,16 @@ def from_pretrained(
             not fit it (all are listed) or are not finite; or `family`, `num_heads` or `levels` must be given.
     """
     by_user = StatedByUser(family=family, num_heads=num_heads or {}, levels=levels)
-    config, tensors, place = _read(source, strict=strict, by_user=by_user)
-    if channels is not None and channels != len(config["pixels"]["mean"]):
+    weights = read_weights(source, strict=strict, by_user=by_user)
+    if channels is not None and channels != len(weights.config["pixels"]["mean"]):
         warnings.warn(
-            f"{place} was trained on {len(config['pixels']['mean'])} channels: its patch embedding is "
-            f"adapted to {channels}, and a pixel decoder is left out",
+            f"{weights.place} was trained on {len(weights.config['pixels']['mean'])} channels: its patch "
+            f"embedding is adapted to {channels}, and a pixel decoder is left out",
             stacklevel=2,
         )
-        config, tensors = adapt_channels(config, tensors, channels)
-    kinds = sorted({name.split(".", 1)[0] for name in tensors})
-    which = which or ("target_encoder" if "target_encoder" in kinds else "encoder")
-    if which not in kinds:
-        raise ValueError(f"{place} has no {which!r}: it holds {', '.join(kinds)}; choose with which=")
-    homes: dict[str, str] = {which: "encoder"}  # from a network's name in the file to its name in the model
-    if which == "encoder" and "target_encoder" in kinds:
-        homes["target_encoder"] = "teacher"
-        config["teacher"] = config["encoder"]
-    homes |= {kind: kind for kind in ("teacher", "predictor", "decoder") if kind in kinds}
-    model = VideoModel({**config, "which": which})
-    state = _at_home(tensors, homes)
-    model.load_state_dict(_fitting(model.state_dict(), state, place, strict=strict), strict=strict)
-    return model.eval()
+        config, tensors = adapt_channels(weights.config, weights.tensors, channels)
+        weights = Weights(config, tensors, weights.place)
+    return weights.video_model(which, strict=strict)
 
 
 def load_classifier(
@@ -151,7 +184,7 @@ def load_classifier(
     """
     by_network = {"head": int(num_heads)} if isinstance(num_heads, int | np.integer) else num_heads or {}
     by_user = StatedByUser(family=family, num_heads=by_network, probe_levels=levels)
-    config, tensors, place = _read(source, strict=strict, probe=probe, by_user=by_user)
+    config, tensors, place = read_weights(source, strict=strict, probe=probe, by_user=by_user)
     if "head" not in config:
         raise ValueError(
             f"{place} has no classification head: give the folder of a run of tools/finetune.py, or released "
@@ -177,7 +210,7 @@ def load_action_model(
     """Load an action-conditioned model in evaluation mode, and its configuration.
 
     Args:
-        source: A model folder; the run folder of tools/pretrain.py with a recipe of configs/action; or the
+        source: A model folder; the run folder of tools/action.py; or the
             checkpoint of V-JEPA 2-AC that its authors released.
         num_heads: Number of attention heads of the ``encoder`` and the ``predictor`` of V-JEPA 2-AC's
             checkpoint. Needed only for a width that no published network has.
@@ -189,21 +222,13 @@ def load_action_model(
         ValueError: There is no such model, or any reason that `from_pretrained` has.
     """
     if Path(source).is_file():
-        place = str(source)
         config, tensors = read_action_model(source, num_heads or {})
-        _refuse_nonfinite(tensors, place)
+        _refuse_nonfinite(tensors, str(source))
         warn_of_licence("vjepa2_ac")
+        weights = Weights(config, tensors, str(source))
     else:
-        config, tensors, place = _read(source, by_user=StatedByUser(num_heads=num_heads or {}))
-    if "dynamics" not in config:
-        raise ValueError(
-            f"{place} is no action-conditioned model: give the folder of a run with a recipe of "
-            "configs/action"
-        )
-    names = inspect.signature(ActionModel).parameters
-    model = ActionModel(**{name: value for name, value in config.items() if name in names})
-    model.load_state_dict(_fitting(model.state_dict(), tensors, place, strict=True))
-    return model.eval(), config
+        weights = read_weights(source, by_user=StatedByUser(num_heads=num_heads or {}))
+    return weights.action_model(), weights.config
 
 
 def _at_home(tensors: Mapping[str, Tensor], homes: Mapping[str, str]) -> dict[str, Tensor]:
@@ -212,14 +237,24 @@ def _at_home(tensors: Mapping[str, Tensor], homes: Mapping[str, str]) -> dict[st
     return {f"{homes[kind]}.{rest}": tensors[name] for name, (kind, rest) in parted.items() if kind in homes}
 
 
-def _read(
+def read_weights(
     source: str | Path,
     *,
     strict: bool = True,
     probe: str | Path | None = None,
     by_user: StatedByUser = NOTHING,
-) -> tuple[dict[str, Any], dict[str, Tensor], str]:
-    """Read a model's configuration, its tensors, and the path that they come from, for messages."""
+) -> Weights:
+    """Read a model's configuration and tensors from its files, without building a network.
+
+    Args:
+        source: Any form of model that `from_pretrained` takes.
+        strict: Whether a model folder whose configuration and tensors differ in size is an error.
+        probe: File with a probe of released weights, see `load_classifier`.
+        by_user: Facts about released weights that their file does not store.
+
+    Raises:
+        ValueError: There is no model, it is damaged, or a tensor is not finite.
+    """
     path = _place_of(source)
     if is_released(path):
         released = read_released(path, probe=probe, strict=strict, by_user=by_user)
@@ -227,7 +262,7 @@ def _read(
         if released.notes:
             warnings.warn(f"{path}: " + "; ".join(released.notes), stacklevel=3)
         _refuse_nonfinite(released.tensors, str(path))
-        return released.config, released.tensors, str(path)
+        return Weights(released.config, released.tensors, str(path))
     if probe is not None:
         raise ValueError(
             f"{path} cannot take the probe {probe}: a probe needs released weights of V-JEPA or V-JEPA 2"
@@ -239,7 +274,7 @@ def _read(
     _refuse_nonfinite(tensors, str(folder))
     if strict:
         _refuse_other_size(config, tensors, str(folder))
-    return config, tensors, str(folder)
+    return Weights(config, tensors, str(folder))
 
 
 def _refuse_other_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: str) -> None:

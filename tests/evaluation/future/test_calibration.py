@@ -45,7 +45,7 @@ def test_what_few_samples_can_cover():
     assert expected_coverage(9, 0.01) == pytest.approx(2 / 10)
 
 
-@pytest.mark.parametrize(("embed_dim", "closer"), [(0.5, True), (2.0, False)])
+@pytest.mark.parametrize(("width", "closer"), [(0.5, True), (2.0, False)])
 def test_samples_that_are_too_close_or_too_far_apart_are_exposed(width, closer):
     drawn, truth, _ = gaussians(width=width)
     found, (spread, error, ratio) = coverage(drawn, truth, 0.9), spread_skill(drawn, truth)

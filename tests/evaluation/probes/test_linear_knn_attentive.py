@@ -73,7 +73,7 @@ def test_r2_is_the_share_of_variance_that_is_explained():
     assert abs(r2[2].item()) < 0.06
 
 
-@pytest.mark.parametrize("embed_dim", [5, 60])
+@pytest.mark.parametrize("width", [5, 60])
 def test_predictions_are_those_of_scikit_learn(width):
     """Fewer features than videos and more: both ways of solving it, at every strength."""
     generator = torch.Generator().manual_seed(0)

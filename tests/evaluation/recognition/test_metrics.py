@@ -7,7 +7,7 @@ from sklearn.metrics import confusion_matrix, f1_score, recall_score, top_k_accu
 
 from vjepa.evaluation.probes.linear import balanced_accuracy
 from vjepa.evaluation.recognition.metrics import classification_report, number_labels
-from vjepa.evaluation.recognition.score_file import read_scores, write_scores
+from vjepa.evaluation.recognition.scores import read_scores, write_scores
 from vjepa.plots.confusion import draw_confusion
 
 CLASSES = [f"class {n}" for n in range(7)]

@@ -22,7 +22,7 @@ from vjepa.config import ConfigError, read_config
 from vjepa.data.trajectories.collect import POLICIES, collect
 from vjepa.environments.make import make_env
 from vjepa.evaluation.probes import frame_decoder
-from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
+from vjepa.evaluation.probes.pixels import train_pixel_decoder
 from vjepa.models.video_model import VideoModel
 from vjepa.recipes.action.config import ActionConfig
 from vjepa.recipes.action.run import train_action_model
@@ -41,7 +41,7 @@ LEARNING = (
     "--encoder.depth=1",
     "--encoder.tubelet=[1, 8, 8]",
     "--encoder.positions=sincos",
-    "--frames={pool: flatten, width: 16}",
+    "--frames={pool: flatten, embed_dim: 16}",
     "--objective.stabilizer=vicreg",
     "--objective.inverse=1",
     "--objective.smoothness=0.1",
@@ -76,7 +76,7 @@ def arguments(folder, tmp_path):
             "--data.window={frames: 4, skip: 2}",
             "--data.size=16",
             "--data.num_workers=0",
-            "--dynamics={width: 24, depth: 1, heads: 2}",
+            "--dynamics={embed_dim: 24, depth: 1, num_heads: 2}",
             "--optim.steps=8",
             "--optim.batch_size=8",
             "--optim.warmup_steps=2",
@@ -286,6 +286,6 @@ def test_actions_that_cannot_be_used_are_named(run, folder, tmp_path):
 
 def test_the_tool_knows_it_by_its_section(arguments, tmp_path, capsys):
     path = tmp_path / "action.yaml"
-    path.write_text("dynamics: {width: 24, depht: 1}\n")
+    path.write_text("dynamics: {embed_dim: 24, depht: 1}\n")
     assert action_tool(["--config", str(path)]) == 2
     assert "did you mean 'dynamics.depth'?" in capsys.readouterr().err

@@ -21,7 +21,7 @@ from vjepa.data.sampling import SampleKey
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.features.cache import FeatureShards
-from vjepa.evaluation.recognition.score_file import read_scores
+from vjepa.evaluation.recognition.scores import read_scores
 from vjepa.models.video_model import VideoModel
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.finetune.run import finetune
@@ -364,7 +364,7 @@ def test_a_checkpoint_of_another_size_is_refused(run, pretrained, tmp_path):
     broken.write_text(json.dumps(CONFIG))
     with pytest.raises(
         ValueError,
-        match=r"encoder\.width 24, and the weights of the encoder do not fit .* 2 blocks of width 32",
+        match=r"encoder\.embed_dim 24, and the weights of the encoder do not fit .* 2 blocks of width 32",
     ):
         run("a", f"--model.init={tmp_path / 'other'}")
     run("run", "--optim.epochs=1")

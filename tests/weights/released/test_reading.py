@@ -971,9 +971,9 @@ def test_convert_takes_what_shapes_do_not_tell(tmp_path, capsys, monkeypatch):
     command = [str(path), "--to", "ours", "--output", str(tmp_path / "ours")]
     assert convert(command) == 2
     assert "give family='vjepa' or family='vjepa2'" in capsys.readouterr().err
-    assert convert([*command, "--family", "vjepa2", "--heads", "predictor=six"]) == 2
-    assert "--heads has predictor=six" in capsys.readouterr().err
-    assert convert([*command, "--family", "vjepa2", "--heads", "predictor=6"]) == 0
+    assert convert([*command, "--family", "vjepa2", "--num_heads", "predictor=six"]) == 2
+    assert "--num_heads has predictor=six" in capsys.readouterr().err
+    assert convert([*command, "--family", "vjepa2", "--num_heads", "predictor=6"]) == 0
     assert vjepa.from_pretrained(tmp_path / "ours").config["predictor"]["num_heads"] == 6
     with pytest.raises(ValueError, match="stores its own family, heads and levels"):
         vjepa.from_pretrained(tmp_path / "ours", num_heads={"predictor": 6})
@@ -1024,7 +1024,7 @@ def smooth_clip():
 @pytest.mark.parametrize(("edge", "whole"), [(32, True), (36, False)])
 def test_the_margin_of_a_processor_is_the_model_s(tmp_path, edge, whole):
     theirs_in(tmp_path, transformers.VideoMAEModel, VIDEOMAE)
-    size, crop = {"shortest_edge": edge}, {"height": 32, "embed_dim": 32}
+    size, crop = {"shortest_edge": edge}, {"height": 32, "width": 32}
     processor = transformers.VideoMAEImageProcessor(size=size, crop_size=crop)
     processor.save_pretrained(tmp_path)
     model, video = vjepa.from_pretrained(tmp_path), smooth_clip()
@@ -1227,7 +1227,7 @@ def test_positions_that_were_learnt_are_refused(tmp_path):
 
 def test_a_width_that_nobody_published_is_refused(tmp_path):
     narrow = {name: value[:48] for name, value in files.encoder(1).items()}
-    with pytest.raises(ValueError, match="how many heads an encoder of width 48 has"):
+    with pytest.raises(ValueError, match="how many heads an encoder of embed_dim 48 has"):
         vjepa.from_pretrained(saved(tmp_path, {"encoder": narrow}))
 
 
@@ -1260,7 +1260,7 @@ PUBLISHED = [
 def test_published_heads(network, embed_dim, family, num_heads):
     assert num_heads_of(network, embed_dim, family, {}) == num_heads
     assert num_heads_of(network, embed_dim, family, {"num_heads": {network: 2}}) == 2
-    with pytest.raises(ValueError, match=f"width {embed_dim + 2} has cannot be read from its shapes"):
+    with pytest.raises(ValueError, match=f"embed_dim {embed_dim + 2} has cannot be read from its shapes"):
         num_heads_of(network, embed_dim + 2, family, {})
 
 
@@ -1272,7 +1272,7 @@ def test_the_heads_of_a_videomae_decoder_are_in_its_numbers(tmp_path):
     assert not torch.allclose(
         one(tokens, index, index + 4, Grid(2, 4, 4)), two(tokens, index, index + 4, Grid(2, 4, 4))
     )
-    with pytest.raises(ValueError, match="how many heads a decoder of width 64 has"):
+    with pytest.raises(ValueError, match="how many heads a decoder of embed_dim 64 has"):
         vjepa.from_pretrained(path)
     for said, message in (
         (

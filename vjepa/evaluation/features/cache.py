@@ -1,10 +1,9 @@
-"""Cache of frozen features on disk: extracted once for the same weights, videos and transform.
+"""Cache of frozen features on disk, which are extracted once for the same weights, videos and transform.
 
     features, labels = cached_features("runs/features", model, dataset, pooling="mean")
 
-An entry is a folder of shards, each with the features of some videos. A shard is written completely or not
-at all, so an extraction that was interrupted continues with the first shard that is missing. Nothing is ever
-removed.
+A cache entry is a folder of shards, each with the features of up to 64 videos. A shard is written completely
+or not at all, so an interrupted extraction continues with the first missing shard. No entry is ever removed.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ Pooling = Literal["mean", "steps", "tokens"]
 
 SHARD = 64  # videos
 _UNREADABLE = "unreadable"  # key of a shard's metadata: unreadable rows with paths and causes
-_BATCH = 32  # videos that are encoded together; a shard holds whole batches
+_BATCH = 32  # videos that are encoded together; divides SHARD
 
 
 class FeatureShards(Dataset[tuple[Tensor, int]]):
-    """Features of a dataset's videos, read from disk one by one.
+    """Dataset of features that are read from a cache entry, one video at a time.
 
     Args:
         entry: Folder of the shards.
-        count: Number of videos of the dataset.
-        views: Number of randomly augmented passes over the dataset that were extracted; epochs take turns
-            with them.
-        rows: Rows of the videos to use, in their order; None uses all.
+        count: Number of videos of the dataset that was encoded.
+        views: Number of randomly augmented passes over the dataset that were extracted. Each epoch reads the
+            next one, and after the last the first again.
+        rows: Rows of the videos to use, in this order; None uses all.
     """
 
     def __init__(self, entry: Path, count: int, views: int = 1, rows: Sequence[int] | None = None) -> None:
@@ -55,20 +54,20 @@ class FeatureShards(Dataset[tuple[Tensor, int]]):
         self.rows = range(count) if rows is None else rows
 
     def __len__(self) -> int:
-        """Number of videos in use."""
+        """Return the number of videos in use."""
         return len(self.rows)
 
     def without(self, left_out: Iterable[int]) -> FeatureShards:
-        """The same features without the rows `left_out`."""
+        """Return the same features without the rows `left_out` of the dataset."""
         lost = set(left_out)
         return FeatureShards(
             self.entry, self.count, self.views, [row for row in self.rows if row not in lost]
         )
 
     def unreadable(self) -> LeftOut:
-        """Rows that could not be read when their shard was written, with paths and causes.
+        """Return the rows that could not be read when their shard was written, with paths and causes.
 
-        Their features are another video's.
+        In the shard, another video's features stand in their place.
         """
         found: LeftOut = {}
         for number in range(-(-self.views * self.count // SHARD)):
@@ -78,9 +77,9 @@ class FeatureShards(Dataset[tuple[Tensor, int]]):
         return found
 
     def __getitem__(self, place: int | SampleKey) -> tuple[Tensor, int]:
-        """Features ``(R, ...)`` of a video, and its class.
+        """Return the features ``(R, ...)`` of a video and its class.
 
-        For a `SampleKey` the view changes from epoch to epoch; for a row it is the first.
+        A `SampleKey` selects the view of its epoch; an integer selects the first view.
         """
         row, view = (place, 0) if isinstance(place, int) else (place.index, place.serial // len(self))
         number = (view % self.views) * self.count + self.rows[row]
@@ -90,9 +89,9 @@ class FeatureShards(Dataset[tuple[Tensor, int]]):
             return features, int(shard.get_slice("labels")[inside : inside + 1][0])
 
     def load(self) -> tuple[Tensor, Tensor]:
-        """All features of the first view ``(V, R, ...)`` and all classes ``(V,)``.
+        """Read the features ``(V, R, ...)`` of the first view, and all classes ``(V,)``.
 
-        All rows of the dataset are returned, unreadable ones included.
+        All rows of the dataset are returned, including unreadable rows and rows that are not in use.
         """
         parts = [load_file(_shard(self.entry, number)) for number in range(-(-self.count // SHARD))]
         features, labels = (torch.cat([part[name] for part in parts]) for name in ("features", "labels"))
@@ -112,22 +111,25 @@ def extract_shards(
     rank: int = 0,
     world_size: int = 1,
 ) -> FeatureShards:
-    """Extract features of all videos of a dataset that are not yet on disk.
+    """Extract the features of a dataset's videos that are not yet on disk.
 
-    A cache entry is reused only for the same identity, the same rows of the manifest with files of the same
-    size and modification time, and the same clips, transform, reader, views and precision. A damaged shard
-    is extracted again. Rows that cannot be read are marked in their shard (`FeatureShards.unreadable`).
+    A cache entry is reused only if all of these are the same: the identity, the rows of the manifest, the
+    sizes and modification times of the files, and the settings of clips, transform, reader, views and
+    precision. A damaged shard is extracted again. Rows that cannot be read are marked in their shard
+    (`FeatureShards.unreadable`).
 
     Args:
         folder: Folder of the cache.
-        encode: Encoder, in evaluation mode, of uint8 clips ``(B, T, C, H, W)`` on the device to ``(B, ...)``.
-        identity: All that `encode` depends on, as JSON values (`encoder_identity`).
-        dataset: Videos with evenly spread clips, or with random ones for several views.
+        encode: Function that maps uint8 clips ``(B, T, C, H, W)`` on the device to features ``(B, ...)``; its
+            networks are in evaluation mode.
+        identity: All facts that `encode` depends on, as JSON values (see `encoder_identity`).
+        dataset: Videos with evenly spread clips, or with random clips for several views.
         views: Number of randomly augmented passes over the dataset.
         precision: Data type of the features on disk.
         device: Device of the encoder.
         num_workers: Number of processes that decode videos.
-        rank: Number of this process; each extracts some of the shards, and none waits for another.
+        rank: Number of this process, from 0. Each process extracts a share of the shards, without waiting for
+            the others.
         world_size: Number of processes.
     """
     facts = {**identity, **_dataset_identity(dataset), "views": views, "precision": str(precision)}
@@ -168,18 +170,18 @@ def cached_features(
     pooling: Pooling = "mean",
     num_workers: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Features of all videos of a dataset, averaged over each video's clips, from the cache or extracted now.
+    """Read the features of a dataset's videos from the cache, after extracting those that are missing.
 
     Args:
         folder: Folder of the cache, see `extract_shards`.
-        model: Frozen model; it is used on its own device.
+        model: Frozen model, on the device to use.
         dataset: Videos with evenly spread clips.
-        pooling: Average over tokens: `mean` over all, ``(V, D)``; `steps` over those of each time step,
-            ``(V, t, D)``; `tokens` over none, ``(V, N, D)``.
+        pooling: How tokens are averaged. `mean` averages all tokens, ``(V, D)``; `steps` averages the tokens
+            of each time step, ``(V, t, D)``; `tokens` keeps all tokens, ``(V, N, D)``.
         num_workers: Number of processes that decode videos.
 
     Returns:
-        Features and int64 classes ``(V,)``, on the CPU.
+        Features, averaged over the clips of each video, and int64 classes ``(V,)``, on the CPU.
 
     Raises:
         ValueError: A video cannot be read.
@@ -204,7 +206,7 @@ def cached_features(
 
 
 def encoder_identity(encoder: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
-    """All that an encoder's tokens depend on: digest of its weights, and its part of the configuration."""
+    """Return all that an encoder's tokens depend on: a digest of its weights, and its configuration."""
     return {"weights": _digest(encoder), "networks": {name: config[name] for name in ("encoder", "pixels")}}
 
 
@@ -213,7 +215,7 @@ def _shard(entry: Path, number: int) -> Path:
 
 
 def _is_whole(path: Path, videos: int) -> bool:
-    """Whether a shard exists, can be opened and holds this number of videos."""
+    """Return whether a shard exists, can be opened and holds this number of videos."""
     try:
         with safe_open(path, framework="pt") as shard:
             return all(shard.get_slice(name).get_shape()[0] == videos for name in ("features", "labels"))
@@ -257,7 +259,7 @@ def _digest(encoder: nn.Module) -> str:
 
 
 def _state(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a manifest with size and modification time of its file or folder."""
+    """Return a row of a manifest with the size and modification time of its file or folder."""
     try:
         status = os.stat(row["path"])
     except OSError:  # the loader will report the video as unreadable

@@ -15,23 +15,24 @@ from vjepa.data.sampling import SampleKey
 from vjepa.workers import Loader
 
 LeftOut = dict[int, tuple[str, str]]
-"""Rows of a list that are left out of its metrics, each with its path and why it cannot be read."""
+"""Rows of a list that are left out of its metrics: path and cause of failure by row number."""
 
 
 def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[str], int]:
-    """Classes of the training and the test split of a probe.
+    """Return the classes of the training and the test split of a probe.
 
-    Test videos of classes that the training split lacks count as missed, with a warning.
+    A warning names the test classes that the training split lacks: their videos count as missed.
 
     Args:
         train: Labelled training videos.
         test: Labelled test videos, none of them a training video.
 
     Returns:
-        The classes of both splits, and how many of them, the first, are classes of the training split.
+        Names of all classes, those of the training split first, and the number of classes of the training
+        split.
 
     Raises:
-        ValueError: A video has no label or is in both splits, or no test class is a training class.
+        ValueError: A video has no label, a video is in both splits, or no test class is a training class.
     """
     unlabelled = [video.path for video in (*train, *test) if video.label is None]
     if unlabelled:
@@ -59,12 +60,12 @@ def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[s
 
 
 def pool_steps(tokens_BND: Tensor, steps: int) -> Tensor:
-    """Mean over the tokens of each time step: ``(B, N, D) -> (B, t, D)``."""
+    """Average the tokens of each time step: ``(B, N, D) -> (B, t, D)``."""
     return tokens_BND.unflatten(1, (steps, -1)).mean(dim=2)
 
 
 def spread_rows(count: int, most: int = 1024) -> list[int]:
-    """At most `most` of `count` rows, evenly spread from the first to the last."""
+    """Choose at most `most` of `count` rows, evenly spread from the first to the last."""
     return torch.linspace(0, count - 1, min(most, count)).long().unique().tolist()
 
 
@@ -82,26 +83,27 @@ def extract_features(
 ) -> tuple[Tensor, Tensor]:
     """Extract features of all clips of a dataset.
 
-    An unreadable video is an error, unless `left_out` is given: a metric over fewer videos than asked for is
-    another metric, and must say so.
+    An unreadable video is an error unless `left_out` is given, because metrics over different videos cannot
+    be compared.
 
     Args:
-        encode: Encoder of uint8 clips ``(B, T, C, H, W)`` on the device; returns features of each clip: a
-            vector ``(B, D)``, one for each time step ``(B, t, D)``, or all tokens ``(B, N, D)``.
+        encode: Function that maps uint8 clips ``(B, T, C, H, W)`` on the device to their features: one vector
+            ``(B, D)``, a vector for each time step ``(B, t, D)``, or all tokens ``(B, N, D)``.
         dataset: Videos with evenly spread clips.
         device: Device of the encoder.
         batch_size: Number of videos that are encoded together.
         num_workers: Number of processes that decode videos; 0 decodes in this process.
         rows: Rows of the dataset to extract; None takes all.
-        average: Average the features over a video's clips; otherwise they keep the clips' axis,
-            ``(V, R, ...)``.
-        left_out: Receives the rows that cannot be read; the others are returned.
+        average: Whether features are averaged over the clips of a video; if not, they keep the axis of the
+            clips, ``(V, R, ...)``.
+        left_out: Receives the rows that cannot be read; only the other rows are returned. None makes an
+            unreadable video an error.
 
     Returns:
         Features ``(V, ...)`` and int64 classes ``(V,)``, on the CPU.
 
     Raises:
-        ValueError: A video cannot be read and `left_out` is None, or none can be read.
+        ValueError: A video cannot be read and `left_out` is None, or no video can be read.
     """
     rows = range(len(dataset)) if rows is None else rows
     keys = [SampleKey(serial=row, index=row, step=0) for row in rows]
@@ -138,10 +140,10 @@ def feature_batches(
     batch_size: int = 32,
     num_workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield features of every clip ``(B, R, ...)`` and classes ``(B,)`` of the requested samples, on the CPU.
+    """Yield batches of the features of every clip ``(B, R, ...)`` and the classes ``(B,)``, on the CPU.
 
-    A row that cannot be read is replaced by another video's clips, and `left_out` receives the row. For the
-    other arguments see `extract_features`.
+    `keys` are the samples to extract. A video that cannot be read is replaced by another one, and `left_out`
+    receives its row. For the other arguments see `extract_features`.
     """
     batches = [list(keys[first : first + batch_size]) for first in range(0, len(keys), batch_size)]
     loader: Loader[tuple[Tensor, Tensor, LeftOut]] = Loader(
@@ -154,10 +156,10 @@ def feature_batches(
 
 
 def stack_samples(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, LeftOut]:
-    """Stack samples to clips ``(B, R, T, C, H, W)``, classes ``(B,)`` and the rows that cannot be read.
+    """Stack samples: return clips ``(B, R, T, C, H, W)``, classes ``(B,)`` and the rows that cannot be read.
 
-    Clips of an unreadable row are another video's. Damaged videos are used as far as they can be read, with a
-    warning.
+    The clips of an unreadable row come from another video. Damaged videos are used as far as they can be
+    read, with a warning.
     """
     for path, damage in (found for sample in samples for found in sample.damaged):
         warn_of_damage(path, damage)

@@ -1,7 +1,7 @@
-"""Cache of a frozen encoder's tokens of every frame of episodes, on disk.
+"""Cache on disk of a frozen encoder's tokens of all frames of episodes.
 
-Frames are encoded once; their tokens are then memory-mapped. An entry is one ``.npy`` file of float16
-``(T, S, D)`` for each episode, written completely or not at all.
+Frames are encoded once; their tokens are then memory-mapped. Each episode has one ``.npy`` file of float16
+``(T, S, D)``, which is written completely or not at all.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class TokenFrames:
     tokens: str
 
     def read(self, index_T: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
-        """Read tokens of the frames ``index_T``, float16 ``(T, S, D)``.
+        """Read the tokens of the frames with the indices ``index_T``: float16 ``(T, S, D)``.
 
-        `damage` receives nothing: damaged frames were reported when they were encoded.
+        `damage` receives nothing, because damaged frames were reported when they were encoded.
 
         Raises:
             VideoDecodeError: The frames could not be read when they were encoded.
@@ -67,19 +67,19 @@ def encode_episodes(
     rank: int = 0,
     world_size: int = 1,
 ) -> list[Episode]:
-    """Replace the frames of episodes by their tokens; those not on disk, or damaged there, are encoded now.
+    """Replace the frames of episodes by their tokens, and encode those whose file is missing or incomplete.
 
-    An episode whose frames cannot be read raises a warning and has no tokens: reading it later is an error.
+    A warning names an episode whose frames cannot be read. It has no tokens, so reading it later is an error.
 
     Args:
         folder: Folder of the cache.
         model: Action-conditioned model in evaluation mode, on the device.
-        identity: All that its encoding depends on, as JSON values.
+        identity: All facts that the encoding depends on, as JSON values.
         episodes: Episodes whose frames are pixels.
         transform: Maps uint8 frames ``(T, C, H, W)`` to the model's size.
         device: Device of the model.
-        rank: Number of this process; each encodes some episodes, and all must have done so before any is
-            read.
+        rank: Number of this process, from 0. Each process encodes a share of the episodes, and all must have
+            finished before any episode is read.
         world_size: Number of processes.
     """
     found = []
@@ -93,7 +93,7 @@ def encode_episodes(
 
 
 def _is_whole(path: Path, length: int) -> bool:
-    """Whether an entry exists with all its rows; after a power failure a file may lack its end."""
+    """Return whether a file exists with all its rows; after a power failure its end may be missing."""
     try:
         return len(np.load(path, mmap_mode="r")) == length
     except (OSError, EOFError, ValueError, TypeError):
@@ -126,7 +126,7 @@ def _encode_to(
 
 
 def _key(identity: dict[str, Any], episode: Episode) -> str:
-    """File name of an entry: the same only for the same encoder and the same file, unchanged."""
+    """Return the name of an episode's file, which depends on the encoder and on the video file's state."""
     state = os.stat(episode.frames.path)
     facts = {
         **identity,
@@ -138,7 +138,7 @@ def _key(identity: dict[str, Any], episode: Episode) -> str:
 
 
 def _where(frames: Frames) -> list[str]:
-    """Path of the file and selection of its frames."""
+    """Return the path of the video file and the selection of its frames."""
     return [os.path.abspath(frames.path), repr(frames)]
 
 

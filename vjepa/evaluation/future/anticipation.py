@@ -1,13 +1,13 @@
-"""Action anticipation: which action comes next, read from what precedes it and from predicted tokens.
+"""Action anticipation: which action comes next, by a probe on context tokens and predicted tokens.
 
     report = evaluate_anticipation(model, train, test)
     print(report.table())
 
 The protocol is that of V-JEPA 2 (arXiv 2506.09985, section 6, and `evals/action_anticipation_frozen` of its
-code): frozen context tokens and, beside them, the predictor's tokens at the moment at which the action
-begins; an attentive probe of four blocks; sigmoid focal loss; mean-class recall@5. Two things differ. One
-probe with one setting is trained, where the published number is the best of twenty on the test split itself.
-And the context has as many time steps as in the model's training.
+code): frozen context tokens, followed by the predictor's tokens for the moment at which the action begins; an
+attentive probe of four blocks; sigmoid focal loss; mean-class recall@5. Two things differ. A single probe
+with one setting is trained, whereas the published number is that of the best of twenty probes on the test
+split itself. And the context has as many time steps as in the model's training.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BATCH = 32  # clips that are encoded together
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A segment that was not used because its context would begin before its video does.
+    """Segment that was left out because its context would begin before its video does.
 
     Attributes:
         path: Path of the segment's video.
@@ -53,11 +53,11 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class AnticipationTokens:
-    """Tokens of what precedes actions.
+    """Tokens of the frames before actions.
 
     Attributes:
-        tokens_VND: Float32 tokens of each kept segment on the CPU: first `context` tokens of the encoder,
-            then those of one predicted time step, on the same scale.
+        tokens_VND: Float32 tokens of each kept segment, on the CPU. The first `context` tokens come from the
+            encoder; the others are those of one predicted time step, on the same scale.
         context: Number of context tokens.
         segments: Segments that were kept.
         left_out: Segments whose context would begin before their video does.
@@ -71,11 +71,11 @@ class AnticipationTokens:
 
 @dataclass(frozen=True)
 class Recall:
-    """Mean-class recall, from 0 to 1.
+    """Mean-class recall, in [0, 1].
 
     Attributes:
-        at_1: Recall of the best class.
-        at_top: Recall of the best `AnticipationReport.top` classes.
+        at_1: Recall when the probe names one class.
+        at_top: Recall when the probe names `AnticipationReport.top` classes.
     """
 
     at_1: float
@@ -84,24 +84,24 @@ class Recall:
 
 @dataclass(frozen=True)
 class AnticipationReport:
-    """Recall of action anticipation, and the settings behind it.
+    """Recall of action anticipation, and the settings that it was measured with.
 
     Attributes:
         predicted: Recall of the probe on context and predicted tokens.
-        context: Recall of another probe of the same kind on the context tokens alone. The difference is what
-            prediction adds.
-        chance: Highest recall of one ranking of the classes that is the same for all segments.
-        top: Number of classes that `at_top` may name: 5, or one fewer than there are, since naming all
-            classes is always right.
+        context: Recall of a second probe of the same kind on the context tokens alone. The difference between
+            both is what prediction adds.
+        chance: Highest recall that one ranking of the classes, the same for all segments, can reach.
+        top: Number of classes that count as named for `at_top`: 5, or one fewer than there are classes, since
+            naming all of them is always right.
         horizon: Seconds from the context's end to the action's start, in the test split.
         train_horizons: Lowest and highest horizon drawn in training, in seconds.
-        draws: Number of horizons drawn for each training segment.
-        context_steps: Time steps of the context.
+        draws: Number of horizons that are drawn for each training segment.
+        context_steps: Number of time steps of the context.
         classes: Classes of the training segments that were kept.
-        test_classes: Classes that occur in the test split; recall is a mean over these.
-        unknown_classes: Test classes without a training segment; they count as missed, as no probe can name
-            them.
-        train_clips: Number of training clips, one for each segment and draw that was kept.
+        test_classes: Classes that occur in the test split; recall is a mean over them.
+        unknown_classes: Test classes without a training segment. No probe can name them, so their segments
+            count as missed.
+        train_clips: Number of training clips that were kept, one for each segment and draw.
         test_clips: Number of test segments that were kept.
         train_left_out: Training clips that were left out.
         test_left_out: Test segments that were left out.
@@ -126,11 +126,11 @@ class AnticipationReport:
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain dictionaries, lists, strings and numbers."""
+        """Return the report as plain dictionaries, lists, strings and numbers."""
         return dataclasses.asdict(self)
 
     def table(self) -> str:
-        """A text table with one line for each probe, and what was left out below it."""
+        """Format a text table with one line for each probe, followed by what was left out."""
         lines = [f"{'mean-class recall':<32} {'@1':>7} {f'@{self.top}':>7}"]
         rows = {
             "context and predicted tokens": self.predicted,
@@ -174,7 +174,7 @@ def evaluate_anticipation(
         test: Test segments, of other videos.
         horizon: Seconds from the context's end to the action's start, in the test split.
         train_horizons: Range in seconds from which training horizons are drawn uniformly.
-        draws: Horizons for each training segment; their tokens are extracted once and held in memory.
+        draws: Number of horizons for each training segment; all tokens are extracted once and held in memory.
         seed: Random seed of horizons, probes and batches; the same seed gives the same metrics on a CPU.
         progress: Show progress bars.
 
@@ -220,18 +220,18 @@ def evaluate_anticipation(
 def anticipation_tokens(
     model: VideoModel, segments: Sequence[Video], horizons_seconds: Sequence[float], *, progress: bool = False
 ) -> AnticipationTokens:
-    """Tokens of what precedes each action, and of the time step that is predicted for the action's start.
+    """Extract tokens of the frames before each action, and predict those of the action's first time step.
 
-    Nothing that is shown from ``start - horizon`` on is decoded. The predicted step is the one that begins
-    at the horizon or has begun by then, ``floor(horizon / duration of a step) + 1`` steps after the context,
-    as in V-JEPA 2. (A horizon of `vjepa.FuturePredictor`, in contrast, is where a step ends.) Of several
-    levels the last is taken. Normalised predictions are put on the scale of their context's tokens
+    No frame from ``start - horizon`` on is decoded. The predicted step is the one during which the action
+    starts, ``floor(horizon / duration of a step) + 1`` steps after the context, as in V-JEPA 2. (In
+    `vjepa.FuturePredictor`, in contrast, a horizon is the end of a step.) If the encoder has several levels,
+    the last is used. Normalised predictions are put on the scale of their context's tokens
     (`restore_levels`).
 
     Args:
         model: A model whose predictor predicts embeddings as wide as its own encoder's.
         segments: Action segments with `start` and `label`.
-        horizons_seconds: One horizon for each segment, in seconds, 0 or more.
+        horizons_seconds: Horizon of each segment, in seconds, 0 or more.
         progress: Show a progress bar.
 
     Raises:
@@ -271,7 +271,7 @@ def anticipation_tokens(
 
 
 def _context_frames(model: VideoModel, window: Window, segment: Video, horizon: float) -> Frames | None:
-    """Frames of a segment's context; None where it would begin before the video does."""
+    """Read the frames of a segment's context; return None if it would begin before the video does."""
     assert segment.start is not None
     end, clip = segment.start - horizon, model.processor
     try:
@@ -294,9 +294,9 @@ def _context_frames(model: VideoModel, window: Window, segment: Video, horizon: 
 
 @torch.no_grad()
 def _tokens(model: VideoModel, window: Window, clips: Sequence[tuple[Frames, int]]) -> Tensor:
-    """Context tokens of clips, followed by those of one predicted step, ``(B, K + S, D)``.
+    """Encode clips and predict one step: context tokens, then predicted tokens, ``(B, K + S, D)``.
 
-    `clips` holds frames and the number of the step to predict, counted from 1 after the context.
+    `clips` holds the frames of each clip and the step to predict, counted from 1 after the context.
     """
     device, embed_dim = next(model.parameters()).device, model.encoder.embed_dim
     context_BKY = encode_context(model, torch.stack([frames.video_TCHW for frames, _ in clips]).to(device))
@@ -318,15 +318,15 @@ def _tokens(model: VideoModel, window: Window, clips: Sequence[tuple[Frames, int
 def predict_step(model: VideoModel, context_BKY: Tensor, window: Window, step: int) -> Tensor:
     """Predict one time step after a context, ``(B, S, Y)``, normalised as in training.
 
-    Within the trained window, all steps after the context are predicted together, as in training. Past it, a
-    predictor with rotary positions predicts that step alone, at a position outside the trained grid, as in
-    V-JEPA 2; with other positions the window slides.
+    Within the trained window, all steps after the context are predicted together, as in training. Beyond it,
+    a predictor with rotary positions predicts that step alone, at a position outside the trained grid, as in
+    V-JEPA 2. With other positions the prediction is rolled out: the window slides.
 
     Args:
         model: A model with a predictor of embeddings.
         context_BKY: Encoded context tokens.
         window: Prediction window.
-        step: Time steps after the context; 1 is the step that follows it.
+        step: Step to predict, counted from 1 after the context.
     """
     predictor = model.predictor
     assert predictor is not None
@@ -349,7 +349,7 @@ def _probed(
     top: int,
     seed: int,
 ) -> Recall:
-    """Recall of a probe that is given the first `count` tokens of each segment."""
+    """Train a probe on the first `count` tokens of each segment, and return its recall."""
     classes = class_names(train_tokens.segments)
     # Test classes that training lacks get numbers that no score has, and so count as missed.
     unknown = [name for name in class_names(test_tokens.segments) if name not in classes]
@@ -369,7 +369,7 @@ def _probed(
 def _check(train: Sequence[Video], test: Sequence[Video], horizons: Sequence[float], draws: int) -> None:
     """Check all arguments before anything is read.
 
-    `horizons` holds the test split's horizon, then the lowest and the highest of training.
+    `horizons` holds the horizon of the test split, then the lowest and the highest of the training split.
     """
     _check_horizons(horizons)
     if horizons[1] > horizons[2]:

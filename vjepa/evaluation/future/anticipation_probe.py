@@ -1,6 +1,6 @@
 """The attentive probe of action anticipation, its loss and its metric.
 
-As in V-JEPA 2 (arXiv 2506.09985, section 6).
+All three are those of V-JEPA 2 (arXiv 2506.09985, section 6).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from vjepa.double_precision import in_double
-from vjepa.schedules import warm_up_then_anneal
+from vjepa.evaluation.probes.fit import fit_probe
 from vjepa.seeding import seeded
 
-ALPHA, GAMMA = 0.25, 2.0
-DEPTH = 4  # blocks, the last of them cross-attention
+ALPHA, GAMMA = 0.25, 2.0  # of the focal loss
+DEPTH = 4  # blocks; the last is the cross-attention of the query
 BATCH = 128
 EPOCHS, LEAST_STEPS = 20, 300
 PEAK_LR, WEIGHT_DECAY = 1e-3, 0.1
@@ -27,7 +27,7 @@ WARMUP = 0.1  # share of all steps
 
 
 class AnticipationProbe(nn.Module):
-    """Three blocks of self-attention, then one learnt query that attends to all tokens, and a linear layer.
+    """Probe of three self-attention blocks, one learnt query that attends to all tokens, and a linear layer.
 
     Args:
         embed_dim: Embedding dimension of the tokens.
@@ -49,7 +49,7 @@ class AnticipationProbe(nn.Module):
         self.register_buffer("std_D", torch.ones(embed_dim))
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
-        """Logits ``(B, X)`` of tokens ``(B, N, D)``, for a sigmoid on each class by itself."""
+        """Compute logits ``(B, X)`` of tokens ``(B, N, D)``, for an independent sigmoid on each class."""
         return self.layers((tokens_BND - self.mean_D) / self.std_D)
 
     @staticmethod
@@ -63,11 +63,11 @@ class AnticipationProbe(nn.Module):
     ) -> AnticipationProbe:
         """Train a probe with sigmoid focal loss (alpha 0.25, gamma 2).
 
-        AdamW for 20 epochs of batches of at most 128, or for 300 steps where that is more, with warm-up and
-        cosine annealing. The settings are the same for every encoder and tuned for none.
+        AdamW takes 20 epochs of batches of at most 128, and at least 300 steps, with warm-up and cosine
+        annealing. The settings are the same for every encoder and were tuned for none.
 
         Args:
-            tokens_VND: Frozen tokens; the probe standardises them with their mean and standard deviation.
+            tokens_VND: Frozen tokens; their mean and standard deviation standardise the inputs of the probe.
             labels_V: Int64 classes, from 0 to ``num_classes - 1``.
             num_classes: Number of classes.
             seed: Random seed of the initial weights and the batches, drawn on the CPU.
@@ -77,50 +77,37 @@ class AnticipationProbe(nn.Module):
             probe = AnticipationProbe(tokens_VND.shape[-1], num_classes)
         probe.mean_D.copy_(tokens_VND.mean(dim=(0, 1)))
         probe.std_D.copy_(tokens_VND.std(dim=(0, 1)).clamp_min(1e-6))
-        _train(probe.to(device), tokens_VND, labels_V, torch.Generator().manual_seed(seed))
-        return probe.eval()
+        steps = max(LEAST_STEPS, EPOCHS * math.ceil(len(labels_V) / BATCH))
+        fit_probe(
+            probe.to(device), tokens_VND, labels_V, focal_loss,
+            steps=steps, batch=BATCH, peak_lr=PEAK_LR, weight_decay=WEIGHT_DECAY, warmup=WARMUP * steps,
+            shuffle=torch.Generator().manual_seed(seed),
+        )  # fmt: skip
+        return probe
 
     @torch.no_grad()
     def scores(self, tokens_VND: Tensor) -> Tensor:
-        """Logits ``(V, X)`` of tokens ``(V, N, D)``, on the CPU."""
+        """Compute logits ``(V, X)`` of tokens ``(V, N, D)``, and return them on the CPU."""
         return torch.cat([self(part.to(self.mean_D.device)).cpu() for part in tokens_VND.split(BATCH)])
 
 
-def _train(probe: AnticipationProbe, tokens_VND: Tensor, labels_V: Tensor, random: torch.Generator) -> None:
-    device, batch = probe.mean_D.device, min(BATCH, len(labels_V))
-    steps = max(LEAST_STEPS, EPOCHS * math.ceil(len(labels_V) / batch))
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=PEAK_LR, weight_decay=WEIGHT_DECAY)
-    order: list[Tensor] = []
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = warm_up_then_anneal(
-            step, total=steps, warmup=WARMUP * steps, start=0.0, peak=PEAK_LR, final=0.0, shape="cosine"
-        )
-        order = order or list(torch.randperm(len(labels_V), generator=random).split(batch))
-        rows = order.pop()
-        logits_BX = probe(tokens_VND[rows].to(device))
-        focal_loss(logits_BX, labels_V[rows].to(device)).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-
 def focal_loss(logits_BX: Tensor, labels_B: Tensor) -> Tensor:
-    """Sigmoid focal loss (arXiv 1708.02002) of each class against all others.
+    """Compute the sigmoid focal loss (arXiv 1708.02002): sum over classes, mean over clips.
 
-    Sum over classes, mean over clips, of logits ``(B, X)`` and int64 classes ``(B,)``.
+    Each class is a binary problem against all others. `labels_B` holds int64 classes.
     """
     wanted_BX = F.one_hot(labels_B, logits_BX.shape[1]).to(logits_BX.dtype)
     return sigmoid_focal_loss(logits_BX, wanted_BX, ALPHA, GAMMA, reduction="sum") / len(labels_B)
 
 
 def mean_class_recall(scores_VX: Tensor, labels_V: Tensor, k: int) -> float:
-    """Mean-class recall@k: mean over the classes that occur of the share of their segments that are hit.
+    """Compute mean-class recall@k: the share of hit segments of each class, averaged over the classes.
 
-    A segment is hit where its class is among the `k` best scores.
+    A segment is hit if its class is among the `k` best scores. Only classes that occur count.
 
     Args:
         scores_VX: Scores of the classes; greater is more likely.
-        labels_V: Int64 classes. A number without a column in the scores is a class that cannot be named: its
-            segments are missed.
+        labels_V: Int64 classes. Segments of a class without a column in the scores are missed.
         k: Number of classes that count as named, from 1 to X.
 
     Raises:

@@ -1,9 +1,8 @@
-"""Calibration of several predictions: measures of samples against the truth.
+"""Calibration of sampled futures: measures of samples against the truth.
 
-The numbers that are predicted may be anything: embeddings, or positions that were read off them. Samples are
-exchangeable: the order of a video's samples means nothing. Intervals are 95 % intervals over videos, from
-1,000 seeded bootstrap draws. Whole videos are drawn, since the numbers of one video are not independent of
-each other.
+The predicted numbers may be anything, such as embeddings or positions that were read off them. The order of a
+video's samples has no meaning. Intervals are 95 % intervals over videos, from 1,000 seeded bootstrap draws.
+Whole videos are drawn, since the numbers of one video depend on each other.
 """
 
 from __future__ import annotations
@@ -31,20 +30,21 @@ class Calibration:
         videos: Number of videos.
         samples: Number of samples of each video.
         level: Nominal coverage of the central interval, in (0, 1).
-        expected_coverage: Share of truths inside the central interval if they were drawn as the samples are.
-        coverage: Measured share of truths inside the central interval; lower than `expected_coverage` where
-            the samples are too close to each other.
+        expected_coverage: Expected share of truths inside the central interval if they came from the same
+            distribution as the samples.
+        coverage: Measured share of truths inside the central interval; lower than `expected_coverage` if the
+            samples are too close to each other.
         energy_score: Energy score of the samples; lower is better.
         spread: Root mean square spread of the samples, see `spread_skill`.
         error: Root mean square error of the samples' mean.
-        spread_over_error: Ratio of the two; 1 for calibrated samples, lower where they are too close to each
-            other.
-        ranks: Counts of `rank_histogram`.
-        single_score: Energy score of the single prediction, which is its mean distance from the truth.
+        spread_over_error: Ratio of `spread` to `error`; 1 for calibrated samples, lower if they are too close
+            to each other.
+        ranks: Counts of the truths' ranks among the samples, see `rank_histogram`.
+        single_score: Energy score of the single prediction: its mean distance from the truth.
         single_error: Root mean square error of the single prediction.
         gain: Energy score of the single prediction minus that of the samples, paired by video.
 
-    The last three are None where no single prediction was given.
+    The last three are None if no single prediction was given.
     """
 
     videos: int
@@ -62,7 +62,7 @@ class Calibration:
     gain: Metric | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The metrics as plain numbers, lists and dictionaries."""
+        """Return the metrics as plain numbers, lists and dictionaries."""
         return {**dataclasses.asdict(self), "ranks": list(self.ranks)}
 
 
@@ -72,11 +72,11 @@ def calibration(
     """Measure samples ``(V, s, Q)``, two or more of each video, against the truth ``(V, Q)``.
 
     Args:
-        samples_VsQ: Finite predictions. With s samples the widest central interval has the level
+        samples_VsQ: Finite predictions. The widest central interval of s samples has the level
             ``(s - 1) / (s + 1)``.
-        truth_VQ: What happened, finite.
-        single_VQ: One prediction of each video, by a model or mode that predicts a single future; None leaves
-            the comparison out.
+        truth_VQ: Finite true values.
+        single_VQ: Prediction of a model, or mode, that predicts a single future; None leaves the comparison
+            out.
         level: Nominal coverage of the central interval, in (0, 1).
 
     Raises:
@@ -106,18 +106,19 @@ def calibration(
 
 
 def expected_coverage(num_samples: int, level: float) -> float:
-    """Share of truths in the central interval at `level`, if they were drawn as the samples are.
+    """Return the expected share of truths in the central interval of calibrated samples.
 
-    s exchangeable samples cut the line into s + 1 pieces, and the truth is equally likely in each: it lies
-    between the i-th and the j-th smallest sample with probability ``(j - i) / (s + 1)``. Of the intervals
-    that leave out as many samples below as above, the one nearest to `level` is taken.
+    If the truth comes from the same distribution as the s samples, it is equally likely in each of the s + 1
+    pieces into which they cut the line: it lies between the i-th and the j-th smallest sample with
+    probability ``(j - i) / (s + 1)``. Of the intervals that leave out as many samples below as above, the one
+    nearest to `level` is used.
     """
     low, high = _order(num_samples, level)
     return (high - low) / (num_samples + 1)
 
 
 def coverage(samples_VsQ: ArrayLike, truth_VQ: ArrayLike, level: float = 0.9) -> Metric:
-    """Share of truths inside the samples' central interval, over all numbers; compare `expected_coverage`."""
+    """Measure the share of truths inside the samples' central interval; compare `expected_coverage`."""
     samples_VsQ, truth_VQ = _checked(samples_VsQ, truth_VQ, fewest=2)
     low, high = _order(samples_VsQ.shape[1], level)
     sorted_VsQ = np.sort(samples_VsQ, axis=1)
@@ -126,12 +127,12 @@ def coverage(samples_VsQ: ArrayLike, truth_VQ: ArrayLike, level: float = 0.9) ->
 
 
 def energy_scores(samples_VsQ: ArrayLike, truth_VQ: ArrayLike) -> Array:
-    """Energy score of each video, ``(V,)``, with s samples x and the truth y.
+    """Compute the energy score of each video, ``(V,)``; lower is better.
 
-    ``mean_i |x_i - y| - 1 / (2 s (s - 1)) * sum_{i != j} |x_i - x_j|``, the unbiased form, so that different
-    numbers of samples can be compared (Gneiting and Raftery 2007, eq. 22). Norms are Euclidean over the Q
-    numbers, so put these on one scale; with one number it is the CRPS. A single prediction has no second
-    term: its score is its distance from the truth.
+    For s samples x and the truth y it is ``mean_i |x_i - y| - 1 / (2 s (s - 1)) * sum_{i != j} |x_i - x_j|``.
+    This form is unbiased, so different numbers of samples can be compared (Gneiting and Raftery 2007, eq.
+    22). Norms are Euclidean over the Q numbers, which should be on one scale; for Q = 1 the score is the
+    CRPS. A single prediction has no second term: its score is its distance from the truth.
     """
     samples_VsQ, truth_VQ = _checked(samples_VsQ, truth_VQ, fewest=1)
     num_samples = samples_VsQ.shape[1]
@@ -145,16 +146,16 @@ def energy_scores(samples_VsQ: ArrayLike, truth_VQ: ArrayLike) -> Array:
 
 
 def energy_score(samples_VsQ: ArrayLike, truth_VQ: ArrayLike) -> Metric:
-    """Mean of `energy_scores` over the videos, with its interval."""
+    """Average `energy_scores` over the videos, with an interval."""
     return _metric(energy_scores(samples_VsQ, truth_VQ))
 
 
 def spread_skill(samples_VsQ: ArrayLike, truth_VQ: ArrayLike) -> tuple[Metric, Metric, Metric]:
-    """Spread of the samples, error of their mean, and their ratio, which is 1 for calibrated samples.
+    """Measure the samples' spread, the error of their mean, and the ratio, which is 1 if calibrated.
 
-    The spread is the root of the samples' mean variance times ``(s + 1) / s``, since the mean of s samples
-    has a sampling error of its own (Fortin et al. 2014); the error is the root mean square. Both are means
-    over numbers and videos.
+    The spread is the square root of the samples' mean variance times ``(s + 1) / s``; the factor accounts for
+    the sampling error of a mean of s samples (Fortin et al. 2014). The error is the root mean square error.
+    Both average over numbers and videos before the root.
     """
     samples_VsQ, truth_VQ = _checked(samples_VsQ, truth_VQ, fewest=2)
     num_samples = samples_VsQ.shape[1]
@@ -168,10 +169,11 @@ def spread_skill(samples_VsQ: ArrayLike, truth_VQ: ArrayLike) -> tuple[Metric, M
 
 
 def rank_histogram(samples_VsQ: ArrayLike, truth_VQ: ArrayLike) -> NDArray[np.int64]:
-    """Counts of truths by the number of samples below them, 0 to s: ``(s + 1,)``; the sum is ``V * Q``.
+    """Count the truths that have 0, 1, ..., s samples below them: ``(s + 1,)`` with the sum ``V * Q``.
 
-    Flat for calibrated samples; high at both ends where they are too close to each other, high in the middle
-    where they are too far apart, high at one end where they are biased to the other side (Hamill 2001).
+    The histogram is flat for calibrated samples. It is high at both ends if they are too close to each other,
+    high in the middle if they are too far apart, and high at one end if they are biased to the other side
+    (Hamill 2001).
     """
     samples_VsQ, truth_VQ = _checked(samples_VsQ, truth_VQ, fewest=1)
     rank_VQ = (samples_VsQ < truth_VQ[:, None]).sum(axis=1)
@@ -179,7 +181,7 @@ def rank_histogram(samples_VsQ: ArrayLike, truth_VQ: ArrayLike) -> NDArray[np.in
 
 
 def _order(num_samples: int, level: float) -> tuple[int, int]:
-    """Ranks, from 1, of the two samples that bound the central interval nearest to the level."""
+    """Return the ranks, from 1, of the two samples that bound the central interval nearest to the level."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}: give a share in (0, 1)")
     if num_samples < 2:
@@ -204,7 +206,7 @@ def _checked(samples_VsQ: ArrayLike, truth_VQ: ArrayLike, fewest: int) -> tuple[
 
 
 def _metric(values_Vm: Array, of_means: Callable[[Array], Any] = lambda mean_m: mean_m) -> Metric:
-    """A function of means over the videos, with its interval from draws with replacement."""
+    """Compute a function of means over the videos, with its bootstrap interval."""
     rng, count = np.random.default_rng(_SEED), len(values_Vm)
     drawn = [of_means(values_Vm[rng.integers(count, size=count)].mean(axis=0)) for _ in range(_DRAWS)]
     return interval(of_means(values_Vm.mean(axis=0)), drawn)

@@ -1,6 +1,6 @@
-"""Imagined steps of an action-conditioned model, compared with what came.
+"""Imagined steps of an action-conditioned model, compared with the true steps.
 
-Measures what the model has learnt of the effects of actions, before anything is planned with it.
+They show what the model has learnt about the effects of actions, before it is used for planning.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ RIDGE = 1e-2  # strength of the ridge regression from standardised embeddings to
 
 @dataclass(frozen=True)
 class ImaginationReport:
-    """Metrics of imagined steps: lists with one value for each step, means over windows not trained on.
+    """Metrics of imagined steps: one value for each step, averaged over windows that were not trained on.
 
     Attributes:
         windows: Number of windows.
         error: Mean squared error of imagined embeddings, divided by the variance of true embeddings over
             windows.
-        copy_error: The same for a copy of the last seen frame, which predicts that nothing moves.
-        permuted_error: The same for imagination with the actions of another window; no higher than `error`
-            where the model ignores actions.
-        state_r2: R2 of states read off the imagined embeddings by a ridge regression that is fitted on true
-            embeddings; mean over those numbers of the state that change. None where episodes have no states.
-        true_state_r2: The same read off the true embeddings of these frames.
+        copy_error: Error of a copy of the last seen frame's embeddings, which predicts that nothing moves.
+        permuted_error: Error of steps that are imagined with the actions of another window; no higher than
+            `error` if the model ignores actions.
+        state_r2: R2 of states that a ridge regression reads off the imagined embeddings, averaged over the
+            numbers of the state that change. The regression is fitted on true embeddings. None if episodes
+            have no states.
+        true_state_r2: R2 of states that the same regression reads off the true embeddings of these frames.
     """
 
     windows: int
@@ -48,11 +49,11 @@ class ImaginationReport:
     true_state_r2: list[float] | None
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain lists and numbers."""
+        """Return the report as plain lists and numbers."""
         return asdict(self)
 
     def table(self) -> str:
-        """A text table with one line for each imagined step."""
+        """Format a text table with one line for each imagined step."""
         lines = [f"imagined steps, {self.windows} windows never trained on"]
         lines.append(
             f"{'step':>6}{'error':>9}{'copying':>9}{'other actions':>15}{'state R2':>10}{'of true':>9}"
@@ -71,10 +72,10 @@ class Windows(NamedTuple):
     """True and imagined embeddings of windows.
 
     Attributes:
-        true_VTSD: Embeddings of all frames of the windows, those that imagination begins with among them.
+        true_VTSD: Embeddings of all frames of the windows, including the seen ones.
         imagined_VFSD: Embeddings imagined with the true actions.
         permuted_VFSD: Embeddings imagined with the actions of another window.
-        states_VTQ: States of all frames; None where episodes have none.
+        states_VTQ: States of all frames; None if episodes have none.
     """
 
     true_VTSD: Tensor
@@ -93,18 +94,20 @@ def measure_imagination(
     context: int | None = None,
     left_out: dict[str, str] | None = None,
 ) -> ImaginationReport:
-    """Imagine the rest of windows from their first frames, and compare it with what came.
+    """Imagine the rest of windows from their first frames, and compare it with the true frames.
 
     Args:
         model: Action-conditioned model in evaluation mode.
-        episodes: Episodes that the model was not trained on; states are read where they have them.
-        window: Frames and skip of a window; one longer than in training shows how errors accumulate.
+        episodes: Episodes that the model was not trained on, with or without states.
+        window: Number of frames of a window, their spacing, and how actions are combined. Windows longer
+            than in training show how errors accumulate.
         transform: Maps uint8 frames ``(T, C, H, W)`` to the model's size.
-        seed: Random seed of the choice and order of the windows, and so of which windows exchange actions.
-        context: Number of frames that are seen. None takes as many as the model looks back on. At least one
-            frame is left to imagine.
-        left_out: Receives path and cause of episodes that cannot be read; their windows are left out. None
-            makes such an episode an error.
+        seed: Random seed of the choice and order of the windows. The order decides which windows exchange
+            actions.
+        context: Number of seen frames, reduced where necessary so that one frame is left to imagine. None
+            takes as many as the predictor attends to.
+        left_out: Receives path and cause of failure of episodes that cannot be read; their windows are left
+            out. None makes such an episode an error.
 
     Raises:
         ValueError: An episode cannot be read and `left_out` is None, or no episode can be read.
@@ -155,7 +158,8 @@ def _windows(
         tokens_VTSD = model.encode(batch.inputs)
         given = batch.states_BTQ if model.dynamics.state_size else None
         states = None if given is None else given[:, :seen]
-        # Actions of the neighbour: those before the last seen frame stay, they are what was seen.
+        # Actions of another window replace only those after the last seen frame; the others belong to what
+        # was seen.
         other_VIA = torch.cat(
             [batch.actions_BIA[:, : seen - 1], batch.actions_BIA.roll(1, 0)[:, seen - 1 :]], 1
         )
@@ -172,7 +176,7 @@ def _windows(
 
 
 def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
-    """R2 of states after each imagined step, read off imagined and off true embeddings.
+    """Compute R2 of states at each imagined step, read off imagined and off true embeddings.
 
     The ridge regression is fitted on one half of the windows and measured on the other.
     """
@@ -191,7 +195,7 @@ def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
 
 
 def _ridge(tokens_BSD: Tensor, states_BQ: Tensor) -> Callable[[Tensor], Tensor]:
-    """A linear read-out of states from all tokens of a frame, in double precision."""
+    """Fit a linear map from all tokens of a frame to its state, in double precision."""
     features = in_double(tokens_BSD.flatten(1))
     mean, std = features.mean(dim=0), features.std(dim=0).clamp_min(1e-6)
     offset = states_BQ.mean(dim=0)

@@ -1,4 +1,4 @@
-"""Report of a model's predictions of the future: are they better than copies of the present?
+"""Report on a model's predictions of the future: are they better than copies of the present?
 
 report = evaluate_future(model, "videos.csv")
 print(report.table())
@@ -39,14 +39,14 @@ READ_OUT = ("position", "velocity")
 
 @dataclass(frozen=True)
 class FutureReport:
-    """Metrics of every horizon, and the settings behind them.
+    """Metrics of every horizon, and the settings that they were measured with.
 
     Attributes:
-        horizons: One report for each horizon.
-        clips: Number of videos measured; of each, only the beginning.
-        too_short: Paths of the videos left out because they are shorter than context and horizons.
+        horizons: Report of each horizon.
+        clips: Number of videos that were measured, each by its beginning.
+        too_short: Paths of the videos that were left out because they are shorter than context and horizons.
         unreadable: Paths of the videos left out because they cannot be read.
-        context_steps: Time steps of the context.
+        context_steps: Number of time steps of the context.
         mask_token: Index of the predictor's mask token at the targets.
         encoder: Network that encodes the context: ``target_encoder`` or ``encoder``.
         normalisation: Normalisation of the embeddings, see `vjepa.inference.future.Prediction`.
@@ -62,11 +62,11 @@ class FutureReport:
     normalisation: str
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain dictionaries, lists and numbers."""
+        """Return the report as plain dictionaries, lists and numbers."""
         return dataclasses.asdict(self)
 
     def table(self) -> str:
-        """A text table of the skills, one line for each horizon."""
+        """Format a text table of the skills, with one line for each horizon."""
         return skill_table(self.horizons)
 
 
@@ -79,7 +79,7 @@ def evaluate_future(
     mask_token: int | None = None,
     progress: bool = False,
 ) -> FutureReport:
-    """Predict every time step after the context of each video, and compare it with what came.
+    """Predict every time step after the context of each video, and compare it with the true one.
 
     The truth is the target network's embedding of the frames, normalised as in training. Neither the
     predictions nor the baselines (`vjepa.evaluation.future.skill`) see a frame of the same video after its
@@ -87,11 +87,11 @@ def evaluate_future(
 
     Args:
         model: A model with a predictor of embeddings.
-        manifest: Two videos or more. Videos that are unreadable, or too short for context and horizons, are
-            left out and named in the report.
+        manifest: Path of a manifest or a list of videos, two or more. Unreadable videos, and those too short
+            for context and horizons, are left out and named in the report.
         steps: Last horizon, in time steps after the context. None takes twice as many as the trained window
             has after its context; the second half is then rolled out.
-        context_steps: Time steps of the context; None takes the most that the model was trained with.
+        context_steps: Number of time steps of the context; None takes the largest number in training.
         mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
         progress: Show a progress bar.
 
@@ -127,7 +127,7 @@ class Beginnings:
     Attributes:
         video_VTCHW: Uint8 frames at the model's size and rate.
         videos: The videos that were read.
-        periods: Seconds that one frame lasts, for each video.
+        periods: Duration of a frame of each video, in seconds.
         numbers_VT: Index of each frame in its video, from 0.
         too_short: Paths of the videos left out because they have too few frames.
         unreadable: Paths of the videos left out because they cannot be read.
@@ -182,10 +182,10 @@ def read_beginnings(
 def _read_outs(
     clips: Beginnings, embedded: Embedded, window: Window, depth: int
 ) -> list[dict[str, dict[str, float]]] | None:
-    """R2 of position and velocity read off true, predicted and copied embeddings, at every horizon.
+    """Compute R2 of position and velocity from true, predicted and copied embeddings at every horizon.
 
-    A ridge regression is fitted on the true embeddings of every second video and measured on the others. None
-    where a video has no file of factors beside it, so was not rendered.
+    A ridge regression is fitted on the true embeddings of every second video and measured on the others.
+    Return None if a video has no file of factors beside it, since only rendered videos have one.
     """
     if not all(Path(video.path).with_suffix(".npz").exists() for video in clips.videos):
         return None

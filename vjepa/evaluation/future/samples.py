@@ -29,14 +29,14 @@ def evaluate_samples(
     steps: int | None = None,
     seed: int = 0,
 ) -> dict[int, dict[str, dict[str, Any]]]:
-    """Calibration of embeddings, and of positions read off them, at every horizon.
+    """Measure the calibration of sampled embeddings, and of positions read off them, at every horizon.
 
     Positions are read by a ridge regression that is fitted on the true embeddings of every second video; all
     metrics are measured on the other videos.
 
     Args:
         model: A model whose predictor takes noise (`objective.futures`).
-        manifest: Rendered videos with their factors beside them.
+        manifest: Path of a manifest or a list of videos, rendered and with their factors beside them.
         samples: Number of sampled futures of each clip.
         steps: Last horizon, in time steps after the context. None takes twice as many as the trained window
             has after its context.
@@ -44,8 +44,8 @@ def evaluate_samples(
 
     Returns:
         ``{step: {"embeddings": metrics, "position": metrics}}`` with the metrics of
-        `vjepa.evaluation.future.calibration.Calibration`. The single prediction beside the samples is that of
-        the same model without noise.
+        `vjepa.evaluation.future.calibration.Calibration`. The single prediction, which the samples are
+        compared with, is that of the same model without noise.
 
     Raises:
         ValueError: The model takes no noise, or what `vjepa.evaluation.future.report.read_beginnings` raises.
@@ -82,9 +82,9 @@ def evaluate_samples(
 def _embed(
     model: VideoModel, video_VTCHW: Tensor, window: Window, last: int, samples: int, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """True and single embeddings ``(V, F, Q)`` and sampled ones ``(V, s, F, Q)``.
+    """Compute true and single-future embeddings ``(V, F, Q)`` and sampled embeddings ``(V, s, F, Q)``.
 
-    Q is the number of all values of one time step, ``S * Y``.
+    Q is the number of values of one time step, ``S * Y``.
     """
     assert model.predictor is not None
     assert model.predictor.noise_proj is not None

@@ -1,9 +1,9 @@
-"""Errors of predicted embeddings and of baselines that need no model, with intervals over clips.
+"""Errors of predicted embeddings compared with those of baselines, with intervals over clips.
 
-copy_last   the embeddings of the context's last step, from the context encoded by itself
-linear      the last step plus the horizon times its difference from the step before; needs two steps
-mean        the mean of the other clips' true embeddings at this horizon and place
-shuffled    the prediction, compared with another clip's truth: how specific it is to its own clip
+copy_last   Embeddings of the context's last step, from the context encoded by itself.
+linear      Last step plus the horizon times its difference from the step before; needs two context steps.
+mean        Mean of the other clips' true embeddings at this horizon and place.
+shuffled    Prediction compared with another clip's truth: how specific it is to its own clip.
 """
 
 from __future__ import annotations
@@ -37,17 +37,16 @@ class HorizonReport:
 
     Attributes:
         step: Horizon in time steps after the context.
-        seconds: Seconds from the context's end to the end of the step; None where videos differ in their
-            rate.
-        rolled_out: Whether the step is past the window that the model was trained with.
+        seconds: Seconds from the context's end to the end of the step; None if videos differ in frame rate.
+        rolled_out: Whether the step is beyond the window that the model was trained with.
         l1: Mean absolute error of the predicted embeddings.
-        cosine: Mean of 1 - cosine similarity of predicted and true embeddings.
-        skill: ``1 - l1 / l1 of the baseline`` by baseline: 1 is perfect, 0 no better than the baseline. None
-            for a baseline that does not exist.
-        cosine_skill: The same for the cosine error.
+        cosine: Mean cosine error of the predicted embeddings: 1 minus the cosine similarity to the true ones.
+        skill: ``1 - l1 / l1 of the baseline`` for each baseline: 1 is perfect, 0 no better than the baseline.
+            None for `linear` if the context has one step.
+        cosine_skill: Skill over each baseline by the cosine error in place of `l1`.
         read_out: R2 of position and velocity at this step, by factor and then by source: one ridge regression
-            reads them off the ``true``, the ``predicted`` and the copied (``copy_last``) embeddings. None
-            where the videos are not rendered ones.
+            reads them off the ``true``, the ``predicted`` and the copied (``copy_last``) embeddings. None if
+            a video is not a rendered one.
     """
 
     step: int
@@ -67,7 +66,7 @@ class Embedded(NamedTuple):
         true_VFSY: True embeddings of the steps after the context.
         predicted_VFSY: Predicted embeddings of the same steps.
         last_VSY: Embeddings of the context's last step, from the context encoded by itself.
-        before_VSY: Those of the step before it; None where the context has one step.
+        before_VSY: Embeddings of the step before the last; None if the context has one step.
     """
 
     true_VFSY: Tensor
@@ -79,12 +78,12 @@ class Embedded(NamedTuple):
 def window_and_last(
     model: VideoModel, steps: int | None, context_steps: int | None = None, mask_token: int | None = None
 ) -> tuple[Window, int]:
-    """The prediction window of a model, and the last horizon in time steps.
+    """Return the prediction window of a model, and the last horizon in time steps.
 
     Args:
         model: A model with a predictor of embeddings.
         steps: Last horizon. None takes twice as many steps as the trained window has after its context.
-        context_steps: Time steps of the context; None takes the most that the model was trained with.
+        context_steps: Number of time steps of the context; None takes the largest number in training.
         mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
 
     Raises:
@@ -107,7 +106,7 @@ def window_and_last(
 def embed_clips(
     model: VideoModel, video_VTCHW: Tensor, window: Window, last: int, progress: bool = False
 ) -> Embedded:
-    """Predict and encode the steps after the context of clips.
+    """Predict the steps after the context of clips, and encode the true ones.
 
     Args:
         model: A model with a predictor of embeddings.
@@ -131,10 +130,10 @@ def embed_clips(
 
 
 def true_embeddings(model: VideoModel, video_BTCHW: Tensor, window: Window, last: int) -> Tensor:
-    """Encode the steps after a context by the target network, ``(B, F, S, Y)``, in windows as in training.
+    """Encode the true steps after a context by the target network, ``(B, F, S, Y)``.
 
-    Steps inside the trained window are encoded together with the context; each later step is encoded as the
-    last step of a window of its own.
+    Steps inside the trained window are encoded together with the context. Each later step is encoded as the
+    last step of its own window, which is as long as in training.
     """
     depth, steps = model.encoder.tubelet.t, window.grid.t
 
@@ -153,13 +152,13 @@ def horizon_reports(
     step_seconds: float | None,
     read_outs: Sequence[dict[str, dict[str, float]]] | None = None,
 ) -> tuple[HorizonReport, ...]:
-    """Errors, skills and their intervals at every horizon.
+    """Compute errors, skills and their intervals at every horizon.
 
     Args:
         embedded: Embeddings of two clips or more.
         window: Prediction window.
-        step_seconds: Seconds that a time step lasts; None where clips differ.
-        read_outs: R2 of factors at each horizon, see `HorizonReport.read_out`; None where there are none.
+        step_seconds: Duration of a time step in seconds; None if clips differ in it.
+        read_outs: R2 of factors at each horizon, see `HorizonReport.read_out`; None if it was not measured.
 
     Raises:
         ValueError: There is only one clip.
@@ -187,7 +186,7 @@ def horizon_reports(
 
 
 def skill_table(reports: Sequence[HorizonReport]) -> str:
-    """A text table of the skills over the baselines with their intervals, one line for each horizon."""
+    """Format a text table of the skills over the baselines, with one line for each horizon."""
     heads = "".join(f"{name:>21}" for name in BASELINES)
     lines = [
         "skill: 1 - L1 of the prediction / L1 of the baseline, so 1 is perfect and below 0 worse than the "
@@ -241,7 +240,7 @@ def _mean(error_V: Tensor, draws_bV: NDArray[np.int64]) -> Metric:
 
 
 def _skills(errors: Errors, row: int, draws_bV: NDArray[np.int64]) -> dict[str, Metric | None]:
-    """Skills over the baselines, paired by clip: both means are over the same draws."""
+    """Compute skills over the baselines, paired by clip: both means are over the same bootstrap draws."""
     predicted_V = in_double(errors["predicted"][:, row]).numpy()
     skills: dict[str, Metric | None] = dict.fromkeys(BASELINES)
     for name in BASELINES:

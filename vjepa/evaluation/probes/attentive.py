@@ -7,8 +7,8 @@ from timm.layers.attention_pool import AttentionPoolLatent
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vjepa.evaluation.probes.fit import fit_probe
 from vjepa.evaluation.probes.linear import balanced_accuracy, check_labelled
-from vjepa.schedules import warm_up_then_anneal
 from vjepa.seeding import seeded
 
 STEPS = 200
@@ -19,12 +19,12 @@ WARMUP = 20
 
 
 def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, seed: int) -> float:
-    """Balanced accuracy on `test` of an attentive probe fitted on `train`.
+    """Fit an attentive probe on `train`, and return its balanced accuracy on `test`.
 
-    As in V-JEPA (arXiv 2404.08471, section 4): cross-attention of one learnt query, an MLP and a linear
-    layer. Training takes 200 steps of AdamW on batches of at most 128 videos, with warm-up and cosine
-    annealing; the settings are the same for every encoder and tuned for none. Tokens are standardised with
-    the training split's mean and standard deviation.
+    The probe is that of V-JEPA (arXiv 2404.08471, section 4): cross-attention of one learnt query, an MLP and
+    a linear layer. Training takes 200 steps of AdamW on batches of at most 128 videos, with warm-up and
+    cosine annealing; the settings are the same for every encoder and were tuned for none. Tokens are
+    standardised with the training split's mean and standard deviation.
 
     Args:
         train: Frozen tokens ``(V, N, D)`` and int64 classes ``(V,)`` to fit on.
@@ -32,7 +32,7 @@ def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *
         seed: Random seed of the initial weights and the batches; the same seed gives the same metric.
 
     Returns:
-        Mean over classes of the share of their videos that is recognised, in [0, 1].
+        Balanced accuracy in [0, 1]: mean over classes of the share of their videos that is recognised.
 
     Raises:
         ValueError: A video has no class (-1).
@@ -42,9 +42,12 @@ def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *
     train_VND, test_VND = ((tokens - mean_D) / std_D for tokens in (train[0], test[0]))
     with seeded(seed):
         probe = _AttentiveClassifier(train_VND.shape[-1], int(train[1].max()) + 1)
-        _fit(probe, train_VND, train[1])
+        fit_probe(
+            probe, train_VND, train[1], F.cross_entropy,
+            steps=STEPS, batch=BATCH, peak_lr=PEAK_LR, weight_decay=WEIGHT_DECAY, warmup=WARMUP, fused=True,
+        )  # fmt: skip
     with torch.no_grad():
-        predicted_V = torch.cat([probe.eval()(tokens).argmax(dim=1) for tokens in test_VND.split(BATCH)])
+        predicted_V = torch.cat([probe(tokens).argmax(dim=1) for tokens in test_VND.split(BATCH)])
     return balanced_accuracy(predicted_V, test[1])
 
 
@@ -56,16 +59,3 @@ class _AttentiveClassifier(nn.Module):
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
         return self.head(self.pool(tokens_BND))
-
-
-def _fit(probe: nn.Module, tokens_VND: Tensor, labels_V: Tensor) -> None:
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=PEAK_LR, weight_decay=WEIGHT_DECAY, fused=True)
-    for step in range(STEPS):
-        rate = warm_up_then_anneal(
-            step, total=STEPS, warmup=WARMUP, start=0.0, peak=PEAK_LR, final=0.0, shape="cosine"
-        )
-        optimizer.param_groups[0]["lr"] = rate
-        rows = torch.randint(len(tokens_VND), (min(BATCH, len(tokens_VND)),))
-        F.cross_entropy(probe(tokens_VND[rows]), labels_V[rows]).backward()
-        optimizer.step()
-        optimizer.zero_grad()

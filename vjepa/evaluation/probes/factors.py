@@ -1,4 +1,4 @@
-"""Factors of the scenes behind rendered videos, and how well a ridge regression reads them off features."""
+"""Factors of the scenes of rendered videos, and how well a ridge regression reads them off features."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Factors = Mapping[str, NDArray[np.float64]]
 
 
 def read_factor_targets(videos: Sequence[Video], sampling: ClipSampling) -> dict[str, Tensor]:
-    """Factors of rendered videos at the last frame of their evaluation clip: ``{name: float64 (V, Q)}``.
+    """Read factors of rendered videos at the last frame of their clip: ``{name: float64 (V, Q)}``.
 
-    ``position``    mean over objects of the cosine and sine of 2 pi x and 2 pi y: the edges are joined
-    ``velocity``    mean over objects of the velocity on the screen, in frame sides per frame
-    ``identity``    share of the objects that have each of the shapes
-    ``count``       number of objects
-    ``colour``      mean RGB of the objects
-    ``background``  lowest Fourier modes of the background's texture
-    ``noise``       lowest Fourier modes of the pixel noise
+    ``position``    Mean over objects of the cosine and sine of 2 pi x and 2 pi y; opposite edges are joined.
+    ``velocity``    Mean over objects of the velocity on the screen, in frame sides per frame.
+    ``identity``    Share of the objects that have each of the shapes.
+    ``count``       Number of objects.
+    ``colour``      Mean RGB of the objects.
+    ``background``  Lowest Fourier modes of the background's texture.
+    ``noise``       Lowest Fourier modes of the pixel noise.
 
     Args:
         videos: Rows of a manifest of `vjepa.data.synthetic.write_videos`; the factors lie beside each video.
@@ -48,7 +48,7 @@ def read_factor_targets(videos: Sequence[Video], sampling: ClipSampling) -> dict
 
 
 def read_factors_at(videos: Sequence[Video], frames: Sequence[int]) -> dict[str, Tensor]:
-    """The factors of `read_factor_targets` at the given frame of each video, counted from 0."""
+    """Read the factors of `read_factor_targets` at the given frame of each video, counted from 0."""
     return _stacked([_targets(_read(video), frame) for video, frame in zip(videos, frames, strict=True)])
 
 
@@ -89,7 +89,7 @@ def _targets(factors: Factors, frame: int) -> dict[str, NDArray[np.float64]]:
 def factor_probe(
     train_VD: Tensor, train_factors: Mapping[str, Tensor], test_VD: Tensor, test_factors: Mapping[str, Tensor]
 ) -> dict[str, float | None]:
-    """R2 on the test split of a ridge regression to each factor, mean over its numbers.
+    """Fit a ridge regression to each factor, and return its R2 on the test split, averaged over its numbers.
 
     Args:
         train_VD: Features of the training videos.
@@ -98,8 +98,8 @@ def factor_probe(
         test_factors: Factors of the test videos.
 
     Returns:
-        R2 by factor; None for a factor that does not vary in the training split (the colour of white
-        objects).
+        R2 by factor; None for a factor that does not vary in the training split, such as the colour of white
+        objects.
     """
     varying = {name: target_VQ.std(dim=0) > 1e-9 for name, target_VQ in train_factors.items()}
     wanted = [

@@ -1,4 +1,4 @@
-"""Decoders from the frame embeddings of a frozen action-conditioned model to images."""
+"""Decoders that map frame embeddings of a frozen action-conditioned model to images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vjepa.evaluation.probes.pixel_decoder import train_pixel_decoder
+from vjepa.evaluation.probes.fit import fit_probe
+from vjepa.evaluation.probes.pixels import train_pixel_decoder
 from vjepa.grid import Tubelet
 from vjepa.layers.pixels import unit_pixels
 from vjepa.models.action_model import ActionModel
@@ -17,8 +18,8 @@ from vjepa.tokens import unpatchify
 
 Decode = Callable[[Tensor], Tensor]
 
-STEPS, BATCH, PEAK_LR = 800, 64, 2e-3
-LEAST_STD = 0.02  # of a pixel in [0, 1]; pixels that never change would have none
+STEPS, BATCH, PEAK_LR, WEIGHT_DECAY = 800, 64, 2e-3, 1e-3
+LEAST_STD = 0.02  # of a pixel in [0, 1]; avoids division by 0 where pixels never change
 
 
 def fit_frame_decoder(model: ActionModel, image_BCHW: Tensor, seed: int) -> Decode:
@@ -38,7 +39,7 @@ def fit_frame_decoder(model: ActionModel, image_BCHW: Tensor, seed: int) -> Deco
 
 
 def _fit_places(model: ActionModel, image_BCHW: Tensor, seed: int) -> Decode:
-    """Fit a decoder for frames of several tokens, each at its own place."""
+    """Fit a decoder for frames of several tokens, one for each place."""
     device = next(model.parameters()).device
     tubelet = Tubelet(1, model.size[0] // model.space[0], model.size[1] // model.space[1])
     decoder = train_pixel_decoder(
@@ -57,8 +58,8 @@ def _fit_places(model: ActionModel, image_BCHW: Tensor, seed: int) -> Decode:
 class VectorDecoder(nn.Module):
     """Maps one vector to an image, by transposed convolutions from 4 x 4 pixels on.
 
-    The network predicts images standardised pixel by pixel, so that small things that move count as much as
-    all that stands still.
+    The network predicts images that are standardised pixel by pixel, so that small moving objects count as
+    much as the still background.
 
     Args:
         embed_dim: Embedding dimension of the vector.
@@ -82,12 +83,16 @@ class VectorDecoder(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, vector_BD: Tensor) -> Tensor:
-        """Standardised images ``(B, C, H, W)`` of vectors ``(B, D)``."""
+        """Decode vectors ``(B, D)`` to standardised images ``(B, C, H, W)``."""
         small: Tensor = self.net(vector_BD)
         return F.interpolate(small, self.mean_CHW.shape[-2:], mode="bilinear")
 
+    def loss(self, shown_BCHW: Tensor, true_BCHW: Tensor) -> Tensor:
+        """Compute the mean squared error of standardised images, given true images in [0, 1]."""
+        return F.mse_loss(shown_BCHW, (true_BCHW - self.mean_CHW) / self.std_CHW)
+
     def images(self, vector_BD: Tensor) -> Tensor:
-        """Images of vectors ``(B, D)``: ``(B, C, H, W)``, roughly in [0, 1]."""
+        """Decode vectors ``(B, D)`` to images ``(B, C, H, W)``, roughly in [0, 1]."""
         shown: Tensor = self(vector_BD) * self.std_CHW + self.mean_CHW
         return shown
 
@@ -102,16 +107,10 @@ def _fit_vector(model: ActionModel, image_BCHW: Tensor, seed: int) -> Decode:
     with seeded(seed):
         std_CHW = true_BCHW.std(dim=0).clamp_min(LEAST_STD)
         decoder = VectorDecoder(vector_BD.shape[1], true_BCHW.mean(dim=0), std_CHW)
-        optimizer = torch.optim.AdamW(decoder.parameters(), lr=PEAK_LR, weight_decay=1e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=STEPS)
-        for _ in range(STEPS):
-            chosen = torch.randint(len(vector_BD), (min(BATCH, len(vector_BD)),))
-            wanted = (true_BCHW[chosen] - decoder.mean_CHW) / decoder.std_CHW
-            F.mse_loss(decoder(vector_BD[chosen]), wanted).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-    decoder.eval()
+        fit_probe(
+            decoder, vector_BD, true_BCHW, decoder.loss,
+            steps=STEPS, batch=BATCH, peak_lr=PEAK_LR, weight_decay=WEIGHT_DECAY,
+        )  # fmt: skip
 
     @torch.no_grad()
     def decode(tokens_BSD: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The nearest-neighbour probe: classes by similarity of features, without training."""
+"""The nearest-neighbour probe, which finds classes by similarity of features, without training."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TEMPERATURE = 0.07
 
 
 def knn_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
-    """Balanced accuracy on `test` of a vote of the nearest training videos by cosine similarity.
+    """Classify `test` by a vote of the nearest videos of `train`, and return the balanced accuracy.
 
-    Votes weigh ``exp(similarity / 0.07)``; 20 neighbours vote, or all videos where there are fewer (as for
-    DINO, arXiv 2104.14294).
+    As for DINO (arXiv 2104.14294), the 20 nearest videos by cosine similarity vote, or all if there are
+    fewer, with the weights ``exp(similarity / 0.07)``.
 
     Args:
         train: Features ``(V, D)`` of the videos that vote and their int64 classes ``(V,)``. Their mean

@@ -1,4 +1,4 @@
-"""Linear probes of frozen features: of classes and of numbers.
+"""Linear probes that read classes and numbers from frozen features.
 
 Ridge regressions are solved in closed form: they have no learning rate, no epochs and no random seed. The
 strength of a penalty is chosen by cross-validation inside the training split, and the test split is used
@@ -24,7 +24,7 @@ _FOLDS = 5
 
 
 def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """Mean over classes of the share of their videos that is recognised, in [0, 1]."""
+    """Return the mean over classes of the share of their videos that is recognised, in [0, 1]."""
     predicted, labels = predicted.cpu(), labels.cpu()
     hits = in_double(predicted == labels)
     return torch.stack([hits[labels == label].mean() for label in labels.unique()]).mean().item()
@@ -37,7 +37,7 @@ def check_labelled(*parts: tuple[Tensor, Tensor]) -> None:
         parts: Features and int64 classes ``(V,)`` of each split.
 
     Raises:
-        ValueError: A class is -1.
+        ValueError: A class is -1, so its video has no label.
     """
     for _, labels_V in parts:
         missing = int((labels_V < 0).sum())
@@ -49,11 +49,11 @@ def check_labelled(*parts: tuple[Tensor, Tensor]) -> None:
 
 
 def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
-    """Balanced accuracy on `test` of multinomial logistic regression fitted on `train`.
+    """Fit a multinomial logistic regression on `train`, and return its balanced accuracy on `test`.
 
-    Features are shifted by the training mean and divided by one number, the root of their mean variance: a
-    deviation for each dimension cannot be estimated from one video a class. With fewer than four videos of
-    some class there is nothing to validate on, and the penalty is 1.
+    Features are shifted by the training mean and divided by one number, the root of their mean variance,
+    because the variance of each dimension cannot be estimated from one video of each class. If a class has
+    fewer than four videos, there is too little to validate on, and scikit-learn's C is 1.
 
     Args:
         train: Features ``(V, D)`` and int64 classes ``(V,)`` to fit on.
@@ -79,7 +79,7 @@ def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> f
 
 
 def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
-    """Balanced accuracy on `test` of a ridge classifier fitted on `train`.
+    """Fit a ridge classifier on `train`, and return its balanced accuracy on `test`.
 
     Features are standardised with the training split's mean and standard deviation.
 
@@ -105,10 +105,11 @@ def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> fl
 
 
 def ridge_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Tensor:
-    """R2 on `test` of a ridge regression fitted on `train`, ``(Q,)``: 1 is perfect, 0 as good as the mean.
+    """Fit a ridge regression on `train`, and return R2 of each target on `test`, ``(Q,)``.
 
-    Features are standardised; there may be more of them than videos. Each target has a penalty of its own:
-    the best on a fifth of the training split that is held out for it.
+    R2 is 1 for perfect predictions and 0 for those of the mean. Features are standardised, and there may be
+    more of them than videos. Each target has its own penalty: the best on a held-out fifth of the training
+    split.
 
     Args:
         train: Features ``(V, D)`` and targets ``(V, Q)`` to fit on.
@@ -127,10 +128,10 @@ def ridge_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) 
 
 
 def ridge_predictions(train: tuple[Tensor, Tensor], others_BD: Tensor) -> Tensor:
-    """Predictions for other features by a ridge regression fitted on `train`, ``(B, Q)``.
+    """Fit a ridge regression on `train`, and return its predictions for other features, ``(B, Q)``.
 
     Args:
-        train: Features ``(V, D)`` and targets ``(V, Q)``, see `ridge_regression`.
+        train: Features ``(V, D)`` and targets ``(V, Q)`` to fit on, see `ridge_regression`.
         others_BD: Features to predict from.
     """
     train_VD, others_BD = _standardised(train[0], others_BD)
@@ -145,7 +146,7 @@ def ridge_predictions(train: tuple[Tensor, Tensor], others_BD: Tensor) -> Tensor
 
 
 def _ridge_path(features_VD: Tensor, wanted_VQ: Tensor, others_BD: Tensor) -> Tensor:
-    """Predictions for other features with each of the penalties, ``(s, B, Q)``, from one eigendecomposition.
+    """Predict for other features with each of the penalties, ``(s, B, Q)``, by one eigendecomposition.
 
     The smaller of the two Gram matrices is decomposed: with more features than videos, the weights are
     combinations of videos.
@@ -163,14 +164,14 @@ def _ridge_path(features_VD: Tensor, wanted_VQ: Tensor, others_BD: Tensor) -> Te
 
 
 def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Both splits in double precision, standardised with the training split's mean and deviation."""
+    """Standardise both splits with the training split's mean and deviation, in double precision."""
     train, test = in_double(train), in_double(test)
     mean, std = train.mean(dim=0), train.std(dim=0).clamp_min(1e-8)
     return (train - mean) / std, (test - mean) / std
 
 
 def _held_out(features_VD: Tensor, wanted_VQ: Tensor, strength: float) -> Tensor:
-    """Predictions for every row by a fit on the other folds."""
+    """Predict for every row by a fit on the other folds."""
     fold_V = torch.arange(len(features_VD)) % _FOLDS
     predicted_VQ = torch.empty_like(wanted_VQ)
     for number in range(_FOLDS):

@@ -1,4 +1,4 @@
-"""Principal components of pixels: features that need no network, as a baseline."""
+"""Principal components of pixels: baseline features that need no network."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from vjepa.evaluation.features.extract import extract_features
 
 
 class PixelComponents:
-    """Encoder of clips by the first principal components of the training clips' pixels.
+    """Encoder that projects clips on the first principal components of the training clips' pixels.
 
     Args:
-        train: Training clips; evenly spread ones are fitted on.
-        components: Number of components; never more than there are clips.
+        train: Training clips to fit on.
+        components: Number of components; reduced to the number of clips if there are fewer.
         seed: Random seed of the randomised solver.
     """
 
     def __init__(self, train: ClipDataset, components: int, seed: int) -> None:
         pixels_VP, _ = extract_features(lambda video_BTCHW: video_BTCHW.flatten(1), train)
-        # Spectra of noisy images are flat: the default iterations are too few for the last components.
+        # Noisy images have flat spectra, for which the default number of iterations is too small.
         solver = PCA(
             min(components, len(pixels_VP)), svd_solver="randomized", iterated_power=8, random_state=seed
         )

@@ -1,4 +1,4 @@
-"""The state probe: states (proprioception) read off the embedding of a frame."""
+"""The state probe, which reads states (proprioception) off the embedding of a frame."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vjepa.data.trajectories.episode import Episode
+from vjepa.evaluation.probes.fit import fit_probe
 from vjepa.models.action_model import ActionModel
 from vjepa.seeding import seeded
 
 Read = Callable[[Tensor], Tensor]
 
 MOST_FRAMES = 20_000
-HIDDEN, STEPS, BATCH, PEAK_LR = 256, 1500, 512, 2e-3
+HIDDEN = 256
+STEPS, BATCH, PEAK_LR, WEIGHT_DECAY = 1500, 512, 2e-3, 1e-3
 
 
 def fit_state_probe(
@@ -32,7 +34,7 @@ def fit_state_probe(
         model: Action-conditioned model in evaluation mode; no gradient reaches it.
         episodes: Episodes with states.
         transform: Maps uint8 frames ``(T, C, H, W)`` to the model's size.
-        numbers: Indices of the numbers of the state that are read.
+        numbers: Indices of the numbers of the state to read.
         seed: Random seed of the frames and the initial weights; the caller's random state does not change.
 
     Returns:
@@ -47,23 +49,18 @@ def fit_state_probe(
     inputs_BD, states_BQ = _frames(model, episodes, transform, list(numbers), seed)
     mean_Q, std_Q = _scale(states_BQ)
     mean_D, std_D = _scale(inputs_BD)
-    inputs_BD = (inputs_BD - mean_D) / std_D
+    inputs_BD, wanted_BQ = (inputs_BD - mean_D) / std_D, (states_BQ - mean_Q) / std_Q
     with seeded(seed):
         net = nn.Sequential(
             nn.Linear(inputs_BD.shape[1], HIDDEN), nn.GELU(),
             nn.Linear(HIDDEN, HIDDEN), nn.GELU(),
             nn.Linear(HIDDEN, len(mean_Q)),
         )  # fmt: skip
-        optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK_LR, weight_decay=1e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=STEPS)
-        for _ in range(STEPS):
-            chosen = torch.randint(len(inputs_BD), (min(BATCH, len(inputs_BD)),))
-            wanted = (states_BQ[chosen] - mean_Q) / std_Q
-            F.mse_loss(net(inputs_BD[chosen]), wanted).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-    net.eval().requires_grad_(False).to(device)
+        fit_probe(
+            net, inputs_BD, wanted_BQ, F.mse_loss,
+            steps=STEPS, batch=BATCH, peak_lr=PEAK_LR, weight_decay=WEIGHT_DECAY,
+        )  # fmt: skip
+    net.requires_grad_(False).to(device)
     mean_D, std_D, mean_Q, std_Q = (part.to(device) for part in (mean_D, std_D, mean_Q, std_Q))
     return lambda tokens_BSD: net((tokens_BSD.flatten(1).float() - mean_D) / std_D) * std_Q + mean_Q
 
@@ -80,7 +77,7 @@ def _frames(
     numbers: list[int],
     seed: int,
 ) -> tuple[Tensor, Tensor]:
-    """Embeddings ``(B, S * D)`` and states ``(B, Q)`` of frames spread over the episodes, on the CPU."""
+    """Return embeddings ``(B, S * D)`` and states ``(B, Q)`` of randomly chosen frames, on the CPU."""
     rng = np.random.default_rng(seed)
     each = max(MOST_FRAMES // len(episodes), 1)
     device = next(model.parameters()).device

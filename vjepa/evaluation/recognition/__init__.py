@@ -1,7 +1,6 @@
-"""Action recognition.
+"""Measures of action recognition.
 
-scoring     Class probabilities of videos.
-score_file  Those probabilities as a CSV file.
-metrics     Accuracies with intervals.
-report      Accuracies and score files of classified videos, for every tool.
+scores   Class probabilities of videos, and their CSV files.
+metrics  Accuracies with intervals.
+report   Accuracies and score files of classified videos, for every tool.
 """

@@ -28,18 +28,17 @@ Counts = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClassificationReport:
-    """Metrics of one set of videos, as shares in [0, 1] with their 95 % intervals.
+    """Metrics of the classification of a set of videos, as shares in [0, 1] with 95 % intervals.
 
-    Classes without a video count in no mean.
+    Means over classes leave out classes without a video.
 
     Attributes:
         classes: Names of the classes; those that the model cannot name come last.
         top1: Share of the videos whose most probable class is right.
-        top5: Share of the videos whose class is among the five most probable ones (or all, where there are
-            fewer).
-        mean_class: Mean over classes of the share of their videos that is right.
+        top5: Share of the videos whose class is among the five most probable ones.
+        mean_class: Mean over classes of the share of their videos whose most probable class is right.
         macro_f1: Mean over classes of the harmonic mean of precision and recall.
-        confusion_XX: Number of videos of the row's class that were given the column's class.
+        confusion_XX: Number of videos of the row's class whose most probable class is the column's.
         videos: Number of videos.
         units: Number of units that the bootstrap draws: groups of videos, or single videos.
         unseen: Names of the classes that the model cannot name; their videos count as missed.
@@ -61,7 +60,7 @@ class ClassificationReport:
         return int(self.confusion_XX[len(self.classes) - len(self.unseen) :].sum())
 
     def headline(self) -> str:
-        """The accuracy in one sentence, with its interval."""
+        """Return the accuracy in one sentence, with its interval."""
         low, high = self.top1.low, self.top1.high
         interval = f" (95 %: {low:.1%} to {high:.1%})" if low == low else ""
         missed = (
@@ -72,7 +71,7 @@ class ClassificationReport:
         return f"accuracy {self.top1.value:.1%}{interval} on {self.videos} videos{missed}"
 
     def table(self) -> str:
-        """The metrics as a Markdown table."""
+        """Format the metrics as a Markdown table."""
         names = {
             "top-1": self.top1,
             "top-5": self.top5,
@@ -92,7 +91,7 @@ class ClassificationReport:
         return "\n".join(lines)
 
     def per_class_table(self) -> str:
-        """A Markdown table of each class: videos, recall, precision, and what it is most often taken for."""
+        """Format a Markdown table of each class: videos, recall, precision and most frequent confusion."""
         lines = [
             "| class | videos | recall % | precision % | most often taken for |",
             "|---|---|---|---|---|",
@@ -109,7 +108,7 @@ class ClassificationReport:
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values for JSON."""
+        """Return the report as plain values for JSON."""
         names = ("top1", "top5", "mean_class", "macro_f1")
         metrics = {name: getattr(self, name) for name in names}
         return {
@@ -123,10 +122,10 @@ class ClassificationReport:
 
 
 def number_labels(labels: Sequence[str], classes: Sequence[str]) -> tuple[Tensor, list[str]]:
-    """Number the labels of videos: classes of the model first, all other labels after them.
+    """Turn the labels of videos into class numbers: classes of the model first, then all other labels.
 
-    No model can name a class that training lacked, and official test splits have such classes
-    (EPIC-KITCHENS-100): their videos count as missed.
+    Official test splits (EPIC-KITCHENS-100) have classes that the training split lacks. No model can name
+    them, so their videos count as missed.
 
     Args:
         labels: Label of each video.
@@ -159,19 +158,19 @@ def classification_report(
 ) -> ClassificationReport:
     """Measure classification, with intervals by a bootstrap of 1,000 draws.
 
-    With a single unit to draw there is no interval: its ends are NaN.
+    If there is only one unit to draw, a video or a group, the ends of the intervals are NaN.
 
     Args:
         scores_VX: Scores of the classes, finite; greater is more likely.
-        labels_V: Int64 class numbers, from 0 to X - 1; those of unseen classes follow.
+        labels_V: Int64 class numbers. Those of the X classes are 0 to X - 1, and those of `unseen` follow.
         classes: Names of the X columns of the scores.
-        groups: Group of each video, such as its source. Whole groups are drawn, since their videos are
-            alike; a video without a group is one by itself. None draws single videos.
+        groups: Group of each video, such as its source. The bootstrap draws whole groups, since their videos
+            are alike; a video without a group is a group by itself. None draws single videos.
         unseen: Names of further classes, which have no scores: their videos count as missed.
         seed: Random seed of the bootstrap.
 
     Raises:
-        ValueError: Shapes do not match, a score is not finite, or a label is no class.
+        ValueError: Shapes do not match, a score is not finite, or a label is not a class number.
     """
     _check(scores_VX, labels_V, classes, len(unseen))
     names = (*classes, *unseen)
@@ -206,7 +205,11 @@ def classification_report(
 
 
 def _metrics(true_bX: Counts, given_bX: Counts, right_bX: Counts, near_bX: Counts) -> dict[str, Counts]:
-    """Each metric of every draw, ``(b,)``, from counts by class; `near_bX` counts hits in the top five."""
+    """Compute each metric of every draw, ``(b,)``, from counts by class.
+
+    The counts are those of videos by true class, of videos by predicted class, of right predictions, and of
+    videos whose class is among the five most probable.
+    """
     videos_b, occurs_bX = true_bX.sum(axis=1), true_bX > 0
     recall_bX = np.where(occurs_bX, right_bX / np.maximum(true_bX, 1), 0)
     f1_bX = np.where(occurs_bX, 2 * right_bX / np.maximum(true_bX + given_bX, 1), 0)

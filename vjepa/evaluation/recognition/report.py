@@ -10,14 +10,14 @@ from torch import Tensor
 
 from vjepa.data.manifest import Video
 from vjepa.evaluation.recognition.metrics import ClassificationReport, classification_report, number_labels
-from vjepa.evaluation.recognition.score_file import write_scores
+from vjepa.evaluation.recognition.scores import write_scores
 
 
 def report_of(videos: Sequence[Video], scores_VX: Tensor, classes: Sequence[str]) -> ClassificationReport:
-    """Accuracies of labelled videos; videos of classes that are not among `classes` count as missed.
+    """Measure the classification of labelled videos; videos of other classes than `classes` are missed.
 
     Args:
-        videos: Labelled videos; their groups are drawn together by the bootstrap.
+        videos: Labelled videos. The bootstrap draws the videos of a group together.
         scores_VX: Scores of the classes; greater is more likely.
         classes: Names of the columns of the scores.
 
@@ -36,11 +36,11 @@ def write_scores_of(folder: Path, videos: Sequence[Video], scores_VX: Tensor, cl
 
 
 def with_class_names(videos: Sequence[Video], classes: Sequence[str]) -> list[Video]:
-    """Replace class numbers by the model's class names, where a list of videos has numbers as labels.
+    """Replace labels that are class numbers by the class names of the model.
 
-    Number n is the n-th class of the model: the official number for released weights, the place among the
-    sorted names for a model of this library. A list stays as it is where a label is a class name of the
-    model, no number, or a number that is none of its classes.
+    Class numbers count from 0. They are the official ones for released weights, and places among the sorted
+    names for a model of this library. The labels stay as they are if any of them is a class name of the
+    model, not a number, or a number without a class.
     """
     labels = {video.label for video in videos if video.label is not None}
     numbers = {label: int(label) for label in labels if label.isdecimal()}

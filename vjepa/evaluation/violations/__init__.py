@@ -1,5 +1,5 @@
 """Violation of expectation: is a model more surprised by an impossible video than by its possible twin?
 
-accuracy   Relative and absolute accuracies on pairs of videos, from curves of surprise.
-benchmark  A model on sets of pairs, beside untrained copies of it and other models.
+accuracy   Relative and absolute accuracies on pairs of videos, from losses.
+benchmark  Measures of a model on sets of pairs, compared with untrained copies and other models.
 """

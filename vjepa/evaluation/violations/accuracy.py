@@ -1,9 +1,9 @@
 """Accuracies of surprise on matched videos: is the impossible video more surprising than its possible twin?
 
 As published for V-JEPA (Garrido et al., arXiv 2502.11831; `evals/intuitive_physics/eval.py` of
-jepa-intuitive-physics), a video's loss is the mean or the maximum over its windows of the loss of a context
-length, or of the smallest loss of all context lengths in each window ("filtered"). This module needs losses
-only, no networks.
+jepa-intuitive-physics), the loss of a video is the mean or the maximum of the losses of its windows. The loss
+of a window is that of one context length, or the smallest of all context lengths ("filtered"). This module
+needs only losses, no networks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vjepa.evaluation.statistics import Metric, estimate, interval
 Array = NDArray[np.float64]
 
 MEASURES: Mapping[str, Callable[..., Any]] = {"mean": np.mean, "max": np.max}
-# Threshold of the absolute accuracy, as published, among the possible videos' losses.
+# The published threshold of the absolute accuracy is this quantile of the possible videos' losses.
 QUANTILE = 0.9
 SAMPLES = 2000  # draws of the bootstrap
 
@@ -35,9 +35,10 @@ class MatchedLosses:
 
     Attributes:
         kind: Property or violation that the set tests.
-        possible: Losses ``(c, V)`` of each possible video, for every context length and window. The number
-            of windows may differ from video to video.
-        impossible: Losses of each impossible video; videos at the same place are a pair.
+        possible: Losses ``(c, V)`` of each possible video, by context length and window. Videos may differ in
+            their number of windows.
+        impossible: Losses ``(c, V)`` of each impossible video. Videos at the same place of both lists are a
+            pair.
     """
 
     kind: str
@@ -50,26 +51,28 @@ Table = dict[str, dict[str, Metric]]  # row: metric's name: metric
 
 @dataclass(frozen=True)
 class SurpriseReport:
-    """Accuracies of surprise, as shares from 0 to 1; chance is 0.5 for all but `absolute`.
+    """Accuracies of surprise, as shares in [0, 1]; chance is 0.5 for all metrics but `absolute`.
 
     The rows of a table are the context lengths as text; ``filtered``; ``fixed``, the context length that was
-    chosen beforehand; and ``best``, for each metric the highest value over the context lengths, chosen kind
-    by kind as in the published headline. ``best`` is selected on the very videos that it is measured on, and
-    so optimistic. The metrics of a row are:
+    chosen beforehand; and ``best``, the highest value of each metric over the context lengths, chosen for
+    each kind as in the published headline. ``best`` is selected on the videos that it is measured on, so it
+    is optimistic. ``_mean`` and ``_max`` are the losses' reduction over windows. The metrics of a row are:
 
-        relative_mean, relative_max   share of the pairs whose impossible video has the strictly greater loss
-        auroc_mean, auroc_max         AUROC of impossible against possible videos, regardless of pairs
-        absolute                      share of single videos on their side of a threshold, the 90th percentile
-                                      of the possible videos' max; fitted on the very videos, as published,
-                                      and so optimistic
-        absolute_held_out             the same, each half of the sets judged by the threshold of the other
+        relative_mean, relative_max   Share of the pairs whose impossible video has the strictly greater loss.
+        auroc_mean, auroc_max         AUROC of impossible against possible videos, regardless of pairs.
+        absolute                      Accuracy of telling single videos apart by a threshold, the 90th
+                                      percentile of the possible videos' maximal losses. As published, the
+                                      threshold comes from the videos measured, so this is optimistic.
+        absolute_held_out             The same accuracy, with each half of the sets judged by the threshold of
+                                      the other half.
 
     Attributes:
-        contexts: Frames of each context length.
+        contexts: Context lengths, in frames.
         fixed: Context length of the row `fixed`, in frames.
         kinds: Table of each kind of violation.
-        macro: Table of means over the kinds, controls left out.
-        best_context: For each kind, the context length with the best `relative_mean`; the shortest of equals.
+        macro: Table of means over the kinds, without the controls.
+        best_context: Context length in frames with the best `relative_mean` for each kind; of equal ones, the
+            first.
         counts: Numbers of sets and pairs of each kind.
     """
 
@@ -81,7 +84,7 @@ class SurpriseReport:
     counts: dict[str, dict[str, int]]
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain dictionaries and lists, with None for NaN."""
+        """Return the report as plain dictionaries and lists, with None for NaN."""
         return _plain(asdict(self))
 
 
@@ -92,21 +95,21 @@ def measure_surprise(
     controls: Sequence[str] = (CONTROL,),
     seed: int = 0,
 ) -> SurpriseReport:
-    """Measure accuracies of each kind and over kinds, with bootstrap intervals over the matched sets.
+    """Measure accuracies for each kind and over kinds, with bootstrap intervals over the matched sets.
 
-    Whole sets are drawn with their pairs, since these share a scene. The interval of `best` is that of the
-    context length that was chosen, as if it had been fixed: it ignores the choice. Absolute accuracies have
-    no interval.
+    Whole sets are drawn, since the pairs of a set share a scene. The interval of `best` is that of the chosen
+    context length and ignores that it was chosen. Absolute accuracies have no interval.
 
     Args:
         sets: Matched sets, with losses for the context lengths in the order of `contexts`.
-        contexts: Frames of each context length.
+        contexts: Context lengths, in frames.
         fixed: One of the context lengths, chosen before the losses were seen.
-        controls: Kinds in which nothing impossible happens; they are left out of the means over kinds.
+        controls: Kinds in which nothing impossible happens; the means over kinds leave them out.
         seed: Random seed of the bootstrap.
 
     Raises:
-        ValueError: Shapes do not match, a loss is not finite, or no kind but controls is there.
+        ValueError: Shapes do not match, a loss is not finite, `fixed` is not in `contexts`, a context length
+            is there twice, or all kinds are controls.
     """
     contexts = tuple(contexts)
     if fixed not in contexts or len(set(contexts)) < len(contexts):
@@ -143,10 +146,11 @@ def measure_surprise(
 
 
 def over_seeds(reports: Sequence[SurpriseReport]) -> SurpriseReport:
-    """Mean and interval by Student's t over reports that differ only by their random seed.
+    """Compute means and intervals by Student's t over reports that differ only in their random seed.
 
-    This gives the null distribution over random initialisations. A random network has a best context length,
-    too: its `best` shows how much of the trained network's is selection. `best_context` is that of the means.
+    Reports of untrained networks give the null distribution over random initialisations. Their `best` shows
+    how much of a trained network's `best` comes from the selection of the context length. `best_context` is
+    the best for the mean over the reports.
 
     Raises:
         ValueError: There is no report, or reports differ in context lengths or sets.
@@ -168,15 +172,15 @@ def over_seeds(reports: Sequence[SurpriseReport]) -> SurpriseReport:
 
 
 def motion_energy(video_TCHW: Tensor, window: int, stride: int) -> Array:
-    """Mean absolute difference from frame to frame in each window, in grey levels: ``(1, V)``.
+    """Compute the mean absolute difference from frame to frame in each window: ``(1, V)``, in grey levels.
 
-    The baseline that knows no physics, in the form of losses of a single context length. Its windows are
-    those in which a network is measured: ``[s, s + window)`` with ``s = 0, stride, ...``.
+    This baseline knows no physics. It has the form of losses of one context length, and the windows in which
+    a network is measured: ``[s, s + window)`` with ``s = 0, stride, ...``.
 
     Args:
         video_TCHW: Uint8 frames.
-        window: Frames of a window, from 2 to those of the video.
-        stride: Frames from one window to the next, 1 or more.
+        window: Number of frames of a window, from 2 to that of the video.
+        stride: Number of frames from one window to the next, 1 or more.
 
     Raises:
         ValueError: `window` or `stride` is out of range.
@@ -192,12 +196,12 @@ def motion_energy(video_TCHW: Tensor, window: int, stride: int) -> Array:
 
 @dataclass(frozen=True)
 class _KindLosses:
-    """Losses of the videos of a kind, for each measure.
+    """Losses of the videos of a kind, by reduction over windows (``mean``, ``max``).
 
     Attributes:
-        possible: Losses ``(p, m)`` of the possible videos: the context lengths and `filtered` are the m rows
-            of a table.
-        impossible: Losses ``(p, m)`` of their partners.
+        possible: Losses ``(p, m)`` of the possible videos of the pairs; the m rows of a table are the context
+            lengths and `filtered`.
+        impossible: Losses ``(p, m)`` of the impossible videos of the pairs.
         set_p: Number of the set that each pair belongs to.
     """
 
@@ -237,12 +241,12 @@ def _checked(video: ArrayLike, kind: str, num_contexts: int) -> Array:
 
 
 def _rows(video_cV: Array, reduce: Callable[..., Any]) -> Array:
-    """A video's loss for each context length and `filtered`: ``(m,)``."""
+    """Compute a video's loss for each context length and `filtered`: ``(m,)``."""
     return reduce(np.concatenate([video_cV, video_cV.min(axis=0, keepdims=True)]), axis=1)
 
 
 def _metrics(losses: _KindLosses, fixed: int, rng: np.random.Generator) -> dict[str, tuple[Array, Array]]:
-    """Each metric's values ``(m,)`` and bootstrap draws ``(b, m)``, with the rows `fixed` and `best`."""
+    """Compute values ``(m,)`` and bootstrap draws ``(b, m)`` of each metric; add rows `fixed` and `best`."""
     num_sets = int(losses.set_p.max()) + 1
     # How often each pair is drawn: as often as its set.
     drawn_bp = rng.multinomial(num_sets, np.full(num_sets, 1 / num_sets), size=SAMPLES)[:, losses.set_p]
@@ -259,7 +263,7 @@ def _metrics(losses: _KindLosses, fixed: int, rng: np.random.Generator) -> dict[
     complete = {}
     for name, table_bm in tables.items():
         best = int(table_bm[0, :-1].argmax())  # the last row is `filtered`
-        # Were `best` chosen anew in each draw, the choice would be made twice: draws would exceed the value.
+        # If each draw chose its own `best`, the draws would be biased above the value.
         table_bm = np.concatenate([table_bm, table_bm[:, [fixed, best]]], axis=1)
         complete[name] = (table_bm[0], table_bm[1:])
     return complete
@@ -271,7 +275,7 @@ def _relative_accuracy(possible_pm: Array, impossible_pm: Array, weights_bp: Arr
 
 
 def _auroc(possible_pm: Array, impossible_pm: Array, weights_bp: Array) -> Array:
-    """Probability that an impossible video has a greater loss than a possible one (Mann-Whitney).
+    """Compute the probability that an impossible video has a greater loss than a possible one (Mann-Whitney).
 
     Equal losses count half.
     """
@@ -288,7 +292,7 @@ def _absolute_accuracy(possible_pm: Array, impossible_pm: Array, set_p: NDArray[
 
 
 def _held_out_accuracy(possible_pm: Array, impossible_pm: Array, set_p: NDArray[np.int64]) -> Array:
-    """Accuracy of each half of the sets (every second one) by the threshold of the other; NaN for one set."""
+    """Measure each half of the sets (every second one) by the threshold of the other; NaN for one set."""
     right_m, odd_p = np.zeros(possible_pm.shape[1]), set_p % 2 == 1
     if odd_p.all() or not odd_p.any():
         return np.full_like(right_m, np.nan)
@@ -300,7 +304,7 @@ def _held_out_accuracy(possible_pm: Array, impossible_pm: Array, set_p: NDArray[
 
 
 def _threshold(possible_pm: Array) -> Array:
-    """The published order statistic; the last one where that is out of range (below ten videos)."""
+    """Return the published order statistic, or the last one if there are fewer than ten videos."""
     place = min(math.ceil(QUANTILE * len(possible_pm)), len(possible_pm) - 1)
     return np.sort(possible_pm, axis=0)[place]
 

@@ -1,11 +1,10 @@
-"""The violation-of-expectation benchmark, with the controls that show what its metrics are worth.
+"""The violation-of-expectation benchmark of a model, with the controls that its metrics need.
 
     report = evaluate_expectation(model, read_pairs("pairs"))
     print(report.table())
 
-The model is measured beside four controls: the same networks untrained, over several seeds; the motion in the
-images, which needs no network; any rival models; and a possible change of appearance, which should surprise
-no model.
+The model is compared with four controls: untrained copies of it, with several seeds; the motion in the images,
+which needs no network; any rival models; and a possible change of appearance, which should surprise no model.
 """
 
 from __future__ import annotations
@@ -39,17 +38,17 @@ NEAR = 1  # time steps from an event within which a peak counts as a hit
 
 @dataclass(frozen=True)
 class Localisation:
-    """Whether surprise peaks where a pair begins to differ: shares of the pairs of one kind.
+    """How often surprise peaks where a pair begins to differ: shares of the pairs of one kind, in [0, 1].
 
-    The peak is that of the impossible video's curve minus its possible partner's. It is a hit within one
-    time step of the step in which the two videos begin to differ.
+    The peak is that of the impossible video's curve minus the possible video's. It is a hit if it lies within
+    one time step of the step in which the two videos begin to differ.
 
     Attributes:
         hits: Share of hits of the model.
         untrained: Mean share of hits of the untrained models.
-        guess: Share of hits of the best single time step, guessed for every video: in short videos events
-            fall together.
-        pairs: Number of pairs whose difference lies where a curve has values.
+        guess: Share of hits of the best single time step, guessed for all videos. It is high if the events of
+            short videos lie close together.
+        pairs: Number of pairs that begin to differ where the curves have values.
     """
 
     hits: float
@@ -60,11 +59,11 @@ class Localisation:
 
 @dataclass(frozen=True)
 class ExpectationReport:
-    """Accuracies of the model and its controls.
+    """Accuracies of a model and its controls.
 
     Attributes:
-        reports: Report of each: ``model``, the rivals by name, ``untrained``, ``motion_energy``.
-        localisation: Localisation by kind; empty where the frame of the first difference is unknown.
+        reports: Reports by name: ``model``, those of the rivals, ``untrained`` and ``motion_energy``.
+        localisation: Localisation by kind; empty if the first different frames are unknown.
         nulls: Number of untrained models.
     """
 
@@ -73,7 +72,7 @@ class ExpectationReport:
     nulls: int
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain dictionaries and numbers."""
+        """Return the report as plain dictionaries and numbers."""
         return {
             "reports": {name: report.to_json() for name, report in self.reports.items()},
             "localisation": {kind: vars(found) for kind, found in self.localisation.items()},
@@ -81,7 +80,7 @@ class ExpectationReport:
         }
 
     def table(self) -> str:
-        """A text table of relative accuracies (mean over windows) and the AUROC of the maximum."""
+        """Format a text table of relative accuracies (mean over windows) and the AUROC of the maximum."""
         kinds = self.reports["model"].kinds
         lines = [
             f"{'':<16}{'':<14}{'fixed context':>22}{'filtered':>10}{'best*':>8}{'AUROC max':>11}"
@@ -118,16 +117,16 @@ def evaluate_expectation(
     rivals: Mapping[str, VideoModel] | None = None,
     progress: bool = False,
 ) -> ExpectationReport:
-    """Measure a model's surprise on matched sets, beside its controls.
+    """Measure a model's surprise on matched sets, and compare it with its controls.
 
-    The fixed context length is the longest that the model was trained with, chosen before anything is
-    measured.
+    The fixed context length is the longest that the model was trained with, so it is not chosen by results.
 
     Args:
         model: A model that predicts embeddings or pixels.
         sets: Matched sets of `vjepa.data.violation_sets`.
         nulls: Number of untrained models, 2 or more, each with its own seed.
-        rivals: Other models by name, such as a masked auto-encoder, whose windows have as many time steps.
+        rivals: Other models by name, such as a masked auto-encoder. Their windows have as many time steps as
+            those of the model.
         progress: Show progress bars.
 
     Raises:
@@ -158,9 +157,9 @@ def evaluate_expectation(
 
 
 def untrained_copy(model: VideoModel, seed: int) -> VideoModel:
-    """A model of the same configuration with fresh random weights.
+    """Return a model of the same configuration with new random weights.
 
-    A teacher that follows the encoder (an exponential moving average) starts as its copy.
+    A target encoder that is an exponential moving average of the encoder starts as its copy.
     """
     with seeded(seed):
         null = VideoModel(model.config).eval()
@@ -171,7 +170,7 @@ def untrained_copy(model: VideoModel, seed: int) -> VideoModel:
 
 
 def _paths(sets: Sequence[Matched]) -> list[str]:
-    """Paths of all videos of the sets, each once."""
+    """Return the paths of all videos of the sets, each once."""
     return list(dict.fromkeys(path for matched in sets for path in (*matched.possible, *matched.impossible)))
 
 
@@ -198,7 +197,7 @@ def _losses(losses: Mapping[str, Any], sets: Sequence[Matched]) -> list[MatchedL
 
 
 def peak_step(impossible_t: Tensor, possible_t: Tensor) -> int:
-    """Time step at which an impossible video's surprise exceeds its possible partner's the most."""
+    """Return the time step at which an impossible video's surprise exceeds the possible one's the most."""
     return int((impossible_t - possible_t).nan_to_num(-torch.inf).argmax())
 
 
@@ -208,8 +207,8 @@ def _localisation(
     sets: Sequence[Matched],
     model: VideoModel,
 ) -> dict[str, Localisation]:
-    """Localisation by kind, over the pairs whose difference lies where a curve has values."""
-    # First differences are frame numbers, and a model with a frame rate of its own samples by seconds.
+    """Measure the localisation of each kind, over the pairs that begin to differ where curves have values."""
+    # First differences are frame numbers, but a model with a frame rate samples by seconds.
     if model.config["clip"]["fps"] is not None:
         return {}
     report = {}
@@ -234,7 +233,7 @@ def _localisation(
 
 
 def _near(frame: int, steps: int, model: VideoModel) -> Tensor:
-    """Time steps within `NEAR` of the one that holds the first sampled frame from `frame` on, ``(t,)``."""
+    """Mark the time steps within `NEAR` of the one with the first sampled frame from `frame` on, ``(t,)``."""
     event = -(-frame // (model.config["clip"]["stride"] or 1)) // model.encoder.tubelet.t
     return (torch.arange(steps) - event).abs() <= NEAR
 

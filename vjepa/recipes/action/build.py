@@ -21,10 +21,11 @@ from vjepa.data.transforms import CentreCrop
 from vjepa.evaluation.features.cache import encoder_identity
 from vjepa.models.action_model import ActionModel
 from vjepa.models.sizes import SIZES
+from vjepa.models.video_model import VideoModel
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
 from vjepa.objectives.regularizers import Regularizer, SIGReg, VICReg
 from vjepa.recipes.action.config import ActionConfig, CollectConfig
-from vjepa.weights.model_folder import from_pretrained, load_action_model, read_model_config
+from vjepa.weights.model_folder import read_weights
 from vjepa.workers import Loader
 
 
@@ -107,19 +108,47 @@ def collected_folders(config: CollectConfig) -> tuple[str, str]:
     return str(Path(config.folder) / "train"), str(Path(config.folder) / "test")
 
 
-def model_arguments(config: ActionConfig, episodes: Sequence[Episode]) -> dict[str, Any]:
-    """Return the constructor arguments of the `ActionModel` as plain values, as stored in a model folder's
-    config.json.
+class Resolved(NamedTuple):
+    """Everything that a run is built from; each file is read once.
 
-    Args:
+    Attributes:
         config: Configuration of the run.
-        episodes: Training episodes; they determine the sizes of actions and states, and their statistics.
+        episodes: Training and test episodes.
+        frozen: Model whose encoder is kept frozen (`init`); None where the run trains an encoder.
+        frozen_config: Configuration of the frozen model, as in its ``config.json``; empty where there is
+            none.
     """
-    data, dynamics = config.data, config.dynamics
+
+    config: ActionConfig
+    episodes: Episodes
+    frozen: ActionModel | VideoModel | None
+    frozen_config: dict[str, Any]
+
+
+def resolve(config: ActionConfig, episodes: Episodes) -> Resolved:
+    """Read the model whose encoder is kept frozen.
+
+    Raises:
+        ValueError: The model cannot be read, see `vjepa.from_pretrained`.
+    """
+    if config.init is None:
+        return Resolved(config, episodes, None, {})
+    weights = read_weights(config.init)
+    if "dynamics" in weights.config:
+        return Resolved(config, episodes, weights.action_model(), weights.config)
+    return Resolved(config, episodes, weights.video_model(config.which), weights.config)
+
+
+def model_arguments(run: Resolved) -> dict[str, Any]:
+    """Return the constructor arguments of the `ActionModel` as plain values, as stored in a model folder.
+
+    The training episodes determine the sizes of actions and states, and their statistics.
+    """
+    data, dynamics, episodes = run.config.data, run.config.dynamics, run.episodes.train
     numbers = episodes[0].actions_TA.shape[1]
     states = episodes[0].states_TQ
     return {
-        **_frame_arguments(config),
+        **_frame_arguments(run),
         "size": list(data.frame_size),
         "dynamics": {
             "embed_dim": dynamics.embed_dim,
@@ -132,26 +161,23 @@ def model_arguments(config: ActionConfig, episodes: Sequence[Episode]) -> dict[s
         },
         "statistics": action_statistics(episodes, data.window),
         "window": dynamics.context or data.window.frames - 1,
-        "inverse": config.objective.inverse_source if config.objective.inverse else None,
+        "inverse": run.config.objective.inverse_source if run.config.objective.inverse else None,
     }
 
 
-def _frame_arguments(config: ActionConfig) -> dict[str, Any]:
+def _frame_arguments(run: Resolved) -> dict[str, Any]:
     """Return how frames are embedded: like the frozen model, or according to the configuration."""
-    if config.init is None:
-        section = {
-            key: value for key, value in dataclasses.asdict(config.encoder).items() if value is not None
-        }
-        encoder = {**SIZES[config.encoder.size]._asdict(), **section, "channels": len(config.data.mean)}
-        del encoder["size"]
-        pixels = {"mean": list(config.data.mean), "std": list(config.data.std)}
-        pooling = {"pool": config.frames.pool, "pool_dim": config.frames.embed_dim}
-        return {"encoder": encoder, "pixels": pixels, **pooling, "normalised": False}
-    given = read_model_config(config.init)
-    pooling = {"pool": "none", "normalised": True}
-    if "dynamics" in given:  # an action-conditioned model
-        pooling = {name: given[name] for name in ("pool", "pool_dim", "normalised")}
-    return {"encoder": given["encoder"], "pixels": given["pixels"], **pooling}
+    config, given = run.config, run.frozen_config
+    if isinstance(run.frozen, ActionModel):
+        return {name: given[name] for name in ("encoder", "pixels", "pool", "pool_dim", "normalised")}
+    if run.frozen is not None:
+        return {"encoder": given["encoder"], "pixels": given["pixels"], "pool": "none", "normalised": True}
+    section = {key: value for key, value in dataclasses.asdict(config.encoder).items() if value is not None}
+    encoder = {**SIZES[config.encoder.size]._asdict(), **section, "channels": len(config.data.mean)}
+    del encoder["size"]
+    pixels = {"mean": list(config.data.mean), "std": list(config.data.std)}
+    pooling = {"pool": config.frames.pool, "pool_dim": config.frames.embed_dim}
+    return {"encoder": encoder, "pixels": pixels, **pooling, "normalised": False}
 
 
 def model_config(config: ActionConfig, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -164,38 +190,35 @@ def model_config(config: ActionConfig, arguments: dict[str, Any]) -> dict[str, A
     }
 
 
-def build_objective(config: ActionConfig, arguments: dict[str, Any]) -> ActionJEPA:
+def build_objective(run: Resolved, arguments: dict[str, Any]) -> ActionJEPA:
     """Build the objective with its networks.
 
     Initial weights are drawn from torch's global generator; a frozen encoder has its trained weights.
+
+    Args:
+        run: Everything that the run is built from.
+        arguments: Constructor arguments of the model, from `model_arguments`.
     """
-    objective, model = config.objective, ActionModel(**arguments)
-    frozen = config.init is not None
-    if config.init is not None:
-        _load_frozen(model, config)
+    objective, model = run.config.objective, ActionModel(**arguments)
+    if run.frozen is not None:
+        _load_frozen(model, run.frozen)
     rollout = objective.rollout
     return ActionJEPA(
         model=model,
-        frozen=frozen,
+        frozen=run.frozen is not None,
         distance=objective.distance,
         rollout=None if rollout is None else RollOut(rollout.steps, rollout.states == "imagined"),
-        regularizer=_regularizer(config),
+        regularizer=_regularizer(run.config),
         smoothness=objective.smoothness,
         inverse=objective.inverse,
     )
 
 
-def _load_frozen(model: ActionModel, config: ActionConfig) -> None:
-    """Copy the encoder of the model `config.init`, and the layers that pool its tokens, into a model."""
-    assert config.init is not None
-    if "dynamics" in read_model_config(config.init):
-        given, _ = load_action_model(config.init)
-        model.encoder.load_state_dict(given.encoder.state_dict())
-        if model.projector is not None and given.projector is not None:
-            model.projector.load_state_dict(given.projector.state_dict())
-        return
-    pretrained = from_pretrained(config.init, config.which)
-    model.encoder.load_state_dict(pretrained.encoder.state_dict())
+def _load_frozen(model: ActionModel, frozen: ActionModel | VideoModel) -> None:
+    """Copy the encoder of a frozen model, and the layers that pool its tokens, into a model."""
+    model.encoder.load_state_dict(frozen.encoder.state_dict())
+    if isinstance(frozen, ActionModel) and model.projector is not None and frozen.projector is not None:
+        model.projector.load_state_dict(frozen.projector.state_dict())
 
 
 def _regularizer(config: ActionConfig) -> Regularizer | None:

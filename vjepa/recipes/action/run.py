@@ -1,4 +1,4 @@
-"""A run that trains a world model with actions, from its configuration to its metrics."""
+"""A run that trains an action-conditioned model, from its configuration to its metrics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,19 @@ from vjepa.weights.model_folder import save_pretrained
 
 
 def train_action_model(config: ActionConfig) -> dict[str, Any]:
-    """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
+    """Train an action-conditioned model, save it and measure its imagination; an interrupted run resumes.
+
+    Returns:
+        The contents of ``summary.json``.
+
+    Raises:
+        ConfigError: The configuration cannot be used, or another run uses the folder.
+        ValueError: The settings, the episodes or the run folder cannot be used.
+        Stopped: The process was asked to stop; a run in training has saved a checkpoint.
+        NonFiniteError: The loss or the gradient of a step is not finite.
+        SaveError: A checkpoint cannot be written.
+        UnreadableVideosError: More episodes are unreadable than `data.max_unreadable` allows.
+    """
     folder = RunFolder(config.output_dir)
     with answering_signals():
         accelerator = build_accelerator(
@@ -52,14 +64,16 @@ def _run(config: ActionConfig, accelerator: Accelerator, folder: RunFolder) -> d
     if claim(folder, config, accelerator):
         return folder.read_summary()
     if config.data.collect is not None:
-        from vjepa.recipes.action.collect import collect_episodes  # not without gymnasium
+        from vjepa.recipes.action.collect import collect_episodes  # It needs gymnasium, which is optional.
 
         collect = partial(collect_episodes, config.data.collect, config.data.frame_size[0], accelerator.print)
         alone(accelerator, collect)
     splits = build.read_splits(config, accelerator.print)
-    arguments = build.model_arguments(config, splits.train)
+    run = build.resolve(config, splits)
+    arguments = build.model_arguments(run)
     set_seed(config.seed)
-    objective = build.build_objective(config, arguments)
+    objective = build.build_objective(run, arguments)
+    del run  # the model that was read is not kept while training
     episodes = _encoded(config, objective.model, arguments, splits.train, accelerator)
     trained = _train(config, objective, episodes, accelerator, folder)
 
@@ -97,7 +111,7 @@ def _encoded(
     episodes: Sequence[Episode],
     accelerator: Accelerator,
 ) -> Sequence[Episode]:
-    """Episodes whose frames are on disk as tokens, where the encoder is frozen and a folder is given."""
+    """Return the episodes; with `data.features`, their frames are encoded and stored as tokens first."""
     if config.data.features is None:
         return episodes
     identity = build.tokens_identity(config, model, arguments)
@@ -117,7 +131,7 @@ def _train(
     accelerator: Accelerator,
     folder: RunFolder,
 ) -> ActionJEPA:
-    """Take the objective through the steps."""
+    """Train the objective, and return it."""
     accelerator.print(_outline(config, objective, accelerator))
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
@@ -129,7 +143,7 @@ def _train(
 
 
 def _outline(config: ActionConfig, objective: ActionJEPA, accelerator: Accelerator) -> str:
-    """What the run will do, said before it starts."""
+    """Return the outline of the run, which is printed before it starts."""
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     total = sum(p.numel() for p in objective.parameters())
     model, window = objective.model, config.data.window
@@ -145,7 +159,7 @@ def _outline(config: ActionConfig, objective: ActionJEPA, accelerator: Accelerat
 def _summary(
     config: ActionConfig, report: ImaginationReport | None, unreadable: int, folder: RunFolder
 ) -> dict[str, Any]:
-    """Final metrics, written and printed."""
+    """Write and print the final metrics; return the summary."""
     records = folder.read_metrics()
     summary: dict[str, Any] = {
         "steps": config.optim.steps,

@@ -1,4 +1,1 @@
-"""Several ways of learning, side by side: the same clips, encoder and budget.
-
-Only what is asked for differs.
-"""
+"""Comparison of pre-training methods that learn from the same clips with the same encoder and budget."""

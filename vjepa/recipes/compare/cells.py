@@ -1,7 +1,7 @@
-"""The cells of a comparison: one arm, one point of a sweep, one seed; each trained and measured by itself.
+"""The cells of a comparison: one run for each arm, point of the sweep and seed.
 
-A cell has a folder. What is finished there is kept, so that a comparison goes on where it was, cell by cell,
-and a cell's own run goes on from its checkpoint.
+Each cell is trained and measured by itself, in a folder of its own. Finished cells are kept, so that a
+comparison can be resumed; an interrupted cell resumes its run from the latest checkpoint.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from vjepa.files import written_atomically
 from vjepa.recipes.compare.config import CompareConfig
 from vjepa.recipes.compare.processes import finishing
 from vjepa.recipes.finetune.config import FinetuneConfig
-from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.data import probe_manifests, render_synthetic
 
 BASE_POINT = "base"
 
@@ -31,12 +31,14 @@ class Cell:
     """One run of a comparison, and its measurement.
 
     Attributes:
-        arm, point, seed: Arm, point of the sweep (or `BASE_POINT`) and random seed of the run.
+        arm: Name of the arm.
+        point: Name of the point of the sweep, or `BASE_POINT`.
+        seed: Random seed of the run.
         kind: Kind of the arm, see `vjepa.recipes.compare.config.Arm`.
         config: Resolved configuration of the pre-training; for arms that are not trained, of the encoder and
             the data.
-        label_shares: Shares of the labels that probes are given.
-        finetune: Sections of a fine-tuning configuration; None without fine-tuning.
+        label_shares: Shares of the training labels, in (0, 1], to which probes are fitted.
+        finetune: Sections of a fine-tuning configuration; None turns fine-tuning off.
     """
 
     arm: str
@@ -58,7 +60,7 @@ class Cell:
         return self.folder / "results.json"
 
     def finished(self) -> bool:
-        """Whether the results are there; ValueError if they are of another configuration."""
+        """Return whether the cell has results; ValueError if they are of another configuration."""
         if not self.results.exists():
             return False
         found = json.loads(self.results.read_text())["asked"]
@@ -70,11 +72,20 @@ class Cell:
         return True
 
     def finetune_config(self, init: Path, threads: int | None = None) -> FinetuneConfig:
-        """Return the fine-tuning configuration for a model folder; ConfigError if the sections make none."""
+        """Return the fine-tuning configuration of the cell.
+
+        Args:
+            init: Model folder from which fine-tuning starts.
+            threads: Number of CPU threads; None chooses it automatically.
+
+        Raises:
+            ConfigError: The sections in `finetune` do not make a valid configuration.
+        """
         assert self.finetune is not None
-        train, test = build.probe_manifests(self.config)
+        train, test = probe_manifests(self.config)
         data, given = self.config.data, self.finetune
-        read = {name: getattr(data, name) for name in ("workers", "reader", "cache_dir", "cache_short_side")}
+        shared = ("num_workers", "reader", "cache_dir", "cache_short_side")
+        read = {name: getattr(data, name) for name in shared}
         tree = {
             **given,
             "output_dir": str(self.folder / "finetuned"),
@@ -94,9 +105,10 @@ class Cell:
 
 
 def all_cells(comparison: CompareConfig) -> list[Cell]:
-    """Return all cells, those of the first seed first.
+    """Return all cells of a comparison: first those of the base point, seed by seed, then those of the sweep.
 
-    ConfigError if one of them could not be run to its end.
+    Raises:
+        ConfigError: A cell has no valid configuration.
     """
     cells = [
         _cell(comparison, arm, BASE_POINT, seed, {}) for seed in comparison.seeds for arm in comparison.arms
@@ -109,7 +121,7 @@ def all_cells(comparison: CompareConfig) -> list[Cell]:
             for arm in comparison.sweep.arms
         ]
     tuned = next((cell for cell in cells if cell.finetune is not None), None)
-    if tuned is not None:  # the sections are the same for all
+    if tuned is not None:  # A check; the sections are the same for all cells.
         tuned.finetune_config(tuned.folder)
     return cells
 
@@ -142,14 +154,22 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def run_cells(
     cells: Sequence[Cell], run: Callable[[Cell], dict[str, Any]], jobs: int, say: Callable[[str], None]
 ) -> None:
-    """Run the cells that are not finished, `jobs` at a time, each in a fresh process with its share of the
-    cores.
+    """Run all cells that are not finished, each in a fresh process with an equal share of the CPU cores.
+
+    Args:
+        cells: All cells of a comparison.
+        run: Function that trains and measures a cell, and returns its metrics as JSON values.
+        jobs: Number of cells that run at the same time.
+        say: Prints a line.
+
+    Raises:
+        ValueError: A cell has results of another configuration.
     """
     left = [cell for cell in cells if not cell.finished()]
     say(f"{len(cells)} cells, {len(cells) - len(left)} finished already")
     for config in _videos_of(left):
         assert config.data.synthetic is not None
-        build.render_synthetic(config.data.synthetic, jobs, say)
+        render_synthetic(config.data.synthetic, jobs, say)
     started = time.monotonic()
     for number, cell in enumerate(finishing(left, partial(_write_results, run), jobs), start=1):
         minutes = (time.monotonic() - started) / 60
@@ -161,9 +181,7 @@ def run_cells(
 
 
 def _videos_of(cells: Sequence[Cell]) -> list[PretrainConfig]:
-    """Return one configuration for every folder of rendered videos, which is rendered before runs that
-    share it begin.
-    """
+    """Return one configuration for each folder of rendered videos, which several cells may share."""
     folders = {
         cell.config.data.synthetic.folder: cell.config
         for cell in cells

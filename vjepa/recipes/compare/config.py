@@ -1,4 +1,4 @@
-"""What is compared: a tree of dataclasses, read from one YAML file."""
+"""The configuration of a comparison: a tree of dataclasses, read from one YAML file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way of getting features.
+    """One way to obtain features.
 
     Attributes:
-        title: in the report.
-        kind: `trained` by a pre-training run, `random` for the same encoder untrained, `pca` for principal
-            components of the pixels, as many as the encoder is wide.
-        overrides: of the comparison's `base`, as in a pre-training configuration; for a trained arm only.
+        title: Name of the arm in the report.
+        kind: Source of the features: `trained` is an encoder after a pre-training run, `random` the same
+            encoder untrained, `pca` principal components of the pixels, as many as the encoder's embedding
+            dimension.
+        overrides: Changes to the comparison's `base`, as in a pre-training configuration; for trained arms
+            only.
     """
 
     title: str
@@ -27,9 +29,9 @@ class SweepPoint:
     """A point of a sweep: other videos for the same arms.
 
     Attributes:
-        regime: points of one regime make one curve.
-        strength: where on the curve it stands.
-        overrides: of the comparison's `base`.
+        regime: Name of the curve to which the point belongs.
+        strength: Position of the point on the horizontal axis of that curve.
+        overrides: Changes to the comparison's `base`, as in a pre-training configuration.
     """
 
     regime: str
@@ -39,13 +41,13 @@ class SweepPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A sweep: some of the arms again, on other videos.
+    """A sweep: some of the arms, trained and measured on other videos.
 
     Attributes:
-        title: of the sweep.
-        arms: which of the arms.
-        seeds: of each.
-        points: the points, by name.
+        title: Sentence at the beginning of the sweep's section in the report.
+        arms: Names of the arms in the sweep.
+        seeds: Random seeds; each arm has one run at every point for each.
+        points: Points of the sweep, by name.
     """
 
     title: str
@@ -56,25 +58,25 @@ class Sweep:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """A comparison.
+    """A comparison of pre-training methods.
 
     Attributes:
-        title: of the report.
-        question: what it is asked to show; stands on top of the report.
-        output_dir: runs, features and the report.
-        base: pre-training configuration that all arms share, as in a YAML file under configs/pretrain.
-        train: labelled manifest (`FILE.csv?split=train`) to train and to fit probes on, for a comparison on
-            your own clips; null where `base` has synthetic videos.
-        test: labelled manifest to measure on.
-        arms: by short name.
-        contrasts: pairs of arms whose difference is tested, the first minus the second.
-        seeds: three or more; one run of each arm for each. They decide on weights, order, crops, masks and
-            on which labels a probe gets.
-        label_shares: of the training labels that probes are given.
-        finetune: sections of a fine-tuning configuration, as in a YAML file under configs/finetune, to
-            fine-tune the encoder of every arm that has one with all labels; null for probes alone.
+        title: Title of the report.
+        question: Question that the comparison should answer; the report begins with it.
+        output_dir: Folder of the runs and the report.
+        base: Pre-training configuration that all arms share, as in a YAML file under configs/pretrain.
+        train: Labelled manifest (`FILE.csv?split=train`) for pre-training and for fitting probes, in a
+            comparison on your own clips; null if `base` has synthetic videos.
+        test: Labelled manifest to measure on; null if `base` has synthetic videos.
+        arms: Arms, by short name.
+        contrasts: Pairs of arms whose difference is tested, the first minus the second.
+        seeds: Three or more random seeds; each arm has one run for each. A seed determines weights, order of
+            the clips, crops, masks, and the labels to which a probe is fitted.
+        label_shares: Shares of the training labels, in (0, 1], to which probes are fitted.
+        finetune: Sections of a fine-tuning configuration, as in a YAML file under configs/finetune, to
+            fine-tune the encoder of every arm (except `pca`) with all labels; null turns fine-tuning off.
         sweep: More points, whose videos differ from those of `base`; null trains on `base` alone.
-        jobs: runs at the same time; the cores are shared among them.
+        jobs: Number of runs at the same time; the CPU cores are shared among them.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Fine-tuning from few labels to all of them: arms, shares and seeds, one run each."""
+"""Fine-tuning with few labels to all labels: one run for each arm, share of the labels and seed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Arm:
-    """Where fine-tuning starts from.
+    """A model from which fine-tuning starts.
 
     Attributes:
-        name: in the table.
-        init: folder of a run or of a model.
-        untrained: take its sizes alone.
+        name: Name of the arm in the table.
+        init: Run folder or model folder.
+        untrained: Whether to use the sizes of that model with random weights.
     """
 
     name: str
@@ -35,7 +35,11 @@ class Arm:
 
 
 def read_arm(text: str) -> Arm:
-    """An arm of ``NAME=FOLDER``, or ``NAME=random:FOLDER`` for the sizes of that model untrained."""
+    """Read an arm from ``NAME=FOLDER``, or ``NAME=random:FOLDER`` for that model with random weights.
+
+    Raises:
+        ValueError: The text has neither form.
+    """
     name, equals, init = text.partition("=")
     if not (name and equals and init):
         raise ValueError(f"the arm is {text!r}: give NAME=FOLDER, or NAME=random:FOLDER")
@@ -51,17 +55,24 @@ def few_labels(
     jobs: int = 1,
     say: Callable[[str], None] = print,
 ) -> dict[str, dict[float, list[float]]]:
-    """Mean-class accuracies on the test split by arm and share, one a seed; written with a plot and a table.
+    """Fine-tune every arm with every share of the labels, and write the accuracies with a plot and a table.
+
+    Finished runs are kept: the same call resumes.
 
     Args:
-        config: of every run; what is compared is put into it. A seed decides on the labels, too.
-        arms: with names that differ.
-        shares: of the labels of each class.
-        seeds: of the runs.
-        jobs: runs at the same time.
-        say: prints a line.
+        config: Configuration of all runs; arm, share, seed and output folder are set for each run.
+        arms: Arms, with names that differ.
+        shares: Shares of the labels of each class, in (0, 1].
+        seeds: Random seeds of the runs; a seed also determines which labels are used.
+        jobs: Number of runs at the same time.
+        say: Prints a line.
 
-    Runs that are finished are kept: the same call goes on.
+    Returns:
+        Mean-class accuracies on the test split, in [0, 1], by arm and share; one for each seed.
+
+    Raises:
+        ValueError: There is no test split, there are no arms or two of the same name, or the splits or a
+            model cannot be used.
     """
     if config.data.test is None and not config.data.test_share:
         raise ValueError(
@@ -71,7 +82,7 @@ def few_labels(
         raise ValueError(
             f"the arms are {[arm.name for arm in arms]}: give one or more, with names that differ"
         )
-    finetuning.labelled_splits(config)  # what every run would refuse after minutes of others is refused now
+    finetuning.labelled_splits(config)  # A check before the first run.
     for arm in arms:
         read_model_config(arm.init)
     cells = {

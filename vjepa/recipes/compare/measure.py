@@ -27,7 +27,7 @@ from vjepa.models.video_model import VideoModel
 from vjepa.profiling.flops import forward_flops
 from vjepa.recipes.compare.cells import Cell
 from vjepa.recipes.finetune.run import finetune
-from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain import build, data
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.preview import average_cost, kinds_of_steps
 from vjepa.recipes.pretrain.run import pretrain
@@ -36,11 +36,17 @@ from vjepa.weights.model_folder import from_pretrained, save_pretrained
 
 LIDAR_CLIPS = 4
 
-Encode = Callable[[Tensor], Tensor]  # uint8 (B, T, C, H, W) to tokens (B, N, D)
+Encode = Callable[[Tensor], Tensor]  # From uint8 videos (B, T, C, H, W) to tokens (B, N, D).
 
 
 class Split(NamedTuple):
-    """Videos of the training or the test split, with their features."""
+    """Videos of the training or the test split, with their features.
+
+    Attributes:
+        videos: Videos of the split.
+        tokens_VND: Tokens of each video from the frozen encoder.
+        labels_V: Class index of each video.
+    """
 
     videos: list[Video]
     tokens_VND: Tensor
@@ -53,19 +59,27 @@ class Split(NamedTuple):
 
 
 def measure_cell(cell: Cell) -> dict[str, Any]:
-    """Train the arm of a cell, unless its kind is not trained, and measure its frozen features."""
+    """Train the encoder of a cell, if its kind is ``trained``, and measure its frozen features.
+
+    Returns:
+        Metrics of the cell, as JSON values by name.
+
+    Raises:
+        ValueError: The configuration has no labelled videos.
+        UnreadableVideosError: More videos of a split are unreadable than allowed.
+    """
     config = dataclasses.replace(
         cell.config, train=dataclasses.replace(cell.config.train, threads=torch.get_num_threads())
     )
     training = _train(config) if cell.kind == "trained" else {}
-    videos = build.probe_sources(config)
+    videos = data.probe_sources(config)
     if videos is None:
         raise ValueError(
             "a comparison needs labelled videos: give base.data.synthetic, or base.probe.train and test"
         )
     classes, known = probe_classes(*videos)
     videos = _readable(config, videos, classes)
-    datasets = [build.probe_dataset(config, split, classes) for split in videos]
+    datasets = [data.probe_dataset(config, split, classes) for split in videos]
     encode = _encoder(cell, config, datasets[0])
     train, test = (_split(encode, split, dataset) for split, dataset in zip(videos, datasets, strict=True))
     metrics = {
@@ -92,13 +106,11 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
 def _readable(
     config: PretrainConfig, splits: tuple[list[Video], list[Video]], classes: list[str]
 ) -> tuple[list[Video], list[Video]]:
-    """Return both splits without unreadable videos, so that all metrics of a cell are over the same
-    videos.
-    """
+    """Return both splits without unreadable videos, so that all metrics of a cell use the same videos."""
     kept = []
     for name, videos in zip(("train", "test"), splits, strict=True):
         left_out: LeftOut = {}
-        extract_features(_first_value, build.probe_dataset(config, videos, classes), left_out=left_out)
+        extract_features(_first_value, data.probe_dataset(config, videos, classes), left_out=left_out)
         leave_out(name, len(videos), left_out, config.data.max_unreadable, print)
         kept.append([video for row, video in enumerate(videos) if row not in left_out])
     return kept[0], kept[1]
@@ -131,26 +143,23 @@ def _train(config: PretrainConfig) -> dict[str, Any]:
 
 def _encoder(cell: Cell, config: PretrainConfig, train: ClipDataset) -> Encode:
     if cell.kind == "pca":
-        embed_dim = build.model_arguments(config)["encoder"]["embed_dim"]
+        embed_dim = build.model_arguments(build.resolve(config))["encoder"]["embed_dim"]
         return PixelComponents(train, embed_dim, cell.seed).encode
     if cell.kind == "trained":
         return from_pretrained(config.output_dir).encode
     torch.manual_seed(cell.seed)
-    return VideoModel(build.model_config(config)).eval().encode
+    return VideoModel(build.model_config(build.resolve(config))).eval().encode
 
 
 def _finetuned(cell: Cell) -> float:
-    """Return the mean-class accuracy after fine-tuning with all labels.
-
-    An untrained arm starts from random weights.
-    """
+    """Return the mean-class accuracy, in [0, 1], after fine-tuning with all labels."""
     assert cell.finetune is not None
     config = cell.config
     init = cell.folder
     if cell.kind == "random":
         torch.manual_seed(cell.seed)
         init = cell.folder / "untrained"
-        untrained = build.model_config(config)
+        untrained = build.model_config(build.resolve(config))
         save_pretrained(init, VideoModel(untrained).state_dict(), untrained)
     summary = finetune(cell.finetune_config(init, torch.get_num_threads()))
     return float(summary["test"]["mean_class"][0])
@@ -162,7 +171,7 @@ def _split(encode: Encode, videos: list[Video], dataset: ClipDataset) -> Split:
 
 
 def _probes(train: Split, test: Split, shares: tuple[float, ...], seed: int) -> dict[str, dict[str, float]]:
-    """Return the balanced accuracy of every probe at every share of the labels; shares are text, for JSON."""
+    """Return the balanced accuracy of each probe by share of the labels; shares are text, as keys in JSON."""
     probes: dict[str, dict[str, float]] = {"knn": {}, "linear": {}, "attentive": {}}
     for share in shares:
         chosen = label_subset(train.labels_V, share, seed)
@@ -180,18 +189,18 @@ def _probes(train: Split, test: Split, shares: tuple[float, ...], seed: int) -> 
 def _lidar(
     encode: Encode, config: PretrainConfig, videos: list[Video], classes: list[str]
 ) -> dict[str, float]:
-    """Return LiDAR of several clips of each test video."""
+    """Return the metric LiDAR, from several clips of each test video."""
     clip = dataclasses.replace(config.data.clip, clips_per_video=LIDAR_CLIPS)
     several = dataclasses.replace(config, data=dataclasses.replace(config.data, clip=clip))
-    dataset = build.probe_dataset(several, videos, classes)
+    dataset = data.probe_dataset(several, videos, classes)
     views_VRD, _ = extract_features(lambda video: encode(video).mean(dim=1), dataset, average=False)
     return {"lidar": lidar(views_VRD)}
 
 
 def _factors(config: PretrainConfig, train: Split, test: Split) -> dict[str, float | None]:
-    """Return R2 of each factor of the rendered videos, from all tokens concatenated.
+    """Return R2 of each factor of the rendered videos.
 
-    A mean would lose the places.
+    The features are all tokens, concatenated: their mean would lose the positions.
     """
     sampling = dataclasses.replace(config.data.clip, clips_per_video=1)
     features = [split.tokens_VND.flatten(1) for split in (train, test)]
@@ -200,11 +209,9 @@ def _factors(config: PretrainConfig, train: Split, test: Split) -> dict[str, flo
 
 
 def _cost(config: PretrainConfig) -> dict[str, float]:
-    """Return parameters and operations of the predicting network, of a step per clip, and of the whole
-    training.
-    """
+    """Return the cost of the networks, of a step per clip and of the whole training, in FLOPs by name."""
     with torch.device("meta"):
-        objective = build.build_objective(config)
+        objective = build.build_objective(build.resolve(config))
     _, batch = kinds_of_steps(config)[0]
     predicting = "decoder" if config.objective.predict == "pixels" else "predictor"
     parts = forward_flops(objective, batch)
@@ -227,7 +234,7 @@ def _cost(config: PretrainConfig) -> dict[str, float]:
 def _teacher_flops(config: PretrainConfig) -> float:
     first = build.teacher_config(config)
     with torch.device("meta"):
-        return average_cost(first, build.build_objective(first)).flops * _clips(first)
+        return average_cost(first, build.build_objective(build.resolve(first))).flops * _clips(first)
 
 
 def _clips(config: PretrainConfig) -> int:

@@ -1,4 +1,4 @@
-"""The report's plots, as SVG text: they travel inside the HTML file."""
+"""The plots of the report, as SVG text, which the HTML file contains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLOURS = (
 
 
 def all_plots(comparison: CompareConfig, results: Results) -> dict[str, str]:
-    """SVG by the name under which sections ask for it."""
+    """Return the plots as SVG text, by the name that a section of the report gives."""
     plots = {"probes": _probes(comparison, results), "factors": _factors(comparison, results)}
     if comparison.sweep is not None:
         plots["sweep"] = _sweep(comparison, results)
@@ -41,7 +41,7 @@ def _svg(figure: Figure) -> str:
 
 
 def _probes(comparison: CompareConfig, results: Results) -> Figure:
-    """Accuracy over the share of labels, one panel a probe."""
+    """Draw accuracy against the share of labels, one panel for each probe."""
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     panels = figure.subplots(1, len(PROBES), sharey=True)
     for panel, (probe, title) in zip(panels, PROBES.items(), strict=True):
@@ -73,7 +73,7 @@ def _probes(comparison: CompareConfig, results: Results) -> Figure:
 
 
 def _factors(comparison: CompareConfig, results: Results) -> Figure:
-    """Bars of R2, signal left and nuisance right."""
+    """Draw R2 of each factor as bars, signal left and nuisance right."""
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     first = next(iter(comparison.arms))
     parts = [
@@ -108,7 +108,7 @@ def _factors(comparison: CompareConfig, results: Results) -> Figure:
 
 
 def _sweep(comparison: CompareConfig, results: Results) -> Figure:
-    """Signal and nuisance over the strength of the noise, one row a regime."""
+    """Draw signal and nuisance metrics against the strength of the noise, one row for each regime."""
     assert comparison.sweep is not None
     points = comparison.sweep.points
     regimes = list(dict.fromkeys(point.regime for point in points.values()))

@@ -18,12 +18,22 @@ _PATROL = 0.5  # Seconds between two checks whether to stop.
 
 
 def finishing(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) -> Iterator[Task]:
-    """Yield tasks as they finish, `jobs` at a time.
+    """Run tasks in fresh processes, and yield each task when it has finished.
 
-    The first that fails, and a signal, stop the rest: runs end after the step that they are at, and save.
+    An error in a task, or a signal, stops all others: runs finish their current step and save a checkpoint.
+
+    Args:
+        tasks: Tasks, which must be picklable, as `work` must.
+        work: Function that carries out a task.
+        jobs: Number of tasks that run at the same time.
+
+    Raises:
+        Stopped: The process was asked to stop.
+        ConfigError: A task found settings, files or folders that cannot be used.
+        Exception: Any other error of a task is raised as it is.
     """
     threads = str(max((os.cpu_count() or 1) // jobs, 1))
-    os.environ["OMP_NUM_THREADS"] = threads  # torch reads it in the processes that are started
+    os.environ["OMP_NUM_THREADS"] = threads  # torch reads it in the new processes.
     with (
         answering_signals() as request,
         request.finishing("step of every run"),
@@ -45,8 +55,8 @@ def _run(work: Callable[[Task], None], task: Task) -> None:
         with answering_signals():
             work(task)
     except Exception as error:
-        # Where it was raised does not travel to the process that prints it, so that this one says whether it
-        # was a bug.
+        # Whether an error is a bug depends on where it was raised, which the process that prints the error
+        # does not know. So it is decided here.
         if exit_status(error) == EXIT_UNUSABLE:
             raise ConfigError(str(error)) from error
         raise

@@ -1,4 +1,4 @@
-"""The report of a comparison: one self-contained HTML file with plots, and Markdown without."""
+"""The report of a comparison: one self-contained HTML file with plots, and a Markdown file without."""
 
 from __future__ import annotations
 
@@ -26,7 +26,17 @@ pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
 
 
 def write_report(comparison: CompareConfig, results: Results, command: str, made_on: str) -> list[Path]:
-    """Write ``report.html`` and ``report.md`` into the comparison's folder, and return both paths."""
+    """Write ``report.html`` and ``report.md`` into the comparison's folder.
+
+    Args:
+        comparison: Configuration of the comparison.
+        results: Metrics of all cells.
+        command: Command that made the report, which is printed in it.
+        made_on: Sentence on the machine, without a full stop.
+
+    Returns:
+        Paths of both files.
+    """
     folder = Path(comparison.output_dir)
     sections = [*all_sections(comparison, results), _made(comparison, command, made_on)]
     written = {
@@ -78,7 +88,7 @@ def _html(title: str, sections: Sequence[Section], plots: dict[str, str]) -> str
 
 
 def _html_text(paragraph: str) -> str:
-    """Return a paragraph as HTML; of Markdown, sections use code and a code block at the end alone."""
+    """Return a paragraph as HTML; the only Markdown in sections is inline code and a final code block."""
     before, _, block = paragraph.partition("\n\n```yaml\n")
     if before.startswith("`") and before.endswith("`"):
         return f"<pre>{html.escape(before.strip('`'))}</pre>"

@@ -11,7 +11,11 @@ from vjepa.recipes.compare.cells import Cell
 
 
 class Results:
-    """Metrics by their path in a cell's results.json, such as ``probe/linear/1``."""
+    """Metrics by their path in a cell's results.json, such as ``probe/linear/1``.
+
+    Args:
+        cells: Finished cells of a comparison.
+    """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self._metrics = {
@@ -28,7 +32,7 @@ class Results:
         return [float(value) for value in found if value is not None]
 
     def estimate(self, point: str, arm: str, path: str) -> Estimate | None:
-        """Return mean and interval over seeds; None if the arm has no such metric."""
+        """Return the mean and its interval over seeds; None if the arm has no such metric."""
         values = self.values(point, arm, path)
         return estimate(values) if values else None
 
@@ -42,7 +46,7 @@ class Results:
         return config
 
     def names(self, point: str, arm: str, path: str) -> list[str]:
-        """Return the names below a path."""
+        """Return the names of the metrics below a path; empty if there are none."""
         for (its_point, its_arm, _), metrics in sorted(self._metrics.items()):
             below = _at(metrics, path)
             if (its_point, its_arm) == (point, arm) and isinstance(below, dict):

@@ -1,4 +1,4 @@
-"""What a report says, apart from how it is written down."""
+"""The contents of a report: sections of text and tables, without their HTML or Markdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ class Table:
 
 @dataclass
 class Section:
-    """A part of the report: text, tables, plots by name."""
+    """A section of the report.
+
+    Attributes:
+        title: Heading of the section.
+        text: Paragraphs.
+        tables: Tables, below the text.
+        plots: Names of the plots, see `vjepa.recipes.compare.plots.all_plots`.
+    """
 
     title: str
     text: list[str] = field(default_factory=list)
@@ -36,22 +43,22 @@ def _an_arm(comparison: CompareConfig) -> str:
 
 
 def percent(value: Estimate | None) -> str:
-    """``86.3 ± 1.2``, in percent."""
+    """Return a mean and its interval in percent, such as ``86.3 ± 1.2``; ``-`` for None."""
     return "-" if value is None else _with_interval(100 * value.mean, 100 * value.half, ".1f")
 
 
 def plain(value: Estimate | None, style: str = ".2f") -> str:
-    """``0.86 ± 0.01``."""
+    """Return a mean and its interval, such as ``0.86 ± 0.01``; ``-`` for None."""
     return "-" if value is None else _with_interval(value.mean, value.half, style)
 
 
 def _with_interval(mean: float, half: float, style: str) -> str:
-    # z: what rounds to zero has no sign. NaN is the half of one seed.
+    # "z" removes the sign of what rounds to zero. The half-width is NaN for a single seed.
     return f"{mean:z{style}}" if half != half else f"{mean:z{style}} ± {half:{style}}"
 
 
 def all_sections(comparison: CompareConfig, results: Results) -> list[Section]:
-    """The report, part by part."""
+    """Return the sections of the report."""
     sections = [
         in_short(comparison, results),
         the_question(comparison, results),
@@ -65,14 +72,12 @@ def all_sections(comparison: CompareConfig, results: Results) -> list[Section]:
 
 
 def in_short(comparison: CompareConfig, results: Results) -> Section:
-    """Where contrasted arms differ, and where no difference shows."""
+    """Return the section on contrasted arms: where they differ, and where no difference shows."""
     text = [
         comparison.question,
         f"Below: the first arm minus the second, paired seed by seed ({len(comparison.seeds)} seeds), with "
-        "the 95 % "
-        "interval of Student's t. A difference is said to show where the interval leaves 0 out; with so few "
-        "seeds, "
-        "and many metrics looked at, some will leave it out by chance.",
+        "the 95 % interval of Student's t. A difference is said to show where the interval leaves 0 out; "
+        "with so few seeds, and many metrics looked at, some will leave it out by chance.",
     ]
     return Section("In short", text, [_contrast(comparison, results, *pair) for pair in comparison.contrasts])
 
@@ -89,14 +94,14 @@ def _contrast(comparison: CompareConfig, results: Results, first: str, second: s
         verdict = (
             f"{titles[0 if its.mean > 0 else 1]} has more" if difference.shows else "no difference shows"
         )
-        # The ends keep the sign of what rounds to zero: it tells whether zero is inside.
+        # The ends keep the sign of what rounds to zero: it shows whether zero is inside.
         interval = f"{scale * its.mean:+z.2f} ({scale * its.low:+.2f} to {scale * its.high:+.2f}){unit}"
         rows.append([name, interval, verdict])
     return Table([f"{titles[0]} minus {titles[1]}", "difference", "verdict"], rows)
 
 
 def _contrasted(comparison: CompareConfig, results: Results) -> list[tuple[str, str, float, str]]:
-    """Name, path, factor and unit of what is tested."""
+    """Return the name, path, scale and unit of each metric that is tested."""
     metrics = [
         (f"{title} probe, {100 * share:g} % of labels", f"probe/{probe}/{share:g}", 100.0, " points")
         for probe, title in PROBES.items()
@@ -111,7 +116,7 @@ def _contrasted(comparison: CompareConfig, results: Results) -> list[tuple[str, 
 
 
 def the_question(comparison: CompareConfig, results: Results) -> Section:
-    """The rows of the question, each with its measured metric; one column an arm that is trained."""
+    """Return the section on how the methods differ, with a measured metric for each difference."""
     trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
     rows = [
         ["prediction target", *(_word(comparison, results, arm, "target") for arm in trained)],
@@ -158,7 +163,7 @@ def _scaled(results: Results, arm: str, path: str, scale: float) -> str:
 
 
 def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> str:
-    """What an arm's resolved configuration says."""
+    """Return a setting of an arm in words, from its resolved configuration."""
     config = results.config(BASE_POINT, arm)
     objective, masks = config["objective"], config["masks"]
     pixels = objective["predict"] == "pixels"
@@ -183,7 +188,7 @@ def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> s
 
 
 def probes(comparison: CompareConfig, results: Results) -> Section:
-    """Balanced accuracy, from k-NN to attentive, at every share of the labels."""
+    """Return the section on probes: balanced accuracy at every share of the labels, and fine-tuning."""
     chance = results.values(BASE_POINT, _an_arm(comparison), "chance")[0]
     tables = []
     for probe, title in PROBES.items():
@@ -221,15 +226,14 @@ def probes(comparison: CompareConfig, results: Results) -> Section:
         )
     text = [
         "Balanced accuracy in percent of frozen features on unseen videos, mean and 95 % interval over "
-        "seeds; chance is "
-        f"{100 * chance:.1f}. The attentive probe reads all tokens, the others their mean. Fine-tuning, "
-        "where it was asked for, trains the encoder, too."
+        f"seeds; chance is {100 * chance:.1f}. The attentive probe reads all tokens, the others their mean. "
+        "Fine-tuning, where it was asked for, trains the encoder, too."
     ]
     return Section("Probes", text, tables, ["probes"])
 
 
 def factors(comparison: CompareConfig, results: Results) -> Section:
-    """R2 of what is behind the videos: what one wants to know, and what one would rather not."""
+    """Return the section on R2 of the factors of rendered videos: signal, and nuisance."""
     tables = []
     for title, names in (("signal", SIGNAL), ("nuisance", NUISANCE)):
         present = [
@@ -245,16 +249,14 @@ def factors(comparison: CompareConfig, results: Results) -> Section:
         tables.append(Table([title, *present], rows))
     text = [
         "R² on unseen videos of a ridge regression from frozen features (all tokens side by side) to the "
-        "factors that the "
-        "videos were rendered from, at the clip's last frame; 0 is as good as the mean. Signal is what a "
-        "model of motion "
-        "should hold, nuisance what it may forget."
+        "factors that the videos were rendered from, at the clip's last frame; 0 is as good as the mean. "
+        "Signal is what a model of motion should hold, nuisance what it may forget."
     ]
     return Section("Factors of the scene", text, tables, ["factors"])
 
 
 def sweep(comparison: CompareConfig, results: Results) -> Section:
-    """The sweep: the same arms on videos that differ in one setting."""
+    """Return the section on the sweep: the same arms on videos that differ in one setting."""
     assert comparison.sweep is not None
     paths = {
         "linear probe, %": ("probe/linear/1", 100.0),
@@ -276,15 +278,14 @@ def sweep(comparison: CompareConfig, results: Results) -> Section:
     header = ["point", "arm", *paths]
     text = [
         f"{comparison.sweep.title} {len(comparison.sweep.seeds)} seed(s) each. Where noise stays the same "
-        "through a video, it is "
-        "the easiest thing to predict: theory (arXiv 2211.10831) expects embeddings to hold it instead of "
-        "the motion."
+        "through a video, it is the easiest thing to predict: theory (arXiv 2211.10831) expects embeddings "
+        "to hold it instead of the motion."
     ]
     return Section("The noise sweep", text, [Table(header, rows)], ["sweep"])
 
 
 def cost(comparison: CompareConfig, results: Results) -> Section:
-    """Time and operations of each arm."""
+    """Return the section on training time and floating-point operations of each trained arm."""
     trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
     rows = []
     for name in trained:
@@ -316,7 +317,6 @@ def cost(comparison: CompareConfig, results: Results) -> Section:
     ]
     text = [
         "Minutes are those of a run beside as many others as `jobs` says, by the median of its logged speed. "
-        "All arms see "
-        "the same clips in the same order; SALT's two stages share them."
+        "All arms see the same clips in the same order; SALT's two stages share them."
     ]
     return Section("Cost", text, [Table(header, rows)])

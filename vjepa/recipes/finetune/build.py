@@ -167,7 +167,7 @@ def build_classifier(run: Resolved, model: VideoModel) -> Classifier:
         encoder.load_state_dict(model.encoder.state_dict())
     count = 1 if config.grid is None else len(config.grid.pairs)
     heads = [
-        build_head(width=encoder.embed_dim, num_classes=len(run.classes), **head_arguments(config))
+        build_head(embed_dim=encoder.embed_dim, num_classes=len(run.classes), **head_arguments(config))
         for _ in range(count)
     ]
     if start.tune != "all":

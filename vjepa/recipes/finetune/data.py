@@ -1,4 +1,4 @@
-"""What a fine-tuning run reads: clips of videos, or tokens that were encoded before."""
+"""The datasets of a fine-tuning run: clips of videos, or tokens that were encoded beforehand."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Material(NamedTuple):
     """Datasets of a run.
 
     Attributes:
-        train: What is learnt from, asked for by `SampleKey`.
-        collate: Samples of `train` to a `LabelledBatch`.
-        views: All views of the videos of each other split, by its name.
+        train: Training samples, indexed by `SampleKey`.
+        collate: Function that turns samples of `train` into a `LabelledBatch`.
+        views: Dataset with all views of each video, for each of the splits ``val`` and ``test`` that exists.
     """
 
     train: ClipDataset | FeatureShards
@@ -37,7 +37,13 @@ class Material(NamedTuple):
 
 
 def prepare_material(run: Resolved, classifier: Classifier, accelerator: Accelerator) -> Material:
-    """The datasets; tokens that are to be on disk are encoded now, where they are not there yet."""
+    """Build the datasets; every process must call this.
+
+    With `features` in the configuration, tokens that are not on disk yet are encoded and stored first.
+
+    Raises:
+        UnreadableVideosError: More training videos are unreadable than `data.max_unreadable` allows.
+    """
     config, splits = run.config, run.splits
     clips, crops = config.evaluation.clips, config.evaluation.crops
     views = {
@@ -63,7 +69,7 @@ def prepare_material(run: Resolved, classifier: Classifier, accelerator: Acceler
 
 
 class _Encode:
-    """Tokens of a dataset, on disk."""
+    """Encodes datasets to token files on disk; every process encodes its share."""
 
     def __init__(self, run: Resolved, classifier: Classifier, accelerator: Accelerator) -> None:
         assert run.config.features is not None
@@ -87,11 +93,11 @@ class _Encode:
 
 
 class TokenCollator:
-    """Stacks tokens of labelled videos.
+    """Stacks the tokens of labelled videos into a batch.
 
     Args:
-        num_classes: X.
-        segments: Clips that one label counts for.
+        num_classes: Number of classes.
+        segments: Number of clips that share one label.
     """
 
     def __init__(self, num_classes: int, segments: int) -> None:

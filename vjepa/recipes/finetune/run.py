@@ -1,4 +1,4 @@
-"""A fine-tuning run from its configuration to its metrics. X classes, G heads, V videos."""
+"""A fine-tuning run, from its configuration to its metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vjepa.evaluation.features.cache import FeatureShards
 from vjepa.evaluation.features.extract import LeftOut
 from vjepa.evaluation.recognition.metrics import ClassificationReport
 from vjepa.evaluation.recognition.report import report_of, write_scores_of
-from vjepa.evaluation.recognition.scoring import score_rows
+from vjepa.evaluation.recognition.scores import score_rows
 from vjepa.foreign_text import one_line
 from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import HeadGrid, TokenClassifier
@@ -43,9 +43,9 @@ class Choice(NamedTuple):
     """The head that is kept.
 
     Attributes:
-        number: Number of the head in the grid.
-        val: Its report on the validation split, or None where there is none.
-        setting: Learning rate and weight decay, or None where there was nothing to choose.
+        number: Index of the head in the grid.
+        val: Metrics of the head on the validation split; None if there is no such split.
+        setting: Learning rate and weight decay of the head; None if there was nothing to choose.
     """
 
     number: int
@@ -54,7 +54,13 @@ class Choice(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """Metrics of the test split, class probabilities ``(V, X)``, and the V videos that could be read."""
+    """Results on the test split.
+
+    Attributes:
+        report: Metrics.
+        scores_VX: Class probabilities of each video.
+        videos: Videos that could be read.
+    """
 
     report: ClassificationReport
     scores_VX: Tensor
@@ -62,7 +68,19 @@ class Tested(NamedTuple):
 
 
 def finetune(config: FinetuneConfig) -> dict[str, Any]:
-    """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds."""
+    """Fine-tune a classifier, choose its head, save it and test it; an interrupted run resumes.
+
+    Returns:
+        The contents of ``summary.json``.
+
+    Raises:
+        ConfigError: The configuration cannot be used, or another run uses the folder.
+        ValueError: The settings, the files or the run folder cannot be used.
+        Stopped: The process was asked to stop; a run in training has saved a checkpoint.
+        NonFiniteError: The loss or the gradient of a step is not finite.
+        SaveError: A checkpoint cannot be written.
+        UnreadableVideosError: More videos of a split are unreadable than `data.max_unreadable` allows.
+    """
     folder = RunFolder(config.output_dir)
     with answering_signals():
         accelerator = build_accelerator(
@@ -70,7 +88,7 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
             config.output_dir,
             config.optim.batch_size,
             group_size=2 if config.augment.mixes else 1,
-            find_unused=bool(config.model.levels),  # blocks above the highest level have no part
+            find_unused=bool(config.model.levels),  # Blocks above the highest level are unused.
         )
         with exclusive(folder.path, accelerator):
             summary = _run(config, accelerator, folder)
@@ -97,7 +115,7 @@ def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) ->
     network = objective.result.eval()
     choice = _choose(run, network, material, accelerator)
     network.head = _chosen_head(network.head, choice.number)
-    # Before its metrics: what may be wrong with them must not cost the training.
+    # The model is saved before it is measured, so that an error then does not cost the training.
     alone(accelerator, partial(_save_model, run, classifier, network, folder))
     test = _test(run, network, material, accelerator)
     summary = alone(accelerator, partial(_summary, run, choice, test, folder))
@@ -112,7 +130,7 @@ def _train(
     accelerator: Accelerator,
     folder: RunFolder,
 ) -> Classification:
-    """Take the classifier, or its heads alone where tokens are on disk, through the steps."""
+    """Train the classifier, or its heads alone if tokens are on disk; return the objective."""
     network: Classifier | TokenClassifier = classifier
     if run.config.features is not None:
         network = TokenClassifier(classifier.head)
@@ -148,7 +166,7 @@ def _outline(
     steps: int,
     accelerator: Accelerator,
 ) -> str:
-    """What the run will do, said before it starts."""
+    """Return the outline of the run, which is printed before it starts."""
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     total = sum(p.numel() for p in objective.parameters())
     counts = ", ".join(
@@ -177,7 +195,7 @@ def _choose(
     material: Material,
     accelerator: Accelerator,
 ) -> Choice:
-    """The best head on the validation split by mean-class accuracy; the first of equals."""
+    """Choose the head with the best mean-class accuracy on the validation split; the first of equals."""
     if not run.splits.val:
         return Choice(0, None, None)
     scores_GVX, videos = _scores(run, network, material, "val", accelerator)
@@ -210,12 +228,13 @@ def _scores(
     split: str,
     accelerator: Accelerator,
 ) -> tuple[Tensor, list[Video]]:
-    """Class probabilities ``(G, V, X)`` and the V videos: those of a split that can be read.
+    """Compute the class probabilities of all readable videos of a split; each process takes a share of them.
 
-    Every process takes some of the videos, none of them twice.
+    Returns:
+        Class probabilities ``(G, V, X)``, and the V readable videos.
 
     Raises:
-        UnreadableVideosError: More of the split cannot be read than `data.max_unreadable`.
+        UnreadableVideosError: More videos of the split are unreadable than `data.max_unreadable` allows.
     """
     dataset, videos = material.views[split], getattr(run.splits, split)
     left_out: LeftOut = dataset.unreadable() if isinstance(dataset, FeatureShards) else {}
@@ -240,7 +259,7 @@ def _save_model(
 ) -> None:
     encoder = network.encoder if isinstance(network, Classifier) else classifier.encoder
     if run.config.model.tune == "lora":
-        encoder = copy.deepcopy(encoder)  # metrics are made with the one that was trained
+        encoder = copy.deepcopy(encoder)  # The trained encoder is still measured.
         merge_lora(encoder)
     state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     state |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
@@ -253,7 +272,7 @@ def _summary(
     test: Tested | None,
     folder: RunFolder,
 ) -> dict[str, Any]:
-    """Metrics, per-video scores and the confusion plot, written and printed."""
+    """Write and print metrics, scores of each video and the confusion plot; return the summary."""
     summary: dict[str, Any] = {
         "videos": {name: len(getattr(run.splits, name)) for name in ("train", "val", "test")}
     }
@@ -278,7 +297,7 @@ def _summary(
 
 
 def _ending(test: Tested | None, summary: dict[str, Any], folder: RunFolder) -> str:
-    """The metric of a run, and where it lies."""
+    """Return the last line of a run: its main metric, and the folder of the results."""
     place = f"metrics and model: {one_line(folder.path)}"
     if test is not None:
         return f"test split: {test.report.headline()}; {place}"

@@ -122,6 +122,16 @@ class DataConfig:
         return "images" if self.clip.num_frames == 1 else "videos"
 
     @property
+    def clip_size(self) -> tuple[int, int]:
+        """Height and width of a clip in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def whole_frame(self) -> bool:
+        """Whether training uses whole frames, without crops."""
+        return self.crop_scale == (1.0, 1.0)
+
+    @property
     def mixes_in_images(self) -> bool:
         """Whether there are steps on images between those on videos."""
         return self.images is not None or (self.synthetic is not None and self.synthetic.images is not None)
@@ -357,9 +367,19 @@ class ObjectiveConfig:
             )
 
     @property
+    def noise_shape(self) -> tuple[int, int] | None:
+        """Number of noise vectors per clip and their length; None where one future is predicted."""
+        return None if self.futures is None else (self.futures.samples, self.futures.noise)
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether targets are embeddings of a frozen target encoder."""
+        return self.predict == "embeddings" and self.stabilizer == "frozen"
+
+    @property
     def trains_teacher(self) -> bool:
         """Whether the run begins with a stage that trains the frozen target encoder."""
-        return self.predict == "embeddings" and self.stabilizer == "frozen" and self.teacher is None
+        return self.has_teacher and self.teacher is None
 
     @property
     def measures_batch(self) -> bool:

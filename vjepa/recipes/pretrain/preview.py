@@ -1,4 +1,4 @@
-"""What a run will do, said before it starts."""
+"""The outline of a pre-training run, which is printed before it starts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ from vjepa.masks.base import Mask
 from vjepa.masks.future import FutureMask
 from vjepa.masks.token_counts import count_tokens
 from vjepa.profiling.flops import StepCost, step_cost
-from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.training.accelerator import local_processes
 from vjepa.training.outline import device_phrase, parameters_phrase, steps_phrase
 
-_HOPELESS = 4  # times the memory that a process has
+_HOPELESS = 4  # A step that needs so many times the memory of a process is refused.
 
 
 def describe_run(
     config: PretrainConfig, objective: nn.Module, num_videos: int, accelerator: Accelerator
 ) -> str:
-    """A few lines: steps, clips, effective batch, tokens, parameters, memory, FLOPs; `objective` is on meta.
+    """Describe a run in a few lines: steps, clips, batch, tokens, parameters, memory and FLOPs.
+
+    Args:
+        config: Configuration of the run.
+        objective: Objective on the meta device.
+        num_videos: Number of training videos.
+        accelerator: Accelerator of the run.
 
     Raises:
         ConfigError: A step needs several times the memory that a process has.
@@ -42,9 +47,8 @@ def describe_run(
     return "\n".join(
         (
             f"{steps_phrase(config.optim.steps, clips, 'clips', accelerator)}, {config.optim.steps * clips} "
-            "clips in all, "
-            f"{config.optim.steps * config.optim.batch_size / num_videos:.1f} times each of {num_videos} "
-            "videos",
+            f"clips in all, {config.optim.steps * config.optim.batch_size / num_videos:.1f} times each of "
+            f"{num_videos} videos",
             *describe_masks(config),
             f"{parameters_phrase(cost.trained, cost.parameters)}; about "
             f"{memory / 1e9:.2f} GB of tensors in each process, beside what Python and torch take; "
@@ -56,11 +60,11 @@ def describe_run(
 
 
 def _too_large(memory: float, device: torch.device) -> list[str]:
-    """A warning where the tensors of a process do not fit into the memory that it has; ConfigError where they
-    never will.
+    """Return a warning if the tensors of a step, of `memory` bytes, exceed the memory of a process.
 
-    The estimate may be wrong by some tens of percent, and a machine may swap, so that only a multiple is
-    refused.
+    Raises:
+        ConfigError: They exceed it several times. Less is not refused, because the estimate may be wrong by
+            some tens of percent, and a machine may swap.
     """
     if device.type == "cuda":
         room = float(torch.cuda.get_device_properties(device).total_memory)
@@ -72,8 +76,7 @@ def _too_large(memory: float, device: torch.device) -> list[str]:
         return []
     words = (
         f"one step needs about {memory / 1e9:.0f} GB of tensors, and a process has {room / 1e9:.0f} GB: "
-        "lower "
-        "train.micro_batch, data.clip.num_frames or data.size, or set train.activation_checkpointing"
+        "lower train.micro_batch, data.clip.num_frames or data.size, or set train.activation_checkpointing"
     )
     if memory > _HOPELESS * room:
         raise ConfigError(words)
@@ -81,12 +84,12 @@ def _too_large(memory: float, device: torch.device) -> list[str]:
 
 
 def describe_masks(config: PretrainConfig) -> list[str]:
-    """Lines that say how many tokens each mask shows and has predicted, and which mask shows too little.
+    """Return lines on the numbers of context and target tokens of each mask, and warnings of small contexts.
 
-    A context of fewer tokens than one place has over time is a fault of most settings: the loss then learns
-    from next to nothing, without looking wrong.
+    A mask is warned of if its context has fewer tokens than the grid has time steps. The model then learns
+    from almost nothing, which the loss does not show.
     """
-    grid = Tubelet(*config.encoder.tubelet).grid_of(config.data.clip.num_frames, *build.clip_size(config))
+    grid = Tubelet(*config.encoder.tubelet).grid_of(config.data.clip.num_frames, *config.data.clip_size)
     grids = {config.data.kind: grid}
     if config.data.mixes_in_images:
         grids["images"] = grid._replace(t=1)
@@ -104,14 +107,13 @@ def describe_masks(config: PretrainConfig) -> list[str]:
             if counts.context.least < size.t:
                 warnings.append(
                     f"WARNING: {name} shows {counts.context.least} tokens at some steps, fewer than one "
-                    "place has over "
-                    f"time ({size.t}): lower its scale, its number of blocks or its ratio"
+                    f"place has over time ({size.t}): lower its scale, its number of blocks or its ratio"
                 )
     return lines + warnings
 
 
 def _flops(number: float) -> str:
-    """Floating-point operations with a unit that suits them."""
+    """Return a number of floating-point operations with a unit of fitting size."""
     for unit, size in (("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9)):
         if number >= size:
             return f"{number / size:.2f} {unit}"
@@ -119,7 +121,10 @@ def _flops(number: float) -> str:
 
 
 def kinds_of_steps(config: PretrainConfig) -> list[tuple[float, Batch]]:
-    """Each kind of step by its masks: its share of the steps, and a batch of it."""
+    """Return a pair for each kind of step: its share of the steps, in [0, 1], and an example batch.
+
+    Steps differ in kind if only some of them predict the future (``masks.future_share``).
+    """
     everything = example_batch(config)
     share, first_future = config.masks.future_share, len(config.masks.all) - len(config.masks.future)
     if share is None:
@@ -129,9 +134,13 @@ def kinds_of_steps(config: PretrainConfig) -> list[tuple[float, Batch]]:
 
 
 def average_cost(config: PretrainConfig, objective: nn.Module) -> StepCost:
-    """Cost of a step on the meta device, averaged over the kinds of steps.
+    """Return the average FLOPs of a step, and its largest activation memory, over the kinds of steps.
 
-    Steps on images count as on videos.
+    Steps on images count as if they were on videos.
+
+    Args:
+        config: Configuration of the run.
+        objective: Objective on the meta device.
     """
     costs = [(share, step_cost(objective, batch)) for share, batch in kinds_of_steps(config)]
     return replace(
@@ -142,15 +151,12 @@ def average_cost(config: PretrainConfig, objective: nn.Module) -> StepCost:
 
 
 def example_batch(config: PretrainConfig, clips: int = 2) -> Batch:
-    """A batch of the configured shape: black clips, every mask, drawn with fixed seeds.
-
-    No noise but its shape.
-    """
-    height, width = build.clip_size(config)
+    """Return a batch of the configured shape: black clips, zero noise, all masks drawn with fixed seeds."""
+    height, width = config.data.clip_size
     frames, channels = config.data.clip.num_frames, len(config.data.mean)
     grid = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width)
     masks = [draw_mask(mask, number, grid, clips) for number, mask in enumerate(config.masks.all)]
-    noise = build.noise_shape(config)
+    noise = config.objective.noise_shape
     return Batch(
         video_BTCHW=torch.zeros(clips, frames, channels, height, width, dtype=torch.uint8),
         masks=tuple(masks),
@@ -161,7 +167,15 @@ def example_batch(config: PretrainConfig, clips: int = 2) -> Batch:
 
 
 def draw_mask(mask: Mask, number: int, grid: Grid, clips: int, seed: int = 0) -> TokenMask:
-    """A mask for so many clips outside a run, with seeds of its own."""
+    """Draw a mask outside a run, from fixed seeds.
+
+    Args:
+        mask: Sampler of the mask.
+        number: Index of the mask among all masks of the configuration.
+        grid: Token grid of a clip.
+        clips: Number of clips.
+        seed: Random seed.
+    """
     rngs = [np.random.default_rng([clip, number, seed]) for clip in range(clips)]
     drawn = mask.sample(grid, rngs, np.random.default_rng([number, seed]))
     return TokenMask.from_numpy(drawn.context_BK, drawn.target_BM, number, drawn.groups)

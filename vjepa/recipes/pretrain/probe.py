@@ -1,4 +1,4 @@
-"""The read-out at the end of a run: the trained encoder beside the same encoder untrained."""
+"""The linear probe at the end of a run, of the trained encoder and of the same encoder untrained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vjepa.data.manifest import Video
 from vjepa.evaluation.features.extract import LeftOut, extract_features, probe_classes
 from vjepa.evaluation.probes.linear import ridge_probe
 from vjepa.models.video_model import VideoModel
-from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain import data
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.training.unreadable import leave_out
 from vjepa.weights.model_folder import from_pretrained
@@ -23,12 +23,18 @@ Probes = dict[str, dict[str, float]]
 
 
 def probed_lists(config: PretrainConfig) -> dict[str, list[Video]]:
-    """The lists that a probe reads at the end, by their settings; ValueError where they cannot be used."""
-    splits = build.probe_sources(config)
+    """Return the lists of labelled videos for the probe, by the name of their setting.
+
+    The result is empty if the configuration has no probe.
+
+    Raises:
+        ValueError: The lists cannot be used.
+    """
+    splits = data.probe_sources(config)
     if splits is None:
         return {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the probe itself says so
+        warnings.simplefilter("ignore")  # The probe itself will warn.
         probe_classes(*splits)
     return dict(zip(("probe.train", "probe.test"), splits, strict=True))
 
@@ -36,19 +42,27 @@ def probed_lists(config: PretrainConfig) -> dict[str, list[Video]]:
 def probe_encoders(
     config: PretrainConfig, model: Path, device: torch.device, say: Callable[[str], None] = print
 ) -> tuple[Probes, dict[str, int]]:
-    """Balanced accuracy of a linear probe, ``{"linear": {"trained": ..., "random": ..., "chance": ...}}``,
-    and how many videos of each list cannot be read, and are left out.
+    """Measure the balanced accuracy of a linear probe on the trained and on the untrained encoder.
 
-    Both are empty where the configuration names no labelled videos.
+    Args:
+        config: Configuration of the run.
+        model: Model folder of the run.
+        device: Device on which to encode.
+        say: Prints a line.
+
+    Returns:
+        The accuracies in [0, 1], ``{"linear": {"trained": ..., "random": ..., "chance": ...}}``, and the
+        number of unreadable videos in each list that has any, which are left out. Both are empty if the
+        configuration has no probe.
 
     Raises:
-        UnreadableVideosError: More of a list than `data.max_unreadable`.
+        UnreadableVideosError: More videos of a list are unreadable than `data.max_unreadable` allows.
     """
     lists = probed_lists(config)
     if not lists:
         return {}, {}
     classes, known = probe_classes(*lists.values())
-    clips = {name: build.probe_dataset(config, videos, classes) for name, videos in lists.items()}
+    clips = {name: data.probe_dataset(config, videos, classes) for name, videos in lists.items()}
     trained = from_pretrained(model)
     torch.manual_seed(config.seed)
     untrained = VideoModel(trained.config).eval()
@@ -67,7 +81,7 @@ def probe_encoders(
 def _features(
     model: VideoModel, clips: dict[str, ClipDataset], num_workers: int
 ) -> tuple[list[tuple[Tensor, Tensor]], dict[str, LeftOut]]:
-    """Features and classes of each list, and the rows of each that are left out."""
+    """Return the features and classes of each list, and the rows of each list that are left out."""
     device = next(model.parameters()).device
     unreadable: dict[str, LeftOut] = {name: {} for name in clips}
 

@@ -1,20 +1,19 @@
-"""A pre-training run from its configuration to its report."""
+"""A pre-training run, from its configuration to its report."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from vjepa.objectives.jepa import JEPA
 from vjepa.plots.run import draw_report, summary_table
-from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain import build, data
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.preview import describe_run
 from vjepa.recipes.pretrain.probe import probe_encoders, probed_lists
@@ -26,22 +25,34 @@ from vjepa.training.optimizer import build_optimizer
 from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import check_files
-from vjepa.weights.model_folder import save_pretrained
+from vjepa.weights.model_folder import from_pretrained, save_pretrained
 
-BuildObjective = Callable[[PretrainConfig], nn.Module]
+BuildObjective = Callable[[build.Resolved], nn.Module]
 
 
 def pretrain(config: PretrainConfig, build_objective: BuildObjective | None = None) -> dict[str, Any]:
-    """Run a configuration to its end, or on from where it was; returns what ``summary.json`` holds.
+    """Pre-train a model, save it and measure it with probes; an interrupted run resumes.
 
-    Where a frozen target encoder is to be trained first, that is a run of its own, in the folder ``teacher``
-    of this one; it goes on, or is found finished, in the same way.
+    If the configured objective trains its teacher first, that is a run of its own, in the folder ``teacher``
+    of this one; it resumes in the same way, or is skipped if it is finished.
 
     Args:
         config: Configuration of the run.
-        build_objective: Makes an objective of your own (`vjepa.objectives.base.Objective`) instead of the
-            configured one; it must have an ``encoder`` as `vjepa.recipes.pretrain.build.model_arguments`
-            describes it, which is what the model folder then holds and what is probed.
+        build_objective: Function that builds an objective of your own (`vjepa.objectives.base.Objective`);
+            None builds the configured one. Your objective must have an ``encoder`` that is built as
+            `vjepa.recipes.pretrain.build.model_arguments` describes; the model folder then holds this encoder
+            alone, and probes measure it.
+
+    Returns:
+        The contents of ``summary.json``.
+
+    Raises:
+        ConfigError: A step needs several times the memory of a process, or another run uses the folder.
+        ValueError: The settings, the files or the run folder cannot be used.
+        Stopped: The process was asked to stop; a run in training has saved a checkpoint.
+        NonFiniteError: The loss or the gradient of a step is not finite.
+        SaveError: A checkpoint cannot be written.
+        UnreadableVideosError: More videos are unreadable than allowed.
     """
     with answering_signals():
         if config.objective.trains_teacher and build_objective is None:
@@ -52,7 +63,7 @@ def pretrain(config: PretrainConfig, build_objective: BuildObjective | None = No
 
 
 def _run(config: PretrainConfig, build_objective: BuildObjective | None) -> dict[str, Any]:
-    """One stage, with a folder of its own."""
+    """Carry out one stage, the teacher's or the model's, in a folder of its own."""
     folder = RunFolder(config.output_dir)
     accelerator = _start(config)
     with exclusive(folder.path, accelerator):
@@ -70,24 +81,27 @@ def _train(
         return folder.read_summary()
     if config.data.synthetic is not None:
         alone(
-            accelerator, partial(build.render_synthetic, config.data.synthetic, config.data.num_workers, say)
+            accelerator, partial(data.render_synthetic, config.data.synthetic, config.data.num_workers, say)
         )
 
-    sources = build.training_sources(config)
+    sources = data.training_sources(config)
     measured = {name: [video.path for video in videos] for name, videos in probed_lists(config).items()}
     if accelerator.is_main_process:
         check_files(measured, config.data.max_unreadable, say)
     set_seed(config.seed)
-    objective = _objective(config) if build_objective is None else build_objective(config)
+    run = build.resolve(config)
+    objective = _objective(run) if build_objective is None else build_objective(run)
     with torch.device("meta"):
-        outline = (build_objective or build.build_objective)(config)
+        outline = (build_objective or build.build_objective)(run)
+    model_config = _model_config(run, own=build_objective is not None)
+    del run  # weights that were read are not kept while training
     say(describe_run(config, outline, sources.num_rows, accelerator))
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
-        partial(build.build_batches, config, sources), optim=config.optim, rows=sources.rows,
+        partial(data.build_batches, config, sources), optim=config.optim, rows=sources.rows,
     )  # fmt: skip
-    own = build_objective is not None
-    return _finish(config, accelerator, _model(config, accelerator, prepared, own), folder)
+    state = _model_state(config, accelerator.get_state_dict(prepared), own=build_objective is not None)
+    return _finish(config, accelerator, (state, model_config), folder)
 
 
 def _start(config: PretrainConfig) -> Accelerator:
@@ -104,31 +118,36 @@ def _start(config: PretrainConfig) -> Accelerator:
     )
 
 
-def _model(
-    config: PretrainConfig, accelerator: Accelerator, prepared: nn.Module, own: bool
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and configuration of the model folder."""
-    state, model_config = accelerator.get_state_dict(prepared), build.model_config(config)
+def _model_config(run: build.Resolved, *, own: bool) -> dict[str, Any]:
+    """Return the configuration for the model folder.
+
+    Of an objective of your own, only the encoder is known to be built as configured.
+    """
+    known = build.model_config(run)
     if own:
-        # What it predicts with is its own business; its encoder is like any other.
-        model_config = {
-            name: part for name, part in model_config.items() if name not in ("predictor", "decoder")
-        }
-        return {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}, model_config
-    if config.objective.predict == "embeddings" and config.objective.stabilizer == "frozen":
-        # Another run's model: no encoder to use instead of this one, but what predictions are held against.
-        state = {re.sub(r"^target_encoder\.", "teacher.", name): tensor for name, tensor in state.items()}
-        model_config["teacher"] = build.teacher_arguments(config) or model_config["encoder"]
-    return state, model_config
+        return {name: part for name, part in known.items() if name not in ("predictor", "decoder")}
+    if run.config.objective.has_teacher:
+        known["teacher"] = build.teacher_arguments(run) or known["encoder"]
+    return known
 
 
-def _objective(config: PretrainConfig) -> nn.Module:
-    """The objective with the weights that it starts from."""
-    objective = build.build_objective(config)
-    if config.init is not None:
-        build.load_weights(objective, config.init)
-    if config.objective.predict == "embeddings" and config.objective.stabilizer == "frozen":
-        build.load_teacher(cast(JEPA, objective), build.teacher_folder(config))
+def _model_state(config: PretrainConfig, state: dict[str, Tensor], *, own: bool) -> dict[str, Tensor]:
+    """Return the tensors for the model folder."""
+    if own:
+        return {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
+    if config.objective.has_teacher:
+        # The target encoder is another run's model, so it is not stored as an encoder of this one.
+        return {re.sub(r"^target_encoder\.", "teacher.", name): tensor for name, tensor in state.items()}
+    return state
+
+
+def _objective(run: build.Resolved) -> nn.Module:
+    """Build the configured objective with its initial weights."""
+    objective = build.build_objective(run)
+    if run.start is not None:
+        build.load_weights(objective, run.start)
+    if run.config.objective.has_teacher:
+        build.load_teacher(objective, run.teacher or from_pretrained(build.teacher_folder(run.config)))
     return objective
 
 
@@ -138,7 +157,7 @@ def _finish(
     model: tuple[dict[str, Tensor], dict[str, Any]],
     folder: RunFolder,
 ) -> dict[str, Any]:
-    """Model, probes, summary and plot, made by the main process."""
+    """Let the main process write model, probe metrics, summary and plot; return the summary."""
 
     def write() -> dict[str, Any]:
         save_pretrained(folder.model, *model)
@@ -165,7 +184,7 @@ def _finish(
 
 
 def _final(records: list[dict[str, Any]], config: PretrainConfig) -> dict[str, dict[str, Any]]:
-    """Metrics of the last logged step, and of the last one on images where they are mixed in."""
+    """Return the metrics of the last logged step, and of the last on images if they are mixed in."""
     last = {record["kind"]: metrics_of(record) for record in records}
     final = {"final": last.get(config.data.kind, metrics_of(records[-1]))}
     if config.data.mixes_in_images and "images" in last:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vjepa.evaluation.probes.pixel_decoder import psnr, train_pixel_decoder
+from vjepa.evaluation.probes.pixels import psnr, train_pixel_decoder
 from vjepa.grid import Tubelet
 from vjepa.models.encoder import VideoEncoder
 from vjepa.tokens import patchify

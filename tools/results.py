@@ -1,0 +1,194 @@
+"""Collect the metrics of runs into a JSON file, and write the tables of documents from such files.
+
+    python tools/results.py collect runs/quickstart-0 runs/quickstart-1 \\
+        --output .results/quickstart.json \\
+        --command "accelerate launch tools/pretrain.py --config configs/pretrain/quickstart.yaml --seed N"
+    python tools/results.py tables
+    python tools/results.py tables --check
+
+`collect` writes the command, the commit of the library, the machine, the date, and a row for each run.
+`tables` writes every table of the documents that stands between <!-- results: NAME TABLE --> and
+<!-- end of results --> from .results/NAME.json, whose "tables" say which values are shown, and how
+(vjepa/result_tables.py). Run it in the root of the repository.
+
+Exit status: 0 done; 1 --check found a document that `tables` would change, or an unexpected error;
+2 arguments or files that cannot be used; 75 asked to stop; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vjepa.files import written_atomically
+from vjepa.result_tables import with_tables
+from vjepa.training.stop import command
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.action == "collect":
+        collect(options.run, Path(options.output), options.command, options.machine)
+        return 0
+    return write_tables([Path(name) for name in options.document] or _documents(), check=options.check)
+
+
+def collect(runs: Sequence[str], output: Path, made_by: str, machine: str | None) -> None:
+    """Write the metrics of runs to a JSON file of results.
+
+    The tables of a file that exists are kept. A new file has one table, ``all``, with every metric that is a
+    number or a list of numbers, as a draft.
+
+    Args:
+        runs: Run folders, or JSON files of other tools; each as PATH or LABEL=PATH.
+        output: JSON file to write.
+        made_by: Command that made the runs.
+        machine: Machine on which the runs were made; None for this one.
+
+    Raises:
+        ValueError: A run is not finished.
+    """
+    found = [_row(run) for run in runs]
+    tables = json.loads(output.read_text())["tables"] if output.exists() else {"all": _draft(found[0][0])}
+    results = {
+        "command": made_by,
+        "commit": _commit(),
+        "machine": machine or _this_machine(),
+        "date": max(date for _, date in found),
+        "rows": [row for row, _ in found],
+        "tables": tables,
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with written_atomically(output) as draft:
+        draft.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    print(f"wrote {output}: {len(found)} rows, tables {', '.join(tables)}")
+
+
+def write_tables(documents: Sequence[Path], *, check: bool) -> int:
+    """Write the tables of documents anew, and return the exit status.
+
+    Args:
+        documents: Files in Markdown.
+        check: Change nothing; return 1 if a document would change.
+
+    Raises:
+        ValueError: A marker of a document has no partner, or names something that is not there.
+    """
+    changed = []
+    for document in documents:
+        before = document.read_text()
+        try:
+            after = with_tables(before, Path(".results"))
+        except ValueError as error:
+            raise ValueError(f"{document}: {error}") from error
+        if after == before:
+            continue
+        changed.append(document)
+        if not check:
+            with written_atomically(document) as draft:
+                draft.write_text(after)
+    for document in changed:
+        print(f"{document}: {'differs from .results: run tools/results.py tables' if check else 'written'}")
+    return int(check and bool(changed))
+
+
+def _row(text: str) -> tuple[dict[str, Any], str]:
+    """Return the label, seed and metrics of a run, and the date of its metrics."""
+    label, _, name = ("", "", text) if Path(text).exists() or "=" not in text else text.partition("=")
+    path = Path(name)
+    metrics = path / "summary.json" if path.is_dir() else path
+    if not metrics.is_file():
+        raise ValueError(f"{metrics} is not there: give a run folder that is finished, or a tool's JSON file")
+    row = {"label": label or path.name, "seed": None, "metrics": json.loads(metrics.read_text())}
+    if path.is_dir():
+        row["seed"] = yaml.safe_load((path / "config.yaml").read_text())["seed"]
+    date = datetime.fromtimestamp(metrics.stat().st_mtime, UTC).date().isoformat()
+    return row, date
+
+
+def _draft(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a table of all numbers of a row, from which columns can be chosen."""
+    keys = ["label", "seed", *(f"metrics.{key}" for key in _numbers(row["metrics"]))]
+    return {"title": "", "columns": [{"header": key, "key": key, "format": "{}"} for key in keys]}
+
+
+def _numbers(metrics: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the paths of all numbers, and of all lists that begin with a number."""
+    for key, value in metrics.items():
+        first = value[0] if isinstance(value, list) and value else value
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{key}.")
+        elif isinstance(first, int | float):
+            yield prefix + key
+
+
+def _commit() -> str | None:
+    """Return the commit of this library, with a note on changes; None if it is no clone."""
+    if not (_ROOT / ".git").exists():
+        return None
+    git = ["git", "-C", str(_ROOT)]
+    commit, changes = (
+        subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    )
+    return f"{commit}, with changes" if changes else commit
+
+
+def _this_machine() -> str:
+    """Describe this machine's accelerator, or its processor if it has none."""
+    # Imported here, because the tables of documents need no torch.
+    import torch
+
+    from vjepa.profiling.timing import machine_name
+
+    return machine_name(torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
+
+
+def _documents() -> list[Path]:
+    """Return all documents that have tables of results."""
+    return [Path("README.md"), Path("vjepa/README.md"), *sorted(Path("configs").rglob("README.md"))]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    collecting = actions.add_parser("collect", help="Write the metrics of runs to a JSON file.")
+    collecting.add_argument(
+        "run",
+        nargs="+",
+        help="Folder of a finished run, or a JSON file that another tool wrote; LABEL=FOLDER labels its row "
+        "(default: the folder's name).",
+    )
+    collecting.add_argument(
+        "--output", required=True, help="JSON file to write; if it exists, its tables are kept."
+    )
+    collecting.add_argument("--command", required=True, help="Command that made the runs.")
+    collecting.add_argument("--machine", help="Machine on which the runs were made (default: this one).")
+    writing = actions.add_parser("tables", help="Write the tables of documents from the JSON files.")
+    writing.add_argument(
+        "document",
+        nargs="*",
+        help="Document in Markdown (default: README.md, vjepa/README.md and all configs/**/README.md).",
+    )
+    writing.add_argument(
+        "--check", action="store_true", help="Change nothing; exit with status 1 if a document would change."
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""Videos of a pre-training run: rendered videos, manifests, datasets and batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from vjepa.batch import Batch
+from vjepa.data.clips import ClipSampling
+from vjepa.data.collate import MaskCollator
+from vjepa.data.dataset import ClipDataset, MixedDataset
+from vjepa.data.manifest import Video, read_manifest
+from vjepa.data.sampling import SampleOrder, StepBatches, step_loader
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
+from vjepa.data.transforms import clip_transform, train_transform
+from vjepa.recipes.pretrain.config import PretrainConfig, SyntheticConfig
+from vjepa.workers import Loader
+
+
+class SyntheticSplit(NamedTuple):
+    """Videos that are rendered into one folder.
+
+    Attributes:
+        folder: Folder of the videos and their manifest.
+        render: Settings of the rendered scenes.
+        num_videos: Number of videos.
+        seed: Random seed of the rendered scenes.
+    """
+
+    folder: Path
+    render: RenderSettings
+    num_videos: int
+    seed: int
+
+    @property
+    def manifest(self) -> str:
+        """Path of the manifest of the videos."""
+        return str(self.folder / "manifest.csv")
+
+
+def render_synthetic(synthetic: SyntheticConfig, num_workers: int, say: Callable[[str], None]) -> None:
+    """Render the synthetic videos of all splits; those that exist already are kept.
+
+    Args:
+        synthetic: Settings of the synthetic videos.
+        num_workers: Number of processes that render.
+        say: Receives progress messages.
+    """
+    for folder, render, num_videos, seed in _synthetic_splits(synthetic).values():
+        say(f"synthetic videos: {num_videos} to {folder}")
+        write_videos(folder, render, num_videos=num_videos, seed=seed, num_workers=max(num_workers, 1))
+
+
+def _synthetic_splits(synthetic: SyntheticConfig) -> dict[str, SyntheticSplit]:
+    """Return the training split, the test split and, for steps on images, that of images, by name."""
+    folder, render, seed = Path(synthetic.folder), synthetic.render, 2 * synthetic.seed
+    splits = {
+        "train": SyntheticSplit(folder / "train", render, synthetic.num_train, seed),
+        "test": SyntheticSplit(folder / "test", render, synthetic.num_test, seed + 1),
+    }
+    if synthetic.images is not None:
+        splits["images"] = SyntheticSplit(folder / "images", synthetic.images, synthetic.num_train, seed)
+    return splits
+
+
+class Sources(NamedTuple):
+    """Training videos and, for steps on images, images of a run.
+
+    Attributes:
+        videos: Videos of each manifest.
+        images: Images of each manifest; empty without steps on images.
+    """
+
+    videos: list[list[Video]]
+    images: list[list[Video]]
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows of all manifests together."""
+        return sum(len(source) for source in (*self.videos, *self.images))
+
+    @property
+    def rows(self) -> list[tuple[str, float | None, float | None]]:
+        """Path, start and end in seconds of each row, videos before images."""
+        sources = itertools.chain(*self.videos, *self.images)
+        return [(video.path, video.start, video.end) for video in sources]
+
+
+def training_sources(config: PretrainConfig) -> Sources:
+    """Read the manifests of the videos and images to train on.
+
+    Raises:
+        ValueError: Neither `data.train` nor `data.synthetic` is given, or a manifest cannot be read.
+    """
+    data = config.data
+    if data.train is None and data.synthetic is None:
+        raise ValueError(
+            "there are no videos to train on: give data.train (a manifest or a folder of videos) or "
+            "data.synthetic"
+        )
+    train, images = data.train, data.images
+    if data.synthetic is not None:
+        splits = _synthetic_splits(data.synthetic)
+        train = splits["train"].manifest
+        images = splits["images"].manifest if "images" in splits else images
+    on_images = data.kind == "images"
+    return Sources(
+        [read_manifest(source, images=on_images) for source in as_list(train)],
+        [read_manifest(source, images=True) for source in as_list(images)],
+    )
+
+
+def as_list(sources: str | list[str] | None) -> list[str]:
+    return [sources] if isinstance(sources, str) else sources or []
+
+
+def probe_manifests(config: PretrainConfig) -> tuple[str | None, str | None]:
+    """Return the manifests of labelled videos to fit and to test a probe on; None where not given."""
+    if config.data.synthetic is None:
+        return config.probe.train, config.probe.test
+    splits = _synthetic_splits(config.data.synthetic)
+    return splits["train"].manifest, splits["test"].manifest
+
+
+def probe_sources(config: PretrainConfig) -> tuple[list[Video], list[Video]] | None:
+    """Read the labelled videos to fit and to test a probe on; None where none are given."""
+    train, test = probe_manifests(config)
+    if train is None or test is None:
+        return None
+    most = config.probe.max_videos
+    on_images = config.data.kind == "images"
+    return read_manifest(train, images=on_images)[:most], read_manifest(test, images=on_images)[:most]
+
+
+def build_dataset(config: PretrainConfig, sources: Sources) -> ClipDataset | MixedDataset:
+    """Build the dataset of training clips, and images: randomly placed, cropped and mirrored."""
+    data = config.data
+    transform = train_transform(data.size, data.crop_scale, data.crop_ratio, data.flip)
+    videos = _dataset(config, list(itertools.chain(*sources.videos)), data.clip, transform)
+    if not sources.images:
+        return videos
+    images = list(itertools.chain(*sources.images))
+    one_frame = ClipSampling(num_frames=1, clips_per_video=data.clip.clips_per_video)
+    return MixedDataset(videos, _dataset(config, images, one_frame, transform))
+
+
+def build_batches(
+    config: PretrainConfig,
+    sources: Sources,
+    *,
+    micro_batch: int,
+    rank: int = 0,
+    world_size: int = 1,
+    first_step: int = 0,
+    **loader: Any,
+) -> Loader[Batch]:
+    """Build the loader of this process's micro-batches from `first_step` to the last step.
+
+    Args:
+        config: Configuration of the run.
+        sources: Videos and images to train on.
+        micro_batch: Number of videos of one forward pass on one process.
+        rank, world_size: Number of this process, from 0, and number of processes.
+        first_step: First optimiser step to load, from 0.
+        loader: Further arguments of torch's DataLoader.
+    """
+    seed = config.seed
+    images = SampleOrder([len(source) for source in sources.images], None, seed) if sources.images else None
+    sampler = StepBatches(
+        SampleOrder([len(source) for source in sources.videos], config.data.weights, seed),
+        batch_size=config.optim.batch_size, micro_batch=micro_batch, rank=rank, world_size=world_size,
+        first_step=first_step, last_step=config.optim.steps,
+        images=images, image_share=config.data.image_share,
+    )  # fmt: skip
+    collate = MaskCollator(
+        config.masks.all,
+        config.encoder.tubelet,
+        seed,
+        config.masks.future_share,
+        config.objective.noise_shape,
+    )
+    return step_loader(build_dataset(config, sources), collate, sampler, config.data.num_workers, **loader)
+
+
+def probe_dataset(config: PretrainConfig, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:
+    """Build a deterministic dataset of evenly spread clips of labelled videos.
+
+    Frames are cropped in the middle with the customary margin, or kept whole where training did not crop
+    either.
+    """
+    data = config.data
+    transform = clip_transform(data.size, data.whole_frame)
+    return _dataset(config, videos, data.clip, transform, classes=classes, spread=True)
+
+
+def _dataset(
+    config: PretrainConfig,
+    videos: Sequence[Video],
+    clip: ClipSampling,
+    transform: nn.Module,
+    **evaluation: Any,
+) -> ClipDataset:
+    data = config.data
+    cache_short_side = data.cache_short_side if data.cache_dir is not None else None
+    return ClipDataset(
+        videos, clip, transform, config.seed, reader=data.reader,
+        cache_dir=data.cache_dir, cache_short_side=cache_short_side, damaged=data.damaged,
+        channels=len(data.mean), **evaluation,
+    )  # fmt: skip
