@@ -8,39 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.floors import FLOOR_OF
+
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("vjepa", "tools") for path in (ROOT / folder).rglob("*.py"))
-
-# From the ground up; a name is a module of vjepa/ or a package with all that is in it.
-FLOORS = (
-    (
-        "choices",
-        "cpu_threads",
-        "double_precision",
-        "environments",
-        "files",
-        "foreign_text",
-        "grid",
-        "seeding",
-        "workers",
-    ),
-    ("batch", "result_tables", "schedules", "tokens"),
-    ("layers",),
-    ("masks",),
-    ("data",),
-    ("models",),
-    ("weights",),
-    ("objectives",),
-    ("inference", "profiling", "testing"),
-    ("evaluation", "export"),
-    ("planning",),
-    ("plots",),
-    ("config",),
-    ("training",),
-    ("recipes",),
-    ("tools",),
-)
-FLOOR_OF = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 
 
 def room_of(module):

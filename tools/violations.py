@@ -28,7 +28,7 @@ from vjepa.config import config_from_tree
 from vjepa.data.synthetic.pairs import CONTROL, VIOLATIONS, check_violation
 from vjepa.data.synthetic.write_pairs import write_pairs
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
-from vjepa.evaluation.violations.benchmark import evaluate_expectation
+from vjepa.evaluation.violations.benchmark import evaluate_violations
 from vjepa.foreign_text import one_line
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.violations import draw_violations
@@ -98,7 +98,7 @@ def _measure(options: argparse.Namespace) -> None:
     sets = (
         _synthetic_sets(model, folder / "pairs", options.num_pairs) if options.synthetic else _sets(options)
     )
-    report = evaluate_expectation(model, sets, nulls=options.nulls, rivals=rivals, progress=True)
+    report = evaluate_violations(model, sets, nulls=options.nulls, rivals=rivals, progress=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "violations.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
     draw_violations(model, sets, folder / "violations.png")

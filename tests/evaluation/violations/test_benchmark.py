@@ -7,7 +7,7 @@ import torch
 from tests.inference.conftest import make_video_model
 from vjepa.data.violation_sets import Matched
 from vjepa.evaluation.violations import benchmark as expectation
-from vjepa.evaluation.violations.benchmark import evaluate_expectation, peak_step, untrained_copy
+from vjepa.evaluation.violations.benchmark import evaluate_violations, peak_step, untrained_copy
 from vjepa.inference.surprise import Surprise
 
 
@@ -46,7 +46,7 @@ def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, monkeypatch):
     monkeypatch.setattr(
         expectation, "surprise", lambda model, path: (oracle if model is knowing else real)(model, path)
     )
-    report = evaluate_expectation(knowing, sets, nulls=2, rivals={"other": make_video_model(3)})
+    report = evaluate_violations(knowing, sets, nulls=2, rivals={"other": make_video_model(3)})
     assert set(report.reports) == {"model", "other", "untrained", "motion_energy"}
     model = report.reports["model"]
     assert model.fixed == 10  # five steps of two frames
@@ -61,7 +61,7 @@ def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, monkeypatch):
     )  # still plots, one jump
     table = report.table()
     assert table.index("teleport") < table.index("recolour")
-    assert "rings for appearance" in table
+    assert "are due to appearance" in table
     assert report.to_json()["localisation"]["teleport"]["pairs"] == 4
 
 
@@ -90,9 +90,9 @@ def test_the_peak_is_where_the_curves_part():
 
 def test_a_rival_takes_nobody_s_place(sets):
     with pytest.raises(ValueError, match="a rival is called untrained"):
-        evaluate_expectation(make_video_model(), sets, rivals={"untrained": make_video_model()})
+        evaluate_violations(make_video_model(), sets, rivals={"untrained": make_video_model()})
 
 
 def test_one_null_is_no_null(sets):
     with pytest.raises(ValueError, match="nulls is 1"):
-        evaluate_expectation(make_video_model(), sets, nulls=1)
+        evaluate_violations(make_video_model(), sets, nulls=1)

@@ -91,7 +91,7 @@ def window_and_last(
     """
     if model.predictor is None:
         raise ValueError(
-            "the model has no predictor of embeddings, so its future cannot be held against anything: give a "
+            "the model has no predictor of embeddings, so it has no predictions to measure: give a "
             "JEPA, or look at a pixel model with vjepa.surprise and tools/reconstruct.py"
         )
     height, width = model.processor.size

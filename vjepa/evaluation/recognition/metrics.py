@@ -35,7 +35,8 @@ class ClassificationReport:
     Attributes:
         classes: Names of the classes; those that the model cannot name come last.
         top1: Share of the videos whose most probable class is right.
-        top5: Share of the videos whose class is among the five most probable ones.
+        top5: Share of the videos whose class is among the five most probable ones, or among all if there are
+            fewer.
         mean_class: Mean over classes of the share of their videos whose most probable class is right.
         macro_f1: Mean over classes of the harmonic mean of precision and recall.
         confusion_XX: Number of videos of the row's class whose most probable class is the column's.

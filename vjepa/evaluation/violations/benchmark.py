@@ -1,10 +1,11 @@
 """The violation-of-expectation benchmark of a model, with the controls that its metrics need.
 
-    report = evaluate_expectation(model, read_pairs("pairs"))
+    report = evaluate_violations(model, read_pairs("pairs"))
     print(report.table())
 
-The model is compared with four controls: untrained copies of it, with several seeds; the motion in the images,
-which needs no network; any rival models; and a possible change of appearance, which should surprise no model.
+The model is compared with four controls: untrained copies of it, with several seeds; the motion in the
+images, which needs no network; any rival models; and a possible change of appearance, which should surprise
+no model.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class ExpectationReport:
                 lines.append(line)
         lines.append("* the context length that is best on these very videos: optimistic")
         if CONTROL in kinds:
-            lines.append(f"in '{CONTROL}' nothing impossible happens: what rings there rings for appearance")
+            lines.append(f"'{CONTROL}' is possible: accuracies above chance there are due to appearance")
         return "\n".join(lines)
 
 
@@ -109,7 +110,7 @@ def _shown(metric: Metric) -> str:
     return f"{metric.value:.2f} ({metric.low:.2f} {metric.high:.2f})"
 
 
-def evaluate_expectation(
+def evaluate_violations(
     model: VideoModel,
     sets: Sequence[Matched],
     *,
@@ -137,7 +138,7 @@ def evaluate_expectation(
     taken = {"model", "untrained", "motion_energy"} & set(rivals or {})
     if taken:
         raise ValueError(
-            f"a rival is called {min(taken)}, as a part of every report is: give it another name"
+            f"a rival is called {min(taken)}, which every report has already: give it another name"
         )
     found = _surprises(model, sets, "model", progress)
     depth = model.encoder.tubelet.t

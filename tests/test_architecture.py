@@ -1,0 +1,120 @@
+"""What the architecture page (vjepa/README.md) says is so."""
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.floors import FLOORS
+from vjepa.config import read_config
+from vjepa.models.encoder import VideoEncoder
+from vjepa.models.predictor import Predictor
+from vjepa.objectives.jepa import JEPA
+from vjepa.objectives.pixels import PixelReconstruction
+from vjepa.recipes.pretrain import build
+from vjepa.recipes.pretrain.config import PretrainConfig
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "vjepa" / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "vjepa" / "README.md", *sorted((ROOT / "configs").rglob("*.md"))]
+
+
+def section(title):
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
+
+
+def test_the_floors_are_drawn_as_they_are():
+    drawn = re.search(r"```text\n(.*?)```", section("Floors"), re.DOTALL)[1]
+    lines = [
+        re.findall(r"([\w]+)(?:/|\.py)(?=\s)", line.split("  ")[0] + " " + line)
+        for line in drawn.splitlines()
+    ]
+    order = [name for line in lines for name in dict.fromkeys(line)]
+    floor = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+    heights = [floor[name] for name in order if name in floor]
+    assert set(floor) <= set(order), f"the page does not draw {set(floor) - set(order)}"
+    assert heights == sorted(heights, reverse=True)
+
+
+@pytest.mark.parametrize("room", ["layers", "models", "masks", "objectives"])
+def test_constructors_of_networks_take_plain_arguments(room):
+    for path in (ROOT / "vjepa" / room).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            annotation = getattr(node, "annotation", None)
+            if isinstance(node, ast.arg) and annotation is not None:
+                assert "Config" not in ast.unparse(annotation), f"{path.name}: {node.arg}"
+
+
+# A row of the table of methods, and a configuration of that method.
+METHODS = {
+    "V-JEPA, V-JEPA 2": "pretrain/vjepa2_vitl16.yaml",
+    "V-JEPA 2.1": "pretrain/vjepa2_1_vitl16.yaml",
+    "future": "pretrain/future_vits16.yaml",
+    "I-JEPA": "pretrain/ijepa_vith14.yaml",
+    "SALT": "pretrain/salt_vitl16.yaml",
+    "SIGReg, VICReg": "pretrain/sigreg_vits16.yaml",
+    "VideoMAE (v2)": "pretrain/videomaev2_vitl16.yaml",
+    "MAE": "pretrain/mae_vitl16.yaml",
+}
+DISTANCES = {"l1": "L1", "smooth_l1": "smooth L1", "l2": "squared"}
+
+
+def methods():
+    rows = re.findall(r"^\| (.*) \|$", section("Masks, model, objective, trainer"), re.MULTILINE)[1:]
+    return {cells[0]: cells for cells in (row.split(" | ") for row in rows)}
+
+
+def test_the_table_of_methods_has_them_all():
+    assert methods().keys() == METHODS.keys()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_a_setting_of_two_objectives(method):
+    _, masks, predicted, by, distance, stabilizer = methods()[method]
+    config = read_config(["--config", str(ROOT / "configs" / METHODS[method])], PretrainConfig)
+    with torch.device("meta"):
+        objective = build.build_objective(build.Resolved(config))
+    assert type(objective.encoder) is VideoEncoder
+    assert type(getattr(objective, by.strip("`"))) is Predictor
+    named = re.match(r"`(\w+)`", masks)
+    if named:
+        assert getattr(config.masks, named[1])
+    if config.objective.predict == "pixels":
+        assert type(objective) is PixelReconstruction
+        assert predicted.startswith("pixels")
+        assert stabilizer == "nothing to collapse"
+        return
+    assert type(objective) is JEPA
+    assert DISTANCES[config.objective.distance] == distance
+    assert f"`{config.objective.stabilizer}`" in stabilizer or config.objective.measures_batch
+
+
+def public_modules():
+    return re.findall(r"^\| `(vjepa\.[\w.]+)` \|", section("What is public"), re.MULTILINE)
+
+
+def test_public_modules_can_be_imported():
+    assert len(public_modules()) == len(set(public_modules()))
+    for name in public_modules():
+        assert inspect.getdoc(importlib.import_module(name)), name
+
+
+def imports_of(code):
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vjepa."):
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in public_modules() else node.module for name in whole)
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("vjepa."))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_import_public_modules_alone(path):
+    """An example that needs a private module would teach what may change without notice."""
+    for code in re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL):
+        private = set(imports_of(code)) - set(public_modules())
+        assert not private, f"list {private} under 'What is public' of vjepa/README.md, or do without"
