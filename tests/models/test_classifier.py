@@ -104,13 +104,13 @@ def test_heads_of_a_grid_share_nothing():
     grid = HeadGrid([build_head("linear", WIDTH, CLASSES) for _ in range(2)])
     tokens = torch.randn(2, 5, WIDTH)
     logits_GBX = grid(tokens)
-    assert torch.equal(logits_GBX[1], grid.num_heads[1](tokens))
+    assert torch.equal(logits_GBX[1], grid.heads[1](tokens))
     logits_GBX[0].sum().backward()
-    assert grid.num_heads[1].fc.weight.grad.abs().sum() == 0
+    assert grid.heads[1].fc.weight.grad.abs().sum() == 0
 
 
 def test_what_cannot_be_built_is_refused():
-    with pytest.raises(ValueError, match="width 24 cannot be shared by 5 heads"):
+    with pytest.raises(ValueError, match="embed_dim 24 cannot be shared by 5 heads"):
         AttentiveHead(WIDTH, CLASSES, num_heads=5)
     with pytest.raises(ValueError, match="num_classes is 1"):
         build_head("linear", WIDTH, 1)

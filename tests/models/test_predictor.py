@@ -119,11 +119,11 @@ def test_samples_are_predictions_one_by_one():
         torch.testing.assert_close(samples[:, number], alone)
 
 
-def test_without_a_noise_width_nothing_is_new():
+def test_without_a_noise_dim_nothing_is_new():
     predictor, noisy = small_predictor(), noisy_predictor()
     assert noisy.state_dict().keys() - predictor.state_dict().keys() == {"noise_proj.weight"}
     context, target = places()
-    with pytest.raises(ValueError, match="build it with a noise_width"):
+    with pytest.raises(ValueError, match="build it with a noise_dim"):
         predictor(torch.randn(3, 5, 24), context, target, GRID, noise_BZ=torch.randn(3, 7))
     with pytest.raises(ValueError, match="noise_dim is 7; give as many"):
         noisy(torch.randn(3, 5, 24), context, target, GRID, noise_BZ=torch.randn(3, 6))

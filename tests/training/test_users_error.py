@@ -73,6 +73,7 @@ def test_every_tool_ends_by_a_sentence_where_its_model_or_list_is_missing(tool, 
         "finetune": [f"--data.train={nothing}"],
         "make_manifest": ["kinetics", f"--annotations={nothing}", f"--videos={nothing}", "--output=a.csv"],
         "pretrain": [f"--data.train={nothing}"],
+        "results": ["tables", nothing],
         "validate_videos": [nothing],
     }
     main = importlib.import_module(f"tools.{tool}").main

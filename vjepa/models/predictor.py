@@ -91,7 +91,7 @@ class Predictor(nn.Module):
             groups: Number of groups of equal length that the targets consist of, one after the other. Each
                 group is predicted from the context independently of the others (I-JEPA's target blocks).
             predict_context: Also return predictions at the context, in front of those of the targets.
-            noise_BZ: Standard normal noise, ``(B, noise_width)``. All targets of a clip share one vector, so
+            noise_BZ: Standard normal noise, ``(B, noise_dim)``. All targets of a clip share one vector, so
                 that they belong to the same future. None means zeros, which gives one more sample, not the
                 mean of the samples.
 
@@ -130,12 +130,10 @@ class Predictor(nn.Module):
 
     def _projected(self, noise_BZ: Tensor) -> Tensor:
         if self.noise_proj is None:
-            raise ValueError(
-                "this predictor takes no noise: build it with a noise_width, or give no noise_BZ"
-            )
+            raise ValueError("this predictor takes no noise: build it with a noise_dim, or give no noise_BZ")
         if noise_BZ.shape[-1] != self.noise_proj.in_features:
             raise ValueError(
-                f"noise_BZ has {noise_BZ.shape[-1]} numbers a clip: this predictor's noise_width is "
+                f"noise_BZ has {noise_BZ.shape[-1]} numbers a clip: this predictor's noise_dim is "
                 f"{self.noise_proj.in_features}; give as many"
             )
         return self.noise_proj(noise_BZ)
@@ -168,7 +166,7 @@ def predict_samples(
     those of `Predictor.forward`.
 
     Args:
-        noise_BsZ: Standard normal noise, ``(B, s, noise_width)``.
+        noise_BsZ: Standard normal noise, ``(B, s, noise_dim)``.
 
     Returns:
         Predictions ``(B, s, M, out_width)``.

@@ -28,6 +28,7 @@ from vjepa.recipes.action.config import ActionConfig
 from vjepa.recipes.action.run import train_action_model
 from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
+from vjepa.weights import model_folder
 from vjepa.weights.model_folder import load_action_model, save_pretrained
 
 CONFIG = {
@@ -143,6 +144,14 @@ def test_a_frozen_encoder_stays_and_its_tokens_may_lie_on_the_disk(run, folder, 
     assert {"prediction", "rollout", "state"} <= summary["final"].keys()
     assert len(summary["imagination"]["state_r2"]) == 1  # three frames are looked back on, one is imagined
     assert (tmp_path / "live" / "imagination.png").stat().st_size > 10_000
+
+
+def test_the_frozen_model_is_read_once(run, folder, tmp_path, monkeypatch):
+    read = []
+    load = model_folder.load_tensors
+    monkeypatch.setattr(model_folder, "load_tensors", lambda path: read.append(path) or load(path))
+    run("once", *FROZEN, f"--init={folder / 'model'}", "--optim.steps=1", "--optim.warmup_steps=0")
+    assert read == [folder / "model" / "model.safetensors"]
 
 
 def test_dynamics_may_be_learnt_anew_on_a_world_model_s_frames(run, tmp_path):

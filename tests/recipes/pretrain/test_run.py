@@ -18,6 +18,7 @@ from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.trainer import NonFiniteError
 from vjepa.training.unreadable import UnreadableVideosError
+from vjepa.weights import model_folder
 
 
 def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, capsys):
@@ -205,6 +206,18 @@ def test_a_trained_model_is_a_starting_point(tiny_config, tmp_path):
     again = vjepa.from_pretrained(tmp_path / "second")
     for name, value in trained.encoder.state_dict().items():
         assert torch.equal(value, again.encoder.state_dict()[name]) or "target" in name
+
+
+def test_each_model_that_a_run_names_is_read_once(tiny_config, tmp_path, monkeypatch):
+    pretrain(tiny_config("first", "--optim.steps=2", "--optim.warmup_steps=1"))
+    read = []
+    load = model_folder.load_tensors
+    monkeypatch.setattr(model_folder, "load_tensors", lambda path: read.append(path) or load(path))
+    first = tmp_path / "first"
+    models = [f"--init={first}", "--objective.stabilizer=frozen", f"--objective.teacher={first}"]
+    fresh_accelerate()
+    pretrain(tiny_config("second", *models, "--optim.steps=1", "--optim.warmup_steps=0"))
+    assert read == 2 * [first / "model" / "model.safetensors"]  # init and objective.teacher
 
 
 @pytest.mark.parametrize(

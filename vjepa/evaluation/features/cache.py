@@ -113,23 +113,20 @@ def extract_shards(
 ) -> FeatureShards:
     """Extract the features of a dataset's videos that are not yet on disk.
 
-    A cache entry is reused only if all of these are the same: the identity, the rows of the manifest, the
-    sizes and modification times of the files, and the settings of clips, transform, reader, views and
-    precision. A damaged shard is extracted again. Rows that cannot be read are marked in their shard
-    (`FeatureShards.unreadable`).
+    A cache entry is reused only for the same identity, rows of the manifest, sizes and modification times of
+    files, clips, transform, reader, views and precision. A damaged shard is extracted again. Rows that cannot
+    be read are marked in their shard (`FeatureShards.unreadable`).
 
     Args:
         folder: Folder of the cache.
-        encode: Function that maps uint8 clips ``(B, T, C, H, W)`` on the device to features ``(B, ...)``; its
-            networks are in evaluation mode.
+        encode: Encoder in evaluation mode: maps uint8 clips ``(B, T, C, H, W)`` to features ``(B, ...)``.
         identity: All facts that `encode` depends on, as JSON values (see `encoder_identity`).
         dataset: Videos with evenly spread clips, or with random clips for several views.
         views: Number of randomly augmented passes over the dataset.
         precision: Data type of the features on disk.
         device: Device of the encoder.
         num_workers: Number of processes that decode videos.
-        rank: Number of this process, from 0. Each process extracts a share of the shards, without waiting for
-            the others.
+        rank: Number of this process, which extracts a share of the shards without waiting for the others.
         world_size: Number of processes.
     """
     facts = {**identity, **_dataset_identity(dataset), "views": views, "precision": str(precision)}
@@ -141,11 +138,8 @@ def extract_shards(
         number: range(number * SHARD, min((number + 1) * SHARD, views * count))
         for number in range(rank, -(-views * count // SHARD), world_size)
     }
-    serials = {
-        number: wanted
-        for number, wanted in serials.items()
-        if not _is_whole(_shard(entry, number), len(wanted))
-    }
+    missing = [number for number in serials if not _is_whole(_shard(entry, number), len(serials[number]))]
+    serials = {number: serials[number] for number in missing}
     keys = [SampleKey(serial, serial % count, step=0) for wanted in serials.values() for serial in wanted]
     # One loader for all shards: starting its processes takes longer than one. Only the last may be short.
     left_out: LeftOut = {}
