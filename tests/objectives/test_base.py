@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import vjepa.objectives
 from tests.models.builders import A, Q, make_model
 from tests.objectives.builders import (
     futures_batch,
@@ -12,6 +13,7 @@ from tests.objectives.builders import (
     small_batch,
     small_jepa,
 )
+from tests.package_classes import public_classes
 from vjepa.batch import LabelledBatch, TrajectoryBatch
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.classifier import Classifier, build_head
@@ -70,6 +72,13 @@ OBJECTIVES = {
     ),
     "classification": (classification, labelled_batch, False),
 }
+
+
+def test_every_objective_is_here():
+    """A new objective joins this contract, or this test fails."""
+    modules = {kind for kind in public_classes(vjepa.objectives) if issubclass(kind, nn.Module)}
+    found = {kind for kind in modules if hasattr(kind, "after_step")}
+    assert found == {type(build()) for build, _, _ in OBJECTIVES.values()}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

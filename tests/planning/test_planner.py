@@ -5,10 +5,12 @@ alone.
 import pytest
 import torch
 
+import vjepa.planning
+from tests.package_classes import public_classes
 from vjepa.planning.cem import CEM
 from vjepa.planning.gradient import GradientPlanner
 from vjepa.planning.mppi import MPPI
-from vjepa.planning.planner import Bounds, coloured_noise, evaluate
+from vjepa.planning.planner import Bounds, Planner, coloured_noise, evaluate
 
 BATCH, HORIZON = 3, 4
 BOUNDS = Bounds(torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 10.0]))
@@ -36,6 +38,12 @@ def quadratic(target):
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def test_every_planner_is_here():
+    """A new planner joins this contract, or this test fails."""
+    found = {kind for kind in public_classes(vjepa.planning) if hasattr(kind, "plan")} - {Planner}
+    assert found == {type(planner) for planner in PLANNERS.values()}
 
 
 @EVERY

@@ -155,14 +155,6 @@ def test_a_path_may_be_a_path_object(write_video):
         assert len(video) == 3
 
 
-def test_layout_of_frames(write_video):
-    with open_video(write_video("a.mp4", size=(48, 96))) as video:
-        frames = video.get_frames([0, 5])
-    assert frames.shape == (2, 3, 48, 96)
-    assert frames.dtype == torch.uint8
-    assert frames.permute(0, 2, 3, 1).is_contiguous()
-
-
 @pytest.mark.parametrize(
     ("size", "pix_fmt"), [((80, 64), "yuv420p"), ((63, 81), "yuv444p"), ((178, 322), "yuv420p")]
 )
@@ -226,16 +218,6 @@ def _break_packet(content, path, number):
     with av.open(path) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][number]
         content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
-
-
-@pytest.mark.parametrize("reader", ["auto", "pyav", "decord", "torchcodec"])
-@pytest.mark.parametrize("content", [b"", b"this is a text, not a video\n" * 50], ids=["empty", "text"])
-def test_no_video_at_all(content, reader, tmp_path):
-    need(reader)
-    path = tmp_path / "a.mp4"
-    path.write_bytes(content)
-    with pytest.raises(VideoDecodeError, match=r"a\.mp4 cannot be read by"):
-        open_video(str(path), reader)
 
 
 def test_sound_without_images(tmp_path):

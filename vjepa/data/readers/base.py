@@ -63,6 +63,7 @@ class VideoReader(Protocol):
 
         Raises:
             IndexError: A number is outside ``[0, len)``.
+            ValueError: There is no number.
             VideoDecodeError: Decoding fails.
         """
 
@@ -80,9 +81,11 @@ class VideoReader(Protocol):
 
 
 def checked_indices(indices: Sequence[int] | np.ndarray, frames: int, path: str) -> np.ndarray:
-    """Return frame numbers as int64 ``(T,)``; IndexError if one is outside ``[0, frames)``."""
+    """Return frame numbers as int64 ``(T,)``; see `VideoReader.get_frames` for errors."""
     index_T = np.asarray(indices, dtype=np.int64).reshape(-1)
-    if index_T.size and (index_T.min() < 0 or index_T.max() >= frames):
+    if not index_T.size:
+        raise ValueError(f"no frame of {path} was asked for: give one number or more")
+    if (index_T.min() < 0 or index_T.max() >= frames):
         raise IndexError(
             f"frame {index_T.min() if index_T.min() < 0 else index_T.max()} of {path} was asked for, "
             f"it has {frames}: give numbers from 0 to {frames - 1}"
