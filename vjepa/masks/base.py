@@ -1,8 +1,8 @@
-"""What every mask family gives, and the one way in which lengths are made equal.
+"""The interface of all mask families, and the function that gives all samples of a step equal lengths.
 
-Masks are drawn with numpy where batches are made, from one random
-generator a sample and one a step: a sample's mask does not depend on its neighbours in the batch, so it
-is the same on one process as on many, with any number of workers.
+Masks are drawn with numpy where batches are made, from one random generator per sample and one per step. A
+sample's mask does not depend on the other samples of its batch, so it is the same for any number of processes
+and workers.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from vjepa.grid import Grid
 
 
 class MaskIndices(NamedTuple):
-    """Context and target token indices, int64, disjoint: ``(B, K)`` and ``(B, M)``.
+    """Indices of context tokens and of target tokens; the two are disjoint.
 
-    The targets are `groups` groups of equal length, one after the other, each predicted by itself; within a
-    group indices ascend, as do those of the context.
+    Attributes:
+        context_BK: Indices of the context tokens of each sample, int64, ascending.
+        target_BM: Indices of the target tokens of each sample, int64: `groups` groups of equal length, one
+            after the other, ascending within each group.
+        groups: Number of groups of targets; each group is predicted by itself.
     """
 
     context_BK: np.ndarray
@@ -28,24 +31,35 @@ class MaskIndices(NamedTuple):
 
 
 class Mask(Protocol):
-    """A mask family with its parameters."""
+    """Interface of a mask family with its settings."""
 
     def sample(
         self, grid: Grid, sample_rngs: Sequence[np.random.Generator], step_rng: np.random.Generator
     ) -> MaskIndices:
-        """Draw one mask for each sample; `step_rng` gives what a whole step shares (sizes, lengths)."""
+        """Draw one mask for each sample.
+
+        Args:
+            grid: Token grid of a clip.
+            sample_rngs: Random generator of each sample, for the places of blocks or tokens.
+            step_rng: Random generator of the step, for the sizes and lengths that all samples share.
+        """
         ...
 
 
 def split_tokens(
     hidden_BN: np.ndarray, num_context: int, num_targets: int, sample_rngs: Sequence[np.random.Generator]
 ) -> MaskIndices:
-    """Exactly `num_context` visible and `num_targets` hidden tokens of each sample.
+    """Choose exactly `num_context` visible and `num_targets` hidden tokens of each sample.
 
-    Surplus tokens are dropped at random, never the last ones in raster order (which would always be
-    the latest frames and the bottom rows: a bias of the published collators). Where a sample has too
-    few visible (or hidden) tokens, random ones of the other kind fill up, so that context and targets
-    stay disjoint and neither is ever empty.
+    Surplus tokens are dropped at random. The published collators drop the last ones in raster order, which
+    are always the latest frames and the bottom rows. If a sample has too few visible (or hidden) tokens,
+    random tokens of the other kind are added, so that context and targets stay disjoint and neither is empty.
+
+    Args:
+        hidden_BN: Whether each token of the grid is hidden, bool.
+        num_context: Number of context tokens, 1 or more.
+        num_targets: Number of target tokens, 1 or more.
+        sample_rngs: Random generator of each sample.
     """
     num_tokens = hidden_BN.shape[1]
     assert min(num_context, num_targets) >= 1

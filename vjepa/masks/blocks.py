@@ -1,12 +1,10 @@
-"""Blocks of tokens: their size, where they come to lie, and how many tokens all samples of a step have in
-common.
+"""Blocks of tokens: their sizes, their placement, and the common length of all samples of a step.
 
-The published collators draw a sample whose context is too small again, and then cut all samples of a batch to
-the shortest (facebookresearch/vjepa2 c2963a4, src/masks/multiseq_multiblock3d.py; facebookresearch/ijepa
-52c1ae9, src/masks/multiblock.py). Here the length is a function of the block sizes alone, so that a sample
-does not depend on its batch: the 4 % quantile of the samples that can be drawn, about the minimum over 24
-clips, the published batch of one GPU. Samples below it are drawn again.
-
+The published collators redraw a sample whose context is too small, and then cut all samples of a batch to the
+length of the shortest (facebookresearch/vjepa2 c2963a4, src/masks/multiseq_multiblock3d.py;
+facebookresearch/ijepa 52c1ae9, src/masks/multiblock.py). Here the common length depends on the block sizes
+alone, so that a sample does not depend on its batch. It is the 4 % quantile of the lengths that can be drawn,
+which is about the minimum over 24 clips, the published batch size per GPU. Shorter samples are redrawn.
 """
 
 from __future__ import annotations
@@ -24,20 +22,20 @@ Range = tuple[float, float]
 Size = TypeVar("Size")
 Calibration = TypeVar("Calibration")
 
-# Sizes of blocks that are tried at a step, and placements that are tried for a sample.
-_SIZE_ATTEMPTS = 32
-_ATTEMPTS = 8
+_SIZE_ATTEMPTS = 32  # block sizes that are drawn at most for a step
+_ATTEMPTS = 8  # placements that are drawn at most for a sample
 _CALIBRATION_DRAWS = 512
 _QUANTILE = 0.04
 
 
 def block_size(grid: Grid, length: float, area: float, aspect: float) -> Grid:
-    """Tokens of a block along each axis.
+    """Return the number of tokens of a block along each axis, each 1 or more.
 
     Args:
-        length: Share of the time steps.
-        area: Share of ``h * w``.
-        aspect: Height over width.
+        grid: Token grid of a clip.
+        length: Length of the block, as a share of the grid's time steps.
+        area: Area of the block, as a share of ``h * w``.
+        aspect: Height of the block divided by its width.
     """
     num_spatial = int(grid.h * grid.w * area)
     height = round(math.sqrt(num_spatial * aspect))
@@ -46,7 +44,17 @@ def block_size(grid: Grid, length: float, area: float, aspect: float) -> Grid:
 
 
 def place_blocks(grid: Grid, block: Grid, uniform_Bn3: np.ndarray) -> np.ndarray:
-    """Tokens that each block covers, placed by uniform numbers in [0, 1): bool ``(B, n, t, h, w)``."""
+    """Place blocks by uniform numbers in [0, 1).
+
+    Args:
+        grid: Token grid of a clip.
+        block: Number of tokens of each block along each axis.
+        uniform_Bn3: For each block of each sample, its place along time, height and width: 0 is the first
+            place and 1, exclusive, the last.
+
+    Returns:
+        Whether each block covers each token, bool ``(B, n, t, h, w)``.
+    """
     start_Bn3 = np.floor(uniform_Bn3 * (np.array(grid) - np.array(block) + 1)).astype(np.int64)
     covered = [
         (np.arange(length) >= start) & (np.arange(length) < start + extent)
@@ -57,22 +65,26 @@ def place_blocks(grid: Grid, block: Grid, uniform_Bn3: np.ndarray) -> np.ndarray
 
 
 def calibration_placements(num_blocks: int) -> np.ndarray:
-    """Uniform numbers of the placements that lengths are estimated from, always the same: ``(B, n, 3)``."""
+    """Return fixed uniform numbers ``(B, n, 3)`` of the placements from which lengths are estimated."""
     return np.random.default_rng(0).random((_CALIBRATION_DRAWS, num_blocks, 3))
 
 
 def common_length(num_tokens_B: np.ndarray) -> int:
-    """The number of tokens that nearly all of these samples have."""
+    """Return the number of tokens that 96 % of the samples reach, from the number of each sample."""
     return int(np.quantile(num_tokens_B, _QUANTILE))
 
 
 def draw_size(
     draw: Callable[[], Size], calibrate: Callable[[Size], Calibration | None]
 ) -> tuple[Size, Calibration | None]:
-    """A size of blocks and what its placements have in common; sizes with which nothing can be drawn are
-    drawn again.
+    """Draw block sizes until one of them can be used, at most 32 times.
 
-    The second is None where 32 sizes were drawn and none of them can be used.
+    Args:
+        draw: Function that draws block sizes.
+        calibrate: Function that measures the placements of these sizes; None if no placement can be used.
+
+    Returns:
+        The last sizes, and their calibration; None instead of the latter if none of the sizes can be used.
     """
     for _ in range(_SIZE_ATTEMPTS):
         size = draw()
@@ -88,14 +100,18 @@ def draw_placements(
     accepted_Bn3: np.ndarray,
     sample_rngs: Sequence[np.random.Generator],
 ) -> np.ndarray:
-    """Place the blocks of each sample, again where the result is refused.
+    """Place the blocks of each sample, and redraw placements that are refused.
 
     Args:
-        place: Uniform numbers ``(B, n, 3)`` to the tokens of each sample, bool ``(B, ..., N)``.
-        refuses: These tokens to the samples that show or hide too little, bool ``(B,)``.
-        accepted_Bn3: Placements that are not refused; a sample that is refused at every attempt takes one of
+        place: Function from uniform numbers ``(B, n, 3)`` to the covered tokens, bool ``(B, ..., N)``.
+        refuses: Function from the covered tokens to whether a sample shows or hides too little, bool
+            ``(B,)``.
+        accepted_Bn3: Placements that are not refused. A sample that is refused at every attempt takes one of
             them.
         sample_rngs: Random generator of each sample.
+
+    Returns:
+        The covered tokens of each sample, as `place` returns them.
     """
     uniform_Bsn3 = np.stack([rng.random((_ATTEMPTS, *accepted_Bn3.shape[1:])) for rng in sample_rngs])
     placed_BN = place(uniform_Bsn3[:, 0])
@@ -111,7 +127,7 @@ def draw_placements(
 
 
 def check_range(name: str, bounds: Range, highest: float) -> None:
-    """ValueError unless ``0 < low <= high <= highest``."""
+    """Raise ValueError unless ``0 < low <= high <= highest``."""
     low, high = bounds
     if not 0 < low <= high <= highest:
         rule = "give 0 < low <= high" + (f" <= {highest:g}" if highest < math.inf else "")

@@ -13,12 +13,13 @@ from vjepa.masks.base import MaskIndices
 
 @dataclass(frozen=True, kw_only=True)
 class FutureMask:
-    """Context is the beginning of a clip, targets are what follows it.
+    """Mask whose context is the beginning of a clip and whose targets follow it.
 
     Attributes:
-        context: Range of the context's share of the time steps, drawn once a step.
-        horizon: Range of the share of the remaining steps that is predicted, counted from the context's
-            end, drawn once a step.
+        context: Smallest and largest share of the clip's time steps that are context, each in (0, 1]; one
+            share is drawn per optimiser step.
+        horizon: Smallest and largest share of the remaining time steps that are targets, each in (0, 1],
+            counted from the end of the context; one share is drawn per optimiser step.
     """
 
     context: tuple[float, float] = (0.5, 0.5)

@@ -1,4 +1,4 @@
-"""Masks of I-JEPA (arXiv 2301.08243, section 3): one large block seen, several smaller ones predicted."""
+"""Masks of I-JEPA (arXiv 2301.08243, section 3): a large context block and several smaller target blocks."""
 
 from __future__ import annotations
 
@@ -25,41 +25,43 @@ from vjepa.masks.blocks import (
 
 
 class _Blocks(NamedTuple):
-    """Sizes that a step shares."""
+    """Sizes of the context block and of the target blocks, which all samples of a step share."""
 
     context: Grid
     target: Grid
 
 
 class _Calibration(NamedTuple):
-    """What the placements of blocks of these sizes have in common.
+    """Length of the context that all samples share for given block sizes, and the placements that reach it.
 
     Attributes:
         num_context: Number of context tokens of every sample.
-        placements_Bn3: Uniform numbers of the placements that show so many, ``(B, n, 3)``.
+        placements_Bn3: Uniform numbers of the placements with this many context tokens or more.
     """
 
     num_context: int
     placements_Bn3: np.ndarray
 
     def refuses(self, placed_BnN: np.ndarray) -> np.ndarray:
-        """Samples that show too little: bool ``(B,)``."""
+        """Return whether each sample has too few context tokens, bool ``(B,)``."""
         return placed_BnN[:, 0].sum(axis=1) < self.num_context
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageBlocks:
-    """The context is a block without what is predicted; each target block is predicted by itself.
+    """Mask with a context block, and several target blocks that are each predicted by itself.
 
-    The sizes of the blocks are drawn once a step, their places for each sample. Target blocks may overlap
-    each other, the context overlaps none. Blocks reach through all time steps.
+    The sizes of the blocks are drawn once per optimiser step, their places for each sample. Target blocks may
+    overlap each other; their tokens are removed from the context block. All blocks span all time steps.
 
     Attributes:
-        context_scale: Range of the context block's area, as a share of ``h * w``; it is square.
+        context_scale: Smallest and largest area of the context block, which is square, as a share of the
+            token grid's ``h * w``.
         num_targets: Number of target blocks.
-        target_scale: Range of the area of a target block, as a share of ``h * w``.
-        target_aspect: Range of the height of a target block over its width.
-        min_keep: A sample with this many context tokens or fewer is drawn again, if the grid has more tokens.
+        target_scale: Smallest and largest area of a target block, as a share of the token grid's ``h * w``.
+        target_aspect: Smallest and largest height of a target block divided by its width.
+        min_keep: Number of context tokens that a sample must exceed, or else it is redrawn; ignored where the
+            grid is too small for that.
     """
 
     context_scale: Range = (0.85, 1.0)
@@ -90,7 +92,11 @@ class ImageBlocks:
         return MaskIndices(context_BK, target_BM, self.num_targets)
 
     def _draw_size(self, grid: Grid, rng: np.random.Generator) -> tuple[_Blocks, _Calibration]:
-        """Sizes of the blocks, and the context's length; ValueError where targets leave nothing to see."""
+        """Draw the sizes of the blocks, and return them with their calibration.
+
+        Raises:
+            ValueError: The target blocks of every size that was drawn leave no context.
+        """
         blocks, calibration = draw_size(partial(self._draw_blocks, grid, rng), partial(self._calibrate, grid))
         if calibration is None:
             raise ValueError(
@@ -106,7 +112,7 @@ class ImageBlocks:
         return _Blocks(context, _inside(grid, block_size(grid, 1.0, area, aspect)))
 
     def _place(self, grid: Grid, blocks: _Blocks, uniform_Bn3: np.ndarray) -> np.ndarray:
-        """Tokens of the context without the targets, and of each target, bool ``(B, n, N)``."""
+        """Return whether the context, and each target block, has each token, bool ``(B, n, N)``."""
         size = (len(uniform_Bn3), -1, grid.size)
         context_B1N = place_blocks(grid, blocks.context, uniform_Bn3[:, :1]).reshape(size)
         target_BnN = place_blocks(grid, blocks.target, uniform_Bn3[:, 1:]).reshape(size)
@@ -114,10 +120,7 @@ class ImageBlocks:
 
     @lru_cache(maxsize=1024)  # noqa: B019  (self is a small frozen value; block sizes are few)
     def _calibrate(self, grid: Grid, blocks: _Blocks) -> _Calibration | None:
-        """The context's length for these sizes, a function of the sizes alone.
-
-        None where nothing is ever seen.
-        """
+        """Measure the length of the context for given sizes; None if no placement leaves a context."""
         uniform_Bn3 = calibration_placements(1 + self.num_targets)
         num_seen_B = self._place(grid, blocks, uniform_Bn3)[:, 0].sum(axis=1)
         if not num_seen_B.any():
@@ -128,14 +131,14 @@ class ImageBlocks:
 
 
 def _inside(grid: Grid, block: Grid) -> Grid:
-    """The block with fewer rows and columns than the grid, as in the published code.
-
-    None covers a whole row or column.
-    """
+    """Limit a block to fewer rows and columns than the grid has, as the published code does."""
     return Grid(block.t, min(block.h, max(grid.h - 1, 1)), min(block.w, max(grid.w - 1, 1)))
 
 
 def _choose(seen_BN: np.ndarray, count: int, sample_rngs: Sequence[np.random.Generator]) -> np.ndarray:
-    """`count` of the seen tokens of each sample, at random, ascending: ``(B, K)``."""
+    """Choose `count` of the marked tokens of each sample at random.
+
+    Return their indices ``(B, K)``, ascending.
+    """
     key_BN = np.stack([rng.random(seen_BN.shape[1]) for rng in sample_rngs])
     return np.sort(np.argsort(key_BN + ~seen_BN, axis=1)[:, :count], axis=1)

@@ -25,13 +25,13 @@ from vjepa.masks.blocks import (
 
 
 class _Calibration(NamedTuple):
-    """What the placements of blocks of one size have in common.
+    """Lengths that all samples share for one block size, and the placements that reach them.
 
     Attributes:
         num_context: Number of context tokens of every sample.
         num_targets: Number of target tokens of every sample.
-        least_hidden: Smallest number of hidden tokens with which a sample is not drawn again.
-        most_hidden: Largest such number.
+        least_hidden: Smallest number of hidden tokens of a sample; a sample with fewer is redrawn.
+        most_hidden: Largest number of hidden tokens of a sample; a sample with more is redrawn.
         placements_Bn3: Uniform numbers of the placements within these bounds, ``(B, n, 3)``.
     """
 
@@ -42,29 +42,29 @@ class _Calibration(NamedTuple):
     placements_Bn3: np.ndarray
 
     def refuses(self, hidden_BN: np.ndarray) -> np.ndarray:
-        """Samples that show or hide too little: bool ``(B,)``."""
+        """Return whether each sample shows or hides too little, bool ``(B,)``."""
         num_hidden_B = hidden_BN.sum(axis=1)
         return (num_hidden_B < self.least_hidden) | (num_hidden_B > self.most_hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MultiBlock:
-    """Hide the union of several blocks; what is hidden is predicted from the rest.
+    """Mask that hides the union of several blocks; the hidden tokens are predicted from the others.
 
-    The size of the blocks is drawn once a step, their places for each sample. A sample in which nothing would
-    be visible, or nothing hidden, is drawn again; so is a size of blocks that can give nothing else.
+    The size of the blocks is drawn once per optimiser step, their places for each sample. A sample in which
+    everything or nothing is hidden is redrawn, and so is a block size with which every sample would be such.
 
     Attributes:
         num_blocks: Number of blocks in the union.
-        spatial_scale: Range of the area of a block, as a share of ``h * w``.
-        temporal_scale: Range of the length of a block, as a share of ``t``.
-        aspect_ratio: Range of the height of a block over its width.
+        spatial_scale: Smallest and largest area of a block, as a share of the token grid's ``h * w``.
+        temporal_scale: Smallest and largest length of a block, as a share of the token grid's ``t``.
+        aspect_ratio: Smallest and largest height of a block divided by its width.
         max_temporal_keep: Share of the time steps, from the first, that the context may span; all later
             tokens are hidden.
         max_keep: Largest number of context tokens; null sets no limit.
         complement: `targets` makes every token that is not context a target, `context` makes every token that
             is not a target context; `none` drops the tokens by which a sample exceeds the common lengths.
-        invert: The blocks are the context and the rest is predicted.
+        invert: Use the blocks as the context and predict all other tokens.
     """
 
     num_blocks: int = 8
@@ -100,9 +100,10 @@ class MultiBlock:
         return split_tokens(hidden_BN, calibration.num_context, calibration.num_targets, sample_rngs)
 
     def _draw_size(self, grid: Grid, rng: np.random.Generator) -> tuple[Grid, _Calibration]:
-        """The size of a block in tokens, and the lengths that come with it.
+        """Draw the size of a block in tokens, and return it with its calibration.
 
-        ValueError where every size hides everything.
+        Raises:
+            ValueError: Blocks of every size that was drawn hide all tokens.
         """
         block, calibration = draw_size(partial(self._draw_block, grid, rng), partial(self._calibrate, grid))
         if calibration is None:
@@ -113,14 +114,16 @@ class MultiBlock:
         return block, calibration
 
     def _draw_block(self, grid: Grid, rng: np.random.Generator) -> Grid:
-        """The size of a block in tokens."""
+        """Draw the size of a block in tokens."""
         length, area, aspect = (
             rng.uniform(*bounds) for bounds in (self.temporal_scale, self.spatial_scale, self.aspect_ratio)
         )
         return block_size(grid, length, area, aspect)
 
     def _hidden(self, grid: Grid, block: Grid, uniform_Bn3: np.ndarray) -> np.ndarray:
-        """Union of blocks placed by uniform numbers in [0, 1): bool ``(B, N)``."""
+        """Return whether each token is hidden, bool ``(B, N)``, for blocks placed by uniform numbers in
+        [0, 1).
+        """
         hidden_Bnthw = place_blocks(grid, block, uniform_Bn3)
         hidden_Bthw = np.logical_or.reduce(hidden_Bnthw, axis=1)
         hidden_Bthw[:, max(1, int(grid.t * self.max_temporal_keep)) :] = True
@@ -129,9 +132,9 @@ class MultiBlock:
 
     @lru_cache(maxsize=1024)  # noqa: B019  (self is a small frozen value; block sizes are few)
     def _calibrate(self, grid: Grid, block: Grid) -> _Calibration | None:
-        """The lengths for a size of blocks, a function of the sizes alone.
+        """Measure the lengths that samples of a block size have.
 
-        None where nothing can be drawn.
+        None if every sample hides all or nothing.
         """
         uniform_Bn3 = calibration_placements(self.num_blocks)
         num_hidden_B = self._hidden(grid, block, uniform_Bn3).sum(axis=1)
@@ -142,7 +145,7 @@ class MultiBlock:
         num_context = common_length(grid.size - num_hidden_B)
         num_context = min(num_context, self.max_keep or grid.size)
         num_targets = common_length(num_hidden_B)
-        # Whatever is the complement of the other has the length that the other leaves.
+        # With `complement`, one of the two has all tokens that the other does not have.
         least_hidden, most_hidden = num_targets, grid.size - num_context
         if self.complement == "targets":
             num_targets, least_hidden = grid.size - num_context, 1

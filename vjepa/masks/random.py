@@ -13,10 +13,10 @@ from vjepa.masks.base import MaskIndices, split_tokens
 
 @dataclass(frozen=True, kw_only=True)
 class RandomMask:
-    """Hide a share of the tokens, each on its own (MAE, arXiv 2111.06377).
+    """Mask that hides single tokens (MAE, arXiv 2111.06377).
 
     Attributes:
-        ratio: Share of the tokens that is hidden, in (0, 1); published .75 for images.
+        ratio: Share of the tokens that is hidden, in (0, 1). The published share is 0.75, for images.
     """
 
     ratio: float = 0.75
@@ -35,13 +35,13 @@ class RandomMask:
 
 @dataclass(frozen=True, kw_only=True)
 class TubeMask:
-    """Hide a share of the places of the image plane at all times (VideoMAE, arXiv 2203.12602).
+    """Mask that hides the same positions at all times (VideoMAE, arXiv 2203.12602).
 
     Attributes:
-        ratio: Share of the places that is hidden, in (0, 1); published .9.
-        running_cell: Share of the hidden tokens that is not predicted either (VideoMAE v2, arXiv 2303.16727;
-            .5): of every 2 x 2 places, ``int(4 * running_cell)`` are left out, moving on by one with each
-            time step. Null predicts all that is hidden.
+        ratio: Share of the positions that is hidden, in (0, 1). The published share is 0.9.
+        running_cell: Share of the hidden tokens that is not predicted (0.5 in VideoMAE v2, arXiv 2303.16727):
+            in every cell of 2 x 2 positions, ``int(4 * running_cell)`` positions are left out, and move on by
+            one position with each time step. Null predicts all hidden tokens.
     """
 
     ratio: float = 0.9
@@ -72,16 +72,17 @@ class TubeMask:
     def _decoded(
         self, grid: Grid, hidden_BM: np.ndarray, sample_rngs: Sequence[np.random.Generator]
     ) -> np.ndarray:
-        """The hidden tokens that are predicted, equally many of each sample.
+        """Choose the hidden tokens that are predicted, equally many for each sample.
 
-        With a number of time steps that is a multiple of 4 every place is left out equally often, so the
-        numbers agree by themselves; else what is too many goes at random.
+        If the number of time steps is a multiple of 4, every position is left out equally often, so all
+        samples have equally many; otherwise surplus tokens are dropped at random.
         """
         left_out = int(4 * (self.running_cell or 0))
         time, row, column = np.unravel_index(hidden_BM, grid)
         phase_B1 = np.array([[rng.integers(4)] for rng in sample_rngs])
         kept_BM = (2 * (row % 2) + column % 2 - time - phase_B1) % 4 >= left_out
-        # Enough for any phase and any choice of places: a function of the grid and the ratio alone.
+        # A number that every phase and choice of positions reaches; it depends on the grid and the ratio
+        # alone.
         places = hidden_BM.shape[1] // grid.t
         count = max(places * (grid.t * (4 - left_out) // 4), 1)
         key_BM = np.stack([rng.random(hidden_BM.shape[1]) for rng in sample_rngs])
@@ -95,7 +96,7 @@ def _check_ratio(ratio: float) -> None:
 
 
 def _num_hidden(num_tokens: int, ratio: float) -> int:
-    """Both kinds get at least one token, whatever the grid."""
+    """Return the number of hidden tokens, such that at least one token is hidden and one is not."""
     if num_tokens < 2:
         raise ValueError("one token cannot be both context and target: use smaller tubelets or larger clips")
     return min(max(int(num_tokens * ratio), 1), num_tokens - 1)

@@ -1,4 +1,4 @@
-"""How many tokens a mask shows and has predicted, over many steps."""
+"""Numbers of context and target tokens that a mask gives, over many optimiser steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STEPS = 256
 
 
 class Spread(NamedTuple):
-    """Least, median and largest of a number over many steps."""
+    """Smallest, median and largest value of a number over many optimiser steps."""
 
     least: int
     median: int
@@ -21,7 +21,7 @@ class Spread(NamedTuple):
 
     @staticmethod
     def of(numbers: list[int]) -> Spread:
-        """The spread of some numbers; the median is one of them."""
+        """Return the spread of numbers; the median is one of them."""
         ordered = sorted(numbers)
         return Spread(ordered[0], ordered[len(ordered) // 2], ordered[-1])
 
@@ -30,14 +30,14 @@ class Spread(NamedTuple):
 
 
 class TokenCounts(NamedTuple):
-    """Numbers of context tokens and of target tokens of one clip."""
+    """Numbers of context tokens and target tokens of one clip, over many optimiser steps."""
 
     context: Spread
     targets: Spread
 
 
 def count_tokens(mask: Mask, grid: Grid) -> TokenCounts:
-    """Numbers of tokens of a clip over 256 steps with fixed seeds; all clips of a step have the same."""
+    """Count the tokens of a clip over 256 steps with fixed seeds; all clips of a step have equally many."""
     context, targets = [], []
     for step in range(_STEPS):
         drawn = mask.sample(grid, [np.random.default_rng([step, 1])], np.random.default_rng([step, 0]))
