@@ -16,7 +16,7 @@ from vjepa.plots.label_curve import draw_label_curve, label_curve_table
 from vjepa.plots.labelled_video import write_labelled_film
 from vjepa.plots.strip import draw_strip
 from vjepa.recipes.compare.report import _markdown_table
-from vjepa.recipes.compare.sections import Table
+from vjepa.recipes.compare.report_sections import Table
 
 NAMES = [
     "$x_$",

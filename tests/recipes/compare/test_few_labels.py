@@ -1,4 +1,4 @@
-"""Few labels: which runs there are, that they are kept, and what comes of them."""
+"""Tests of fine-tuning with few labels: its runs, resuming, results and errors."""
 
 import json
 
@@ -47,23 +47,23 @@ def arguments(tmp_path):
 
 
 def test_one_command_makes_the_curve_and_goes_on(arguments, tmp_path, capsys):
-    ours = ["--arm", f"ours={tmp_path}", "--arm", f"untrained=random:{tmp_path}"]
+    arms = ["--arm", f"trained={tmp_path}", "--arm", f"untrained=random:{tmp_path}"]
     chosen = ["--shares", "0.2", "--seeds", "0", "--jobs", "2"]
-    assert main([*ours, *chosen, *arguments]) == 0
+    assert main([*arms, *chosen, *arguments]) == 0
     assert "2 runs, 0 finished already" in capsys.readouterr().out
     found = json.loads((tmp_path / "few" / "few_labels.json").read_text())
     assert found["chance"] == 0.5
     assert {name: sorted(points) for name, points in found["mean_class"].items()} == {
-        "ours": ["0.2"],
+        "trained": ["0.2"],
         "untrained": ["0.2"],
     }
     runs = {
         run.name: json.loads((run / "summary.json").read_text())
         for run in (tmp_path / "few" / "runs").iterdir()
     }
-    assert runs["ours-0.2-0"]["videos"]["train"] == 4  # two of six, rounded up
+    assert runs["trained-0.2-0"]["videos"]["train"] == 4  # 2 of 6 per class: 1.2, rounded up
     assert (tmp_path / "few" / "few_labels.png").stat().st_size > 5000
-    assert main([*ours, *chosen, *arguments]) == 0
+    assert main([*arms, *chosen, *arguments]) == 0
     assert "2 runs, 2 finished already" in capsys.readouterr().out
 
 
@@ -92,8 +92,8 @@ def test_the_table_has_intervals_over_seeds(tmp_path):
     assert (tmp_path / "curve.png").exists()
 
 
-def test_a_job_says_itself_whether_its_user_can_mend_what_ended_it():
-    """Where an error was raised does not travel between processes: only its class and words do."""
+def test_a_job_decides_whether_its_error_is_the_users():
+    """Only the class and the message of an error pass between processes, not where it was raised."""
     with pytest.raises(ConfigError, match="reader is 'nobody': choose one of"):
         processes._run(check_reader, "nobody")
     with pytest.raises(ValueError, match="invalid literal") as bug:

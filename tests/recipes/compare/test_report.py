@@ -1,4 +1,4 @@
-"""A whole comparison in small: cells, metrics, report; interrupted, and gone on with."""
+"""Tests of a small comparison: its cells, metrics and report, and resuming it."""
 
 import json
 from html.parser import HTMLParser
@@ -12,8 +12,8 @@ from vjepa.config import ConfigError, read_config
 from vjepa.evaluation.statistics import Estimate
 from vjepa.recipes.compare.cells import _write_results, all_cells, run_cells
 from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.compare.report_sections import all_sections, percent, plain
 from vjepa.recipes.compare.results import Results
-from vjepa.recipes.compare.sections import all_sections, percent, plain
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,7 +110,7 @@ def test_a_fine_tuning_at_the_end_is_checked_before_the_first_run(tmp_path):
 
 
 class Tables(HTMLParser):
-    """Cells of all tables, and whether anything is fetched from elsewhere."""
+    """Parser that counts the cells of all tables and lists the links to other files."""
 
     def __init__(self):
         super().__init__()
@@ -121,8 +121,8 @@ class Tables(HTMLParser):
         self.fetched += [value for name, value in attributes if name in ("src", "href") and value[:1] != "#"]
 
 
-def fake_figures(cell):
-    """Metrics as a cell would have them, the arm with embeddings the better one by a constant."""
+def fake_metrics(cell):
+    """Return metrics of a cell; those of the arm with embeddings are better by a constant."""
     level = {"vjepa": 0.8, "pixels": 0.5, "random": 0.3}[cell.arm] + 0.01 * cell.seed
     shares = {f"{share:g}": level for share in cell.label_shares}
     return {
@@ -143,20 +143,20 @@ def test_the_report_is_whole_and_says_where_nothing_shows(tmp_path):
     )
     cells = all_cells(comparison)
     for cell in cells:
-        _write_results(fake_figures, cell)
+        _write_results(fake_metrics, cell)
     said = []
-    run_cells(cells, fake_figures, jobs=1, say=said.append)
+    run_cells(cells, fake_metrics, jobs=1, say=said.append)
     assert said == ["9 cells, 9 finished already"]
     sections = all_sections(comparison, Results(cells))
     verdicts = {row[0]: row[1:] for row in sections[0].tables[0].rows}
     assert verdicts["linear probe, 100 % of labels"] == [
         "+30.00 (+30.00 to +30.00) points",
-        "V-JEPA has more",
+        "V-JEPA is higher",
     ]
-    assert verdicts["fine-tuned, all labels"][1] == "V-JEPA has more"
+    assert verdicts["fine-tuned, all labels"][1] == "V-JEPA is higher"
     tuned = next(table for table in sections[2].tables if table.header == ["fine-tuned", "all labels"])
     assert tuned.rows[2] == ["untrained", "31.0 ± 2.5"]
-    assert verdicts["R² of pixels, linear read-out of tokens"][1] == "no difference shows"
+    assert verdicts["R² of pixels, linear read-out of tokens"][1] == "no difference found"
 
 
 def test_what_rounds_to_zero_has_no_sign():
@@ -165,16 +165,16 @@ def test_what_rounds_to_zero_has_no_sign():
     assert plain(Estimate(-0.006, 0.004, 3)) == "-0.01 ± 0.00"
 
 
-def test_figures_of_another_configuration_are_not_mixed_in(tmp_path):
-    _write_results(fake_figures, all_cells(read_config(written(tmp_path), CompareConfig))[0])
+def test_metrics_of_another_configuration_are_not_mixed_in(tmp_path):
+    _write_results(fake_metrics, all_cells(read_config(written(tmp_path), CompareConfig))[0])
     changed = all_cells(read_config(written(tmp_path, label_shares=[1.0]), CompareConfig))
     with pytest.raises(ValueError, match="another configuration"):
-        run_cells(changed, fake_figures, jobs=1, say=lambda _: None)
+        run_cells(changed, fake_metrics, jobs=1, say=lambda _: None)
 
 
 @pytest.mark.slow
 def test_a_comparison_from_end_to_end(tmp_path):
-    """Trains and measures nine small cells, goes on after one was lost, and writes the report."""
+    """Nine small cells are trained and measured, and a cell whose results were lost is repeated."""
     arguments = written(tmp_path, finetune={"optim": {"epochs": 1, "warmup_epochs": 0, "batch_size": 8}})
     assert main(arguments) == 0
     metrics = sorted((tmp_path / "out" / "cells").rglob("results.json"))

@@ -85,7 +85,7 @@ def checked_indices(indices: Sequence[int] | np.ndarray, frames: int, path: str)
     index_T = np.asarray(indices, dtype=np.int64).reshape(-1)
     if not index_T.size:
         raise ValueError(f"no frame of {path} was asked for: give one number or more")
-    if (index_T.min() < 0 or index_T.max() >= frames):
+    if index_T.min() < 0 or index_T.max() >= frames:
         raise IndexError(
             f"frame {index_T.min() if index_T.min() < 0 else index_T.max()} of {path} was asked for, "
             f"it has {frames}: give numbers from 0 to {frames - 1}"

@@ -1,7 +1,7 @@
-"""Videos of a small scene whose every factor is known: made in numpy, written as real files.
+"""Rendered videos of a small scene, with the value of every factor of variation, written as real files.
 
     frames, factors = render_video(RenderSettings(size=64), seed=0, number=17)
-    manifest = write_videos("videos", RenderSettings(), num_videos=2048, seed=0, workers=2)
+    manifest = write_videos("videos", RenderSettings(), num_videos=2048, seed=0, num_workers=2)
     possible, impossible, event = render_pair(box, "vanish", seed=0, number=17)  # a box of colliding objects
 
 Nothing in this package imports torch, so that worker processes start quickly.

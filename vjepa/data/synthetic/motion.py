@@ -1,10 +1,10 @@
-"""How objects move: start positions and the eight motion classes.
+"""Motion of objects: start positions and the eight motion classes.
 
-The scene is a square of side 1 that repeats in both directions, like wallpaper; the camera's window has
-the scene's size and starts anywhere in it. So, whatever the motion, an object is equally likely to be
-anywhere on the screen in any frame. Start positions are drawn without knowledge of the class, and all
-classes but `fall` and `collide` move the whole arrangement rigidly, which leaves even the distribution of
-arrangements as it was at the start. A single frame therefore tells (next to) nothing about the class.
+The scene is a square of side 1 that repeats in both directions, like wallpaper. The camera's window has the
+scene's size and starts anywhere in it, so an object is equally likely to be anywhere on the screen in any
+frame, whatever the motion. Start positions do not depend on the class, and all classes except `fall` and
+`collide` move all objects together, which keeps the distribution of arrangements as it was at the start. A
+single frame therefore contains almost no information about the class.
 """
 
 from __future__ import annotations
@@ -19,36 +19,38 @@ Array = NDArray[np.float64]
 
 DIRECTIONS = {"still": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 BOUNCING = ("fall", "collide")
-ORBIT_RATE = 2 * np.pi / 16  # radians a frame
-GRAVITY_RATE = 0.25  # gravity, in speeds a frame: falling from rest reaches the video's speed in 4 frames
-SUBSTEPS = 8  # of a frame, so that fast objects meet at their rims and not inside each other
+ORBIT_RATE = 2 * np.pi / 16  # radians per frame
+GRAVITY_RATE = (
+    0.25  # share of the video's speed per frame: an object that falls from rest reaches it in 4 frames
+)
+SUBSTEPS = 8  # share of a frame, so that fast objects collide at their rims and not inside each other
 
 
 def start_positions(radii: Array, rng: np.random.Generator, wall: float = 0.0) -> Array:
-    """Places ``(n, 2)`` inside walls so thick where no two objects touch; ``radii`` is ``(n,)``."""
+    """Draw positions ``(n, 2)`` between walls at which no two objects touch, for radii ``(n,)``."""
     count, tries = len(radii), 50
     while True:
         places = np.empty((count, 2))
         for placed, radius in enumerate(radii + wall):
             candidates = rng.uniform(radius, 1 - radius, size=(tries, 2))
             offsets = candidates[:, None] - places[:placed]
-            offsets -= np.round(offsets)  # the nearest copy of the scene counts
+            offsets -= np.round(offsets)  # the nearest copy of the repeating scene counts
             free = (np.hypot(offsets[..., 0], offsets[..., 1]) > radii[:placed] + radius).all(axis=1)
             if not free.any():
-                break  # no room is left: begin again
+                break  # no room is left: start over
             places[placed] = candidates[free.argmax()]
         else:
             return places
 
 
 class Box(NamedTuple):
-    """The closed room in which objects fall and collide.
+    """Closed room in which objects fall and collide.
 
     Attributes:
         wall: Thickness of the walls inside the edges of the scene, as a share of its side.
-        random_bounce: A wall throws an object back in a random direction, at the same speed; the generator of
-            those directions, or None for a mirror.
-        gravity: Change of the vertical velocity in each frame, in sides of the frame a frame.
+        random_bounce: Random generator of the directions in which walls throw objects back, at the same
+            speed; None reflects objects like a mirror.
+        gravity: Change of the vertical velocity from frame to frame, in sides of the frame per frame.
     """
 
     wall: float = 0.0
@@ -69,9 +71,10 @@ def move(
     rng: np.random.Generator,
     box: Box = OPEN,
 ) -> tuple[Array, Array]:
-    """World positions and velocities in each frame, both ``(T, n, 2)``; positions are not wrapped.
+    """Compute positions in the scene and velocities in each frame, both ``(T, n, 2)``.
 
-    Velocities are per frame, at the instant of the frame.
+    Positions are not wrapped at the edges of the scene. Velocities are those at the instant of the frame, in
+    sides of the frame per frame.
     """
     if motion in BOUNCING:
         velocities, gravity = _impulses(motion, len(start), speed, rng)
@@ -93,7 +96,7 @@ def _impulses(motion: str, count: int, speed: float, rng: np.random.Generator) -
     if motion == "collide":
         angles = rng.uniform(0, 2 * np.pi, size=count)
         return speed * np.stack([np.cos(angles), np.sin(angles)], axis=-1), 0.0
-    # Some objects are on their way up already, as if the fall had begun at different times.
+    # Some objects move up at first, as if they had begun to fall at different times.
     upright = speed * rng.uniform(-1, 1, size=count)
     return np.stack([np.zeros(count), upright], axis=-1), GRAVITY_RATE * speed
 
@@ -101,9 +104,9 @@ def _impulses(motion: str, count: int, speed: float, rng: np.random.Generator) -
 def bounce(
     start: Array, velocities: Array, radii: Array, frames: int, box: Box, ghost: int | None = None
 ) -> tuple[Array, Array]:
-    """Positions and velocities ``(T, n, 2)`` of objects in a closed box, from the given state on.
+    """Simulate objects in a closed box from a given state: positions and velocities, both ``(T, n, 2)``.
 
-    Energy is conserved by every bounce and collision. Walls do not hold the object `ghost`.
+    Every bounce and collision conserves energy. The object number `ghost` passes through walls.
     """
     held = np.arange(len(radii)) != (-1 if ghost is None else ghost)
     steps = list(_steps(start, velocities, radii, box, held, frames))
@@ -130,15 +133,15 @@ def _steps(
 
 
 def _reflect(positions: Array, velocities: Array, radii: Array, box: Box, held: NDArray[np.bool_]) -> None:
-    """Throw back what has gone into the walls, in place."""
+    """Reflect objects that have gone into the walls, in place."""
     low, high = radii[:, None] + box.wall, 1 - radii[:, None] - box.wall
     inside = np.clip(positions, low, high)
     depth = np.where(held[:, None], positions - inside, 0.0)
     hit = depth != 0
     if not hit.any():
         return
-    # A mirrored object stands higher above the floor than it would have got: the energy of that height
-    # is taken from its speed, or bounces would gain energy.
+    # A reflected object is higher above the floor than it would have been: the energy of that height
+    # is taken from its speed, because bounces would gain energy otherwise.
     lift = np.zeros_like(velocities)
     lift[:, 1] = 4 * box.gravity * depth[:, 1]
     speeds = np.sqrt(np.maximum(velocities**2 - lift, 0))
@@ -150,7 +153,7 @@ def _reflect(positions: Array, velocities: Array, radii: Array, box: Box, held: 
 
 
 def _thrown(velocity: Array, inwards: Array, rng: np.random.Generator) -> Array:
-    """The same speed in a random direction, away from the walls that were hit."""
+    """Draw velocities of the same speed in random directions, away from the walls that were hit."""
     angle = rng.uniform(0, 2 * np.pi)
     direction = np.array([np.cos(angle), np.sin(angle)])
     direction = np.where(inwards != 0, inwards * np.abs(direction), direction)
@@ -158,11 +161,11 @@ def _thrown(velocity: Array, inwards: Array, rng: np.random.Generator) -> Array:
 
 
 def _collide(positions: Array, velocities: Array, radii: Array, i: int, j: int) -> None:
-    """Exchange momentum along the line of centres, in place; mass goes with area."""
+    """Exchange momentum along the line of centres, in place; mass is proportional to area."""
     offset = positions[i] - positions[j]
     normal = offset / max(float(np.hypot(offset[0], offset[1])), 1e-9)
     approach = float((velocities[i] - velocities[j]) @ normal)
-    if approach >= 0:  # they part already
+    if approach >= 0:  # they already move apart
         return
     masses = radii[[i, j]] ** 2
     impulse = 2 * approach / masses.sum() * normal

@@ -1,12 +1,9 @@
-"""Pairs of videos that are alike until something happens in one of them that cannot happen.
+"""Pairs of videos that are equal until something impossible happens in one of them.
 
     pair = render_pair(settings, "vanish", seed=0, number=17)
 
-The scenes are boxes in which objects collide (`motions: [collide]`), so that a pair's possible video is one
-of the family that a model was trained on. After the event the laws hold again: what follows is simulated, not
-edited.
-
-T frames, n objects.
+The scenes are boxes in which objects collide (`motions: [collide]`), so a pair's possible video is like those
+that a model was trained on. After the event the laws of motion hold again: the rest is simulated, not edited.
 """
 
 from __future__ import annotations
@@ -36,27 +33,32 @@ CONTROL = "recolour"
 that rings here as loudly rings for changes of appearance. In a scene of white objects the new colour is one
 that no model of that scene has seen: the sharper control."""
 
-IN_VIEW = 0.9  # share of an object that must be seen where an event is to be seen
-AFTERWARDS = 4  # frames, from the event's on, in which what happened must show
-FEWEST_FRAMES = 12  # of a video whose middle third leaves so many afterwards
-NEAREST, FARTHEST = 0.3, 0.7  # of a teleport, in frame sides
-BRISK = 0.03  # frame sides a frame: a slower object stands still unnoticed
-LOOK_ALIKE = ({"disc", "square"}, {"disc", "ring"})  # less than 30 % of their pixels differ
-_FIRST_SCENE = 10**9  # no training set has so many videos: none of its scenes is in a pair
-_MOST_SCENES = 200  # drawn for one pair
-_MOST_PLACES = 100  # tried for one teleport
-_STREAM = 3001  # separates the chance of events from that of scenes
+IN_VIEW = 0.9  # smallest visible share of an object whose event must be seen
+AFTERWARDS = 4  # frames from the event on in which the consequence must be visible
+FEWEST_FRAMES = 12  # smallest number of frames, so that this many follow the middle third
+NEAREST, FARTHEST = 0.3, 0.7  # smallest distance of a teleport, in sides of the frame
+BRISK = 0.03  # sides of the frame per frame; nobody would notice that a slower object stops
+LOOK_ALIKE = (
+    {"disc", "square"},
+    {"disc", "ring"},
+)  # pairs of shapes of which less than 30 % of the pixels differ
+_FIRST_SCENE = 10**9  # more than any training set has videos, so that no pair has a scene of the training set
+_MOST_SCENES = 200  # scenes that are drawn at most for one pair
+_MOST_PLACES = 100  # places that are drawn at most for one teleport
+_STREAM = 3001  # separates the random stream of events from that of scenes
 
 
 class Event(NamedTuple):
-    """What happens: at `frame`, the first at which the laws are broken, to object number `which`."""
+    """What happens, at `frame`, the first frame in which the laws are broken, to the object number
+    `which`.
+    """
 
     frame: int
     which: int
 
 
 class Pair(NamedTuple):
-    """Two videos ``(T, H, W, 3)``, uint8, equal before the event's frame."""
+    """Two videos ``(T, H, W, 3)``, uint8, that are equal before the frame of the event."""
 
     possible: NDArray[np.uint8]
     impossible: NDArray[np.uint8]
@@ -66,23 +68,28 @@ class Pair(NamedTuple):
     def first_difference(self) -> int:
         """First frame in which the videos differ.
 
-        The event's, but for `vanish`, where it is that of the reappearance.
+        It is the frame of the event, except for `vanish`, where it is the frame in which the object should
+        reappear.
         """
         return int((self.possible != self.impossible).any(axis=(1, 2, 3)).argmax())
 
 
 def render_pair(settings: RenderSettings, kind: str, seed: int, number: int) -> Pair:
-    """Pair `number` of its kind: a pure function of its arguments.
+    """Render pair `number` of a kind of violation: a pure function of its arguments.
 
-    Scenes are drawn until one has, in its middle third, an object to which this can happen in full view (to
-    vanish: behind the occluder). They are none of those that `render_video` draws with the same seed, but
-    have the same background where the settings share it. ValueError where the scene has no such scenes.
+    Scenes are drawn until one has, in its middle third, an object to which the event can happen in full view
+    (for `vanish`: behind the occluder). `render_video` draws none of these scenes with the same seed, but
+    they have the same background if the settings share it.
 
     Args:
-        settings: Render settings with `collide` as the only motion, mirrors for walls, a camera that stands
-            still and 12 frames or more; for `vanish` with an occluder, for `pass_through` with walls.
+        settings: Render settings with `collide` as the only motion, reflecting walls, a still camera and 12
+            frames or more; for `vanish` with an occluder, for `pass_through` with walls.
         kind: One of `VIOLATIONS`, or `CONTROL`.
-        seed: Seed of the training videos, whose background the pairs share.
+        seed: Random seed of the training videos, whose background the pairs share.
+        number: Number of the pair, 0 or more.
+
+    Raises:
+        ValueError: The settings allow no such event.
     """
     check_violation(settings, kind)
     if seed < 0 or number < 0:
@@ -103,7 +110,7 @@ def render_pair(settings: RenderSettings, kind: str, seed: int, number: int) -> 
 
 
 def check_violation(settings: RenderSettings, kind: str) -> None:
-    """ValueError where a scene can have no pairs of this kind, or there is no such kind."""
+    """Raise ValueError if the settings allow no pairs of this kind, or the kind is unknown."""
     if kind not in (*VIOLATIONS, CONTROL):
         raise ValueError(f"kind is {kind!r}: give one of {', '.join((*VIOLATIONS, CONTROL))}")
     if settings.motions != ("collide",) or settings.bounce != "mirror" or settings.camera:
@@ -125,7 +132,7 @@ def check_violation(settings: RenderSettings, kind: str) -> None:
 def _candidates(
     scene: Scene, visible: NDArray[np.float64], settings: RenderSettings, kind: str, rng: np.random.Generator
 ) -> Iterator[Event]:
-    """Events of this kind that a scene has room for, in random order."""
+    """Iterate over the events of a kind that are possible in a scene, in random order."""
     frames, count = visible.shape
     places = [(f, n) for f in range(frames // 3, 2 * frames // 3) for n in range(count)]
     for place in rng.permutation(len(places)):
@@ -139,7 +146,7 @@ def _has_room(
 ) -> bool:
     frame, which = event
     seen = visible[:, which]
-    if kind == "vanish":  # hidden for a moment, and it would come back
+    if kind == "vanish":  # the object is hidden for a moment and would come back
         back = seen[frame:] >= IN_VIEW
         return bool(seen[frame] == 0 and seen[:frame].max() >= IN_VIEW and back.sum() >= AFTERWARDS)
     if seen[frame - 1 : frame + AFTERWARDS].min() < IN_VIEW:
@@ -147,14 +154,14 @@ def _has_room(
     if kind == "pass_through":
         return _bounces_off_wall(scene, settings, event)
     if kind == "stop":
-        # Unhindered for as long: nobody could take it for a push, which may well bring an object to rest.
+        # The object is unhindered all the time, since a collision could also bring an object to rest.
         around = scene.velocities[frame - 1 : frame + AFTERWARDS, which]
         return bool(np.hypot(*around[0]) >= BRISK and np.allclose(around, around[0]))
     return True
 
 
 def _bounces_off_wall(scene: Scene, settings: RenderSettings, event: Event) -> bool:
-    """Whether a wall turns the object between the frame before the event's and that."""
+    """Return whether a wall turns the object between the frame before the event and its frame."""
     frame, which = event
     place, velocity = scene.scene_positions[frame - 1, which], scene.velocities[frame - 1, which]
     reach = scene.radii[which] + settings.wall + np.abs(velocity)
@@ -170,7 +177,7 @@ def _happen(
     event: Event,
     rng: np.random.Generator,
 ) -> Pair | None:
-    """The pair in which it happens; None where it could not be seen."""
+    """Render the pair of an event; None if the event could not be seen."""
     frame, which = event
     if kind in ("shape", CONTROL):
         changed: Scene | None = _look_different(scene, kind, event, rng)
@@ -193,7 +200,7 @@ def _happen(
 
 
 def _look_different(scene: Scene, kind: str, event: Event, rng: np.random.Generator) -> Scene:
-    """The same motion, with another shape or colour from the event on."""
+    """Return the scene with the same motion, and another shape or colour from the event on."""
     frame, which = event
     shapes, colours = scene.shapes.copy(), scene.colours.copy()
     if kind == "shape":
@@ -204,13 +211,13 @@ def _look_different(scene: Scene, kind: str, event: Event, rng: np.random.Genera
 
 
 def other_shapes(shape: int) -> list[int]:
-    """Places in `SHAPES` of those that nobody takes for this one."""
+    """Return the indices in `SHAPES` of the shapes that look clearly different from this one."""
     name = SHAPES[shape]
     return [place for place, other in enumerate(SHAPES) if other != name and {name, other} not in LOOK_ALIKE]
 
 
 def _another_colour(colour: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """A strong colour that nobody takes for the first."""
+    """Draw a strong colour that looks clearly different from the first."""
     while True:
         other = strong_colours(rng.uniform(0, 255, size=(1, 3)))[0]
         if np.abs(other - colour).sum() >= 255:
@@ -220,16 +227,16 @@ def _another_colour(colour: NDArray[np.float64], rng: np.random.Generator) -> ND
 def _move_differently(
     scene: Scene, settings: RenderSettings, kind: str, event: Event, rng: np.random.Generator
 ) -> Scene | None:
-    """The same scene simulated anew from where it happens; None where there is no place to be in."""
+    """Simulate the scene anew from the event; None if a teleported object finds no free place."""
     frame, which = event
-    # What does not turn or does not go on shows in the event's frame if it begins with the one before.
+    # A turn or a stop is visible in the frame of the event if the simulation starts one frame before it.
     begin = frame - 1 if kind in ("pass_through", "stop") else frame
     start, velocities = scene.scene_positions[begin].copy(), scene.velocities[begin].copy()
     present, ghost = scene.present, None
     if kind == "vanish":
         present = present.copy()
         present[frame:, which] = False
-        start[which] = 10.0  # out of everybody's way
+        start[which] = 10.0  # out of the way of all other objects
         velocities[which], ghost = 0, which
     elif kind == "teleport":
         place = _elsewhere(scene, settings, event, rng)
@@ -253,9 +260,10 @@ def _move_differently(
 def _elsewhere(
     scene: Scene, settings: RenderSettings, event: Event, rng: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """A free place within the walls, neither near nor, in a scene that repeats, near again.
+    """Draw a free place between the walls that is far enough away, also across the edges of a repeating
+    scene.
 
-    None where none is found.
+    Return None if no such place is found.
     """
     frame, which = event
     radius = scene.radii[which]
@@ -269,22 +277,21 @@ def _elsewhere(
 
 
 def _has_left(place: NDArray[np.float64]) -> bool:
-    """Whether an object's middle is outside the frame."""
+    """Return whether the centre of an object is outside the frame."""
     return bool(((place < 0) | (place > 1)).any())
 
 
 def _without_return(
     scene: Scene, frames: NDArray[np.uint8], settings: RenderSettings, which: int
 ) -> NDArray[np.uint8]:
-    """What leaves the frame comes back opposite in a scene that repeats.
-
-    Paint over that, as if it were not there.
+    """Remove an object that has left the frame and would come back on the opposite side of a repeating
+    scene.
     """
     present = scene.present.copy()
     present[:, which] = False
     absent, _ = paint(scene._replace(present=present), settings)
     middles = (np.arange(settings.size) + 0.5) / settings.size
-    # The renderer draws the nearest copy; it is the object itself within half a frame of where that is.
+    # The renderer draws the nearest copy, which is the object itself up to half a frame away.
     x, y = (np.abs(middles - scene.scene_positions[:, which, axis, None]) < 0.5 for axis in (0, 1))
     own = y[:, :, None] & x[:, None, :]
     return np.where(own[..., None], frames, absent)

@@ -1,4 +1,4 @@
-"""Draw the scene: background, objects with smooth edges, occluder, noise."""
+"""Rendering of scenes: background, objects with smooth edges, occluder and noise."""
 
 from __future__ import annotations
 
@@ -18,51 +18,50 @@ NOISE_LEVELS = 8.0
 WALL_GREY = np.float32(220)
 CAMERA_SPEEDS = (0.01, 0.02)
 
-# Each cause of variation has its own random stream, so that turning one dial leaves the rest as it was,
-# and so that what a motion draws cannot change what anything looks like.
+# Each cause of variation has its own random stream, so that changing one setting leaves the rest as it was,
+# and random numbers that a motion draws do not change the appearance of anything.
 STREAMS = ("looks", "places", "motion", "camera", "background", "occluder", "noise")
 
 
 class Scene(NamedTuple):
-    """A video before it is drawn; T frames, n objects."""
+    """A video before it is drawn, with T frames and n objects."""
 
     radii: Array  # (n,)
     colours: Array  # (T, n, 3), 0 to 255
-    shapes: NDArray[np.int64]  # (T, n), places in SHAPES
-    present: NDArray[np.bool_]  # (T, n), what is absent is not drawn
+    shapes: NDArray[np.int64]  # (T, n), indices in SHAPES
+    present: NDArray[np.bool_]  # (T, n), whether an object is drawn
     scene_positions: Array  # (T, n, 2), positions in the scene, not wrapped
     velocities: Array  # (T, n, 2), in the scene
-    camera: Array  # (T, 2), the window's corner in the scene
-    pan: Array  # (2,), its velocity
+    camera: Array  # (T, 2), corner of the window in the scene
+    pan: Array  # (2,), velocity of the window
     background: Pixels  # (T, H, W, 3)
-    bar: Pixels  # (T, H, W), how much of each pixel the occluder covers
+    bar: Pixels  # (T, H, W), share of each pixel that the occluder covers
     noise: Pixels  # (T, H, W, 3)
 
     @property
     def positions(self) -> Array:
-        """Places on the screen, ``(T, n, 2)`` in [0, 1)."""
+        """Positions on the screen, ``(T, n, 2)`` in [0, 1)."""
         return (self.scene_positions - self.camera[:, None]) % 1.0
 
 
 def render_video(
     settings: RenderSettings, seed: int, number: int
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
-    """Video ``number`` of the family: frames ``(T, H, W, 3)`` in 0..255, and every factor behind them.
+    """Render video `number` of a family: frames ``(T, H, W, 3)``, uint8, and the value of every factor.
 
-    A pure function of its arguments. Classes take turns: video ``number`` has motion
-    ``number % len(settings.motions)``. Factors, all with T first so that a clip's are a slice:
-        positions   (T, n, 2) x and y on the screen, in [0, 1); objects wrap round the frame's edges
-        velocities  (T, n, 2) of the objects on the screen, frame sides a frame
-        sizes       (T, n)    radii
-        colours     (T, n, 3) RGB, 0 to 255
-        shapes      (T, n)    places in `SHAPES`
-        visible     (T, n)    share of the object's area that nothing hides, 0 to 1
-        camera      (T, 2)    the window's corner in the scene, not wrapped; + positions = scene positions
-        camera_velocities (T, 2)  + velocities = velocities in the scene
+    A pure function of its arguments. Classes take turns: video `number` has the motion ``number %
+    len(settings.motions)``. The first axis of every factor is T, so that those of a clip are a slice:
+        positions   (T, n, 2) x and y on the screen, in [0, 1); objects wrap around the edges of the frame
+        velocities  (T, n, 2) velocities on the screen, in sides of the frame per frame sizes       (T, n)
+        radii colours     (T, n, 3) RGB, 0 to 255 shapes      (T, n)    indices in `SHAPES` visible     (T, n)
+        share of the object's area that nothing hides, 0 to 1 camera      (T, 2)    corner of the window in
+        the scene, not wrapped; added to positions it gives those in
+                              the scene
+        camera_velocities (T, 2)  velocity of the window; added to velocities it gives those in the scene
         count       (T,)      number of objects, n
-        motion      (T,)      place in ``settings.motions``
+        motion      (T,)      index in ``settings.motions``
         background  (T, 6)    lowest waves of the background's texture in grey levels, see `_lowest_waves`
-        noise       (T, 6)    the same of the pixel noise
+        noise       (T, 6)    lowest waves of the pixel noise, in the same way
     """
     scene = draw_scene(settings, seed, number)
     frames, visible = paint(scene, settings)
@@ -88,7 +87,7 @@ def render_video(
 
 
 def draw_scene(settings: RenderSettings, seed: int, number: int) -> Scene:
-    """What video `number` of the family will show: all that chance decides."""
+    """Draw all that is random in video `number` of a family."""
     if seed < 0 or number < 0:
         raise ValueError(f"seed is {seed} and number {number}: give whole numbers, 0 or more")
     streams = dict(zip(STREAMS, np.random.SeedSequence((seed, number)).spawn(len(STREAMS)), strict=True))
@@ -102,7 +101,7 @@ def draw_scene(settings: RenderSettings, seed: int, number: int) -> Scene:
     camera, pan = _camera_path(settings, rng["camera"])
     if settings.background == "shared":
         rng["background"] = np.random.default_rng((seed, 0))
-    # Where the window starts must not shift a background that is to be the same in all videos.
+    # The start of the window must not shift a background that all videos share.
     background = _background(settings, camera - camera[0], rng["background"])
     noise = rng["noise"].standard_normal(background.shape, dtype=np.float32) * NOISE_LEVELS * settings.noise
     return Scene(
@@ -121,7 +120,7 @@ def draw_scene(settings: RenderSettings, seed: int, number: int) -> Scene:
 
 
 def paint(scene: Scene, settings: RenderSettings) -> tuple[NDArray[np.uint8], Array]:
-    """Frames ``(T, H, W, 3)``, and the share of each object that nothing hides ``(T, n)``."""
+    """Render a scene: frames ``(T, H, W, 3)``, and the visible share of each object, ``(T, n)``."""
     canvas = scene.background.copy()
     _paint_walls(canvas, settings.wall)
     visible = _paint_objects(canvas, scene)
@@ -132,7 +131,7 @@ def paint(scene: Scene, settings: RenderSettings) -> tuple[NDArray[np.uint8], Ar
 def _draw_objects(
     settings: RenderSettings, rng: np.random.Generator
 ) -> tuple[Array, Array, NDArray[np.int64]]:
-    """Radii ``(n,)``, colours ``(n, 3)`` and shapes ``(n,)``."""
+    """Draw radii ``(n,)``, colours ``(n, 3)`` and shapes ``(n,)``."""
     count = int(rng.integers(settings.objects[0], settings.objects[1] + 1))
     radii = rng.uniform(*settings.radius, size=count)
     colours = strong_colours(rng.uniform(0, 255, size=(count, 3)))
@@ -142,18 +141,18 @@ def _draw_objects(
 
 
 def strong_colours(colours: Array) -> Array:
-    """RGB ``(n, 3)`` stretched so that one channel is full and one empty.
+    """Draw RGB colours ``(n, 3)``, stretched so that one channel is full and one is empty.
 
-    They stand out from the background.
+    Such colours stand out from the background.
     """
     low, high = colours.min(axis=1, keepdims=True), colours.max(axis=1, keepdims=True)
     return (colours - low) / (high - low) * 255
 
 
 def _camera_path(settings: RenderSettings, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Corner of the window in the scene ``(T, 2)`` and its velocity ``(2,)``."""
+    """Draw the corner of the window in the scene, ``(T, 2)``, and its velocity, ``(2,)``."""
     corner, angle = rng.uniform(size=2), rng.uniform(0, 2 * np.pi)
-    if settings.wall:  # walls stand on the frame's edges
+    if settings.wall:  # walls are at the edges of the frame
         corner = np.zeros(2)
     speed = settings.camera * rng.uniform(*CAMERA_SPEEDS)
     pan = speed * np.array([np.cos(angle), np.sin(angle)])
@@ -161,25 +160,27 @@ def _camera_path(settings: RenderSettings, rng: np.random.Generator) -> tuple[Ar
 
 
 def _background(settings: RenderSettings, camera: Array, rng: np.random.Generator) -> Pixels:
-    """Grey with a coloured 1/f texture, ``(T, H, W, 3)``, moved by the camera's ``(T, 2)``."""
+    """Draw a grey background with a coloured 1/f texture, ``(T, H, W, 3)``, moved by the camera's ``(T,
+    2)``.
+    """
     side, changing = settings.size, settings.background == "frame"
     across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
     frequency = np.hypot(*across)
-    frequency[0, 0] = np.inf  # no constant part: that is the grey
+    frequency[0, 0] = np.inf  # no constant part, which is the grey level
     white = rng.standard_normal((settings.frames if changing else 1, 3, side, side))
     spectrum = np.fft.rfft2(white) / frequency
     texture = np.fft.irfft2(spectrum, s=(side, side))
     spectrum *= settings.texture * TEXTURE_LEVELS / texture.std()
-    # Moving the window by a fraction of a pixel is exact in the frequency domain: the scene repeats.
+    # A shift by a fraction of a pixel is exact in the frequency domain, because the scene repeats.
     phase = camera[:, 0, None, None] * across[1] + camera[:, 1, None, None] * across[0]
     shifted = np.fft.irfft2(spectrum * np.exp(2j * np.pi * side * phase)[:, None], s=(side, side))
     return np.ascontiguousarray(shifted.transpose(0, 2, 3, 1) + 127.5, dtype=np.float32)
 
 
 def _lowest_waves(canvas: Pixels) -> Array:
-    """Cosine and sine amplitudes of the waves with one period across, down and along the diagonal.
+    """Compute cosine and sine amplitudes of the waves with one period, ``(T, 6)``.
 
-    ``(T, 6)``.
+    The waves run horizontally, vertically and along the diagonal.
     """
     spectrum = np.fft.rfft2(canvas.mean(axis=-1, dtype=np.float64))
     lowest = np.stack([spectrum[:, 0, 1], spectrum[:, 1, 0], spectrum[:, 1, 1]], axis=-1)
@@ -187,7 +188,7 @@ def _lowest_waves(canvas: Pixels) -> Array:
 
 
 def _occluder(settings: RenderSettings, camera: Array, rng: np.random.Generator) -> Pixels:
-    """How much of each pixel the bar covers, ``(T, H, W)``, 0 to 1."""
+    """Compute the share of each pixel that the occluding bar covers, ``(T, H, W)``, 0 to 1."""
     axis, centre = int(rng.integers(2)), rng.uniform()
     if settings.occluder_place == "shared":
         axis, centre = 0, camera[0, 0] + 0.5
@@ -210,7 +211,7 @@ def _paint_walls(canvas: Pixels, wall: float) -> None:
 
 
 def _paint_objects(canvas: Pixels, scene: Scene) -> Array:
-    """Paint the objects, the last one in front, then the bar; return visible shares ``(T, n)``."""
+    """Paint the objects, the last one in front, and then the bar; return visible shares ``(T, n)``."""
     positions, size = scene.positions, canvas.shape[1]
     covers = [
         _changing_cover(scene.shapes[:, place], positions[:, place], radius, size)
@@ -231,7 +232,9 @@ def _paint_objects(canvas: Pixels, scene: Scene) -> Array:
 
 
 def _changing_cover(shapes: NDArray[np.int64], centres: Array, radius: float, size: int) -> Pixels:
-    """How much of each pixel an object covers that may change its shape ``(T,)``: ``(T, H, W)``."""
+    """Compute the share of each pixel, ``(T, H, W)``, that an object covers whose shape may change,
+    ``(T,)``.
+    """
     cover = np.empty((len(shapes), size, size), dtype=np.float32)
     for shape in np.unique(shapes):
         when = shapes == shape
@@ -240,7 +243,10 @@ def _changing_cover(shapes: NDArray[np.int64], centres: Array, radius: float, si
 
 
 def _object_cover(shape: str, centres: Array, radius: float, size: int) -> Pixels:
-    """How much of each pixel a shape covers, ``(T, H, W)``; ``centres`` is ``(T, 2)`` on the screen."""
+    """Compute the share of each pixel, ``(T, H, W)``, that a shape covers.
+
+    `centres` is ``(T, 2)`` on the screen.
+    """
     x = _pixel_offsets(centres[:, 0], size)[:, None, :]
     y = _pixel_offsets(centres[:, 1], size)[:, :, None]
     r = np.float32(radius * size)
@@ -260,11 +266,13 @@ def _object_cover(shape: str, centres: Array, radius: float, size: int) -> Pixel
 
 
 def _pixel_offsets(centres: Array, size: int) -> Pixels:
-    """Pixels from the nearest copy of each centre ``(T,)`` to each pixel's middle, ``(T, size)``."""
+    """Compute offsets in pixels, ``(T, size)``, from the nearest copy of each centre ``(T,)`` to each
+    pixel's middle.
+    """
     offsets = (np.arange(size) + 0.5) / size - centres[:, None]
     return ((offsets - np.round(offsets)) * size).astype(np.float32)
 
 
 def _coverage(distance: Pixels) -> Pixels:
-    """From signed distance to an edge, in pixels, to the share of a pixel inside it."""
+    """Convert signed distances to an edge, in pixels, to the share of a pixel inside the edge."""
     return np.clip(0.5 - distance, 0, 1)

@@ -1,7 +1,7 @@
-"""What can be set about the synthetic scene, and the names of its motions and shapes.
+"""Settings of rendered scenes, and the names of motions and shapes.
 
-Units: lengths are fractions of the frame's side, times are frames, so a speed of .05 is 1.6 pixels a
-frame in a video of 32 x 32. The origin is the upper left corner; x points right, y points down.
+Lengths are fractions of the frame's side and times are frames, so a speed of 0.05 is 1.6 pixels per frame in
+a video of 32 x 32 pixels. The origin is the upper left corner; x points right, y points down.
 """
 
 from __future__ import annotations
@@ -29,56 +29,71 @@ OCCLUDER_PLACES = ("video", "shared")
 BOUNCES = ("mirror", "random")
 LABELS = ("motion", "shape")
 
-_MOST_COVERED = 0.35  # Above this share of the frame, objects that must not overlap no longer find room.
+_MOST_COVERED = (
+    0.35  # If objects that must not overlap take more than this share of the frame, no arrangement is found.
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderSettings:
-    """One family of videos. ValueError where a value is out of its range.
+    """Settings of one family of rendered videos.
 
-    The three dials go from 0 (off) to 3 (strong):
-        texture  the background's 1/f texture has a standard deviation of 25 grey levels (of 255) a unit
-        noise    every pixel of every frame gets Gaussian noise of 8 grey levels a unit
-        camera   the camera pans, steadily and in a random direction, at .01 to .02 a frame and unit
+    Attributes:
+        size: Height and width of a frame in pixels; an even number, as the video codec requires.
+        frames: Number of frames of a video.
+        frame_rate: Frame rate of the video file in frames per second.
+        motions: Motion classes, in the order of their labels.
+        labels: Meaning of the labels: `motion`, the motion class, or `shape`, the shape of a single object,
+            which one frame shows.
+        objects: Smallest and largest number of objects in a video.
+        radius: Smallest and largest radius of an object, as a share of the frame's side.
+        speed: Smallest and largest speed of a video, in sides of the frame per frame: the speed of each
+            object or, with gravity, a typical speed.
+        colours: Colours of the objects: `own`, a strong colour for each object, or `white`. The colour of an
+            object never changes, so it is the easiest thing to predict, and embeddings may represent it
+            instead of the motion.
+        texture: Strength of the background's 1/f texture, from 0 (off) to 3; its standard deviation is 25
+            grey levels (of 255) per unit.
+        noise: Strength of Gaussian noise in every pixel of every frame, from 0 (off) to 3; its standard
+            deviation is 8 grey levels per unit.
+        camera: Strength of a steady camera pan in a random direction, from 0 (off) to 3; its speed is 0.01 to
+            0.02 sides of the frame per frame and unit.
+        background: Background of the videos: `shared`, one for all videos; `video`, one for each video; or
+            `frame`, a new one in every frame.
+        occluder: Width of a bar in the scene that hides what passes behind it, as a share of the frame's
+            side; 0 draws none.
+        occluder_place: Place of the bar: `video`, vertical or horizontal, anywhere in each video; or
+            `shared`, vertical in the middle of every first frame. If each video has its own bar, the bar is
+            the easiest thing to predict, and a model may represent nothing else.
+        wall: Thickness of visible walls along the edges of the frame, as a share of its side, for the motions
+            `fall` and `collide` with a still camera; 0 makes walls invisible and places them anywhere.
+        bounce: Direction in which walls throw objects back: `mirror`, by reflection, or `random`, which
+            cannot be predicted.
+
+    Raises:
+        ValueError: A value is out of its range.
     """
 
     size: int = 32
-    """Height and width of a frame in pixels, even (as the video codec wants)."""
     frames: int = 16
-    """Frames of a video."""
     frame_rate: int = 8
-    """Frames a second that the video file claims."""
     motions: tuple[str, ...] = MOTIONS
-    """The motion classes to draw from, in the order of their labels."""
     labels: str = "motion"
-    """What the labels tell: the ``motion``, or the ``shape`` of a single object, which one frame shows."""
     objects: tuple[int, int] = (3, 6)
-    """Fewest and most objects of a video."""
     radius: tuple[float, float] = (0.08, 0.13)
-    """Smallest and largest radius of an object."""
     speed: tuple[float, float] = (0.03, 0.06)
-    """Smallest and largest speed of a video: that of each object, or, with gravity, a typical one."""
     colours: str = "own"
-    """``own``: each object its own, a strong one; ``white``: all alike. An object's own colour never
-    changes, so it is the easiest thing to predict, and embeddings come to hold it instead of the motion."""
     texture: float = 1.0
     noise: float = 0.5
     camera: float = 1.0
     background: str = "video"
-    """``shared``: one background for all videos; ``video``: each its own; ``frame``: new in every frame."""
     occluder: float = 0.0
-    """Width of a bar that stands in the scene and hides what passes behind it; 0 for none."""
     occluder_place: str = "video"
-    """``video``: upright or level, anywhere; ``shared``: upright in the middle of every first frame. A bar of
-    its own in each video is the easiest thing to predict: a model may learn the bar and nothing else."""
     wall: float = 0.0
-    """Thickness of walls along the frame's edges, for `fall` and `collide` with a camera that stands still; 0
-    for invisible walls, anywhere on the screen."""
     bounce: str = "mirror"
-    """How walls throw objects back: ``mirror``, or ``random``, in any direction, so that nobody can know."""
 
     def __post_init__(self) -> None:
-        # A file of settings has lists where there should be tuples; equality and hashing need tuples.
+        # Settings files have lists, and equality and hashing need tuples.
         for name in ("motions", "objects", "radius", "speed"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_numbers()

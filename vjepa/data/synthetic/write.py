@@ -1,4 +1,4 @@
-"""Write videos of the synthetic scene as real files, with a manifest and every factor beside them."""
+"""Writing rendered videos as real files, with a manifest and the value of every factor."""
 
 from __future__ import annotations
 
@@ -20,21 +20,29 @@ from vjepa.data.synthetic.settings import SHAPES, RenderSettings
 from vjepa.files import written_atomically
 from vjepa.workers import pool
 
-RATE_FACTOR = "10"  # x264's constant rate factor: small artefacts, far below the texture
-KEYFRAME_DISTANCE = "8"  # frames: a seek decodes at most so many
+RATE_FACTOR = "10"  # constant rate factor of x264, whose artefacts are far weaker than the texture
+KEYFRAME_DISTANCE = "8"  # largest number of frames that a seek decodes
 
 
 def write_videos(
     folder: str | os.PathLike[str], settings: RenderSettings, num_videos: int, seed: int, num_workers: int = 1
 ) -> Path:
-    """Write videos 0 to ``num_videos - 1`` as ``.mp4`` under ``folder``; return its ``manifest.csv``.
+    """Write videos 0 to ``num_videos - 1`` as ``.mp4`` files; return the path of their ``manifest.csv``.
 
-    The manifest's columns are ``path`` and ``factors`` (relative to it; ``factors`` is an ``.npz`` of what
-    `render_video` returns) and ``label`` (the motion's name, or the shape's). The frames do not depend on
-    ``num_workers``, the number of processes.
+    The columns of the manifest are ``path``, ``factors`` (an ``.npz`` with the factors that `render_video`
+    returns) and ``label`` (name of the motion, or of the shape); paths are relative to the manifest. A folder
+    that an earlier call with the same arguments filled in part is completed; every file is either whole or
+    absent.
 
-    A folder that an earlier call filled, or began to fill, with the same arguments is completed: each file
-    is either whole or absent. ValueError where the folder was written with other arguments.
+    Args:
+        folder: Folder of the videos; it is created if it does not exist.
+        settings: Settings of the rendered scenes.
+        num_videos: Number of videos, 1 or more.
+        seed: Random seed of the scenes.
+        num_workers: Number of processes that render, 1 or more; frames do not depend on it.
+
+    Raises:
+        ValueError: The folder was written with other arguments, or a number is below 1.
     """
     if num_videos < 1 or num_workers < 1:
         raise ValueError(f"num_videos is {num_videos} and workers {num_workers}: give 1 or more of each")
@@ -59,14 +67,14 @@ def write_videos(
 
 
 def claim_folder(record: Path, wanted: dict[str, Any]) -> None:
-    """Say in the folder what it holds, or check that it is what is wanted."""
-    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as they will in the file
+    """Store the arguments in the folder, or raise ValueError if it was written with other arguments."""
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
     if not record.exists():
         with written_atomically(record) as draft:
             draft.write_text(json.dumps(wanted, indent=2) + "\n")
         return
     found = json.loads(record.read_text())
-    # What an older version could not set was as the defaults are.
+    # A setting that an older version did not have had the present default value.
     defaults = json.loads(json.dumps(asdict(RenderSettings())))
     found["settings"] = {**defaults, **found.get("settings", {})}
     if found == wanted:
@@ -85,7 +93,7 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _drain(results: Iterable[None]) -> None:
-    for _ in results:  # raises what a worker raised
+    for _ in results:  # raises the exception of a worker
         pass
 
 
@@ -106,21 +114,23 @@ def _write_video(folder: Path, settings: RenderSettings, seed: int, number: int)
 
 
 def encode_video(path: Path, frames: NDArray[np.uint8], frame_rate: int) -> None:
-    """Write frames ``(T, H, W, 3)`` as an .mp4; what a frame becomes depends on those before it alone."""
-    # With look-ahead, x264 writes other bytes from call to call at such sizes; this tuning has none.
+    """Write frames ``(T, H, W, 3)`` as an .mp4 file, of which a frame depends only on the frames before
+    it.
+    """
+    # With look-ahead, x264 is not deterministic at such sizes; this tuning turns it off.
     options = {"crf": RATE_FACTOR, "g": KEYFRAME_DISTANCE, "preset": "veryfast", "tune": "zerolatency"}
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=frame_rate, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1  # the number of threads changes what x264 writes
+        stream.codec_context.thread_count = 1  # the output of x264 depends on the number of threads
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
 
 
 def _save_factors(path: Path, factors: dict[str, NDArray[Any]]) -> None:
-    with path.open("wb") as file:  # given a name, numpy would append .npz to the draft's
+    with path.open("wb") as file:  # numpy appends .npz to a file name, but not to an open file
         np.savez_compressed(file, allow_pickle=False, **factors)
 
 

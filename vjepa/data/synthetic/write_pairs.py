@@ -1,4 +1,4 @@
-"""Write pairs of possible and impossible videos as real files, with a list of them."""
+"""Writing pairs of possible and impossible videos as real files, with a list of the pairs."""
 
 from __future__ import annotations
 
@@ -24,30 +24,36 @@ def write_pairs(
     seed: int,
     kinds: Sequence[str] = (*VIOLATIONS, CONTROL),
 ) -> Path:
-    """Write pairs 0 to ``num_pairs - 1`` of each kind as ``.mp4`` under ``folder``; return its ``pairs.csv``.
+    """Write pairs 0 to ``num_pairs - 1`` of each kind as ``.mp4`` files; return the path of their
+    ``pairs.csv``.
 
-    They go through the encoder of the training videos (`write_videos`), so that its traces tell nothing; in a
-    pair's two files the frames before the event are the same. Columns: ``kind``; ``possible`` and
-    ``impossible``, paths relative to the list; ``event`` and ``first_difference``, frames of
-    `vjepa.data.synthetic.Pair`.
-
-    A folder that an earlier call with the same arguments filled stays as it is; one that it began to fill is
-    written again. ValueError where it was written with other arguments, or the scene has no such pairs.
+    Videos pass through the same encoder as training videos (`write_videos`), so compression artefacts do not
+    tell them apart; in the two files of a pair, the frames before the event are equal. The columns of the
+    list are ``kind``; ``possible`` and ``impossible``, paths relative to the list; ``event`` and
+    ``first_difference``, frame numbers of `vjepa.data.synthetic.Pair`. A folder that an earlier call with the
+    same arguments filled is kept; a folder that it filled in part is written again.
 
     Args:
-        seed: Seed of the training videos, whose background the pairs share.
+        folder: Folder of the videos; it is created if it does not exist.
+        settings: Settings of the rendered scenes, see `render_pair`.
+        num_pairs: Number of pairs of each kind.
+        seed: Random seed of the training videos, whose background the pairs share.
+        kinds: Kinds of violations.
+
+    Raises:
+        ValueError: The folder was written with other arguments, or the settings allow no such pairs.
     """
     if num_pairs < 1 or not kinds or len(set(kinds)) < len(kinds):
         raise ValueError(
             f"num_pairs is {num_pairs} and kinds {tuple(kinds)}: give 1 pair or more, and kinds, each once"
         )
-    for kind in kinds:  # before the first is rendered
+    for kind in kinds:  # before the first pair is rendered
         check_violation(settings, kind)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {"seed": seed, "num_pairs": num_pairs, "kinds": list(kinds), "settings": asdict(settings)}
     claim_folder(folder / "render.json", wanted)
-    if (folder / PAIRS_FILE).exists():  # written last
+    if (folder / PAIRS_FILE).exists():  # written last, so that its presence means that the folder is whole
         return folder / PAIRS_FILE
     rows = [
         _write_pair(folder, settings, kind, seed, number) for kind in kinds for number in range(num_pairs)

@@ -1,4 +1,4 @@
-"""The cells of a comparison: one run for each arm, point of the sweep and seed.
+"""The cells of a comparison: one run for each combination of arm, point of the sweep and seed.
 
 Each cell is trained and measured by itself, in a folder of its own. Finished cells are kept, so that a
 comparison can be resumed; an interrupted cell resumes its run from the latest checkpoint.
@@ -18,7 +18,7 @@ from typing import Any
 from vjepa.config import config_from_tree, config_tree
 from vjepa.files import written_atomically
 from vjepa.recipes.compare.config import CompareConfig
-from vjepa.recipes.compare.processes import finishing
+from vjepa.recipes.compare.processes import run_tasks
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.data import probe_manifests, render_synthetic
@@ -55,16 +55,16 @@ class Cell:
         return Path(self.config.output_dir)
 
     @property
-    def results(self) -> Path:
-        """File of the measurements."""
+    def results_file(self) -> Path:
+        """JSON file of the cell's metrics and settings."""
         return self.folder / "results.json"
 
     def finished(self) -> bool:
-        """Return whether the cell has results; ValueError if they are of another configuration."""
-        if not self.results.exists():
+        """Return whether the cell has results; raise ValueError if they are of another configuration."""
+        if not self.results_file.exists():
             return False
-        found = json.loads(self.results.read_text())["asked"]
-        if found != self.asked():
+        found = json.loads(self.results_file.read_text())["asked"]
+        if found != self.settings():
             raise ValueError(
                 f"{self.folder} holds results of another configuration: give another output_dir, or delete "
                 "that folder"
@@ -96,12 +96,12 @@ class Cell:
         }
         return config_from_tree(tree, FinetuneConfig)
 
-    def asked(self) -> dict[str, Any]:
-        """Return everything that the results depend on."""
-        asked = {"kind": self.kind, "label_shares": self.label_shares, "config": config_tree(self.config)}
+    def settings(self) -> dict[str, Any]:
+        """Return all settings on which the results depend, as JSON values."""
+        settings = {"kind": self.kind, "label_shares": self.label_shares, "config": config_tree(self.config)}
         if self.finetune is not None:
-            asked["finetune"] = self.finetune
-        return dict(json.loads(json.dumps(asked)))
+            settings["finetune"] = self.finetune
+        return dict(json.loads(json.dumps(settings)))
 
 
 def all_cells(comparison: CompareConfig) -> list[Cell]:
@@ -121,7 +121,7 @@ def all_cells(comparison: CompareConfig) -> list[Cell]:
             for arm in comparison.sweep.arms
         ]
     tuned = next((cell for cell in cells if cell.finetune is not None), None)
-    if tuned is not None:  # A check; the sections are the same for all cells.
+    if tuned is not None:  # A check before the first run; all cells have the same sections.
         tuned.finetune_config(tuned.folder)
     return cells
 
@@ -160,27 +160,27 @@ def run_cells(
         cells: All cells of a comparison.
         run: Function that trains and measures a cell, and returns its metrics as JSON values.
         jobs: Number of cells that run at the same time.
-        say: Prints a line.
+        say: Function that prints a line.
 
     Raises:
         ValueError: A cell has results of another configuration.
     """
     left = [cell for cell in cells if not cell.finished()]
     say(f"{len(cells)} cells, {len(cells) - len(left)} finished already")
-    for config in _videos_of(left):
+    for config in _configs_of_rendered_videos(left):
         assert config.data.synthetic is not None
         render_synthetic(config.data.synthetic, jobs, say)
     started = time.monotonic()
-    for number, cell in enumerate(finishing(left, partial(_write_results, run), jobs), start=1):
+    for number, cell in enumerate(run_tasks(left, partial(_write_results, run), jobs), start=1):
         minutes = (time.monotonic() - started) / 60
         rest = minutes / number * (len(left) - number)
         say(
             f"{number}/{len(left)} {cell.point} {cell.arm} seed {cell.seed}: {minutes:.0f} min, about "
-            f"{rest:.0f} left"
+            f"{rest:.0f} min left"
         )
 
 
-def _videos_of(cells: Sequence[Cell]) -> list[PretrainConfig]:
+def _configs_of_rendered_videos(cells: Sequence[Cell]) -> list[PretrainConfig]:
     """Return one configuration for each folder of rendered videos, which several cells may share."""
     folders = {
         cell.config.data.synthetic.folder: cell.config
@@ -191,7 +191,7 @@ def _videos_of(cells: Sequence[Cell]) -> list[PretrainConfig]:
 
 
 def _write_results(run: Callable[[Cell], dict[str, Any]], cell: Cell) -> None:
-    results = {"asked": cell.asked(), **run(cell)}
-    cell.results.parent.mkdir(parents=True, exist_ok=True)
-    with written_atomically(cell.results) as draft:
+    results = {"asked": cell.settings(), **run(cell)}
+    cell.results_file.parent.mkdir(parents=True, exist_ok=True)
+    with written_atomically(cell.results_file) as draft:
         draft.write_text(json.dumps(results, indent=1) + "\n")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to obtain features.
+    """One of the compared ways to obtain features.
 
     Attributes:
         title: Name of the arm in the report.
@@ -26,7 +26,7 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPoint:
-    """A point of a sweep: other videos for the same arms.
+    """A point of a sweep: changed videos, on which the same arms are trained and measured.
 
     Attributes:
         regime: Name of the curve to which the point belongs.
@@ -46,7 +46,7 @@ class Sweep:
     Attributes:
         title: Sentence at the beginning of the sweep's section in the report.
         arms: Names of the arms in the sweep.
-        seeds: Random seeds; each arm has one run at every point for each.
+        seeds: Random seeds; every arm is trained once per point and seed.
         points: Points of the sweep, by name.
     """
 
@@ -67,15 +67,16 @@ class CompareConfig:
         base: Pre-training configuration that all arms share, as in a YAML file under configs/pretrain.
         train: Labelled manifest (`FILE.csv?split=train`) for pre-training and for fitting probes, in a
             comparison on your own clips; null if `base` has synthetic videos.
-        test: Labelled manifest to measure on; null if `base` has synthetic videos.
-        arms: Arms, by short name.
+        test: Labelled manifest of the videos to measure on; null if `base` has synthetic videos.
+        arms: Ways to obtain features that are compared, by the short names used in `contrasts` and `sweep`.
         contrasts: Pairs of arms whose difference is tested, the first minus the second.
-        seeds: Three or more random seeds; each arm has one run for each. A seed determines weights, order of
-            the clips, crops, masks, and the labels to which a probe is fitted.
+        seeds: Three or more random seeds; every arm is trained once per seed. A seed determines the initial
+            weights, the order of the clips, crops, masks, and the labels to which a probe is fitted.
         label_shares: Shares of the training labels, in (0, 1], to which probes are fitted.
         finetune: Sections of a fine-tuning configuration, as in a YAML file under configs/finetune, to
             fine-tune the encoder of every arm (except `pca`) with all labels; null turns fine-tuning off.
-        sweep: More points, whose videos differ from those of `base`; null trains on `base` alone.
+        sweep: Sweep of some arms over further videos, which differ from those of `base`; null trains on the
+            videos of `base` alone.
         jobs: Number of runs at the same time; the CPU cores are shared among them.
     """
 
@@ -95,14 +96,16 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         if len(self.seeds) < 3:
-            raise ValueError(f"seeds is {self.seeds}: give three or more, or there is no interval to report")
+            raise ValueError(
+                f"seeds is {self.seeds}: give three or more, which the intervals of the report need"
+            )
         negative = [seed for seed in (*self.seeds, *(self.sweep.seeds if self.sweep else ())) if seed < 0]
         if negative:
             raise ValueError(f"seeds or sweep.seeds have {negative[0]}: give whole numbers, 0 or more")
         if not all(0 < share <= 1 for share in self.label_shares):
             raise ValueError(f"label_shares is {self.label_shares}: give shares in (0, 1]")
-        asked = {arm for pair in self.contrasts for arm in pair} | set(self.sweep.arms if self.sweep else ())
-        unknown = asked - self.arms.keys()
+        named = {arm for pair in self.contrasts for arm in pair} | set(self.sweep.arms if self.sweep else ())
+        unknown = named - self.arms.keys()
         if unknown:
             raise ValueError(
                 f"contrasts or sweep.arms have {sorted(unknown)}: choose among {', '.join(self.arms)}"

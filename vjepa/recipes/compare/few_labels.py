@@ -1,4 +1,4 @@
-"""Fine-tuning with few labels to all labels: one run for each arm, share of the labels and seed."""
+"""Accuracy against the share of labels: one fine-tuning run for each arm, share and seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vjepa.plots.label_curve import draw_label_curve, label_curve_table
-from vjepa.recipes.compare.processes import finishing
+from vjepa.recipes.compare.processes import run_tasks
 from vjepa.recipes.finetune import build as finetuning
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.finetune.run import finetune
@@ -26,7 +26,7 @@ class Arm:
     Attributes:
         name: Name of the arm in the table.
         init: Run folder or model folder.
-        untrained: Whether to use the sizes of that model with random weights.
+        untrained: Whether the model's weights are replaced by random ones.
     """
 
     name: str
@@ -57,18 +57,18 @@ def few_labels(
 ) -> dict[str, dict[float, list[float]]]:
     """Fine-tune every arm with every share of the labels, and write the accuracies with a plot and a table.
 
-    Finished runs are kept: the same call resumes.
+    Finished runs are kept, so that the same call resumes an interrupted one.
 
     Args:
         config: Configuration of all runs; arm, share, seed and output folder are set for each run.
-        arms: Arms, with names that differ.
+        arms: Models to start from, with names that differ.
         shares: Shares of the labels of each class, in (0, 1].
         seeds: Random seeds of the runs; a seed also determines which labels are used.
         jobs: Number of runs at the same time.
-        say: Prints a line.
+        say: Function that prints a line.
 
     Returns:
-        Mean-class accuracies on the test split, in [0, 1], by arm and share; one for each seed.
+        Mean-class accuracies on the test split, in [0, 1], by arm and share: a list with one value per seed.
 
     Raises:
         ValueError: There is no test split, there are no arms or two of the same name, or the splits or a
@@ -93,7 +93,7 @@ def few_labels(
     }
     left = [cell for cell in cells.values() if not _summary(cell).exists()]
     say(f"{len(cells)} runs, {len(cells) - len(left)} finished already")
-    for number, cell in enumerate(finishing(left, _run, jobs), start=1):
+    for number, cell in enumerate(run_tasks(left, _run, jobs), start=1):
         say(f"{number}/{len(left)} {cell.output_dir}")
     curves: dict[str, dict[float, list[float]]] = {}
     for (name, share, _), cell in cells.items():

@@ -1,4 +1,4 @@
-"""Measurements of one cell of a comparison."""
+"""Training and measurement of one cell of a comparison."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.unreadable import leave_out
 from vjepa.weights.model_folder import from_pretrained, save_pretrained
 
-LIDAR_CLIPS = 4
+LIDAR_CLIPS = 4  # clips of each test video, from which LiDAR is computed
 
 Encode = Callable[[Tensor], Tensor]  # From uint8 videos (B, T, C, H, W) to tokens (B, N, D).
 
@@ -62,11 +62,11 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
     """Train the encoder of a cell, if its kind is ``trained``, and measure its frozen features.
 
     Returns:
-        Metrics of the cell, as JSON values by name.
+        Metrics of the cell by name, as JSON values.
 
     Raises:
         ValueError: The configuration has no labelled videos.
-        UnreadableVideosError: More videos of a split are unreadable than allowed.
+        UnreadableVideosError: More videos of a split are unreadable than `data.max_unreadable` allows.
     """
     config = dataclasses.replace(
         cell.config, train=dataclasses.replace(cell.config.train, threads=torch.get_num_threads())
@@ -189,7 +189,7 @@ def _probes(train: Split, test: Split, shares: tuple[float, ...], seed: int) -> 
 def _lidar(
     encode: Encode, config: PretrainConfig, videos: list[Video], classes: list[str]
 ) -> dict[str, float]:
-    """Return the metric LiDAR, from several clips of each test video."""
+    """Compute the LiDAR metric from several clips of each test video."""
     clip = dataclasses.replace(config.data.clip, clips_per_video=LIDAR_CLIPS)
     several = dataclasses.replace(config, data=dataclasses.replace(config.data, clip=clip))
     dataset = data.probe_dataset(several, videos, classes)
@@ -200,7 +200,7 @@ def _lidar(
 def _factors(config: PretrainConfig, train: Split, test: Split) -> dict[str, float | None]:
     """Return R2 of each factor of the rendered videos.
 
-    The features are all tokens, concatenated: their mean would lose the positions.
+    The features are all tokens, concatenated, because their mean would lose the positions of objects.
     """
     sampling = dataclasses.replace(config.data.clip, clips_per_video=1)
     features = [split.tokens_VND.flatten(1) for split in (train, test)]
@@ -209,7 +209,7 @@ def _factors(config: PretrainConfig, train: Split, test: Split) -> dict[str, flo
 
 
 def _cost(config: PretrainConfig) -> dict[str, float]:
-    """Return the cost of the networks, of a step per clip and of the whole training, in FLOPs by name."""
+    """Return the cost of the networks by name: FLOPs per clip and of all training, parameters and tokens."""
     with torch.device("meta"):
         objective = build.build_objective(build.resolve(config))
     _, batch = kinds_of_steps(config)[0]
@@ -223,7 +223,7 @@ def _cost(config: PretrainConfig) -> dict[str, float]:
         "encoder_flops": parts["encoder"],
         "target_encoder_flops": parts.get("target_encoder", 0.0),
         "step_flops": step_flops,
-        "total_flops": step_flops * _clips(config)
+        "total_flops": step_flops * _clip_count(config)
         + (_teacher_flops(config) if config.objective.trains_teacher else 0),
         "predicted_values": getattr(objective, predicting).proj.out_features,
         "seen": batch.masks[0].context_BK.shape[1] / tokens,
@@ -234,8 +234,8 @@ def _cost(config: PretrainConfig) -> dict[str, float]:
 def _teacher_flops(config: PretrainConfig) -> float:
     first = build.teacher_config(config)
     with torch.device("meta"):
-        return average_cost(first, build.build_objective(build.resolve(first))).flops * _clips(first)
+        return average_cost(first, build.build_objective(build.resolve(first))).flops * _clip_count(first)
 
 
-def _clips(config: PretrainConfig) -> int:
+def _clip_count(config: PretrainConfig) -> int:
     return config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video

@@ -1,4 +1,4 @@
-"""Several runs at a time, each in a fresh process with its share of the cores."""
+"""Parallel runs, each in a fresh process with an equal share of the CPU cores."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vjepa.workers import pool
 
 Task = TypeVar("Task")
 
-_PATROL = 0.5  # Seconds between two checks whether to stop.
+_CHECK_SECONDS = 0.5  # Time between two checks whether a stop was requested.
 
 
-def finishing(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) -> Iterator[Task]:
+def run_tasks(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) -> Iterator[Task]:
     """Run tasks in fresh processes, and yield each task when it has finished.
 
     An error in a task, or a signal, stops all others: runs finish their current step and save a checkpoint.
@@ -30,7 +30,7 @@ def finishing(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) ->
     Raises:
         Stopped: The process was asked to stop.
         ConfigError: A task found settings, files or folders that cannot be used.
-        Exception: Any other error of a task is raised as it is.
+        Exception: A task failed with any other error, which is raised unchanged.
     """
     threads = str(max((os.cpu_count() or 1) // jobs, 1))
     os.environ["OMP_NUM_THREADS"] = threads  # torch reads it in the new processes.
@@ -42,7 +42,7 @@ def finishing(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) ->
         running = {executor.submit(_run, work, task): task for task in tasks}
         left = set(running)
         while left:
-            done, left = wait(left, _PATROL, FIRST_COMPLETED)
+            done, left = wait(left, _CHECK_SECONDS, FIRST_COMPLETED)
             if request.requested:
                 raise Stopped
             for future in done:
@@ -55,8 +55,8 @@ def _run(work: Callable[[Task], None], task: Task) -> None:
         with answering_signals():
             work(task)
     except Exception as error:
-        # Whether an error is a bug depends on where it was raised, which the process that prints the error
-        # does not know. So it is decided here.
+        # Whether an error is a bug depends on where it was raised, which the parent process, which prints the
+        # error, does not know. It is therefore decided here.
         if exit_status(error) == EXIT_UNUSABLE:
             raise ConfigError(str(error)) from error
         raise

@@ -10,9 +10,9 @@ import yaml
 
 from vjepa.foreign_text import in_table
 from vjepa.recipes.compare.config import CompareConfig
-from vjepa.recipes.compare.plots import all_plots
+from vjepa.recipes.compare.report_plots import all_plots
+from vjepa.recipes.compare.report_sections import Section, Table, all_sections
 from vjepa.recipes.compare.results import Results
-from vjepa.recipes.compare.sections import Section, Table, all_sections
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
@@ -32,13 +32,13 @@ def write_report(comparison: CompareConfig, results: Results, command: str, made
         comparison: Configuration of the comparison.
         results: Metrics of all cells.
         command: Command that made the report, which is printed in it.
-        made_on: Sentence on the machine, without a full stop.
+        made_on: Sentence that describes the machine, without a full stop.
 
     Returns:
-        Paths of both files.
+        Paths of the two files.
     """
     folder = Path(comparison.output_dir)
-    sections = [*all_sections(comparison, results), _made(comparison, command, made_on)]
+    sections = [*all_sections(comparison, results), _settings_section(comparison, command, made_on)]
     written = {
         folder / "report.html": _html(comparison.title, sections, all_plots(comparison, results)),
         folder / "report.md": _markdown(comparison.title, sections),
@@ -48,7 +48,7 @@ def write_report(comparison: CompareConfig, results: Results, command: str, made
     return list(written)
 
 
-def _made(comparison: CompareConfig, command: str, made_on: str) -> Section:
+def _settings_section(comparison: CompareConfig, command: str, made_on: str) -> Section:
     arms = ", ".join(f"{name} ({arm.title})" for name, arm in comparison.arms.items())
     base = yaml.safe_dump(comparison.base, sort_keys=False, default_flow_style=None, width=100)
     overrides = {name: arm.overrides for name, arm in comparison.arms.items() if arm.overrides}
@@ -56,10 +56,10 @@ def _made(comparison: CompareConfig, command: str, made_on: str) -> Section:
     text = [
         f"`{command}`",
         f"Arms: {arms}. Seeds: {', '.join(map(str, comparison.seeds))}. {made_on}.",
-        f"What all arms share:\n\n```yaml\n{base}```",
-        f"What each changes:\n\n```yaml\n{differing}```",
+        f"Settings that all arms share:\n\n```yaml\n{base}```",
+        f"Settings that each arm changes:\n\n```yaml\n{differing}```",
     ]
-    return Section("How it was made", text)
+    return Section("Command and settings", text)
 
 
 def _markdown(title: str, sections: Sequence[Section]) -> str:

@@ -1,4 +1,4 @@
-"""Metrics of all finished cells, by point of the sweep, arm and name."""
+"""Metrics of all finished cells, found by point of the sweep, arm and path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vjepa.recipes.compare.cells import Cell
 
 
 class Results:
-    """Metrics by their path in a cell's results.json, such as ``probe/linear/1``.
+    """Metrics of finished cells; a path names a metric in results.json, such as ``probe/linear/1``.
 
     Args:
         cells: Finished cells of a comparison.
@@ -19,25 +19,25 @@ class Results:
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self._metrics = {
-            (cell.point, cell.arm, cell.seed): json.loads(cell.results.read_text()) for cell in cells
+            (cell.point, cell.arm, cell.seed): json.loads(cell.results_file.read_text()) for cell in cells
         }
 
     def values(self, point: str, arm: str, path: str) -> list[float]:
-        """Return one value for each seed, by ascending seed; empty if the arm has no such metric."""
+        """Return a list with one value per seed, by ascending seed; empty if the arm has no such metric."""
         found = [
-            _at(metrics, path)
+            _value_at(metrics, path)
             for (its_point, its_arm, _), metrics in sorted(self._metrics.items())
             if (its_point, its_arm) == (point, arm)
         ]
         return [float(value) for value in found if value is not None]
 
     def estimate(self, point: str, arm: str, path: str) -> Estimate | None:
-        """Return the mean and its interval over seeds; None if the arm has no such metric."""
+        """Return the mean over seeds and its 95 % interval; None if the arm has no such metric."""
         values = self.values(point, arm, path)
         return estimate(values) if values else None
 
     def config(self, point: str, arm: str) -> dict[str, Any]:
-        """Return the resolved pre-training configuration of an arm, that of its first seed."""
+        """Return the resolved pre-training configuration of an arm's run with the lowest seed."""
         found = [
             metrics for (its_point, its_arm, _), metrics in sorted(self._metrics.items())
             if (its_point, its_arm) == (point, arm)
@@ -45,16 +45,16 @@ class Results:
         config: dict[str, Any] = found[0]["asked"]["config"]
         return config
 
-    def names(self, point: str, arm: str, path: str) -> list[str]:
+    def metric_names(self, point: str, arm: str, path: str) -> list[str]:
         """Return the names of the metrics below a path; empty if there are none."""
         for (its_point, its_arm, _), metrics in sorted(self._metrics.items()):
-            below = _at(metrics, path)
+            below = _value_at(metrics, path)
             if (its_point, its_arm) == (point, arm) and isinstance(below, dict):
                 return list(below)
         return []
 
 
-def _at(metrics: dict[str, Any], path: str) -> Any:
+def _value_at(metrics: dict[str, Any], path: str) -> Any:
     value: Any = metrics
     for name in path.split("/"):
         value = value.get(name) if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""The contents of a report: sections of text and tables, without their HTML or Markdown."""
+"""The sections of a report: their text and tables, which `report` writes as HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROBES = {"knn": "k-NN", "linear": "linear", "attentive": "attentive"}
 
 @dataclass
 class Table:
-    """Rows of text under a header; the first column names the row."""
+    """A table of texts; the first column names the rows."""
 
     header: list[str]
     rows: list[list[str]]
@@ -27,9 +27,9 @@ class Section:
 
     Attributes:
         title: Heading of the section.
-        text: Paragraphs.
-        tables: Tables, below the text.
-        plots: Names of the plots, see `vjepa.recipes.compare.plots.all_plots`.
+        text: Paragraphs of the section.
+        tables: Tables, which stand below the text.
+        plots: Names of plots, which are keys of `vjepa.recipes.compare.report_plots.all_plots`.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Section:
     plots: list[str] = field(default_factory=list)
 
 
-def _an_arm(comparison: CompareConfig) -> str:
+def _first_arm(comparison: CompareConfig) -> str:
     return next(iter(comparison.arms))
 
 
@@ -60,26 +60,26 @@ def _with_interval(mean: float, half: float, style: str) -> str:
 def all_sections(comparison: CompareConfig, results: Results) -> list[Section]:
     """Return the sections of the report."""
     sections = [
-        in_short(comparison, results),
-        the_question(comparison, results),
-        probes(comparison, results),
+        summary_section(comparison, results),
+        methods_section(comparison, results),
+        probes_section(comparison, results),
     ]
-    if results.names(BASE_POINT, _an_arm(comparison), "factors"):
-        sections.append(factors(comparison, results))
+    if results.metric_names(BASE_POINT, _first_arm(comparison), "factors"):
+        sections.append(factors_section(comparison, results))
     if comparison.sweep is not None:
-        sections.append(sweep(comparison, results))
-    return [*sections, cost(comparison, results)]
+        sections.append(sweep_section(comparison, results))
+    return [*sections, cost_section(comparison, results)]
 
 
-def in_short(comparison: CompareConfig, results: Results) -> Section:
-    """Return the section on contrasted arms: where they differ, and where no difference shows."""
+def summary_section(comparison: CompareConfig, results: Results) -> Section:
+    """Return the summary: for each contrasted pair of arms, the metrics in which a difference is found."""
     text = [
         comparison.question,
-        f"Below: the first arm minus the second, paired seed by seed ({len(comparison.seeds)} seeds), with "
-        "the 95 % interval of Student's t. A difference is said to show where the interval leaves 0 out; "
-        "with so few seeds, and many metrics looked at, some will leave it out by chance.",
+        f"The tables show the first arm minus the second, paired by seed ({len(comparison.seeds)} seeds), "
+        "with the 95 % interval of Student's t. A difference counts as found if its interval excludes 0. "
+        "Because there are many metrics and few seeds, some intervals exclude 0 by chance.",
     ]
-    return Section("In short", text, [_contrast(comparison, results, *pair) for pair in comparison.contrasts])
+    return Section("Summary", text, [_contrast(comparison, results, *pair) for pair in comparison.contrasts])
 
 
 def _contrast(comparison: CompareConfig, results: Results, first: str, second: str) -> Table:
@@ -92,65 +92,68 @@ def _contrast(comparison: CompareConfig, results: Results, first: str, second: s
         difference = paired_difference(*values)
         its = difference.estimate
         verdict = (
-            f"{titles[0 if its.mean > 0 else 1]} has more" if difference.shows else "no difference shows"
+            f"{titles[0 if its.mean > 0 else 1]} is higher" if difference.shows else "no difference found"
         )
-        # The ends keep the sign of what rounds to zero: it shows whether zero is inside.
+        # The ends of the interval keep the sign of values that round to zero: it shows whether 0 is inside.
         interval = f"{scale * its.mean:+z.2f} ({scale * its.low:+.2f} to {scale * its.high:+.2f}){unit}"
         rows.append([name, interval, verdict])
     return Table([f"{titles[0]} minus {titles[1]}", "difference", "verdict"], rows)
 
 
 def _contrasted(comparison: CompareConfig, results: Results) -> list[tuple[str, str, float, str]]:
-    """Return the name, path, scale and unit of each metric that is tested."""
+    """Return the name, path, factor for display and unit of each metric whose difference is tested."""
     metrics = [
         (f"{title} probe, {100 * share:g} % of labels", f"probe/{probe}/{share:g}", 100.0, " points")
         for probe, title in PROBES.items()
         for share in comparison.label_shares
     ]
     metrics.append(("fine-tuned, all labels", "finetuned", 100.0, " points"))
-    for name in results.names(BASE_POINT, _an_arm(comparison), "factors"):
+    for name in results.metric_names(BASE_POINT, _first_arm(comparison), "factors"):
         metrics.append((f"R² of {name}", f"factors/{name}", 1.0, ""))
     metrics.append(("R² of pixels, linear read-out of tokens", "pixels", 1.0, ""))
     metrics.append(("effective rank of features", "features/rank", 1.0, ""))
     return metrics
 
 
-def the_question(comparison: CompareConfig, results: Results) -> Section:
-    """Return the section on how the methods differ, with a measured metric for each difference."""
+def methods_section(comparison: CompareConfig, results: Results) -> Section:
+    """Return the section on the settings in which the methods differ, with related metrics."""
     trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
     rows = [
-        ["prediction target", *(_word(comparison, results, arm, "target") for arm in trained)],
-        ["error / error of the mean", *(_plain(results, arm, "training/relative_error") for arm in trained)],
+        ["prediction target", *(_setting_in_words(comparison, results, arm, "target") for arm in trained)],
         [
-            "output space, values a token",
+            "prediction error / error of the mean",
+            *(_plain(results, arm, "training/relative_error") for arm in trained),
+        ],
+        [
+            "predicted values per token",
             *(_plain(results, arm, "cost/predicted_values", ".0f") for arm in trained),
         ],
-        ["decoder needed", *(_word(comparison, results, arm, "decoder") for arm in trained)],
+        ["predicting network", *(_setting_in_words(comparison, results, arm, "decoder") for arm in trained)],
         [
-            "its parameters, thousand",
+            "its parameters, thousands",
             *(_scaled(results, arm, "cost/predicting_parameters", 1e-3) for arm in trained),
         ],
         [
-            "its forward MFLOP a clip",
+            "its forward pass, MFLOP per clip",
             *(_scaled(results, arm, "cost/predicting_flops", 1e-6) for arm in trained),
         ],
-        ["masking", *(_word(comparison, results, arm, "mask") for arm in trained)],
-        ["tokens seen, %", *(_scaled(results, arm, "cost/seen", 100) for arm in trained)],
-        ["generative", *(_word(comparison, results, arm, "generative") for arm in trained)],
+        ["masking", *(_setting_in_words(comparison, results, arm, "mask") for arm in trained)],
+        ["context tokens, % of all", *(_scaled(results, arm, "cost/seen", 100) for arm in trained)],
+        ["generative", *(_setting_in_words(comparison, results, arm, "generative") for arm in trained)],
         ["R² of pixels, linear read-out", *(_plain(results, arm, "pixels") for arm in trained)],
-        ["stabilisation", *(_word(comparison, results, arm, "stabilizer") for arm in trained)],
+        ["stabilisation", *(_setting_in_words(comparison, results, arm, "stabilizer") for arm in trained)],
         [
             "lowest effective rank in training",
             *(_plain(results, arm, "training/lowest_rank", ".1f") for arm in trained),
         ],
         [
-            "collapse alarms, mean of a run",
+            "collapse alarms per run, mean",
             *(_plain(results, arm, "training/alarms", ".1f") for arm in trained),
         ],
     ]
     header = ["", *(comparison.arms[arm].title for arm in trained)]
-    text = ["Every row names a way in which the methods differ; below it stands what was measured of it."]
-    return Section("The rows of the question", text, [Table(header, rows)])
+    text = ["Settings in which the methods differ, each followed by the metrics that depend on it most."]
+    return Section("Differences between the methods", text, [Table(header, rows)])
 
 
 def _plain(results: Results, arm: str, path: str, style: str = ".2f") -> str:
@@ -162,13 +165,13 @@ def _scaled(results: Results, arm: str, path: str, scale: float) -> str:
     return "-" if value is None else f"{scale * value.mean:z.1f}"
 
 
-def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> str:
+def _setting_in_words(comparison: CompareConfig, results: Results, arm: str, what: str) -> str:
     """Return a setting of an arm in words, from its resolved configuration."""
     config = results.config(BASE_POINT, arm)
     objective, masks = config["objective"], config["masks"]
     pixels = objective["predict"] == "pixels"
     stabilizers = {
-        "ema": "target encoder that follows (EMA)",
+        "ema": "target encoder (EMA)",
         "frozen": "frozen teacher, trained on pixels",
         "sigreg": "SIGReg",
         "vicreg": "VICReg",
@@ -179,7 +182,7 @@ def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> s
         "target": f"pixels ({objective['pixel_targets']})"
         if pixels
         else f"embeddings ({objective['distance']})",
-        "decoder": "pixel decoder" if pixels else "none; a predictor",
+        "decoder": "pixel decoder" if pixels else "predictor",
         "mask": " + ".join(families) + ("" if share is None else f" ({share:g} of steps future)"),
         "generative": "yes, pixels" if pixels else "no",
         "stabilizer": "none needed" if pixels else stabilizers[objective["stabilizer"]],
@@ -187,9 +190,9 @@ def _word(comparison: CompareConfig, results: Results, arm: str, what: str) -> s
     return words[what]
 
 
-def probes(comparison: CompareConfig, results: Results) -> Section:
-    """Return the section on probes: balanced accuracy at every share of the labels, and fine-tuning."""
-    chance = results.values(BASE_POINT, _an_arm(comparison), "chance")[0]
+def probes_section(comparison: CompareConfig, results: Results) -> Section:
+    """Return the section on accuracies: of probes at every share of the labels, and after fine-tuning."""
+    chance = results.values(BASE_POINT, _first_arm(comparison), "chance")[0]
     tables = []
     for probe, title in PROBES.items():
         rows = [
@@ -222,22 +225,22 @@ def probes(comparison: CompareConfig, results: Results) -> Section:
     ]
     if online:
         tables.append(
-            Table(["linear, all labels", "target encoder (EMA)", "encoder that the gradient trained"], online)
+            Table(["linear, all labels", "target encoder (EMA)", "encoder trained by gradients"], online)
         )
     text = [
-        "Balanced accuracy in percent of frozen features on unseen videos, mean and 95 % interval over "
-        f"seeds; chance is {100 * chance:.1f}. The attentive probe reads all tokens, the others their mean. "
-        "Fine-tuning, where it was asked for, trains the encoder, too."
+        "Balanced accuracy, in percent, of probes of the frozen features on unseen videos: mean and 95 % "
+        f"interval over seeds; chance is {100 * chance:.1f}. The attentive probe reads all tokens, the "
+        "others their mean. Fine-tuning, if there is a table of it, also trains the encoder."
     ]
     return Section("Probes", text, tables, ["probes"])
 
 
-def factors(comparison: CompareConfig, results: Results) -> Section:
-    """Return the section on R2 of the factors of rendered videos: signal, and nuisance."""
+def factors_section(comparison: CompareConfig, results: Results) -> Section:
+    """Return the section on the R2 of each factor of the rendered videos: signal and nuisance factors."""
     tables = []
     for title, names in (("signal", SIGNAL), ("nuisance", NUISANCE)):
         present = [
-            name for name in names if results.values(BASE_POINT, _an_arm(comparison), f"factors/{name}")
+            name for name in names if results.values(BASE_POINT, _first_arm(comparison), f"factors/{name}")
         ]
         rows = [
             [
@@ -248,15 +251,16 @@ def factors(comparison: CompareConfig, results: Results) -> Section:
         ]
         tables.append(Table([title, *present], rows))
     text = [
-        "R² on unseen videos of a ridge regression from frozen features (all tokens side by side) to the "
-        "factors that the videos were rendered from, at the clip's last frame; 0 is as good as the mean. "
-        "Signal is what a model of motion should hold, nuisance what it may forget."
+        "R² on unseen videos of a ridge regression from frozen features (all tokens, concatenated) to the "
+        "factors that the videos were rendered from, at the clip's last frame; 0 is no better than "
+        "predicting the mean. A model of motion should encode the signal factors, and may ignore the "
+        "nuisance factors."
     ]
     return Section("Factors of the scene", text, tables, ["factors"])
 
 
-def sweep(comparison: CompareConfig, results: Results) -> Section:
-    """Return the section on the sweep: the same arms on videos that differ in one setting."""
+def sweep_section(comparison: CompareConfig, results: Results) -> Section:
+    """Return the section on the sweep: the same arms trained and measured on further videos."""
     assert comparison.sweep is not None
     paths = {
         "linear probe, %": ("probe/linear/1", 100.0),
@@ -277,14 +281,14 @@ def sweep(comparison: CompareConfig, results: Results) -> Section:
             rows.append([f"{point.regime} {point.strength:g}", comparison.arms[arm].title, *cells])
     header = ["point", "arm", *paths]
     text = [
-        f"{comparison.sweep.title} {len(comparison.sweep.seeds)} seed(s) each. Where noise stays the same "
-        "through a video, it is the easiest thing to predict: theory (arXiv 2211.10831) expects embeddings "
-        "to hold it instead of the motion."
+        f"{comparison.sweep.title} {len(comparison.sweep.seeds)} seed(s) each. Noise that stays the same "
+        "throughout a video is easier to predict than anything else: theory (arXiv 2211.10831) expects "
+        "embeddings to encode it instead of the motion."
     ]
-    return Section("The noise sweep", text, [Table(header, rows)], ["sweep"])
+    return Section("Sweep", text, [Table(header, rows)], ["sweep"])
 
 
-def cost(comparison: CompareConfig, results: Results) -> Section:
+def cost_section(comparison: CompareConfig, results: Results) -> Section:
     """Return the section on training time and floating-point operations of each trained arm."""
     trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
     rows = []
@@ -308,15 +312,16 @@ def cost(comparison: CompareConfig, results: Results) -> Section:
         )
     header = [
         "arm",
-        "minutes of training",
-        "MFLOP a clip, step",
-        "forward, encoder",
-        "forward, target encoder",
-        "TFLOP in all",
-        "thousand clips seen",
+        "training, minutes",
+        "training step, MFLOP per clip",
+        "encoder forward, MFLOP per clip",
+        "target encoder forward, MFLOP per clip",
+        "training, TFLOP",
+        "clips seen, thousands",
     ]
     text = [
-        "Minutes are those of a run beside as many others as `jobs` says, by the median of its logged speed. "
-        "All arms see the same clips in the same order; SALT's two stages share them."
+        f"The time of training is computed from the median of the logged speeds, with {comparison.jobs} runs "
+        "on the machine at the same time. All arms see the same clips in the same order; for SALT, minutes, "
+        "clips and TFLOP are the sum of both stages."
     ]
     return Section("Cost", text, [Table(header, rows)])

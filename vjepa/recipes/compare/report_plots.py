@@ -1,4 +1,4 @@
-"""The plots of the report, as SVG text, which the HTML file contains."""
+"""The plots of a report, as SVG text, which its HTML file contains."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from vjepa.evaluation.probes.factors import NUISANCE, SIGNAL
 from vjepa.foreign_text import in_plot
 from vjepa.recipes.compare.cells import BASE_POINT
 from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.compare.report_sections import PROBES
 from vjepa.recipes.compare.results import Results
-from vjepa.recipes.compare.sections import PROBES
 
 _COLOURS = (
     "tab:blue",
@@ -27,10 +27,10 @@ _COLOURS = (
 
 
 def all_plots(comparison: CompareConfig, results: Results) -> dict[str, str]:
-    """Return the plots as SVG text, by the name that a section of the report gives."""
-    plots = {"probes": _probes(comparison, results), "factors": _factors(comparison, results)}
+    """Return the plots as SVG text, by the names that the sections of the report use."""
+    plots = {"probes": _draw_probes(comparison, results), "factors": _draw_factors(comparison, results)}
     if comparison.sweep is not None:
-        plots["sweep"] = _sweep(comparison, results)
+        plots["sweep"] = _draw_sweep(comparison, results)
     return {name: _svg(figure) for name, figure in plots.items()}
 
 
@@ -40,7 +40,7 @@ def _svg(figure: Figure) -> str:
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
-def _probes(comparison: CompareConfig, results: Results) -> Figure:
+def _draw_probes(comparison: CompareConfig, results: Results) -> Figure:
     """Draw accuracy against the share of labels, one panel for each probe."""
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     panels = figure.subplots(1, len(PROBES), sharey=True)
@@ -72,7 +72,7 @@ def _probes(comparison: CompareConfig, results: Results) -> Figure:
     return figure
 
 
-def _factors(comparison: CompareConfig, results: Results) -> Figure:
+def _draw_factors(comparison: CompareConfig, results: Results) -> Figure:
     """Draw R2 of each factor as bars, signal left and nuisance right."""
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     first = next(iter(comparison.arms))
@@ -107,21 +107,21 @@ def _factors(comparison: CompareConfig, results: Results) -> Figure:
     return figure
 
 
-def _sweep(comparison: CompareConfig, results: Results) -> Figure:
+def _draw_sweep(comparison: CompareConfig, results: Results) -> Figure:
     """Draw signal and nuisance metrics against the strength of the noise, one row for each regime."""
     assert comparison.sweep is not None
     points = comparison.sweep.points
     regimes = list(dict.fromkeys(point.regime for point in points.values()))
-    measures = {
+    metrics = {
         "linear probe, %": ("probe/linear/1", 100.0),
         "velocity, R²": ("factors/velocity", 1.0),
         "background, R²": ("factors/background", 1.0),
     }
     figure = Figure(figsize=(12, 3.2 * len(regimes)), layout="constrained")
-    panels = figure.subplots(len(regimes), len(measures), squeeze=False)
+    panels = figure.subplots(len(regimes), len(metrics), squeeze=False)
     for row, regime in zip(panels, regimes, strict=True):
         names = sorted((n for n in points if points[n].regime == regime), key=lambda n: points[n].strength)
-        for panel, (title, (path, scale)) in zip(row, measures.items(), strict=True):
+        for panel, (title, (path, scale)) in zip(row, metrics.items(), strict=True):
             for arm, colour in zip(comparison.sweep.arms, _COLOURS, strict=False):
                 measured = [(points[n].strength, results.estimate(n, arm, path)) for n in names]
                 shown = [(strength, point) for strength, point in measured if point is not None]
