@@ -1,9 +1,9 @@
-"""Train an action-conditioned model, which predicts what actions do and can be planned with.
+"""Train an action-conditioned model, which predicts the effect of actions and is used for planning.
 
     accelerate launch tools/action.py --config configs/action/two_rooms.yaml
 
-It is trained on trajectories: frames, the actions between them and, where known, states. tools/plan.py plans
-with the model. The same command again resumes the run from its latest checkpoint.
+The training data are trajectories: frames, the actions between them and, optionally, states. tools/plan.py
+plans with the trained model. The same command again resumes the run from its latest checkpoint.
 
 Exit status: 0 done; 1 an unexpected error, or one that showed during training; 2 arguments, settings, files
 or a folder that cannot be used; 75 asked to stop, with a checkpoint saved; 130 interrupted by a second

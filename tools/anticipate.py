@@ -1,12 +1,12 @@
-"""Measure action anticipation: mean-class recall of a probe on frozen tokens before an action starts.
+"""Measure how well a probe of frozen tokens anticipates actions before they start.
 
     python tools/anticipate.py --model runs/mine --train 'segments.csv?split=train' \\
         --test 'segments.csv?split=test'
 
 Each row of a manifest is an action: its video, `label`, and `start` in seconds. As in V-JEPA 2, the probe
-reads the tokens of the frames up to --horizon seconds before the start, and the model's prediction of those
-at the start. A second probe reads the tokens alone, for comparison. Prints a table and writes
-anticipation.json.
+reads the tokens of the frames up to --horizon seconds before the start, and the model's prediction of the
+tokens at the start. For comparison, a second probe reads only the tokens of the frames. Prints a table of
+mean-class recalls and writes them to anticipation.json.
 
 Exit status: 0 done; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130
 interrupted.
@@ -49,13 +49,14 @@ def _parser() -> argparse.ArgumentParser:
         help="Manifest of actions to train the probe on; FILE?column=value takes the rows with that value.",
     )
     parser.add_argument(
-        "--test", required=True, help="Manifest of actions in other videos, to test the probe on."
+        "--test", required=True, help="Manifest of actions in other videos to test the probe on."
     )
     parser.add_argument(
         "--horizon",
         type=float,
         default=1.0,
-        help="Seconds from the last frame seen to the start of the action, in the test split (default 1.0).",
+        help="Time in seconds from the last frame that the model sees to the start of a test action "
+        "(default 1.0).",
     )
     parser.add_argument(
         "--output", help="Output folder (default: anticipation/ in the folder given by --model)."
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed",
         type=int,
         default=0,
-        help="Random seed of the training horizons and of the probes (default 0).",
+        help="Random seed of the horizons in training and of the probes (default 0).",
     )
     return parser
 

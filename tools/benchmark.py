@@ -3,18 +3,22 @@
     python tools/benchmark.py [step encode decode loader train gemm] [--config FILE] [--videos MANIFEST]
                               [--precision no bf16] [--repeats N] [--json OUT] [--section.key value ...]
 
-step    forward, backward, clipping, AdamW and update of the target encoder, on clips in memory
-encode  the encoder over all tokens, without gradients
-decode  each installed reader alone: open a video, read a clip's number of frames spread over all of it
-loader  clips as a run loads them: decoding, crops, masks, workers; with and without data.cache_dir
-train   loader and step together
-gemm    a matrix product of 2048 x 2048, the reference; also measured along with step, encode and train
+The measurements are:
+    step    a training step on clips in memory: forward, backward, clipping, AdamW, update of the target encoder
+    encode  the encoder applied to all tokens, without gradients
+    decode  each installed reader by itself: it opens a video and reads as many frames as a clip has, spread
+            over the video
+    loader  loading of clips as in a run, with decoding, crops, masks and workers; with and without the cache
+            (data.cache_dir)
+    train   loading and training steps together
+    gemm    a product of two 2048 x 2048 matrices, the reference; always measured with step, encode and train
 
-Without --config: ViT-S/16 on 16 x 112 x 112 pixels with both V-JEPA masks at fixed lengths, 8 clips. Other
---section.key value arguments change the configuration, as in tools/pretrain.py. Times are medians over
-repeats, which alternate between the measurements within one process; compare only numbers of one call. "of
-GEMM" is the share of the fastest gemm; where gemm's own median is far below 100 %, the machine was in use by
-others. OMP_NUM_THREADS sets the number of threads.
+Without --config, a ViT-S/16 is measured on 8 clips of 16 frames of 112 x 112 pixels, with both V-JEPA masks
+at fixed lengths. Other arguments (--section.key value) change the configuration, as in tools/pretrain.py.
+
+Times are medians over repeats, which alternate between the measurements within one process; compare only
+numbers of the same call. The column "of GEMM" is the speed as a share of the fastest gemm; if gemm's own
+median is far below 100 %, other processes were using the machine. OMP_NUM_THREADS sets the number of threads.
 
 Exit status: 0 done; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130
 interrupted.
@@ -53,24 +57,25 @@ from vjepa.recipes.pretrain.preview import example_batch
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.stop import command
 
-DESIGN = (
+DEFAULT_SETTINGS = (
     "--encoder.size=small", "--predictor.embed_dim=192", "--predictor.depth=6", "--predictor.num_heads=6",
     "--data.clip={num_frames: 16, stride: 1}", "--data.size=112", "--optim.batch_size=8",
 )  # fmt: skip
-# Context and target tokens of the two masks, out of 392. Fixed: lengths of configured masks vary per step.
-DESIGN_LENGTHS = ((112, 168), (56, 240))
-DESIGN_TOKENS = 392
+# Numbers of context and target tokens of the two masks, out of 392 tokens. They are fixed, because the lengths
+# of configured masks vary from step to step.
+DEFAULT_LENGTHS = ((112, 168), (56, 240))
+DEFAULT_TOKENS = 392
 
-DECODED_VIDEOS = 32  # evenly chosen from the manifest
-LOADED_BATCHES = 4  # per worker, in one timing of the loader
+DECODED_VIDEOS = 32  # largest number of videos to decode, evenly chosen from the manifest
+LOADED_BATCHES = 4  # batches per worker in one timing of the loader
 
 
 class Setting(NamedTuple):
-    """What is measured, and on which device.
+    """Settings of a benchmark.
 
     Attributes:
         config: Configuration of the measured run.
-        fixed_lengths: Whether masks have the lengths `DESIGN_LENGTHS` instead of those of the configuration.
+        fixed_lengths: Whether the masks have the lengths `DEFAULT_LENGTHS` instead of those of the configuration.
         precisions: Precisions of the forward pass that are measured.
         device: Device of the computation.
     """
@@ -82,7 +87,7 @@ class Setting(NamedTuple):
 
     @property
     def videos(self) -> int:
-        """Number of videos of one forward pass: the batch, or the micro-batch where there is one."""
+        """Number of videos of one forward pass: the batch size, or the micro-batch size if it is set."""
         most = self.config.train.micro_batch or self.config.optim.batch_size
         return min(most, self.config.optim.batch_size)
 
@@ -105,18 +110,18 @@ class Setting(NamedTuple):
 
 
 def _fixed_masks(batch: Batch, config: PretrainConfig) -> tuple[TokenMask, ...]:
-    """Return masks of random tokens with the lengths `DESIGN_LENGTHS`."""
+    """Return masks of random tokens with the lengths `DEFAULT_LENGTHS`."""
     frames, _, height, width = batch.video_BTCHW.shape[1:]
     tokens = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width).size
-    if tokens != DESIGN_TOKENS:
+    if tokens != DEFAULT_TOKENS:
         raise ValueError(
-            f"clips have {tokens} tokens: the masks that are measured without --config are for "
-            f"{DESIGN_TOKENS}; leave the clip as it is or give a --config"
+            f"clips have {tokens} tokens: the masks that are used without --config need "
+            f"{DEFAULT_TOKENS}; leave data.clip and data.size as they are, or give --config"
         )
-    orders_BN = [torch.rand(len(batch.paths), tokens).argsort(dim=1) for _ in DESIGN_LENGTHS]
+    orders_BN = [torch.rand(len(batch.paths), tokens).argsort(dim=1) for _ in DEFAULT_LENGTHS]
     return tuple(
         TokenMask(order_BN[:, :context].sort().values, order_BN[:, tokens - targets :].sort().values, number)
-        for number, (order_BN, (context, targets)) in enumerate(zip(orders_BN, DESIGN_LENGTHS, strict=True))
+        for number, (order_BN, (context, targets)) in enumerate(zip(orders_BN, DEFAULT_LENGTHS, strict=True))
     )
 
 
@@ -142,14 +147,14 @@ class Learner:
 
 
 def step_flops(setting: Setting, batch: Batch) -> float:
-    """Return the floating-point operations of a step on a batch."""
+    """Return the number of floating-point operations of a training step on a batch."""
     with torch.device("meta"):
         objective = build.build_objective(build.resolve(setting.config))
     return step_cost(objective, batch).flops * len(batch.paths)
 
 
 def step_works(setting: Setting) -> list[Work]:
-    """Return the timings of steps on a batch that stays on the device."""
+    """Return the training steps to time, on a batch that stays on the device."""
     batch, learner = setting.batch(), Learner(setting)
     flops = step_flops(setting, batch)
     return [
@@ -159,7 +164,7 @@ def step_works(setting: Setting) -> list[Work]:
 
 
 def encode_works(setting: Setting) -> list[Work]:
-    """Return the timings of inference over all tokens."""
+    """Return the forward passes of the encoder to time, over all tokens and without gradients."""
     arguments = build.model_arguments(build.resolve(setting.config))
     encoder = VideoEncoder(**arguments["encoder"]).to(setting.device).eval()
     normalizer = PixelNormalizer(**arguments["pixels"]).to(setting.device)
@@ -180,17 +185,17 @@ def encode_works(setting: Setting) -> list[Work]:
 
 
 def decode_works(setting: Setting) -> list[Work]:
-    """Return the timings of every reader that can read the chosen videos."""
+    """Return the decoding to time, by every reader that can read the chosen videos."""
     sources = training_sources(setting.config)
     videos = [video for source in sources.videos for video in source]
     chosen = [videos[i] for i in np.unique(np.linspace(0, len(videos) - 1, DECODED_VIDEOS).astype(int))]
     works = []
-    for reader in get_args(ReaderName)[1:]:  # all but `auto`, which is one of them
+    for reader in get_args(ReaderName)[1:]:  # all but `auto`, which stands for one of the others
         run = partial(_decode, chosen, reader, setting.config.data.clip.num_frames)
         try:
             run()
         except ValueError as error:  # the reader is not installed, or cannot read a file
-            print(f"no 'decode {reader}': {error}", file=sys.stderr)
+            print(f"decode {reader} is left out: {error}", file=sys.stderr)
         else:
             works.append(Work(f"decode {reader}", None, len(chosen), None, run))
     return works
@@ -203,7 +208,7 @@ def _decode(videos: Sequence[Video], reader: str, num_frames: int) -> None:
 
 
 class Loader:
-    """The batches of a run's first steps, over and over; workers are kept between timings."""
+    """Loader of the batches of a run's first steps; its workers are kept between timings."""
 
     def __init__(self, setting: Setting) -> None:
         config, num_workers = setting.config, setting.config.data.num_workers
@@ -229,7 +234,7 @@ class Loader:
 
 
 def loader_works(setting: Setting) -> list[Work]:
-    """Return the timings of the loader, without a cache and, where there is one, with it."""
+    """Return the loading to time: without a cache and, if `data.cache_dir` is set, also with it."""
     data = setting.config.data
     plain = setting._replace(
         config=dataclasses.replace(setting.config, data=dataclasses.replace(data, cache_dir=None))
@@ -242,7 +247,7 @@ def loader_works(setting: Setting) -> list[Work]:
 
 
 def train_works(setting: Setting) -> list[Work]:
-    """Return the timings of steps on batches from the loader."""
+    """Return the training to time: steps on batches from the loader."""
     loader, learner = Loader(setting), Learner(setting)
     flops = sum(step_flops(setting, batch) for batch in loader)  # mask lengths vary per step
 
@@ -268,7 +273,7 @@ COMPUTING = {"step", "encode", "train", "gemm"}
 
 
 def benchmark(parts: Sequence[str], setting: Setting, repeats: int) -> list[Row]:
-    """Measure what is named, keys of `PARTS`; returns the rows of the table."""
+    """Run the named measurements, which are keys of `PARTS`, and return the rows of the table."""
     torch.manual_seed(setting.config.seed)
     data = setting.config.data
     if data.synthetic is not None and {"decode", "loader", "train"} & set(parts):
@@ -284,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setting = _setting(options, changes)
     rows = benchmark(options.parts or ["step", "encode"], setting, options.repeats)
     machine = machine_name(setting.device)
-    print(f"{machine}; median of {options.repeats}; ms, GFLOP and GB are of one run of so many clips")
+    print(f"{machine}; medians of {options.repeats} timings, each of as many clips as the column clips shows")
     print(table(rows))
     if options.json:
         report = {"machine": machine, "repeats": options.repeats, "rows": [vars(row) for row in rows]}
@@ -296,7 +301,7 @@ def _setting(options: argparse.Namespace, changes: Sequence[str]) -> Setting:
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         raise ValueError(f"'{unknown[0]}' cannot be measured: choose among {', '.join(PARTS)}")
-    base = DESIGN if options.config is None else ("--config", options.config)
+    base = DEFAULT_SETTINGS if options.config is None else ("--config", options.config)
     config = read_config([*base, *changes], PretrainConfig)
     if options.videos is not None:
         data = dataclasses.replace(config.data, train=options.videos, weights=None, synthetic=None)
@@ -312,26 +317,26 @@ def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "parts", nargs="*", help=f"What to measure, of {', '.join(PARTS)} (default: step encode)."
+        "parts", nargs="*", help=f"Measurements to run: any of {', '.join(PARTS)} (default: step encode)."
     )
     parser.add_argument(
-        "--config", help="YAML file of a run's settings (default: ViT-S/16 on 8 clips, see above)."
+        "--config", help="YAML file of the settings of a pre-training run (default: ViT-S/16 on 8 clips, see above)."
     )
     parser.add_argument(
-        "--videos", help="Manifest or folder of videos to read (default: the videos of the configuration)."
+        "--videos", help="Manifest or folder of videos to load (default: those of the configuration)."
     )
     parser.add_argument(
         "--precision",
         nargs="+",
         choices=get_args(Precision),
         default=["no", "bf16"],
-        help="Precisions of the forward pass to measure; no is float32 (default: no bf16).",
+        help="Precisions of the forward pass to measure: no (float32), bf16, or both (default: no bf16).",
     )
     parser.add_argument(
         "--repeats", type=int, default=5, help="Number of timings of each measurement (default 5)."
     )
     parser.add_argument(
-        "--json", help="JSON file for the table and every single timing (default: none is written)."
+        "--json", help="JSON file to write the table and every single timing to (default: none is written)."
     )
     return parser.parse_known_args(arguments)
 

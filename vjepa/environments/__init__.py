@@ -1,11 +1,10 @@
-"""Small environments to act in: numpy, many copies at once, with images and with the truth behind them.
+"""Small environments to act in, in numpy: many copies at once, with images and true states.
 
 make         environments by name
 two_rooms    a dot, two rooms, a wall with a door
 point_mass   a dot with momentum
-pushing      a disc that pushes another one
+pushing      a disc that pushes another disc
+gym_env      any other environment of gymnasium that renders images
 
-gym_env    any other environment of gymnasium that draws images
-
-They are gymnasium's `VectorEnv`s, and need its package (the extra `env`).
+They are gymnasium's `VectorEnv`s and need its package (the extra `env`).
 """

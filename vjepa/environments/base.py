@@ -1,4 +1,4 @@
-"""What the library's own environments share: states as arrays, goals, episodes and images."""
+"""Base class of the library's own environments: states as arrays, goals, episodes and images."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ Pixels = NDArray[np.uint8]
 
 
 class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
-    """Copies of one environment, stepped together. Lengths are shares of the frame's side, times are steps.
+    """Copies of one environment, stepped together.
 
-    Observations are images, uint8 ``(e, H, W, 3)``; ``info`` has ``state`` and ``goal`` ``(e, Q)`` and
-    ``goal_image``. The reward is 1 in the step in which a goal is reached, which ends the episode; so does,
-    unreached, its last step. Ended copies stay as they are until `reset`.
+    Lengths are shares of the frame's side, and times are steps. Observations are images, uint8 ``(e, H, W,
+    3)``; ``info`` has ``state`` and ``goal``, ``(e, Q)``, and ``goal_image``. The reward is 1 in the step in
+    which a goal is reached. Reaching the goal or taking the last step ends an episode; ended copies keep
+    their state until `reset`.
 
     Args:
-        num_envs: E.
-        size: H and W.
-        max_steps: Steps after which an episode ends.
-        ends: Whether a reached goal ends the episode; not where trajectories are collected.
+        num_envs: Number of copies.
+        size: Height and width of the images in pixels.
+        max_steps: Number of steps after which an episode ends.
+        ends: Whether reaching the goal ends the episode; false for collecting trajectories.
 
     Attributes:
-        state_eQ, goal_eQ: Positions of things, and the wanted positions. `set_state` changes them.
-        goal_numbers: Numbers of the state that a goal is about, and that one image shows.
+        state_eQ: State of each copy, such as the positions of objects; `set_state` changes it.
+        goal_eQ: Goal of each copy, with the same components as the state; `set_state` changes it.
+        goal_numbers: Indices of the state's components that a goal determines; one image shows these.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_fps": 10}  # noqa: RUF012  (gymnasium's way)
@@ -67,7 +69,7 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Pixels, dict[str, Any]]:
-        """New states and goals for all copies; the same seed gives the same ones."""
+        """Draw new states and goals for all copies; the same seed gives the same ones."""
         super().reset(seed=seed)
         self.state_eQ, self.goal_eQ = self._draw(self.np_random)
         self._goal_image = None
@@ -76,7 +78,7 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
         return self.image(self.state_eQ), self._info()
 
     def set_state(self, state_eQ: Array, goal_eQ: Array | None = None) -> None:
-        """Put all copies into given states, and give them goals; their episodes begin anew."""
+        """Set the states and goals of all copies, and begin new episodes."""
         for name, given in (("state", state_eQ), ("goal", goal_eQ)):
             if given is not None and np.shape(given) != self.state_eQ.shape:
                 raise ValueError(f"{name} has shape {np.shape(given)}: give {self.state_eQ.shape}")
@@ -110,7 +112,7 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
         return action_eA.clip(-1, 1)
 
     def _info(self) -> dict[str, Any]:
-        if self._goal_image is None:  # drawn once an episode
+        if self._goal_image is None:  # drawn once per episode
             self._goal_image = self.image(self.goal_eQ)
         return {
             "state": self.state_eQ.copy(),
@@ -120,11 +122,11 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
 
     @abstractmethod
     def _draw(self, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Draw states and goals, ``(e, Q)`` each."""
+        """Draw states and goals, both ``(e, Q)``."""
 
     @abstractmethod
     def advance(self, state_eQ: Array, action_eA: Array) -> Array:
-        """The true dynamics, of any number of states: what an oracle plans with."""
+        """Compute the true next states ``(e, Q)`` of any number of states; an oracle plans with them."""
 
     @abstractmethod
     def reached(self, state_eQ: Array, goal_eQ: Array) -> NDArray[np.bool_]:
@@ -157,7 +159,10 @@ def blank(count: int, size: int) -> NDArray[np.float32]:
 def paint_discs(
     canvas_eHWC: NDArray[np.float32], centre_e2: Array, radius: float, colour: tuple[float, float, float]
 ) -> None:
-    """A disc with a soft edge of a pixel on each image, in place; x points right, y down, both in [0, 1]."""
+    """Paint a disc on each image, in place, with an edge that is one pixel soft.
+
+    X points right and y down, in [0, 1].
+    """
     size = canvas_eHWC.shape[1]
     middles = ((np.arange(size) + 0.5) / size).astype(np.float32)
     centre_e2 = centre_e2.astype(np.float32)
@@ -165,11 +170,11 @@ def paint_discs(
     down_eH = (middles - centre_e2[:, 1:2]) ** 2
     distance_eHW = np.sqrt(down_eH[:, :, None] + across_eW[:, None, :])
     cover_eHW = np.clip((np.float32(radius) - distance_eHW) * size + np.float32(0.5), 0, 1)
-    touched = cover_eHW > 0  # a few pixels of many
+    touched = cover_eHW > 0  # only the few pixels that the discs cover
     cover_N1 = cover_eHW[touched][:, None]
     canvas_eHWC[touched] += cover_N1 * (np.asarray(colour, dtype=np.float32) - canvas_eHWC[touched])
 
 
 def to_bytes(canvas_eHWC: NDArray[np.float32]) -> Pixels:
-    """Images in [0, 1] as bytes."""
+    """Convert images in [0, 1] to uint8."""
     return (255 * canvas_eHWC + np.float32(0.5)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Environments of gymnasium that draw images; their observations become the states."""
+"""Environments of gymnasium that render images; their observations become the states."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from vjepa.environments.base import Array, Pixels
 
 
 class GymEnv(VectorEnv[Pixels, Array, Any]):
-    """Copies of an environment, stepped one after the other. Ended copies stay as they are until `reset`.
+    """Copies of an environment of gymnasium, stepped one after the other.
 
-    Actions of an environment with numbered actions are one number for each, of which the largest counts.
+    Ended copies keep their state until `reset`. For an environment with discrete actions, an action is one
+    number for each choice, and the choice with the largest number is taken.
 
     Args:
-        name: Name for `gymnasium.make`; the environment must draw (``render_mode="rgb_array"``).
-        num_envs: E.
-        size: H and W, to which its images are resized.
-        arguments: Further ones of `gymnasium.make`.
+        name: Name for `gymnasium.make`; the environment must render (``render_mode="rgb_array"``).
+        num_envs: Number of copies.
+        size: Height and width in pixels to which images are resized.
+        arguments: Further arguments of `gymnasium.make`.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012  (gymnasium's way)
@@ -54,7 +55,7 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Pixels, dict[str, Any]]:
-        """Begin all copies anew; copy number e is seeded by ``seed + e``."""
+        """Begin a new episode in all copies; copy number e is seeded by ``seed + e``."""
         self._ended_e[:] = False
         seeds = [None if seed is None else seed + number for number in range(self.num_envs)]
         first = [env.reset(seed=one, options=options)[0] for env, one in zip(self.envs, seeds, strict=True)]
@@ -111,7 +112,7 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
 
 
 def _flat(observation: Any) -> NDArray[np.float64]:
-    """An observation as numbers; those that are no array of numbers are none."""
+    """Return an observation as a vector of numbers; empty if it is not an array of numbers."""
     if isinstance(observation, dict):
         return np.concatenate([_flat(observation[name]) for name in sorted(observation)])
     return np.asarray(observation, dtype=np.float64).reshape(-1)

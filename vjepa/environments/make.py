@@ -1,4 +1,4 @@
-"""The embedded environments by name."""
+"""The library's own environments, by name."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ def make_env(
     ends: bool = True,
     anywhere: bool = False,
 ) -> ArrayEnv:
-    """Copies of an environment.
+    """Make copies of an environment.
 
     Args:
-        name: `two_rooms` has its wall and door in the middle, `two_rooms_random` elsewhere in every episode.
-        num_envs, size, max_steps, ends: See `ArrayEnv`.
-        anywhere: In the two rooms, start and goal may be in the same room.
+        name: Name of the environment. `two_rooms` has its wall and door in the middle; `two_rooms_random`
+            draws their places for every episode.
+        num_envs: Number of copies.
+        size: Height and width of the images in pixels.
+        max_steps: Number of steps after which an episode ends.
+        ends: Whether reaching the goal ends the episode.
+        anywhere: Whether start and goal may be in the same room (two rooms only).
     """
     if name not in _ENVS:
         raise ValueError(f"there is no environment {name!r}: give one of {', '.join(_ENVS)}")

@@ -1,4 +1,4 @@
-"""Names of the embedded environments, for whoever must know them without having gymnasium."""
+"""Names of the library's own environments, which can be read without gymnasium."""
 
 from __future__ import annotations
 

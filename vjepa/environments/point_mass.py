@@ -1,4 +1,4 @@
-"""A dot with momentum: it must be slowed down to stop. Letters as in `vjepa.environments.base`."""
+"""A dot with momentum, which must be slowed down to stop."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from numpy.typing import NDArray
 
 from vjepa.environments.base import Array, ArrayEnv, Pixels, blank, paint_discs, to_bytes
 
-FORCE = 0.012  # added to the velocity by an action of 1, in frame sides a step
-DRAG = 0.9  # share of the velocity that is left after a step
+FORCE = 0.012  # velocity that an action of 1 adds, in sides of the frame per step
+DRAG = 0.9  # share of the velocity that remains after a step
 RADIUS = 0.06
-NEAR = 0.08  # of the goal's place
-SLOW = 0.02  # the speed at which it counts as stopped
+NEAR = 0.08  # largest distance at which the goal is reached
+SLOW = 0.02  # largest speed at which the dot counts as stopped
 
 
 class PointMass(ArrayEnv):
-    """State: x, y, and the velocity in x and y; actions push. The goal is to rest at a place.
+    """Environment of a dot that actions accelerate.
 
-    Walls stop the dot. One image does not show the velocity.
+    The state is x, y, and the velocity in x and y. The goal is to rest at a place. Walls stop the dot. A
+    single image does not show the velocity.
     """
 
     state_size = 4
@@ -29,29 +30,29 @@ class PointMass(ArrayEnv):
         return start, goal
 
     def advance(self, state_eQ: Array, action_eA: Array) -> Array:
-        """Force, drag, walls."""
+        """Apply force, drag and walls."""
         velocity = DRAG * state_eQ[:, 2:] + FORCE * action_eA
         wanted = state_eQ[:, :2] + velocity
         place = wanted.clip(RADIUS, 1 - RADIUS)
         return np.concatenate([place, np.where(place == wanted, velocity, 0.0)], axis=1)
 
     def reached(self, state_eQ: Array, goal_eQ: Array) -> NDArray[np.bool_]:
-        """Near the goal, and slow."""
+        """Return whether the dot is close to the goal and slow."""
         slow = np.hypot(state_eQ[:, 2], state_eQ[:, 3]) < SLOW
         return slow & (self.distance(state_eQ, goal_eQ) < NEAR)
 
     def distance(self, state_eQ: Array, goal_eQ: Array) -> Array:
-        """Between places."""
+        """Return the distance between the places of state and goal."""
         offset = state_eQ[:, :2] - goal_eQ[:, :2]
         return np.hypot(offset[:, 0], offset[:, 1])
 
     def guide(self, state_eQ: Array, goal_eQ: Array) -> Array:
-        """Towards the velocity that fits the distance: fast from afar, slow near by."""
+        """Return actions towards a velocity that is proportional to the distance from the goal."""
         wanted = 0.15 * (goal_eQ[:, :2] - state_eQ[:, :2])
         return ((wanted - DRAG * state_eQ[:, 2:]) / FORCE).clip(-1, 1)
 
     def image(self, state_eQ: Array) -> Pixels:
-        """A white dot."""
+        """Draw a white dot."""
         canvas = blank(len(state_eQ), self.size)
         paint_discs(canvas, state_eQ[:, :2], RADIUS, (1.0, 1.0, 1.0))
         return to_bytes(canvas)

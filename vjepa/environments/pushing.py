@@ -1,4 +1,4 @@
-"""A disc pushes another one to a place. Letters as in `vjepa.environments.base`."""
+"""A disc (the hand) that pushes another disc (the block) to a place."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from numpy.typing import NDArray
 
 from vjepa.environments.base import Array, ArrayEnv, Pixels, blank, paint_discs, to_bytes
 
-STRIDE = 0.05  # frame sides that an action of 1 moves the hand
+STRIDE = 0.05  # distance that an action of 1 moves the hand, in sides of the frame
 HAND, BLOCK = 0.06, 0.09  # radii
 NEAR = 0.08
-SUBSTEPS = 5  # of a stride
+SUBSTEPS = 5  # largest length of a stride
 
 
 class Pushing(ArrayEnv):
-    """State: x, y of the hand, x, y of the block. Actions move the hand; the goal is a place of the block.
+    """Environment of a hand that pushes a block.
 
-    Nothing slides by itself: a block that the hand runs into is moved out of its way, along the line of
-    centres. Walls hold the block, and a block that is held holds the hand.
+    The state is x, y of the hand and x, y of the block. Actions move the hand; the goal is a place of the
+    block. The block does not slide: if the hand runs into it, it is moved out of the way along the line of
+    centres. Walls hold the block, and a block that is held stops the hand.
     """
 
     state_size = 4
@@ -31,14 +32,14 @@ class Pushing(ArrayEnv):
             HAND, 1 - HAND
         )
         goal = rng.uniform(margin, 1 - margin, (count, 2))
-        # The goal's image shows a hand, too: behind the block, as if it had just pushed it there.
+        # The image of the goal shows the hand behind the block, as if it had just pushed it there.
         way = _unit(goal - block)
         resting = (goal - (HAND + BLOCK) * way).clip(HAND, 1 - HAND)
         start = _apart(np.concatenate([hand, block], axis=1))
         return start, np.concatenate([resting, goal], axis=1)
 
     def advance(self, state_eQ: Array, action_eA: Array) -> Array:
-        """Small strides of the hand, the block out of its way after each."""
+        """Move the hand in small strides, and move the block out of the way after each stride."""
         state = state_eQ.copy()
         for _ in range(SUBSTEPS):
             state[:, :2] = (state[:, :2] + STRIDE / SUBSTEPS * action_eA).clip(HAND, 1 - HAND)
@@ -46,23 +47,23 @@ class Pushing(ArrayEnv):
         return state
 
     def reached(self, state_eQ: Array, goal_eQ: Array) -> NDArray[np.bool_]:
-        """The block is near its goal."""
+        """Return whether the block is close to its goal."""
         return self.distance(state_eQ, goal_eQ) < NEAR
 
     def distance(self, state_eQ: Array, goal_eQ: Array) -> Array:
-        """Of the block from its goal."""
+        """Return the distance of the block from its goal."""
         offset = state_eQ[:, 2:] - goal_eQ[:, 2:]
         return np.hypot(offset[:, 0], offset[:, 1])
 
     def guide(self, state_eQ: Array, goal_eQ: Array) -> Array:
-        """Round the block to the side away from the goal, then push."""
+        """Return actions that lead around the block to the side away from the goal, and then push."""
         hand, block = state_eQ[:, :2], state_eQ[:, 2:]
         way = _unit(goal_eQ[:, 2:] - block)
         offset = hand - block
         along = (offset * way).sum(axis=1, keepdims=True)
         aside = offset - along * way
         ready = (along < 0) & (_length(aside)[:, None] < 0.5 * HAND)
-        push = way - 2 * aside / HAND  # forward, and back onto the line
+        push = way - 2 * aside / HAND  # forward, and back to the line through block and goal
         to_behind = -offset - (HAND + BLOCK + 0.02) * way
         outward = _unit(offset)
         blocked = (_length(offset)[:, None] < HAND + BLOCK + 0.04) & (
@@ -74,7 +75,7 @@ class Pushing(ArrayEnv):
         return np.where(ready, push, walk).clip(-1, 1)
 
     def image(self, state_eQ: Array) -> Pixels:
-        """A blue block, a white hand."""
+        """Draw a blue block and a white hand."""
         canvas = blank(len(state_eQ), self.size)
         paint_discs(canvas, state_eQ[:, 2:], BLOCK, (0.2, 0.4, 1.0))
         paint_discs(canvas, state_eQ[:, :2], HAND, (1.0, 1.0, 1.0))
@@ -82,9 +83,9 @@ class Pushing(ArrayEnv):
 
 
 def _apart(state_eQ: Array) -> Array:
-    """Hand and block that overlap, moved apart.
+    """Move an overlapping hand and block apart.
 
-    The block first, and the hand where a wall holds the block.
+    The block moves first; the hand moves if a wall holds the block.
     """
     hand, block = state_eQ[:, :2], state_eQ[:, 2:]
     block = _moved_from(hand, block).clip(BLOCK, 1 - BLOCK)

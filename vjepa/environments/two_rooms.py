@@ -1,4 +1,4 @@
-"""A dot in two rooms: the way to the goal leads through a door. Letters as in `vjepa.environments.base`."""
+"""A dot in two rooms, which has to pass a door to reach a goal in the other room."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from numpy.typing import NDArray
 
 from vjepa.environments.base import Array, ArrayEnv, Pixels, blank, paint_discs, to_bytes
 
-STRIDE = 0.06  # frame sides that an action of 1 moves the dot
+STRIDE = 0.06  # distance that an action of 1 moves the dot, in sides of the frame
 RADIUS = 0.05
-WALL = 0.06  # thickness
-DOOR = 0.24  # height
+WALL = 0.06  # thickness of the inner wall
+DOOR = 0.24  # height of the door
 FRAME = 0.04  # thickness of the outer walls
 NEAR = 0.08
-SUBSTEPS = 4  # of a stride: each is shorter than the wall is thick
+SUBSTEPS = 4  # largest length of a stride, which is shorter than the wall is thick
 
 
 class TwoRooms(ArrayEnv):
-    """State: x, y of the dot; x of the wall; y of the middle of its door. Actions move the dot. The goal is a
-    place.
+    """Environment of a dot in two rooms.
 
-    Start and goal are in different rooms (`cross`), or anywhere.
+    The state is x, y of the dot, x of the wall, and y of the middle of its door. Actions move the dot. The
+    goal is a place of the dot.
 
     Args:
-        num_envs, size, max_steps, ends: See `ArrayEnv`.
-        wall: ``fixed`` in the middle with the door in its middle, or ``random``, other in every episode.
-        cross: Whether the way always leads through the door.
+        num_envs: Number of copies.
+        size: Height and width of the images in pixels.
+        max_steps: Number of steps after which an episode ends.
+        ends: Whether reaching the goal ends the episode.
+        wall: Place of the wall and its door: `fixed`, both in the middle, or `random`, drawn for every
+            episode.
+        cross: Whether start and goal are always in different rooms.
     """
 
     state_size = 4
@@ -57,7 +61,7 @@ class TwoRooms(ArrayEnv):
         return np.concatenate([start, layout], axis=1), np.concatenate([goal, layout], axis=1)
 
     def _place(self, rng: np.random.Generator, layout: Array, left: NDArray[np.bool_]) -> Array:
-        """Anywhere in the left or the right room."""
+        """Draw places in the left or in the right room."""
         edge, gap = FRAME + RADIUS, WALL / 2 + RADIUS
         low = np.where(left, edge, layout[:, 0] + gap)
         high = np.where(left, layout[:, 0] - gap, 1 - edge)
@@ -65,7 +69,7 @@ class TwoRooms(ArrayEnv):
         return np.stack([rng.uniform(low, high), y], axis=1)
 
     def advance(self, state_eQ: Array, action_eA: Array) -> Array:
-        """Small strides; one that would end in a wall is not taken in the direction that leads into it."""
+        """Move the dot in small strides, without the component of a stride that leads into a wall."""
         place, layout = state_eQ[:, :2].copy(), state_eQ[:, 2:]
         for _ in range(SUBSTEPS):
             for axis in (0, 1):
@@ -83,12 +87,12 @@ class TwoRooms(ArrayEnv):
         return outside | (at_wall & ~in_door)
 
     def reached(self, state_eQ: Array, goal_eQ: Array) -> NDArray[np.bool_]:
-        """Near the goal."""
+        """Return whether the dot is close to the goal."""
         offset = state_eQ[:, :2] - goal_eQ[:, :2]
         return np.hypot(offset[:, 0], offset[:, 1]) < NEAR
 
     def distance(self, state_eQ: Array, goal_eQ: Array) -> Array:
-        """The way that must be walked: through the middle of the door from one room to the other."""
+        """Return the length of the shortest way, through the middle of the door if the rooms differ."""
         direct = _length(state_eQ[:, :2] - goal_eQ[:, :2])
         door = state_eQ[:, 2:]
         through = _length(state_eQ[:, :2] - door) + _length(goal_eQ[:, :2] - door)
@@ -96,7 +100,10 @@ class TwoRooms(ArrayEnv):
         return np.where(same_room, direct, through)
 
     def guide(self, state_eQ: Array, goal_eQ: Array) -> Array:
-        """To the goal, in the other room by way of the door: first in front of it, then through."""
+        """Return actions towards the goal.
+
+        If it is in the other room, first to the door and then through it.
+        """
         place, door, goal = state_eQ[:, :2], state_eQ[:, 2:], goal_eQ[:, :2]
         side = np.sign(place[:, 0] - door[:, 0])
         in_front = np.stack([door[:, 0] + side * (WALL / 2 + RADIUS + 0.02), door[:, 1]], axis=1)
@@ -106,15 +113,15 @@ class TwoRooms(ArrayEnv):
         target = np.where(there[:, None], goal, np.where(aligned[:, None], beyond, in_front))
         in_doorway = (
             np.abs(place[:, 0] - door[:, 0]) < WALL / 2 + RADIUS
-        )  # out of it straight, then to the goal
+        )  # straight out of the door, and then to the goal
         ahead = np.stack([np.sign(goal[:, 0] - door[:, 0]), np.zeros(len(place))], axis=1)
         target = np.where(in_doorway[:, None], place + 2 * STRIDE * ahead, target)
         return ((target - place) / STRIDE).clip(-1, 1)
 
     def image(self, state_eQ: Array) -> Pixels:
-        """Grey walls, a white dot, all with a soft edge of a pixel.
+        """Draw grey walls and a white dot, all with edges that are one pixel soft.
 
-        An edge rounded to pixels would hide where it stops the dot.
+        Edges that were rounded to pixels would hide where a wall stops the dot.
         """
         middles_W = (np.arange(self.size) + 0.5) / self.size
         frame_W = self._covered(FRAME - np.minimum(middles_W, 1 - middles_W))
@@ -127,7 +134,7 @@ class TwoRooms(ArrayEnv):
         return to_bytes(canvas)
 
     def _covered(self, depth: Array) -> NDArray[np.float32]:
-        """Share of a pixel that lies inside, from how deep its middle does, in frame sides."""
+        """Return the share of a pixel that is inside, from the depth of its middle in sides of the frame."""
         return np.clip(depth * self.size + 0.5, 0, 1).astype(np.float32)
 
 

@@ -1,10 +1,10 @@
-"""Trajectories: frames, what was done in each of them, and how things stood.
+"""Trajectories: frames, the actions between them, and states if they are known.
 
-episode     one trajectory, wherever its frames lie
-open        from a path to its episodes: the layouts below are told apart by what is in the folder
-folder      videos with an .npz or .parquet of actions beside each
+episode     one trajectory, wherever its frames are stored
+open        from a path to its episodes: the layouts below are recognised by the contents of the folder
+folder      videos, each with a .npz or .parquet file of actions beside it
 lerobot     LeRobot's layout
 hdf5        HDF5 files
-windows     fixed numbers of frames with the actions between them; frame skip
-collect     write episodes of an environment: .mp4 and actions
+windows     fixed numbers of frames with the actions between them, with frame skip
+collect     recording episodes of an environment: .mp4 files and actions
 """

@@ -1,7 +1,6 @@
-"""Episodes of an environment as files: an .mp4 of the images, and an .npz of actions and states.
+"""Recording episodes of an environment as files: an .mp4 of the images and an .npz of actions and states.
 
 collect("runs/two_rooms/train", TwoRooms(100, ends=False), mixed_policy, episodes=2000, steps=50, seed=0)
-
 """
 
 from __future__ import annotations
@@ -28,10 +27,11 @@ Each round makes a new one.
 
 
 class RandomPolicy:
-    """A walk whose direction lasts: it gets somewhere, where independent actions would tremble on the spot.
+    """Random walk that keeps its direction for a while, so that it moves further than independent actions
+    would.
 
     Args:
-        persistence: Share of an action that is left in the next one, in [0, 1).
+        persistence: Share of an action that remains in the next one, in [0, 1).
     """
 
     def __init__(self, persistence: float = 0.8) -> None:
@@ -52,11 +52,12 @@ class RandomPolicy:
 
 
 class ScriptedPolicy:
-    """From goal to goal on the environment's own `guide`, with noise, so that what lies beside the way is
-    seen, too.
+    """Policy that follows the environment's own `guide` from goal to goal, with noise.
+
+    The noise makes it visit states beside the direct way, too.
 
     Args:
-        noise: Deviation of what is added to an action.
+        noise: Standard deviation of the noise that is added to each action.
     """
 
     def __init__(self, noise: float = 0.4) -> None:
@@ -79,7 +80,7 @@ class ScriptedPolicy:
 
 
 class MixedPolicy:
-    """Half of the copies at random, the other half scripted."""
+    """Random policy in one half of the copies, scripted policy in the other half."""
 
     def __init__(self) -> None:
         self._policies = (RandomPolicy(), ScriptedPolicy())
@@ -107,19 +108,21 @@ def collect(
     steps: int,
     seed: int,
 ) -> Path:
-    """Write episodes as ``000000.mp4`` and ``000000.npz``; what a folder has already is kept. Returns the
-    folder.
+    """Write episodes as ``000000.mp4`` and ``000000.npz``, and keep those that a folder already has.
 
     Args:
-        folder: Made where it is missing.
-        env: Its ``info`` has ``state``. An episode that it ends is shorter.
-        policy: Makes the policy of a round of ``env.num_envs`` episodes.
+        folder: Folder to write; it is created if it does not exist.
+        env: Environment whose ``info`` has ``state``. An episode that the environment ends is shorter.
+        policy: Function that makes the policy for a round of ``env.num_envs`` episodes.
         episodes: Number of episodes to write.
-        steps: Frames of an episode, T; what is done in the last one leads nowhere and is written as zeros.
-        seed: The same seed writes the same episodes.
+        steps: Number of frames of an episode. The last frame has no action, which is written as zeros.
+        seed: Random seed; the same seed writes the same episodes.
+
+    Returns:
+        The folder.
 
     Raises:
-        ValueError: `episodes` or `steps` are too few, or the folder was filled with other arguments.
+        ValueError: `episodes` or `steps` is too small, or the folder was filled with other arguments.
     """
     if episodes < 1 or steps < 2:
         raise ValueError(f"episodes is {episodes} and steps {steps}: give 1 or more, and 2 or more")
@@ -141,7 +144,7 @@ def collect(
 
 
 def describe(env: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
-    """What tells one environment from another, as JSON."""
+    """Return the settings that distinguish environments, as JSON values."""
     plain = {name: value for name, value in vars(env).items() if isinstance(value, bool | int | float | str)}
     return {
         "name": type(env).__name__,
@@ -150,7 +153,7 @@ def describe(env: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
 
 
 def _claim(record: Path, wanted: dict[str, Any]) -> None:
-    """Say in the folder what it holds, or check that it is what is wanted."""
+    """Store the arguments in the folder, or raise ValueError if it was filled with other arguments."""
     if not record.exists():
         with written_atomically(record) as draft:
             draft.write_text(json.dumps(wanted, indent=2) + "\n")
@@ -164,9 +167,11 @@ def _claim(record: Path, wanted: dict[str, Any]) -> None:
 def _play(
     env: VectorEnv[Any, Any, Any], policy: Policy, steps: int, seed: int, first: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """A round.
+    """Play one round of episodes.
 
-    Images ``(T, e, H, W, 3)``, actions ``(T, e, A)``, states ``(T, e, Q)``, frames of each episode ``(e,)``.
+    Returns:
+        Images ``(T, e, H, W, 3)``, actions ``(T, e, A)``, states ``(T, e, Q)``, and frames of each episode
+        ``(e,)``.
     """
     rng = np.random.default_rng([seed, first])
     image, info = env.reset(seed=int(rng.integers(2**31)))
@@ -195,7 +200,7 @@ def _write(
     actions_TA: NDArray[np.float32],
     states_TQ: NDArray[np.float32],
 ) -> None:
-    """The video first: where the actions are, the episode is whole."""
+    """Write the video first and the actions last, so that an episode with actions is whole."""
     with written_atomically(folder / f"{number:06d}.mp4") as draft:
         encode_video(draft, images_THWC, FRAME_RATE)
     with written_atomically(folder / f"{number:06d}.npz") as draft:
@@ -203,5 +208,5 @@ def _write(
 
 
 def _save(path: Path, actions_TA: NDArray[np.float32], states_TQ: NDArray[np.float32]) -> None:
-    with path.open("wb") as file:  # given a name, numpy would append .npz to the draft's
+    with path.open("wb") as file:  # numpy appends .npz to a file name, but not to an open file
         np.savez_compressed(file, actions=actions_TA, states=states_TQ)

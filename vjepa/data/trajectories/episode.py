@@ -1,6 +1,6 @@
-"""One trajectory: frames, the actions between them and, where they are known, states.
+"""One trajectory: frames, the actions between them and, if they are known, states.
 
-T frames, A numbers of an action, Q numbers of a state; the other letters stand in `vjepa.tokens`.
+T frames, A numbers of an action, Q numbers of a state; for other letters see `vjepa.tokens`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from vjepa.data.readers.open import open_video
 
 Rows = NDArray[np.float32]
 
-MOST_NUMBERS = 2**27  # of an array of actions or states: half a gigabyte, which no episode has
+MOST_NUMBERS = 2**27  # largest array of actions or states: half a gigabyte, which no real episode has
 
 
 class Frames(Protocol):
-    """Where an episode's frames come from; it can be pickled, and opens files when it is read."""
+    """Interface of the frames of an episode. It can be pickled, and opens files only when frames are read."""
 
     @property
     def path(self) -> str:
-        """The file, for messages."""
+        """Path of the file, for messages."""
         ...
 
     def read(self, index_T: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
-        """Frames by number, ascending: uint8 ``(K, C, H, W)``, or tokens ``(K, S, D)`` that were encoded
-        before.
+        """Read frames by number: uint8 ``(K, C, H, W)``, or tokens ``(K, S, D)`` that were encoded before.
 
-        `damage` takes a sentence on what of the file was found damaged, where anything was.
+        Args:
+            index_T: Numbers of the frames, ascending.
+            damage: List to which descriptions of damage in the file are appended; None ignores damage.
         """
         ...
 
@@ -45,9 +46,10 @@ class VideoFrames:
 
     Attributes:
         path: Path of the video, see `open_video`.
-        first: Number of the episode's first frame in it.
-        reader: What decodes it.
-        cache_dir, cache_short_side: Keep decoded frames there, at that size; both or neither.
+        first: Number of the episode's first frame in the video.
+        reader: Video decoder, see `open_video`.
+        cache_dir: Folder in which decoded frames are kept; None keeps none.
+        cache_short_side: Length in pixels of the shorter side of the kept frames; None keeps none.
     """
 
     path: str
@@ -57,7 +59,11 @@ class VideoFrames:
     cache_short_side: int | None = None
 
     def read(self, index_T: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
-        """See `Frames`; VideoDecodeError where the video cannot be read, or is too short."""
+        """Read frames, see `Frames`.
+
+        Raises:
+            VideoDecodeError: The video cannot be read, or is too short.
+        """
         if self.cache_dir is None or self.cache_short_side is None:
             video = open_video(self.path, self.reader)
         else:
@@ -78,12 +84,12 @@ class Episode:
     """Frames and actions of one trajectory.
 
     Attributes:
-        frames: T of them.
-        actions_TA: Float32; row t is what is done in frame t and leads to frame t + 1. The last leads
-            nowhere.
-        states_TQ: Float32, how things stand in each frame, or None.
-        number: Number of the episode in its source, for choosing episodes and for messages.
-        shared: Whether its file holds other episodes, too.
+        frames: Frames of the episode, T of them.
+        actions_TA: Actions, float32; the action of row t is taken in frame t and leads to frame t + 1. The
+            action of the last row is not used.
+        states_TQ: State in each frame, float32; None if states are not known or not read.
+        number: Number of the episode in its source.
+        shared: Whether the file holds other episodes, too.
     """
 
     frames: Frames
@@ -94,7 +100,7 @@ class Episode:
 
     @property
     def where(self) -> str:
-        """File and, where that holds several episodes, number, for messages."""
+        """Path of the file and, if it holds several episodes, the number of the episode, for messages."""
         return f"{self.frames.path}, episode {self.number}" if self.shared else self.frames.path
 
     def __post_init__(self) -> None:
@@ -124,18 +130,18 @@ class Episode:
 
 
 def as_rows(array: NDArray[Any], name: str) -> Rows:
-    """Real numbers as float32; ValueError of anything else: complex numbers would lose a part."""
+    """Convert real numbers to float32; raise ValueError for any other type, such as complex numbers."""
     if array.dtype.kind not in "fiub":
         raise ValueError(f"'{name}' holds {array.dtype}: give real numbers")
     return array.astype(np.float32)
 
 
 class ListedEpisode(NamedTuple):
-    """An episode that a source lists, not read yet.
+    """An episode that a source lists and that has not been read yet.
 
     Attributes:
         number: Number of the episode in its source.
-        read: Reads it. Whatever it raises is the fault of this episode.
+        read: Function that reads the episode. Any exception that it raises concerns this episode alone.
     """
 
     number: int
@@ -143,7 +149,7 @@ class ListedEpisode(NamedTuple):
 
 
 def check_alike(episodes: Sequence[Episode]) -> None:
-    """ValueError where episodes have actions or states of different sizes."""
+    """Raise ValueError if episodes differ in the sizes of their actions or states."""
     if not episodes:
         raise ValueError("there are no episodes: give a folder of videos with actions, of LeRobot or of HDF5")
     first = episodes[0]

@@ -1,7 +1,7 @@
-"""A folder of videos, each with its actions beside it: ``0001.mp4`` and ``0001.npz`` or ``0001.parquet``.
+"""A folder of videos with actions beside them: ``0001.mp4`` and ``0001.npz`` or ``0001.parquet``.
 
-The file of actions has ``actions``, one row a frame, and may have ``states``. In a table (Parquet) these are
-columns of lists.
+The file of actions has ``actions``, one row for each frame, and may have ``states``. In a Parquet table these
+are columns of lists.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ ACTION_SUFFIXES = (".npz", ".parquet")
 
 
 def is_video_folder(folder: Path) -> bool:
-    """Whether videos lie in it."""
+    """Return whether a folder contains videos."""
     return any(path.suffix.lower() in VIDEO_SUFFIXES for path in folder.iterdir())
 
 
 def list_video_folder(folder: Path, *, states: bool, **reading: Any) -> Iterator[ListedEpisode]:
-    """Episodes in the order of their names, numbered from 0.
+    """List the episodes in the order of their names, numbered from 0.
+
+    Reading an episode raises ValueError if its video has no actions, or they cannot be read.
 
     Args:
         folder: Folder with the videos.
-        states: Read them, too.
+        states: Whether to read states, too.
         reading: Keyword arguments of `VideoFrames`.
-
-    Reading one raises ValueError where its video has no actions, or they cannot be read.
     """
     videos = [path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
     for number, path in enumerate(sorted(videos, key=lambda path: natural_key(path.name))):
@@ -74,14 +74,14 @@ def _load_npz(path: Path) -> dict[str, Rows]:
             for name in wanted:
                 _check_size(arrays.zip, name)
             return {name: as_rows(arrays[name], name) for name in wanted}
-    except Exception as error:  # of archives, of what compresses them and of what is in them
+    except Exception as error:  # errors of archives, of their compression and of their contents
         raise ValueError(
             f"{path} cannot be read as .npz ({type(error).__name__}: {error}): write it again"
         ) from error
 
 
 def _check_size(archive: zipfile.ZipFile, name: str) -> None:
-    """ValueError where a small archive would unpack to what no episode has."""
+    """Raise ValueError if an archive would unpack to more than an episode can have."""
     size = archive.getinfo(f"{name}.npy").file_size
     if size > 8 * MOST_NUMBERS:
         raise ValueError(f"'{name}' unpacks to {size} bytes, more than an episode's {8 * MOST_NUMBERS}")

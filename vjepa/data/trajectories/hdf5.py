@@ -1,11 +1,11 @@
-"""Trajectories in HDF5 files, by the package h5py (the extra `env`), in two layouts.
+"""Trajectories in HDF5 files, in two layouts; needs the package h5py (the extra `env`).
 
-robomimic's: a group an episode, ``data/demo_N``, with ``actions`` and, in ``obs``, images ``(T, H, W, 3)`` by
-camera and other observations, whose one-dimensional ones, in the order of their names, are the state. And the
-flat one of stable-worldmodel: ``pixels``, ``action``, ``proprio`` or ``state`` of all episodes one after the
-other, with ``ep_offset`` and ``ep_len``.
+robomimic's layout has one group per episode, ``data/demo_N``, with ``actions`` and, in ``obs``, images ``(T,
+H, W, 3)`` by camera and other observations; the one-dimensional ones, in the order of their names, are the
+state. The flat layout of stable-worldmodel has ``pixels``, ``action``, ``proprio`` or ``state`` of all
+episodes one after the other, with ``ep_offset`` and ``ep_len``.
 
-Files that were compressed by filters of others, as LeWM's are, need the package hdf5plugin, too.
+Files that are compressed with third-party filters, as LeWM's are, need the package hdf5plugin, too.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ SUFFIXES = (".hdf5", ".h5")
 
 @dataclass(frozen=True)
 class HDF5Frames:
-    """Frames of one episode in a file.
+    """Frames of one episode in an HDF5 file.
 
     Attributes:
         path: Path of the file.
-        dataset: Name of the data set of frames in the file, uint8 ``(T, H, W, 3)``.
+        dataset: Name of the dataset of frames in the file, uint8 ``(T, H, W, 3)``.
         first: Row of the episode's first frame.
     """
 
@@ -47,9 +47,9 @@ class HDF5Frames:
     first: int = 0
 
     def read(self, index_T: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
-        """See `vjepa.data.trajectories.episode.Frames`.
+        """Read frames, see `vjepa.data.trajectories.episode.Frames`.
 
-        HDF5 knows of no damage that leaves something to read.
+        HDF5 reports no damage that leaves readable frames.
         """
         with reading(f"{self.path}, {self.dataset}", "h5py"), _h5py(self.path).File(self.path) as file:
             frames_THWC = file[self.dataset][index_T + self.first]
@@ -57,18 +57,18 @@ class HDF5Frames:
 
 
 def list_hdf5(path: Path, *, states: bool, camera: str | None) -> Iterator[ListedEpisode]:
-    """All episodes of a file, to be read while they are listed: the file is open so long.
+    """List all episodes of a file, which stays open as long as they are listed.
 
-    What a file says to lie in other files (external links, external storage, virtual datasets) is refused:
-    the file comes from others, and such a link may lead to anything on this machine.
+    Contents that the file keeps in other files (external links, external storage, virtual datasets) are
+    refused, because a downloaded file could link to any file of this machine.
 
     Args:
         path: Path of the file.
-        states: Read them, too.
-        camera: Name of the images' dataset; None where there is one alone.
+        states: Whether to read states, too.
+        camera: Name of the dataset of images; None takes the only one.
 
     Raises:
-        ModuleNotFoundError: Without h5py.
+        ModuleNotFoundError: The package h5py is not installed.
         ValueError: The file cannot be read, or has another layout.
     """
     h5py = _h5py(path)
@@ -91,7 +91,7 @@ def list_hdf5(path: Path, *, states: bool, camera: str | None) -> Iterator[Liste
 
 
 def _member(path: Path, group: Any, name: str) -> Any:
-    """What a group has under a name, where it lies in the file itself."""
+    """Return a member of a group, which must be stored in the file itself."""
     h5py = _h5py(path)
     where = f"{path}: {group.name.rstrip('/')}/{name}"
     if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
@@ -109,9 +109,9 @@ def _member(path: Path, group: Any, name: str) -> Any:
 
 
 def _h5py(path: str | Path) -> Any:
-    """The package, with the filters of hdf5plugin where that is installed.
+    """Import h5py, with the filters of hdf5plugin if that is installed.
 
-    Importing it is enough, in every process.
+    The filters register themselves when they are imported, which every process has to do.
     """
     if importlib.util.find_spec("h5py") is None:
         raise ModuleNotFoundError(f"{path} needs the package h5py: pip install 'vjepa-world[env]'")
@@ -121,7 +121,10 @@ def _h5py(path: str | Path) -> Any:
 
 
 def _numbers(path: Path, dataset: Any, rows: slice = slice(None)) -> Rows:
-    """Rows of a dataset as float32; ValueError where they cannot be read, or are more than an episode has."""
+    """Read rows of a dataset as float32.
+
+    Raise ValueError if they cannot be read, or an episode cannot have so many.
+    """
     _check_filters(path, dataset)
     count = len(range(*rows.indices(len(dataset)))) * math.prod(dataset.shape[1:])
     if count > MOST_NUMBERS:
@@ -135,7 +138,10 @@ def _numbers(path: Path, dataset: Any, rows: slice = slice(None)) -> Rows:
 
 
 def _check_filters(path: Path, dataset: Any) -> None:
-    """Before training starts: what h5py itself says of a filter that it lacks is a folder without plugins."""
+    """Raise ValueError if a compression filter is missing, before training starts.
+
+    The message of h5py itself names only a folder of plugins.
+    """
     available = importlib.import_module("h5py").h5z.filter_avail
     facts = dataset.id.get_create_plist()
     for number in [facts.get_filter(row)[0] for row in range(facts.get_nfilters())]:
@@ -147,7 +153,7 @@ def _check_filters(path: Path, dataset: Any) -> None:
 
 
 def _grouped(path: Path, group: Any, states: bool, camera: str | None) -> Iterator[ListedEpisode]:
-    """Numbered as the demonstrations are."""
+    """List the episodes of robomimic's layout, with the numbers of the demonstrations."""
     for place, name in enumerate(sorted(group, key=natural_key)):
         digits = re.search(r"\d{1,18}$", name)
         number = int(digits[0]) if digits else place
@@ -175,8 +181,8 @@ def _demonstration(
 
 
 def _flat(path: Path, file: Any, states: bool, camera: str | None) -> Iterator[ListedEpisode]:
-    """Numbered in their order, from 0."""
-    # Goals may lie beside the pixels, as images, too.
+    """List the episodes of the flat layout, numbered in their order from 0."""
+    # Images of goals may be stored beside the pixels.
     images = _images(path, file, "pixels" if camera is None and "pixels" in file else camera)
     source = next((name for name in ("proprio", "state") if name in file), None)
     if states and source is None:
@@ -218,7 +224,7 @@ def _flat_episode(
         )
     images, *columns = named
     actions, *known = (_numbers(path, file[name], slice(offset, offset + length)) for name in columns)
-    # Nothing was done in the last frame, and stable-worldmodel says so by NaN.
+    # The last frame has no action, and stable-worldmodel stores NaN.
     actions[-1:] = np.where(np.isfinite(actions[-1:]), actions[-1:], 0)
     frames = HDF5Frames(str(path), images, offset)
     return Episode(frames, actions, known[0] if known else None, number, shared=True)
@@ -243,4 +249,4 @@ def _is_video(dataset: Any) -> bool:
 
 
 def _shape(dataset: Any) -> tuple[int, ...]:
-    return getattr(dataset, "shape", ())  # a group has none
+    return getattr(dataset, "shape", ())  # a group has no shape

@@ -1,7 +1,7 @@
-"""LeRobot's dataset layout, versions 2.x (a file an episode) and 3.0 (many episodes a file).
+"""LeRobot's dataset layout, versions 2.x (one file per episode) and 3.0 (many episodes per file).
 
-``meta/info.json`` names the features and where files lie; actions are the column ``action``, states
-``observation.state``.
+``meta/info.json`` names the features and the places of files; actions are the column ``action``, states the
+column ``observation.state``.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ ACTION, STATE, EPISODE = "action", "observation.state", "episode_index"
 
 
 class _Place(NamedTuple):
-    """Where an episode lies: in a table, and in a video from its frame `first` on.
+    """Place of an episode: rows of a table, and frames of a video from `first` on.
 
-    `rows` is their number in a table of many episodes, found by `number`; None where the table is the
-    episode's own.
+    `rows` is the number of the episode's rows in a table of many episodes, in which `number` finds them; None
+    means that the table holds this episode alone.
     """
 
     number: int
@@ -39,24 +39,24 @@ class _Place(NamedTuple):
 
 
 def is_lerobot(folder: Path) -> bool:
-    """Whether a folder has the layout."""
+    """Return whether a folder has this layout."""
     return (folder / "meta" / "info.json").is_file()
 
 
 def list_lerobot(
     folder: Path, *, states: bool, camera: str | None, **reading: Any
 ) -> Iterator[ListedEpisode]:
-    """All episodes, in their order.
+    """List all episodes in their order.
 
     Args:
-        folder: Folder of the data set.
-        states: Read ``observation.state``, too.
-        camera: Name of a feature with videos; None where there is one alone.
+        folder: Folder of the dataset.
+        states: Whether to read ``observation.state``, too.
+        camera: Name of a feature with videos; None takes the only one.
         reading: Keyword arguments of `VideoFrames`.
 
     Raises:
-        ValueError: Another version, no such camera, descriptions that are missing, cannot be read or lead out
-            of the folder.
+        ValueError: The version is not supported, there is no such camera, or descriptions are missing, cannot
+            be read or lead out of the folder.
     """
     info = _info(folder)
     key = _camera(info, camera, folder)
@@ -76,7 +76,7 @@ def list_lerobot(
 def _read(
     place: _Place, columns: list[str], tables: dict[Path, dict[str, Rows]], reading: dict[str, Any]
 ) -> Episode:
-    """An episode; tables that hold several are kept in `tables`."""
+    """Read an episode; tables that hold several episodes are kept in `tables`."""
     if place.table not in tables:
         wanted = columns if place.rows is None else [*columns, EPISODE]
         table = Table(place.table, wanted)
@@ -89,7 +89,7 @@ def _read(
 
 
 def _info(folder: Path) -> dict[str, Any]:
-    """What ``meta/info.json`` says, each value of the kind that it must be."""
+    """Read ``meta/info.json``, and check the type of each value that is used."""
     path = folder / "meta" / "info.json"
     try:
         info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -138,11 +138,10 @@ def _whole(value: Any, name: str, path: Path) -> int:
 
 
 def _file(folder: Path, info: dict[str, Any], kind: str, **names: int | str) -> Path:
-    """The path that a template of the description gives: of the known names alone, and inside the folder.
+    """Fill a path template of the description; only known names are allowed, and paths inside the folder.
 
-    A dataset comes from others, and its description must not read attributes of objects, fill the memory with
-    blanks, or lead to other files. Links of the file system are followed: those are made on this machine, as
-    by the hub's cache.
+    A downloaded description must not read attributes of objects, fill the memory, or lead to other files.
+    Symbolic links are followed, because they are made on this machine, for example by the cache of the hub.
     """
     template, where = info[kind], folder / "meta" / "info.json"
     try:
@@ -165,9 +164,9 @@ def _file(folder: Path, info: dict[str, Any], kind: str, **names: int | str) -> 
 
 
 def _rows(place: _Place, table: dict[str, Rows]) -> slice:
-    """Those of the episode, by the table's own word.
+    """Return the rows of the episode by the episode numbers in the table.
 
-    A table that was cut short is not read as another episode's.
+    Row ranges would read another episode in a table that was cut short.
     """
     if place.rows is None:
         return slice(None)
@@ -198,7 +197,7 @@ def _camera(info: dict[str, Any], camera: str | None, folder: Path) -> str:
 
 
 def _places_of_files(folder: Path, info: dict[str, Any], key: str) -> Iterator[_Place]:
-    """Version 2: every episode has a table and a video of its own."""
+    """Return the places of episodes in version 2: every episode has its own table and video."""
     path = folder / "meta" / "episodes.jsonl"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -217,7 +216,7 @@ def _places_of_files(folder: Path, info: dict[str, Any], key: str) -> Iterator[_
 
 
 def _places_in_files(folder: Path, info: dict[str, Any], key: str) -> Iterator[_Place]:
-    """Version 3: files hold many episodes; tables of episodes tell which, and where each begins."""
+    """Return the places of episodes in version 3: tables of episodes say where each episode begins."""
     prefix = f"videos/{key}/"
     wanted = [EPISODE, "data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index",
               *(prefix + name for name in ("chunk_index", "file_index"))]  # fmt: skip
@@ -238,5 +237,5 @@ def _places_in_files(folder: Path, info: dict[str, Any], key: str) -> Iterator[_
             video = _file(
                 folder, info, "video_path", video_key=key, chunk_index=video_chunk, file_index=video_file
             )
-            # `start` and `end` count over all files: their difference alone says something of this one.
+            # `start` and `end` count rows over all files, so only their difference applies to this file.
             yield _Place(number, table, end - start, video, int(np.rint(seconds * info["fps"])))

@@ -1,4 +1,4 @@
-"""From a path to its episodes."""
+"""Opening a source of trajectories by its path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vjepa.data.trajectories.hdf5 import SUFFIXES, list_hdf5
 from vjepa.data.trajectories.lerobot import is_lerobot, list_lerobot
 from vjepa.data.trajectories.selection import Selection, split_source
 
-_NAMED = 10  # episodes that a message names
+_NAMED = 10  # largest number of episodes that a message names
 
 
 def read_episodes(
@@ -25,21 +25,21 @@ def read_episodes(
     max_unusable: float = 0.0,
     **reading: Any,
 ) -> list[Episode]:
-    """Episodes of a folder of videos with their actions, of a folder in LeRobot's layout, or of an HDF5 file.
+    """Read the episodes of a folder of videos with actions, a folder in LeRobot's layout, or an HDF5 file.
 
     Args:
-        source: The folder or file, all of it or a part: ``FILE?episodes=0-179``, ``FILE?without=3,17``.
-            Episodes have the numbers that LeRobot and robomimic (``demo_N``) give them, in other sources
-            those of their order, from 0.
-        states: Read states (proprioception), too.
-        camera: Name of the camera, in a source with several.
-        least_frames: Shorter episodes cannot be used.
-        max_unusable: Share of the chosen episodes that may be too short or unreadable; they are left out with
-            a warning.
+        source: Folder or file, with an optional selection of episodes: ``FILE?episodes=0-179``,
+            ``FILE?without=3,17``. Episodes have the numbers that LeRobot and robomimic (``demo_N``) give
+            them; in other sources they are numbered in their order from 0.
+        states: Whether to read states (proprioception), too.
+        camera: Name of the camera, for a source with several; None takes the only one.
+        least_frames: Smallest number of frames with which an episode can be used.
+        max_unusable: Largest share of the selected episodes that may be too short or unreadable; they are
+            left out with a warning.
         reading: Keyword arguments of `VideoFrames`; frames in HDF5 files are not decoded.
 
     Raises:
-        ValueError: There is nothing of the kind, or too many episodes cannot be used; names them.
+        ValueError: The source has no episodes, or too many of them cannot be used; the message names them.
         ModuleNotFoundError: A package that the layout needs is missing.
     """
     path, selection = split_source(source)
@@ -54,14 +54,14 @@ def read_episodes(
             found.append(_read(listed, least_frames))
         except ModuleNotFoundError:
             raise
-        except Exception as error:  # a parser may raise anything of a damaged file
+        except Exception as error:  # a parser may raise any exception for a damaged file
             faults[listed.number] = _cause(error)
     _check(source, selection, numbers, len(found), faults, max_unusable)
     return found
 
 
 def _listed(path: Path, **reading: Any) -> Iterator[ListedEpisode]:
-    """All episodes of a source; ValueError where its list cannot be read."""
+    """List all episodes of a source; raise ValueError if its list cannot be read."""
     try:
         yield from _layout(path, **reading)
     except (ValueError, ModuleNotFoundError):
@@ -106,7 +106,7 @@ def _cause(error: Exception) -> str:
 def _check(
     source: str, selection: Selection, numbers: set[int], found: int, faults: dict[int, str], most: float
 ) -> None:
-    """Warn of episodes that are left out; ValueError where they are too many, or none is left."""
+    """Warn of episodes that are left out; raise ValueError if they are too many, or none is left."""
     selection.check(numbers, source)
     chosen = found + len(faults)
     if not chosen:

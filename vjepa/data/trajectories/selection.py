@@ -1,4 +1,4 @@
-"""Which episodes of a source are taken: ``FILE?episodes=0-179&without=3,17``."""
+"""Selection of episodes of a source: ``FILE?episodes=0-179&without=3,17``."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Ranges = tuple[tuple[int, int | None], ...]
 
 @dataclass(frozen=True)
 class Selection:
-    """Episodes by their numbers.
+    """Episodes selected by their numbers.
 
     Attributes:
-        taken: Ranges that are taken; None takes all.
-        without: Ranges that are left out of them.
+        taken: Ranges of episodes that are taken; None takes all.
+        without: Ranges of episodes that are left out.
     """
 
     taken: Ranges | None = None
     without: Ranges = ()
 
     def takes(self, number: int) -> bool:
-        """Whether an episode is taken."""
+        """Return whether an episode is taken."""
         return (self.taken is None or _holds(self.taken, number)) and not _holds(self.without, number)
 
     def check(self, numbers: set[int], source: str) -> None:
-        """ValueError where a number that is asked for is none of a source's."""
+        """Raise ValueError if a selected number does not exist in the source."""
         bounds = {
             bound for part in (*(self.taken or ()), *self.without) for bound in part if bound is not None
         }
@@ -44,10 +44,10 @@ def _holds(ranges: Ranges, number: int) -> bool:
 
 
 def split_source(source: str) -> tuple[str, Selection]:
-    """The path of ``PATH?episodes=0-179,190-&without=3``, and what it selects: ranges have both their ends.
+    """Split ``PATH?episodes=0-179,190-&without=3`` into the path and the selection; ranges include both ends.
 
     Raises:
-        ValueError: What stands after the question mark is something else.
+        ValueError: The text after the question mark is not such a selection.
     """
     path, _, query = source.partition("?")
     if not query or os.path.exists(source):

@@ -1,4 +1,4 @@
-"""Columns of Parquet files, by the package pyarrow (the extra `env`). T rows, X numbers of each."""
+"""Columns of Parquet files; needs the package pyarrow (the extra `env`)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vjepa.data.trajectories.episode import Rows
 
 
 class Table:
-    """Some columns of a file.
+    """Columns of a Parquet file with T rows.
 
     Args:
         path: Path of the file.
         columns: Names of the columns to read; None reads all.
 
     Raises:
-        ModuleNotFoundError: Without pyarrow.
+        ModuleNotFoundError: The package pyarrow is not installed.
         ValueError: The file cannot be read, or a column is missing.
     """
 
@@ -45,22 +45,23 @@ class Table:
 
     @property
     def names(self) -> list[str]:
-        """Of the columns."""
+        """Return the names of the columns."""
         return list(self._table.column_names)
 
     def values(self, name: str) -> list[Any]:
-        """A column as it is."""
+        """Return a column without conversion."""
         found: list[Any] = self._table.column(name).to_pylist()
         return found
 
     def rows(self, name: str) -> Rows:
-        """A column of lists, or of numbers, as float32 ``(T, X)``.
+        """Return a column of numbers, or of lists of equal length, as a float32 matrix with T rows.
 
-        ValueError where rows differ in length or are missing.
+        Raises:
+            ValueError: Rows differ in length or are missing.
         """
         from pyarrow import compute, types
 
-        # Whole arrays, not Python's lists: files of LeRobot's version 3 have a million rows.
+        # Whole arrays instead of Python lists, because files of LeRobot 3.0 have a million rows.
         column = self._table.column(name).combine_chunks()
         count = len(column)
         if not count:

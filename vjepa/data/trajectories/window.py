@@ -1,4 +1,4 @@
-"""What is cut from an episode."""
+"""Settings of the windows that are cut from episodes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class WindowConfig:
-    """What is cut from an episode.
+    """Windows that are cut from episodes.
 
     Attributes:
         frames: Number of frames of a window.
-        skip: Frames from one of them to the next.
-        combine: How the `skip` actions between two frames become one: `concat` puts them side by side; `sum`
-            adds them, for actions that are displacements.
+        skip: Number of frames of the episode from one frame of a window to the next.
+        combine: How the `skip` actions between two frames of a window become one: `concat` concatenates them;
+            `sum` adds them, for actions that are displacements.
     """
 
     frames: int = 8
@@ -36,14 +36,14 @@ class WindowConfig:
 
     @property
     def span(self) -> int:
-        """Frames of the episode from the first to the last of a window."""
+        """Number of frames of the episode from the first to the last frame of a window."""
         return (self.frames - 1) * self.skip + 1
 
     def combined(self, actions_TA: Rows) -> Rows:
-        """Actions of ``X * skip`` frames as X actions between the frames of a window."""
+        """Combine the actions of ``I * skip`` frames to I actions between the frames of a window."""
         grouped = actions_TA.reshape(-1, self.skip, actions_TA.shape[1])
         return grouped.sum(axis=1) if self.combine == "sum" else grouped.reshape(len(grouped), -1)
 
     def action_size(self, numbers: int) -> int:
-        """Numbers of a combined action."""
+        """Return the number of components of a combined action."""
         return numbers if self.combine == "sum" else numbers * self.skip

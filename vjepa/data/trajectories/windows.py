@@ -1,4 +1,4 @@
-"""Windows of trajectories: a number of frames, and what was done between them."""
+"""Windows of trajectories: a fixed number of frames, and the actions between them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from vjepa.data.trajectories.window import WindowConfig
 
 @dataclass(frozen=True)
 class TrajectorySample:
-    """One window.
+    """One window of a trajectory.
 
     Attributes:
-        inputs: Uint8 ``video_TCHW``, or ``tokens_TSD``.
-        actions_IA: Float32, combined.
-        states_TQ: Float32, or None.
-        path: File and, where that holds several, number of the episode.
-        step: Optimiser step that it is for.
-        failures: (path, cause) of what could not be read before this one could.
-        damaged: (path, damage) of what was found damaged while it was read.
+        inputs: Frames, uint8 ``(T, C, H, W)``, or tokens ``(T, S, D)`` that were encoded before.
+        actions_IA: Combined actions between the frames, float32.
+        states_TQ: State in each frame, float32; None if states are not used.
+        path: Path of the file and, if it holds several episodes, the number of the episode.
+        step: Optimiser step that uses the sample.
+        failures: Path and cause of each episode that could not be read and was replaced by this one.
+        damaged: Path and description of the damage that was found while reading.
     """
 
     inputs: Tensor
@@ -43,16 +43,16 @@ class TrajectorySample:
 
 
 class TrajectoryDataset(Dataset[TrajectorySample]):
-    """All windows of episodes, one a row, asked for by `SampleKey`. No chance is in them: the order is the
-    sampler's.
+    """Dataset of all windows of episodes, one per row, indexed by `SampleKey`.
 
-    In place of a window whose frames cannot be read, one of the next episode is taken, and the failure
-    travels in the sample.
+    It is deterministic: the sampler determines the order. A window whose frames cannot be read is replaced by
+    one of the next episode, and the sample records the failure.
 
     Args:
-        episodes: Alike in their actions and states.
-        window: What is cut.
-        transform: Uint8 ``(T, C, H, W)`` to the size of the model; not asked of tokens.
+        episodes: Episodes with actions and states of equal sizes.
+        window: Settings of the windows.
+        transform: Transform of frames, uint8 ``(T, C, H, W)``, to the size of the model; tokens are not
+            transformed.
 
     Raises:
         ValueError: An episode is shorter than a window.
@@ -84,8 +84,8 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
             try:
                 inputs = episode.frames.read(index_T, damage)
             except CacheDirError:
-                raise  # the folder's fault, not the episode's
-            except Exception as error:  # a parser may raise anything of a damaged file
+                raise  # this concerns the folder and not the episode
+            except Exception as error:  # a parser may raise any exception for a damaged file
                 if is_machines_fault(error):
                     raise
                 failures.append((episode.where, cause_of(error)))
@@ -117,7 +117,7 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
 
 
 def check_long(episodes: Sequence[Episode], window: WindowConfig) -> None:
-    """ValueError where episodes are shorter than a window."""
+    """Raise ValueError if episodes are shorter than a window."""
     short = [episode for episode in episodes if len(episode) < window.span]
     if short:
         raise ValueError(
@@ -130,7 +130,7 @@ def check_long(episodes: Sequence[Episode], window: WindowConfig) -> None:
 
 
 def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch:
-    """Samples of one kind as a batch."""
+    """Stack samples of equal shapes to a batch."""
     states = [sample.states_TQ for sample in samples if sample.states_TQ is not None]
     return TrajectoryBatch(
         inputs=torch.stack([sample.inputs for sample in samples]),
@@ -144,11 +144,13 @@ def collate_trajectories(samples: Sequence[TrajectorySample]) -> TrajectoryBatch
 
 
 def action_statistics(episodes: Sequence[Episode], window: WindowConfig) -> dict[str, list[float]]:
-    """Mean and deviation of combined actions, and of states where there are any: what an `ActionModel`
-    standardises by.
+    """Compute means and standard deviations of combined actions, and of states if there are any.
 
-    Numbers that never change keep their scale: a deviation of 0 becomes 1. ValueError where an episode is
-    shorter than a window.
+    An `ActionModel` standardises actions and states by them. Components that never change get the standard
+    deviation 1.
+
+    Raises:
+        ValueError: An episode is shorter than a window.
     """
     check_long(episodes, window)
     actions = np.concatenate([_all_combined(episode.actions_TA, window) for episode in episodes])
@@ -166,9 +168,9 @@ def action_statistics(episodes: Sequence[Episode], window: WindowConfig) -> dict
 
 
 def _all_combined(actions_TA: Rows, window: WindowConfig) -> Rows:
-    """Combined actions from every frame from which there are enough.
+    """Combine the actions from every frame that is followed by enough frames.
 
-    The last row leads nowhere and is left out.
+    The last row is left out, because its action is not used.
     """
     views = np.lib.stride_tricks.sliding_window_view(actions_TA[:-1], window.skip, axis=0)  # (Y, A, skip)
     return window.combined(views.transpose(0, 2, 1).reshape(-1, actions_TA.shape[1]))

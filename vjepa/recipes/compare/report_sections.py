@@ -119,7 +119,7 @@ def methods_section(comparison: CompareConfig, results: Results) -> Section:
     """Return the section on the settings in which the methods differ, with related metrics."""
     trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
     rows = [
-        ["prediction target", *(_setting_in_words(comparison, results, arm, "target") for arm in trained)],
+        ["prediction target", *(_setting_in_words(results, arm, "target") for arm in trained)],
         [
             "prediction error / error of the mean",
             *(_plain(results, arm, "training/relative_error") for arm in trained),
@@ -128,7 +128,7 @@ def methods_section(comparison: CompareConfig, results: Results) -> Section:
             "predicted values per token",
             *(_plain(results, arm, "cost/predicted_values", ".0f") for arm in trained),
         ],
-        ["predicting network", *(_setting_in_words(comparison, results, arm, "decoder") for arm in trained)],
+        ["predicting network", *(_setting_in_words(results, arm, "decoder") for arm in trained)],
         [
             "its parameters, thousands",
             *(_scaled(results, arm, "cost/predicting_parameters", 1e-3) for arm in trained),
@@ -137,11 +137,11 @@ def methods_section(comparison: CompareConfig, results: Results) -> Section:
             "its forward pass, MFLOP per clip",
             *(_scaled(results, arm, "cost/predicting_flops", 1e-6) for arm in trained),
         ],
-        ["masking", *(_setting_in_words(comparison, results, arm, "mask") for arm in trained)],
+        ["masking", *(_setting_in_words(results, arm, "mask") for arm in trained)],
         ["context tokens, % of all", *(_scaled(results, arm, "cost/seen", 100) for arm in trained)],
-        ["generative", *(_setting_in_words(comparison, results, arm, "generative") for arm in trained)],
+        ["generative", *(_setting_in_words(results, arm, "generative") for arm in trained)],
         ["R² of pixels, linear read-out", *(_plain(results, arm, "pixels") for arm in trained)],
-        ["stabilisation", *(_setting_in_words(comparison, results, arm, "stabilizer") for arm in trained)],
+        ["stabilisation", *(_setting_in_words(results, arm, "stabilizer") for arm in trained)],
         [
             "lowest effective rank in training",
             *(_plain(results, arm, "training/lowest_rank", ".1f") for arm in trained),
@@ -165,7 +165,7 @@ def _scaled(results: Results, arm: str, path: str, scale: float) -> str:
     return "-" if value is None else f"{scale * value.mean:z.1f}"
 
 
-def _setting_in_words(comparison: CompareConfig, results: Results, arm: str, what: str) -> str:
+def _setting_in_words(results: Results, arm: str, what: str) -> str:
     """Return a setting of an arm in words, from its resolved configuration."""
     config = results.config(BASE_POINT, arm)
     objective, masks = config["objective"], config["masks"]

@@ -1,4 +1,4 @@
-"""From the configuration of a fine-tuning run to its objects."""
+"""Builders of a fine-tuning run: its splits, classifier, datasets and loaders, from its configuration."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LabelledSplits(NamedTuple):
 
 
 def labelled_splits(config: FinetuneConfig) -> LabelledSplits:
-    """Read the videos of all splits, and hold back validation and test videos where none are given.
+    """Read the labelled videos of all splits, and hold back validation and test videos if none are given.
 
     Raises:
         ValueError: Labels are missing, a split has no class of the training videos, or splits share videos.
@@ -71,9 +71,9 @@ def labelled_splits(config: FinetuneConfig) -> LabelledSplits:
         _check_some_known(videos, classes, f"data.{name}")
     if not test and data.test_share:
         train, test = split_by_group(train, data.test_share, data.test_seed, "data.test_share")
-        # Without named groups there is nothing to check: files of equal content were then split as one group.
+        # Without named groups there is nothing to check: the split keeps files of equal content together.
         if any(video.group for video in train):
-            check_leaks({"what data.test_share leaves": train, "what it holds back": test})
+            check_leaks({"the remaining training videos": train, "those held back by data.test_share": test})
     if config.grid is not None and not val:
         train, val = split_by_group(train, data.val_share, config.seed, "data.val_share")
     if data.label_share < 1:
@@ -82,9 +82,9 @@ def labelled_splits(config: FinetuneConfig) -> LabelledSplits:
 
 
 def _check_some_known(videos: Sequence[Video], classes: Sequence[str], name: str) -> None:
-    """Raise ValueError where a split has no class of the training videos: its labels are spelt differently.
+    """Raise ValueError if a split has no class of the training videos: its labels are spelt differently.
 
-    A split with some unknown classes passes; their videos count as misclassified.
+    A split with only some unknown classes is accepted; their videos count as misclassified.
     """
     labels = {video.label or "" for video in videos}
     if labels and not labels & set(classes):
@@ -106,7 +106,7 @@ def _read_labelled(source: str, name: str) -> list[Video]:
 
 
 class Resolved(NamedTuple):
-    """Everything that a fine-tuning run is built from; each file is read once.
+    """Everything that a fine-tuning run is built from, so that each file is read only once.
 
     Attributes:
         config: Configuration of the run.
@@ -129,7 +129,7 @@ class Resolved(NamedTuple):
 
 
 def resolve(config: FinetuneConfig, splits: LabelledSplits) -> tuple[Resolved, VideoModel]:
-    """Read the pre-trained model, and fill in the settings that the configuration leaves to it.
+    """Read the pre-trained model, and take from it the settings that the configuration leaves null.
 
     Returns:
         Everything that the run is built from, and the pre-trained model.
@@ -157,7 +157,7 @@ def resolve(config: FinetuneConfig, splits: LabelledSplits) -> tuple[Resolved, V
 
 
 def build_classifier(run: Resolved, model: VideoModel) -> Classifier:
-    """Build the classifier: the encoder to start from with a new head, or with a grid of heads.
+    """Build the classifier: the pre-trained encoder with a new head, or with a grid of heads.
 
     Initial weights are drawn from torch's global generator.
     """
@@ -176,15 +176,15 @@ def build_classifier(run: Resolved, model: VideoModel) -> Classifier:
         add_lora(encoder, start.lora.rank, start.lora.alpha)
     head = heads[0] if config.grid is None else HeadGrid(heads)
     if not token_norm(config):
-        # The norm is unused; trained, it would get no gradient, for which distributed processes would wait.
+        # The norm is unused. If it were trainable, distributed processes would wait for its gradient.
         encoder.transformer.norm.requires_grad_(False)
     return Classifier(encoder, head, model.normalizer, start.levels, token_norm(config))
 
 
 def token_norm(config: FinetuneConfig) -> bool:
-    """Return whether tokens pass the encoder's last norm.
+    """Return whether tokens pass through the encoder's last norm.
 
-    They do not where the whole encoder is trained under a head that has its own norm (VideoMAE).
+    They do not if the whole encoder is trained with a head that has a norm of its own (VideoMAE).
     """
     return config.model.tune != "all" or config.head.kind == "attentive" or bool(config.model.levels)
 
@@ -239,7 +239,7 @@ def optim_config(config: FinetuneConfig, num_videos: int) -> OptimConfig:
 
 
 def augmented_dataset(run: Resolved, videos: Sequence[Video]) -> ClipDataset:
-    """Build the dataset of training clips: randomly placed and augmented.
+    """Build the dataset of training clips, which are randomly placed and augmented.
 
     Each video gives ``repeats * segments`` clips.
     """
@@ -252,9 +252,9 @@ def augmented_dataset(run: Resolved, videos: Sequence[Video]) -> ClipDataset:
 
 
 def view_dataset(run: Resolved, videos: Sequence[Video], clips: int, crops: int) -> ClipDataset:
-    """Build a deterministic dataset: clips spread evenly over each video, each with `crops` crops.
+    """Build a deterministic dataset of clips spread evenly over each video, each with `crops` crops.
 
-    Labels outside the known classes are removed; metrics read them from the videos themselves.
+    Labels that are not classes of the training split are removed; metrics take them from the videos.
     """
     known = set(run.classes)
     videos = [video if video.label in known else dataclasses.replace(video, label=None) for video in videos]
@@ -292,14 +292,14 @@ def labelled_batches(
 ) -> Loader[LabelledBatch]:
     """Build the loader of this process's micro-batches from `first_step` to before `last_step`.
 
-    Rows of the dataset are shuffled anew in every epoch.
+    The rows of the dataset are shuffled again in every epoch.
 
     Args:
         config: Configuration of the run.
         dataset: Dataset of clips or of cached features.
         collate: Collate function of torch's DataLoader.
         micro_batch: Number of videos of one forward pass on one process.
-        rank, world_size: Number of this process, from 0, and number of processes.
+        rank, world_size: Index of this process, from 0, and number of processes.
         first_step, last_step: Optimiser steps to load: ``first_step <= step < last_step``.
         loader: Further arguments of torch's DataLoader.
     """

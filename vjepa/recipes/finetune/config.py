@@ -16,11 +16,11 @@ from vjepa.data.clips import ClipSampling
 
 @dataclass(frozen=True, kw_only=True)
 class LoRAConfig:
-    """Low-rank updates of the encoder's matrices (LoRA; needs the package peft).
+    """Settings of low-rank updates of the encoder's matrices (LoRA); they need the package peft.
 
     Attributes:
         rank: Rank of each low-rank update, 1 or more.
-        alpha: Scale of the updates, which are multiplied by `alpha / rank`.
+        alpha: Scale of the low-rank updates, above 0; they are multiplied by `alpha / rank`.
     """
 
     rank: int = 8
@@ -42,13 +42,13 @@ class StartConfig:
             where there is one.
         weights: Weights to start from: `trained`, or `random` for an untrained encoder of the same size, as
             the baseline of pre-training.
-        tune: Weights of the encoder that are trained: `all`; `lora`, low-rank updates of them; or `none`, for
-            a probe of the frozen encoder.
+        tune: Which weights of the encoder are trained: `all`; `lora`, low-rank updates of them; or `none`,
+            for a probe of the frozen encoder.
         drop_path: Stochastic depth: drop rate of the encoder's last block, in [0, 1); it rises linearly from
             0 at the first block.
-        levels: Blocks whose tokens the head sees, numbered from 0; the tokens of further blocks are added to
-            the sequence. An empty list gives the head the last block's tokens alone.
-        lora: LoRA settings, used with tune `lora`.
+        levels: Indices, from 0, of the encoder's blocks whose tokens the head sees, concatenated along the
+            sequence. An empty list gives the head only the last block's tokens.
+        lora: LoRA settings, used only with tune `lora`.
     """
 
     init: str | None = None
@@ -73,9 +73,9 @@ class HeadConfig:
         depth: Number of blocks of an attentive head: `depth - 1` of self-attention followed by one of
             cross-attention.
         queries: Number of learnt queries of an attentive head.
-        hidden_dim: Width of the hidden layer of an `mlp` head; null takes the encoder's.
-        dropout: Dropout rate before the last layer, in [0, 1).
-        init_scale: Factor on the initial weights of the last layer.
+        hidden_dim: Width of the hidden layer of an `mlp` head; null takes the encoder's embedding dimension.
+        dropout: Dropout rate before the head's last layer, in [0, 1).
+        init_scale: Factor on the initial weights of the head's last layer, 0 or more.
     """
 
     kind: Literal["linear", "mlp", "attentive"] = "linear"
@@ -110,8 +110,8 @@ class LabelledData:
             label per class is used.
         label_seed: Random seed that chooses the labels used with `label_share` below 1.
         clip: Frames of a clip and their spacing; null takes those of the pre-trained model.
-        repeats: Number of randomly placed training samples per decoding of a video (repeated augmentation).
-        segments: Number of clips of a video that the head sees together.
+        repeats: Number of random training samples taken each time a video is decoded (repeated augmentation).
+        segments: Number of clips of a video whose tokens the head sees together.
         size: Height and width of a clip in pixels, or one number for both; null takes those of the
             pre-trained model.
         reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
@@ -124,9 +124,9 @@ class LabelledData:
         damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
             that do not decode, or fewer frames than its header counts. `keep` reads it as far as possible.
             `skip` replaces it like an unreadable one, and it then counts towards `max_unreadable`; damage is
-            known only of what was read, so which videos are skipped depends on the frames that were drawn.
-            Either way it is named once and counted in the metrics. The default leaves the data set, and so
-            the metrics of a test split, comparable with published ones.
+            noticed only in frames that are read, so which videos are skipped depends on the clips drawn.
+            Either way, a damaged video is reported once and counted in the metrics. The default, `keep`,
+            leaves no video out, so that metrics of a test split are comparable with published ones.
         max_unreadable: Largest share of the videos, in [0, 1], that may be unreadable before the run stops.
     """
 
@@ -181,7 +181,7 @@ class AugmentConfig:
     Attributes:
         scale: Smallest and largest share of a frame's area that a random crop covers, in (0, 1].
         ratio: Smallest and largest aspect ratio (width over height) of a random crop.
-        flip: Mirror half of the clips from left to right; keep it off where classes differ by direction
+        flip: Mirror half of the clips from left to right; keep it off if classes differ by direction
             ("pushing from left to right").
         randaugment: Number of RandAugment operations per clip and their strength, from 0 to 10; null turns
             RandAugment off.
@@ -224,7 +224,7 @@ class FinetuneOptim:
         batch_size: Number of videos per optimiser step, summed over all processes and micro-batches.
         lr: Peak learning rate, reached at the end of the warm-up; `grid.lr` takes its place where `grid` is
             given.
-        start_lr: Learning rate at the first step.
+        start_lr: Learning rate at the first optimiser step.
         final_lr: Learning rate at the end of the run; unused with `lr_shape` `constant`.
         lr_shape: Shape of the learning rate's schedule from `lr` to `final_lr`: `cosine`, `linear` or
             `constant`.
@@ -236,8 +236,8 @@ class FinetuneOptim:
         betas: Exponential decay rates of AdamW's first and second moment estimates, each in [0, 1).
         clip_grad: Largest norm of the gradient, to which larger gradients are clipped; null turns clipping
             off.
-        average: Decay, in [0, 1), of a moving average of the weights, which is then evaluated and saved; null
-            keeps no average.
+        average: Decay, in [0, 1), of a moving average of the weights, which is evaluated and saved instead of
+            the weights themselves; null keeps no average.
     """
 
     epochs: float = 30
@@ -275,7 +275,7 @@ class FinetuneOptim:
 
 @dataclass(frozen=True, kw_only=True)
 class GridConfig:
-    """Grid of heads on a frozen encoder, trained at the same time; the best one on `data.val` is kept.
+    """Grid of heads on a frozen encoder, trained at the same time; the best on validation is kept.
 
     Attributes:
         lr: Peak learning rates of the grid, each above 0; every pair with a weight decay gives one head.
@@ -326,7 +326,7 @@ class EvaluationConfig:
     Attributes:
         clips: Number of clips spread evenly over the video, a multiple of `data.segments`, since the head
             sees that many clips together.
-        crops: Number of crops of each clip: 1 takes the middle, 3 are spread along the longer side.
+        crops: Number of crops of each clip: 1 takes the middle, 3 spread over the longer side of the frame.
     """
 
     clips: int = 1
@@ -342,15 +342,15 @@ class FinetuneConfig:
     """Configuration of a fine-tuning run.
 
     Attributes:
-        output_dir: Run folder.
-        seed: Random seed of the head's initial weights, order of the videos, crops and mixing.
+        output_dir: Run folder, which receives checkpoints, metrics and the model folder.
+        seed: Random seed of the head's initial weights, the order of the videos, crops and mixing.
         model: The pre-trained encoder to start from, and which of its weights are trained.
         head: Head that maps tokens to class scores.
         data: Labelled videos and the clips cut from them.
         augment: Augmentation of training clips, the same for all frames of a clip.
         optim: AdamW and its schedules, counted in epochs.
         grid: Learning rates and weight decays of several heads on a frozen encoder, trained at the same time,
-            of which the best on `data.val` is kept; null trains one head.
+            of which the best on the validation split is kept; null trains one head.
         features: Settings of a cache of frozen features on disk, so that each clip is encoded once; null
             encodes every time.
         evaluation: Views of each test video, whose class probabilities are averaged.

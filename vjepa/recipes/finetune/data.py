@@ -22,8 +22,8 @@ from vjepa.training.unreadable import leave_out
 _PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class Material(NamedTuple):
-    """Datasets of a run.
+class RunDatasets(NamedTuple):
+    """Datasets of a fine-tuning run.
 
     Attributes:
         train: Training samples, indexed by `SampleKey`.
@@ -36,10 +36,10 @@ class Material(NamedTuple):
     views: dict[str, ClipDataset | FeatureShards]
 
 
-def prepare_material(run: Resolved, classifier: Classifier, accelerator: Accelerator) -> Material:
-    """Build the datasets; every process must call this.
+def build_datasets(run: Resolved, classifier: Classifier, accelerator: Accelerator) -> RunDatasets:
+    """Build the datasets of a run; every process must call this function.
 
-    With `features` in the configuration, tokens that are not on disk yet are encoded and stored first.
+    With `features` in the configuration, missing tokens are first encoded and stored on disk.
 
     Raises:
         UnreadableVideosError: More training videos are unreadable than `data.max_unreadable` allows.
@@ -53,23 +53,23 @@ def prepare_material(run: Resolved, classifier: Classifier, accelerator: Acceler
     }
     if config.features is None:
         train = build.augmented_dataset(run, splits.train)
-        return Material(train, build.build_collator(config, len(splits.classes)), {**views})
+        return RunDatasets(train, build.build_collator(config, len(splits.classes)), {**views})
     if config.features.views:
         train = build.augmented_dataset(run, splits.train)
     else:
         train = build.view_dataset(run, splits.train, config.data.segments, 1)
-    encode = _Encode(run, classifier, accelerator)
+    encode = _DatasetEncoder(run, classifier, accelerator)
     shards = {name: encode(dataset, 1) for name, dataset in views.items()}
     tokens = encode(train, max(config.features.views, 1))
     wait_for_all(accelerator)
     unreadable = tokens.unreadable()
     leave_out("data.train", len(splits.train), unreadable, config.data.max_unreadable, accelerator.print)
     tokens = tokens.without(unreadable)
-    return Material(tokens, TokenCollator(len(splits.classes), config.data.segments), {**shards})
+    return RunDatasets(tokens, TokenCollator(len(splits.classes), config.data.segments), {**shards})
 
 
-class _Encode:
-    """Encodes datasets to token files on disk; every process encodes its share."""
+class _DatasetEncoder:
+    """Encoder of datasets to token files on disk; every process encodes its share of the videos."""
 
     def __init__(self, run: Resolved, classifier: Classifier, accelerator: Accelerator) -> None:
         assert run.config.features is not None
@@ -93,7 +93,7 @@ class _Encode:
 
 
 class TokenCollator:
-    """Stacks the tokens of labelled videos into a batch.
+    """Collator that stacks the tokens of labelled videos into a batch.
 
     Args:
         num_classes: Number of classes.

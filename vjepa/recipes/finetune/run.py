@@ -26,7 +26,7 @@ from vjepa.plots.confusion import write_confusion
 from vjepa.recipes.finetune import build
 from vjepa.recipes.finetune.build import Resolved
 from vjepa.recipes.finetune.config import FinetuneConfig
-from vjepa.recipes.finetune.data import Material, prepare_material
+from vjepa.recipes.finetune.data import RunDatasets, build_datasets
 from vjepa.training.accelerator import build_accelerator
 from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
@@ -40,12 +40,12 @@ from vjepa.weights.model_folder import save_pretrained
 
 
 class Choice(NamedTuple):
-    """The head that is kept.
+    """The head that is kept, and why it was chosen.
 
     Attributes:
         number: Index of the head in the grid.
         val: Metrics of the head on the validation split; None if there is no such split.
-        setting: Learning rate and weight decay of the head; None if there was nothing to choose.
+        setting: Learning rate and weight decay of the head; None without a grid of heads.
     """
 
     number: int
@@ -57,9 +57,9 @@ class Tested(NamedTuple):
     """Results on the test split.
 
     Attributes:
-        report: Metrics.
+        report: Metrics of the test split.
         scores_VX: Class probabilities of each video.
-        videos: Videos that could be read.
+        videos: Videos that could be read, in the order of `scores_VX`.
     """
 
     report: ClassificationReport
@@ -68,7 +68,7 @@ class Tested(NamedTuple):
 
 
 def finetune(config: FinetuneConfig) -> dict[str, Any]:
-    """Fine-tune a classifier, choose its head, save it and test it; an interrupted run resumes.
+    """Train a classifier, choose its head, save it and test it; the same call resumes an interrupted run.
 
     Returns:
         The contents of ``summary.json``.
@@ -88,7 +88,7 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
             config.output_dir,
             config.optim.batch_size,
             group_size=2 if config.augment.mixes else 1,
-            find_unused=bool(config.model.levels),  # Blocks above the highest level are unused.
+            find_unused=bool(config.model.levels),  # Blocks above the highest level get no gradient.
         )
         with exclusive(folder.path, accelerator):
             summary = _run(config, accelerator, folder)
@@ -109,15 +109,15 @@ def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) ->
     run, pretrained = build.resolve(config, splits)
     classifier = build.build_classifier(run, pretrained)
     del pretrained
-    material = prepare_material(run, classifier, accelerator)
-    objective = _train(run, classifier, material, accelerator, folder)
+    datasets = build_datasets(run, classifier, accelerator)
+    objective = _train(run, classifier, datasets, accelerator, folder)
 
     network = objective.result.eval()
-    choice = _choose(run, network, material, accelerator)
+    choice = _choose(run, network, datasets, accelerator)
     network.head = _chosen_head(network.head, choice.number)
-    # The model is saved before it is measured, so that an error then does not cost the training.
+    # The model is saved before it is tested, so that an error in the test does not lose it.
     alone(accelerator, partial(_save_model, run, classifier, network, folder))
-    test = _test(run, network, material, accelerator)
+    test = _test(run, network, datasets, accelerator)
     summary = alone(accelerator, partial(_summary, run, choice, test, folder))
     finish(accelerator)
     return summary or {}
@@ -126,11 +126,11 @@ def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) ->
 def _train(
     run: Resolved,
     classifier: Classifier,
-    material: Material,
+    datasets: RunDatasets,
     accelerator: Accelerator,
     folder: RunFolder,
 ) -> Classification:
-    """Train the classifier, or its heads alone if tokens are on disk; return the objective."""
+    """Train the classifier, or only its heads if tokens are cached, and return the objective."""
     network: Classifier | TokenClassifier = classifier
     if run.config.features is not None:
         network = TokenClassifier(classifier.head)
@@ -150,7 +150,7 @@ def _train(
         optimizer = build_optimizer(network, optim)
     accelerator.print(_outline(run, objective, optim.steps, accelerator))
     batches = partial(
-        build.labelled_batches, run.config, material.train, material.collate, last_step=optim.steps
+        build.labelled_batches, run.config, datasets.train, datasets.collate, last_step=optim.steps
     )
     prepared = fit(
         run.config, accelerator, folder, objective, optimizer, batches, optim=optim,
@@ -166,14 +166,14 @@ def _outline(
     steps: int,
     accelerator: Accelerator,
 ) -> str:
-    """Return the outline of the run, which is printed before it starts."""
+    """Return the summary of the run that is printed before it starts."""
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     total = sum(p.numel() for p in objective.parameters())
     counts = ", ".join(
         f"{len(videos)} to {verb}"
         for videos, verb in (
             (run.splits.train, "train"),
-            (run.splits.val, "choose"),
+            (run.splits.val, "choose the head"),
             (run.splits.test, "test"),
         )
         if videos
@@ -192,13 +192,13 @@ def _outline(
 def _choose(
     run: Resolved,
     network: Classifier | TokenClassifier,
-    material: Material,
+    datasets: RunDatasets,
     accelerator: Accelerator,
 ) -> Choice:
-    """Choose the head with the best mean-class accuracy on the validation split; the first of equals."""
+    """Choose the head with the best mean-class accuracy on the validation split; ties go to the first."""
     if not run.splits.val:
         return Choice(0, None, None)
-    scores_GVX, videos = _scores(run, network, material, "val", accelerator)
+    scores_GVX, videos = _scores(run, network, datasets, "val", accelerator)
     reports = [report_of(videos, scores_VX, run.splits.classes) for scores_VX in scores_GVX]
     number = max(range(len(reports)), key=lambda n: reports[n].mean_class.value)
     setting = None if run.config.grid is None else run.config.grid.pairs[number]
@@ -212,31 +212,31 @@ def _chosen_head(head: torch.nn.Module, number: int) -> torch.nn.Module:
 def _test(
     run: Resolved,
     network: Classifier | TokenClassifier,
-    material: Material,
+    datasets: RunDatasets,
     accelerator: Accelerator,
 ) -> Tested | None:
     if not run.splits.test:
         return None
-    scores_GVX, videos = _scores(run, network, material, "test", accelerator)
+    scores_GVX, videos = _scores(run, network, datasets, "test", accelerator)
     return Tested(report_of(videos, scores_GVX[0], run.splits.classes), scores_GVX[0], videos)
 
 
 def _scores(
     run: Resolved,
     network: Classifier | TokenClassifier,
-    material: Material,
+    datasets: RunDatasets,
     split: str,
     accelerator: Accelerator,
 ) -> tuple[Tensor, list[Video]]:
     """Compute the class probabilities of all readable videos of a split; each process takes a share of them.
 
     Returns:
-        Class probabilities ``(G, V, X)``, and the V readable videos.
+        Class probabilities ``(G, V, X)``, and the readable videos in the same order.
 
     Raises:
         UnreadableVideosError: More videos of the split are unreadable than `data.max_unreadable` allows.
     """
-    dataset, videos = material.views[split], getattr(run.splits, split)
+    dataset, videos = datasets.views[split], getattr(run.splits, split)
     left_out: LeftOut = dataset.unreadable() if isinstance(dataset, FeatureShards) else {}
     mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
     found = score_rows(
@@ -259,7 +259,7 @@ def _save_model(
 ) -> None:
     encoder = network.encoder if isinstance(network, Classifier) else classifier.encoder
     if run.config.model.tune == "lora":
-        encoder = copy.deepcopy(encoder)  # The trained encoder is still measured.
+        encoder = copy.deepcopy(encoder)  # The original is still needed for the test.
         merge_lora(encoder)
     state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     state |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
@@ -272,7 +272,7 @@ def _summary(
     test: Tested | None,
     folder: RunFolder,
 ) -> dict[str, Any]:
-    """Write and print metrics, scores of each video and the confusion plot; return the summary."""
+    """Write the metrics, the scores of each video and the confusion plot; return the summary."""
     summary: dict[str, Any] = {
         "videos": {name: len(getattr(run.splits, name)) for name in ("train", "val", "test")}
     }
@@ -297,7 +297,7 @@ def _summary(
 
 
 def _ending(test: Tested | None, summary: dict[str, Any], folder: RunFolder) -> str:
-    """Return the last line of a run: its main metric, and the folder of the results."""
+    """Return the last line that a run prints: its main metric, and the folder of the results."""
     place = f"metrics and model: {one_line(folder.path)}"
     if test is not None:
         return f"test split: {test.report.headline()}; {place}"
