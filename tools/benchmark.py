@@ -4,7 +4,8 @@
                               [--precision no bf16] [--repeats N] [--json OUT] [--section.key value ...]
 
 The measurements are:
-    step    a training step on clips in memory: forward, backward, clipping, AdamW, update of the target encoder
+    step    a training step on clips in memory: forward, backward, clipping, AdamW and update of the target
+            encoder
     encode  the encoder applied to all tokens, without gradients
     decode  each installed reader by itself: it opens a video and reads as many frames as a clip has, spread
             over the video
@@ -61,12 +62,12 @@ DEFAULT_SETTINGS = (
     "--encoder.size=small", "--predictor.embed_dim=192", "--predictor.depth=6", "--predictor.num_heads=6",
     "--data.clip={num_frames: 16, stride: 1}", "--data.size=112", "--optim.batch_size=8",
 )  # fmt: skip
-# Numbers of context and target tokens of the two masks, out of 392 tokens. They are fixed, because the lengths
-# of configured masks vary from step to step.
+# Numbers of context and target tokens of the two masks, out of 392 tokens. They are fixed, because the
+# lengths of configured masks vary from step to step.
 DEFAULT_LENGTHS = ((112, 168), (56, 240))
 DEFAULT_TOKENS = 392
 
-DECODED_VIDEOS = 32  # largest number of videos to decode, evenly chosen from the manifest
+DECODED_VIDEOS = 32  # largest number of videos that are decoded, evenly chosen
 LOADED_BATCHES = 4  # batches per worker in one timing of the loader
 
 
@@ -75,7 +76,8 @@ class Setting(NamedTuple):
 
     Attributes:
         config: Configuration of the measured run.
-        fixed_lengths: Whether the masks have the lengths `DEFAULT_LENGTHS` instead of those of the configuration.
+        fixed_lengths: Whether the masks have the lengths `DEFAULT_LENGTHS` instead of those of the
+            configuration.
         precisions: Precisions of the forward pass that are measured.
         device: Device of the computation.
     """
@@ -289,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setting = _setting(options, changes)
     rows = benchmark(options.parts or ["step", "encode"], setting, options.repeats)
     machine = machine_name(setting.device)
-    print(f"{machine}; medians of {options.repeats} timings, each of as many clips as the column clips shows")
+    print(f"{machine}; median of {options.repeats} timings; ms, GFLOP and GB are for all clips of a row")
     print(table(rows))
     if options.json:
         report = {"machine": machine, "repeats": options.repeats, "rows": [vars(row) for row in rows]}
@@ -320,7 +322,8 @@ def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[
         "parts", nargs="*", help=f"Measurements to run: any of {', '.join(PARTS)} (default: step encode)."
     )
     parser.add_argument(
-        "--config", help="YAML file of the settings of a pre-training run (default: ViT-S/16 on 8 clips, see above)."
+        "--config",
+        help="YAML file of the settings of a pre-training run (default: ViT-S/16 on 8 clips, see above).",
     )
     parser.add_argument(
         "--videos", help="Manifest or folder of videos to load (default: those of the configuration)."

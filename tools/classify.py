@@ -4,14 +4,14 @@
     python tools/classify.py --model runs/finetune --videos folder --film
 
 Prints the most probable classes of every video and writes to --output:
-    scores.csv    the probabilities of all classes
+    scores.csv    the probability of every class for every video
     confusion.png, classes.md, accuracy.json
-                  where the videos have labels (a manifest, or a folder with one folder per class): the
-                  confusion matrix, and accuracies with 95 % intervals, as tools/finetune.py reports them
-    NAME.mp4      with --film, the video with its most probable classes over time written into it
+                  the confusion matrix, and accuracies with 95 % intervals, as tools/finetune.py reports them;
+                  only for videos with labels (from a manifest, or a folder with one folder per class)
+    NAME.mp4      with --film, the video with its most probable classes over time written into the frames
 
-Exit status: 0 done; 1 some videos could not be read (they are named, the others are done), or an unexpected
-error; 2 arguments that cannot be used; 75 asked to stop; 130 interrupted.
+Exit status: 0 done; 1 some videos could not be read (they are named, all others are classified), or an
+unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from vjepa.plots.confusion import write_confusion
 from vjepa.plots.labelled_video import write_labelled_film
 from vjepa.training.stop import command
 
-MOST_FRAMES = 100_000  # limit for a film, whose frames are all in memory
+MOST_FRAMES = 100_000  # largest number of frames of a film, which are all in memory at once
 
 
 @command
@@ -56,25 +56,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         required=True,
-        help="Run folder of tools/finetune.py, the model folder in it, or a released classifier.",
+        help="Run folder of tools/finetune.py, its model folder, or a released classifier.",
     )
     parser.add_argument("--videos", required=True, help="Video, folder of videos, or manifest to classify.")
     parser.add_argument(
-        "--top", type=int, default=3, help="Number of most probable classes to print (default 3)."
+        "--top",
+        type=int,
+        default=3,
+        help="Number of most probable classes to print for each video (default 3).",
     )
     parser.add_argument(
         "--clips",
         type=int,
-        help="Number of clips spread over each video (default: that of the model's evaluation).",
+        help="Number of clips spread over each video (default: as in the model's evaluation settings).",
     )
     parser.add_argument(
         "--crops",
         type=int,
         choices=[1, 3],
-        help="Number of crops of each clip (default: that of the model's evaluation).",
+        help="Number of crops of each clip (default: as in the model's evaluation settings).",
     )
     parser.add_argument(
-        "--film", action="store_true", help="Also write every video with its classes over time as an .mp4."
+        "--film",
+        action="store_true",
+        help="Also write each video as an .mp4 that shows its classes over time.",
     )
     parser.add_argument(
         "--output", help="Output folder (default: classified/ in the folder given by --model)."
@@ -109,12 +114,12 @@ def _classify(options: argparse.Namespace) -> int:
         print(f"scores of {len(read)} of {len(videos)} videos: {one_line(folder)}")
     foreign = sum(classifier.processor.is_foreign(video.path) for video in read)
     if foreign:
-        print(f"of {foreign} of {len(videos)} videos: {FOREIGN}")
+        print(f"warning about {foreign} of {len(videos)} videos: {FOREIGN}")
     return 0 if len(read) == len(videos) else 1
 
 
 def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: Sequence[str]) -> None:
-    """Write metrics of the videos that have labels, if any; print why where they cannot be compared."""
+    """Write the metrics of labelled videos, if there are any, or print why they cannot be computed."""
     rows = [row for row, video in enumerate(videos) if video.label is not None]
     if not rows:
         return
@@ -122,13 +127,11 @@ def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: 
     labelled = with_class_names(given, classes)
     if labelled != given:
         shown = f"0 is '{classes[0]}', {len(classes) - 1} is '{classes[-1]}'"
-        print(
-            one_line(f"labels are numbers, and taken as those of the model's classes in its order: {shown}")
-        )
+        print(one_line(f"the labels are numbers, which are taken as the model's class indices: {shown}"))
     try:
         report = report_of(labelled, scores_VX[rows], classes)
     except ValueError as error:
-        print(one_line(f"not compared with the labels: {error}"), file=sys.stderr)
+        print(one_line(f"accuracies are not computed: {error}"), file=sys.stderr)
         return
     write_confusion(folder, report)
     (folder / "accuracy.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
@@ -152,10 +155,10 @@ def _write_film(classifier: VideoClassifier, video: Video, path: Path, top: int)
         timestamps = reader.timestamps
         if len(timestamps) > MOST_FRAMES:
             raise ValueError(
-                f"{video.path} has {len(timestamps)} frames: a film has at most {MOST_FRAMES}; cut it before"
+                f"{video.path} has {len(timestamps)} frames: a film has at most {MOST_FRAMES}; cut the video"
             )
         frames_TCHW = reader.get_frames(np.arange(len(timestamps)))
-    # A frame shows the answer of the window whose middle is nearest.
+    # A frame shows the classes of the window whose middle is nearest in time.
     middles = np.array([(start + end) / 2 for start, end, _ in windows])
     nearest_T = np.abs(timestamps[:, None] - middles).argmin(axis=1)
     lines = [

@@ -2,8 +2,8 @@
 
     python tools/compare.py --config configs/compare/rendered.yaml
 
-Writes report.html, which has all plots inside, and report.md to the comparison's output_dir. The same command
-again resumes the comparison, run by run.
+Trains and measures all runs of the comparison, and writes report.html, which contains all plots, and
+report.md to its output_dir. The same command again resumes the comparison; finished runs are kept.
 
 Exit status: 0 done; 1 an unexpected error, or one that showed during training; 2 a configuration that cannot
 be used; 75 asked to stop; 130 interrupted.

@@ -8,12 +8,13 @@
     python tools/convert.py runs/mine --to meta --output mine.pt
 
 SOURCE is anything that `vjepa.from_pretrained` takes. With `ours` and `transformers`, --output is a folder;
-with `meta`, a file, or a folder for model.pt. A classifier is converted with its head, any other model with
-its predictor or decoder. The written model is read again (with `transformers`, by the class of that package
-where it is installed) and both models process the same random clip: the largest difference is printed, and so
-are settings of clips, pixels and future prediction that the other layout cannot store.
+with `meta`, it is a .pt or .pth file, or a folder in which model.pt is written. A classifier is converted
+with its head, any other model with its predictor or decoder. As a check, the written model is read again
+(with `transformers`, by the class of that package if it is installed), and both models process the same
+random clip. The largest difference of their outputs is printed, as are the settings of clips, pixels and
+future prediction that the other layout cannot store.
 
-Exit status: 0 done, and both models agree; 1 written, but the models differ, or an unexpected error; 2
+Exit status: 0 done, and both models agree; 1 the written model differs, or an unexpected error; 2
 arguments that cannot be used; 75 asked to stop; 130 interrupted.
 """
 
@@ -42,7 +43,7 @@ from vjepa.weights.released.reading import NOTHING
 from vjepa.weights.released.stated import StatedByUser
 from vjepa.weights.released.transformers_layout import to_transformers
 
-TOLERANCE = 1e-4  # above 0 because transformers' VideoMAE has a different epsilon in some of its norms
+TOLERANCE = 1e-4  # not 0, because transformers' VideoMAE has a different epsilon in some norms
 
 
 class Model(NamedTuple):
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=["ours", "transformers", "meta"],
         help="Layout to write: this library's (ours), transformers', or V-JEPA's and VideoMAE's own (meta).",
     )
-    parser.add_argument("--output", required=True, help="Folder to write or, with meta, file.")
+    parser.add_argument("--output", required=True, help="Folder to write; with --to meta, also a file.")
     parser.add_argument(
         "--probe",
         help="File with an attentive probe of V-JEPA 2 for SOURCE's encoder; the result is a classifier.",
@@ -101,23 +102,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--family",
         choices=["vjepa", "vjepa2"],
-        help="Family of a released encoder that has no predictor but a table of positions (default: read "
-        "from SOURCE).",
+        help="Family of a released encoder, needed only for a file with a table of positions and without a "
+        "predictor (default: read from SOURCE).",
     )
     parser.add_argument(
         "--num_heads",
         nargs="+",
         default=[],
         metavar="NETWORK=N",
-        help="Number of attention heads of the encoder, predictor, decoder or head (a probe), for widths "
-        "that no published model has (default: those of the published model of that width).",
+        help="Numbers of attention heads, where NETWORK is encoder, predictor, decoder or head (of a probe); "
+        "needed only for widths that no published model has (default: as in the published model of that "
+        "width).",
     )
     parser.add_argument(
         "--levels",
         nargs="*",
         type=int,
-        help="Numbers, from 0, of the blocks whose tokens the probe sees (without any: the last block's "
-        "alone); without --probe, of the blocks that the norms of a V-JEPA 2.1 encoder follow.",
+        help="With --probe, indices (from 0) of the blocks whose tokens the probe sees; no index means only "
+        "the last block. Without --probe, indices of the blocks that the level norms of a V-JEPA 2.1 encoder "
+        "follow (default: as in the published model of that depth).",
     )
     return parser
 
@@ -170,7 +173,7 @@ def _load(
 
 
 def _compare(model: Model, output: Path, *, by_transformers: bool) -> int:
-    """Compare both models on one random clip; returns the exit status."""
+    """Compare both models on one random clip, and return the exit status."""
     clip = model.config.get("clip")
     if clip is None:
         print("not compared: the model does not store which clips it was trained on")
@@ -182,12 +185,12 @@ def _compare(model: Model, output: Path, *, by_transformers: bool) -> int:
     found, reader = again.answer(video_BTCHW), "read again"
     lost = _lost(model.config, again.config)
     for line in lost:
-        print(f"lost: {line}")
+        print(f"not preserved: {line}")
     if by_transformers and importlib.util.find_spec("transformers") is not None:
         found, reader = _transformers_answer(again, output, video_BTCHW), "transformers"
     difference = (found - expected).abs().max().item()
     same = difference <= TOLERANCE and not lost
-    print(f"{reader}: greatest difference {difference:.2g} of values up to {expected.abs().max().item():.2g}")
+    print(f"{reader}: largest difference {difference:.2g}, of values up to {expected.abs().max().item():.2g}")
     return 0 if same else 1
 
 
@@ -197,13 +200,13 @@ def _lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     for part in ("clip", "pixels", "future", "pixel_targets", "classes", "levels"):
         old, new = (json.loads(json.dumps(config.get(part))) for config in (before, after))
         if old is not None and old != new:
-            lost.append(f"{part} is {new} when it is read again, and was {old}")
+            lost.append(f"{part} was {old}, and is {new} when it is read again")
     return lost
 
 
 @torch.no_grad()
 def _transformers_answer(again: Model, output: Path, video_BTCHW: Tensor) -> Tensor:
-    """Return the output of transformers' class, on pixels normalised by `again`, the model read back."""
+    """Return the output of transformers' class for pixels normalised by `again`, the model read back."""
     import transformers
 
     name = json.loads((output / "config.json").read_text())["architectures"][0]

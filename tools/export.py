@@ -1,12 +1,13 @@
-"""Export a model to a file that runs without this library: ONNX, or an exported program of torch.
+"""Export a model to a file that runs without this library: ONNX, or a torch.export program.
 
     python tools/export.py --model runs/quickstart --what encoder --output encoder.onnx
     python tools/export.py --model runs/quickstart --what future --steps 1 2 4 --output future.onnx
     python tools/export.py --model runs/finetune --what classifier --output classifier.pt2
 
-The suffix of --output determines the format: .onnx (needs the packages of the extra `export`) or .pt2. The
-file takes uint8 clips (clips, frames, 3, height, width), any number of them, with the model's number of
-frames and pixels, and normalises them itself. Its outputs are compared with the model's, and both are timed.
+The suffix of --output determines the format: .onnx (which needs the packages of the extra `export`) or .pt2.
+The exported model takes any number of clips, as uint8 (clips, frames, 3, height, width) with the model's
+number of frames and frame size, and normalises the pixels itself. Its outputs are compared with those of the
+original model, and both are timed.
 
 Exit status: 0 done; 1 the file's outputs differ from the model's, or an unexpected error; 2 arguments that
 cannot be used; 75 asked to stop; 130 interrupted.
@@ -33,8 +34,8 @@ from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
 TOLERANCE = 1e-4
-BATCHES = (1, 3)  # numbers of clips, which differ from that of the example that the graph was traced with
-REPEATS = 10
+BATCHES = (1, 3)  # numbers of clips to compare, both other than in the example that is traced
+REPEATS = 10  # number of timed calls
 FORMATS: dict[str, Format] = {".onnx": "onnx", ".pt2": "torch"}
 
 
@@ -53,10 +54,10 @@ def _parser() -> argparse.ArgumentParser:
         "--what",
         required=True,
         choices=["encoder", "future", "classifier"],
-        help="Output of the exported model: tokens of the encoder, predicted future tokens, or class scores.",
+        help="Output of the exported model: encoder tokens, predicted future tokens, or class scores.",
     )
     parser.add_argument(
-        "--output", required=True, type=Path, help="File to write; its name ends in .onnx or .pt2."
+        "--output", required=True, type=Path, help="File to write, whose name ends in .onnx or .pt2."
     )
     parser.add_argument(
         "--which",
@@ -67,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         "--steps",
         type=int,
         nargs="+",
-        help="Horizons of `future`, in time steps after the context (default: all that the model predicts "
-        "at once).",
+        help="With --what future, horizons to predict, in time steps after the context (default: all that "
+        "the model predicts at once).",
     )
     return parser
 
@@ -83,10 +84,10 @@ def _export(options: argparse.Namespace) -> int:
     differences = [greatest_difference(run, graph, example(graph, clips, seed=clips)) for clips in BATCHES]
     print(f"{options.output}: uint8 (clips, {', '.join(map(str, graph.shape))}) to {graph.output}")
     for clips, difference in zip(BATCHES, differences, strict=True):
-        print(f"greatest difference from the model: {difference:.2g} ({clips} clips)")
+        print(f"largest difference from the model: {difference:.2g} ({clips} clips)")
     for name, call in (("model", graph), ("file", run)):
         print(
-            f"{name:<6}{1000 * _seconds(call, example(graph, 1)):8.2f} ms a clip, "
+            f"{name:<6}{1000 * _seconds(call, example(graph, 1)):8.2f} ms per clip, "
             f"{torch.get_num_threads()} threads"
         )
     if not all(difference <= TOLERANCE for difference in differences):  # also catches NaN

@@ -316,7 +316,7 @@ def _report(
     )
     print(skill_table(reports))
     if foreign:
-        print(f"of {foreign} of {len(found)} videos: {FOREIGN}")
+        print(f"warning about {foreign} of {len(found)} videos: {FOREIGN}")
     print(folder)
 
 

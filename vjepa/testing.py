@@ -1,11 +1,11 @@
-"""Checks for objectives of your own: what the trainer takes for granted, asserted in one call.
+"""Checks of an objective of your own: one call asserts everything that the trainer relies on.
 
     from vjepa.testing import check_objective
 
     def test_my_objective():
         check_objective(MyObjective(...), batch)
 
-`vjepa/README.md` ("What an objective promises") has the reasons.
+`vjepa/README.md` ("What an objective promises") explains each check.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from torch.utils._pytree import tree_leaves
 from vjepa.batch import TokenMask
 from vjepa.objectives.batch_metric import BatchMetric, of_whole_batch
 
-_TOLERANCE = 1e-4  # relative; sums over clips are taken in another order
+_TOLERANCE = 1e-4  # relative; the order of a sum over clips changes its rounding
 
 
 def check_objective(objective: nn.Module, batch: Any, *, measures_batch: bool = False) -> None:
-    """Assert that an objective keeps its promises on a batch.
+    """Assert that an objective does what the trainer relies on, for one batch.
 
     Args:
-        objective: Module with networks, whose ``forward(batch)`` returns a dictionary with ``loss``. It is
-            left as it was.
-        batch: A batch as the trainer gives it, of 4 clips or more; an even number.
-        measures_batch: The loss is a statistic of the whole batch, and no mean over clips.
+        objective: Module whose ``forward(batch)`` returns a dictionary with ``loss``. A copy is checked, so
+            that the module itself is not changed.
+        batch: Batch as the trainer passes it, with an even number of clips, 4 or more.
+        measures_batch: Whether the loss is a statistic of the whole batch instead of a mean over clips.
 
     Raises:
-        AssertionError: A promise is broken; it says which.
+        AssertionError: A check fails; the message says which and why.
     """
-    objective = copy.deepcopy(objective).eval()  # without drop path, the only chance that `forward` may have
+    objective = copy.deepcopy(objective).eval()  # drop path is the only randomness that `forward` may have
     outputs = objective(batch)
     _check_outputs(outputs)
     _check_gradient(objective, outputs["loss"])
@@ -81,9 +81,8 @@ def _check_repeats(objective: nn.Module, batch: Any, outputs: Mapping[str, Any])
     for name, network in (("a second call", objective), ("a copy with the same state_dict", again)):
         found = network(batch)["loss"]
         assert torch.equal(found, outputs["loss"]), (
-            f"{name} gives the loss {found.item()} instead of {outputs['loss'].item()}: forward must be a "
-            "function of the "
-            "batch and of what the state_dict holds"
+            f"{name} gives the loss {found.item()} instead of {outputs['loss'].item()}: forward must "
+            "depend only on the batch and the state_dict"
         )
 
 
@@ -100,8 +99,7 @@ def _check_mean_over_clips(objective: nn.Module, batch: Any, outputs: Mapping[st
             continue
         assert torch.allclose(value, whole, rtol=_TOLERANCE, equal_nan=True), (
             f"{name} is {whole.item():.6g} of the batch and {value.item():.6g} of its two halves: give a "
-            "mean over clips, or "
-            "a BatchMetric"
+            "mean over clips, or a BatchMetric"
         )
 
 
@@ -113,7 +111,7 @@ def _check_step(objective: nn.Module) -> None:
 
 
 class _NoDoubles(TorchDispatchMode):
-    """Raises where an operation gives a tensor in double precision."""
+    """Raises an error if an operation returns a tensor in double precision."""
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
@@ -121,7 +119,7 @@ class _NoDoubles(TorchDispatchMode):
             leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor) and leaf.dtype == torch.float64
         ]
         assert not doubles, (
-            f"{function} makes a float64 tensor, and some devices have none (`vjepa.double_precision`)"
+            f"{function} returns a float64 tensor, which some devices lack (see `vjepa.double_precision`)"
         )
         return result
 
@@ -136,25 +134,25 @@ def _check_meta(objective: nn.Module, batch: Any) -> None:
     outline = copy.deepcopy(objective).to("meta")
     loss = outline(_map(batch, lambda tensor: tensor.to("meta")))["loss"]
     assert loss.is_meta, (
-        f"on the meta device the loss is on {loss.device}: make tensors on the device of the batch"
+        f"on the meta device the loss is on {loss.device}: create tensors on the device of the batch"
     )
 
 
 def _num_clips(batch: Any) -> int:
-    clips = next(len(value) for value in vars_of(batch).values() if isinstance(value, Tensor))
+    clips = next(len(value) for value in _fields(batch).values() if isinstance(value, Tensor))
     assert clips >= 4, f"the batch has {clips} clips: give 4 or more"
     return clips
 
 
-def vars_of(batch: Any) -> dict[str, Any]:
-    """The fields of a batch by name."""
+def _fields(batch: Any) -> dict[str, Any]:
+    """Return the fields of a batch by name."""
     return {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
 
 
 def _map(batch: Any, change: Any) -> Any:
-    """The batch with `change` applied to its tensors, those of its masks too."""
+    """Return the batch with `change` applied to its tensors, including those of its masks."""
     changed = {}
-    for name, value in vars_of(batch).items():
+    for name, value in _fields(batch).items():
         if isinstance(value, Tensor):
             changed[name] = change(value)
         elif isinstance(value, tuple) and value and isinstance(value[0], TokenMask):

@@ -77,7 +77,7 @@ def test_the_tool_writes_a_file_that_runs_alone(saved, tmp_path, capsys):
     require("onnx")
     output = tmp_path / "out" / "encoder.onnx"
     assert main(["--model", str(saved), "--what", "encoder", "--output", str(output)]) == 0
-    assert "greatest difference from the model" in capsys.readouterr().out
+    assert "largest difference from the model" in capsys.readouterr().out
     model = vjepa.from_pretrained(saved)
     video = example(EncoderGraph(model), 2, seed=5)
     np.save(tmp_path / "video.npy", video.numpy())

@@ -111,7 +111,8 @@ def test_the_demo_says_so_beside_its_metrics(own, foreign, tmp_path, capsys):
             assert main([*arguments, "--videos", video]) == 0
         printed = capsys.readouterr().out
         assert (
-            f"of 1 of 1 videos: the model was trained on rendered videos alone and {NEVER_SEEN}" in printed
+            f"warning about 1 of 1 videos: the model was trained on rendered videos alone and {NEVER_SEEN}"
+            in printed
         ) == said
         assert json.loads((tmp_path / "future.json").read_text())["foreign_videos"] == int(said)
         assert "skill: 1 - L1 of the prediction / L1 of the baseline" in printed

@@ -79,7 +79,9 @@ def test_flops_of_a_step_are_those_of_step_cost(report):
 
 
 def test_design_has_its_fixed_lengths(tool):
-    setting = tool.Setting(read_config(tool.DEFAULT_SETTINGS, PretrainConfig), True, ["no"], torch.device("cpu"))
+    setting = tool.Setting(
+        read_config(tool.DEFAULT_SETTINGS, PretrainConfig), True, ["no"], torch.device("cpu")
+    )
     batch = setting.batch()
     lengths = tuple((mask.context_BK.shape[1], mask.target_BM.shape[1]) for mask in batch.masks)
     assert lengths == ((112, 168), (56, 240))

@@ -938,7 +938,7 @@ def test_nothing_is_lost_on_the_way(tmp_path, layout, capsys):
     vjepa.save_pretrained(tmp_path / "ours", VideoModel(config).state_dict(), config)
     output = tmp_path / "there" / ("model.pt" if layout == "meta" else "model")
     assert convert([str(tmp_path / "ours"), "--to", layout, "--output", str(output)]) == 0
-    assert "lost: " not in capsys.readouterr().out
+    assert "not preserved: " not in capsys.readouterr().out
     before, after = vjepa.from_pretrained(tmp_path / "ours"), vjepa.from_pretrained(output)
     for part in ("pixels", "clip", "future"):
         assert after.config[part] == before.config[part]
@@ -984,7 +984,7 @@ def test_convert(ours, tmp_path, layout, capsys):
     output = tmp_path / "converted"
     assert convert([str(ours), "--to", layout, "--output", str(output)]) == 0
     whose = "transformers" if layout == "transformers" else "read again"
-    assert f"{whose}: greatest difference" in capsys.readouterr().out
+    assert f"{whose}: largest difference" in capsys.readouterr().out
     model = vjepa.from_pretrained(ours)
     again = vjepa.from_pretrained(output / "model.pt" if layout == "meta" else output)
     video = pixels()

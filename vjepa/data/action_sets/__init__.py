@@ -2,14 +2,14 @@
 
     rows = ACTION_SETS["kinetics"].read("annotations/", "k400/", "train", allow_missing=0.05)
 
-Each reader takes the annotations, the folder of the videos and a split, and returns rows for `write_manifest`
-(`tools/make_manifest.py` does both). Nothing is decoded: a file that is there may still be broken, which
-`tools/validate_videos.py` finds. Labels are the names of classes; the numbers that `class_names` gives them
-are of their sorted order, not the official ones. Test parts whose labels are withheld have None. Videos that
-are listed but not there are left out with a warning, up to a stated share (`MISSING_SHARE`) or to
-`allow_missing`; beyond it they are an error.
+Each reader takes the folder of the annotations, the folder of the videos and a split, and returns rows for
+`write_manifest` (`tools/make_manifest.py` does both). No video is decoded, so that broken files are not
+noticed: `tools/validate_videos.py` finds them. Labels are class names. The class indices that `class_names`
+gives them follow their sorted order, and are not the official ones. Where a data set withholds the labels of
+its test split, they are None. Listed videos that are missing are left out with a warning. If more than
+`allow_missing` of them are missing (by default the share `MISSING_SHARE`), the reader raises.
 
-None of the readers was tried on the data sets themselves, which are not distributed with this library: each
+None of the readers was tried on the data sets themselves, which are not distributed with this library. Each
 says where its layout was seen, and what is from memory.
 """
 
@@ -34,13 +34,13 @@ __all__ = ["ACTION_SETS", "ActionSet", "MISSING_SHARE"]
 
 
 class ActionSet(NamedTuple):
-    """A data set.
+    """A published data set of labelled videos.
 
     Attributes:
-        read: Its reader.
-        splits: What it can be asked for.
-        may_mirror: Whether a mirrored video keeps its label, so that training may flip.
-        mirror_note: Why, a judgement from the names of the classes.
+        read: Function that reads the annotations of the data set.
+        splits: Names of the splits that `read` accepts.
+        may_mirror: Whether a mirrored video keeps its label, so that training may flip videos.
+        mirror_note: Reason for `may_mirror`, judged from the class names.
     """
 
     read: Callable[..., list[Video]]

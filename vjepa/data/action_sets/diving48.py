@@ -25,26 +25,26 @@ def read_diving48(
     *,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Dives of a split; the label is the four words of the vocabulary, ``Back_15som_05Twis_FREE``.
+    """Read the dives of a split; a label joins the four terms of its class, as in ``Back_15som_05Twis_FREE``.
 
-    There are no groups: dives of one broadcast (``<youtube id>_<number>``) are in both splits, as far as
-        known.
+    `group` is empty: dives of one broadcast (``<youtube id>_<number>``) are in both splits, as far as is
+    known.
 
     Args:
-        annotations: The folder with ``Diving48_vocab.json`` (a list of four words for each of the 48 classes)
-            and ``Diving48_V2_train.json``, ``Diving48_V2_test.json`` (objects with ``vid_name`` and
-            ``label``, the place in the vocabulary; also ``start_frame`` and ``end_frame``).
-        videos: A folder of ``<vid_name>.mp4`` (``rgb``).
-        split: Train, test.
-        allow_missing: Rows that may lack their video, a number or a share.
+        annotations: Folder with ``Diving48_vocab.json`` (a list of four terms for each of the 48 classes) and
+            ``Diving48_V2_train.json`` or ``Diving48_V2_test.json`` (objects with ``vid_name`` and ``label``,
+            an index of the vocabulary; ``start_frame`` and ``end_frame`` are ignored).
+        videos: Folder of ``<vid_name>.mp4`` (``rgb``).
+        split: Split to read, `train` or `test`.
+        allow_missing: Number (int) or share (float in [0, 1]) of the listed videos that may be missing.
 
-    Names and forms were seen in the readme of others, which prints the beginnings of the files, in a copy of
-    the vocabulary, and in mmaction2's instructions. ``start_frame`` is 0 in what was seen, as files are cut
-    to their dive: it and ``end_frame`` are not used, and whole files are taken.
+    The file names and formats were seen in a third party's readme, which prints the first lines of the files,
+    in a copy of the vocabulary, and in the instructions of mmaction2. The files are already cut to their dive
+    (``start_frame`` is 0 wherever it was seen), so that whole files are read.
 
     Raises:
-        ValueError: An annotation file or folder that is missing or not of that form, a label beyond the
-            vocabulary, too many videos missing.
+        ValueError: An annotation file or folder is missing or has another format, a label is outside the
+            vocabulary, or too many videos are missing.
     """
     check_choice("split", split, SPLITS)
     vocabulary_file = annotation_file(annotations, "Diving48_vocab.json")

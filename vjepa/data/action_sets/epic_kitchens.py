@@ -33,27 +33,27 @@ def read_epic_kitchens(
     label: str = "action",
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Action segments of a split, with `start` and `end` in seconds; `group` is the video, ``P01_11``.
+    """Read the action segments of a split; `start` and `end` are in seconds, `group` is the video.
 
-    Official splits part videos, not people: most participants, the name before ``_`` in `group`, are in all
-    of them. The test split has no labels.
+    The official splits share no video, but most participants (``P01`` in the video ``P01_11``) are in all of
+    them. Labels of the test split are None.
 
     Args:
-        annotations: The folder with ``EPIC_100_train.csv``, ``EPIC_100_validation.csv``,
-            ``EPIC_100_test_timestamps.csv`` and, for names, ``EPIC_100_verb_classes.csv`` and
+        annotations: Folder with ``EPIC_100_train.csv``, ``EPIC_100_validation.csv`` or
+            ``EPIC_100_test_timestamps.csv`` and, for class names, ``EPIC_100_verb_classes.csv`` and
             ``EPIC_100_noun_classes.csv`` (or ``..._v2.csv``) with the columns ``id,key``.
-        videos: A folder of ``<video_id>.MP4``, at any depth (``P01/videos/P01_101.MP4``).
-        split: Train, val, test.
-        label: `verb`, `noun`, or `action`, the pair of both: ``turn-on tap``.
-        allow_missing: Segments that may lack their video, a number or a share.
+        videos: Folder of ``<video_id>.MP4``, at any depth (``P01/videos/P01_101.MP4``).
+        split: Split to read: `train`, `val` or `test`.
+        label: What is labelled: `verb`, `noun`, or `action`, which joins both (``turn-on tap``).
+        allow_missing: Number (int) or share (float in [0, 1]) of the segments whose video may be missing.
 
-    Columns, files, classes and the form of times are from the annotations' own README and files; the folders
-    of videos from others who describe them. Splits that share no video, and participants, are from memory of
-    the paper.
+    The columns, files, classes and time format are those of the annotations' own README and files; the
+    folders of videos were seen in descriptions by others. That splits share no video, but participants, is
+    from memory of the paper.
 
     Raises:
-        ValueError: A file or folder that is missing, a header that lacks a column, times that are none, a
-            class without a name, too many videos missing.
+        ValueError: A file or folder is missing, a header lacks a column, a time cannot be read, a class has
+            no name, or too many videos are missing.
     """
     check_choice("split", split, tuple(SPLITS))
     check_choice("label", label, LABELS)
@@ -66,7 +66,7 @@ def read_epic_kitchens(
 
 
 def _class_names(annotations: str | os.PathLike[str], part: str) -> dict[str, str]:
-    """Key of each class of verbs or nouns by its number, as text."""
+    """Return the name of each verb or noun class by its index, as text."""
     source = annotation_file(annotations, f"EPIC_100_{part}_classes.csv", f"EPIC_100_{part}_classes_v2.csv")
     return {row["id"]: row["key"] for row in read_rows(source, ("id", "key"))}
 
@@ -90,7 +90,7 @@ def _segment(row: Mapping[str, str], names: Mapping[str, Mapping[str, str]], sou
 
 
 def _seconds(text: str, where: str) -> float:
-    """Seconds of ``HH:mm:ss.SS``."""
+    """Convert a time, ``HH:mm:ss.SS``, to seconds."""
     try:
         hours, minutes, seconds = text.split(":")
         return round(3600 * int(hours) + 60 * int(minutes) + float(seconds), 3)

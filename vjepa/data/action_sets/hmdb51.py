@@ -26,24 +26,24 @@ def read_hmdb51(
     fold: int = 1,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Clips of a split of an official split; `group` is the class and the source video, ``run/The_Matrix_1``.
+    """Read the clips of a split; `group` joins the class and the source video, as in ``run/The_Matrix_1``.
 
     Args:
-        annotations: The folder ``testTrainMulti_7030_splits`` of ``<class>_test_split<fold>.txt`` with lines
-            ``<clip>.avi <mark>``: 1 for training, 2 for testing, 0 for neither.
-        videos: A folder with a folder of clips per class.
-        split: Train, test.
-        fold: Number of one of the three official splits.
-        allow_missing: Rows that may lack their video, a number or a share.
+        annotations: Folder ``testTrainMulti_7030_splits``, whose files ``<class>_test_split<fold>.txt`` have
+            lines ``<clip>.avi <mark>``, with mark 1 for training, 2 for testing and 0 for neither.
+        videos: Folder with one folder of clips for each class.
+        split: Split to read, `train` or `test`.
+        fold: Number of the official split, 1 to 3.
+        allow_missing: Number (int) or share (float in [0, 1]) of the listed videos that may be missing.
 
-    Names and marks are those of the splits' own ``split_readme.txt``, which others quote. A clip is called
-    ``<source>_<class>_<visible parts>_<camera>_<people>_<side>_<quality>_<number>.avi``, seen in the lists.
-    In the five lists that were looked at (brush_hair, drink, kick_ball, punch, run; split 1) no source of a
-    class is in both splits, but a film may be in training for one class and in testing for another: hence the
-    class in the group.
+    The file names and marks are those of the splits' own ``split_readme.txt``, as quoted by others. Clips are
+    named ``<source>_<class>_<visible parts>_<camera>_<people>_<side>_<quality>_<number>.avi``, as seen in the
+    lists. In five lists (brush_hair, drink, kick_ball, punch and run, split 1), no source video of a class is
+    in both splits. But a film may be in training for one class and in testing for another; therefore `group`
+    contains the class.
 
     Raises:
-        ValueError: Lists or a folder that are missing, a line that is not of that form, too many videos
+        ValueError: The lists or a folder are missing, a line has another format, or too many videos are
             missing.
     """
     check_choice("split", split, tuple(SPLITS))
@@ -73,16 +73,16 @@ def read_jhmdb(
     fold: int = 1,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """The same of J-HMDB: `annotations` is its folder ``splits``, `videos` its ``ReCompress_Videos``.
+    """Read the clips of a split of J-HMDB, as `read_hmdb51` does for HMDB51.
 
-    Marks are 1 and 2. Names were seen in public readers of it, the clips' names in a part of the data set.
-    See `read_hmdb51`.
+    `annotations` is its folder ``splits`` and `videos` its folder ``ReCompress_Videos``. Marks are 1 and 2.
+    The layout was seen in public readers of the data set, and the names of clips in a part of it.
     """
     return read_hmdb51(annotations, videos, split, fold=fold, allow_missing=allow_missing)
 
 
 def _marks(source: Path) -> list[tuple[str, str]]:
-    """Clips, without ending, and their marks."""
+    """Return the clips of a list, without file name suffix, and their marks."""
     marks = []
     for line in read_lines(source):
         name, _, mark = line.rpartition(" ")
@@ -95,5 +95,5 @@ def _marks(source: Path) -> list[tuple[str, str]]:
 
 
 def _source_video(clip: str, label: str) -> str:
-    """What comes before the class in a clip's name; the whole name where the class is not in it."""
+    """Return the part of a clip's name before the class, or the whole name if the class is not in it."""
     return clip.rpartition(f"_{label}_")[0] or clip

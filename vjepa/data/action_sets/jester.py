@@ -27,27 +27,28 @@ def read_jester(
     *,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Folders of frames of a split; the label is the gesture ("Swiping Left"). There are no groups.
+    """Read the folders of frames of a split; a label is a gesture, such as ``Swiping Left``.
 
-    Frames were taken 12 times a second, but a manifest has no column for that, and folders of frames are read
-    as 25 a second: times are then half as long as they were. Count clips in frames (a stride), not seconds.
+    `group` is empty: several videos show the same person, but the lists do not say which. Frames were
+    recorded at 12 per second, but a manifest has no column for the frame rate, and folders of frames are read
+    as 25 per second, which halves all times. Therefore specify clips in frames (`stride`), not in seconds.
 
     Args:
-        annotations: The folder with ``jester-v1-labels.csv`` (a label a line), ``jester-v1-train.csv`` and
-            ``jester-v1-validation.csv`` (``id;label`` a line), ``jester-v1-test.csv`` (``id`` a line), all
-            also without ``jester-v1-``. Labels of the test split are in ``test-answers.csv``, ``id;label``;
-            without it they are None.
-        videos: The folder ``20bn-jester-v1``, of folders ``<id>`` of ``00001.jpg`` and so on.
-        split: Train, val, test.
-        allow_missing: Rows that may lack their folder, a number or a share.
+        annotations: Folder with ``jester-v1-labels.csv`` (lines ``label``), ``jester-v1-train.csv`` and
+            ``jester-v1-validation.csv`` (lines ``id;label``) and ``jester-v1-test.csv`` (lines ``id``), all
+            also without ``jester-v1-``. Labels of the test split are read from ``test-answers.csv`` (lines
+            ``id;label``); without that file they are None.
+        videos: Folder ``20bn-jester-v1``, with a folder ``<id>`` of ``00001.jpg`` and so on for each video.
+        split: Split to read: `train`, `val` or `test`.
+        allow_missing: Number (int) or share (float in [0, 1]) of the listed videos that may be missing.
 
-    The labels and the form of the lists were seen in copies and in mmaction2's `parse_file_list.py`, names
-    without prefix and ``test-answers.csv`` in a list of files; its form, taken to be that of the other lists,
-    and the frames a second are from memory. Several videos show the same person: the lists do not say which.
+    The labels and the format of the lists were seen in copies and in mmaction2's `parse_file_list.py`, names
+    without prefix and ``test-answers.csv`` in a list of files. The format of ``test-answers.csv`` is assumed
+    to be that of the other lists; the frame rate is from memory.
 
     Raises:
-        ValueError: An annotation file or folder that is missing or not of that form, a label that is not in
-            the list of labels, too many videos missing.
+        ValueError: An annotation file or folder is missing or has another format, a label is not in the list
+            of labels, or too many videos are missing.
     """
     check_choice("split", split, tuple(SPLITS))
     source = annotation_file(annotations, *_names(f"{SPLITS[split]}.csv"))

@@ -25,25 +25,26 @@ def read_kinetics(
     *,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Clips of a split; `group` is the YouTube video. Labels are None where a test list has none.
+    """Read the clips of a split; `group` is the YouTube video. Labels are None if a test list has none.
 
     Args:
-        annotations: A CSV with the columns ``label,youtube_id,time_start,time_end,split``, or a folder with
-            ``train.csv``, ``val.csv`` (or ``validate.csv``) and ``test.csv``, also as ``kinetics_train.csv``.
-        videos: A folder of ``<youtube_id>_<start, six digits>_<end, six digits>.mp4``, flat, in folders of
-            classes however these are spelt, or CVDF's tree (``k400/train`` and so on), whose files in
-            ``replacement`` go before those of the same name, which are broken.
-        split: Train, val, test.
-        allow_missing: Rows that may lack their video, a number or a share: clips have gone from YouTube.
+        annotations: CSV file with the columns ``label,youtube_id,time_start,time_end,split``, or a folder
+            with ``train.csv``, ``val.csv`` (or ``validate.csv``) and ``test.csv``, also as
+            ``kinetics_train.csv``.
+        videos: Folder of ``<youtube_id>_<start>_<end>.mp4``, with times of six digits: without subfolders,
+            with a folder for each class (in any spelling), or CVDF's tree (``k400/train`` and so on). Files
+            in ``replacement`` are preferred to those of the same name, which are broken.
+        split: Split to read: `train`, `val` or `test`.
+        allow_missing: Number (int) or share (float in [0, 1]) of the listed videos that may be missing.
+            Some clips are no longer on YouTube.
 
-    Names of files and columns were seen in torchvision's `Kinetics`, CVDF's README, its scripts and its
-    `arrange_by_classes.py` (replacements); ``validate`` and the further column ``is_cc`` in extracts of the
-    lists that others printed. That the lists of a split share no YouTube video with another split's is from
-    memory.
+    The names of files and columns were seen in torchvision's `Kinetics` and in CVDF's README, scripts and
+    `arrange_by_classes.py` (replacements); ``validate`` and the additional column ``is_cc`` in printed
+    extracts of the lists. That splits share no YouTube video is from memory.
 
     Raises:
-        ValueError: No list or folder, a header that lacks a column, no row of the split, too many videos
-            missing.
+        ValueError: There is no list or folder, a header lacks a column, the split has no row, or too many
+            videos are missing.
     """
     check_choice("split", split, tuple(SPLITS))
     source = Path(os.path.abspath(annotations))
@@ -68,7 +69,7 @@ def read_kinetics(
 
 
 def _clip(row: dict[str, str], source: Path) -> str:
-    """Name of a clip's file, without ending."""
+    """Return the name of a clip's file, without suffix."""
     try:
         start, end = (int(float(row[column])) for column in ("time_start", "time_end"))
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""What readers of labelled data sets share: annotation files, and videos that are listed but not there."""
+"""Reading of annotation files, and handling of listed videos that are missing."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 
 from vjepa.data.manifest import BYTES, VIDEO_SUFFIXES, Video
 
-MISSING_SHARE = 0.01  # of the listed rows that may lack their video unless another allowance is given
-_NAMED = 3  # missing videos that a message names
+MISSING_SHARE = 0.01  # default share of the listed videos that may be missing
+_NAMED = 3  # largest number of missing videos, or of classes, that a message names
 
 
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    """ValueError where an argument is none of its choices."""
+    """Raise ValueError if an argument is none of its choices."""
     if value not in choices:
         raise ValueError(f"{name} is {value!r}: give one of {', '.join(map(str, choices))}")
 
 
 def annotation_file(folder: str | os.PathLike[str], *names: str) -> Path:
-    """The first of these files that the folder has; ValueError where it has none."""
+    """Return the first of these files that exists in the folder; raise ValueError if none does."""
     source = _first(folder, names)
     if source is None:
         raise ValueError(
@@ -42,9 +42,10 @@ def _first(folder: str | os.PathLike[str], names: Sequence[str]) -> Path | None:
 def answers_of_test(
     folder: str | os.PathLike[str], keys: Sequence[str], *names: str
 ) -> dict[str, str | None]:
-    """Labels of a test split, from the first of these files of answers; all None where there is none.
+    """Return the label of each test video, from the first of these files that exists; all None without one.
 
-    ValueError where the answers are not those of these videos.
+    Raises:
+        ValueError: The file has no label for some of the videos.
     """
     source = _first(folder, names)
     if source is None:
@@ -60,7 +61,7 @@ def answers_of_test(
 
 
 def check_labels(label_of: Mapping[str, str | None], labels: Container[str], source: Path) -> None:
-    """ValueError where a video has a label that the list of labels does not have."""
+    """Raise ValueError if a video has a label that is not in the list of labels."""
     for key, label in label_of.items():
         if label is not None and label not in labels:
             raise ValueError(
@@ -70,7 +71,7 @@ def check_labels(label_of: Mapping[str, str | None], labels: Container[str], sou
 
 
 def read_rows(source: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file whose header must have these columns; others may be there. ValueError otherwise."""
+    """Read a CSV file whose header has at least these columns; raise ValueError if it lacks one."""
     with source.open(newline="", encoding="utf-8-sig", errors=BYTES) as file:
         reader = csv.DictReader(file)
         absent = [column for column in columns if column not in (reader.fieldnames or ())]
@@ -90,7 +91,7 @@ def read_rows(source: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def read_answers(source: Path) -> dict[str, str]:
-    """Lines ``id;label`` without a header. ValueError for any other line."""
+    """Read lines ``id;label``, without a header; raise ValueError for any other line."""
     answers = {}
     for number, line in enumerate(read_lines(source), 1):
         key, mark, label = line.partition(";")
@@ -101,13 +102,13 @@ def read_answers(source: Path) -> dict[str, str]:
 
 
 def read_lines(source: Path) -> list[str]:
-    """Lines that are not empty, without white space around them."""
+    """Read the lines that are not empty, without surrounding white space."""
     lines = source.read_text(encoding="utf-8-sig", errors=BYTES).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
 def read_objects(source: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """A JSON list of objects that have these keys. ValueError where it is anything else."""
+    """Read a JSON list of objects that have these keys; raise ValueError for any other content."""
     content = read_json(source)
     if not isinstance(content, list):
         raise ValueError(f"{source} holds a {type(content).__name__}: it must be a list of objects")
@@ -121,7 +122,7 @@ def read_objects(source: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def read_json(source: Path) -> Any:
-    """The content of a JSON file; ValueError where it is none."""
+    """Return the content of a JSON file; raise ValueError if it is not JSON."""
     try:
         return json.loads(source.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -129,10 +130,13 @@ def read_json(source: Path) -> Any:
 
 
 def video_files(folder: str | os.PathLike[str], *, by_class: bool = False) -> dict[str, str]:
-    """Absolute paths of the video files in a folder, at any depth, by their names without ending.
+    """Return the absolute paths of the video files in a folder, at any depth, by their names without suffix.
 
-    With `by_class` by ``folder/name``, where the same name may stand for different videos. Of files with
-    equal keys the first in sorted order is taken. ValueError where there is no such folder.
+    With `by_class`, the keys are ``folder/name``, for data sets in which the same name stands for different
+    videos. Of files with equal keys, the first in sorted order is returned.
+
+    Raises:
+        ValueError: The folder does not exist.
     """
     files: dict[str, str] = {}
     for where, folders, names in os.walk(existing_folder(folder), followlinks=True):
@@ -146,7 +150,7 @@ def video_files(folder: str | os.PathLike[str], *, by_class: bool = False) -> di
 
 
 def existing_folder(folder: str | os.PathLike[str]) -> Path:
-    """Its absolute path; ValueError where there is none."""
+    """Return the absolute path of a folder; raise ValueError if it does not exist."""
     root = Path(os.path.abspath(folder))
     if not root.is_dir():
         raise ValueError(f"there is no folder {root}: give the one to which the videos were unpacked")
@@ -156,18 +160,19 @@ def existing_folder(folder: str | os.PathLike[str]) -> Path:
 def keep_present(
     rows: Sequence[Video], files: Mapping[str, str], folder: str | os.PathLike[str], allow_missing: float
 ) -> list[Video]:
-    """The rows whose `path` is a key of `files`, with the file as their path.
+    """Return the rows whose video exists, with the path of its file.
 
-    Missing ones are counted in a warning, which names classes that have lost all their videos.
+    Missing videos are counted in a warning, which names classes that have no video left.
 
     Args:
-        rows: What the annotations list, `path` being a key.
-        files: Paths of what is there.
+        rows: Rows that the annotations list; their `path` is a key of `files`.
+        files: Path of each existing file, by key.
         folder: Folder that was searched, for messages.
-        allow_missing: Rows that may lack their video: a number (int), or a share of the rows (float).
+        allow_missing: Number (int) or share (float in [0, 1]) of the rows whose video may be missing.
 
     Raises:
-        ValueError: More are missing than allowed, or all; nothing is listed; an allowance that is none.
+        ValueError: More videos than allowed are missing, or all of them; the annotations list no video; or
+            `allow_missing` is neither a number nor a share.
     """
     if allow_missing < 0 or (isinstance(allow_missing, float) and not allow_missing <= 1):
         raise ValueError(

@@ -27,25 +27,26 @@ def read_something_something(
     *,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Videos of a split; labels are templates ("Pushing something from left to right").
+    """Read the videos of a split; a label is a template, such as "Pushing something from left to right".
 
-    There are no groups: several videos may show the same person, and the annotations do not say which.
+    `group` is empty: several videos may show the same person, and the annotations do not say which.
 
     Args:
-        annotations: The folder with ``labels.json`` (template to number) and ``train.json``,
-            ``validation.json``, ``test.json`` (objects with ``id`` and, but for the test split, ``template``
-            with [brackets]), all also with ``something-something-v2-`` before their names. Labels of the test
-            part are in ``test-answers.csv`` (``id;label``); without it they are None.
-        videos: A folder of ``<id>.webm`` (``20bn-something-something-v2``), at any depth.
-        split: Train, val, test.
-        allow_missing: Rows that may lack their video, a number or a share.
+        annotations: Folder with ``labels.json`` (template to class index) and ``train.json``,
+            ``validation.json`` or ``test.json`` (objects with ``id`` and, except in the test split,
+            ``template``, which has [brackets]), all also with the prefix ``something-something-v2-``. Labels
+            of the test split are read from ``test-answers.csv`` (lines ``id;label``); without that file they
+            are None.
+        videos: Folder of ``<id>.webm`` (``20bn-something-something-v2``), at any depth.
+        split: Split to read: `train`, `val` or `test`.
+        allow_missing: Number (int) or share (float in [0, 1]) of the listed videos that may be missing.
 
-    Names and formats were seen in mmaction2's `parse_file_list.py`, and ``test-answers.csv`` in readers and
-    lists of files of others; the data set's own readme was not at hand.
+    The names and formats were seen in mmaction2's `parse_file_list.py`, and ``test-answers.csv`` in
+    third-party readers and lists of files. The data set's own readme was not available.
 
     Raises:
-        ValueError: An annotation file or folder that is missing or not of that form, a template that is no
-            label, too many videos missing.
+        ValueError: An annotation file or folder is missing or has another format, a template is not in the
+            list of labels, or too many videos are missing.
     """
     check_choice("split", split, tuple(SPLITS))
     source = annotation_file(annotations, *_names(f"{SPLITS[split]}.json"))

@@ -29,24 +29,24 @@ def read_ucf101(
     fold: int = 1,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Clips of a split of an official split; `group` is the class and one of its 25 groups, ``Archery_g01``.
+    """Read the clips of a split; `group` joins the class and one of its 25 groups, as in ``Archery_g01``.
 
     Args:
-        annotations: The folder ``ucfTrainTestlist``: ``classInd.txt`` (``1 ApplyEyeMakeup`` a line) and
-            ``trainlist01.txt`` (``ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1`` a line), ``testlist01.txt``
-            (the same without number).
-        videos: The folder ``UCF-101`` of a folder of ``v_<class>_<group>_<clip>.avi`` per class.
-        split: Train, test.
-        fold: Number of one of the three official splits.
-        allow_missing: Rows that may lack their video, a number or a share.
+        annotations: Folder ``ucfTrainTestlist`` with ``classInd.txt`` (lines ``1 ApplyEyeMakeup``),
+            ``trainlist01.txt`` (lines ``ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1``) and
+            ``testlist01.txt`` (the same without the class index), also for the folds 02 and 03.
+        videos: Folder ``UCF-101``, with a folder of ``v_<class>_<group>_<clip>.avi`` for each class.
+        split: Split to read, `train` or `test`.
+        fold: Number of the official split, 1 to 3.
+        allow_missing: Number (int) or share (float in [0, 1]) of the listed videos that may be missing.
 
-    Names and lines were seen in copies of the lists and in the readme of others. That clips of a group "may
-    share some common features, such as similar background" is said on the data set's page; that no group is
-    in both parts of a split is from memory, and holds in the part of the lists that was seen.
+    The names and lines were seen in copies of the lists and in a third party's readme. The data set's page
+    says that clips of a group "may share some common features, such as similar background". That no group is
+    in both splits is from memory; it holds for the part of the lists that was seen.
 
     Raises:
-        ValueError: A list or folder that is missing or not of that form, a class or number that
-            ``classInd.txt`` does not have, too many videos missing.
+        ValueError: A list or folder is missing or has another format, ``classInd.txt`` lacks a class or gives
+            it another index, or too many videos are missing.
     """
     check_choice("split", split, SPLITS)
     check_choice("fold", fold, FOLDS)
@@ -57,7 +57,7 @@ def read_ucf101(
 
 
 def _classes(source: Path) -> dict[str, str]:
-    """Number of each class, as text."""
+    """Return the index of each class, as text."""
     numbers = {}
     for line in read_lines(source):
         number, _, name = line.partition(" ")
