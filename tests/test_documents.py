@@ -157,7 +157,7 @@ def test_every_path_of_the_file_tree_exists():
 
 
 def test_a_tree_is_read_as_it_is_drawn():
-    drawn = "vjepa/          the library\n├── data/\n│   └── clips.py\n└── tokens.py   order\nREADME.md"
+    drawn = "vjepa/    the library\n├── data/\n│   └── clips.py\n└── tokens.py   order\nREADME.md"
     assert [str(entry) for entry in tree_entries(drawn)] == [
         "vjepa", "vjepa/data", "vjepa/data/clips.py", "vjepa/tokens.py", "README.md",
     ]  # fmt: skip

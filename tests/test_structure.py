@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,22 @@ def test_processes_and_signals_have_their_owners(path):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", None))
             assert module_of(path) in OWNED.get(name, {module_of(path)}), f"{name} belongs to {OWNED[name]}"
+
+
+def test_lines_have_the_declared_length():
+    """Ruff checks Python alone, and lets its own marks pass; configurations are read as often."""
+    most = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["line-length"]
+    tops = ["vjepa", "configs", "tools", "tests", ".github"]
+    files = [
+        path for top in tops for path in (ROOT / top).rglob("*") if path.suffix in (".py", ".yaml", ".yml")
+    ]
+    long = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in [*files, ROOT / "pyproject.toml"]
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > most
+    ]
+    assert not long
 
 
 def test_files_are_named_by_their_content():

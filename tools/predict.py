@@ -234,7 +234,8 @@ def _save(
     tensors = {"predicted": predicted, "context_end": torch.tensor(ends, dtype=torch.float64, device="cpu")}
     if kind == "npz":
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        np.savez(path.with_name(f"{path.name}.npz"), metadata=json.dumps(metadata), **arrays)  # type: ignore[arg-type]
+        arrays["metadata"] = np.array(json.dumps(metadata))
+        np.savez(path.with_name(f"{path.name}.npz"), **arrays)  # type: ignore[arg-type]
         return
     text = {name: json.dumps(value) for name, value in metadata.items()}
     save_file(tensors, path.with_name(f"{path.name}.safetensors"), metadata=text)
