@@ -30,19 +30,12 @@ from vjepa.evaluation.collapse import CollapseAlarm, embedding_measures
 from vjepa.objectives.base import Objective
 from vjepa.objectives.batch_metric import BatchMetric, of_whole_batch
 from vjepa.training.checkpoint import Checkpoints
+from vjepa.training.errors import NonFiniteError, SaveError
 from vjepa.training.optimizer import Schedules
 from vjepa.training.progress import Progress
 from vjepa.training.run_folder import RunFolder, metrics_of
 from vjepa.training.stop import Stopped, StopRequest, answering_signals
 from vjepa.training.unreadable import UnreadableVideos
-
-
-class NonFiniteError(RuntimeError):
-    """The loss or the gradient of a step is not finite; all checkpoints are from earlier steps."""
-
-
-class SaveError(RuntimeError):
-    """A checkpoint cannot be written; earlier checkpoints are unchanged."""
 
 
 @dataclass
