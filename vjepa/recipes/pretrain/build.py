@@ -132,6 +132,7 @@ def teacher_config(config: PretrainConfig) -> PretrainConfig:
         config,
         output_dir=teacher_folder(config),
         objective=dataclasses.replace(config.objective, predict="pixels", context_loss=None, futures=None),
+        augment=dataclasses.replace(config.augment, target="shared"),
         optim=dataclasses.replace(
             config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps)
         ),
