@@ -74,7 +74,7 @@ def test_the_table_of_methods_has_them_all():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_is_a_setting_of_two_objectives(method):
-    _, masks, predicted, by, distance, stabilizer = methods()[method]
+    _, masks, predicted, by, distance, protection = methods()[method]
     config = read_config(["--config", str(ROOT / "configs" / METHODS[method])], PretrainConfig)
     with torch.device("meta"):
         objective = build.build_objective(build.Resolved(config))
@@ -86,11 +86,13 @@ def test_a_method_is_a_setting_of_two_objectives(method):
     if config.objective.predict == "pixels":
         assert type(objective) is PixelReconstruction
         assert predicted.startswith("pixels")
-        assert "`" not in stabilizer
+        assert "`" not in protection
         return
     assert type(objective) is JEPA
     assert DISTANCES[config.objective.distance] == distance
-    assert f"`{config.objective.stabilizer}`" in stabilizer or config.objective.measures_batch
+    kind = config.objective.target_encoder
+    assert f"`{kind}`" in protection or (f"`target_encoder: {kind}`" in protection and kind == "none")
+    assert config.objective.measures_batch == (kind == "none")
 
 
 def public_modules():

@@ -307,7 +307,7 @@ def test_a_setting_of_another_tool_names_the_tool():
             "1.5",
             "(0, 1)",
         ),
-        ("objective: {stabilizer: hope}", "objective.stabilizer", "hope", "'sigreg', 'vicreg'"),
+        ("objective: {target_encoder: hope}", "objective.target_encoder", "hope", "'frozen', 'none'"),
         ("objective: {vicreg: {places: 0}}", "vicreg.places", "0", "null for all together"),
         (
             "data: {images: x, synthetic: {images: {frames: 2}}}",

@@ -171,7 +171,7 @@ def test_steps_of_a_world_model(regularizer):
         model=model,
         frozen=False,
         rollout=RollOut(2, True),
-        regularizer=regularizer,
+        regularizers=[regularizer],
         smoothness=0.1,
         inverse=0.5,
     )

@@ -25,6 +25,9 @@ RotaryLayout = Literal["interleave", "tile"]
 PixelTargets = Literal["tubelet", "patch", "raw"]
 """Normalisation of pixel targets: in each tubelet and channel (VideoMAE), in each patch (MAE), or none."""
 
+TargetNorm = Literal["layer_norm", "batch", "none"]
+"""Normalisation of target embeddings: over each token's features (V-JEPA), over the batch, or none."""
+
 DistanceName = Literal["l1", "smooth_l1", "l2"]
 """Distances between embeddings."""
 

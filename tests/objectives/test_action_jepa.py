@@ -63,7 +63,7 @@ def test_what_an_encoder_that_learns_is_asked_for():
     objective = ActionJEPA(
         model=model,
         frozen=False,
-        regularizer=VICReg(2.0, 0.5),
+        regularizers=[VICReg(2.0, 0.5)],
         smoothness=3.0,
         inverse=0.5,
     )

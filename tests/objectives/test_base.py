@@ -60,14 +60,16 @@ OBJECTIVES = {
     "pixels": (small_autoencoder, lambda: small_batch(CLIPS), False),
     "sigreg": (
         lambda: small_jepa(
-            momentum=None, target_encoder=None, regularizer=SIGReg(weight=0.1, directions=8, places=4)
+            momentum=None, target_encoder=None, regularizers=[SIGReg(weight=0.1, directions=8, places=4)]
         ),
         lambda: small_batch(CLIPS),
         True,
     ),
     "vicreg": (
         lambda: small_jepa(
-            momentum=None, target_encoder=None, regularizer=VICReg(variance=1.0, covariance=0.1)
+            momentum=None,
+            target_encoder=None,
+            regularizers=[VICReg(variance=1.0, covariance=0.1, predictions=1.0)],
         ),
         lambda: small_batch(CLIPS),
         True,
@@ -133,10 +135,10 @@ class Broken(nn.Module):
     ("broken", "message"),
     [
         ("no loss", "it must have 'loss'"),
-        ("counts its calls", "a function of the batch"),
+        ("counts its calls", "depend only on the batch"),
         ("no mean", "loss is .* of its two halves"),
         ("a ratio", "ratio is .* a BatchMetric"),
-        ("doubles", "makes a float64 tensor"),
+        ("doubles", "returns a float64 tensor"),
         ("no gradient", "no gradient"),
         ("a vector", "each has shape"),
         ("freezes", "changes which parameters are trained"),

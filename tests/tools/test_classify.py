@@ -88,9 +88,9 @@ def test_labels_give_an_accuracy_without_training(classifier_folder, videos, tmp
     for labels in ([right[0], wrong], [scores.classes[right[0]], scores.classes[wrong]]):
         printed = classify(*labels).out
         assert "accuracy 50.0%" in printed
-        assert ("labels are numbers, and taken as" in printed) == isinstance(labels[0], int)
+        assert ("the labels are numbers, which are taken as" in printed) == isinstance(labels[0], int)
         assert json.loads((tmp_path / "out" / "accuracy.json").read_text())["top1"][0] == 0.5
-    assert "not compared with the labels: no label of the test split" in classify("7", "8").err
+    assert "accuracies are not computed: no label of the test split" in classify("7", "8").err
 
 
 def test_what_is_no_classifier_is_refused(videos, capsys):

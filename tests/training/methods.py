@@ -8,7 +8,7 @@ ON_IMAGES = (
     NO_BLOCKS,
     "--encoder.positions=sincos_plane",
 )
-NO_TEACHER = "--objective.distance=l2"
+NO_TEACHER = ("--objective.target_encoder=none", "--objective.distance=l2")
 
 METHODS = {
     "vjepa": (),
@@ -28,9 +28,18 @@ METHODS = {
         "--encoder.levels=[0, 1]", "--objective.context_loss={weight: 0.5, warmup: [2, 6]}",
         "--encoder.image_tokenizer=true", "--data.image_share=0.4",
     ),
-    "salt": ("--objective.stabilizer=frozen", "--objective.teacher_steps=4"),
-    "sigreg": ("--objective.stabilizer=sigreg", NO_TEACHER, "--objective.sigreg={directions: 16, places: 3}"),
-    "vicreg": ("--objective.stabilizer=vicreg", NO_TEACHER, "--objective.vicreg.places=3"),
+    "salt": ("--objective.target_encoder=frozen", "--objective.teacher_steps=4"),
+    "sigreg": (*NO_TEACHER, "--objective.sigreg={directions: 16, places: 3}"),
+    "vicreg": (*NO_TEACHER, "--objective.vicreg={predictions: 1.0, places: 3}"),
+    "batch_targets": ("--objective.target_norm=batch", "--objective.target_blocks=2"),
+    "ema+vicreg": ("--objective.vicreg={variance: 0.5, covariance: 0.0, places: 3}",),
+    "frozen+sigreg": (
+        "--objective.target_encoder=frozen", "--objective.teacher_steps=4",
+        "--objective.sigreg={directions: 16, places: 3, projector: {hidden_dim: 8, out_dim: 4}}",
+    ),
+    "sigreg+vicreg": (
+        *NO_TEACHER, "--objective.sigreg={directions: 16, places: 3}", "--objective.vicreg={places: 3}",
+    ),
 }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_a_second_start_is_refused_and_changes_nothing(tiny_arguments, tmp_path,
 def test_a_stage_of_a_run_holds_its_own_folder(tiny_arguments, tmp_path, capfd):
     lock = FolderLock(tmp_path / "run" / "teacher")
     lock.take()
-    assert tools.pretrain.main(tiny_arguments("run", "--objective.stabilizer=frozen")) == 2
+    assert tools.pretrain.main(tiny_arguments("run", "--objective.target_encoder=frozen")) == 2
     assert f"{lock.path.parent} is in use by a run (process {os.getpid()} " in capfd.readouterr().err
     lock.release()
 

@@ -14,6 +14,7 @@ import torch
 from tests.accelerate_state import fresh_accelerate
 from tests.tiny_run import metrics
 from vjepa.config import ConfigError
+from vjepa.config.sections import SIGRegConfig
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
 from vjepa.recipes.action.config import ActionConfig, ActionObjectiveConfig
@@ -210,7 +211,7 @@ def test_the_table_names_settings_that_there_are_and_the_documents_say_the_same(
     start = page.index("| settings | when the run goes on |")
     rows = page[start : page.index("\n\n", start)].splitlines()[2:]
     features = dataclasses.replace(PROBE, features=FeaturesConfig())
-    action = ActionConfig(objective=ActionObjectiveConfig(stabilizer="sigreg"))
+    action = ActionConfig(objective=ActionObjectiveConfig(sigreg=SIGRegConfig()))
     keys = {key for config in (PretrainConfig(), features, action) for key in flat_settings(asdict(config))}
     for key, change in TABLE.items():
         row = [Change.FREE, Change.METRICS, Change.SAID, Change.ANOTHER_RUN].index(change)

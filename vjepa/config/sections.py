@@ -66,6 +66,22 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectorConfig:
+    """Projector between the encoder and SIGReg: three linear layers with batch normalisation, as published.
+
+    Attributes:
+        hidden_dim: Width of the two hidden layers.
+        out_dim: Number of outputs, which SIGReg tests instead of the embeddings.
+    """
+
+    hidden_dim: int = 2048
+    out_dim: int = 128
+
+    def __post_init__(self) -> None:
+        checks.at_least("sigreg.projector", self, hidden_dim=1, out_dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SIGRegConfig:
     """Sketched isotropic Gaussian regularisation of the embeddings (SIGReg).
 
@@ -74,11 +90,14 @@ class SIGRegConfig:
         directions: Number of random projections, drawn anew at each step.
         places: Number of token positions, drawn anew at each step, at which embeddings are tested over the
             batch.
+        projector: Projector whose outputs are tested instead of the embeddings, as published by LeJEPA; null
+            tests the embeddings themselves.
     """
 
     weight: float = 0.02
     directions: int = 128
     places: int = 4
+    projector: ProjectorConfig | None = None
 
     def __post_init__(self) -> None:
         checks.at_least("sigreg", self, weight=0, directions=1, places=1)
@@ -92,14 +111,14 @@ class VICRegConfig:
         variance: Weight of the hinge loss on each dimension's standard deviation.
         covariance: Weight of the squared covariances between dimensions.
         predictions: Weight of the variance and covariance terms of the predicted embeddings, relative to
-            those of the encoder's embeddings.
+            those of the encoder's embeddings; only without a target encoder.
         places: Number of token positions, drawn anew at each step, at which statistics are taken over the
             batch, separately for each position; null takes the tokens of all positions together.
     """
 
     variance: float = 1.0
     covariance: float = 0.04
-    predictions: float = 1.0
+    predictions: float = 0.0
     places: int | None = 32
 
     def __post_init__(self) -> None:

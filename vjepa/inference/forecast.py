@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vjepa.grid import Grid
-from vjepa.layers.levels import restore_levels
+from vjepa.layers.targets import PredictionTargets
 from vjepa.models.predictor import Predictor
 from vjepa.models.video_model import VideoModel
 
@@ -137,7 +137,7 @@ def roll_out(
 
     Up to the end of the window this is one prediction. Beyond it, the latest time steps, true or predicted,
     become the next context, at the positions that a context has in training. Normalised predictions are first
-    rescaled to the encoder's tokens (`restore_levels`).
+    rescaled to the encoder's tokens (`PredictionTargets.restore`).
 
     Args:
         model: Model with a predictor of embeddings.
@@ -147,10 +147,10 @@ def roll_out(
         noise_BZ: Noise vector of each future, for a predictor that takes noise; None for one that does not.
 
     Raises:
-        ValueError: Predictions need to become context, but have another width than the encoder's tokens.
+        ValueError: Predictions need to become context, and are not predictions of the encoder's own tokens.
     """
     assert model.predictor is not None
-    normalised = model.config["future"]["normalisation"] == "layer_norm"
+    assert model.targets is not None
     kept = window.context_steps * window.plane
     past_BKY, predicted = context_BKY, []
     for _ in range(-(-steps // window.rest)):
@@ -158,17 +158,16 @@ def roll_out(
         predicted.append(predicted_BMY)
         if len(predicted) * window.rest >= steps:
             break
-        _check_feedback(predicted_BMY, context_BKY)
-        width = model.encoder.embed_dim
-        seen_BMY = restore_levels(predicted_BMY, context_BKY, width) if normalised else predicted_BMY
+        seen_BMY = _restored(model.targets, predicted_BMY, context_BKY)
         past_BKY = torch.cat([past_BKY, seen_BMY], dim=1)[:, -kept:]
     return torch.cat(predicted, dim=1)[:, : steps * window.plane]
 
 
-def _check_feedback(predicted_BMY: Tensor, context_BKY: Tensor) -> None:
-    if predicted_BMY.shape[-1] != context_BKY.shape[-1]:
+def _restored(targets: PredictionTargets, predicted_BMY: Tensor, context_BKY: Tensor) -> Tensor:
+    """Return predictions as tokens of the encoder."""
+    try:
+        return targets.restore(predicted_BMY, context_BKY)
+    except ValueError as error:
         raise ValueError(
-            f"predictions have width {predicted_BMY.shape[-1]} and the encoder's tokens "
-            f"{context_BKY.shape[-1]}, so predictions cannot become context: ask for horizons "
-            "within the window"
-        )
+            f"predictions cannot become context: {error}; ask for horizons within the window"
+        ) from None

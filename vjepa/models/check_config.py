@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from vjepa.choices import TargetNorm
 from vjepa.models.action_predictor import ActionPredictor
 from vjepa.models.classifier import AttentiveHead, MeanHead
 from vjepa.models.encoder import VideoEncoder
@@ -177,8 +178,12 @@ def _of_future(future: Any) -> Iterator[str]:
     for name, least in (("context_steps", 1), ("mask_token", 0)):
         if not _is_number(future[name], whole=True) or future[name] < least:
             yield f"future.{name} is {_shown(future[name])}: give a whole number from {least}"
-    if future["normalisation"] not in ("none", "layer_norm"):
-        yield f"future.normalisation is {_shown(future['normalisation'])}: give 'none' or 'layer_norm'"
+    if future["normalisation"] not in get_args(TargetNorm):
+        choices = " or ".join(map(repr, get_args(TargetNorm)))
+        yield f"future.normalisation is {_shown(future['normalisation'])}: give {choices}"
+    blocks = future.get("target_blocks", 1)
+    if not _is_number(blocks, whole=True) or blocks < 1:
+        yield f"future.target_blocks is {_shown(blocks)}: give a whole number from 1"
 
 
 def _is_number(value: Any, whole: bool) -> bool:

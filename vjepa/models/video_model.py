@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from vjepa.data.memory import tensor_of
 from vjepa.data.processor import VideoProcessor, paths_of
-from vjepa.layers.levels import normalise_levels
 from vjepa.layers.pixels import PixelNormalizer
+from vjepa.layers.targets import PredictionTargets
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 
@@ -36,6 +36,8 @@ class VideoModel(nn.Module):
         teacher: Encoder (`VideoEncoder`) that gave the prediction targets in training. None if that is
             `encoder`.
         predictor: `Predictor` of target embeddings. None if there is none.
+        targets: `PredictionTargets`, what a predictor predicts of the tokens. None if the weights do not say
+            how the future is predicted.
         decoder: `Predictor` of pixels, of a masked auto-encoder. None if there is none.
         normalizer: Module from ``(B, T, C, H, W)``, uint8 or floats in [0, 1], to normalised pixels
             ``(B, C, T, H, W)``.
@@ -50,6 +52,7 @@ class VideoModel(nn.Module):
         self.teacher = VideoEncoder(**config["teacher"]) if "teacher" in config else None
         self.predictor = Predictor(**config["predictor"]) if "predictor" in config else None
         self.decoder = Predictor(**config["decoder"]) if "decoder" in config else None
+        self.targets = _targets(config, self.teacher or self.encoder) if "future" in config else None
         self.normalizer = PixelNormalizer(**config["pixels"])
         self._sizes_told: set[tuple[int, ...]] = set()
 
@@ -96,12 +99,16 @@ class VideoModel(nn.Module):
 
         They are the embeddings of all levels from the network that gave the targets in training (`teacher`,
         or `encoder`), normalised as in training (``config["future"]["normalisation"]``).
+
+        Raises:
+            ValueError: The model's configuration does not say how the future is predicted.
         """
-        network = self.encoder if self.teacher is None else self.teacher
-        tokens_BNY = network(self._pixels(video_BTCHW), levels=True)
-        if self.config["future"]["normalisation"] == "none":
-            return tokens_BNY
-        return normalise_levels(tokens_BNY, network.embed_dim)
+        if self.targets is None:
+            raise ValueError(
+                "the model's configuration has no section future, so it has no prediction targets"
+            )
+        _, target_BNY = self.targets(self.teacher or self.encoder, self._pixels(video_BTCHW))
+        return target_BNY
 
     def _pixels(self, videos: Videos) -> Tensor:
         """Normalised pixels ``(B, C, T, H, W)``."""
@@ -141,6 +148,16 @@ class VideoModel(nn.Module):
             f"trained on {' x '.join(map(str, known))}: model.processor gives it clips that it knows",
             stacklevel=4,
         )
+
+
+def _targets(config: dict[str, Any], encoder: VideoEncoder) -> PredictionTargets:
+    future = config["future"]
+    return PredictionTargets(
+        future["normalisation"],
+        encoder.embed_dim,
+        levels=1 + len(encoder.transformer.level_norms),
+        blocks=future.get("target_blocks", 1),
+    )
 
 
 def _is_images(videos: object) -> bool:

@@ -7,6 +7,7 @@ settings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,6 @@ from vjepa.models.action_model import ActionModel
 from vjepa.models.action_predictor import NextFrame
 from vjepa.objectives.batch_metric import ratio
 from vjepa.objectives.distances import DISTANCES
-from vjepa.objectives.regularizers import Regularizer
 
 
 class RollOut(NamedTuple):
@@ -42,14 +42,15 @@ class ActionJEPA(nn.Module):
         frozen: Keep the encoder (and the projector, if there is one) at its present weights.
         distance: Distance between predicted and true embeddings.
         rollout: Settings of the additional loss over several imagined steps. None turns it off.
-        regularizer: Loss that keeps the embeddings of a trained encoder from collapsing. Each token of each
-            frame is one position to it. None turns it off.
+        regularizers: Losses that keep the embeddings of a trained encoder from collapsing. Each token of each
+            frame is one position to them.
         smoothness: Weight of the mean squared change of the embeddings from frame to frame. 0 turns it off.
         inverse: Weight of the error of the model's inverse dynamics: above 0 if the model has inverse
             dynamics, else 0.
 
     Raises:
-        ValueError: If `inverse` is above 0 and the model has no inverse dynamics, or the other way round.
+        ValueError: If `inverse` is above 0 and the model has no inverse dynamics, or the other way round; or
+            regularizers for a frozen encoder.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class ActionJEPA(nn.Module):
         frozen: bool,
         distance: DistanceName = "l2",
         rollout: RollOut | None = None,
-        regularizer: Regularizer | None = None,
+        regularizers: Sequence[nn.Module] = (),
         smoothness: float = 0.0,
         inverse: float = 0.0,
     ) -> None:
@@ -69,6 +70,8 @@ class ActionJEPA(nn.Module):
                 f"inverse is {inverse} and the model has {'no' if model.inverse is None else 'an'} inverse "
                 "dynamics: give a weight above 0 to a model that has one, and to no other"
             )
+        if frozen and regularizers:
+            raise ValueError("a frozen encoder cannot collapse: leave regularizers out")
         self.model = model
         self.frozen = frozen
         if frozen:
@@ -77,7 +80,7 @@ class ActionJEPA(nn.Module):
                 model.projector.requires_grad_(False)
         self.distance = DISTANCES[distance]
         self.rollout = rollout
-        self.regularizer = regularizer
+        self.regularizers = nn.ModuleList(regularizers)
         self.smoothness = smoothness
         self.inverse = inverse
 
@@ -86,7 +89,7 @@ class ActionJEPA(nn.Module):
 
         Returns:
             ``loss``: Sum of the weighted terms below, a scalar.
-            ``prediction``, ``state``, ``rollout``, ``smoothness``, ``inverse`` and the regularizer's losses:
+            ``prediction``, ``state``, ``rollout``, ``smoothness``, ``inverse`` and the regularizers' losses:
                 The terms, where they exist.
             ``over_copy``: Prediction error divided by the error of repeating the previous frame.
             ``context_BD``, ``target_BD``, ``predicted_BD``: Embeddings of the first frame, of the last frame
@@ -157,10 +160,10 @@ class ActionJEPA(nn.Module):
         return self._error(path_BFSD, tokens_BTSD[:, 1 : rollout.steps + 1])
 
     def _shaping(self, tokens_BTSD: Tensor, actions_BIA: Tensor, step: int) -> dict[str, Tensor]:
-        """Losses on a trained encoder's embeddings: regularizer, smoothness and inverse dynamics."""
+        """Losses on a trained encoder's embeddings: regularizers, smoothness and inverse dynamics."""
         parts: dict[str, Tensor] = {}
-        if self.regularizer is not None:
-            parts |= self.regularizer(tokens_BTSD.flatten(1, 2), (), step)
+        for regularizer in self.regularizers:
+            parts |= regularizer(tokens_BTSD.flatten(1, 2), (), step)
         if self.smoothness:
             change = (tokens_BTSD[:, 1:] - tokens_BTSD[:, :-1]).float().square().mean()
             parts["smoothness"] = self.smoothness * change

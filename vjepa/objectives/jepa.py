@@ -15,15 +15,14 @@ from torch import Tensor, nn
 from vjepa.batch import Batch, TokenMask
 from vjepa.choices import DistanceName
 from vjepa.grid import Grid
-from vjepa.layers.levels import normalise_levels
 from vjepa.layers.pixels import PixelNormalizer
+from vjepa.layers.targets import PredictionTargets
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor, predict_samples
 from vjepa.objectives.batch_metric import BatchMetric, divide, ratio
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.distances import DISTANCES
 from vjepa.objectives.energy_score import Futures
-from vjepa.objectives.regularizers import Regularizer
 from vjepa.tokens import gather_tokens
 
 _KEPT_VALUES = 16_384  # target values of each clip that are kept until the step's last micro-batch
@@ -48,9 +47,10 @@ class Prediction(NamedTuple):
 class JEPA(nn.Module):
     """A joint-embedding predictive architecture.
 
-    Constant embeddings could be predicted without error. One of three things prevents this collapse: a target
-    encoder that slowly follows the encoder (`target_encoder` and `momentum`), a frozen teacher
-    (`target_encoder` alone), or a `regularizer` on the embeddings without a target encoder.
+    Constant embeddings could be predicted without error. Three things prevent this collapse, and can be
+    combined: a target encoder that slowly follows the encoder (`target_encoder` and `momentum`), a frozen
+    teacher (`target_encoder` alone), and `regularizers` on the encoder's own embeddings. With a target
+    encoder, regularizers see the context tokens that the encoder computes anyway; without one, all tokens.
 
     Args:
         encoder: Encoder to train; it sees context tokens only.
@@ -60,14 +60,19 @@ class JEPA(nn.Module):
             `encoder` itself, with gradient.
         momentum: Share of its own weights that the target encoder keeps after an optimiser step, in [0, 1],
             as a function of the number of steps taken. None freezes the target encoder.
-        regularizer: Additional loss on the embeddings. None turns it off.
+        targets: What the predictor predicts of the target encoder's tokens. None normalises each level of
+            each token over its features. Without a target encoder, targets are the encoder's tokens as they
+            are, because the regularizers control their scale.
+        regularizers: Additional losses on the encoder's embeddings; see `vjepa.objectives.regularizers`.
         distance: Distance between predictions and targets.
         context_loss: Additional loss on predictions at the context tokens (V-JEPA 2.1). None turns it off.
         futures: Loss on several predicted futures, one per noise vector of the batch, which replaces the
             distance. The predictor must take noise. None predicts a single future. Excludes `context_loss`.
 
     Raises:
-        ValueError: If both `futures` and `context_loss` are given.
+        ValueError: If both `futures` and `context_loss` are given, `momentum` or `targets` without a target
+            encoder, neither a target encoder nor a regularizer, or a regularizer of predictions with a target
+            encoder.
     """
 
     def __init__(
@@ -78,7 +83,8 @@ class JEPA(nn.Module):
         normalizer: PixelNormalizer,
         target_encoder: VideoEncoder | None,
         momentum: Callable[[int], float] | None = None,
-        regularizer: Regularizer | None = None,
+        targets: PredictionTargets | None = None,
+        regularizers: Sequence[nn.Module] = (),
         distance: DistanceName = "l1",
         context_loss: ContextLoss | None = None,
         futures: Futures | None = None,
@@ -89,12 +95,18 @@ class JEPA(nn.Module):
                 "both futures and context_loss are given, and visible tokens have only one future: "
                 "give one of the two"
             )
+        _check_protection(target_encoder, momentum, regularizers)
+        if targets is not None and target_encoder is None:
+            raise ValueError("targets are those of a target encoder, and there is none: leave targets out")
         self.encoder = encoder
         self.predictor = predictor
         self.target_encoder = None if target_encoder is None else target_encoder.requires_grad_(False)
+        self.targets = targets or PredictionTargets(
+            "none" if target_encoder is None else "layer_norm", (target_encoder or encoder).embed_dim
+        )
         self.normalizer = normalizer
         self.momentum = momentum
-        self.regularizer = regularizer
+        self.regularizers = nn.ModuleList(regularizers)
         self.distance = DISTANCES[distance]
         self.context_loss = context_loss
         self.futures = futures
@@ -104,7 +116,7 @@ class JEPA(nn.Module):
 
         Returns:
             ``loss``: Mean error over masks, targets and dimensions, plus the additional losses.
-            ``context_loss`` and the regularizer's losses: The additional losses, if there are any.
+            ``context_loss`` and the regularizers' losses: The additional losses, if there are any.
             ``relative_error``: Prediction error divided by the error of always predicting, at each position,
                 the mean target of the whole batch. At 1 nothing is predicted that differs between clips. NaN
                 for a single clip. With several futures, the error of their mean.
@@ -135,16 +147,12 @@ class JEPA(nn.Module):
     def forward_target(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
         """Compute embeddings ``(B, N, D)`` and targets ``(B, N, Y)`` of all tokens of normalised clips.
 
-        Targets from a target encoder are normalised: each level over its features, without learnt parameters.
-        Targets from the encoder itself are not, because the regularizer controls their scale.
+        Embeddings are the tokens of the last level, targets what `targets` makes of all levels.
         """
         if self.target_encoder is None:
-            target_BNY = self.encoder(video_BCTHW, levels=True)
-            return target_BNY[..., -self.encoder.embed_dim :], target_BNY
+            return self.targets(self.encoder, video_BCTHW)
         with torch.no_grad():
-            embed_dim = self.target_encoder.embed_dim
-            levels_BNY = self.target_encoder(video_BCTHW, levels=True)
-            return levels_BNY[..., -embed_dim:], normalise_levels(levels_BNY, embed_dim)
+            return self.targets(self.target_encoder, video_BCTHW)
 
     def _predict(
         self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask, noise_BsZ: Tensor | None
@@ -234,17 +242,37 @@ class JEPA(nn.Module):
                 for mask, prediction in zip(batch.masks, predictions, strict=True)
             ]
             further["context_loss"] = torch.stack(losses).mean()
-        if self.regularizer is not None:
+        if self.regularizers:
+            further |= self._regularise(batch, predictions, embedding_BND)
+        return further
+
+    def _regularise(
+        self, batch: Batch, predictions: Sequence[Prediction], embedding_BND: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the regularizers' losses by name; those of several masks are averaged."""
+        if self.target_encoder is None:
             predicted = [
                 (prediction.predicted_BMY, mask.target_BM)
                 for mask, prediction in zip(batch.masks, predictions, strict=True)
             ]
-            further |= self.regularizer(embedding_BND, predicted, batch.step)
-        return further
+            inputs: list[tuple[Any, ...]] = [(embedding_BND, predicted, batch.step, None)]
+        else:
+            inputs = []
+            for mask, prediction in zip(batch.masks, predictions, strict=True):
+                online_BND, present_BN = _on_grid(
+                    prediction.context_BKD, mask.context_BK, embedding_BND.shape[1]
+                )
+                inputs.append((online_BND, (), batch.step, present_BN))
+        losses: dict[str, Tensor] = {}
+        for regularizer in self.regularizers:
+            for name, loss in _mean_losses([regularizer(*each) for each in inputs]).items():
+                losses[name] = losses[name] + loss if name in losses else loss
+        return losses
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         """Move the target encoder's weights towards the encoder's; `step` optimiser steps have been taken."""
+        self.targets.update()
         if self.target_encoder is None or self.momentum is None:
             return
         torch._foreach_lerp_(
@@ -259,6 +287,38 @@ class JEPA(nn.Module):
         if self.target_encoder is not None:
             self.target_encoder.eval()
         return self
+
+
+def _check_protection(
+    target_encoder: VideoEncoder | None,
+    momentum: Callable[[int], float] | None,
+    regularizers: Sequence[nn.Module],
+) -> None:
+    if target_encoder is None and momentum is not None:
+        raise ValueError("momentum moves a target encoder, and there is none: leave momentum out")
+    if target_encoder is None and not regularizers:
+        raise ValueError(
+            "there is neither a target encoder nor a regularizer, and embeddings would become constant: give "
+            "one of the two"
+        )
+    if target_encoder is not None and any(getattr(term, "predictions", 0) for term in regularizers):
+        raise ValueError(
+            "a regularizer has a weight for predictions, which follow the target encoder: set it to 0, or "
+            "leave out the target encoder"
+        )
+
+
+def _on_grid(context_BKD: Tensor, context_BK: Tensor, positions: int) -> tuple[Tensor, Tensor]:
+    """Return context tokens on the grid, ``(B, N, D)``, and whether each is present, ``(B, N)``."""
+    clips, _, embed_dim = context_BKD.shape
+    index_BKD = context_BK.unsqueeze(-1).expand(-1, -1, embed_dim)
+    online_BND = context_BKD.new_zeros(clips, positions, embed_dim).scatter(1, index_BKD, context_BKD)
+    present_BN = torch.zeros(clips, positions, dtype=torch.bool, device=context_BK.device)
+    return online_BND, present_BN.scatter(1, context_BK, True)
+
+
+def _mean_losses(losses: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([each[name] for each in losses]).mean() for name in losses[0]}
 
 
 def _target_weights(masks: Sequence[TokenMask], positions: int) -> Tensor:

@@ -47,7 +47,7 @@ def save_pretrained(folder: str | Path, state: Mapping[str, Tensor], config: Map
     Args:
         folder: Folder to write, created if it does not exist. Existing files are replaced atomically.
         state: Tensors by name; a name begins with its network: ``encoder.``, ``target_encoder.``,
-            ``teacher.``, ``predictor.`` or ``decoder.``. Not all networks need to be there.
+            ``teacher.``, ``predictor.``, ``targets.`` or ``decoder.``. Not all need to be there.
         config: Constructor arguments of each network, under its name (``encoder``, ``teacher``,
             ``predictor``, ``decoder``), and the pixel normalisation under ``pixels``. Any other entries must
             be JSON-serialisable and are stored with them.
@@ -87,7 +87,7 @@ class Weights(NamedTuple):
         if which == "encoder" and "target_encoder" in kinds:
             homes["target_encoder"] = "teacher"
             config["teacher"] = config["encoder"]
-        homes |= {kind: kind for kind in ("teacher", "predictor", "decoder") if kind in kinds}
+        homes |= {kind: kind for kind in ("teacher", "predictor", "targets", "decoder") if kind in kinds}
         model = VideoModel(config)
         state = _at_home(self.tensors, homes)
         model.load_state_dict(_fitting(model.state_dict(), state, self.place, strict=strict), strict=strict)

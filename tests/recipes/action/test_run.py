@@ -43,7 +43,7 @@ LEARNING = (
     "--encoder.tubelet=[1, 8, 8]",
     "--encoder.positions=sincos",
     "--frames={pool: flatten, embed_dim: 16}",
-    "--objective.stabilizer=vicreg",
+    "--objective.vicreg={places: null}",
     "--objective.inverse=1",
     "--objective.smoothness=0.1",
 )
@@ -109,7 +109,7 @@ def test_stopping_and_going_on_changes_no_byte(way, run, folder, tmp_path, monke
     changes = {
         "frozen": (*FROZEN, f"--init={folder / 'model'}"),
         "learning": LEARNING,
-        "sigreg": (*LEARNING, "--objective.stabilizer=sigreg"),
+        "sigreg": (*LEARNING, "--objective.vicreg=null", "--objective.sigreg={}"),
     }[way]
     run("whole", *changes)
     step = Trainer._train_step

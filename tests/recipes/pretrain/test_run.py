@@ -214,7 +214,7 @@ def test_each_model_that_a_run_names_is_read_once(tiny_config, tmp_path, monkeyp
     load = model_folder.load_tensors
     monkeypatch.setattr(model_folder, "load_tensors", lambda path: read.append(path) or load(path))
     first = tmp_path / "first"
-    models = [f"--init={first}", "--objective.stabilizer=frozen", f"--objective.teacher={first}"]
+    models = [f"--init={first}", "--objective.target_encoder=frozen", f"--objective.teacher={first}"]
     fresh_accelerate()
     pretrain(tiny_config("second", *models, "--optim.steps=1", "--optim.warmup_steps=0"))
     assert read == 2 * [first / "model" / "model.safetensors"]  # init and objective.teacher

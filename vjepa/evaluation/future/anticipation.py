@@ -29,7 +29,6 @@ from vjepa.data.readers.base import VideoDecodeError
 from vjepa.evaluation.future.anticipation_probe import AnticipationProbe, mean_class_recall
 from vjepa.evaluation.future.skill import window_and_last
 from vjepa.inference.forecast import Window, encode_context, roll_out
-from vjepa.layers.levels import restore_levels
 from vjepa.models.video_model import VideoModel
 
 TOP = 5
@@ -226,7 +225,7 @@ def anticipation_tokens(
     starts, ``floor(horizon / duration of a step) + 1`` steps after the context, as in V-JEPA 2. (In
     `vjepa.FuturePredictor`, in contrast, a horizon is the end of a step.) If the encoder has several levels,
     the last is used. Normalised predictions are put on the scale of their context's tokens
-    (`restore_levels`).
+    (`PredictionTargets.restore`).
 
     Args:
         model: A model whose predictor predicts embeddings as wide as its own encoder's.
@@ -304,14 +303,8 @@ def _tokens(model: VideoModel, window: Window, clips: Sequence[tuple[Frames, int
     rows_of = [(step, (step_B == step).nonzero()[:, 0]) for step in step_B.unique().tolist()]
     parts = [predict_step(model, context_BKY[rows], window, step) for step, rows in rows_of]
     predicted_BSY = torch.cat(parts)[torch.cat([rows for _, rows in rows_of]).argsort()]
-    if predicted_BSY.shape[-1] != context_BKY.shape[-1]:
-        raise ValueError(
-            f"predictions have width {predicted_BSY.shape[-1]} and the encoder's tokens "
-            f"{context_BKY.shape[-1]}: they cannot stand beside one another; give a model whose predictor "
-            "predicts its own encoder's tokens"
-        )
-    if model.config["future"]["normalisation"] == "layer_norm":
-        predicted_BSY = restore_levels(predicted_BSY, context_BKY, embed_dim)
+    assert model.targets is not None
+    predicted_BSY = model.targets.restore(predicted_BSY, context_BKY)
     return torch.cat([context_BKY, predicted_BSY], dim=1)[..., -embed_dim:].float().cpu()
 
 

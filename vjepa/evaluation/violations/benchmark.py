@@ -164,8 +164,8 @@ def untrained_copy(model: VideoModel, seed: int) -> VideoModel:
     """
     with seeded(seed):
         null = VideoModel(model.config).eval()
-    stabilizer = model.config.get("training", {}).get("objective", {}).get("stabilizer", "ema")
-    if null.teacher is not None and stabilizer == "ema":
+    kind = model.config.get("training", {}).get("objective", {}).get("target_encoder", "ema")
+    if null.teacher is not None and kind == "ema":
         null.teacher.load_state_dict(null.encoder.state_dict())
     return null.to(next(model.parameters()).device)
 

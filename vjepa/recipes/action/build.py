@@ -23,8 +23,8 @@ from vjepa.models.action_model import ActionModel
 from vjepa.models.sizes import SIZES
 from vjepa.models.video_model import VideoModel
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
-from vjepa.objectives.regularizers import Regularizer, SIGReg, VICReg
 from vjepa.recipes.action.config import ActionConfig, CollectConfig
+from vjepa.recipes.regularizers import build_regularizers
 from vjepa.weights.model_folder import read_weights
 from vjepa.workers import Loader
 
@@ -208,7 +208,7 @@ def build_objective(run: Resolved, arguments: dict[str, Any]) -> ActionJEPA:
         frozen=run.frozen is not None,
         distance=objective.distance,
         rollout=None if rollout is None else RollOut(rollout.steps, rollout.states == "imagined"),
-        regularizer=_regularizer(run.config),
+        regularizers=build_regularizers(objective.sigreg, objective.vicreg, model.embed_dim),
         smoothness=objective.smoothness,
         inverse=objective.inverse,
     )
@@ -219,13 +219,6 @@ def _load_frozen(model: ActionModel, frozen: ActionModel | VideoModel) -> None:
     model.encoder.load_state_dict(frozen.encoder.state_dict())
     if isinstance(frozen, ActionModel) and model.projector is not None and frozen.projector is not None:
         model.projector.load_state_dict(frozen.projector.state_dict())
-
-
-def _regularizer(config: ActionConfig) -> Regularizer | None:
-    objective = config.objective
-    if objective.stabilizer == "sigreg":
-        return SIGReg(**dataclasses.asdict(objective.sigreg))
-    return VICReg(**dataclasses.asdict(objective.vicreg)) if objective.stabilizer == "vicreg" else None
 
 
 def frame_transform(config: ActionConfig) -> nn.Module:

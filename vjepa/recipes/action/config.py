@@ -177,10 +177,11 @@ class ActionObjectiveConfig:
     Attributes:
         distance: Distance between predicted and true embeddings: `l1`, `smooth_l1` or `l2`.
         rollout: Settings of a loss on several imagined steps; null has no such loss.
-        stabilizer: Loss that prevents the embeddings of a trained encoder from collapsing: `sigreg` or
-            `vicreg`; `none` for a frozen encoder.
-        sigreg: SIGReg settings, used with stabilizer `sigreg`.
-        vicreg: VICReg settings, used with stabilizer `vicreg`.
+        sigreg: Settings of a further loss, SIGReg, that prevents the embeddings of a trained encoder from
+            collapsing; null has no such loss.
+        vicreg: Settings of a further loss, VICReg, that prevents the embeddings of a trained encoder from
+            collapsing; null has no such loss. Give `places: null`: the frames of a window are too much alike
+            for statistics of single positions.
         smoothness: Weight of the mean squared change of the embedding from frame to frame, 0 or more; 0 turns
             it off.
         inverse: Weight of the error of predicting the action between two frames from their embeddings, 0 or
@@ -191,10 +192,8 @@ class ActionObjectiveConfig:
 
     distance: DistanceName = "l2"
     rollout: RollOutConfig | None = field(default_factory=RollOutConfig)
-    stabilizer: Literal["none", "sigreg", "vicreg"] = "none"
-    sigreg: SIGRegConfig = field(default_factory=SIGRegConfig)
-    # All positions together: the frames of one window are too much alike for statistics of single positions.
-    vicreg: VICRegConfig = field(default_factory=lambda: VICRegConfig(places=None))
+    sigreg: SIGRegConfig | None = None
+    vicreg: VICRegConfig | None = None
     smoothness: float = 0.0
     inverse: float = 0.0
     inverse_source: InverseSource = "pair"
@@ -284,16 +283,25 @@ class ActionConfig:
     def __post_init__(self) -> None:
         checks.seed("", self, "seed")
         objective, frozen = self.objective, self.init is not None
-        if frozen and (self.frames.pool != "none" or objective.stabilizer != "none"):
+        if frozen and self.frames.pool != "none":
             raise ValueError(
-                f"init gives a frozen encoder, frames.pool is {self.frames.pool} and objective.stabilizer "
-                f"{objective.stabilizer}: a frozen encoder's tokens are predicted as they are, so set both "
-                "to none"
+                f"init gives a frozen encoder and frames.pool is {self.frames.pool}: a frozen encoder's "
+                "tokens are predicted as they are, so set frames.pool to none"
             )
-        if not frozen and objective.stabilizer == "none":
+        if frozen and self.measures_batch:
             raise ValueError(
-                "an encoder that learns with objective.stabilizer none makes all frames alike: give sigreg "
-                "or vicreg, or a frozen encoder by init"
+                "init gives a frozen encoder, whose embeddings cannot collapse: set objective.sigreg and "
+                "objective.vicreg to null"
+            )
+        if objective.vicreg is not None and objective.vicreg.predictions:
+            raise ValueError(
+                f"objective.vicreg.predictions is {objective.vicreg.predictions}: predictions of an action-"
+                "conditioned model are not regularised, so set it to 0"
+            )
+        if not frozen and not self.measures_batch:
+            raise ValueError(
+                "an encoder that learns without objective.sigreg and objective.vicreg makes all frames "
+                "alike: give one of the two, or a frozen encoder by init"
             )
         if not frozen and self.data.features is not None:
             raise ValueError(
@@ -310,4 +318,4 @@ class ActionConfig:
     @property
     def measures_batch(self) -> bool:
         """Whether the loss is a statistic of the whole batch rather than a mean over its windows."""
-        return self.objective.stabilizer != "none"
+        return self.objective.sigreg is not None or self.objective.vicreg is not None

@@ -51,7 +51,7 @@ def train_action_model(config: ActionConfig) -> dict[str, Any]:
             config.output_dir,
             config.optim.batch_size,
             no_accumulation_reason=(
-                f"objective.stabilizer {config.objective.stabilizer}" if config.measures_batch else None
+                "objective.sigreg or objective.vicreg" if config.measures_batch else None
             ),
         )
         with exclusive(folder.path, accelerator):

@@ -94,7 +94,7 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
         metrics["finetuned"] = _finetuned(cell)
     if config.data.synthetic is not None:
         metrics["factors"] = _factors(config, train, test)
-    if config.objective.stabilizer == "ema" and config.objective.predict == "embeddings" and training:
+    if config.objective.target_encoder == "ema" and config.objective.predict == "embeddings" and training:
         online = from_pretrained(config.output_dir, "encoder")
         splits = (
             _split(online.encode, split, dataset) for split, dataset in zip(videos, datasets, strict=True)

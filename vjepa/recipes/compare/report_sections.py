@@ -141,7 +141,7 @@ def methods_section(comparison: CompareConfig, results: Results) -> Section:
         ["context tokens, % of all", *(_scaled(results, arm, "cost/seen", 100) for arm in trained)],
         ["generative", *(_setting_in_words(results, arm, "generative") for arm in trained)],
         ["R² of pixels, linear read-out", *(_plain(results, arm, "pixels") for arm in trained)],
-        ["stabilisation", *(_setting_in_words(results, arm, "stabilizer") for arm in trained)],
+        ["protection against collapse", *(_setting_in_words(results, arm, "protection") for arm in trained)],
         [
             "lowest effective rank in training",
             *(_plain(results, arm, "training/lowest_rank", ".1f") for arm in trained),
@@ -170,12 +170,9 @@ def _setting_in_words(results: Results, arm: str, what: str) -> str:
     config = results.config(BASE_POINT, arm)
     objective, masks = config["objective"], config["masks"]
     pixels = objective["predict"] == "pixels"
-    stabilizers = {
-        "ema": "target encoder (EMA)",
-        "frozen": "frozen teacher, trained on pixels",
-        "sigreg": "SIGReg",
-        "vicreg": "VICReg",
-    }
+    encoders = {"ema": ["target encoder (EMA)"], "frozen": ["frozen teacher, trained on pixels"], "none": []}
+    regularizers = [name for name in ("sigreg", "vicreg") if objective[name] is not None]
+    protection = [*encoders[objective["target_encoder"]], *regularizers]
     families = [name.replace("_", " ") for name, listed in masks.items() if name != "future_share" and listed]
     share = masks["future_share"]
     words = {
@@ -185,7 +182,7 @@ def _setting_in_words(results: Results, arm: str, what: str) -> str:
         "decoder": "pixel decoder" if pixels else "predictor",
         "mask": " + ".join(families) + ("" if share is None else f" ({share:g} of steps future)"),
         "generative": "yes, pixels" if pixels else "no",
-        "stabilizer": "none needed" if pixels else stabilizers[objective["stabilizer"]],
+        "protection": "none needed" if pixels else " + ".join(protection),
     }
     return words[what]
 

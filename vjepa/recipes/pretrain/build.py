@@ -12,6 +12,7 @@ from typing import Any
 from vjepa.config import config_tree
 from vjepa.data.rendered import is_rendered
 from vjepa.layers.pixels import PixelNormalizer
+from vjepa.layers.targets import PredictionTargets
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 from vjepa.models.sizes import SIZES
@@ -20,9 +21,9 @@ from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.energy_score import Futures
 from vjepa.objectives.jepa import JEPA
 from vjepa.objectives.pixels import PixelReconstruction
-from vjepa.objectives.regularizers import SIGReg, VICReg
-from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.config import ObjectiveConfig, PretrainConfig
 from vjepa.recipes.pretrain.data import as_list
+from vjepa.recipes.regularizers import build_regularizers
 from vjepa.schedules import anneal
 from vjepa.weights.model_folder import Weights, from_pretrained, read_weights
 
@@ -131,7 +132,9 @@ def teacher_config(config: PretrainConfig) -> PretrainConfig:
     return dataclasses.replace(
         config,
         output_dir=teacher_folder(config),
-        objective=dataclasses.replace(config.objective, predict="pixels", context_loss=None, futures=None),
+        objective=dataclasses.replace(
+            config.objective, predict="pixels", context_loss=None, futures=None, sigreg=None, vicreg=None
+        ),
         augment=dataclasses.replace(config.augment, target="shared"),
         optim=dataclasses.replace(
             config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps)
@@ -172,11 +175,13 @@ def _future_arguments(config: PretrainConfig) -> dict[str, Any]:
     shares = [mask.context[1] for mask in masks.future]
     shares += [mask.max_temporal_keep for mask in masks.multiblock if mask.max_temporal_keep < 1]
     context = round(steps * shares[0]) if shares else steps // 2
-    targets_are_raw = config.objective.measures_batch
+    objective = config.objective
+    targets_are_raw = objective.predict == "embeddings" and objective.target_encoder == "none"
     return {
         "context_steps": min(max(context, 1), max(steps - 1, 1)),
         "mask_token": len(masks.all) - len(masks.future) if masks.future else 0,
-        "normalisation": "none" if targets_are_raw else "layer_norm",
+        "normalisation": "none" if targets_are_raw else objective.target_norm,
+        **({"target_blocks": objective.target_blocks} if objective.target_blocks > 1 else {}),
     }
 
 
@@ -201,7 +206,8 @@ def build_objective(run: Resolved) -> JEPA | PixelReconstruction:
         distance=config.objective.distance,
         context_loss=None if context_loss is None else ContextLoss(context_loss.weight, context_loss.warmup),
         futures=None if futures is None else Futures(futures.score),
-        **_stabilizer(run, encoder),
+        regularizers=build_regularizers(config.objective.sigreg, config.objective.vicreg, encoder.embed_dim),
+        **_target_encoder(run, encoder),
     )
 
 
@@ -212,22 +218,37 @@ def _prepare(config: PretrainConfig, *networks: VideoEncoder | Predictor) -> Non
             network.transformer.compile_blocks()
 
 
-def _stabilizer(run: Resolved, encoder: VideoEncoder) -> dict[str, Any]:
-    """Return the arguments of JEPA that prevent the embeddings from collapsing."""
+def _target_encoder(run: Resolved, encoder: VideoEncoder) -> dict[str, Any]:
+    """Return the arguments of JEPA for its target encoder."""
     config, objective = run.config, run.config.objective
-    if objective.stabilizer == "sigreg":
-        return {"target_encoder": None, "regularizer": SIGReg(**dataclasses.asdict(objective.sigreg))}
-    if objective.stabilizer == "vicreg":
-        return {"target_encoder": None, "regularizer": VICReg(**dataclasses.asdict(objective.vicreg))}
-    if objective.stabilizer == "frozen":
+    if objective.target_encoder == "none":
+        return {"target_encoder": None}
+    if objective.target_encoder == "frozen":
         given = teacher_arguments(run)
-        return {"target_encoder": copy.deepcopy(encoder) if given is None else VideoEncoder(**given)}
+        teacher = copy.deepcopy(encoder) if given is None else VideoEncoder(**given)
+        return {"target_encoder": teacher, "targets": _targets(objective, teacher)}
     start, final = objective.momentum
     total = config.optim.steps * config.optim.schedule_stretch
     return {
         "target_encoder": copy.deepcopy(encoder),
+        "targets": _targets(objective, encoder),
         "momentum": lambda step: anneal(step, total, start, final, "linear"),
     }
+
+
+def _targets(objective: ObjectiveConfig, target_encoder: VideoEncoder) -> PredictionTargets:
+    depth = len(target_encoder.transformer.blocks)
+    if objective.target_blocks > depth:
+        raise ValueError(
+            f"objective.target_blocks is {objective.target_blocks} and the target encoder has {depth} "
+            f"blocks: give 1 to {depth}"
+        )
+    return PredictionTargets(
+        objective.target_norm,
+        target_encoder.embed_dim,
+        levels=1 + len(target_encoder.transformer.level_norms),
+        blocks=objective.target_blocks,
+    )
 
 
 def _given(section: Any) -> dict[str, Any]:
@@ -247,6 +268,8 @@ def load_weights(objective: JEPA | PixelReconstruction, start: Weights) -> None:
         objective.target_encoder.load_state_dict(start.video_model().encoder.state_dict())
     model = start.video_model("encoder")
     objective.encoder.load_state_dict(model.encoder.state_dict())
+    if isinstance(objective, JEPA) and model.targets is not None and objective.targets.alike(model.targets):
+        objective.targets.load_state_dict(model.targets.state_dict())
     if isinstance(objective, JEPA) and model.predictor is not None:
         objective.predictor.load_state_dict(model.predictor.state_dict())
     if isinstance(objective, PixelReconstruction) and model.decoder is not None:
@@ -254,7 +277,7 @@ def load_weights(objective: JEPA | PixelReconstruction, start: Weights) -> None:
 
 
 def load_teacher(objective: JEPA | PixelReconstruction, teacher: VideoModel) -> None:
-    """Load the weights of the frozen target encoder of an objective, `objective.stabilizer` `frozen`."""
+    """Load the weights of the frozen target encoder of an objective (`objective.target_encoder: frozen`)."""
     assert isinstance(objective, JEPA)
     assert objective.target_encoder is not None
     objective.target_encoder.load_state_dict(teacher.encoder.state_dict())

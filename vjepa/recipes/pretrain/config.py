@@ -236,10 +236,10 @@ class PretrainAugment:
         grey: Share of the clips that lose their colours, in [0, 1]. Published are 0.1 (MIM-JEPA) and 0.2
             (LeJEPA, LeVJEPA).
         blur: Settings of a Gaussian blur; null blurs no clip.
-        target: What a target encoder sees: `shared`, the same pixels as the encoder; or `separate`, the same
-            frames and crop with an augmentation that is drawn for it (MIM-JEPA), so that what the
-            augmentation changes cannot be predicted. Crops are never separate, because a token is predicted
-            from its position in the crop.
+        target: What prediction targets are embeddings of: `shared`, the same pixels that the encoder sees; or
+            `separate`, the same frames and crop with an augmentation that is drawn for the target encoder
+            (MIM-JEPA), so that what the augmentation changes cannot be predicted. Crops are never separate,
+            because a token is predicted from its position in the crop.
     """
 
     jitter: JitterConfig | None = None
@@ -404,32 +404,40 @@ class ObjectiveConfig:
             tubelet over all channels (`patch`, MAE), or unnormalised (`raw`).
         distance: Distance between predicted and target embeddings: `l1`, `smooth_l1` or `l2`. With `futures`
             it is only reported; the loss is then `futures.score`.
-        stabilizer: What prevents the embeddings from collapsing: `ema`, a target encoder that is a moving
-            average of the encoder; `frozen`, a target encoder that was trained on pixels beforehand (SALT);
-            `sigreg` or `vicreg`, a loss on the embeddings, without a target encoder.
+        target_encoder: Encoder that computes the target embeddings: `ema`, a moving average of the encoder;
+            `frozen`, a teacher that was trained on pixels beforehand (SALT); `none`, the encoder itself,
+            which then needs `sigreg` or `vicreg`.
+        target_norm: Normalisation of the target encoder's tokens: `layer_norm`, each token over its features
+            (V-JEPA), or `batch`, each dimension over all tokens of a batch, which removes what all clips have
+            in common.
+        target_blocks: Number of blocks of the target encoder, counted from the last, whose normalised outputs
+            are averaged to targets (data2vec); 1 takes its output.
         momentum: Momentum of the target encoder at the first and at the last step, linear in between; used
-            with stabilizer `ema`.
-        teacher: Model folder of the frozen target encoder, used with stabilizer `frozen`; null first trains
-            one on the same data and masks, in the folder `teacher` of `output_dir`.
-        teacher_steps: Number of optimiser steps that train the teacher, used with stabilizer `frozen` where
-            `teacher` is null.
-        sigreg: SIGReg settings, used with stabilizer `sigreg`.
-        vicreg: VICReg settings, used with stabilizer `vicreg`.
+            with target encoder `ema`.
+        teacher: Model folder of the teacher, with target encoder `frozen`; null first trains one on the same
+            data and masks, in the folder `teacher` of `output_dir`.
+        teacher_steps: Number of optimiser steps that train the teacher where `teacher` is null.
+        sigreg: Settings of a further loss, SIGReg, on the encoder's own embeddings, which works with every
+            target encoder; null has no such loss.
+        vicreg: Settings of a further loss, VICReg, on the encoder's own embeddings, which works with every
+            target encoder; null has no such loss.
         context_loss: Settings of a further loss on predictions of the context tokens (V-JEPA 2.1); null has
             no such loss.
-        futures: Settings for predicting several futures of each clip, with stabilizer `ema` or `frozen`; null
-            predicts one.
+        futures: Settings for predicting several futures of each clip, with target encoder `ema` or `frozen`;
+            null predicts one.
     """
 
     predict: Literal["embeddings", "pixels"] = "embeddings"
     pixel_targets: PixelTargets = "tubelet"
     distance: DistanceName = "l1"
-    stabilizer: Literal["ema", "frozen", "sigreg", "vicreg"] = "ema"
+    target_encoder: Literal["ema", "frozen", "none"] = "ema"
+    target_norm: Literal["layer_norm", "batch"] = "layer_norm"
+    target_blocks: int = 1
     momentum: tuple[float, float] = (0.998, 1.0)
     teacher: str | None = None
     teacher_steps: int = 40_000
-    sigreg: SIGRegConfig = field(default_factory=SIGRegConfig)
-    vicreg: VICRegConfig = field(default_factory=VICRegConfig)
+    sigreg: SIGRegConfig | None = None
+    vicreg: VICRegConfig | None = None
     context_loss: ContextLossConfig | None = None
     futures: FuturesConfig | None = None
 
@@ -438,8 +446,40 @@ class ObjectiveConfig:
             raise ValueError(f"objective.momentum is {self.momentum}: give two shares in [0, 1]")
         if self.teacher_steps < 1:
             raise ValueError(f"objective.teacher_steps is {self.teacher_steps}: give 1 or more")
+        if self.teacher is not None and self.target_encoder != "frozen":
+            raise ValueError(
+                f"objective.teacher is {self.teacher} and objective.target_encoder {self.target_encoder}: "
+                "only a frozen target encoder is read from a model, so give frozen, or leave the teacher out"
+            )
+        if self.target_blocks < 1:
+            raise ValueError(f"objective.target_blocks is {self.target_blocks}: give 1 or more")
+        if self.target_encoder == "none" and (self.target_norm != "layer_norm" or self.target_blocks != 1):
+            raise ValueError(
+                f"objective.target_norm is {self.target_norm}, target_blocks {self.target_blocks} and "
+                "target_encoder none: the encoder's own tokens are predicted as they are, so leave both out"
+            )
         if self.futures is not None:
             self._check_futures()
+        self._check_regularizers()
+
+    def _check_regularizers(self) -> None:
+        given = [name for name in ("sigreg", "vicreg") if getattr(self, name) is not None]
+        if self.predict == "pixels" and given:
+            raise ValueError(
+                f"objective.{given[0]} is for embeddings and objective.predict is pixels: leave "
+                f"{' and '.join(given)} out"
+            )
+        if self.vicreg is not None and self.vicreg.predictions and self.target_encoder != "none":
+            raise ValueError(
+                f"objective.vicreg.predictions is {self.vicreg.predictions} and objective.target_encoder "
+                f"{self.target_encoder}, which the predictions follow: set it to 0, or the target encoder to "
+                "none"
+            )
+        if self.predict == "embeddings" and self.target_encoder == "none" and not given:
+            raise ValueError(
+                "objective.target_encoder is none, and the embeddings would become constant: give "
+                "objective.sigreg or objective.vicreg, or a target encoder (ema, frozen)"
+            )
 
     def _check_futures(self) -> None:
         if self.predict != "embeddings":
@@ -447,10 +487,10 @@ class ObjectiveConfig:
                 f"objective.futures is for embeddings and objective.predict is {self.predict}: leave futures "
                 "out"
             )
-        if self.stabilizer not in ("ema", "frozen"):
+        if self.target_encoder == "none":
             raise ValueError(
-                f"objective.futures with objective.stabilizer {self.stabilizer}: futures are scored against "
-                "a target encoder, so give ema or frozen"
+                "objective.futures with objective.target_encoder none: futures are scored against a target "
+                "encoder, so give ema or frozen"
             )
         if self.context_loss is not None:
             raise ValueError(
@@ -466,7 +506,7 @@ class ObjectiveConfig:
     @property
     def has_teacher(self) -> bool:
         """Whether targets are embeddings of a frozen target encoder."""
-        return self.predict == "embeddings" and self.stabilizer == "frozen"
+        return self.predict == "embeddings" and self.target_encoder == "frozen"
 
     @property
     def trains_teacher(self) -> bool:
@@ -476,7 +516,7 @@ class ObjectiveConfig:
     @property
     def measures_batch(self) -> bool:
         """Whether the loss is a statistic of the whole batch rather than a mean over its clips."""
-        return self.predict == "embeddings" and self.stabilizer in ("sigreg", "vicreg")
+        return self.sigreg is not None or self.vicreg is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -540,6 +580,12 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         checks.seed("", self, "seed")
         self._check_augment()
+        if self.encoder.levels and self.objective.target_blocks > 1:
+            raise ValueError(
+                f"objective.target_blocks is {self.objective.target_blocks} and encoder.levels "
+                f"{list(self.encoder.levels)}: targets are either averages of blocks or several levels, so "
+                "leave one of the two out"
+            )
 
     def _check_augment(self) -> None:
         augment, channels = self.augment, len(self.data.mean)

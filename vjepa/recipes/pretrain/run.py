@@ -110,9 +110,7 @@ def _start(config: PretrainConfig) -> Accelerator:
         config.train,
         config.output_dir,
         config.optim.batch_size,
-        no_accumulation_reason=(
-            f"objective.stabilizer {objective.stabilizer}" if objective.measures_batch else None
-        ),
+        no_accumulation_reason=("objective.sigreg or objective.vicreg" if objective.measures_batch else None),
         # A step on videos does not use the tokenizer of images, nor a step on images that of videos.
         find_unused=config.encoder.image_tokenizer,
     )
@@ -125,14 +123,15 @@ def _model_config(run: build.Resolved, *, own: bool) -> dict[str, Any]:
     """
     known = build.model_config(run)
     if own:
-        return {name: part for name, part in known.items() if name not in ("predictor", "decoder")}
+        return {name: part for name, part in known.items() if name not in ("predictor", "decoder", "future")}
     if run.config.objective.has_teacher:
         known["teacher"] = build.teacher_arguments(run) or known["encoder"]
     return known
 
 
 def _model_state(config: PretrainConfig, state: dict[str, Tensor], *, own: bool) -> dict[str, Tensor]:
-    """Return the tensors for the model folder."""
+    """Return the tensors for the model folder; those of regularizers serve training alone."""
+    state = {name: tensor for name, tensor in state.items() if not name.startswith("regularizers.")}
     if own:
         return {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
     if config.objective.has_teacher:
