@@ -166,7 +166,7 @@ def test_the_projector_is_torchvision_s_mlp():
     ours = Projector(6, 8, 4)
     theirs = torchvision.ops.MLP(6, [8, 8, 4], norm_layer=torch.nn.BatchNorm1d).train()
     for block, place in ((0, 0), (1, 4)):
-        theirs[place].load_state_dict(ours.linear[block].state_dict())
+        theirs[place].weight.data.copy_(ours.linear[block].weight.data)
         theirs[place + 1].weight.data.uniform_(0.5, 2)
         theirs[place + 1].bias.data.normal_()
         ours.scale[block].data.copy_(theirs[place + 1].weight.data)

@@ -99,7 +99,10 @@ class Projector(nn.Module):
     def __init__(self, in_dim: int, hidden_dim: int, out_dim: int) -> None:
         super().__init__()
         self.out_dim = out_dim
-        self.linear = nn.ModuleList([nn.Linear(in_dim, hidden_dim), nn.Linear(hidden_dim, hidden_dim)])
+        # Without bias, which the normalisation takes out again.
+        self.linear = nn.ModuleList(
+            [nn.Linear(in_dim, hidden_dim, bias=False), nn.Linear(hidden_dim, hidden_dim, bias=False)]
+        )
         self.scale = nn.ParameterList([nn.Parameter(torch.ones(hidden_dim)) for _ in self.linear])
         self.shift = nn.ParameterList([nn.Parameter(torch.zeros(hidden_dim)) for _ in self.linear])
         self.last = nn.Linear(hidden_dim, out_dim)
