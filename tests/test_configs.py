@@ -29,7 +29,8 @@ from vjepa.recipes.configs import CONFIGS
 from vjepa.recipes.finetune import build as finetuning
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.pretrain import build
-from vjepa.recipes.pretrain.config import PredictorConfig, PretrainConfig
+from vjepa.recipes.pretrain.config import BlurConfig, JitterConfig, PredictorConfig, PretrainConfig
+from vjepa.recipes.pretrain.data import train_views
 from vjepa.recipes.pretrain.preview import example_batch
 from vjepa.training.optimizer import Schedules
 from vjepa.weights.model_folder import save_pretrained
@@ -221,6 +222,12 @@ def test_a_cooldown_goes_on_with_the_model_of_its_pretraining(size):
     )
 
 
+def test_sections_of_augmentation_are_what_its_transforms_take():
+    config = read_config(["--augment={jitter: {}, grey: 0.1, blur: {}, target: separate}"], PretrainConfig)
+    video, target = train_views(config)(torch.zeros(2, 3, 240, 320, dtype=torch.uint8))
+    assert video.shape == target.shape == (2, 3, 224, 224)
+
+
 def written(folder, name, text):
     path = folder / name
     path.write_text(text)
@@ -310,6 +317,21 @@ def test_a_setting_of_another_tool_names_the_tool():
         ),
         ("data: {images: x, clip: {num_frames: 1}}", "data.images", "one frame", "data.train"),
         ("data: {train: x, synthetic: {seed: 1}}", "data.train", "data.synthetic", "both given"),
+        ("augment: {target: separate}", "augment.target", "nothing is augmented", "or shared"),
+        (
+            "augment: {jitter: {brightness: 0, contrast: 0, saturation: 0, hue: 0}}",
+            "augment.jitter",
+            "changes nothing",
+            "or null",
+        ),
+        (
+            "augment: {grey: 0.5, target: separate}\nobjective: {predict: pixels}",
+            "augment.target is separate",
+            "pixels",
+            "give augment.target shared",
+        ),
+        ("augment: {jitter: {}}\ndata: {mean: [0.5], std: [0.2]}", "augment.jitter", "1 channel", "leave"),
+        ("augment: {blur: {kernel_size: 65}}\ndata: {size: 32}", "kernel_size is 65", "(32, 32)", "give"),
     ],
 )
 def test_a_wrong_value_names_field_value_and_rule(text, field, value, rule, tmp_path):
@@ -337,8 +359,9 @@ def test_print_config_prints_what_results(capsys):
     assert printed["objective"]["distance"] == "l1"
 
 
-# `build` hands these sections to constructors as a whole: a key that those lack is an error in tests above.
-HANDED_ON = (EncoderConfig, PredictorConfig)
+# `build` and `data` hand these sections to constructors as a whole: a key that those lack is an error in the
+# tests above.
+HANDED_ON = (EncoderConfig, PredictorConfig, JitterConfig, BlurConfig)
 
 
 def fields_below(section, prefix=""):

@@ -55,6 +55,8 @@ class Batch:
         step: Number of optimiser steps taken before the one that uses this batch.
         noise_BsZ: Standard normal float32 noise, several vectors per clip, for an objective that predicts
             several futures. None for other objectives.
+        target_video_BTCHW: Uint8 pixels that the target encoder sees of the clips: the same crops, augmented
+            by themselves. None if it sees `video_BTCHW`.
     """
 
     video_BTCHW: Tensor
@@ -65,6 +67,7 @@ class Batch:
     damaged: tuple[tuple[str, str], ...] = ()
     step: int = 0
     noise_BsZ: Tensor | None = None
+    target_video_BTCHW: Tensor | None = None
 
     @property
     def kind(self) -> Kind:
@@ -78,7 +81,8 @@ class Batch:
             video_BTCHW=change(self.video_BTCHW),
             masks=tuple(mask.map(change) for mask in self.masks),
             labels_B=change(self.labels_B),
-            noise_BsZ=None if self.noise_BsZ is None else change(self.noise_BsZ),
+            noise_BsZ=_if_there(change, self.noise_BsZ),
+            target_video_BTCHW=_if_there(change, self.target_video_BTCHW),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -148,7 +152,7 @@ class TrajectoryBatch:
             self,
             inputs=change(self.inputs),
             actions_BIA=change(self.actions_BIA),
-            states_BTQ=None if self.states_BTQ is None else change(self.states_BTQ),
+            states_BTQ=_if_there(change, self.states_BTQ),
         )
 
     def to(self, device: torch.device | str) -> TrajectoryBatch:
@@ -158,3 +162,7 @@ class TrajectoryBatch:
     def pin_memory(self) -> TrajectoryBatch:
         """Copy the batch to page-locked memory; torch's data loader calls this."""
         return self.map(Tensor.pin_memory)
+
+
+def _if_there(change: Callable[[Tensor], Tensor], tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else change(tensor)

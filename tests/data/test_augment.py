@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from vjepa.data.augment import NoiseErasing, augment_transform
+from vjepa.data.augment import (
+    NoiseErasing,
+    augment_transform,
+    colour_jitter,
+    gaussian_blur,
+    greyscale,
+)
 from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import read_manifest
@@ -59,3 +65,80 @@ def test_nothing_happens_where_nothing_is_asked():
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         augment_transform(16, **wrong)
+
+
+NOTHING = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+
+
+def frames_of(*values):
+    """Frames of one colour each, ``(T, 3, 8, 8)``."""
+    return torch.tensor(values, dtype=torch.uint8).view(-1, 3, 1, 1).expand(-1, -1, 8, 8).contiguous()
+
+
+def test_all_frames_of_a_clip_get_the_same_change():
+    dark, light = (60, 30, 90), (120, 60, 180)
+    brighter = colour_jitter(**{**NOTHING, "brightness": 0.4}, p=1.0)
+    factors = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        changed = brighter(frames_of(dark, light)).float()[..., 0, 0]
+        factor = changed[1] / torch.tensor(light)
+        assert factor.amax() - factor.amin() < 0.02
+        assert changed[0] / torch.tensor(dark) == pytest.approx(factor.numpy(), abs=0.02)
+        factors.add(round(factor.mean().item(), 3))
+    assert len(factors) > 10
+    assert 0.6 - 0.02 <= min(factors) < 0.8 < 1.2 < max(factors) <= 1.4
+
+
+@pytest.mark.parametrize("change", ["saturation", "hue"])
+def test_grey_has_neither_saturation_nor_hue(change):
+    grey, red = frames_of((100, 100, 100)), frames_of((200, 40, 40))
+    torch.manual_seed(1)
+    transform = colour_jitter(**{**NOTHING, change: 0.5}, p=1.0)
+    assert (transform(grey).int() - 100).abs().amax() <= 1
+    assert (transform(red).int() - red.int()).abs().amax() > 5
+
+
+def test_contrast_is_around_the_mean_of_each_frame():
+    torch.manual_seed(0)
+    halves = frames_of((50, 50, 50), (150, 150, 150))
+    halves[..., 4:] += 100  # frames of 50 and 150, and of 150 and 250
+    changed = colour_jitter(**{**NOTHING, "contrast": 0.3}, p=1.0)(halves).float()
+    assert changed.mean(dim=(1, 2, 3)) == pytest.approx([100, 200], abs=1)
+    spread = changed[..., 4:] - changed[..., :4]
+    assert spread.amax() - spread.amin() <= 1
+    assert abs(spread.mean() - 100) > 3
+
+
+def test_greyscale_is_the_luma_of_bt_601():
+    changed = greyscale(1.0)(frames_of((255, 0, 0), (0, 255, 0), (10, 200, 30)))
+    assert (changed == changed[:, :1]).all()
+    assert changed[:, 0, 0, 0].tolist() == pytest.approx([76.2, 149.7, 123.8], abs=1)
+
+
+def test_blur_spreads_a_point_to_a_gaussian():
+    point = torch.zeros(2, 3, 15, 15, dtype=torch.uint8)
+    point[:, :, 7, 7] = 255
+    blurred = gaussian_blur(kernel_size=9, sigma=(1.0, 1.0), p=1.0)(point)
+    assert blurred.dtype == torch.uint8
+    for row, column in ((7, 7), (7, 8), (8, 9), (5, 5), (7, 12)):
+        distance = (row - 7) ** 2 + (column - 7) ** 2
+        expected = 255 * 2.718281828 ** (-distance / 2) / (2 * 3.14159265)  # the density at that point
+        inside = abs(row - 7) <= 4 and abs(column - 7) <= 4
+        found = blurred[:, :, row, column].unique().tolist()
+        assert found == [pytest.approx(expected if inside else 0, abs=1)]
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        colour_jitter(**{**NOTHING, "brightness": 0.9}, p=0.25),
+        greyscale(0.25),
+        gaussian_blur(kernel_size=3, sigma=(2.0, 2.0), p=0.25),
+    ],
+)
+def test_a_share_of_the_clips_is_changed(transform):
+    torch.manual_seed(0)
+    clip = still_video()
+    changed = sum(not torch.equal(transform(clip), clip) for _ in range(400))
+    assert changed / 400 == pytest.approx(0.25, abs=0.065)  # three standard deviations

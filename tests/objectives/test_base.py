@@ -1,5 +1,7 @@
 """One contract over all objectives, and what breaks it is found."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -46,8 +48,13 @@ def trajectories():
     return TrajectoryBatch(video, actions, states, ("",) * CLIPS)
 
 
+def separate_batch():
+    return replace(small_batch(CLIPS), target_video_BTCHW=small_batch(CLIPS, seed=1).video_BTCHW)
+
+
 OBJECTIVES = {
     "jepa": (small_jepa, lambda: small_batch(CLIPS), False),
+    "separate": (small_jepa, separate_batch, False),
     "frozen": (lambda: small_jepa(momentum=None), lambda: small_batch(CLIPS), False),
     "futures": (futures_jepa, lambda: futures_batch(CLIPS), False),
     "pixels": (small_autoencoder, lambda: small_batch(CLIPS), False),

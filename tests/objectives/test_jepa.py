@@ -11,13 +11,16 @@ from vjepa.objectives.batch_metric import of_whole_batch
 def reference_loss(jepa, batch, distance):
     """The papers' loss, one clip, one mask and one token at a time."""
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    pixels = (batch.video_BTCHW.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
-    video = pixels.transpose(1, 2)
+    seen = batch.video_BTCHW if batch.target_video_BTCHW is None else batch.target_video_BTCHW
+    video, target_video = (
+        ((frames.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)).transpose(1, 2)
+        for frames in (batch.video_BTCHW, seen)
+    )
     per_mask = []
     for number, mask in enumerate(batch.masks):
         errors = []
         for clip in range(len(video)):
-            target = jepa.target_encoder(video[clip : clip + 1])[0]
+            target = jepa.target_encoder(target_video[clip : clip + 1])[0]
             context = mask.context_BK[clip : clip + 1]
             tokens = jepa.encoder(video[clip : clip + 1], context)
             predicted = jepa.predictor(
@@ -44,6 +47,16 @@ def test_loss_is_the_papers(name, distance):
     torch.testing.assert_close(
         jepa(batch)["loss"], reference_loss(jepa, batch, distance), atol=1e-5, rtol=1e-5
     )
+
+
+def test_targets_are_of_the_video_that_the_target_encoder_sees():
+    jepa, batch = small_jepa(), small_batch()
+    other = replace(batch, target_video_BTCHW=small_batch(seed=1).video_BTCHW)
+    loss = jepa(other)["loss"]
+    torch.testing.assert_close(loss, reference_loss(jepa, other, torch.abs), atol=1e-5, rtol=1e-5)
+    assert abs(loss - jepa(batch)["loss"]) > 1e-3
+    same = replace(batch, target_video_BTCHW=batch.video_BTCHW)
+    assert torch.equal(jepa(same)["loss"], jepa(batch)["loss"])
 
 
 def test_gradient_of_two_halves_is_that_of_the_whole():

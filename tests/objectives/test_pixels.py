@@ -1,5 +1,7 @@
 """Reconstruction of pixels: targets, the way back, gradients, groups, masks that leave tokens out."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -84,3 +86,9 @@ def test_hidden_pixels_never_reach_the_encoder():
         changed[:, :, 2 * t : 2 * t + 2, 8 * h : 8 * h + 8, 8 * w : 8 * w + 8] = 9.0
     before, after = (autoencoder.forward_context(x, mask)[1] for x in (video, changed))
     assert torch.equal(before, after)
+
+
+def test_a_separate_video_for_a_target_encoder_is_refused():
+    batch = small_batch()
+    with pytest.raises(ValueError, match="has no target encoder"):
+        small_autoencoder()(replace(batch, target_video_BTCHW=batch.video_BTCHW))

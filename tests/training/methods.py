@@ -12,6 +12,9 @@ NO_TEACHER = ("--objective.target_encoder=none", "--objective.distance=l2")
 
 METHODS = {
     "vjepa": (),
+    "separate": (
+        "--augment={jitter: {}, grey: 0.2, blur: {kernel_size: 3, p: 0.3}, target: separate}",
+    ),
     "future": ("--masks.future=[{context: [0.5, 0.5]}]", "--masks.future_share=0.5", "--encoder.causal=true"),
     "futures": ("--masks.future=[{context: [0.5, 0.5]}]", "--objective.futures={samples: 3, noise: 4}"),
     "videomae": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75}]", "--encoder.positions=sinusoid"),

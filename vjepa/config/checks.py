@@ -39,6 +39,14 @@ def share(section: str, settings: Any, *names: str) -> None:
             raise ValueError(_message(section, settings, name, "give a share from 0 to 1"))
 
 
+def positive_share(section: str, settings: Any, *names: str) -> None:
+    """Raise ValueError where a setting is outside (0, 1]."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not 0 < value <= 1:
+            raise ValueError(_message(section, settings, name, "give a share above 0, at most 1"))
+
+
 def below_one(section: str, settings: Any, *names: str) -> None:
     """Raise ValueError where a setting, or one of its values, is outside [0, 1)."""
     for name in names:

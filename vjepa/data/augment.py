@@ -1,4 +1,4 @@
-"""Augmentation of a classifier's training clips in uint8; all frames of a clip share one random draw."""
+"""Augmentation of training clips in uint8; all frames of a clip share one random draw."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def augment_transform(
     randaugment: tuple[int, int] | None = None,
     erase: float = 0.0,
 ) -> nn.Module:
-    """Build crop, flip, RandAugment and erasing: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
+    """Build a classifier's crop, flip, RandAugment and erasing.
 
-    The transform draws from torch's global generator. VideoMAE and V-JEPA's probes use timm's
-    "rand-m7-n4-mstd0.5-inc1" and erase in a quarter of the clips, which is ``randaugment=(4, 7), erase=0.25``
-    here. RandAugment is torchvision's: it has the same operations, but their strength is constant.
+    The transform turns uint8 ``(T, C, H, W)`` into ``(T, C, height, width)`` and draws from torch's global
+    generator. VideoMAE and V-JEPA's probes use timm's "rand-m7-n4-mstd0.5-inc1" and erase in a quarter of the
+    clips, which is ``randaugment=(4, 7), erase=0.25`` here. RandAugment is torchvision's: it has the same
+    operations, but their strength is constant.
 
     Args:
         size: Side length in pixels, or ``(height, width)``.
@@ -51,6 +52,45 @@ def augment_transform(
     if erase:
         parts.append(NoiseErasing(p=erase))
     return v2.Compose(parts)
+
+
+def colour_jitter(
+    *, brightness: float, contrast: float, saturation: float, hue: float, p: float
+) -> nn.Module:
+    """Build torchvision's `ColorJitter`: uint8 ``(T, C, H, W)`` of one or three channels to the same shape.
+
+    The four changes are made in random order, with the same factors for all frames of a clip. The transform
+    draws from torch's global generator.
+
+    Args:
+        brightness, contrast, saturation: Largest relative change x, 0 or more; the factor is drawn between
+            ``max(0, 1 - x)`` and ``1 + x``.
+        hue: Largest rotation of the hue, in [0, 0.5], as a share of the colour circle.
+        p: Share of the clips that are changed, in [0, 1].
+    """
+    return v2.RandomApply([v2.ColorJitter(brightness, contrast, saturation, hue)], p)
+
+
+def greyscale(p: float) -> nn.Module:
+    """Build torchvision's `RandomGrayscale`: uint8 ``(T, C, H, W)`` to the same shape, channels equal.
+
+    Args:
+        p: Share of the clips that lose their colours, in [0, 1], drawn from torch's global generator.
+    """
+    return v2.RandomGrayscale(p)
+
+
+def gaussian_blur(*, kernel_size: int, sigma: tuple[float, float], p: float) -> nn.Module:
+    """Build torchvision's `GaussianBlur` of every frame: uint8 ``(T, C, H, W)`` to the same shape.
+
+    All frames of a clip are blurred equally; the transform draws from torch's global generator.
+
+    Args:
+        kernel_size: Side length of the kernel in pixels, odd; half of it must be less than a frame's sides.
+        sigma: Smallest and largest standard deviation of the kernel in pixels, above 0.
+        p: Share of the clips that are blurred, in [0, 1].
+    """
+    return v2.RandomApply([v2.GaussianBlur(kernel_size, sigma)], p)
 
 
 class NoiseErasing(v2.RandomErasing):

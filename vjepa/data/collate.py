@@ -78,6 +78,7 @@ class MaskCollator:
             damaged=tuple(damage for sample in samples for damage in sample.damaged),
             step=step,
             noise_BsZ=None if self.noise is None else self._draw_noise(samples, self.noise),
+            target_video_BTCHW=_joined([sample.target_RTCHW for sample in samples]),
         )
 
     def _drawn_at(self, step: int, frames: int) -> list[int]:
@@ -98,6 +99,12 @@ class MaskCollator:
     def _draw_noise(self, samples: Sequence[Sample], shape: tuple[int, int]) -> torch.Tensor:
         rngs = [np.random.default_rng([self.seed, *clip, _SAMPLE_NOISE]) for clip in _clips(samples)]
         return torch.from_numpy(np.stack([rng.standard_normal(shape, np.float32) for rng in rngs]))
+
+
+def _joined(views: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """Return the views of all samples along the first axis; None if samples have none."""
+    there = [view for view in views if view is not None]
+    return torch.cat(there) if there else None
 
 
 def _clips(samples: Sequence[Sample]) -> list[tuple[int, int]]:

@@ -19,6 +19,7 @@ from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.border import cause_of, is_machines_fault
 from vjepa.data.readers.open import check_reader, open_video
 from vjepa.data.sampling import SampleKey
+from vjepa.data.views import ClipViews
 from vjepa.seeding import seeded
 
 Damaged = Literal["keep", "skip"]
@@ -41,6 +42,7 @@ class Sample:
         key: Key that the sample was requested with.
         failures: ``(path, cause)`` of each unreadable video that was tried before this one.
         damaged: ``(path, damage)`` of each video, tried or used, that was found damaged while it was read.
+        target_RTCHW: What the target encoder sees of the same clips. None if that is `video_RTCHW`, too.
     """
 
     video_RTCHW: Tensor
@@ -49,6 +51,7 @@ class Sample:
     key: SampleKey
     failures: tuple[tuple[str, str], ...]
     damaged: tuple[tuple[str, str], ...] = ()
+    target_RTCHW: Tensor | None = None
 
 
 class ClipDataset(Dataset[Sample]):
@@ -63,8 +66,8 @@ class ClipDataset(Dataset[Sample]):
         videos: Rows of one or several manifests.
         sampling: Length, frame rate and number of the clips of a video.
         transform: Maps a uint8 clip ``(T, C, H, W)`` to ``(T, C, height, width)``, the same size for all
-            videos, or to several views ``(R, T, C, height, width)``, which then count as clips. It may draw
-            from torch's global generator.
+            videos; to several crops ``(R, T, C, height, width)``, which then count as clips; or to
+            `ClipViews`. It may draw from torch's global generator.
         seed: Random seed of the run.
         reader: Name of the video reader, see `open_video`.
         cache_dir: Folder in which decoded videos are kept; None decodes each time.
@@ -83,7 +86,7 @@ class ClipDataset(Dataset[Sample]):
         self,
         videos: Sequence[Video],
         sampling: ClipSampling,
-        transform: Callable[[Tensor], Tensor],
+        transform: Callable[[Tensor], Tensor | ClipViews],
         seed: int,
         reader: str = "auto",
         cache_dir: str | None = None,
@@ -148,8 +151,14 @@ class ClipDataset(Dataset[Sample]):
                     break
                 failures.append((video.path, f"it is damaged, and data.damaged is skip: {damage}"))
             row = self._replacement(row, rng, failures)
-        video_RTCHW = self._transformed(clips_RTCHW, rng)
-        return Sample(video_RTCHW, self._labels[row], video.path, key, tuple(failures), tuple(damaged))
+        return Sample(
+            label=self._labels[row],
+            path=video.path,
+            key=key,
+            failures=tuple(failures),
+            damaged=tuple(damaged),
+            **self._transformed(clips_RTCHW, rng),
+        )
 
     def _replacement(self, row: int, rng: np.random.Generator, failures: list[tuple[str, str]]) -> int:
         """Draw another row; `NothingReadableError` after 10 failures, or as many as there are rows."""
@@ -178,14 +187,25 @@ class ClipDataset(Dataset[Sample]):
             return open_video(path, self.reader, self.fps, self.channels)
         return open_cached(path, self.reader, self.cache_short_side, self.cache_dir, self.fps, self.channels)
 
-    def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> Tensor:
-        """Transform each clip separately, with torch's global generator temporarily seeded from `rng`."""
+    def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
+        """Transform each clip separately, with torch's global generator temporarily seeded from `rng`.
+
+        Returns:
+            The fields of a `Sample` that hold pixels.
+        """
         with seeded(int(rng.integers(2**63))):
-            clips = [self.transform(clip) for clip in clips_RTCHW]
-        views = [view for clip in clips for view in (clip if clip.ndim == 5 else (clip,))]
-        # Stacking copies; a cropped view would send the storage of the whole frames through the worker's
-        # pipe.
-        return torch.stack([view.permute(0, 2, 3, 1) for view in views]).permute(0, 1, 4, 2, 3)
+            transformed = [self.transform(clip) for clip in clips_RTCHW]
+        views = [one if isinstance(one, ClipViews) else ClipViews(one) for one in transformed]
+        pixels = {"video_RTCHW": _stacked([view.video_TCHW for view in views])}
+        targets = [view.target_TCHW for view in views if view.target_TCHW is not None]
+        return {**pixels, "target_RTCHW": _stacked(targets)} if targets else pixels
+
+
+def _stacked(clips: Sequence[Tensor]) -> Tensor:
+    """Stack clips ``(T, C, H, W)``, or several crops of each, to ``(R, T, C, H, W)``, channels-last."""
+    crops = [crop for clip in clips for crop in (clip if clip.ndim == 5 else (clip,))]
+    # Stacking copies; a crop would send the storage of the whole frames through the worker's pipe.
+    return torch.stack([crop.permute(0, 2, 3, 1) for crop in crops]).permute(0, 1, 4, 2, 3)
 
 
 def _label_numbers(videos: Sequence[Video], classes: Sequence[str]) -> list[int]:

@@ -127,7 +127,10 @@ class JEPA(nn.Module):
         """
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         grid = self.encoder.grid_of(video_BCTHW)
-        embedding_BND, target_BNY = self.forward_target(video_BCTHW)
+        target_video = batch.target_video_BTCHW
+        embedding_BND, target_BNY = self.forward_target(
+            video_BCTHW if target_video is None else self.normalizer(target_video)
+        )
         predictions = [self._predict(video_BCTHW, grid, mask, batch.noise_BsZ) for mask in batch.masks]
         loss = self._errors(batch.masks, predictions, target_BNY).mean()
         outputs: dict[str, Any] = {

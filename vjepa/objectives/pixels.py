@@ -54,7 +54,15 @@ class PixelReconstruction(nn.Module):
             ``relative_error``: Loss divided by the loss of always predicting the mean of the whole batch's
                 targets.
             ``context_BD``: Embeddings of the context, averaged over tokens.
+
+        Raises:
+            ValueError: The batch has a separate video for the target encoder.
         """
+        if batch.target_video_BTCHW is not None:
+            raise ValueError(
+                "the batch has a target_video_BTCHW, and a masked auto-encoder has no target encoder: its "
+                "targets are the pixels of video_BTCHW, so leave the other video out"
+            )
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         tubelets_BNP = patchify(batch.video_BTCHW.transpose(1, 2), self.encoder.tubelet)
         losses, targets = [], []

@@ -34,4 +34,4 @@ def test_losses_are_what_they_were(method, tiny_config, manifest, tmp_path):
     assert model.config["which"] == ("target_encoder" if method in EMA else "encoder")
 
 
-EMA = {"vjepa", "future", "futures", "ijepa", "vjepa2_1", "ema+vicreg", "batch_targets"}
+EMA = {"vjepa", "separate", "future", "futures", "ijepa", "vjepa2_1", "ema+vicreg", "batch_targets"}

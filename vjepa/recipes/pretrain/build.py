@@ -135,6 +135,7 @@ def teacher_config(config: PretrainConfig) -> PretrainConfig:
         objective=dataclasses.replace(
             config.objective, predict="pixels", context_loss=None, futures=None, sigreg=None, vicreg=None
         ),
+        augment=dataclasses.replace(config.augment, target="shared"),
         optim=dataclasses.replace(
             config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps)
         ),

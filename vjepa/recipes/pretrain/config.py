@@ -170,6 +170,98 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JitterConfig:
+    """Random changes of a clip's colours, in random order (torchvision's ColorJitter).
+
+    Defaults are those of LeJEPA, LeVJEPA and MIM-JEPA.
+
+    Attributes:
+        brightness: Largest relative change of the brightness, 0 or more; 0.4 multiplies it by 0.6 to 1.4.
+        contrast: Largest relative change of each frame's contrast, 0 or more.
+        saturation: Largest relative change of the saturation, 0 or more.
+        hue: Largest rotation of the hue in either direction, from 0 to 0.5, as a share of the colour circle.
+            It takes most of the time of all changes; 0 leaves it out.
+        p: Share of the clips whose colours are changed, above 0 and up to 1.
+    """
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.2
+    hue: float = 0.1
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        checks.at_least("augment.jitter", self, brightness=0, contrast=0, saturation=0)
+        checks.positive_share("augment.jitter", self, "p")
+        if not 0 <= self.hue <= 0.5:
+            raise ValueError(f"augment.jitter.hue is {self.hue}: give a share of the circle from 0 to 0.5")
+        if not any((self.brightness, self.contrast, self.saturation, self.hue)):
+            raise ValueError(
+                "augment.jitter has brightness, contrast, saturation and hue 0, which changes nothing: give "
+                "one of them above 0, or null for augment.jitter"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlurConfig:
+    """Gaussian blur of the frames (torchvision's GaussianBlur).
+
+    Attributes:
+        kernel_size: Side length of the kernel in pixels, odd and 3 or more. Published are 9 (MIM-JEPA,
+            LeVJEPA's code) and 23 (LeJEPA) for frames of 224 pixels.
+        sigma: Smallest and largest standard deviation of the kernel in pixels, above 0.
+        p: Share of the clips that are blurred, above 0 and up to 1. Published are 0.3 (MIM-JEPA) and 0.5
+            (LeJEPA).
+    """
+
+    kernel_size: int = 9
+    sigma: tuple[float, float] = (0.1, 2.0)
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kernel_size < 3 or self.kernel_size % 2 == 0:
+            raise ValueError(
+                f"augment.blur.kernel_size is {self.kernel_size}: give an odd number of pixels, 3 or more"
+            )
+        checks.ascending("augment.blur", self, "sigma")
+        checks.positive_share("augment.blur", self, "p")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainAugment:
+    """Augmentation of pixel values, the same for all frames of a clip; crops and mirroring are in `data`.
+
+    Attributes:
+        jitter: Settings of random changes of the colours; null makes none.
+        grey: Share of the clips that lose their colours, in [0, 1]. Published are 0.1 (MIM-JEPA) and 0.2
+            (LeJEPA, LeVJEPA).
+        blur: Settings of a Gaussian blur; null blurs no clip.
+        target: What prediction targets are embeddings of: `shared`, the same pixels that the encoder sees; or
+            `separate`, the same frames and crop with an augmentation that is drawn for the target encoder
+            (MIM-JEPA), so that what the augmentation changes cannot be predicted. Crops are never separate,
+            because a token is predicted from its position in the crop.
+    """
+
+    jitter: JitterConfig | None = None
+    grey: float = 0.0
+    blur: BlurConfig | None = None
+    target: Literal["shared", "separate"] = "shared"
+
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether any augmentation is on."""
+        return self.jitter is not None or self.blur is not None or self.grey > 0
+
+    def __post_init__(self) -> None:
+        checks.share("augment", self, "grey")
+        if self.target == "separate" and not self.changes_pixels:
+            raise ValueError(
+                "augment.target is separate and nothing is augmented, so that encoder and target encoder "
+                "would see the same: give augment.jitter, augment.grey or augment.blur, or shared"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class MasksConfig:
     """Masks of every clip; each listed mask is one prediction task.
 
@@ -461,6 +553,8 @@ class PretrainConfig:
         init: Run folder, model folder or released weights whose weights the run starts from; null starts from
             random weights.
         data: Training videos and the clips cut from them.
+        augment: Augmentation of pixel values, the same for all frames of a clip; crops and mirroring are in
+            `data`.
         masks: Masks of every clip; each listed mask is one prediction task.
         encoder: Architecture of the encoder, a ViT over tubelets.
         predictor: Architecture of the predictor, or of the decoder of a masked auto-encoder.
@@ -474,6 +568,7 @@ class PretrainConfig:
     seed: int = 0
     init: str | None = None
     data: DataConfig = field(default_factory=DataConfig)
+    augment: PretrainAugment = field(default_factory=PretrainAugment)
     masks: MasksConfig = field(default_factory=MasksConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
@@ -484,9 +579,28 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         checks.seed("", self, "seed")
+        self._check_augment()
         if self.encoder.levels and self.objective.target_blocks > 1:
             raise ValueError(
                 f"objective.target_blocks is {self.objective.target_blocks} and encoder.levels "
                 f"{list(self.encoder.levels)}: targets are either averages of blocks or several levels, so "
                 "leave one of the two out"
+            )
+
+    def _check_augment(self) -> None:
+        augment, channels = self.augment, len(self.data.mean)
+        if (augment.jitter is not None or augment.grey) and channels != 3:
+            raise ValueError(
+                f"augment.jitter and augment.grey are for red, green and blue, and data.mean has {channels} "
+                "channels: leave both out; augment.blur takes any channels"
+            )
+        if augment.blur is not None and augment.blur.kernel_size // 2 >= min(self.data.clip_size):
+            raise ValueError(
+                f"augment.blur.kernel_size is {augment.blur.kernel_size} for clips of {self.data.clip_size} "
+                "pixels: give a kernel less than twice as long as the shorter side"
+            )
+        if augment.target == "separate" and self.objective.predict == "pixels":
+            raise ValueError(
+                "augment.target is separate and objective.predict is pixels: the targets are the pixels that "
+                "the encoder sees, without a target encoder; give augment.target shared"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from vjepa.batch import Batch
+from vjepa.data.augment import colour_jitter, gaussian_blur, greyscale
 from vjepa.data.clips import ClipSampling
 from vjepa.data.collate import MaskCollator
 from vjepa.data.dataset import ClipDataset, MixedDataset
@@ -18,7 +20,8 @@ from vjepa.data.sampling import SampleOrder, StepBatches, step_loader
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import clip_transform, train_transform
-from vjepa.recipes.pretrain.config import PretrainConfig, SyntheticConfig
+from vjepa.data.views import SeparateTarget
+from vjepa.recipes.pretrain.config import PretrainAugment, PretrainConfig, SyntheticConfig
 from vjepa.workers import Loader
 
 
@@ -138,15 +141,40 @@ def probe_sources(config: PretrainConfig) -> tuple[list[Video], list[Video]] | N
 
 
 def build_dataset(config: PretrainConfig, sources: Sources) -> ClipDataset | MixedDataset:
-    """Build the dataset of training clips, and images: randomly placed, cropped and mirrored."""
+    """Build the dataset of training clips, and images: randomly placed, cropped, mirrored and augmented."""
     data = config.data
-    transform = train_transform(data.size, data.crop_scale, data.crop_ratio, data.flip)
+    transform = train_views(config)
     videos = _dataset(config, list(itertools.chain(*sources.videos)), data.clip, transform)
     if not sources.images:
         return videos
     images = list(itertools.chain(*sources.images))
     one_frame = ClipSampling(num_frames=1, clips_per_video=data.clip.clips_per_video)
     return MixedDataset(videos, _dataset(config, images, one_frame, transform))
+
+
+def train_views(config: PretrainConfig) -> nn.Module:
+    """Build the transform of a training clip ``(T, C, H, W)``: to a clip, or to `ClipViews`."""
+    data, augment = config.data, config.augment
+    crop = train_transform(data.size, data.crop_scale, data.crop_ratio, data.flip)
+    if not augment.changes_pixels:
+        return crop
+    photometric = _photometric(augment)
+    return (
+        SeparateTarget(crop, photometric)
+        if augment.target == "separate"
+        else nn.Sequential(crop, photometric)
+    )
+
+
+def _photometric(augment: PretrainAugment) -> nn.Module:
+    parts: list[nn.Module] = []
+    if augment.jitter is not None:
+        parts.append(colour_jitter(**dataclasses.asdict(augment.jitter)))
+    if augment.grey:
+        parts.append(greyscale(augment.grey))
+    if augment.blur is not None:
+        parts.append(gaussian_blur(**dataclasses.asdict(augment.blur)))
+    return nn.Sequential(*parts)
 
 
 def build_batches(

@@ -157,12 +157,14 @@ def example_batch(config: PretrainConfig, clips: int = 2) -> Batch:
     grid = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width)
     masks = [draw_mask(mask, number, grid, clips) for number, mask in enumerate(config.masks.all)]
     noise = config.objective.noise_shape
+    video = torch.zeros(clips, frames, channels, height, width, dtype=torch.uint8)
     return Batch(
-        video_BTCHW=torch.zeros(clips, frames, channels, height, width, dtype=torch.uint8),
+        video_BTCHW=video,
         masks=tuple(masks),
         labels_B=torch.zeros(clips, dtype=torch.long),
         paths=("",) * clips,
         noise_BsZ=None if noise is None else torch.zeros(clips, *noise),
+        target_video_BTCHW=video if config.augment.target == "separate" else None,
     )
 
 
