@@ -153,16 +153,26 @@ class VideoEncoder(nn.Module):
 
     def _embed(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> tuple[Tensor, int]:
         """Tokens before the first block, and how many of them are in front of those on the grid."""
-        tokens_BKD = self._embed_tubelets(video_BCTHW, keep_BK)
+        tokens_BKD = self.embed_tubelets(video_BCTHW, keep_BK, is_image=video_BCTHW.shape[2] == 1)
         if self.class_token is None:
             return tokens_BKD, 0
         class_B1D = self.class_token.to(tokens_BKD.dtype).expand(tokens_BKD.shape[0], -1, -1)
         return torch.cat([class_B1D, tokens_BKD], dim=1), 1
 
-    def _embed_tubelets(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> Tensor:
+    def embed_tubelets(self, video_BCTHW: Tensor, keep_BK: Tensor | None = None, *, is_image: bool) -> Tensor:
+        """Embed tubelets as tokens without positions, as they enter the first block.
+
+        Args:
+            video_BCTHW: Normalised pixels, ``(B, C, T, H, W)``.
+            keep_BK: Int64 indices of the tokens to embed, in ``[0, N)``. None embeds all tokens.
+            is_image: Whether the pixels are an image, which an image tokenizer embeds differently, rather
+                than a video or a part of one. Tubelets of one frame do not tell them apart.
+
+        Returns:
+            Tokens ``(B, K, D)`` in the order of `keep_BK`, or ``(B, N, D)``, without a class token.
+        """
         if self.image_embed is None or self.modality_tokens is None:
             return self.patch_embed(video_BCTHW, keep_BK)
-        is_image = video_BCTHW.shape[2] == 1
         embed = self.image_embed if is_image else self.patch_embed
         return embed(video_BCTHW, keep_BK) + self.modality_tokens[int(is_image)]
 
