@@ -22,8 +22,10 @@ def stream_tokens(model, video, steps):
     [
         {},
         {"levels": (0, 2)},
+        {"stem": "convolutional"},
         {"image_tokenizer": True},
         {"image_tokenizer": True, "tubelet": [1, 8, 8]},
+        {"image_tokenizer": True, "stem": "convolutional"},
     ],
 )
 def test_a_stream_equals_the_clip(encoder, video):

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vjepa.choices import PositionKind, RotaryLayout
+from vjepa.choices import PositionKind, RotaryLayout, Stem
 from vjepa.grid import Grid, Tubelet
 from vjepa.layers.blocks import TokenTransformer, init_weights
-from vjepa.layers.tubelet import TubeletEmbed
+from vjepa.layers.stem import build_stem
 
 _MODALITY_STD = 1e-6  # V-JEPA 2.1: both modality tokens are almost equal until training separates them
 
@@ -28,6 +28,8 @@ class VideoEncoder(nn.Module):
         mlp_ratio: Width of each block's MLP divided by `embed_dim`.
         tubelet: Extent of a token in frames, rows and columns.
         channels: Number of pixel channels.
+        stem: What makes a token of the pixels of a tubelet: `linear`, one layer, as in all released video
+            ViTs, or `convolutional`, a stack of convolutions inside each tubelet (`ConvolutionalStem`).
         positions: Kind of positions. `rotary` is relative and extends past the trained grid. The others are
             fixed and added to the tokens: `sincos` (3-D, V-JEPA), `sincos_plane` (2-D, MAE and I-JEPA),
             `sinusoid` (1-D, VideoMAE).
@@ -57,6 +59,7 @@ class VideoEncoder(nn.Module):
         mlp_ratio: float = 4.0,
         tubelet: tuple[int, int, int] = (2, 16, 16),
         channels: int = 3,
+        stem: Stem = "linear",
         positions: PositionKind = "rotary",
         rotary_layout: RotaryLayout = "interleave",
         drop_path: float = 0.0,
@@ -71,14 +74,16 @@ class VideoEncoder(nn.Module):
         super().__init__()
         self.embed_dim = embed_dim
         self.tubelet = Tubelet(*tubelet)
-        self.patch_embed = TubeletEmbed(embed_dim, self.tubelet, channels)
+        self.patch_embed = build_stem(stem, embed_dim, self.tubelet, channels, norm_eps=norm_eps)
         self.transformer = TokenTransformer(
             embed_dim=embed_dim, depth=depth, num_heads=num_heads, mlp_ratio=mlp_ratio, positions=positions,
             rotary_layout=rotary_layout, drop_path=drop_path, causal=causal, levels=levels,
             trained_side=trained_side, last_norm=last_norm, norm_eps=norm_eps,
         )  # fmt: skip
         self.image_embed = (
-            TubeletEmbed(embed_dim, self.tubelet._replace(t=1), channels) if image_tokenizer else None
+            build_stem(stem, embed_dim, self.tubelet._replace(t=1), channels, norm_eps=norm_eps)
+            if image_tokenizer
+            else None
         )
         init_weights(self)
         self.class_token = nn.Parameter(0.02 * torch.randn(1, embed_dim)) if class_token else None
