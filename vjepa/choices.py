@@ -13,6 +13,9 @@ Kind = Literal["videos", "images"]
 Shape = Literal["cosine", "linear", "constant"]
 """Course of a schedule from its first value to its last."""
 
+Stem = Literal["linear", "convolutional"]
+"""What makes a token of the pixels of a tubelet: one linear layer, or a stack of convolutions."""
+
 PositionKind = Literal["rotary", "sincos", "sincos_plane", "sinusoid"]
 """Position encodings.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+SMALLEST_CONVOLVED_SIDE = 4
+"""Rows and columns that a tubelet must have for a convolutional stem: a smaller one is a single kernel."""
+
 
 class Grid(NamedTuple):
     """Number of tubelets along time, height and width."""

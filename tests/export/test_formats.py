@@ -46,6 +46,15 @@ def test_encoder_and_future_are_the_model_s(kind, saved, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_an_encoder_with_a_convolutional_stem_is_the_model_s(kind, tmp_path):
+    require(kind)
+    graph = EncoderGraph(make_video_model(0, encoder={"stem": "convolutional", "depth": 1}))
+    run = export_graph(graph, tmp_path / f"stem.{ENDINGS[kind]}", kind)
+    for clips in (1, 4):
+        assert greatest_difference(run, graph, example(graph, clips, seed=clips)) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
 def test_a_classifier_is_the_model_s(kind, classifier_folder, tmp_path):
     require(kind)
     one = VideoClassifier.from_pretrained(classifier_folder, clips=1, crops=1)

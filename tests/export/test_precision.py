@@ -22,11 +22,12 @@ def stored_bytes(module):
     )
 
 
+@pytest.mark.parametrize("stem", ["linear", "convolutional"])
 @pytest.mark.parametrize(("kind", "most"), [("int8", 0.02), ("bf16", 0.03)])
-def test_answers_stay_nearly_the_same(kind, most):
+def test_answers_stay_nearly_the_same(kind, most, stem):
     if kind == "int8":
         pytest.importorskip("torchao")
-    model = make_video_model(0)
+    model = make_video_model(0, encoder={"stem": stem})
     reduced = reduce_precision(copy.deepcopy(model), kind)
     video = torch.randint(0, 256, (2, 16, 3, 16, 16), dtype=torch.uint8)
     with torch.no_grad():

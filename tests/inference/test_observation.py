@@ -14,14 +14,25 @@ from vjepa.inference.causal_stream import CausalStream
 def stream_tokens(model, video, steps):
     stream = CausalStream(model.encoder, steps)
     pixels = model.normalizer(video[None])
-    return torch.cat([stream.step(part) for part in pixels.split(2, dim=2)], dim=1)
+    return torch.cat([stream.step(part) for part in pixels.split(model.encoder.tubelet.t, dim=2)], dim=1)
 
 
-@pytest.mark.parametrize("levels", [(), (0, 2)])
-def test_a_stream_equals_the_clip(levels, video):
-    model = make_video_model(encoder={"causal": True, "levels": levels})
-    whole = model.encoder(model.normalizer(video[None, :16]), levels=True)
-    torch.testing.assert_close(stream_tokens(model, video[:16], steps=8), whole, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        {},
+        {"levels": (0, 2)},
+        {"stem": "convolutional"},
+        {"image_tokenizer": True},
+        {"image_tokenizer": True, "tubelet": [1, 8, 8]},
+        {"image_tokenizer": True, "stem": "convolutional"},
+    ],
+)
+def test_a_stream_equals_the_clip(encoder, video):
+    model = make_video_model(encoder={"causal": True, **encoder})
+    clip = video[: 8 * model.encoder.tubelet.t]
+    whole = model.encoder(model.normalizer(clip[None]), levels=True)
+    torch.testing.assert_close(stream_tokens(model, clip, steps=8), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_a_long_stream_equals_attention_limited_to_its_steps(video, monkeypatch):

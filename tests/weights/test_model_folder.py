@@ -60,6 +60,21 @@ def test_pixels_are_normalised_as_published():
     torch.testing.assert_close(model.normalizer(video), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_stem_comes_back_and_a_folder_that_names_none_has_a_linear_one(tmp_path):
+    video = torch.randint(0, 256, (1, 4, 3, 16, 16), dtype=torch.uint8)
+    for stem in ("linear", "convolutional"):
+        config = {**CONFIG, "encoder": {**CONFIG["encoder"], "stem": stem}}
+        model = VideoModel(config).eval()
+        vjepa.save_pretrained(tmp_path / stem, model.state_dict(), config)
+        assert torch.equal(vjepa.from_pretrained(tmp_path / stem).encode(video), model.encode(video))
+    before = vjepa.from_pretrained(tmp_path / "linear").encode(video)
+    for stem in ("linear", "convolutional"):
+        rewritten(tmp_path / stem, lambda config: config["encoder"].pop("stem"))
+    assert torch.equal(vjepa.from_pretrained(tmp_path / "linear").encode(video), before)
+    with pytest.raises(ValueError, match=r"missing encoder\.patch_embed\.proj\.weight"):
+        vjepa.from_pretrained(tmp_path / "convolutional")
+
+
 def test_no_model_is_a_clear_error(tmp_path):
     with pytest.raises(ValueError, match="is not a model"):
         vjepa.from_pretrained(tmp_path)
@@ -120,6 +135,7 @@ CLIP = {"num_frames": 4, "fps": 4, "stride": None, "size": [16, 16], "whole_fram
         ("encoder.mlp_ratio", float("inf"), r"encoder.mlp_ratio is inf"),
         ("encoder.tubelet", [2, 8], r"encoder.tubelet is \[2, 8\]: give frames, rows and columns"),
         ("encoder.positions", "learnt", r"encoder.positions is 'learnt': give one of 'rotary'"),
+        ("encoder.stem", "conv", r"encoder.stem is 'conv': give one of 'linear', 'convolutional'"),
         ("encoder.causal", 1, r"encoder.causal is 1: give true or false"),
         ("encoder.dept", 1, r"encoder has no argument 'dept': it has embed_dim, depth"),
         ("encoder", None, r"encoder is None"),

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vjepa.choices import PositionKind, RotaryLayout, Shape
+from vjepa.choices import PositionKind, RotaryLayout, Shape, Stem
 from vjepa.config import checks
+from vjepa.grid import SMALLEST_CONVOLVED_SIDE
 from vjepa.models.sizes import SizeName
 
 
@@ -26,6 +27,9 @@ class EncoderConfig:
         num_heads: Number of attention heads per block; null takes that of `size`.
         mlp_ratio: Hidden width of each MLP divided by `embed_dim`; null takes that of `size`.
         tubelet: Frames, rows and columns of the block of pixels behind one token.
+        stem: What makes a token of the pixels of a tubelet: `linear`, one linear layer, as in all released
+            models; or `convolutional`, a stack of 3 x 3 convolutions of stride 2 inside each tubelet, which
+            needs tubelets of 4 or more rows and columns.
         positions: Position encoding: `rotary`; `sincos` (3-D, V-JEPA); `sincos_plane` (2-D, MAE and I-JEPA);
             or `sinusoid` (1-D, VideoMAE).
         rotary_layout: Layout of the rotary position encoding: `interleave`, or `tile` for released V-JEPA 2
@@ -45,6 +49,7 @@ class EncoderConfig:
     num_heads: int | None = None
     mlp_ratio: float | None = None
     tubelet: tuple[int, int, int] = (2, 16, 16)
+    stem: Stem = "linear"
     positions: PositionKind = "rotary"
     rotary_layout: RotaryLayout = "interleave"
     drop_path: float = 0.0
@@ -62,6 +67,11 @@ class EncoderConfig:
             raise ValueError(
                 f"encoder.tubelet is {list(self.tubelet)}: give frames, rows and columns of a token, each 1 "
                 "or more"
+            )
+        if self.stem == "convolutional" and min(self.tubelet[1:]) < SMALLEST_CONVOLVED_SIDE:
+            raise ValueError(
+                f"encoder.tubelet is {list(self.tubelet)}, and encoder.stem convolutional halves rows and "
+                f"columns at least twice: give {SMALLEST_CONVOLVED_SIDE} or more of each, or a linear stem"
             )
 
 

@@ -51,7 +51,7 @@ class CausalStream:
         """
         transformer, grid = self.encoder.transformer, self.encoder.grid_of(video_BCTHW)
         assert grid.t == 1, f"{grid.t} time steps were given at once"
-        tokens_BSD = self.encoder.patch_embed(video_BCTHW)
+        tokens_BSD = self.encoder.embed_tubelets(video_BCTHW, is_image=False)
         table = rotary_table(
             grid,
             transformer.head_dim,

@@ -204,7 +204,7 @@ def init_weights(module: nn.Module) -> None:
     by ``sqrt(2 layer)``, with layers counted from 1, so that the residual stream does not grow with depth.
     """
     for part in module.modules():
-        if isinstance(part, nn.Linear | nn.Conv3d):
+        if isinstance(part, nn.Linear | nn.Conv2d | nn.Conv3d):
             trunc_normal_(part.weight, std=0.02)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)

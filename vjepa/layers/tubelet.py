@@ -41,19 +41,38 @@ class TubeletEmbed(nn.Module):
         Raises:
             ValueError: If the video has another layout or number of channels, or is not of floats.
         """
-        if video_BCTHW.ndim != 5 or video_BCTHW.shape[1] != self.channels:
-            raise ValueError(
-                f"a video of shape {tuple(video_BCTHW.shape)} does not fit: "
-                f"give (B, {self.channels}, T, H, W), or build the encoder with other channels"
-            )
-        if not video_BCTHW.is_floating_point():
-            raise ValueError(
-                f"a video of {video_BCTHW.dtype} is given where normalised floats belong: "
-                "the model's normalizer makes them"
-            )
-        tubelets_BNP = patchify(video_BCTHW, self.tubelet)
-        if keep_BK is not None:
-            tubelets_BNP = gather_tokens(tubelets_BNP, keep_BK)
+        tubelets_BKP = kept_tubelets(video_BCTHW, self.tubelet, self.channels, keep_BK)
         # Pixels are float32; sharded weights may have lower precision.
-        tubelets_BNP = tubelets_BNP.to(self.proj.weight.dtype)
-        return F.linear(tubelets_BNP, self.proj.weight.flatten(1), self.proj.bias)
+        tubelets_BKP = tubelets_BKP.to(self.proj.weight.dtype)
+        return F.linear(tubelets_BKP, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def kept_tubelets(
+    video_BCTHW: Tensor, tubelet: Tubelet, channels: int, keep_BK: Tensor | None = None
+) -> Tensor:
+    """Check a video, cut it into tubelets, and pick the kept ones: no pixel of the others goes any further.
+
+    Args:
+        video_BCTHW: Normalised float pixels, ``(B, C, T, H, W)``.
+        tubelet: Extent of a token in frames, rows and columns.
+        channels: Number of channels that the video must have.
+        keep_BK: Int64 indices of the kept tubelets, in ``[0, N)``. None keeps all.
+
+    Returns:
+        Pixels of the tubelets, ``(B, K, P)`` in the order of `keep_BK`, or ``(B, N, P)``.
+
+    Raises:
+        ValueError: If the video has another layout or number of channels, or is not of floats.
+    """
+    if video_BCTHW.ndim != 5 or video_BCTHW.shape[1] != channels:
+        raise ValueError(
+            f"a video of shape {tuple(video_BCTHW.shape)} does not fit: "
+            f"give (B, {channels}, T, H, W), or build the encoder with other channels"
+        )
+    if not video_BCTHW.is_floating_point():
+        raise ValueError(
+            f"a video of {video_BCTHW.dtype} is given where normalised floats belong: "
+            "the model's normalizer makes them"
+        )
+    tubelets_BNP = patchify(video_BCTHW, tubelet)
+    return tubelets_BNP if keep_BK is None else gather_tokens(tubelets_BNP, keep_BK)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_EMBEDDINGS = ("patch_embed.proj", "image_embed.proj")
+# Layers that see pixels, in a linear and in a convolutional stem; their kernels are ``(D, C, T, H, W)``.
+_EMBEDDINGS = ("patch_embed.proj", "image_embed.proj", "patch_embed.first", "image_embed.first")
 
 
 def adapt_channels(

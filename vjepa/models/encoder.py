@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vjepa.choices import PositionKind, RotaryLayout
+from vjepa.choices import PositionKind, RotaryLayout, Stem
 from vjepa.grid import Grid, Tubelet
 from vjepa.layers.blocks import TokenTransformer, init_weights
-from vjepa.layers.tubelet import TubeletEmbed
+from vjepa.layers.stem import build_stem
 
 _MODALITY_STD = 1e-6  # V-JEPA 2.1: both modality tokens are almost equal until training separates them
 
@@ -28,6 +28,8 @@ class VideoEncoder(nn.Module):
         mlp_ratio: Width of each block's MLP divided by `embed_dim`.
         tubelet: Extent of a token in frames, rows and columns.
         channels: Number of pixel channels.
+        stem: What makes a token of the pixels of a tubelet: `linear`, one layer, as in all released video
+            ViTs, or `convolutional`, a stack of convolutions inside each tubelet (`ConvolutionalStem`).
         positions: Kind of positions. `rotary` is relative and extends past the trained grid. The others are
             fixed and added to the tokens: `sincos` (3-D, V-JEPA), `sincos_plane` (2-D, MAE and I-JEPA),
             `sinusoid` (1-D, VideoMAE).
@@ -57,6 +59,7 @@ class VideoEncoder(nn.Module):
         mlp_ratio: float = 4.0,
         tubelet: tuple[int, int, int] = (2, 16, 16),
         channels: int = 3,
+        stem: Stem = "linear",
         positions: PositionKind = "rotary",
         rotary_layout: RotaryLayout = "interleave",
         drop_path: float = 0.0,
@@ -71,14 +74,16 @@ class VideoEncoder(nn.Module):
         super().__init__()
         self.embed_dim = embed_dim
         self.tubelet = Tubelet(*tubelet)
-        self.patch_embed = TubeletEmbed(embed_dim, self.tubelet, channels)
+        self.patch_embed = build_stem(stem, embed_dim, self.tubelet, channels, norm_eps=norm_eps)
         self.transformer = TokenTransformer(
             embed_dim=embed_dim, depth=depth, num_heads=num_heads, mlp_ratio=mlp_ratio, positions=positions,
             rotary_layout=rotary_layout, drop_path=drop_path, causal=causal, levels=levels,
             trained_side=trained_side, last_norm=last_norm, norm_eps=norm_eps,
         )  # fmt: skip
         self.image_embed = (
-            TubeletEmbed(embed_dim, self.tubelet._replace(t=1), channels) if image_tokenizer else None
+            build_stem(stem, embed_dim, self.tubelet._replace(t=1), channels, norm_eps=norm_eps)
+            if image_tokenizer
+            else None
         )
         init_weights(self)
         self.class_token = nn.Parameter(0.02 * torch.randn(1, embed_dim)) if class_token else None
@@ -153,16 +158,26 @@ class VideoEncoder(nn.Module):
 
     def _embed(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> tuple[Tensor, int]:
         """Tokens before the first block, and how many of them are in front of those on the grid."""
-        tokens_BKD = self._embed_tubelets(video_BCTHW, keep_BK)
+        tokens_BKD = self.embed_tubelets(video_BCTHW, keep_BK, is_image=video_BCTHW.shape[2] == 1)
         if self.class_token is None:
             return tokens_BKD, 0
         class_B1D = self.class_token.to(tokens_BKD.dtype).expand(tokens_BKD.shape[0], -1, -1)
         return torch.cat([class_B1D, tokens_BKD], dim=1), 1
 
-    def _embed_tubelets(self, video_BCTHW: Tensor, keep_BK: Tensor | None) -> Tensor:
+    def embed_tubelets(self, video_BCTHW: Tensor, keep_BK: Tensor | None = None, *, is_image: bool) -> Tensor:
+        """Embed tubelets as tokens without positions, as they enter the first block.
+
+        Args:
+            video_BCTHW: Normalised pixels, ``(B, C, T, H, W)``.
+            keep_BK: Int64 indices of the tokens to embed, in ``[0, N)``. None embeds all tokens.
+            is_image: Whether the pixels are an image, which an image tokenizer embeds differently, rather
+                than a video or a part of one. Tubelets of one frame do not tell them apart.
+
+        Returns:
+            Tokens ``(B, K, D)`` in the order of `keep_BK`, or ``(B, N, D)``, without a class token.
+        """
         if self.image_embed is None or self.modality_tokens is None:
             return self.patch_embed(video_BCTHW, keep_BK)
-        is_image = video_BCTHW.shape[2] == 1
         embed = self.image_embed if is_image else self.patch_embed
         return embed(video_BCTHW, keep_BK) + self.modality_tokens[int(is_image)]
 

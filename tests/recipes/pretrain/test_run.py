@@ -208,6 +208,24 @@ def test_a_trained_model_is_a_starting_point(tiny_config, tmp_path):
         assert torch.equal(value, again.encoder.state_dict()[name]) or "target" in name
 
 
+def test_a_run_with_a_convolutional_stem_goes_on_and_keeps_it(tiny_config, tmp_path):
+    """Two halves are the whole, bit for bit, and the model folder has the stem."""
+    changes = ("--encoder.stem=convolutional", "--optim.steps=6")
+    stretched = ("--optim.steps=3", "--optim.schedule_stretch=2")
+    pretrain(tiny_config("whole", *changes))
+    fresh_accelerate()
+    pretrain(tiny_config("parts", *changes, *stretched))
+    fresh_accelerate()
+    pretrain(tiny_config("parts", *changes))
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+    weights = [tmp_path / run / "model" / "model.safetensors" for run in ("whole", "parts")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert vjepa.from_pretrained(tmp_path / "parts").config["encoder"]["stem"] == "convolutional"
+    fresh_accelerate()
+    with pytest.raises(ValueError, match=r"encoder\.stem: convolutional there, linear here"):
+        pretrain(tiny_config("parts", *changes, "--encoder.stem=linear"))
+
+
 def test_each_model_that_a_run_names_is_read_once(tiny_config, tmp_path, monkeypatch):
     pretrain(tiny_config("first", "--optim.steps=2", "--optim.warmup_steps=1"))
     read = []

@@ -1088,6 +1088,7 @@ def test_the_authors_layout_comes_back_as_it_was(tmp_path, make, said):
     [
         (changed(rotary_layout="interleave"), "encoder.rotary_layout is interleave"),
         (changed(causal=True), "encoder.causal is true"),
+        (changed(stem="convolutional"), "encoder.stem is convolutional, and must be linear"),
         (changed(positions="sincos"), "encoder.positions is sincos"),
         (changed(tubelet=[2, 8, 16]), "patches are 8 x 16"),
         ({key: value for key, value in OURS.items() if key != "clip"}, 'its configuration has no "clip"'),
@@ -1096,6 +1097,13 @@ def test_the_authors_layout_comes_back_as_it_was(tmp_path, make, said):
 def test_what_does_not_fit_transformers_is_said(config, reason):
     with pytest.raises(ValueError, match=reason):
         to_transformers(config, VideoModel(config).state_dict())
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sincos", "sincos_plane", "sinusoid"])
+def test_a_convolutional_stem_fits_no_authors_layout(positions):
+    config = changed(stem="convolutional", positions=positions)
+    with pytest.raises(ValueError, match=r"encoder\.stem is convolutional, and must be linear"):
+        to_meta(config, VideoModel(config).state_dict())
 
 
 VIDEOMAE_OURS = {

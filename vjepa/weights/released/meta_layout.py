@@ -286,6 +286,11 @@ def refuse_misfits(config: Arguments, networks: Collection[str]) -> None:
     positions = encoder.get("positions", "rotary")
     if encoder.get("causal"):
         reasons.append("encoder.causal is true, and that layout's encoders are not causal")
+    if encoder.get("stem", "linear") != "linear":
+        reasons.append(
+            f"encoder.stem is {encoder['stem']}, and must be linear, as in every published layout: train "
+            "with it"
+        )
     if encoder.get("image_tokenizer") or encoder.get("levels"):
         reasons.append(
             "encoder.image_tokenizer and encoder.levels are V-JEPA 2.1's, which can be read but not written"
