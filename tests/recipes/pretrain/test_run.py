@@ -206,6 +206,9 @@ def test_a_trained_model_is_a_starting_point(tiny_config, tmp_path):
     again = vjepa.from_pretrained(tmp_path / "second")
     for name, value in trained.encoder.state_dict().items():
         assert torch.equal(value, again.encoder.state_dict()[name]) or "target" in name
+    fresh_accelerate()
+    with pytest.raises(ValueError, match=r"the predictor of init does not fit .* must be \(24"):
+        pretrain(tiny_config("third", f"--init={tmp_path / 'first'}", "--predictor.embed_dim=24"))
 
 
 def test_a_run_with_a_convolutional_stem_goes_on_and_keeps_it(tiny_config, tmp_path):

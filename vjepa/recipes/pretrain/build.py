@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vjepa.config import config_tree
 from vjepa.data.rendered import is_rendered
@@ -293,21 +293,45 @@ def load_weights(objective: JEPA | PixelReconstruction, start: Weights) -> None:
     """Load the weights of a trained model into an objective, to start from.
 
     All networks that both have are loaded, each from the one of the same name.
+
+    Raises:
+        ValueError: A network of the model has other sizes than the configured one.
     """
     if (
         isinstance(objective, JEPA)
         and objective.momentum is not None
         and objective.target_encoder is not None
     ):
-        objective.target_encoder.load_state_dict(start.video_model().encoder.state_dict())
+        _load(objective.target_encoder, start.video_model().encoder, "encoder")
     model = start.video_model("encoder")
-    objective.encoder.load_state_dict(model.encoder.state_dict())
+    _load(objective.encoder, model.encoder, "encoder")
     if isinstance(objective, JEPA) and model.targets is not None and objective.targets.alike(model.targets):
         objective.targets.load_state_dict(model.targets.state_dict())
     if isinstance(objective, JEPA) and model.predictor is not None:
-        objective.predictor.load_state_dict(model.predictor.state_dict())
+        _load(objective.predictor, model.predictor, "predictor")
     if isinstance(objective, PixelReconstruction) and model.decoder is not None:
-        objective.decoder.load_state_dict(model.decoder.state_dict())
+        _load(objective.decoder, model.decoder, "decoder")
+
+
+def _load(network: nn.Module, trained: nn.Module, name: str) -> None:
+    """Load the weights of a trained network of the same sizes."""
+    configured, found = network.state_dict(), trained.state_dict()
+    names = sorted(configured.keys() | found.keys())
+    shapes = [
+        [tuple(state[key].shape) if key in state else "absent" for state in (found, configured)]
+        for key in names
+    ]
+    misfits = [
+        f"{key} is {has} and must be {needs}"
+        for key, (has, needs) in zip(names, shapes, strict=True)
+        if has != needs
+    ]
+    if misfits:
+        raise ValueError(
+            f"the {name} of init does not fit the configured one in {len(misfits)} tensors, e.g. "
+            f"{misfits[0]}: configure the {name} as in the config.json of that model"
+        )
+    network.load_state_dict(found)
 
 
 def load_teacher(objective: JEPA | PixelReconstruction, teacher: VideoModel) -> None:
