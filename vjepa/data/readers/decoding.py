@@ -50,7 +50,7 @@ class Decoding:
         return read_index(self.container, self.stream)
 
     def from_start(self) -> Iterator[av.VideoFrame]:
-        """Decode all frames; reopens the file, as not every container can seek exactly to its start."""
+        """Decode all frames of the file, which is opened again: not every container can seek to its start."""
         if not self._at_start:
             self.container.close()
             self.container, self.stream = open_stream(self.path)
