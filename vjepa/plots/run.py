@@ -50,7 +50,8 @@ def _online_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _online_name(online: dict[str, Any]) -> str:
-    return str(online["metric"]).removeprefix("probe/")
+    name = str(online["metric"]).removeprefix("probe/")
+    return {"knn": "k-NN"}.get(name, name)
 
 
 def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Path) -> None:
@@ -101,7 +102,8 @@ def _draw_online(panel: Any, records: list[dict[str, Any]], summary: dict[str, A
     values = [100 * record[online["metric"]] for record in measured]
     panel.plot(steps, values, "-o", markersize=3, color="tab:blue", label="balanced accuracy, %")
     panel.axvline(summary["model_step"], color="black", linestyle=":", label="weights of the model")
-    panel.set(xlabel="step", ylim=(0, 105), title=f"online {in_plot(_online_name(online))} probe")
+    title = f"online {in_plot(_online_name(online))} probe"
+    panel.set(xlabel="step", xlim=(0, None), ylim=(0, 105), title=title)
     panel.legend()
 
 

@@ -247,7 +247,7 @@ def test_it_is_shown_while_training_at_the_end_and_in_the_plot(go, tmp_path, cap
     lines = [line for line in printed.splitlines() if line.startswith("step ")]
     assert [line.split("/")[0] for line in lines] == ["step 1", "step 4", "step 8"]
     assert ["k-NN" in line for line in lines] == [False, True, True]
-    assert "online probe (knn)         best " in printed
+    assert "online probe (k-NN)        best " in printed
     plots = [(tmp_path / name / "report.png").read_bytes() for name in ("plain", "run")]
     widths = [int.from_bytes(plot[16:20], "big") for plot in plots]
     assert widths[1] > widths[0]  # one more panel
