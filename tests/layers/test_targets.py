@@ -125,9 +125,9 @@ def test_predictions_are_restored_on_the_scale_of_the_context():
 
 def test_what_cannot_be_restored_is_refused():
     averaged = PredictionTargets("layer_norm", DIM, blocks=2)
-    with pytest.raises(ValueError, match="average 2 blocks"):
+    with pytest.raises(ValueError, match="averages of 2 blocks"):
         averaged.restore(tokens(), tokens())
-    with pytest.raises(ValueError, match="width 24, the encoder's tokens 48"):
+    with pytest.raises(ValueError, match="width 24 and the encoder's tokens 48"):
         PredictionTargets("layer_norm", DIM).restore(tokens(), tokens(levels=2))
 
 

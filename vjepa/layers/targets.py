@@ -146,11 +146,15 @@ class PredictionTargets(nn.Module):
         Raises:
             ValueError: Targets are averages of several blocks, or of another width than the tokens.
         """
-        if normalised_BMY.shape[-1] != like_BKY.shape[-1] or self.blocks > 1:
+        if normalised_BMY.shape[-1] != like_BKY.shape[-1]:
             raise ValueError(
-                f"predictions have width {normalised_BMY.shape[-1]}, the encoder's tokens "
-                f"{like_BKY.shape[-1]}, and targets average {self.blocks} blocks: only predictions of "
-                "the encoder's own tokens can stand beside them"
+                f"predictions have width {normalised_BMY.shape[-1]} and the encoder's tokens "
+                f"{like_BKY.shape[-1]}: only predictions of the encoder's own tokens can stand beside them"
+            )
+        if self.blocks > 1:
+            raise ValueError(
+                f"targets are averages of {self.blocks} blocks: only predictions of the encoder's own tokens "
+                "can stand beside them"
             )
         if self.norm == "none":
             return normalised_BMY

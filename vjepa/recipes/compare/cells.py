@@ -10,12 +10,12 @@ import copy
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vjepa.config import config_from_tree, config_tree
+from vjepa.config import TrainConfig, config_from_tree, config_tree
 from vjepa.files import written_atomically
 from vjepa.recipes.compare.config import CompareConfig
 from vjepa.recipes.compare.processes import run_tasks
@@ -86,13 +86,15 @@ class Cell:
         data, given = self.config.data, self.finetune
         shared = ("num_workers", "reader", "cache_dir", "cache_short_side")
         read = {name: getattr(data, name) for name in shared}
+        execution = config_tree(self.config)["train"]
+        common = {field.name: execution[field.name] for field in fields(TrainConfig)}
         tree = {
             **given,
             "output_dir": str(self.folder / "finetuned"),
             "seed": self.seed,
             "model": {**given.get("model", {}), "init": str(init)},
             "data": {"train": train, "test": test, **read, **given.get("data", {})},
-            "train": {**config_tree(self.config)["train"], **given.get("train", {}), "threads": threads},
+            "train": {**common, **given.get("train", {}), "threads": threads},
         }
         return config_from_tree(tree, FinetuneConfig)
 
