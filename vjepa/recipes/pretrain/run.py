@@ -130,8 +130,9 @@ def _model_config(run: build.Resolved, *, own: bool) -> dict[str, Any]:
 
 
 def _model_state(config: PretrainConfig, state: dict[str, Tensor], *, own: bool) -> dict[str, Tensor]:
-    """Return the tensors for the model folder; those of regularizers serve training alone."""
-    state = {name: tensor for name, tensor in state.items() if not name.startswith("regularizers.")}
+    """Return the tensors for the model folder; regularizers and projectors serve training alone."""
+    aids = ("regularizers.", "regularizer.", "projector.")
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(aids)}
     if own:
         return {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
     if config.objective.has_teacher:
