@@ -29,6 +29,7 @@ from vjepa.recipes.pretrain.config import (
     PredictorConfig,
     PretrainAugment,
     PretrainConfig,
+    PretrainTrainConfig,
     ProbeConfig,
     SyntheticConfig,
 )
@@ -85,6 +86,10 @@ OUT_OF_RANGE = [
     (ContextLossConfig, "weight", -1.0),
     (ProbeConfig, "max_videos", 0),
     (ProbeConfig, "test", "alone.csv"),
+    (ProbeConfig, "every", 0),
+    (ProbeConfig, "online_videos", 3),
+    (PretrainTrainConfig, "patience", 0),
+    (PretrainTrainConfig, "log_every", 0),
     (PretrainConfig, "seed", -1),
     (PretrainConfig, "seed", 2**32),
     (FinetuneConfig, "seed", -1),

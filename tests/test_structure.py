@@ -25,6 +25,11 @@ def module_of(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+def is_module(name):
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
 def imports_of(path):
     """Modules of this project that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -33,9 +38,11 @@ def imports_of(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively: write the whole name"
-            # `from vjepa import tokens` imports a module, `from vjepa.tokens import x` a name of one.
-            top = node.module == "vjepa"
-            names = [f"vjepa.{alias.name}" for alias in node.names] if top else [node.module]
+            # `from vjepa.config import checks` imports a module, `from vjepa.tokens import x` a name of one.
+            names = [
+                f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else node.module
+                for alias in node.names
+            ]
         yield from (name for name in names if name.split(".")[0] in ("vjepa", "tools"))
 
 
@@ -54,6 +61,22 @@ def test_imports_point_down(path):
         there = room_of(name)
         below = FLOOR_OF[there] < FLOOR_OF[here]
         assert there == here or below, f"{module_of(path)} imports {name}, which is not below it"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    imports = {module_of(path): set(imports_of(path)) for path in SOURCES}
+    done = set()
+
+    def visit(module, trail):
+        assert module not in trail, " -> ".join([*trail[trail.index(module) :], module])
+        if module in done or module not in imports:
+            return
+        for other in sorted(imports[module] - {module}):
+            visit(other, [*trail, module])
+        done.add(module)
+
+    for module in sorted(imports):
+        visit(module, [])
 
 
 def test_importing_the_package_is_cheap():

@@ -34,6 +34,9 @@ DistanceName = Literal["l1", "smooth_l1", "l2"]
 Score = Literal["energy", "best"]
 """Losses on several samples of the future: the energy score, or the error of the best sample."""
 
+OnlineProbe = Literal["knn", "ridge"]
+"""Probes that are cheap enough to be fitted during training, without steps of their own."""
+
 Pool = Literal["none", "mean", "flatten"]
 """What an action-conditioned model makes of a frame's tokens.
 

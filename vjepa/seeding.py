@@ -1,10 +1,12 @@
-"""Random numbers of torch that come from a seed and leave no trace."""
+"""Random numbers that leave no trace: global generators go on as if nothing had been drawn."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 
@@ -18,3 +20,19 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         yield
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Keep the global generators of Python, numpy and torch: after the block they are as before it.
+
+    Of CUDA's generators, that of the current device is kept.
+    """
+    state_of_python, state_of_numpy = random.getstate(), np.random.get_state()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(state_of_python)
+        np.random.set_state(state_of_numpy)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.splits import check_leaks, split_by_group, take_labels
+from vjepa.data.splits import check_leaks, folds_by_group, split_by_group, take_labels
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
@@ -52,6 +52,28 @@ def test_a_class_of_one_group_cannot_be_split():
         split_by_group(videos, 0.2, seed=0)
     with pytest.raises(ValueError, match="share is 1"):
         split_by_group(videos_of(), 1, seed=0)
+
+
+def test_folds_share_no_group_and_hold_every_video_back_once():
+    videos = [*videos_of(groups=20), Video("/v/rare.mp4", label="rare", group="only")]
+    folds = folds_by_group(videos, 4, seed=0, setting="list")
+    assert sorted(row for rows in folds for row in rows) == list(range(100))
+    groups = [{videos[row].group for row in rows} for rows in folds]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 20
+    for rows in folds:
+        assert len(rows) == pytest.approx(25, abs=5)
+        assert {videos[row].label for row in rows} == {"0", "1"}
+    assert folds_by_group(videos, 4, seed=0, setting="list") == folds
+    assert folds_by_group(videos, 4, seed=1, setting="list") != folds
+
+
+def test_few_groups_make_fewer_folds_and_one_makes_none():
+    assert len(folds_by_group(videos_of(groups=3), 4, seed=0, setting="list")) == 3
+    with pytest.raises(ValueError, match="list has 2 classes, of which 2 have videos of one group alone"):
+        folds_by_group(videos_of(groups=1), 4, seed=0, setting="list")
+    singles = [Video(f"/v/{n}.mp4", label=str(n % 2)) for n in range(4)]
+    folds = folds_by_group(singles, 4, seed=0, setting="list")  # no class has videos for more than two
+    assert [{singles[row].label for row in rows} for rows in folds] == [{"0", "1"}, {"0", "1"}]
 
 
 def test_real_clips_are_split_by_their_sources():

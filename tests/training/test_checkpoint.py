@@ -85,6 +85,26 @@ def test_a_damaged_checkpoint_is_passed_over(name, damage, run, capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["step_0000003", "step_0000006"]
 
 
+def test_checkpoints_that_others_need_are_kept(run):
+    accelerator, network, _, take_steps, folder = run
+    after_six, needs = weights(network), {6: 3, 9: 6, 12: 6, 15: 15, 18: 15}
+    checkpoints, left = Checkpoints(folder, keep=1, needed_by=needs.get), []
+    for step in (9, 12, 15, 18):
+        take_steps(3)
+        checkpoints.save(accelerator, step, {"step": step})
+        left.append(checkpoints.steps())
+    assert left == [[6, 9], [6, 12], [15], [15, 18]]
+    with pytest.raises(ValueError, match=r"0006 cannot be used, it has no checksums\.json: ask again"):
+        checkpoints.load(accelerator, 6, "ask again")
+    checkpoints.load(accelerator, 15, "ask again")
+    after_fifteen = weights(network)
+    assert not torch.equal(after_fifteen, after_six)
+    take_steps(3)
+    again = weights(network)
+    checkpoints.load(accelerator, 18, "ask again")
+    assert torch.equal(weights(network), again)
+
+
 def test_without_a_whole_checkpoint_nothing_starts(run):
     accelerator, _, _, _, folder = run
     flip(folder / "step_0000003" / "optimizer.bin")

@@ -22,9 +22,9 @@ from vjepa.recipes.finetune.config import FeaturesConfig, FinetuneConfig, GridCo
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.preview import _too_large
 from vjepa.recipes.pretrain.run import pretrain
+from vjepa.training.errors import NonFiniteError
 from vjepa.training.going_on import TABLE, Change, calmer_settings, change_of, changes, flat_settings
 from vjepa.training.run_folder import RunFolder
-from vjepa.training.trainer import NonFiniteError
 from vjepa.training.unreadable import UnreadableVideosError
 
 SHORT = ("--optim.steps=4", "--optim.warmup_steps=1", "--train.checkpoint_every=1")

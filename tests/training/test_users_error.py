@@ -16,7 +16,7 @@ import tools.pretrain
 from tools.compare import main as compare
 from tools.finetune import main as finetune
 from tools.pretrain import main as pretrain
-from vjepa.training.trainer import NonFiniteError
+from vjepa.training.errors import NonFiniteError
 
 CPU = ["--train.device=cpu", "--train.trackers=[]"]
 

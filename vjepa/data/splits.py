@@ -1,4 +1,4 @@
-"""Splits of labelled videos: splits by group, checks for leaks between splits, subsets of the labels."""
+"""Splits of labelled videos: splits and folds by group, checks for leaks, subsets of the labels."""
 
 from __future__ import annotations
 
@@ -66,18 +66,56 @@ def _nearest_fold(
     It is the one that leaves the fewest classes out on either side and, among these, is nearest to `share` in
     size.
     """
-    # scikit-learn allows no more folds than the largest class has videos, and warns of smaller classes.
-    folds = min(max(round(1 / share), 2), len(set(groups)), max(Counter(labels).values()))
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        pairs = list(splitter.split(np.zeros(len(labels)), labels, groups))
+    pairs = _stratified(labels, groups, max(round(1 / share), 2), seed)
 
     def cost(pair: tuple[NDArray[np.int64], NDArray[np.int64]]) -> tuple[int, float]:
         lost = sum(len(set(labels) - {labels[row] for row in rows}) for rows in pair)
         return lost, abs(len(pair[1]) / len(labels) - share)
 
     return min(pairs, key=cost)
+
+
+def _stratified(
+    labels: Sequence[str], groups: Sequence[str], folds: int, seed: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return the rows outside and inside each fold; there may be fewer folds than asked for."""
+    # scikit-learn allows no more folds than the largest class has videos, and warns of smaller classes.
+    folds = min(folds, len(set(groups)), max(Counter(labels).values()))
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return list(splitter.split(np.zeros(len(labels)), labels, groups))
+
+
+def folds_by_group(videos: Sequence[Video], folds: int, seed: int, setting: str) -> list[list[int]]:
+    """Divide videos into folds without a common group, for cross-validation.
+
+    The folds are stratified by class, and groups are those of `split_by_group`. A class whose
+    videos are all of one group is in no fold, since it could not be held back and learnt at the same time.
+
+    Args:
+        videos: Labelled videos.
+        folds: Number of folds; with few groups, or few videos of each class, there are fewer.
+        seed: Random seed; the same seed and videos give the same folds.
+        setting: Name of the videos in error messages.
+
+    Returns:
+        Rows of the videos in each fold, ascending; no fold is empty.
+
+    Raises:
+        ValueError: Fewer than two classes have videos of two or more groups.
+    """
+    groups = _groups(videos)
+    labels = [video.label or "" for video in videos]
+    alone = set(_of_one_group(labels, groups))
+    rows = [row for row, label in enumerate(labels) if label not in alone]
+    if len(set(labels) - alone) < 2:
+        raise ValueError(
+            f"{setting} has {len(set(labels))} classes, of which {len(alone)} have videos of one group "
+            "alone: two or more classes need videos of two or more groups each, so that some can be held back"
+        )
+    pairs = _stratified([labels[row] for row in rows], [groups[row] for row in rows], folds, seed)
+    return [[rows[number] for number in held] for _, held in pairs if len(held)]
 
 
 def _groups(videos: Sequence[Video]) -> list[str]:
@@ -92,16 +130,21 @@ def _groups(videos: Sequence[Video]) -> list[str]:
 
 
 def _check_groups(labels: Sequence[str], groups: Sequence[str], setting: str) -> None:
-    of_class = defaultdict(set)
-    for label, group in zip(labels, groups, strict=True):
-        of_class[label].add(group)
-    alone = sorted(label for label, names in of_class.items() if len(names) < 2)
+    alone = _of_one_group(labels, groups)
     if alone:
         raise ValueError(
             f"all videos of {', '.join(alone[:5])} are of one group: with {setting} they cannot be in two "
             "splits that share no group; give a split of your own (data.val, data.test), or "
             "data.test_share 0 to test nothing"
         )
+
+
+def _of_one_group(labels: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Return the classes whose videos are all of one group, sorted."""
+    of_class = defaultdict(set)
+    for label, group in zip(labels, groups, strict=True):
+        of_class[label].add(group)
+    return sorted(label for label, names in of_class.items() if len(names) < 2)
 
 
 def check_leaks(splits: Mapping[str, Sequence[Video]]) -> None:

@@ -26,6 +26,8 @@ def summary_table(summary: dict[str, Any], folder: Path) -> str:
     for name, probe in summary["probe"].items():
         metrics = ", ".join(f"{key} {value:.1%}" for key, value in probe.items())
         rows.append((f"{one_line(name)} probe, frozen", metrics))
+    if "online_probe" in summary:
+        rows += _online_rows(summary)
     rows.append(("clips/s in training", f"{summary['clips_per_second']:.0f}"))
     minutes = summary["seconds"] / 60
     rows.append(("minutes in all", f"{minutes:.1f}" if minutes >= 1 else f"{minutes:.2f}"))
@@ -35,8 +37,26 @@ def summary_table(summary: dict[str, Any], folder: Path) -> str:
     return "\n".join(f"{name:<{width}}  {metrics}" for name, metrics in rows)
 
 
+def _online_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the rows of a run with an online probe: its accuracies, and what followed from them."""
+    online, steps = summary["online_probe"], summary["steps"]
+    best, last = (f"{online[key]['value']:.1%} at step {online[key]['step']}" for key in ("best", "last"))
+    rows = [(f"online probe ({_online_name(online)})", f"best {best}, last {last}")]
+    if summary["model_step"] != steps:
+        rows.append(("weights of the model", f"those of step {summary['model_step']}"))
+    if "ended_early" in summary:
+        rows.append(("steps", f"{steps}: {one_line(summary['ended_early'])}"))
+    return rows
+
+
+def _online_name(online: dict[str, Any]) -> str:
+    return str(online["metric"]).removeprefix("probe/")
+
+
 def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Path) -> None:
-    """Draw three panels: the loss, the effective rank of the embeddings, and the probe accuracies.
+    """Draw panels: the loss, the effective rank of the embeddings, the online probe and the final probes.
+
+    Without an online probe its panel is left out.
 
     Args:
         records: Metrics of each logged step.
@@ -46,8 +66,12 @@ def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Pa
     # Imported here, because matplotlib takes longer to import than a short run lasts.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    loss, life, probes = figure.subplots(1, 3, width_ratios=(1, 1, 0.8))
+    online = "online_probe" in summary
+    figure = Figure(figsize=(16 if online else 12, 3.6), layout="constrained")
+    panels = figure.subplots(1, 3 + online, width_ratios=(1, 1, *[1] * online, 0.8))
+    loss, life, probes = panels[0], panels[1], panels[-1]
+    if online:
+        _draw_online(panels[2], records, summary)
     for kind in dict.fromkeys(record["kind"] for record in records):
         _draw_kind(loss, life, [record for record in records if record["kind"] == kind], kind)
     loss.set(xlabel="step", ylim=(0, None), title="prediction error")
@@ -67,6 +91,18 @@ def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Pa
     else:
         probes.axis("off")
     figure.savefig(path, dpi=120)
+
+
+def _draw_online(panel: Any, records: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+    """Draw the accuracy of the online probe over the steps, and mark the step whose weights the model has."""
+    online = summary["online_probe"]
+    measured = [record for record in records if online["metric"] in record]
+    steps = [record["step"] for record in measured]
+    values = [100 * record[online["metric"]] for record in measured]
+    panel.plot(steps, values, "-o", markersize=3, color="tab:blue", label="balanced accuracy, %")
+    panel.axvline(summary["model_step"], color="black", linestyle=":", label="weights of the model")
+    panel.set(xlabel="step", ylim=(0, 105), title=f"online {in_plot(_online_name(online))} probe")
+    panel.legend()
 
 
 def _draw_kind(loss: Any, life: Any, records: list[dict[str, Any]], kind: str) -> None:

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,21 @@ class Checkpoints:
     Args:
         folder: Folder ``checkpoints/`` of the run.
         keep: Number of checkpoints to keep; older ones are removed after a new one is complete.
+        needed_by: Function of the step of a checkpoint that returns the step of an older one without which it
+            could not be gone on from, or None. Those that the kept checkpoints need are kept, too.
 
     Raises:
         ValueError: `keep` is less than 1.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(
+        self, folder: Path, keep: int, needed_by: Callable[[int], int | None] = lambda step: None
+    ) -> None:
         if keep < 1:
             raise ValueError(f"train.keep_checkpoints is {keep}: give 1 or more, or nothing could be resumed")
         self.folder = folder
         self.keep = keep
+        self.needed_by = needed_by
         self._damaged: set[Path] = set()
 
     def steps(self) -> list[int]:
@@ -57,6 +62,10 @@ class Checkpoints:
         return [
             step for step, folder in _found(self.folder) if folder not in self._damaged and _is_own(folder)
         ]
+
+    def path_of(self, step: int) -> Path:
+        """Return the folder of the checkpoint of a step; it need not exist."""
+        return self.folder / f"step_{step:07d}"
 
     def save(self, accelerator: Accelerator, step: int, state: dict[str, Any]) -> None:
         """Save a checkpoint; every process must call this.
@@ -70,7 +79,7 @@ class Checkpoints:
             ValueError: Not all processes write to the same folder.
             OSError: The checkpoint cannot be written; torch and safetensors raise errors of their own.
         """
-        final = self.folder / f"step_{step:07d}"
+        final = self.path_of(step)
         partial = self.folder / f"partial_{step:07d}"
         if accelerator.is_main_process:
             self._remove_leftovers()  # First: a full disk may have no room for them beside the new one.
@@ -118,6 +127,23 @@ class Checkpoints:
         state: dict[str, Any] = json.loads((folder / _TRAINER_STATE).read_text())
         return state
 
+    def load(self, accelerator: Accelerator, step: int, remedy: str) -> None:
+        """Restore the checkpoint of a step; every process must call this.
+
+        Args:
+            accelerator: Accelerator of the run.
+            step: Number of steps taken when the checkpoint was saved.
+            remedy: Advice if the checkpoint cannot be used, for the error message.
+
+        Raises:
+            ValueError: There is no such checkpoint, or it is damaged.
+        """
+        folder = self.path_of(step)
+        (fault,) = broadcast_object_list([_fault(folder) if accelerator.is_main_process else None])
+        if fault is not None:
+            raise ValueError(f"the checkpoint {folder} cannot be used, {fault}: {remedy}")
+        _load(accelerator, folder)
+
     def _newest_whole(self) -> tuple[Path | None, dict[Path, str]]:
         """Return the newest whole checkpoint, or None, and the faults of all newer ones."""
         faults: dict[Path, str] = {}
@@ -129,8 +155,12 @@ class Checkpoints:
         return None, faults
 
     def _prune(self, latest: int) -> None:
-        for step in self.steps()[: -self.keep]:
-            _remove(self.folder / f"step_{step:07d}")
+        steps = self.steps()
+        recent = steps[-self.keep :]
+        kept = {*recent, *map(self.needed_by, recent)}
+        for step in steps:
+            if step not in kept:
+                _remove(self.path_of(step))
         for step, folder in _found(self.folder):
             if folder in self._damaged and _is_own(folder) and step < latest:
                 _remove(folder)

@@ -14,6 +14,7 @@ from vjepa.config import OptimConfig, TrainConfig
 from vjepa.training.accelerator import start_trackers
 from vjepa.training.alone import wait_for_all
 from vjepa.training.going_on import calmer_settings
+from vjepa.training.measurements import Measurements
 from vjepa.training.run_folder import Row, RunFolder
 from vjepa.training.trainer import Trainer
 from vjepa.training.unreadable import WITHOUT_VIDEOS, UnreadableVideos
@@ -50,6 +51,7 @@ def fit(
     rows: Sequence[Row],
     classes: Sequence[str] | None = None,
     remedy: str = WITHOUT_VIDEOS,
+    measurements: Measurements | None = None,
 ) -> nn.Module:
     """Train an objective to the last step, from the latest checkpoint if there is one.
 
@@ -64,6 +66,7 @@ def fit(
         rows: Rows of the training lists; each begins with the path of its video or episode.
         classes: Class names in the order of their indices; None for a run that does not learn classes.
         remedy: Advice on how to leave out what cannot be read, for the error message.
+        measurements: What is measured during training, and what follows from it. None measures nothing.
 
     Returns:
         The trained objective, as the accelerator wrapped it.
@@ -92,7 +95,7 @@ def fit(
     Trainer(
         accelerator=accelerator, objective=prepared, optimizer=optimizer, batches=batches, folder=folder,
         unreadable=UnreadableVideos(paths, most, accelerator.print, remedy),
-        optim=optim, train=config.train, remedy=calmer_settings(config),
+        optim=optim, train=config.train, remedy=calmer_settings(config), measurements=measurements,
     ).fit()  # fmt: skip
     wrapped: nn.Module = prepared
     return wrapped

@@ -24,6 +24,8 @@ class Change(Enum):
 TABLE: dict[str, Change] = {
     "output_dir": Change.FREE,
     "train": Change.FREE,
+    "train.keep_best": Change.METRICS,
+    "train.patience": Change.SAID,
     "data.num_workers": Change.FREE,
     "features.folder": Change.FREE,
     "probe": Change.METRICS,

@@ -18,6 +18,8 @@ _SHOWN = {
     "relative_error": "of mean {:.2f}",
     "target/std": "std {:.3f}",
     "target/rank": "rank {:.1f}",
+    "probe/knn": "k-NN {:.1%}",
+    "probe/ridge": "ridge {:.1%}",
     "clips_per_second": "{:.0f} clips/s",
 }
 
@@ -37,6 +39,7 @@ class Progress:
         self.started = time.monotonic()
         self.first = first
         on_terminal = visible and sys.stderr.isatty()
+        self.measured: dict[str, Any] = {}
         self.bar = tqdm(total=total, initial=first, unit="step", dynamic_ncols=True) if on_terminal else None
 
     def advance(self) -> None:
@@ -45,8 +48,10 @@ class Progress:
             self._out(self.bar.update)
 
     def show(self, record: dict[str, Any]) -> None:
-        """Show the metrics of a logged record."""
-        metrics = "  ".join(text.format(record[key]) for key, text in _SHOWN.items() if key in record)
+        """Show the metrics of a logged record; a bar keeps those of a probe until they are measured again."""
+        self.measured |= {key: value for key, value in record.items() if key.startswith("probe/")}
+        shown = record if self.bar is None else record | self.measured
+        metrics = "  ".join(text.format(shown[key]) for key, text in _SHOWN.items() if key in shown)
         if self.bar is not None:
             self._out(self.bar.set_postfix_str, metrics)
         elif self.visible:

@@ -157,7 +157,7 @@ class RunFolder:
         """
         now: dict[str, Any] = {
             "rows": len(rows),
-            "digest": _digest(rows),
+            "digest": digest_of_rows(rows),
             "classes": classes and list(classes),
             "precision": precision,
         }
@@ -259,7 +259,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
     return record if whole else None
 
 
-def _digest(rows: Sequence[Row]) -> str:
+def digest_of_rows(rows: Sequence[Row]) -> str:
     """Return a digest of rows in their order.
 
     Paths are taken relative to the folder that all files share, so that it may be moved.

@@ -6,6 +6,10 @@ same numbers, so they agree on non-finite losses and on stopping without further
 was asked to stop reads the metrics of the step at once; if all were asked, as by a launcher, that step is the
 last. Statistics of the whole batch (`BatchMetric`, collapse measures) need more communication, and only
 logged steps have them.
+
+A measurement (`vjepa.training.measurements`) is taken after the step and before its checkpoint, by the main
+process while the others wait. It reads the weights and changes nothing: a run takes the same steps with and
+without it. A measured step is logged.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -29,20 +34,16 @@ from vjepa.config import OptimConfig, TrainConfig
 from vjepa.evaluation.collapse import CollapseAlarm, embedding_measures
 from vjepa.objectives.base import Objective
 from vjepa.objectives.batch_metric import BatchMetric, of_whole_batch
+from vjepa.seeding import random_state_kept
+from vjepa.training.alone import alone
 from vjepa.training.checkpoint import Checkpoints
+from vjepa.training.errors import NonFiniteError, SaveError
+from vjepa.training.measurements import Measurements
 from vjepa.training.optimizer import Schedules
 from vjepa.training.progress import Progress
 from vjepa.training.run_folder import RunFolder, metrics_of
 from vjepa.training.stop import Stopped, StopRequest, answering_signals
 from vjepa.training.unreadable import UnreadableVideos
-
-
-class NonFiniteError(RuntimeError):
-    """The loss or the gradient of a step is not finite; all checkpoints are from earlier steps."""
-
-
-class SaveError(RuntimeError):
-    """A checkpoint cannot be written; earlier checkpoints are unchanged."""
 
 
 @dataclass
@@ -89,6 +90,7 @@ class Trainer:
         optim: Number of steps, and settings of the optimiser.
         train: Section `train` of the configuration.
         remedy: Advice on which settings to change if the loss is not finite, for the error message.
+        measurements: What is measured during training, and what follows from it. None measures nothing.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Trainer:
         optim: OptimConfig,
         train: TrainConfig,
         remedy: str,
+        measurements: Measurements | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.objective = objective
@@ -113,8 +116,11 @@ class Trainer:
         self.optim = optim
         self.train = train
         self.remedy = remedy
+        self.measurements = measurements or Measurements.none()
         self.schedules = Schedules(optim)
-        self.checkpoints = Checkpoints(folder.checkpoints, train.keep_checkpoints)
+        self.checkpoints = Checkpoints(
+            folder.checkpoints, train.keep_checkpoints, self.measurements.needed_by
+        )
         self.alarms: dict[Kind, CollapseAlarm] = {}
         self.step = 0
         self._clips = 0
@@ -123,12 +129,16 @@ class Trainer:
     def fit(self) -> None:
         """Train to the last step, from the latest checkpoint if there is one.
 
+        Measurements may end the run earlier. The objective then has the weights of the last step taken, or
+        those of the best measurement.
+
         Raises:
             Stopped: The process was asked to stop; a checkpoint is saved.
             SaveError: A checkpoint cannot be written.
             NonFiniteError: The loss or the gradient of a step is not finite.
             UnreadableVideosError: More videos are unreadable than allowed.
-            ValueError: The run is past the last step already, or has checkpoints of which none is whole.
+            ValueError: The run is past the last step already, has checkpoints of which none is whole, or
+                lacks that of the best measurement.
         """
         with answering_signals() as request, request.finishing("step"):
             progress = Progress(self.optim.steps, self._resume(), self.accelerator.is_main_process)
@@ -142,6 +152,7 @@ class Trainer:
                 progress.close()
                 if isinstance(batches, Generator):
                     batches.close()  # Ends the loader's worker processes.
+        self._take_best()
 
     def _take_steps(
         self,
@@ -150,18 +161,21 @@ class Trainer:
         progress: Progress,
     ) -> None:
         previous: StepReport | None = None
-        while self.step < self.optim.steps:
+        while not self._ended():
             report = self._train_step(batches, request)
             progress.advance()
             stopping = self._stops(previous, report)
             previous = report
+            measured = self._measure(report, progress)
             if self._logs(report.kind):
-                self._log(report, progress)
-            if stopping or self._due(self.train.checkpoint_every):
+                self._log(report, measured, progress)
+            if stopping or self._saves():
                 self._check(report)
                 self._save()
             if stopping:
                 raise Stopped(self.step)
+            if self.measurements.exhausted and self.step < self.optim.steps:
+                progress.say(self.measurements.reason)
 
     def _stops(self, previous: StepReport | None, report: StepReport) -> bool:
         """Return whether this step is the last.
@@ -172,12 +186,61 @@ class Trainer:
             return True
         return report.asked and self._check(report) == 1
 
+    def _ended(self) -> bool:
+        """Return whether no further step is taken."""
+        return self.step >= self.optim.steps or self.measurements.exhausted
+
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.optim.steps
 
+    def _measures(self) -> bool:
+        """Return whether this step is measured."""
+        return self.measurements.due(self.step, self.optim.steps)
+
     def _logs(self, kind: Kind) -> bool:
         """Return whether this step is logged; the first of a kind always is, as the baseline of its alarm."""
-        return kind not in self.alarms or self._due(self.train.log_every)
+        return kind not in self.alarms or self._due(self.train.log_every) or self._measures()
+
+    def _saves(self) -> bool:
+        """Return whether a checkpoint is due: regularly, at the end, and at the best one if that is kept."""
+        is_best = self.measurements.needed_by(self.step) == self.step
+        return self._due(self.train.checkpoint_every) or self._ended() or is_best
+
+    def _measure(self, report: StepReport, progress: Progress) -> dict[str, float]:
+        """Measure the objective if that is due; every process must call this.
+
+        Returns:
+            The metric by its name; empty if nothing is due.
+        """
+        measurements = self.measurements
+        if not self._measures():
+            return {}
+        self._check(report)
+        began = time.perf_counter()
+        state = self.accelerator.get_state_dict(self.objective)
+        with random_state_kept():
+            value = alone(self.accelerator, lambda: measurements.measure(state, progress.say))
+        (value,) = broadcast_object_list([value])
+        measurements.add(self.step, value)
+        self._clock += time.perf_counter() - began  # Clips per second are those of training.
+        return {measurements.name: value}
+
+    def _take_best(self) -> None:
+        """Load the weights of the best measurement, if the run ends with them."""
+        if not self.measurements.keep_best:
+            return
+        best = self.measurements.best
+        otherwise = "set train.keep_best to false to take the weights of the last step"
+        if best is None:
+            raise ValueError(
+                f"{self.folder.path} took all of its steps without a measurement, so there is no best one: "
+                f"{otherwise}, or give more steps"
+            )
+        if best.step != self.step:
+            self.checkpoints.load(self.accelerator, best.step, f"bring it back from a copy, or {otherwise}")
+            self.accelerator.print(
+                f"takes the weights of step {best.step}, the best of all that were measured"
+            )
 
     def _train_step(
         self, batches: Iterator[Batch | LabelledBatch | TrajectoryBatch], request: StopRequest
@@ -263,7 +326,7 @@ class Trainer:
             )
         return metrics["stop"]
 
-    def _log(self, report: StepReport, progress: Progress) -> None:
+    def _log(self, report: StepReport, measured: dict[str, float], progress: Progress) -> None:
         self._check(report)
         metrics = dict(zip(report.names, report.metrics.tolist(), strict=True))
         del metrics["stop"]
@@ -281,6 +344,7 @@ class Trainer:
             "kind": report.kind,
             **metrics,
             **measures,
+            **measured,
             "lr": self.schedules.lr(report.step - 1),
             "weight_decay": self.schedules.weight_decay(report.step - 1),
             "unreadable": self.unreadable.agree(),
@@ -297,7 +361,7 @@ class Trainer:
             progress.show(record)
         if alarm:
             progress.say(alarm)
-        self.accelerator.log(_curves(record), step=report.step)
+        self.accelerator.log(_curves(record) | measured, step=report.step)
 
     def _save(self) -> None:
         self.unreadable.agree()
@@ -306,6 +370,7 @@ class Trainer:
             "alarms": {kind: dataclasses.asdict(alarm) for kind, alarm in self.alarms.items()},
             "unreadable": self.unreadable.causes,
             "damaged": self.unreadable.damage,
+            "measurements": self.measurements.state(),
         }
         try:
             self.checkpoints.save(self.accelerator, self.step, state)
@@ -326,11 +391,9 @@ class Trainer:
         state = self.checkpoints.load_latest(self.accelerator)
         if state is not None:
             self.step = state["step"]
-            left = (
-                ""
-                if self.step < self.optim.steps
-                else ": all steps are taken, the model is saved and measured"
-            )
+            self._restore_measurements(state["measurements"])
+            reason = "all steps are taken" if self.step >= self.optim.steps else self.measurements.reason
+            left = f": {reason}; the model is saved and measured" if self._ended() else ""
             self.accelerator.print(f"goes on after step {self.step} of {self.optim.steps}{left}")
             self.alarms = {kind: CollapseAlarm(**alarm) for kind, alarm in state["alarms"].items()}
             self.unreadable.restore(state["unreadable"], state["damaged"])
@@ -342,6 +405,23 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.folder.forget_after(self.step, self.accelerator.print)
         return self.step
+
+    def _restore_measurements(self, state: dict[str, Any]) -> None:
+        """Take the measurements of a checkpoint, unless new ones cannot be compared with them.
+
+        A run that takes no further step keeps them all the same, since it has no others.
+        """
+        comparable = self.measurements.restore(state)
+        best = self.measurements.needed_by(self.step)
+        if not comparable:
+            cause = "what is measured has changed"
+        elif best is not None and not self.checkpoints.path_of(best).is_dir():
+            cause = f"the checkpoint of step {best}, the best of them, was not kept"
+        else:
+            return
+        if not self._ended():
+            self.measurements.history.clear()
+            self.accelerator.print(f"measurements up to step {self.step} no longer count: {cause}")
 
 
 def _curves(record: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vjepa.config import ConfigError
 from vjepa.data.dataset import NothingReadableError
-from vjepa.training.trainer import NonFiniteError, SaveError
+from vjepa.training.errors import NonFiniteError, SaveError
 from vjepa.training.unreadable import UnreadableVideosError
 
 EXIT_UNUSABLE = 2  # Exit status if settings, files or folders cannot be used as they are.

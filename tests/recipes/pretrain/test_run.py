@@ -16,7 +16,7 @@ from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
-from vjepa.training.trainer import NonFiniteError
+from vjepa.training.errors import NonFiniteError
 from vjepa.training.unreadable import UnreadableVideosError
 from vjepa.weights import model_folder
 

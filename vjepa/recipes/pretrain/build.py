@@ -5,9 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from vjepa.config import config_tree
 from vjepa.data.rendered import is_rendered
@@ -133,11 +137,14 @@ def teacher_folder(config: PretrainConfig) -> str:
 def teacher_config(config: PretrainConfig) -> PretrainConfig:
     """Return the configuration of SALT's first stage, which trains the teacher.
 
-    It is the same run on pixels, for `objective.teacher_steps` optimiser steps.
+    It is the same run on pixels, for `objective.teacher_steps` optimiser steps, all of which it takes: the
+    online probe judges the student alone.
     """
     steps = config.objective.teacher_steps
     return dataclasses.replace(
         config,
+        train=dataclasses.replace(config.train, keep_best=False, patience=None),
+        probe=dataclasses.replace(config.probe, online=None),
         output_dir=teacher_folder(config),
         objective=dataclasses.replace(
             config.objective, predict="pixels", context_loss=None, futures=None, sigreg=None, vicreg=None
@@ -163,6 +170,33 @@ def model_config(run: Resolved) -> dict[str, Any]:
         "rendered": _saw_rendered_alone(run),
         "training": config_tree(config),
     }
+
+
+def model_state(config: PretrainConfig, state: Mapping[str, Tensor], *, own: bool) -> dict[str, Tensor]:
+    """Return the tensors for the model folder; regularizers and projectors serve training alone.
+
+    Args:
+        config: Configuration of the run.
+        state: Tensors of the objective by name.
+        own: Whether the objective is the user's own, of which only the encoder is known.
+    """
+    state = {name: tensor for name, tensor in state.items() if not name.startswith("regularizers.")}
+    if own or config.objective.predict == "views":
+        return {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
+    if config.objective.has_teacher:
+        # The target encoder is another run's model, so it is not stored as an encoder of this one.
+        return {re.sub(r"^target_encoder\.", "teacher.", name): tensor for name, tensor in state.items()}
+    return state
+
+
+def measured_encoder(config: PretrainConfig, state: Mapping[str, Tensor], *, own: bool) -> dict[str, Tensor]:
+    """Return the tensors of the encoder that `from_pretrained` loads from the model folder, by name.
+
+    It is the target encoder where there is one. For the arguments see `model_state`.
+    """
+    tensors = model_state(config, state, own=own)
+    name = "target_encoder." if any(name.startswith("target_encoder.") for name in tensors) else "encoder."
+    return {key.removeprefix(name): tensor for key, tensor in tensors.items() if key.startswith(name)}
 
 
 def _saw_rendered_alone(run: Resolved) -> bool:

@@ -16,6 +16,7 @@ from vjepa.choices import (
     IMAGENET_STD,
     DistanceName,
     Kind,
+    OnlineProbe,
     PixelTargets,
     Score,
 )
@@ -586,26 +587,60 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
-    """Linear probe of the frozen encoder at the end of the run, compared with an untrained encoder.
+    """Probes of the frozen encoder: one at the end, compared with an untrained encoder, and one in training.
 
     Attributes:
-        train: Labelled manifest to fit the probe on (such as `FILE.csv?split=train`); null for both `train`
-            and `test` turns the probe off. With `data.synthetic`, the rendered videos are used instead.
-        test: Labelled manifest to test the probe on, with none of the videos of `train`.
+        train: Labelled manifest to fit the probes on (such as `FILE.csv?split=train`); null for both `train`
+            and `test` turns the probes off. With `data.synthetic`, the rendered videos are used instead.
+        test: Labelled manifest to test the linear probe on at the end of the run, with none of the videos of
+            `train`.
         max_videos: Largest number of videos taken from each of the two manifests; null takes all.
+        online: Probe that is fitted again and again during training, on videos of `train` alone: `knn`
+            (nearest neighbours) or `ridge` (linear); null fits none. By cross-validation over four parts,
+            each part is held back once; parts never share a group. The mean balanced accuracy is logged, and
+            training is the same with and without it. The teacher that SALT trains first has no online probe.
+        every: Number of optimiser steps between two measurements of the online probe, which also measures the
+            last step.
+        online_videos: Largest number of videos of `train` that the online probe takes, spread evenly over the
+            manifest with the same number of each class; null takes all.
     """
 
     train: str | None = None
     test: str | None = None
     max_videos: int | None = None
+    online: OnlineProbe | None = None
+    every: int = 500
+    online_videos: int | None = 512
 
     def __post_init__(self) -> None:
-        checks.at_least("probe", self, max_videos=1)
+        checks.at_least("probe", self, max_videos=1, every=1, online_videos=4)
         if (self.train is None) != (self.test is None):
             raise ValueError(
                 f"probe.train is {self.train} and probe.test {self.test}: give both, or null for both to "
                 "turn the probe off"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainTrainConfig(TrainConfig):
+    """How the run is executed, which of its weights it keeps, and when it may end early.
+
+    Attributes:
+        keep_best: Whether `model/` holds the weights of the step whose online probe (`probe.online`) was
+            best, instead of those of the last step. A checkpoint is then written at each measurement that is
+            better than all before, and the best one is kept beside the `keep_checkpoints` most recent ones,
+            so the run needs the disk space of one more checkpoint.
+        patience: Number of measurements of the online probe (`probe.online`) without a new best after which
+            the run ends early, with its model and summary; all schedules stay those of `optim.steps`. Null
+            trains to the last step.
+    """
+
+    keep_best: bool = False
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.at_least("train", self, patience=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -627,8 +662,9 @@ class PretrainConfig:
             `objective.predict` `views`.
         objective: Training objective: what is predicted, and what prevents collapse.
         optim: AdamW and its schedules, counted in optimiser steps.
-        train: How the run is executed; up to rounding, nothing here changes what is learnt.
-        probe: Linear probe of the frozen encoder at the end of the run, compared with an untrained encoder.
+        train: How the run is executed, which of its weights it keeps, and when it may end early.
+        probe: Probes of the frozen encoder: one at the end, compared with an untrained encoder, and one in
+            training.
     """
 
     output_dir: str = "runs/pretrain"
@@ -641,7 +677,7 @@ class PretrainConfig:
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: PretrainTrainConfig = field(default_factory=PretrainTrainConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
 
     def __post_init__(self) -> None:
@@ -650,6 +686,7 @@ class PretrainConfig:
         self._check_masks()
         if self.objective.views is not None:
             self._check_views(self.objective.views)
+        self._check_online_probe()
         if self.encoder.levels and self.objective.target_blocks > 1:
             raise ValueError(
                 f"objective.target_blocks is {self.objective.target_blocks} and encoder.levels "
@@ -710,4 +747,32 @@ class PretrainConfig:
             raise ValueError(
                 f"encoder.levels is {list(self.encoder.levels)} and objective.predict is views, which embeds "
                 "the last block's tokens: leave encoder.levels out"
+            )
+
+    def _check_online_probe(self) -> None:
+        if self.probe.online is None:
+            for name in ("keep_best", "patience"):
+                value = getattr(self.train, name)
+                if value:
+                    raise ValueError(
+                        f"train.{name} is {value} and probe.online is null, so nothing is measured during "
+                        f"training: give probe.online knn or ridge, or leave train.{name} out"
+                    )
+            return
+        if self.probe.train is None and self.data.synthetic is None:
+            raise ValueError(
+                f"probe.online is {self.probe.online}, and there are no labelled videos to measure on: give "
+                "probe.train and probe.test, or data.synthetic, or leave probe.online out"
+            )
+        patience, every, steps = self.train.patience, self.probe.every, self.optim.steps
+        if patience is not None and every * (patience + 1) >= steps:
+            raise ValueError(
+                f"train.patience is {patience}, and with probe.every {every} and optim.steps {steps} the "
+                f"run could not end early, at step {every * (patience + 1)} at the earliest: lower "
+                "train.patience or probe.every, or leave train.patience out"
+            )
+        if self.train.keep_best and every >= steps:
+            raise ValueError(
+                f"train.keep_best is true, and with probe.every {every} and optim.steps {steps} only the "
+                "last step is measured: lower probe.every, or leave train.keep_best out"
             )

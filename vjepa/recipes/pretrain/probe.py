@@ -1,4 +1,7 @@
-"""The linear probe at the end of a run, of the trained encoder and of the same encoder untrained."""
+"""Probes of frozen encoders on the labelled videos of a run.
+
+The linear probe at the end of a run, of the trained encoder and of the same encoder untrained.
+"""
 
 from __future__ import annotations
 
@@ -67,18 +70,18 @@ def probe_encoders(
     torch.manual_seed(config.seed)
     untrained = VideoModel(trained.config).eval()
     num_workers = config.data.num_workers
-    found, unreadable = _features(trained.to(device), clips, num_workers)
+    found, unreadable = pooled_features(trained.to(device), clips, num_workers)
     for name, causes in unreadable.items():
         leave_out(name, len(lists[name]), causes, config.data.max_unreadable, say)
     metrics = {
         "trained": ridge_probe(*found),
-        "random": ridge_probe(*_features(untrained.to(device), clips, num_workers)[0]),
+        "random": ridge_probe(*pooled_features(untrained.to(device), clips, num_workers)[0]),
         "chance": 1 / known,
     }
     return {"linear": metrics}, {name: len(causes) for name, causes in unreadable.items() if causes}
 
 
-def _features(
+def pooled_features(
     model: VideoModel, clips: dict[str, ClipDataset], num_workers: int
 ) -> tuple[list[tuple[Tensor, Tensor]], dict[str, LeftOut]]:
     """Return the features and classes of each list, and the rows of each list that are left out."""

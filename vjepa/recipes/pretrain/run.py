@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,12 +14,14 @@ from torch import Tensor, nn
 from vjepa.plots.run import draw_report, summary_table
 from vjepa.recipes.pretrain import build, data
 from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.online import online_measurements
 from vjepa.recipes.pretrain.preview import describe_run
 from vjepa.recipes.pretrain.probe import probe_encoders, probed_lists
 from vjepa.training.accelerator import build_accelerator
 from vjepa.training.alone import alone
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
+from vjepa.training.measurements import Measurements
 from vjepa.training.optimizer import build_optimizer
 from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
@@ -93,15 +94,18 @@ def _train(
     objective = _objective(run) if build_objective is None else build_objective(run)
     with torch.device("meta"):
         outline = (build_objective or build.build_objective)(run)
-    model_config = _model_config(run, own=build_objective is not None)
+    own = build_objective is not None
+    model_config = _model_config(run, own=own)
     del run  # weights that were read are not kept while training
+    measurements = online_measurements(config, model_config, accelerator.device, say, own=own)
     say(describe_run(config, outline, sources.num_rows, accelerator))
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
         partial(data.build_batches, config, sources), optim=config.optim, rows=sources.rows,
+        measurements=measurements,
     )  # fmt: skip
-    state = _model_state(config, accelerator.get_state_dict(prepared), own=build_objective is not None)
-    return _finish(config, accelerator, (state, model_config), folder)
+    state = build.model_state(config, accelerator.get_state_dict(prepared), own=own)
+    return _finish(config, accelerator, (state, model_config), folder, measurements)
 
 
 def _start(config: PretrainConfig) -> Accelerator:
@@ -129,18 +133,6 @@ def _model_config(run: build.Resolved, *, own: bool) -> dict[str, Any]:
     return known
 
 
-def _model_state(config: PretrainConfig, state: dict[str, Tensor], *, own: bool) -> dict[str, Tensor]:
-    """Return the tensors for the model folder; regularizers and projectors serve training alone."""
-    aids = ("regularizers.", "regularizer.", "projector.")
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(aids)}
-    if own:
-        return {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
-    if config.objective.has_teacher:
-        # The target encoder is another run's model, so it is not stored as an encoder of this one.
-        return {re.sub(r"^target_encoder\.", "teacher.", name): tensor for name, tensor in state.items()}
-    return state
-
-
 def _objective(run: build.Resolved) -> nn.Module:
     """Build the configured objective with its initial weights."""
     objective = build.build_objective(run)
@@ -156,6 +148,7 @@ def _finish(
     accelerator: Accelerator,
     model: tuple[dict[str, Tensor], dict[str, Any]],
     folder: RunFolder,
+    measurements: Measurements | None,
 ) -> dict[str, Any]:
     """Let the main process write model, probe metrics, summary and plot; return the summary."""
 
@@ -163,9 +156,11 @@ def _finish(
         save_pretrained(folder.model, *model)
         records = folder.read_metrics()
         probe, unreadable = probe_encoders(config, folder.model, accelerator.device)
+        steps = records[-1]["step"]
         summary = {
-            "steps": config.optim.steps,
-            "clips": config.optim.steps * config.optim.batch_size * config.data.clip.clips_per_video,
+            "steps": steps,
+            "clips": steps * config.optim.batch_size * config.data.clip.clips_per_video,
+            **_measured(measurements, early=steps < config.optim.steps),
             **_final(records, config),
             "clips_per_second": _median([record["clips_per_second"] for record in records]),
             "alarms": [record["alarm"] for record in records if "alarm" in record],
@@ -190,6 +185,24 @@ def _final(records: list[dict[str, Any]], config: PretrainConfig) -> dict[str, d
     if config.data.mixes_in_images and "images" in last:
         final["final_on_images"] = last["images"]
     return final
+
+
+def _measured(measurements: Measurements | None, *, early: bool) -> dict[str, Any]:
+    """Return what the online probe measured, which step's weights the model has, and why the run ended early.
+
+    Args:
+        measurements: Measurements of the run; the result is empty where nothing was measured.
+        early: Whether the run ended before its last step.
+    """
+    if measurements is None or measurements.best is None:
+        return {}
+    best, last = measurements.best, measurements.history[-1]
+    model = best if measurements.keep_best else last
+    return {
+        "online_probe": {"metric": measurements.name, "best": best._asdict(), "last": last._asdict()},
+        "model_step": model.step,
+        **({"ended_early": measurements.reason} if early else {}),
+    }
 
 
 def _median(values: list[float]) -> float:
