@@ -39,6 +39,16 @@ def test_the_quickstart_learns_motion(learn):
 
 
 @pytest.mark.slow
+def test_views_embedded_alike_learn_motion(learn):
+    """Some minutes on two cores."""
+    summary = learn(QUICKSTART, "--config=configs/tiny/views.yaml")
+    probe = summary["probe"]["linear"]
+    assert probe["trained"] > probe["random"] + 0.05
+    assert summary["final"]["relative_error"] < 0.8
+    assert summary["alarms"] == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["ijepa", "mae"])
 def test_the_small_recipes_for_images_learn_shapes(recipe, learn):
     """Some three minutes each on two cores."""

@@ -60,7 +60,8 @@ class Views(nn.Module):
             ``relative_error``: The invariance divided by the mean squared difference between a clip's mean of
                 its global views and that of the whole batch. At 1 a view tells no more of its clip than the
                 mean of all clips does.
-            ``context_BD``: Embeddings of the global views, averaged over them, before the projector.
+            ``target_BD``, ``context_BD``: Embeddings before the projector, averaged over the global views and
+                over all views of a clip.
 
         Raises:
             ValueError: The batch has no views.
@@ -80,7 +81,8 @@ class Views(nn.Module):
             "invariance": invariance,
             "sigreg": sigreg,
             "relative_error": _relative_error(invariance, centre_B1D),
-            "context_BD": embedding_BvD[:, :num_global].detach().mean(dim=1),
+            "target_BD": embedding_BvD[:, :num_global].detach().mean(dim=1),
+            "context_BD": embedding_BvD.detach().mean(dim=1),
         }
 
     def _embed(self, group: ViewGroup) -> Tensor:
