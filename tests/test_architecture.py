@@ -15,6 +15,8 @@ from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 from vjepa.objectives.jepa import JEPA
 from vjepa.objectives.pixels import PixelReconstruction
+from vjepa.objectives.regularizers import Projector
+from vjepa.objectives.views import Views
 from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 
@@ -57,6 +59,7 @@ METHODS = {
     "I-JEPA": "pretrain/ijepa_vith14.yaml",
     "SALT": "pretrain/salt_vitl16.yaml",
     "SIGReg, VICReg": "pretrain/sigreg_vits16.yaml",
+    "LeJEPA, LeVJEPA": "pretrain/levjepa_vitb16.yaml",
     "VideoMAE (v2)": "pretrain/videomaev2_vitl16.yaml",
     "MAE": "pretrain/mae_vitl16.yaml",
 }
@@ -73,13 +76,14 @@ def test_the_table_of_methods_has_them_all():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_is_a_setting_of_two_objectives(method):
+def test_a_method_is_a_setting_of_three_objectives(method):
     _, masks, predicted, by, distance, protection = methods()[method]
     config = read_config(["--config", str(ROOT / "configs" / METHODS[method])], PretrainConfig)
     with torch.device("meta"):
         objective = build.build_objective(build.Resolved(config))
     assert type(objective.encoder) is VideoEncoder
-    assert type(getattr(objective, by.strip("`"))) is Predictor
+    kind = Projector if config.objective.predict == "views" else Predictor
+    assert type(getattr(objective, by.strip("`"))) is kind
     named = re.match(r"`(\w+)`", masks)
     if named:
         assert getattr(config.masks, named[1])
@@ -87,6 +91,12 @@ def test_a_method_is_a_setting_of_two_objectives(method):
         assert type(objective) is PixelReconstruction
         assert predicted.startswith("pixels")
         assert "`" not in protection
+        return
+    if config.objective.predict == "views":
+        assert type(objective) is Views
+        assert set(config.masks.by_name) <= {"masks.random[0]"}
+        assert config.objective.sigreg is not None
+        assert "`sigreg`" in protection
         return
     assert type(objective) is JEPA
     assert DISTANCES[config.objective.distance] == distance

@@ -19,6 +19,7 @@ from accelerate.commands.launch import launch_command_parser
 from vjepa.config import ConfigError, EncoderConfig, read_config, write_config
 from vjepa.data.augment import augment_transform
 from vjepa.data.trajectories.episode import Episode, VideoFrames
+from vjepa.data.views import MultiView
 from vjepa.models.action_model import ActionModel
 from vjepa.models.classifier import build_head
 from vjepa.models.video_model import VideoModel
@@ -66,8 +67,12 @@ def test_a_shipped_configuration_is_whole(path, tmp_path):
         objective = build.build_objective(build.Resolved(dataclasses.replace(config, init=None)))
     batch = example_batch(config)  # draws the masks for the configured grid
     assert all(mask.context_BK.shape[1] and mask.target_BM.shape[1] for mask in batch.masks)
-    predicting = objective.decoder if config.objective.predict == "pixels" else objective.predictor
-    assert len(predicting.mask_tokens) == len(batch.masks)
+    if config.objective.predict == "views":
+        assert isinstance(train_views(config), MultiView)
+        assert len(batch.views) == 2
+    else:
+        predicting = objective.decoder if config.objective.predict == "pixels" else objective.predictor
+        assert len(predicting.mask_tokens) == len(batch.masks)
     assert all(Schedules(config.optim).lr(step) <= config.optim.lr for step in (0, config.optim.steps))
     micro_batch = config.train.micro_batch
     assert micro_batch is None or config.optim.batch_size % micro_batch == 0
@@ -224,7 +229,7 @@ def test_a_cooldown_goes_on_with_the_model_of_its_pretraining(size):
 
 def test_sections_of_augmentation_are_what_its_transforms_take():
     config = read_config(["--augment={jitter: {}, grey: 0.1, blur: {}, target: separate}"], PretrainConfig)
-    video, target = train_views(config)(torch.zeros(2, 3, 240, 320, dtype=torch.uint8))
+    video, target, _ = train_views(config)(torch.zeros(2, 3, 240, 320, dtype=torch.uint8))
     assert video.shape == target.shape == (2, 3, 224, 224)
 
 
@@ -289,6 +294,10 @@ def test_a_setting_of_another_tool_names_the_tool():
         read_config(["--masks.tube", "[]"], FinetuneConfig, others=CONFIGS)
 
 
+VIEWS = "objective: {predict: views, target_encoder: none, sigreg: {}, views: {"
+NO_MASKS = "masks: {multiblock: []}"
+
+
 @pytest.mark.parametrize(
     ("text", "field", "value", "rule"),
     [
@@ -331,6 +340,33 @@ def test_a_setting_of_another_tool_names_the_tool():
             "give augment.target shared",
         ),
         ("augment: {jitter: {}}\ndata: {mean: [0.5], std: [0.2]}", "augment.jitter", "1 channel", "leave"),
+        ("masks: {multiblock: []}", "masks", "is empty", "at least one"),
+        ("objective: {views: {}}", "objective.views", "embeddings", "leave objective.views out"),
+        ("objective: {predict: views, views: {}}", "objective.sigreg", "null", "give its settings"),
+        ("objective: {predict: views, sigreg: {}}", "objective.views", "null", "give its settings"),
+        (
+            "objective: {predict: views, views: {}, sigreg: {}}",
+            "objective.target_encoder",
+            "ema",
+            "set objective.target_encoder none",
+        ),
+        (
+            "objective: {predict: views, target_encoder: none, sigreg: {}, views: {num_local: 0}}",
+            "num_local",
+            "0",
+            "2 or more",
+        ),
+        (f"{VIEWS}}}}}", "masks.multiblock[0]", "views", "[]"),
+        (f"{VIEWS}}}, vicreg: {{}}}}", "objective.vicreg", "views", "leave vicreg out"),
+        (f"{NO_MASKS}\n{VIEWS}local_frames: 99}}}}", "local_frames is 99", "16", "or null"),
+        (f"{NO_MASKS}\n{VIEWS}augment_global: true}}}}", "augment_global", "true", "or false"),
+        (f"{NO_MASKS}\n{VIEWS}}}}}\nencoder: {{levels: [5, 11]}}", "encoder.levels", "[5, 11]", "leave"),
+        (
+            f"{NO_MASKS}\n{VIEWS}}}}}\naugment: {{grey: 0.5, target: separate}}",
+            "augment.target",
+            "separate",
+            "augment.target shared",
+        ),
         ("augment: {blur: {kernel_size: 65}}\ndata: {size: 32}", "kernel_size is 65", "(32, 32)", "give"),
     ],
 )

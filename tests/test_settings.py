@@ -32,6 +32,7 @@ from vjepa.recipes.pretrain.config import (
     PretrainTrainConfig,
     ProbeConfig,
     SyntheticConfig,
+    ViewsConfig,
 )
 
 
@@ -74,6 +75,11 @@ OUT_OF_RANGE = [
     (BlurConfig, "sigma", (0.0, 2.0)),
     (BlurConfig, "p", 1.1),
     (PretrainAugment, "grey", 2.0),
+    (ViewsConfig, "num_global", 0),
+    (ViewsConfig, "num_local", -1),
+    (ViewsConfig, "local_frames", 0),
+    (ViewsConfig, "local_size", (0, 8)),
+    (ViewsConfig, "local_scale", (0.5, 1.5)),
     (SyntheticConfig, "seed", -1),
     (SyntheticConfig, "num_train", 0),
     (EncoderConfig, "drop_path", 2.0),

@@ -42,6 +42,24 @@ class TokenMask:
 
 
 @dataclass(frozen=True)
+class ViewGroup:
+    """Views of equal size of every clip.
+
+    Attributes:
+        video_BvTCHW: Uint8 pixels of the views.
+        keep_BvK: Int64 indices of the tokens that the encoder sees of each view, in ``[0, N)``. None if it
+            sees all of them.
+    """
+
+    video_BvTCHW: Tensor
+    keep_BvK: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> ViewGroup:
+        """Copy the views with `change` applied to their tensors."""
+        return ViewGroup(change(self.video_BvTCHW), _if_there(change, self.keep_BvK))
+
+
+@dataclass(frozen=True)
 class Batch:
     """Clips, their masks and their origin.
 
@@ -57,6 +75,8 @@ class Batch:
             several futures. None for other objectives.
         target_video_BTCHW: Uint8 pixels that the target encoder sees of the clips: the same crops, augmented
             by themselves. None if it sees `video_BTCHW`.
+        views: Views of each clip for an objective that embeds several, in groups of equal size: the global
+            views, the first of which is `video_BTCHW`, then the local ones. Empty for other objectives.
     """
 
     video_BTCHW: Tensor
@@ -68,6 +88,7 @@ class Batch:
     step: int = 0
     noise_BsZ: Tensor | None = None
     target_video_BTCHW: Tensor | None = None
+    views: tuple[ViewGroup, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -83,6 +104,7 @@ class Batch:
             labels_B=change(self.labels_B),
             noise_BsZ=_if_there(change, self.noise_BsZ),
             target_video_BTCHW=_if_there(change, self.target_video_BTCHW),
+            views=tuple(group.map(change) for group in self.views),
         )
 
     def to(self, device: torch.device | str) -> Batch:

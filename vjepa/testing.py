@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vjepa.batch import TokenMask
+from vjepa.batch import TokenMask, ViewGroup
 from vjepa.objectives.batch_metric import BatchMetric, of_whole_batch
 
 _TOLERANCE = 1e-4  # relative; the order of a sum over clips changes its rounding
@@ -150,13 +150,13 @@ def _fields(batch: Any) -> dict[str, Any]:
 
 
 def _map(batch: Any, change: Any) -> Any:
-    """Return the batch with `change` applied to its tensors, including those of its masks."""
+    """Return the batch with `change` applied to its tensors, including those of its masks and views."""
     changed = {}
     for name, value in _fields(batch).items():
         if isinstance(value, Tensor):
             changed[name] = change(value)
-        elif isinstance(value, tuple) and value and isinstance(value[0], TokenMask):
-            changed[name] = tuple(mask.map(change) for mask in value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], TokenMask | ViewGroup):
+            changed[name] = tuple(part.map(change) for part in value)
     return dataclasses.replace(batch, **changed)
 
 

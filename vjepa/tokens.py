@@ -21,7 +21,8 @@ A tensor's name ends in its axes, ``tokens_BND``. A letter means one axis in the
     f  frequencies                                     s  samples: several futures, or candidate plans
     k  attention heads                                 t h w  token grid: time, height, width
     m  metrics, or rows of a table                     u  units that a bootstrap draws
-    n  objects of a scene, blocks of a mask            digits  axes of that length
+    n  objects of a scene, blocks of a mask            v  views of one clip
+                                                       digits  axes of that length
 
 A token's place in the sequence is ``n = (i_t * h + i_h) * w + i_w``: time is slowest.
 """

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import torch
 
-from vjepa.batch import Batch, TokenMask
+from vjepa.batch import Batch, TokenMask, ViewGroup
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor
 from vjepa.objectives.energy_score import Futures
 from vjepa.objectives.jepa import JEPA
 from vjepa.objectives.pixels import PixelReconstruction
+from vjepa.objectives.regularizers import Projector, SIGReg
+from vjepa.objectives.views import Views
 
 TOKENS = 4 * 3 * 3
 
@@ -67,3 +69,25 @@ def small_autoencoder(targets="tubelet"):
         normalizer=PixelNormalizer(),
         targets=targets,
     )
+
+
+def small_views(projected=True, class_token=False, weight=0.1):
+    torch.manual_seed(0)
+    return Views(
+        encoder=VideoEncoder(embed_dim=36, depth=2, num_heads=3, tubelet=(2, 8, 8), class_token=class_token),
+        projector=Projector(36, 20, 6) if projected else None,
+        normalizer=PixelNormalizer(),
+        regularizer=SIGReg(weight=weight, directions=8, places=9),
+    )
+
+
+def views_batch(clips=4, num_global=1, num_local=3, keep=None, seed=0):
+    """Global views of 8 x 24 x 24 (36 tokens) and local ones of 4 x 16 x 16 (8 tokens)."""
+    generator = torch.Generator().manual_seed(seed)
+    groups = []
+    for views, shape, tokens in ((num_global, (8, 3, 24, 24), TOKENS), (num_local, (4, 3, 16, 16), 8)):
+        video = torch.randint(0, 256, (clips, views, *shape), dtype=torch.uint8, generator=generator)
+        order = torch.rand(clips, views, tokens, generator=generator).argsort(dim=-1)
+        groups.append(ViewGroup(video, None if keep is None else order[..., :keep]))
+    whole = groups[0].video_BvTCHW[:, 0]
+    return Batch(whole, (), torch.zeros(clips, dtype=torch.long), ("",) * clips, step=3, views=tuple(groups))

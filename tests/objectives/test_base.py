@@ -14,6 +14,8 @@ from tests.objectives.builders import (
     small_autoencoder,
     small_batch,
     small_jepa,
+    small_views,
+    views_batch,
 )
 from tests.package_classes import public_classes
 from vjepa.batch import LabelledBatch, TrajectoryBatch
@@ -74,6 +76,7 @@ OBJECTIVES = {
         lambda: small_batch(CLIPS),
         True,
     ),
+    "views": (small_views, lambda: views_batch(CLIPS, num_global=2, keep=5), True),
     "action": (
         lambda: ActionJEPA(model=make_model(window=8), frozen=True, distance="l1"),
         trajectories,

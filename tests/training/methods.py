@@ -15,6 +15,12 @@ METHODS = {
     "separate": (
         "--augment={jitter: {}, grey: 0.2, blur: {kernel_size: 3, p: 0.3}, target: separate}",
     ),
+    "views": (
+        *NO_TEACHER[:1], NO_BLOCKS, "--objective.predict=views", "--masks.random=[{ratio: 0.5}]",
+        "--objective.sigreg={directions: 16, places: 4, projector: {hidden_dim: 32, out_dim: 8}}",
+        "--objective.views={num_global: 2, num_local: 2, local_size: 8, local_frames: 2}",
+        "--augment.jitter={p: 0.5}", "--objective.views.augment_global=true",
+    ),
     "future": ("--masks.future=[{context: [0.5, 0.5]}]", "--masks.future_share=0.5", "--encoder.causal=true"),
     "futures": ("--masks.future=[{context: [0.5, 0.5]}]", "--objective.futures={samples: 3, noise: 4}"),
     "videomae": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75}]", "--encoder.positions=sinusoid"),

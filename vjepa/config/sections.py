@@ -99,7 +99,7 @@ class SIGRegConfig:
         weight: Weight of the SIGReg statistic in the loss, relative to the prediction error.
         directions: Number of random projections, drawn anew at each step.
         places: Number of token positions, drawn anew at each step, at which embeddings are tested over the
-            batch.
+            batch; with `objective.predict` `views`, the number of views.
         projector: Projector whose outputs are tested instead of the embeddings, as published by LeJEPA; null
             tests the embeddings themselves.
     """

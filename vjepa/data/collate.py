@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vjepa.batch import Batch, LabelledBatch, TokenMask
+from vjepa.batch import Batch, LabelledBatch, TokenMask, ViewGroup
 from vjepa.data.dataset import Sample
 from vjepa.data.mixup import MixPairs
 from vjepa.grid import Grid, Tubelet
@@ -16,7 +16,7 @@ from vjepa.masks.base import Mask
 from vjepa.masks.future import FutureMask
 
 # Last numbers of the seeds of a run's random streams; the stream of the samples is in `vjepa.data.dataset`.
-_SAMPLE_MASKS, _STEP_MASKS, _FUTURE_STEPS, _SAMPLE_NOISE = 101, 102, 103, 104
+_SAMPLE_MASKS, _STEP_MASKS, _FUTURE_STEPS, _SAMPLE_NOISE, _VIEW_TOKENS = 101, 102, 103, 104, 105
 
 
 class MaskCollator:
@@ -24,6 +24,9 @@ class MaskCollator:
 
     A mask is a function of the seed, the sample's serial number, the clip, the mask token index and what all
     clips of a step share. It does not depend on the number of workers, processes or micro-batches.
+
+    Of clips with several views, no tokens are predicted: a mask, if there is one, drops tokens of each view,
+    drawn for the view by itself.
 
     Args:
         masks: Mask generators; each draws one mask for every clip, and its position is the mask token index.
@@ -67,7 +70,9 @@ class MaskCollator:
         step = samples[0].key.step
         return Batch(
             video_BTCHW=video_BTCHW,
-            masks=tuple(self._draw(number, grid, samples) for number in self._drawn_at(step, frames)),
+            masks=()
+            if samples[0].groups
+            else tuple(self._draw(number, grid, samples) for number in self._drawn_at(step, frames)),
             labels_B=torch.tensor([sample.label for sample in samples]).repeat_interleave(
                 torch.tensor(repeats)
             ),
@@ -79,6 +84,7 @@ class MaskCollator:
             step=step,
             noise_BsZ=None if self.noise is None else self._draw_noise(samples, self.noise),
             target_video_BTCHW=_joined([sample.target_RTCHW for sample in samples]),
+            views=tuple(self._view_group(samples, group) for group in range(len(samples[0].groups))),
         )
 
     def _drawn_at(self, step: int, frames: int) -> list[int]:
@@ -95,6 +101,21 @@ class MaskCollator:
         step_rng = np.random.default_rng([self.seed, samples[0].key.step, number, _STEP_MASKS])
         drawn = self.masks[number].sample(grid, rngs, step_rng)
         return TokenMask.from_numpy(drawn.context_BK, drawn.target_BM, number, drawn.groups)
+
+    def _view_group(self, samples: Sequence[Sample], group: int) -> ViewGroup:
+        video_BvTCHW = torch.cat([sample.groups[group] for sample in samples])
+        if not self.masks:
+            return ViewGroup(video_BvTCHW)
+        _, views, frames, _, height, width = video_BvTCHW.shape
+        rngs = [
+            np.random.default_rng([self.seed, *clip, group, view, _VIEW_TOKENS])
+            for clip in _clips(samples)
+            for view in range(views)
+        ]
+        (mask,) = self.masks
+        step_rng = np.random.default_rng([self.seed, samples[0].key.step, group, _VIEW_TOKENS])
+        kept = mask.sample(self.tubelet.grid_of(frames, height, width), rngs, step_rng).context_BK
+        return ViewGroup(video_BvTCHW, torch.from_numpy(kept).unflatten(0, (-1, views)))
 
     def _draw_noise(self, samples: Sequence[Sample], shape: tuple[int, int]) -> torch.Tensor:
         rngs = [np.random.default_rng([self.seed, *clip, _SAMPLE_NOISE]) for clip in _clips(samples)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ class Sample:
         failures: ``(path, cause)`` of each unreadable video that was tried before this one.
         damaged: ``(path, damage)`` of each video, tried or used, that was found damaged while it was read.
         target_RTCHW: What the target encoder sees of the same clips. None if that is `video_RTCHW`, too.
+        groups: Views of the same clips in groups of equal size, ``(R, v, T, C, H, W)`` each (`ClipViews`).
     """
 
     video_RTCHW: Tensor
@@ -52,6 +53,7 @@ class Sample:
     failures: tuple[tuple[str, str], ...]
     damaged: tuple[tuple[str, str], ...] = ()
     target_RTCHW: Tensor | None = None
+    groups: tuple[Tensor, ...] = ()
 
 
 class ClipDataset(Dataset[Sample]):
@@ -187,7 +189,7 @@ class ClipDataset(Dataset[Sample]):
             return open_video(path, self.reader, self.fps, self.channels)
         return open_cached(path, self.reader, self.cache_short_side, self.cache_dir, self.fps, self.channels)
 
-    def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
+    def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> dict[str, Any]:
         """Transform each clip separately, with torch's global generator temporarily seeded from `rng`.
 
         Returns:
@@ -196,16 +198,23 @@ class ClipDataset(Dataset[Sample]):
         with seeded(int(rng.integers(2**63))):
             transformed = [self.transform(clip) for clip in clips_RTCHW]
         views = [one if isinstance(one, ClipViews) else ClipViews(one) for one in transformed]
-        pixels = {"video_RTCHW": _stacked([view.video_TCHW for view in views])}
+        crops = [view.video_TCHW for view in views]
         targets = [view.target_TCHW for view in views if view.target_TCHW is not None]
-        return {**pixels, "target_RTCHW": _stacked(targets)} if targets else pixels
+        return {
+            "video_RTCHW": _stacked(
+                [crop for clip in crops for crop in (clip if clip.ndim == 5 else (clip,))]
+            ),
+            "target_RTCHW": _stacked(targets) if targets else None,
+            "groups": tuple(_stacked(group) for group in zip(*(view.groups for view in views), strict=True)),
+        }
 
 
-def _stacked(clips: Sequence[Tensor]) -> Tensor:
-    """Stack clips ``(T, C, H, W)``, or several crops of each, to ``(R, T, C, H, W)``, channels-last."""
-    crops = [crop for clip in clips for crop in (clip if clip.ndim == 5 else (clip,))]
-    # Stacking copies; a crop would send the storage of the whole frames through the worker's pipe.
-    return torch.stack([crop.permute(0, 2, 3, 1) for crop in crops]).permute(0, 1, 4, 2, 3)
+def _stacked(views: Sequence[Tensor]) -> Tensor:
+    """Stack pixels ``(..., C, H, W)`` along a new first axis, channels-last.
+
+    Stacking copies; a crop would send the storage of the whole frames through the worker's pipe.
+    """
+    return torch.stack([view.movedim(-3, -1) for view in views]).movedim(-1, -3)
 
 
 def _label_numbers(videos: Sequence[Video], classes: Sequence[str]) -> list[int]:

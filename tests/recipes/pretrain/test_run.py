@@ -71,6 +71,32 @@ def test_steps_on_images_are_told_from_steps_on_videos(tiny_config, manifest, tm
     assert bests[0] != bests[1]
 
 
+def test_a_run_on_views_tells_of_them_and_leaves_an_encoder(tiny_config, manifest, tmp_path, capsys):
+    summary = pretrain(tiny_config("run", "--optim.steps=4", *changes_of("views", manifest)))
+    printed = capsys.readouterr().out
+    # Clips of 4 x 16 x 16 pixels and parts of 2 x 8 x 8, in tokens of 2 x 4 x 4, half of which are dropped.
+    assert "2 global views of a clip: grid 2 x 4 x 4 = 32 tokens, of which 16 are encoded" in printed
+    assert "2 local views of a clip: grid 1 x 2 x 2 = 4 tokens, of which 2 are encoded" in printed
+    assert summary["final"]["loss"] == pytest.approx(
+        summary["final"]["invariance"] + summary["final"]["sigreg"], rel=1e-5
+    )
+    assert {"relative_error", "target/rank", "context/std"} <= summary["final"].keys()
+    model = vjepa.from_pretrained(tmp_path / "run")
+    assert [name for name, _ in model.named_children()] == ["encoder", "normalizer"]
+    assert model.encode(torch.zeros(1, 4, 3, 16, 16, dtype=torch.uint8)).shape == (1, 32, 24)
+    fresh_accelerate()
+    tree = f"--init={tmp_path / 'run'}"
+    config = tiny_config("next", tree, "--optim.steps=1", "--optim.lr=0", "--optim.warmup_steps=0")
+    pretrain(config)
+    again = vjepa.from_pretrained(tmp_path / "next", "encoder").encoder.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.encoder.state_dict().items())
+
+
+def test_views_of_which_the_batch_is_divided_are_refused(tiny_config, manifest):
+    with pytest.raises(ValueError, match=r"objective\.sigreg .*micro_batch|micro_batch.*objective\.sigreg"):
+        pretrain(tiny_config("run", "--train.micro_batch=2", *changes_of("views", manifest)))
+
+
 def test_images_are_rendered_beside_the_videos(tmp_path):
     run = [
         "--config=configs/debug.yaml",

@@ -25,11 +25,16 @@ from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.energy_score import Futures
 from vjepa.objectives.jepa import JEPA
 from vjepa.objectives.pixels import PixelReconstruction
+from vjepa.objectives.regularizers import SIGReg
+from vjepa.objectives.views import Views
 from vjepa.recipes.pretrain.config import ObjectiveConfig, PretrainConfig
 from vjepa.recipes.pretrain.data import as_list
-from vjepa.recipes.regularizers import build_regularizers
+from vjepa.recipes.regularizers import build_projector, build_regularizers
 from vjepa.schedules import anneal
 from vjepa.weights.model_folder import Weights, from_pretrained, read_weights
+
+Configured = JEPA | PixelReconstruction | Views
+"""Objectives that a configuration can ask for."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ def model_arguments(run: Resolved) -> dict[str, Any]:
 def _predicting_arguments(run: Resolved, encoder: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of the predictor, or of the decoder and its pixel targets."""
     config = run.config
+    if config.objective.predict == "views":
+        return {}
     shared = {
         **dataclasses.asdict(config.predictor),
         "positions": encoder["positions"],
@@ -154,18 +161,19 @@ def model_config(run: Resolved) -> dict[str, Any]:
     config = run.config
     clip = dataclasses.asdict(config.data.clip)
     del clip["clips_per_video"]
+    future = {} if config.objective.predict == "views" else {"future": _future_arguments(config)}
     return {
         "library": "vjepa",
         **model_arguments(run),
         "clip": {**clip, "size": list(config.data.clip_size), "whole_frame": config.data.whole_frame},
-        "future": _future_arguments(config),
+        **future,
         "rendered": _saw_rendered_alone(run),
         "training": config_tree(config),
     }
 
 
 def model_state(config: PretrainConfig, state: Mapping[str, Tensor], *, own: bool) -> dict[str, Tensor]:
-    """Return the tensors for the model folder; those of regularizers serve training alone.
+    """Return the tensors for the model folder; regularizers and projectors serve training alone.
 
     Args:
         config: Configuration of the run.
@@ -173,7 +181,7 @@ def model_state(config: PretrainConfig, state: Mapping[str, Tensor], *, own: boo
         own: Whether the objective is the user's own, of which only the encoder is known.
     """
     state = {name: tensor for name, tensor in state.items() if not name.startswith("regularizers.")}
-    if own:
+    if own or config.objective.predict == "views":
         return {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
     if config.objective.has_teacher:
         # The target encoder is another run's model, so it is not stored as an encoder of this one.
@@ -219,11 +227,14 @@ def _future_arguments(config: PretrainConfig) -> dict[str, Any]:
     }
 
 
-def build_objective(run: Resolved) -> JEPA | PixelReconstruction:
+def build_objective(run: Resolved) -> Configured:
     """Build the objective with its networks; initial weights are drawn from torch's global generator."""
     config, arguments = run.config, model_arguments(run)
     encoder = VideoEncoder(**arguments["encoder"])
     normalizer = PixelNormalizer(**arguments["pixels"])
+    if config.objective.predict == "views":
+        _prepare(config, encoder)
+        return _views(config, encoder, normalizer)
     if config.objective.predict == "pixels":
         decoder = Predictor(**arguments["decoder"])
         _prepare(config, encoder, decoder)
@@ -242,6 +253,17 @@ def build_objective(run: Resolved) -> JEPA | PixelReconstruction:
         futures=None if futures is None else Futures(futures.score),
         regularizers=build_regularizers(config.objective.sigreg, config.objective.vicreg, encoder.embed_dim),
         **_target_encoder(run, encoder),
+    )
+
+
+def _views(config: PretrainConfig, encoder: VideoEncoder, normalizer: PixelNormalizer) -> Views:
+    sigreg = config.objective.sigreg
+    assert sigreg is not None
+    return Views(
+        encoder=encoder,
+        projector=build_projector(sigreg, encoder.embed_dim),
+        normalizer=normalizer,
+        regularizer=SIGReg(sigreg.weight, sigreg.directions, sigreg.places),
     )
 
 
@@ -289,7 +311,7 @@ def _given(section: Any) -> dict[str, Any]:
     return {key: value for key, value in dataclasses.asdict(section).items() if value is not None}
 
 
-def load_weights(objective: JEPA | PixelReconstruction, start: Weights) -> None:
+def load_weights(objective: Configured, start: Weights) -> None:
     """Load the weights of a trained model into an objective, to start from.
 
     All networks that both have are loaded, each from the one of the same name.
@@ -334,7 +356,7 @@ def _load(network: nn.Module, trained: nn.Module, name: str) -> None:
     network.load_state_dict(found)
 
 
-def load_teacher(objective: JEPA | PixelReconstruction, teacher: VideoModel) -> None:
+def load_teacher(objective: Configured, teacher: VideoModel) -> None:
     """Load the weights of the frozen target encoder of an objective (`objective.target_encoder: frozen`)."""
     assert isinstance(objective, JEPA)
     assert objective.target_encoder is not None

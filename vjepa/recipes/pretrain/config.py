@@ -312,8 +312,6 @@ class MasksConfig:
         }
 
     def __post_init__(self) -> None:
-        if not self.all:
-            raise ValueError("masks is empty: list at least one mask, e.g. masks.tube: [{ratio: 0.9}]")
         if self.future_share is None:
             return
         if not 0 < self.future_share < 1:
@@ -395,12 +393,51 @@ class FuturesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewsConfig:
+    """Views of each clip that are embedded alike: global ones, which show most of it, and local ones.
+
+    Defaults are those of LeVJEPA. Every view is cropped, mirrored and augmented by itself.
+
+    Attributes:
+        num_global: Number of global views of each clip, 1 or more: crops by `data.crop_scale` of `data.size`
+            and all frames. Published are 1 (LeVJEPA) and 2 (LeJEPA).
+        num_local: Number of local views of each clip, 0 or more. Published are 10 (LeVJEPA) and 6 (LeJEPA).
+        local_size: Height and width of a local view in pixels, or one number for both.
+        local_scale: Smallest and largest share of a frame's area that a local view covers, in (0, 1].
+            Published are 0.02 to 0.4 (LeVJEPA) and 0.05 to 0.3 (LeJEPA).
+        local_frames: Number of consecutive frames of a local view, at a random place of the clip; null takes
+            all frames, as published.
+        augment_global: Whether the section `augment` changes global views, too (LeJEPA), instead of local
+            views alone (LeVJEPA).
+    """
+
+    num_global: int = 1
+    num_local: int = 10
+    local_size: int | tuple[int, int] = 96
+    local_scale: tuple[float, float] = (0.02, 0.4)
+    local_frames: int | None = None
+    augment_global: bool = False
+
+    def __post_init__(self) -> None:
+        checks.at_least("objective.views", self, num_global=1, num_local=0, local_frames=1)
+        checks.frame_size("objective.views", self, "local_size")
+        checks.ascending("objective.views", self, "local_scale", highest=1)
+        if self.num_global + self.num_local < 2:
+            raise ValueError(
+                "objective.views.num_global is 1 and num_local 0: one view has no other to be like, so give "
+                "2 or more in all"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
     """Training objective: what is predicted, and what prevents collapse.
 
     Attributes:
-        predict: Prediction targets: `embeddings` (JEPA) or `pixels` (masked auto-encoder). `pixel_targets` is
-            used only with `pixels`, all other settings of this section only with `embeddings`.
+        predict: Prediction targets: `embeddings` of tokens (JEPA), `pixels` (masked auto-encoder), or
+            `views`, the embedding of the whole clip from each of several views of it (LeJEPA, LeVJEPA).
+            `pixel_targets` is used only with `pixels`, `views` and `sigreg` alone with `views`, and all other
+            settings of this section only with `embeddings`.
         pixel_targets: Target pixels: normalised per tubelet and channel (`tubelet`, VideoMAE), normalised per
             tubelet over all channels (`patch`, MAE), or unnormalised (`raw`).
         distance: Distance between predicted and target embeddings: `l1`, `smooth_l1` or `l2`. With `futures`
@@ -426,9 +463,10 @@ class ObjectiveConfig:
             no such loss.
         futures: Settings for predicting several futures of each clip, with target encoder `ema` or `frozen`;
             null predicts one.
+        views: Views of each clip, with `predict` `views`, which needs them; null for other targets.
     """
 
-    predict: Literal["embeddings", "pixels"] = "embeddings"
+    predict: Literal["embeddings", "pixels", "views"] = "embeddings"
     pixel_targets: PixelTargets = "tubelet"
     distance: DistanceName = "l1"
     target_encoder: Literal["ema", "frozen", "none"] = "ema"
@@ -441,6 +479,7 @@ class ObjectiveConfig:
     vicreg: VICRegConfig | None = None
     context_loss: ContextLossConfig | None = None
     futures: FuturesConfig | None = None
+    views: ViewsConfig | None = None
 
     def __post_init__(self) -> None:
         if not all(0 <= momentum <= 1 for momentum in self.momentum):
@@ -462,6 +501,32 @@ class ObjectiveConfig:
         if self.futures is not None:
             self._check_futures()
         self._check_regularizers()
+        self._check_views()
+
+    def _check_views(self) -> None:
+        if self.predict != "views":
+            if self.views is not None:
+                raise ValueError(
+                    f"objective.views is given and objective.predict is {self.predict}: set the latter to "
+                    "views, or leave objective.views out"
+                )
+            return
+        missing = [name for name in ("views", "sigreg") if getattr(self, name) is None]
+        unused = [name for name in ("vicreg", "context_loss") if getattr(self, name) is not None]
+        if missing:
+            raise ValueError(
+                f"objective.predict is views and objective.{missing[0]} null: give its settings, such as "
+                f"objective.{missing[0]}: {{}}"
+            )
+        if self.target_encoder != "none":
+            raise ValueError(
+                f"objective.predict is views and objective.target_encoder {self.target_encoder}: views are "
+                "all embedded by the encoder that is trained, so set objective.target_encoder none"
+            )
+        if unused:
+            raise ValueError(
+                f"objective.{unused[0]} is for tokens and objective.predict is views: leave {unused[0]} out"
+            )
 
     def _check_regularizers(self) -> None:
         given = [name for name in ("sigreg", "vicreg") if getattr(self, name) is not None]
@@ -590,9 +655,11 @@ class PretrainConfig:
         data: Training videos and the clips cut from them.
         augment: Augmentation of pixel values, the same for all frames of a clip; crops and mirroring are in
             `data`.
-        masks: Masks of every clip; each listed mask is one prediction task.
+        masks: Masks of every clip; each listed mask is one prediction task. With `objective.predict` `views`
+            no mask is needed, and a random one drops tokens.
         encoder: Architecture of the encoder, a ViT over tubelets.
-        predictor: Architecture of the predictor, or of the decoder of a masked auto-encoder.
+        predictor: Architecture of the predictor, or of the decoder of a masked auto-encoder; unused with
+            `objective.predict` `views`.
         objective: Training objective: what is predicted, and what prevents collapse.
         optim: AdamW and its schedules, counted in optimiser steps.
         train: How the run is executed, which of its weights it keeps, and when it may end early.
@@ -616,6 +683,9 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         checks.seed("", self, "seed")
         self._check_augment()
+        self._check_masks()
+        if self.objective.views is not None:
+            self._check_views(self.objective.views)
         self._check_online_probe()
         if self.encoder.levels and self.objective.target_blocks > 1:
             raise ValueError(
@@ -640,6 +710,43 @@ class PretrainConfig:
             raise ValueError(
                 "augment.target is separate and objective.predict is pixels: the targets are the pixels that "
                 "the encoder sees, without a target encoder; give augment.target shared"
+            )
+        if augment.target == "separate" and self.objective.predict == "views":
+            raise ValueError(
+                "augment.target is separate and objective.predict is views, each of which is augmented by "
+                "itself anyway: give augment.target shared"
+            )
+
+    def _check_masks(self) -> None:
+        masks = self.masks.by_name
+        if self.objective.predict != "views":
+            if not masks:
+                raise ValueError("masks is empty: list at least one mask, e.g. masks.tube: [{ratio: 0.9}]")
+            return
+        wrong = [name for name in masks if name != "masks.random[0]"]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]} is given and objective.predict is views, of which no token is predicted: set "
+                "masks.multiblock and the others to []; one masks.random drops tokens of each view"
+            )
+
+    def _check_views(self, views: ViewsConfig) -> None:
+        frames = self.data.clip.num_frames
+        if views.local_frames is not None and (views.local_frames > frames or not views.num_local):
+            raise ValueError(
+                f"objective.views.local_frames is {views.local_frames}, num_local {views.num_local} and "
+                f"data.clip.num_frames {frames}: local views have at most as many frames, so give fewer, or "
+                "null"
+            )
+        if views.augment_global and not self.augment.changes_pixels:
+            raise ValueError(
+                "objective.views.augment_global is true and nothing is augmented: give augment.jitter, "
+                "augment.grey or augment.blur, or false"
+            )
+        if self.encoder.levels:
+            raise ValueError(
+                f"encoder.levels is {list(self.encoder.levels)} and objective.predict is views, which embeds "
+                "the last block's tokens: leave encoder.levels out"
             )
 
     def _check_online_probe(self) -> None:

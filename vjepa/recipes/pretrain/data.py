@@ -20,7 +20,7 @@ from vjepa.data.sampling import SampleOrder, StepBatches, step_loader
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import clip_transform, train_transform
-from vjepa.data.views import SeparateTarget
+from vjepa.data.views import MultiView, SeparateTarget
 from vjepa.recipes.pretrain.config import PretrainAugment, PretrainConfig, SyntheticConfig
 from vjepa.workers import Loader
 
@@ -154,16 +154,21 @@ def build_dataset(config: PretrainConfig, sources: Sources) -> ClipDataset | Mix
 
 def train_views(config: PretrainConfig) -> nn.Module:
     """Build the transform of a training clip ``(T, C, H, W)``: to a clip, or to `ClipViews`."""
-    data, augment = config.data, config.augment
+    data, augment, views = config.data, config.augment, config.objective.views
     crop = train_transform(data.size, data.crop_scale, data.crop_ratio, data.flip)
-    if not augment.changes_pixels:
-        return crop
     photometric = _photometric(augment)
-    return (
-        SeparateTarget(crop, photometric)
-        if augment.target == "separate"
-        else nn.Sequential(crop, photometric)
-    )
+    if views is not None:
+        part = train_transform(views.local_size, views.local_scale, data.crop_ratio, data.flip)
+        return MultiView(
+            nn.Sequential(crop, photometric) if views.augment_global else crop,
+            nn.Sequential(part, photometric),
+            num_global=views.num_global,
+            num_local=views.num_local,
+            local_frames=views.local_frames,
+        )
+    if augment.target == "separate":
+        return SeparateTarget(crop, photometric)
+    return nn.Sequential(crop, photometric) if augment.changes_pixels else crop
 
 
 def _photometric(augment: PretrainAugment) -> nn.Module:

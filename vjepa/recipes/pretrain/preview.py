@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
-from vjepa.batch import Batch, TokenMask
+from vjepa.batch import Batch, TokenMask, ViewGroup
 from vjepa.config import ConfigError
 from vjepa.grid import Grid, Tubelet
 from vjepa.masks.base import Mask
 from vjepa.masks.future import FutureMask
 from vjepa.masks.token_counts import count_tokens
 from vjepa.profiling.flops import StepCost, step_cost
-from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.config import PretrainConfig, ViewsConfig
 from vjepa.training.accelerator import local_processes
 from vjepa.training.outline import device_phrase, parameters_phrase, steps_phrase
 
@@ -87,8 +87,10 @@ def describe_masks(config: PretrainConfig) -> list[str]:
     """Return lines on the numbers of context and target tokens of each mask, and warnings of small contexts.
 
     A mask is warned of if its context has fewer tokens than the grid has time steps. The model then learns
-    from almost nothing, which the loss does not show.
+    from almost nothing, which the loss does not show. Of views, the numbers of tokens are told instead.
     """
+    if config.objective.predict == "views":
+        return _describe_views(config)
     grid = Tubelet(*config.encoder.tubelet).grid_of(config.data.clip.num_frames, *config.data.clip_size)
     grids = {config.data.kind: grid}
     if config.data.mixes_in_images:
@@ -110,6 +112,20 @@ def describe_masks(config: PretrainConfig) -> list[str]:
                     f"place has over time ({size.t}): lower its scale, its number of blocks or its ratio"
                 )
     return lines + warnings
+
+
+def _describe_views(config: PretrainConfig) -> list[str]:
+    tubelet = Tubelet(*config.encoder.tubelet)
+    lines = []
+    for name, group in zip(("global", "local"), example_batch(config, 1).views, strict=False):
+        _, views, frames, _, height, width = group.video_BvTCHW.shape
+        grid = tubelet.grid_of(frames, height, width)
+        seen = grid.size if group.keep_BvK is None else group.keep_BvK.shape[-1]
+        lines.append(
+            f"{views} {name} view{'s' if views > 1 else ''} of a clip: grid {grid.t} x {grid.h} x {grid.w} = "
+            f"{grid.size} tokens, of which {seen} are encoded"
+        )
+    return lines
 
 
 def _flops(number: float) -> str:
@@ -155,17 +171,31 @@ def example_batch(config: PretrainConfig, clips: int = 2) -> Batch:
     height, width = config.data.clip_size
     frames, channels = config.data.clip.num_frames, len(config.data.mean)
     grid = Tubelet(*config.encoder.tubelet).grid_of(frames, height, width)
-    masks = [draw_mask(mask, number, grid, clips) for number, mask in enumerate(config.masks.all)]
-    noise = config.objective.noise_shape
+    noise, views = config.objective.noise_shape, config.objective.views
     video = torch.zeros(clips, frames, channels, height, width, dtype=torch.uint8)
+    masks = [draw_mask(mask, number, grid, clips) for number, mask in enumerate(config.masks.all)]
     return Batch(
         video_BTCHW=video,
-        masks=tuple(masks),
+        masks=() if views is not None else tuple(masks),
         labels_B=torch.zeros(clips, dtype=torch.long),
         paths=("",) * clips,
         noise_BsZ=None if noise is None else torch.zeros(clips, *noise),
         target_video_BTCHW=video if config.augment.target == "separate" else None,
+        views=() if views is None else _example_views(config, views, video),
     )
+
+
+def _example_views(config: PretrainConfig, views: ViewsConfig, video_BTCHW: Tensor) -> tuple[ViewGroup, ...]:
+    clips, frames, channels, *size = video_BTCHW.shape
+    local = (views.local_size,) * 2 if isinstance(views.local_size, int) else views.local_size
+    groups = [(views.num_global, frames, size), (views.num_local, views.local_frames or frames, local)]
+    found = []
+    for number, length, (height, width) in groups[: 2 if views.num_local else 1]:
+        video = video_BTCHW.new_zeros(clips, number, length, channels, height, width)
+        grid = Tubelet(*config.encoder.tubelet).grid_of(length, height, width)
+        masks = [draw_mask(mask, 0, grid, clips * number).context_BK for mask in config.masks.all]
+        found.append(ViewGroup(video, masks[0].unflatten(0, (clips, number)) if masks else None))
+    return tuple(found)
 
 
 def draw_mask(mask: Mask, number: int, grid: Grid, clips: int, seed: int = 0) -> TokenMask:
