@@ -3,6 +3,7 @@
 linear         Classes and numbers by ridge and logistic regression.
 knn            Classes by the nearest neighbours.
 attentive      Classes by an attentive pooler.
+levels         Classes by ridge regression or k-NN, from the level that validates best.
 factors        Position, velocity and other factors of rendered scenes.
 pixels         Pixels of tubelets, by a linear map or a small transformer.
 frame_decoder  Images of frames from the embeddings of an action-conditioned model.
