@@ -60,9 +60,11 @@ def test_a_level_that_knows_the_group_alone_is_not_taken(read_out):
 
 
 @READ_OUTS
-def test_one_video_of_each_class_is_read_out_of_the_last_block(read_out):
-    train, labels = videos(2, 0, [5.0, 5.0])
-    found = read_out(train, labels, names(2), videos(20, 1, [5.0, 5.0])[0])
+@pytest.mark.parametrize("groups", [["a", "b"], ["a", "a"], ["a", "a", "a", "b"]])
+@pytest.mark.filterwarnings("error")
+def test_too_little_to_divide_is_read_out_of_the_last_block(read_out, groups):
+    train, labels = videos(len(groups), 0, [5.0, 5.0])
+    found = read_out(train, labels, groups, videos(20, 1, [5.0, 5.0])[0])
     assert found.level == "block 2"
     assert found.classes_V.tolist() == [0, 1] * 10
 

@@ -9,5 +9,6 @@ pixels         Pixels of tubelets, by a linear map or a small transformer.
 frame_decoder  Images of frames from the embeddings of an action-conditioned model.
 state          States (proprioception) from the embeddings of an action-conditioned model.
 pca            Principal components of pixels: features without a network, as a baseline.
+small_frame    Pixels of one frame, made small: a baseline that knows nothing of motion.
 fit            The training loop of the probes that are fitted by gradient descent.
 """

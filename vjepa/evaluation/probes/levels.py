@@ -114,7 +114,7 @@ def _validated(
 ) -> list[float]:
     """Return the balanced accuracy of each setting, every video classified by a fit on the other folds."""
     held = [fold_V == fold for fold in fold_V.unique()]
-    if len(held) < 2:
+    if min(int((~of).sum()) for of in held) < 2:  # Nothing is left to fit to.
         return []
     found = [classify((features_VD[~of], labels_V[~of]), features_VD[of]) for of in held]
     true_V = torch.cat([labels_V[of] for of in held])
