@@ -11,6 +11,7 @@ FLOORS = (
         "foreign_text",
         "grid",
         "seeding",
+        "source_commit",
         "workers",
     ),
     ("batch", "result_tables", "schedules", "tokens"),

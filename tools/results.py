@@ -6,7 +6,10 @@
     python tools/results.py tables
     python tools/results.py tables --check
 
-`collect` writes the command, the commit of the library, the machine, the date, and a row for each run.
+`collect` writes the command, the commit of the library, the machine, the date, and a row for each run. Runs
+of the same label (V-JEPA=runs/a-0 V-JEPA=runs/a-1) differ only in their seed: they become one row, in which
+every number is its mean over the runs with half the width of its 95 % interval. A file that has rows itself,
+such as the report.json of a comparison, adds them as they are, with its own commit and machine.
 `tables` writes every table of the documents that stands between <!-- results: NAME TABLE --> and
 <!-- end of results --> from .results/NAME.json, whose "tables" say which values are shown, and how
 (vjepa/result_tables.py). Run it in the root of the repository.
@@ -19,20 +22,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
+from vjepa.evaluation.statistics import estimate
 from vjepa.files import written_atomically
 from vjepa.result_tables import with_tables
+from vjepa.source_commit import source_commit
 from vjepa.training.stop import command
-
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 @command
@@ -60,20 +62,21 @@ def collect(runs: Sequence[str], output: Path, made_by: str, machine: str | None
     Raises:
         ValueError: A run is not finished.
     """
-    found = [_row(run) for run in runs]
-    tables = json.loads(output.read_text())["tables"] if output.exists() else {"all": _draft(found[0][0])}
+    found = [result for run in runs for result in _results_of(run)]
+    rows = _over_seeds([result.row for result in found])
+    tables = json.loads(output.read_text())["tables"] if output.exists() else {"all": _draft(rows[0])}
     results = {
         "command": made_by,
-        "commit": _commit(),
-        "machine": machine or _this_machine(),
-        "date": max(date for _, date in found),
-        "rows": [row for row, _ in found],
+        "commit": _all_of(result.commit for result in found) or source_commit(),
+        "machine": machine or _all_of(result.machine for result in found) or _this_machine(),
+        "date": max(result.date for result in found),
+        "rows": rows,
         "tables": tables,
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     with written_atomically(output) as draft:
         draft.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-    print(f"wrote {output}: {len(found)} rows, tables {', '.join(tables)}")
+    print(f"wrote {output}: {len(rows)} rows, tables {', '.join(tables)}")
 
 
 def write_tables(documents: Sequence[Path], *, check: bool) -> int:
@@ -104,18 +107,78 @@ def write_tables(documents: Sequence[Path], *, check: bool) -> int:
     return int(check and bool(changed))
 
 
-def _row(text: str) -> tuple[dict[str, Any], str]:
-    """Return the label, seed and metrics of a run, and the date of its metrics."""
+class _Result(NamedTuple):
+    """A row of results, and where it comes from.
+
+    Attributes:
+        row: Label, seed and metrics.
+        date: Day on which the metrics were written.
+        commit: Commit of the library that is stored with the metrics; None if there is none.
+        machine: Machine that is stored with the metrics; None if there is none.
+    """
+
+    row: dict[str, Any]
+    date: str
+    commit: str | None
+    machine: str | None
+
+
+def _results_of(text: str) -> list[_Result]:
+    """Read the rows of a run folder or of another tool's file: one, unless the file has rows itself."""
     label, _, name = ("", "", text) if Path(text).exists() or "=" not in text else text.partition("=")
     path = Path(name)
     metrics = path / "summary.json" if path.is_dir() else path
     if not metrics.is_file():
         raise ValueError(f"{metrics} is not there: give a run folder that is finished, or a tool's JSON file")
-    row = {"label": label or path.name, "seed": None, "metrics": json.loads(metrics.read_text())}
+    date = datetime.fromtimestamp(metrics.stat().st_mtime, UTC).date().isoformat()
+    known = json.loads(metrics.read_text())
+    origin = (date, known.get("commit"), known.get("machine"))
+    if isinstance(known.get("rows"), list):
+        return [_Result(row, *origin) for row in known["rows"]]
+    row = {"label": label or path.name, "seed": known.get("seed"), "metrics": known}
     if path.is_dir():
         row["seed"] = yaml.safe_load((path / "config.yaml").read_text())["seed"]
-    date = datetime.fromtimestamp(metrics.stat().st_mtime, UTC).date().isoformat()
-    return row, date
+    return [_Result(row, *origin)]
+
+
+def _over_seeds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row for each label: a single row as it is, several with their metrics averaged."""
+    by_label: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_label.setdefault(row["label"], []).append(row)
+    return [same[0] if len(same) == 1 else _mean_row(same) for same in by_label.values()]
+
+
+def _mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Average the rows of runs that differ in their seed."""
+    metrics = _mean_metrics([row["metrics"] for row in rows])
+    return {"label": rows[0]["label"], "seeds": [row["seed"] for row in rows], "metrics": metrics}
+
+
+def _mean_metrics(values: Sequence[Any]) -> Any:
+    """Average every number that all runs have, in dictionaries and in lists of equal length.
+
+    Lists of texts, such as alarms, are joined. Of all else, what is the same in all runs is kept, and the
+    rest becomes None.
+    """
+    first = values[0]
+    if all(isinstance(value, dict) for value in values):
+        shared = [key for key in first if all(key in value for value in values)]
+        return {key: _mean_metrics([value[key] for value in values]) for key in shared}
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        found = estimate([float(value) for value in values])
+        return {"mean": found.mean, "half": found.half, "count": found.count}
+    if all(isinstance(value, list) for value in values):
+        if all(isinstance(item, str) for value in values for item in value):
+            return [item for value in values for item in value]
+        if len({len(value) for value in values}) == 1:
+            return [_mean_metrics(items) for items in zip(*values, strict=True)]
+    return first if all(value == first for value in values) else None
+
+
+def _all_of(texts: Iterable[str | None]) -> str | None:
+    """Return the different texts, separated by semicolons; None if there are none."""
+    return "; ".join(dict.fromkeys(text for text in texts if text)) or None
 
 
 def _draft(row: dict[str, Any]) -> dict[str, Any]:
@@ -132,18 +195,6 @@ def _numbers(metrics: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _numbers(value, f"{prefix}{key}.")
         elif isinstance(first, int | float):
             yield prefix + key
-
-
-def _commit() -> str | None:
-    """Return the commit of this library, with a note on changes; None if it is no clone."""
-    if not (_ROOT / ".git").exists():
-        return None
-    git = ["git", "-C", str(_ROOT)]
-    commit, changes = (
-        subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
-        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-    )
-    return f"{commit}, with changes" if changes else commit
 
 
 def _this_machine() -> str:
@@ -171,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         nargs="+",
         help="Folder of a finished run, or a JSON file that another tool wrote; LABEL=FOLDER labels its row "
-        "(default: the folder's name).",
+        "(default: the folder's name). Runs of one label become one row, averaged over their seeds.",
     )
     collecting.add_argument(
         "--output", required=True, help="JSON file to write; if it exists, its tables are kept."

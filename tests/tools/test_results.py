@@ -101,6 +101,37 @@ def test_collecting_again_keeps_the_tables(clone):
     assert again["rows"] == results["rows"]
 
 
+def test_runs_of_one_label_are_averaged_over_their_seeds(clone):
+    folder = Path("runs/tiny-3")
+    folder.mkdir()
+    summary = json.loads(Path("runs/tiny-1/summary.json").read_text())
+    summary["probe"]["linear"]["trained"] = 0.7
+    (folder / "summary.json").write_text(json.dumps({**summary, "unreadable": {"probe.test": 1}}))
+    (folder / "config.yaml").write_text("seed: 3\n")
+    runs = ["a=runs/tiny-1", "a=runs/tiny-2", "b=runs/tiny-2", "a=runs/tiny-3"]
+    assert main(["collect", *runs, "--output", "all.json", "--command", "c", "--machine", "m"]) == 0
+    averaged, single = json.loads(Path("all.json").read_text())["rows"]
+    assert (averaged["label"], averaged["seeds"], single["seed"]) == ("a", [1, 2, 3], 2)
+    trained = averaged["metrics"]["probe"]["linear"]["trained"]
+    assert trained["mean"] == pytest.approx((0.8633 + 0.5 + 0.7) / 3)
+    # Student's t of two degrees of freedom, 4.303, times the standard error of the three values.
+    assert trained["half"] == pytest.approx(4.303 * 0.18204 / 3**0.5, rel=1e-3)
+    assert averaged["metrics"]["test"]["top1"][0]["mean"] == 0.75
+    assert averaged["metrics"]["alarms"] == ["rank fell"]
+    assert "unreadable" not in averaged["metrics"]  # only one run has it
+    shown = "{mean:.1percent} ± {half:.1percent}"
+    column = {"header": "", "key": "metrics.probe.linear.trained", "format": shown}
+    assert markdown_table([averaged], [column]).splitlines()[-1] == "| 68.8 ± 45.2 |"
+
+
+def test_a_file_with_rows_gives_them_with_its_commit_and_machine(clone):
+    rows = [{"label": name, "metrics": {"ridge": share}} for name, share in (("A", 0.4), ("B", 0.3))]
+    Path("report.json").write_text(json.dumps({"rows": rows, "commit": "c0ffee", "machine": "a laptop"}))
+    assert main(["collect", "report.json", "--output", "all.json", "--command", "compare"]) == 0
+    results = json.loads(Path("all.json").read_text())
+    assert (results["rows"], results["commit"], results["machine"]) == (rows, "c0ffee", "a laptop")
+
+
 def test_a_folder_may_have_an_equals_sign(clone):
     Path("runs/tiny-1").rename("runs/lr=1")
     arguments = ["--output", "all.json", "--command", "train", "--machine", "a laptop"]

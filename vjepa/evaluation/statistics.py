@@ -1,13 +1,20 @@
-"""Metrics with 95 % intervals, and means and differences over random seeds."""
+"""Metrics with 95 % intervals, over random seeds, splits and groups of test videos.
+
+A comparison trains each arm once for every split of the videos and every random seed. What it measures varies
+with all of them: with the seed, with the videos that are trained on, and with the videos that are tested. Two
+arms are compared by the difference of each of their runs on the same split, with the same seed, on the same
+test videos; so what they share cancels.
+"""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -26,6 +33,11 @@ class Metric:
     value: float
     low: float = math.nan
     high: float = math.nan
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether there is an interval and 0 lies outside it."""
+        return self.low > 0 or self.high < 0
 
 
 def interval(value: float, draws_b: ArrayLike) -> Metric:
@@ -71,24 +83,93 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Difference between two arms of a comparison: the first minus the second, paired by seed.
+class Recognised:
+    """Which test videos of one split were recognised by the runs of an arm.
 
     Attributes:
-        estimate: Mean difference over the seeds, with its interval.
+        hits: One row for each seed and one column for each video: 1 where the run recognised the video, 0
+            where it missed it. Of a difference of two arms: the first arm's row minus the second's.
+        labels: Class of each video.
+        groups: Group of each video; videos of one group show the same person, place or source.
     """
 
-    estimate: Estimate
-
-    @property
-    def shows(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.estimate.low > 0 or self.estimate.high < 0
+    hits: NDArray[np.float64]
+    labels: Sequence[str]
+    groups: Sequence[str]
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Compute the difference of two arms whose values belong to the same seeds, in the same order.
+def balanced_metric(splits: Sequence[Recognised]) -> Metric:
+    """Compute a balanced accuracy, or the difference of two, with its interval over the runs.
 
-    For each seed, both arms must have seen the same clips in the same order.
+    The value is the mean over all runs of the mean over classes of the share of recognised videos.
+
+    Args:
+        splits: Test videos of each split, with a row for each of the same seeds.
     """
-    return Difference(estimate([a - b for a, b in zip(first, second, strict=True)]))
+    parts = [_balanced(split) for split in splits]
+    values = np.stack([whole for whole, _ in parts])
+    names = sorted({name for _, without in parts for name in without})
+    left_out = [[without.get(name, whole) for whole, without in parts] for name in names]
+    # A split with a single group is empty without it.
+    return crossed_metric(values, _mean_of_known(np.array(left_out), axis=(1, 2)))
+
+
+def crossed_metric(values: ArrayLike, left_out: ArrayLike = ()) -> Metric:
+    """Compute the mean over splits and seeds, with a 95 % interval.
+
+    The variance of the mean is the sum of four: that of the test videos, by a jackknife over their groups;
+    that of the splits and that of the seeds, beyond what the test videos and the interaction explain; and
+    that of the interaction of splits and seeds. The interval is Student's t, with the degrees of freedom of
+    Welch and Satterthwaite: with few splits or seeds that differ much, it is as wide as a t-interval over
+    them. A percentile bootstrap over so few would be too narrow.
+
+    Args:
+        values: Metric of each run, one row for each split and one column for each seed.
+        left_out: Mean over all runs with one group of test videos left out, for each group; empty for a
+            metric that is not a mean over videos, whose interval then does not cover other test videos.
+    """
+    value, left_out = np.asarray(values, dtype=np.float64), np.asarray(left_out, dtype=np.float64)
+    num_splits, num_seeds, num_groups = *value.shape, len(left_out)
+    mean = value.mean()
+    of_splits, of_seeds = value.mean(axis=1), value.mean(axis=0)
+    rest = value - of_splits[:, None] - of_seeds + mean
+    groups = (num_groups - 1) * float(left_out.var()) if num_groups > 1 else 0.0
+    freedom = (num_splits - 1) * (num_seeds - 1)
+    mixed = float((rest**2).sum()) / freedom / value.size if freedom else 0.0
+    splits = float(of_splits.var(ddof=1)) / num_splits - groups - mixed if num_splits > 1 else 0.0
+    seeds = float(of_seeds.var(ddof=1)) / num_seeds - mixed if num_seeds > 1 else 0.0
+    parts = ((groups, num_groups - 1), (splits, num_splits - 1), (seeds, num_seeds - 1), (mixed, freedom))
+    counted = [(variance, free) for variance, free in parts if variance > 0 and free > 0]
+    if num_splits * num_seeds < 2 and num_groups < 2:
+        return Metric(float(mean))
+    variance = math.fsum(variance for variance, _ in counted)
+    if variance == 0:
+        return Metric(float(mean), float(mean), float(mean))
+    degrees = variance**2 / math.fsum(part**2 / free for part, free in counted)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * math.sqrt(variance)
+    return Metric(float(mean), float(mean) - half, float(mean) + half)
+
+
+def _balanced(split: Recognised) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Return the balanced accuracy of each seed's run, and the same without each group of videos.
+
+    Classes without videos are left out of the mean; without any video, the accuracy is NaN.
+    """
+    classes, label_V = np.unique(np.asarray(split.labels), return_inverse=True)
+    names, group_V = np.unique(np.asarray(split.groups), return_inverse=True)
+    of_class_VX, of_group_uV = np.eye(len(classes))[label_V], np.eye(len(names))[group_V].T
+    # Rows: all videos, then all but each group. Columns of `hits`: seeds.
+    kept_uV = np.concatenate([np.ones_like(of_group_uV[:1]), 1 - of_group_uV])
+    videos_uX = kept_uV @ of_class_VX
+    hits = np.stack([(kept_uV * row_V) @ of_class_VX for row_V in np.asarray(split.hits)], axis=1)
+    with np.errstate(invalid="ignore"):
+        accuracy = _mean_of_known(hits / videos_uX[:, None], axis=2)
+    return accuracy[0], dict(zip(names.tolist(), accuracy[1:], strict=True))
+
+
+def _mean_of_known(values: NDArray[np.float64], axis: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """Compute the mean of the values that are not NaN; NaN where all are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mean: NDArray[np.float64] = np.nanmean(values, axis=axis)
+    return mean

@@ -12,7 +12,13 @@ from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import train_transform
 from vjepa.evaluation.features.extract import extract_features
-from vjepa.evaluation.probes.factors import NUISANCE, SIGNAL, factor_probe, read_factor_targets
+from vjepa.evaluation.probes.factors import (
+    NUISANCE,
+    SIGNAL,
+    best_factor_scores,
+    factor_probe,
+    read_factor_targets,
+)
 from vjepa.evaluation.probes.pca import PixelComponents
 from vjepa.evaluation.probes.pixels import pixel_r2
 from vjepa.grid import Tubelet
@@ -53,6 +59,30 @@ def test_what_features_hold_is_found_and_white_objects_have_no_colour(videos):
     assert scores["velocity"] > 0.95
     assert scores["noise"] < 0.5
     assert scores["colour"] is None
+
+
+def test_factors_are_read_frames_ahead(videos):
+    _, factors = render_video(WORLD, 3, 5)
+    last = spread_clips(np.arange(8.0), SAMPLING)[0, -1]
+    targets = read_factor_targets(videos, SAMPLING, ahead=2)
+    expected = np.cos(2 * np.pi * factors["positions"][last + 2]).mean(axis=0)
+    np.testing.assert_allclose(targets["position"][5][:2], expected)
+    with pytest.raises(ValueError, match="a video of 8 frames has 2 after its clip"):
+        read_factor_targets(videos, SAMPLING, ahead=3)
+
+
+def test_each_factor_is_read_from_the_block_that_holds_it(videos):
+    targets = read_factor_targets(videos, SAMPLING)
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(40, 3, 6, generator=generator, dtype=torch.float64)
+    features[:, 0, :2] = targets["velocity"]
+    features[:, 1, :4] = targets["position"]
+    parts = [{name: value[half] for name, value in targets.items()} for half in (slice(0, 24), slice(24, 40))]
+    found = best_factor_scores(features[:24], parts[0], features[24:], parts[1])
+    assert (found["velocity"].block, found["position"].block) == (1, 2)
+    assert min(found["velocity"].r2, found["position"].r2) > 0.9
+    assert found["colour"] is None
+    assert list(found) == list(targets)
 
 
 def test_other_videos_and_old_folders_are_refused(videos, tmp_path):

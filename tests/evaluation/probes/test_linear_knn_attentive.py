@@ -8,7 +8,7 @@ from vjepa.data.splits import label_subset
 from vjepa.evaluation.collapse import lidar
 from vjepa.evaluation.probes.attentive import attentive_probe
 from vjepa.evaluation.probes.knn import knn_probe
-from vjepa.evaluation.probes.linear import _STRENGTHS, _ridge_path, linear_probe, ridge_regression
+from vjepa.evaluation.probes.linear import STRENGTHS, linear_probe, ridge_path, ridge_regression
 
 CLASSES = 3
 
@@ -79,7 +79,7 @@ def test_predictions_are_those_of_scikit_learn(width):
     generator = torch.Generator().manual_seed(0)
     features, others = (torch.randn(40, width, generator=generator, dtype=torch.float64) for _ in range(2))
     wanted = features[:, :3] + torch.randn(40, 3, generator=generator, dtype=torch.float64)
-    for strength, predicted in zip(_STRENGTHS, _ridge_path(features, wanted, others), strict=True):
+    for strength, predicted in zip(STRENGTHS, ridge_path(features, wanted, others), strict=True):
         reference = Ridge(strength * 40 / 100, solver="svd").fit(features.numpy(), wanted.numpy())
         expected = torch.from_numpy(reference.predict(others.numpy()))
         torch.testing.assert_close(predicted, expected, atol=1e-6, rtol=1e-6)

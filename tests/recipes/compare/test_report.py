@@ -1,208 +1,190 @@
-"""Tests of a small comparison: its cells, metrics and report, and resuming it."""
+"""The report of a comparison whose figures are known: what its sentences and tables say."""
 
 import json
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-import yaml
 
-from tools.compare import main
-from vjepa.config import ConfigError, read_config
-from vjepa.evaluation.statistics import Estimate
-from vjepa.recipes.compare.cells import _write_results, all_cells, run_cells
+from tests.recipes.compare.tiny_comparison import ARMS, OWN_CLIPS, PIXELS, written
+from vjepa.config import read_config
+from vjepa.data.manifest import Video
+from vjepa.evaluation.statistics import Metric
+from vjepa.recipes.compare.cells import _write_results, all_cells
 from vjepa.recipes.compare.config import CompareConfig
-from vjepa.recipes.compare.report_sections import all_sections, percent, plain
+from vjepa.recipes.compare.predictions import write_predictions
+from vjepa.recipes.compare.report import write_report
+from vjepa.recipes.compare.report_answer import answer
+from vjepa.recipes.compare.report_sections import all_sections
+from vjepa.recipes.compare.report_words import Named, with_interval
 from vjepa.recipes.compare.results import Results
 
-ROOT = Path(__file__).parents[2]
-
-BASE = {
-    "data": {
-        "synthetic": {
-            "num_train": 16,
-            "num_test": 16,
-            "render": {"size": 16, "frames": 6, "objects": [1, 2]},
-        },
-        "clip": {"num_frames": 4, "stride": 1},
-        "size": 16,
-        "crop_scale": [1.0, 1.0],
-        "crop_ratio": [1.0, 1.0],
-        "flip": False,
-        "num_workers": 0,
-        "cache_short_side": 16,
-    },
-    "masks": {"multiblock": [{"num_blocks": 1, "spatial_scale": [0.3, 0.3]}]},
-    "encoder": {"size": "nano", "embed_dim": 24, "num_heads": 2, "depth": 1, "tubelet": [2, 4, 4]},
-    "predictor": {"embed_dim": 12, "depth": 1, "num_heads": 1},
-    "optim": {"steps": 2, "batch_size": 4, "warmup_steps": 1, "lr": 1e-3},
-    "train": {"trackers": [], "device": "cpu", "log_every": 1},
-}
-ARMS = {
-    "vjepa": {"title": "V-JEPA"},
-    "pixels": {"title": "pixels", "overrides": {"objective": {"predict": "pixels"}}},
-    "random": {"title": "untrained", "kind": "random"},
-}
+VIDEOS = [Video(f"v{number}.mp4", f"class {number % 4}", group=f"g{number // 4}") for number in range(80)]
 
 
-def written(folder, **changes):
-    tree = {
-        "title": "T",
-        "question": "Q?",
-        "output_dir": str(folder / "out"),
-        "base": BASE,
-        "arms": ARMS,
-        "contrasts": [["vjepa", "pixels"]],
-        "seeds": [0, 1, 2],
-        "label_shares": [0.5, 1.0],
-        "jobs": 1,
-        **changes,
-    }
-    path = folder / "compare.yaml"
-    path.write_text(yaml.safe_dump(tree, sort_keys=False))
-    return ["--config", str(path)]
+def fake(levels):
+    """A function that measures a cell as if its arm recognised that share of every class."""
+
+    def measure(cell):
+        right = round(20 * levels[cell.arm]) * 4  # of 80 videos, the same number of each class
+        turned = [(number + 8 * cell.seed) % 80 for number in range(80)]
+        known = [video.label if turned[number] < right else "wrong" for number, video in enumerate(VIDEOS)]
+        names = [
+            f"{measure}/{share:g}"
+            for measure in cell.measures
+            for share in ([1.0] if measure == "finetune" else cell.label_shares)
+        ]
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        write_predictions(cell.predictions_file, VIDEOS, dict.fromkeys(names, known))
+        accuracy, level = {}, {}
+        for name in names:
+            measure, share = name.split("/")
+            accuracy.setdefault(measure, {})[share] = levels[cell.arm]
+            level.setdefault(measure, {})[share] = "block 1" if cell.seed else "block 2"
+        r2 = {"r2": levels[cell.arm] + 0.01 * cell.seed, "block": 2}
+        clips = cell.config.optim.steps * 4
+        flops = clips * (2e9 if cell.config.objective.predict == "embeddings" else 1e9)
+        return {
+            "chance": 0.25,
+            "accuracy": accuracy,
+            "level": level,
+            "features": {"rank": 9.0},
+            "pixels": 0.5,
+            "factors": {
+                "velocity": {str(ahead): r2 for ahead in cell.horizons},
+                "position": {str(ahead): r2 for ahead in cell.horizons},
+                "colour": {"0": None},
+            },
+            "training": {"seconds": 60.0, "relative_error": 0.9} if cell.kind == "trained" else {},
+            "cost": {"clips": clips, "total_flops": flops} if cell.kind == "trained" else {},
+        }
+
+    return measure
 
 
-def test_cells_are_arms_by_seeds_and_overrides_are_nested(tmp_path):
-    sweep = {
-        "title": "noise",
-        "arms": ["pixels"],
-        "seeds": [5],
-        "points": {
-            "loud": {
-                "regime": "r",
-                "strength": 3.0,
-                "overrides": {"data": {"synthetic": {"render": {"noise": 3.0}}}},
-            }
-        },
-    }
-    cells = all_cells(read_config(written(tmp_path, sweep=sweep), CompareConfig))
-    assert [(cell.point, cell.arm, cell.seed) for cell in cells] == [
-        ("base", arm, seed) for seed in (0, 1, 2) for arm in ("vjepa", "pixels", "random")
-    ] + [("loud", "pixels", 5)]
-    last = cells[-1].config
-    assert (last.objective.predict, last.data.synthetic.render.noise, last.seed) == ("pixels", 3.0, 5)
-    assert last.data.synthetic.render.size == 16
-    assert len({cell.config.output_dir for cell in cells}) == len(cells)
-    assert cells[0].config.data.synthetic.folder != last.data.synthetic.folder
+def reported(folder, levels, **changes):
+    comparison = read_config(written(folder, **changes), CompareConfig)
+    cells = all_cells(comparison)
+    for cell in cells:
+        _write_results(fake(levels), cell)
+    return comparison, Results(cells)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"seeds": [0, 1]}, "three or more"),
-        ({"contrasts": [["vjepa", "mae"]]}, "choose among vjepa"),
-        ({"label_shares": [0.0]}, "shares in"),
-        ({"arms": {"a": {"title": "A", "kind": "magic"}}}, "magic"),
-        ({"surprise": 1}, "surprise"),
-        ({"train": "a.csv"}, "give both"),
-    ],
-)
-def test_what_makes_no_comparison_is_refused(changes, message, tmp_path):
-    with pytest.raises(ConfigError, match=message):
-        read_config(written(tmp_path, **changes), CompareConfig)
+LEVELS = {"vjepa": 0.8, "pixels": 0.5, "untrained": 0.5}
 
 
-def test_a_fine_tuning_at_the_end_is_checked_before_the_first_run(tmp_path):
-    comparison = read_config(written(tmp_path, finetune={"optim": {"epocs": 3}}), CompareConfig)
-    with pytest.raises(ConfigError, match="epocs"):
-        all_cells(comparison)
+def test_the_first_sentence_answers_the_question(tmp_path):
+    comparison, results = reported(tmp_path, LEVELS, contrasts=[["vjepa", "pixels"], ["pixels", "untrained"]])
+    first, *others = answer(comparison, results)
+    assert first.startswith(
+        "Embeddings or pixels? On these videos embeddings in 1 of 1 contrasts. By ridge regression, all "
+        "labels: V-JEPA is 30.0 points above pixels at equal clips (95 % interval "
+    )
+    assert others[0].startswith("By k-NN, all labels: V-JEPA is 30.0 points above pixels")
+    assert any(
+        "no difference between pixels and untrained is found: pixels is 0.0 points" in text for text in others
+    )
+    assert "3 seeds and 80 test videos of 20 groups" in others[-1]
 
 
-class Tables(HTMLParser):
-    """Parser that counts the cells of all tables and lists the links to other files."""
-
-    def __init__(self):
-        super().__init__()
-        self.cells, self.fetched = 0, []
-
-    def handle_starttag(self, tag, attributes):
-        self.cells += tag == "td"
-        self.fetched += [value for name, value in attributes if name in ("src", "href") and value[:1] != "#"]
+def test_an_interval_that_includes_zero_is_called_no_difference(tmp_path):
+    comparison, results = reported(tmp_path, {**LEVELS, "vjepa": 0.55})
+    first = answer(comparison, results)[0]
+    assert "On these videos no difference is found." in first
+    assert (
+        "no difference between V-JEPA and pixels is found at equal clips: V-JEPA is 5.0 points above" in first
+    )
 
 
-def fake_metrics(cell):
-    """Return metrics of a cell; those of the arm with embeddings are better by a constant."""
-    level = {"vjepa": 0.8, "pixels": 0.5, "random": 0.3}[cell.arm] + 0.01 * cell.seed
-    shares = {f"{share:g}": level for share in cell.label_shares}
-    return {
-        "chance": 0.125,
-        "probe": {"knn": shares, "linear": shares, "attentive": shares},
-        "features": {"rank": 9.0},
-        "pixels": 0.5,
-        "finetuned": level if cell.finetune is not None else None,
-        "factors": {"velocity": level, "colour": None},
-        "training": {},
-        "cost": {},
-    }
+def test_pixels_may_win_and_the_size_is_given_without_a_sign(tmp_path):
+    comparison, results = reported(tmp_path, {**LEVELS, "vjepa": 0.2})
+    first = answer(comparison, results)[0]
+    assert "pixels in 1 of 1 contrasts" in first
+    assert "V-JEPA is 30.0 points below pixels" in first
+    low, high = (float(part) for part in first.split("95 % interval ")[1].rstrip(").").split(" to "))
+    assert 0 < low < 30 < high
 
 
-def test_the_report_is_whole_and_says_where_nothing_shows(tmp_path):
+def test_equal_flops_are_said_to_be_equal(tmp_path):
+    arms = {**ARMS, "more": {"title": "pixels, more steps", "overrides": PIXELS, "flops_of": "vjepa"}}
+    levels = {**LEVELS, "more": 0.8}
     comparison = read_config(
-        written(tmp_path, finetune={"optim": {"epochs": 1, "warmup_epochs": 0}}), CompareConfig
+        written(tmp_path, arms=arms, contrasts=[["vjepa", "pixels"], ["vjepa", "more"]]), CompareConfig
     )
     cells = all_cells(comparison)
     for cell in cells:
-        _write_results(fake_metrics, cell)
-    said = []
-    run_cells(cells, fake_metrics, jobs=1, say=said.append)
-    assert said == ["9 cells, 9 finished already"]
-    sections = all_sections(comparison, Results(cells))
-    verdicts = {row[0]: row[1:] for row in sections[0].tables[0].rows}
-    assert verdicts["linear probe, 100 % of labels"] == [
-        "+30.00 (+30.00 to +30.00) points",
-        "V-JEPA is higher",
-    ]
-    assert verdicts["fine-tuned, all labels"][1] == "V-JEPA is higher"
-    tuned = next(table for table in sections[2].tables if table.header == ["fine-tuned", "all labels"])
-    assert tuned.rows[2] == ["untrained", "31.0 ± 2.5"]
-    assert verdicts["R² of pixels, linear read-out of tokens"][1] == "no difference found"
+        metrics = fake(levels)(cell)
+        if cell.kind == "trained":
+            metrics["cost"]["total_flops"] = 1e12 if cell.arm != "pixels" else 5e11
+        _write_results(lambda _, metrics=metrics: metrics, cell)
+    first = answer(comparison, Results(cells))[0]
+    assert "embeddings in 1 of 2 contrasts, and no difference is found in 1." in first
+    assert "V-JEPA is 30.0 points above pixels at equal clips" in first
+    assert "between V-JEPA and pixels, more steps is found at equal FLOPs" in first
+
+
+def test_the_sweep_has_a_sentence_and_differences_with_intervals(tmp_path):
+    points = {
+        name: {
+            "regime": "fixed noise",
+            "strength": strength,
+            "overrides": {"optim": {"eps": 1e-8 * strength}},
+        }
+        for name, strength in (("low", 1.0), ("high", 3.0))
+    }
+    sweep = {"title": "Noise.", "arms": ["vjepa", "pixels"], "seeds": [0, 1, 2, 3, 4], "points": points}
+    comparison, results = reported(tmp_path, LEVELS, sweep=sweep, horizons=[0, 2])
+    texts = answer(comparison, results)
+    assert any(
+        "As fixed noise rises from 1 to 3, V-JEPA minus pixels goes from +30.0 points (" in text
+        for text in texts
+    )
+    section = next(section for section in all_sections(comparison, results) if section.title == "Sweep")
+    assert "5 seed(s)" in section.text[0]
+    assert len(section.tables[0].rows) == 4
+    assert [row[0] for row in section.tables[1].rows] == ["fixed noise 1", "fixed noise 3"]
+    assert "R² of position 2 frames ahead" in section.tables[1].header
+
+
+class Links(HTMLParser):
+    """Parser that lists the links to other files."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched = []
+
+    def handle_starttag(self, tag, attributes):
+        self.fetched += [value for name, value in attributes if name in ("src", "href") and value[:1] != "#"]
+
+
+def test_the_report_is_whole(tmp_path):
+    splits = [{"train": f"a{n}.csv", "test": f"b{n}.csv"} for n in (1, 2)]
+    comparison, results = reported(
+        tmp_path, LEVELS, base=OWN_CLIPS, splits=splits, measures=["ridge", "finetune"]
+    )
+    page, text, figures = write_report(comparison, results, "python tools/compare.py --config x.yaml")
+    lines = text.read_text().splitlines()
+    assert lines[0] == "# T"
+    assert lines[4].startswith("Embeddings or pixels? ")
+    assert "| all labels |" in next(line for line in lines if line.startswith("| ridge regression"))
+    row = next(line for line in lines if line.startswith("| V-JEPA | 80.0"))
+    assert row.endswith("| block 1 (4 of 6) |")
+    assert "Split: a1.csv, b1.csv." in text.read_text()
+    assert "Commit: " in text.read_text()
+    links = Links()
+    links.feed(page.read_text())
+    assert links.fetched == []
+    assert "<svg" in page.read_text()
+    found = json.loads(figures.read_text())
+    assert found["rows"][0]["metrics"]["accuracy"]["ridge"]["100"]["value"] == pytest.approx(0.8)
+    assert found["rows"][0]["predicts"] == "embeddings"
+    difference = found["contrasts"][0]["metrics"]["accuracy"]["ridge"]["50"]
+    assert difference["low"] < 0.3 < difference["high"]
+    assert found["commit"]
+    assert found["answer"] == answer(comparison, results)
 
 
 def test_what_rounds_to_zero_has_no_sign():
-    assert plain(Estimate(-0.001, 0.004, 3)) == "0.00 ± 0.00"
-    assert percent(Estimate(-0.0004, float("nan"), 1)) == "0.0"
-    assert plain(Estimate(-0.006, 0.004, 3)) == "-0.01 ± 0.00"
-
-
-def test_metrics_of_another_configuration_are_not_mixed_in(tmp_path):
-    _write_results(fake_metrics, all_cells(read_config(written(tmp_path), CompareConfig))[0])
-    changed = all_cells(read_config(written(tmp_path, label_shares=[1.0]), CompareConfig))
-    with pytest.raises(ValueError, match="another configuration"):
-        run_cells(changed, fake_metrics, jobs=1, say=lambda _: None)
-
-
-@pytest.mark.slow
-def test_a_comparison_from_end_to_end(tmp_path):
-    """Nine small cells are trained and measured, and a cell whose results were lost is repeated."""
-    arguments = written(tmp_path, finetune={"optim": {"epochs": 1, "warmup_epochs": 0, "batch_size": 8}})
-    assert main(arguments) == 0
-    metrics = sorted((tmp_path / "out" / "cells").rglob("results.json"))
-    assert len(metrics) == 9
-    stamp = metrics[0].stat().st_mtime_ns
-    before = json.loads(metrics[1].read_text())
-    metrics[1].unlink()
-    assert main(arguments) == 0
-    again = json.loads(metrics[1].read_text())
-    assert again["probe"] == before["probe"]
-    assert again["finetuned"] == before["finetuned"] > 0
-    assert metrics[0].stat().st_mtime_ns == stamp
-    page = Tables()
-    page.feed((tmp_path / "out" / "report.html").read_text())
-    assert page.cells > 100
-    assert page.fetched == []
-    assert "| V-JEPA minus pixels |" in (tmp_path / "out" / "report.md").read_text()
-
-
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "configs" / "compare").glob("*.yaml")), ids=lambda path: path.stem
-)
-def test_a_shipped_comparison_is_whole(path):
-    own = ["--train", "a.csv", "--test", "b.csv"] if "--train" in path.read_text() else []
-    comparison = read_config(["--config", str(path), *own], CompareConfig)
-    cells = all_cells(comparison)
-    if own:
-        assert {(cell.config.data.train, cell.config.probe.test) for cell in cells} == {("a.csv", "b.csv")}
-    assert {cell.arm for cell in cells} == comparison.arms.keys()
-    for cell in cells:
-        assert cell.config.optim.batch_size * cell.config.optim.steps > 0
+    of = Named("", "")
+    assert with_interval(Metric(-0.001), of) == "0.00"
+    assert with_interval(Metric(-0.006, -0.01, -0.002), of) == "-0.01 (-0.01 to -0.00)"
+    assert with_interval(None, of) == "-"

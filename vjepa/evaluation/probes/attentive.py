@@ -21,13 +21,8 @@ WARMUP = 20
 def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, seed: int) -> float:
     """Fit an attentive probe on `train`, and return its balanced accuracy on `test`.
 
-    The probe is that of V-JEPA (arXiv 2404.08471, section 4): cross-attention of one learnt query, an MLP and
-    a linear layer. Training takes 200 steps of AdamW on batches of at most 128 videos, with warm-up and
-    cosine annealing; the settings are the same for every encoder and were tuned for none. Tokens are
-    standardised with the training split's mean and standard deviation.
-
     Args:
-        train: Frozen tokens ``(V, N, D)`` and int64 classes ``(V,)`` to fit on.
+        train: Frozen tokens ``(V, N, D)`` and int64 classes ``(V,)`` to fit on, see `attentive_classes`.
         test: Tokens and classes to measure on.
         seed: Random seed of the initial weights and the batches; the same seed gives the same metric.
 
@@ -38,8 +33,24 @@ def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *
         ValueError: A video has no class (-1).
     """
     check_labelled(train, test)
+    return balanced_accuracy(attentive_classes(train, test[0], seed=seed), test[1])
+
+
+def attentive_classes(train: tuple[Tensor, Tensor], others_VND: Tensor, *, seed: int) -> Tensor:
+    """Fit an attentive probe on `train`, and return the classes that it gives other videos, int64 ``(V,)``.
+
+    The probe is that of V-JEPA (arXiv 2404.08471, section 4): cross-attention of one learnt query, an MLP and
+    a linear layer. Training takes 200 steps of AdamW on batches of at most 128 videos, with warm-up and
+    cosine annealing; the settings are the same for every encoder and were tuned for none. Tokens are
+    standardised with the training split's mean and standard deviation.
+
+    Args:
+        train: Frozen tokens ``(V, N, D)`` and int64 classes ``(V,)`` to fit on.
+        others_VND: Tokens of the videos to classify.
+        seed: Random seed of the initial weights and the batches.
+    """
     mean_D, std_D = train[0].mean(dim=(0, 1)), train[0].std(dim=(0, 1)).clamp_min(1e-6)
-    train_VND, test_VND = ((tokens - mean_D) / std_D for tokens in (train[0], test[0]))
+    train_VND, others_VND = ((tokens - mean_D) / std_D for tokens in (train[0], others_VND))
     with seeded(seed):
         probe = _AttentiveClassifier(train_VND.shape[-1], int(train[1].max()) + 1)
         fit_probe(
@@ -47,8 +58,7 @@ def attentive_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *
             steps=STEPS, batch=BATCH, peak_lr=PEAK_LR, weight_decay=WEIGHT_DECAY, warmup=WARMUP, fused=True,
         )  # fmt: skip
     with torch.no_grad():
-        predicted_V = torch.cat([probe(tokens).argmax(dim=1) for tokens in test_VND.split(BATCH)])
-    return balanced_accuracy(predicted_V, test[1])
+        return torch.cat([probe(tokens).argmax(dim=1) for tokens in others_VND.split(BATCH)])
 
 
 class _AttentiveClassifier(nn.Module):

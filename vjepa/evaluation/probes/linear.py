@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from vjepa.double_precision import in_double
 
-_STRENGTHS = tuple(10.0**power for power in range(-3, 5))
+STRENGTHS = tuple(10.0**power for power in range(-3, 5))  # penalties, for features of unit variance
 _PENALTIES = (0.01, 0.1, 1.0)  # inverse strengths, scikit-learn's C
 _FOLDS = 5
 
@@ -99,7 +99,7 @@ def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> fl
     def accuracy(predicted_VQ: Tensor) -> float:
         return balanced_accuracy(predicted_VQ.argmax(dim=1), labels_V)
 
-    strength = max(_STRENGTHS, key=lambda s: accuracy(_held_out(train_VD, wanted_VQ, s)))
+    strength = max(STRENGTHS, key=lambda s: accuracy(_held_out(train_VD, wanted_VQ, s)))
     predicted_VQ = _predict(_fit(train_VD, wanted_VQ, strength), test_VD)
     return balanced_accuracy(predicted_VQ.argmax(dim=1), test[1])
 
@@ -139,17 +139,36 @@ def ridge_predictions(train: tuple[Tensor, Tensor], others_BD: Tensor) -> Tensor
     mean_Q, std_Q = target_VQ.mean(dim=0), target_VQ.std(dim=0).clamp_min(1e-8)
     train_VQ = (target_VQ - mean_Q) / std_Q
     held_V = torch.arange(len(train_VD)) % _FOLDS == 0
-    path_sVQ = _ridge_path(train_VD[~held_V], train_VQ[~held_V], train_VD[held_V])
+    path_sVQ = ridge_path(train_VD[~held_V], train_VQ[~held_V], train_VD[held_V])
     best_Q = (path_sVQ - train_VQ[held_V]).square().mean(dim=1).argmin(dim=0)
-    path_sBQ = _ridge_path(train_VD, train_VQ, others_BD)
+    path_sBQ = ridge_path(train_VD, train_VQ, others_BD)
     return path_sBQ[best_Q, :, torch.arange(len(best_Q))].T * std_Q + mean_Q
 
 
-def _ridge_path(features_VD: Tensor, wanted_VQ: Tensor, others_BD: Tensor) -> Tensor:
-    """Predict for other features with each of the penalties, ``(s, B, Q)``, by one eigendecomposition.
+def ridge_class_scores(train: tuple[Tensor, Tensor], others_BD: Tensor) -> Tensor:
+    """Fit a ridge classifier with each penalty of `STRENGTHS`, and return its scores, ``(s, B, X)``.
+
+    A ridge regression predicts 1 for the class of a video and 0 for the others; the highest score is the
+    class. Features are standardised with the mean and standard deviation of `train`.
+
+    Args:
+        train: Features ``(V, D)`` and int64 classes ``(V,)`` to fit on.
+        others_BD: Features of the videos to classify.
+    """
+    train_VD, others_BD = _standardised(train[0], others_BD)
+    return ridge_path(train_VD, in_double(F.one_hot(train[1].cpu())).to(train_VD.device), others_BD)
+
+
+def ridge_path(features_VD: Tensor, wanted_VQ: Tensor, others_BD: Tensor) -> Tensor:
+    """Predict for other features with each penalty of `STRENGTHS`, ``(s, B, Q)``, by one eigendecomposition.
 
     The smaller of the two Gram matrices is decomposed: with more features than videos, the weights are
     combinations of videos.
+
+    Args:
+        features_VD: Standardised features to fit on, in double precision.
+        wanted_VQ: Targets to fit on.
+        others_BD: Standardised features to predict from.
     """
     mean_D, mean_Q = features_VD.mean(dim=0), wanted_VQ.mean(dim=0)
     features_VD, others_BD, wanted_VQ = features_VD - mean_D, others_BD - mean_D, wanted_VQ - mean_Q
@@ -159,7 +178,7 @@ def _ridge_path(features_VD: Tensor, wanted_VQ: Tensor, others_BD: Tensor) -> Te
     else:
         values, vectors = torch.linalg.eigh(features_VD @ features_VD.T)
         left, right = others_BD @ (features_VD.T @ vectors), vectors.T @ wanted_VQ
-    strengths = [strength * len(features_VD) / 100 for strength in _STRENGTHS]
+    strengths = [strength * len(features_VD) / 100 for strength in STRENGTHS]
     return torch.stack([left @ (right / (values + s).unsqueeze(-1)) + mean_Q for s in strengths])
 
 

@@ -1,4 +1,4 @@
-"""The cells of a comparison: one run for each combination of arm, point of the sweep and seed.
+"""The cells of a comparison: one run for each combination of arm, set of videos and seed.
 
 Each cell is trained and measured by itself, in a folder of its own. Finished cells are kept, so that a
 comparison can be resumed; an interrupted cell resumes its run from the latest checkpoint.
@@ -7,23 +7,33 @@ comparison can be resumed; an interrupted cell resumes its run from the latest c
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
 
 from vjepa.config import TrainConfig, config_from_tree, config_tree
+from vjepa.data.manifest import read_manifest
+from vjepa.data.splits import check_leaks
+from vjepa.evaluation.probes.factors import frame_ahead
 from vjepa.files import written_atomically
-from vjepa.recipes.compare.config import CompareConfig
+from vjepa.profiling.timing import machine_name
+from vjepa.recipes.compare.budget import training_flops, with_flops
+from vjepa.recipes.compare.config import CompareConfig, Kind, Measure
 from vjepa.recipes.compare.processes import run_tasks
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.pretrain.config import PretrainConfig
-from vjepa.recipes.pretrain.data import probe_manifests, render_synthetic
+from vjepa.recipes.pretrain.data import as_list, probe_manifests, render_synthetic
+from vjepa.source_commit import source_commit
 
-BASE_POINT = "base"
+WITHOUT_TOKENS: tuple[Kind, ...] = ("pca", "frame")  # kinds of arms that are no encoder
+OF_TOKENS: tuple[Measure, ...] = ("attentive", "finetune")  # measures that need one
 
 
 @dataclass(frozen=True)
@@ -32,22 +42,30 @@ class Cell:
 
     Attributes:
         arm: Name of the arm.
-        point: Name of the point of the sweep, or `BASE_POINT`.
+        videos: Name of the set of videos: `base`, `split1` and so on, or a point of the sweep.
         seed: Random seed of the run.
         kind: Kind of the arm, see `vjepa.recipes.compare.config.Arm`.
         config: Resolved configuration of the pre-training; for arms that are not trained, of the encoder and
             the data.
-        label_shares: Shares of the training labels, in (0, 1], to which probes are fitted.
-        finetune: Sections of a fine-tuning configuration; None turns fine-tuning off.
+        train: Labelled manifest to which read-outs are fitted.
+        test: Labelled manifest of the videos to measure on.
+        measures: Read-outs of classes.
+        label_shares: Shares of the training labels, in (0, 1], to which read-outs are fitted.
+        horizons: Numbers of frames after the clip at which factors are read; empty without known factors.
+        finetune: Sections of a fine-tuning configuration, for the measure `finetune`.
     """
 
     arm: str
-    point: str
+    videos: str
     seed: int
-    kind: str
+    kind: Kind
     config: PretrainConfig
+    train: str
+    test: str
+    measures: tuple[Measure, ...]
     label_shares: tuple[float, ...]
-    finetune: dict[str, Any] | None = None
+    horizons: tuple[int, ...]
+    finetune: dict[str, Any]
 
     @property
     def folder(self) -> Path:
@@ -59,15 +77,21 @@ class Cell:
         """JSON file of the cell's metrics and settings."""
         return self.folder / "results.json"
 
+    @property
+    def predictions_file(self) -> Path:
+        """CSV file of the class that each read-out gives every test video."""
+        return self.folder / "predictions.csv"
+
     def finished(self) -> bool:
         """Return whether the cell has results; raise ValueError if they are of another configuration."""
         if not self.results_file.exists():
             return False
         found = json.loads(self.results_file.read_text())["asked"]
         if found != self.settings():
+            differing = [name for name, value in self.settings().items() if found.get(name) != value]
             raise ValueError(
-                f"{self.folder} holds results of another configuration: give another output_dir, or delete "
-                "that folder"
+                f"{self.results_file} has results of other settings ({', '.join(differing)}): give another "
+                "output_dir; or delete that file to measure the run again; or its folder, to train again"
             )
         return True
 
@@ -81,67 +105,155 @@ class Cell:
         Raises:
             ConfigError: The sections in `finetune` do not make a valid configuration.
         """
-        assert self.finetune is not None
-        train, test = probe_manifests(self.config)
         data, given = self.config.data, self.finetune
         shared = ("num_workers", "reader", "cache_dir", "cache_short_side")
         read = {name: getattr(data, name) for name in shared}
         execution = config_tree(self.config)["train"]
-        common = {field.name: execution[field.name] for field in fields(TrainConfig)}
+        common = {field.name: execution[field.name] for field in dataclasses.fields(TrainConfig)}
         tree = {
             **given,
             "output_dir": str(self.folder / "finetuned"),
             "seed": self.seed,
             "model": {**given.get("model", {}), "init": str(init)},
-            "data": {"train": train, "test": test, **read, **given.get("data", {})},
+            "data": {"train": self.train, "test": self.test, **read, **given.get("data", {})},
             "train": {**common, **given.get("train", {}), "threads": threads},
         }
         return config_from_tree(tree, FinetuneConfig)
 
     def settings(self) -> dict[str, Any]:
         """Return all settings on which the results depend, as JSON values."""
-        settings = {"kind": self.kind, "label_shares": self.label_shares, "config": config_tree(self.config)}
-        if self.finetune is not None:
-            settings["finetune"] = self.finetune
-        return dict(json.loads(json.dumps(settings)))
+        settings = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("arm", "videos", "seed")
+        }
+        return dict(json.loads(json.dumps({**settings, "config": config_tree(self.config)})))
+
+
+class _Videos(NamedTuple):
+    """A set of videos that arms are trained and measured on.
+
+    Attributes:
+        name: Name of the set, which is that of a folder.
+        overrides: Changes to the base configuration and the arm's overrides.
+        manifests: Training and test manifest; None for rendered videos.
+        seeds: Random seeds.
+        arms: Names of the arms.
+        measures: Read-outs of classes.
+    """
+
+    name: str
+    overrides: dict[str, Any]
+    manifests: tuple[str, str] | None
+    seeds: Sequence[int]
+    arms: Sequence[str]
+    measures: tuple[Measure, ...]
+
+
+def base_videos(comparison: CompareConfig) -> list[str]:
+    """Return the names of the sets of videos whose runs are averaged: all splits, or the rendered videos."""
+    if comparison.splits is None:
+        return ["base"]
+    return [f"split{number}" for number in range(1, len(comparison.splits) + 1)]
 
 
 def all_cells(comparison: CompareConfig) -> list[Cell]:
-    """Return all cells of a comparison: first those of the base point, seed by seed, then those of the sweep.
+    """Return all cells of a comparison, seed by seed, those of the sweep last.
 
     Raises:
         ConfigError: A cell has no valid configuration.
+        ValueError: A rendered video ends before a frame whose factors are asked for.
     """
-    cells = [
-        _cell(comparison, arm, BASE_POINT, seed, {}) for seed in comparison.seeds for arm in comparison.arms
-    ]
-    if comparison.sweep is not None:
-        cells += [
-            _cell(comparison, arm, name, seed, point.overrides)
-            for seed in comparison.sweep.seeds
-            for name, point in comparison.sweep.points.items()
-            for arm in comparison.sweep.arms
-        ]
-    tuned = next((cell for cell in cells if cell.finetune is not None), None)
+    cells = [cell for part in _sets_of_videos(comparison) for cell in _cells_of(comparison, part)]
+    base = base_videos(comparison)
+    order = {seed: number for number, seed in enumerate(comparison.seeds)}
+    cells.sort(key=lambda cell: (cell.videos not in base, order.get(cell.seed, 0)))
+    tuned = next((cell for cell in cells if "finetune" in cell.measures), None)
     if tuned is not None:  # A check before the first run; all cells have the same sections.
         tuned.finetune_config(tuned.folder)
     return cells
 
 
-def _cell(comparison: CompareConfig, arm: str, point: str, seed: int, overrides: dict[str, Any]) -> Cell:
-    tree = _merged(_merged(comparison.base, comparison.arms[arm].overrides), overrides)
-    data = tree.get("data", {})
-    folder = Path(comparison.output_dir)
-    if comparison.train is not None:
-        tree["data"] = data | {"train": comparison.train}
-        tree["probe"] = {"train": comparison.train, "test": comparison.test}
-    if data.get("synthetic") is not None:
-        data["synthetic"].setdefault("folder", str(folder / "videos" / point))
-        data.setdefault("cache_dir", str(folder / "cache" / point))
-    tree |= {"seed": seed, "output_dir": str(folder / "cells" / point / f"{arm}-{seed}")}
-    kind, shares = comparison.arms[arm].kind, tuple(comparison.label_shares)
-    finetune = comparison.finetune if point == BASE_POINT and kind != "pca" else None
-    return Cell(arm, point, seed, kind, config_from_tree(tree, PretrainConfig), shares, finetune)
+def _sets_of_videos(comparison: CompareConfig) -> Iterator[_Videos]:
+    measures, sweep = tuple(comparison.measures), comparison.sweep
+    arms, seeds = list(comparison.arms), comparison.seeds
+    for number, name in enumerate(base_videos(comparison)):
+        split = None if comparison.splits is None else comparison.splits[number]
+        manifests = None if split is None else (split.train, split.test)
+        yield _Videos(name, {}, manifests, seeds, arms, measures)
+    frozen = tuple(measure for measure in measures if measure != "finetune")
+    for name, point in sweep.points.items() if sweep is not None else ():
+        assert sweep is not None
+        yield _Videos(name, point.overrides, None, sweep.seeds, sweep.arms, frozen)
+
+
+def _cells_of(comparison: CompareConfig, videos: _Videos) -> Iterator[Cell]:
+    """Yield the cells of a set of videos."""
+    for name in videos.arms:
+        arm, config = comparison.arms[name], _config(_tree(comparison, name, videos))
+        if arm.flops_of is not None:
+            config = with_flops(config, _flops(_tree(comparison, arm.flops_of, videos)))
+        train, test = videos.manifests or probe_manifests(config)
+        assert train is not None
+        assert test is not None
+        folder = Path(config.output_dir) / "cells" / videos.name
+        for seed in videos.seeds:
+            yield Cell(
+                arm=name,
+                videos=videos.name,
+                seed=seed,
+                kind=arm.kind,
+                config=replace(config, seed=seed, output_dir=str(folder / f"{name}-{seed}")),
+                train=train,
+                test=test,
+                measures=tuple(
+                    measure
+                    for measure in videos.measures
+                    if measure not in OF_TOKENS or arm.kind not in WITHOUT_TOKENS
+                ),
+                label_shares=tuple(comparison.label_shares),
+                horizons=_horizons(comparison, config),
+                finetune=comparison.finetune if "finetune" in videos.measures else {},
+            )
+
+
+def _tree(comparison: CompareConfig, arm: str, videos: _Videos) -> str:
+    """Return the settings of an arm on a set of videos as JSON; seed and run folder are still to be set."""
+    tree = _merged(_merged(comparison.base, comparison.arms[arm].overrides), videos.overrides)
+    data, folder = tree.setdefault("data", {}), Path(comparison.output_dir)
+    if videos.manifests is not None:
+        data["train"] = [videos.manifests[0], *comparison.extra_train]
+    else:
+        data["synthetic"].setdefault("folder", str(folder / "videos" / videos.name))
+        data.setdefault("cache_dir", str(folder / "cache" / videos.name))
+    return json.dumps({**tree, "output_dir": str(folder)})
+
+
+@lru_cache(maxsize=256)
+def _config(tree: str) -> PretrainConfig:
+    """Return the configuration of `_tree`; several arms share one, and reading it takes a while."""
+    return config_from_tree(json.loads(tree), PretrainConfig)
+
+
+@lru_cache(maxsize=256)
+def _flops(tree: str) -> float:
+    """Return the number of training FLOPs of `_tree`, which several arms may be given."""
+    return training_flops(_config(tree))
+
+
+def _horizons(comparison: CompareConfig, config: PretrainConfig) -> tuple[int, ...]:
+    """Return the horizons at which factors are read; ValueError if the rendered videos are too short."""
+    if config.data.synthetic is None:
+        return ()
+    clip = replace(config.data.clip, clips_per_video=1)
+    for horizon in comparison.horizons:
+        try:
+            frame_ahead(config.data.synthetic.render.frames, clip, horizon)
+        except ValueError as error:
+            raise ValueError(
+                f"horizons has {horizon}: {error} (base.data.synthetic.render.frames)"
+            ) from error
+    return tuple(comparison.horizons)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -165,10 +277,11 @@ def run_cells(
         say: Function that prints a line.
 
     Raises:
-        ValueError: A cell has results of another configuration.
+        ValueError: A cell has results of other settings, or test videos are among the training videos.
     """
     left = [cell for cell in cells if not cell.finished()]
     say(f"{len(cells)} cells, {len(cells) - len(left)} finished already")
+    _check_leaks(left)
     for config in _configs_of_rendered_videos(left):
         assert config.data.synthetic is not None
         render_synthetic(config.data.synthetic, jobs, say)
@@ -177,9 +290,23 @@ def run_cells(
         minutes = (time.monotonic() - started) / 60
         rest = minutes / number * (len(left) - number)
         say(
-            f"{number}/{len(left)} {cell.point} {cell.arm} seed {cell.seed}: {minutes:.0f} min, about "
+            f"{number}/{len(left)} {cell.videos} {cell.arm} seed {cell.seed}: {minutes:.0f} min, about "
             f"{rest:.0f} min left"
         )
+
+
+def _check_leaks(cells: Sequence[Cell]) -> None:
+    """Raise ValueError where test videos are trained on, or share a group with labelled training videos."""
+    splits = {(cell.train, cell.test): cell for cell in cells if cell.config.data.synthetic is None}
+    for (train, test), cell in splits.items():
+        read = partial(read_manifest, images=cell.config.data.kind == "images")
+        tested = read(test)
+        check_leaks({f"train {train}": read(train), f"test {test}": tested})
+        # Groups of another manifest may have the same names by chance: files and contents decide.
+        ungrouped = [replace(video, group=None) for video in tested]
+        for source in as_list(cell.config.data.train)[1:]:
+            further = [replace(video, group=None) for video in read(source)]
+            check_leaks({f"extra_train {source}": further, f"test {test}": ungrouped})
 
 
 def _configs_of_rendered_videos(cells: Sequence[Cell]) -> list[PretrainConfig]:
@@ -193,7 +320,13 @@ def _configs_of_rendered_videos(cells: Sequence[Cell]) -> list[PretrainConfig]:
 
 
 def _write_results(run: Callable[[Cell], dict[str, Any]], cell: Cell) -> None:
-    results = {"asked": cell.settings(), **run(cell)}
+    results = {
+        "asked": cell.settings(),
+        "seed": cell.seed,
+        "commit": source_commit(),
+        "machine": machine_name(torch.device("cpu")),
+        **run(cell),
+    }
     cell.results_file.parent.mkdir(parents=True, exist_ok=True)
     with written_atomically(cell.results_file) as draft:
         draft.write_text(json.dumps(results, indent=1) + "\n")

@@ -1,17 +1,23 @@
-"""The report of a comparison: one self-contained HTML file with plots, and a Markdown file without."""
+"""The report of a comparison: one self-contained HTML file with plots, a Markdown file, a JSON file."""
 
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from vjepa.evaluation.statistics import Metric
 from vjepa.foreign_text import in_table
+from vjepa.recipes.compare.cells import base_videos
 from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.compare.report_answer import answer
 from vjepa.recipes.compare.report_plots import all_plots
-from vjepa.recipes.compare.report_sections import Section, Table, all_sections
+from vjepa.recipes.compare.report_sections import Section, Table, all_sections, cost_metrics
+from vjepa.recipes.compare.report_words import all_metrics, budget_phrase, predicts
 from vjepa.recipes.compare.results import Results
 
 _STYLE = """
@@ -25,37 +31,97 @@ pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
 """
 
 
-def write_report(comparison: CompareConfig, results: Results, command: str, made_on: str) -> list[Path]:
-    """Write ``report.html`` and ``report.md`` into the comparison's folder.
+def write_report(comparison: CompareConfig, results: Results, command: str) -> list[Path]:
+    """Write ``report.html``, ``report.md`` and ``report.json`` into the comparison's folder.
 
     Args:
         comparison: Configuration of the comparison.
         results: Metrics of all cells.
         command: Command that made the report, which is printed in it.
-        made_on: Sentence that describes the machine, without a full stop.
 
     Returns:
-        Paths of the two files.
+        Paths of the three files.
     """
     folder = Path(comparison.output_dir)
-    sections = [*all_sections(comparison, results), _settings_section(comparison, command, made_on)]
+    sections = [*all_sections(comparison, results), _settings_section(comparison, results, command)]
+    figures = _figures(comparison, results, command)
     written = {
         folder / "report.html": _html(comparison.title, sections, all_plots(comparison, results)),
         folder / "report.md": _markdown(comparison.title, sections),
+        folder / "report.json": json.dumps(figures, indent=1, ensure_ascii=False) + "\n",
     }
     for path, text in written.items():
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return list(written)
 
 
-def _settings_section(comparison: CompareConfig, command: str, made_on: str) -> Section:
+def _figures(comparison: CompareConfig, results: Results, command: str) -> dict[str, Any]:
+    """Return the figures of the report as JSON values; its rows are those that `tools/results.py` collects.
+
+    A row has the metrics of an arm, as value and ends of the interval, by the parts of their paths; a share
+    of the labels is in percent. Each contrast has its differences in the same form.
+    """
+    videos = base_videos(comparison)
+    metrics = [*all_metrics(comparison), *cost_metrics()]
+    rows = [
+        {
+            "label": arm.title,
+            "kind": arm.kind,
+            "predicts": predicts(results, videos, name),
+            "metrics": _tree({of.path: results.metric(videos, name, of.path) for of in metrics}),
+        }
+        for name, arm in comparison.arms.items()
+    ]
+    contrasts = [
+        {
+            "first": comparison.arms[first].title,
+            "second": comparison.arms[second].title,
+            "budget": budget_phrase(results, videos, first, second),
+            "metrics": _tree({of.path: results.difference(videos, first, second, of.path) for of in metrics}),
+        }
+        for first, second in comparison.contrasts
+    ]
+    return {
+        "command": command,
+        "commit": results.origins("commit"),
+        "machine": results.origins("machine"),
+        "answer": answer(comparison, results),
+        "rows": rows,
+        "contrasts": contrasts,
+    }
+
+
+def _tree(metrics: dict[str, Metric | None]) -> dict[str, Any]:
+    """Return metrics as nested dictionaries by the parts of their paths, without those that are None."""
+    tree: dict[str, Any] = {}
+    for path, metric in metrics.items():
+        if metric is None:
+            continue
+        *above, last = path.split("/")
+        if above and above[0] == "accuracy":
+            last = f"{100 * float(last):g}"
+        branch = tree
+        for part in above:
+            branch = branch.setdefault(part, {})
+        ends = {"low": metric.low, "high": metric.high} if metric.low == metric.low else {}
+        branch[last] = {"value": metric.value, **ends}
+    return tree
+
+
+def _settings_section(comparison: CompareConfig, results: Results, command: str) -> Section:
     arms = ", ".join(f"{name} ({arm.title})" for name, arm in comparison.arms.items())
     base = yaml.safe_dump(comparison.base, sort_keys=False, default_flow_style=None, width=100)
     overrides = {name: arm.overrides for name, arm in comparison.arms.items() if arm.overrides}
     differing = yaml.safe_dump(overrides, sort_keys=False, default_flow_style=None, width=100)
+    splits = "".join(f" Split: {split.train}, {split.test}." for split in comparison.splits or ())
+    splits += (
+        f" Trained on in addition: {', '.join(comparison.extra_train)}." if comparison.extra_train else ""
+    )
     text = [
         f"`{command}`",
-        f"Arms: {arms}. Seeds: {', '.join(map(str, comparison.seeds))}. {made_on}.",
+        f"Arms: {arms}. Seeds: {', '.join(map(str, comparison.seeds))}.{splits}",
+        f"Commit: {results.origins('commit')}. Machine: {results.origins('machine')}; {comparison.jobs} runs "
+        "at a time.",
         f"Settings that all arms share:\n\n```yaml\n{base}```",
         f"Settings that each arm changes:\n\n```yaml\n{differing}```",
     ]

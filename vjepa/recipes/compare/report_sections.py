@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from vjepa.evaluation.probes.factors import NUISANCE, SIGNAL
-from vjepa.evaluation.statistics import Estimate, paired_difference
-from vjepa.recipes.compare.cells import BASE_POINT
+from vjepa.recipes.compare.cells import base_videos
 from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.compare.report_answer import answer
+from vjepa.recipes.compare.report_words import (
+    MEASURES,
+    Named,
+    accuracy,
+    all_metrics,
+    budget_phrase,
+    factor,
+    headline,
+    labels_phrase,
+    moving_factors,
+    shares_of,
+    with_interval,
+)
 from vjepa.recipes.compare.results import Results
-
-PROBES = {"knn": "k-NN", "linear": "linear", "attentive": "attentive"}
 
 
 @dataclass
@@ -38,141 +50,188 @@ class Section:
     plots: list[str] = field(default_factory=list)
 
 
-def _first_arm(comparison: CompareConfig) -> str:
-    return next(iter(comparison.arms))
-
-
-def percent(value: Estimate | None) -> str:
-    """Return a mean and its interval in percent, such as ``86.3 ± 1.2``; ``-`` for None."""
-    return "-" if value is None else _with_interval(100 * value.mean, 100 * value.half, ".1f")
-
-
-def plain(value: Estimate | None, style: str = ".2f") -> str:
-    """Return a mean and its interval, such as ``0.86 ± 0.01``; ``-`` for None."""
-    return "-" if value is None else _with_interval(value.mean, value.half, style)
-
-
-def _with_interval(mean: float, half: float, style: str) -> str:
-    # "z" removes the sign of what rounds to zero. The half-width is NaN for a single seed.
-    return f"{mean:z{style}}" if half != half else f"{mean:z{style}} ± {half:{style}}"
-
-
 def all_sections(comparison: CompareConfig, results: Results) -> list[Section]:
     """Return the sections of the report."""
     sections = [
-        summary_section(comparison, results),
-        methods_section(comparison, results),
-        probes_section(comparison, results),
+        Section("Answer", answer(comparison, results), plots=["accuracy"]),
+        accuracy_section(comparison, results),
+        contrasts_section(comparison, results),
     ]
-    if results.metric_names(BASE_POINT, _first_arm(comparison), "factors"):
+    if comparison.synthetic:
         sections.append(factors_section(comparison, results))
     if comparison.sweep is not None:
         sections.append(sweep_section(comparison, results))
-    return [*sections, cost_section(comparison, results)]
+    return [*sections, methods_section(comparison, results), cost_section(comparison, results)]
 
 
-def summary_section(comparison: CompareConfig, results: Results) -> Section:
-    """Return the summary: for each contrasted pair of arms, the metrics in which a difference is found."""
+def accuracy_section(comparison: CompareConfig, results: Results) -> Section:
+    """Return the section on the accuracy of each measure at every share of the labels, and on its level."""
+    videos, tables = base_videos(comparison), []
+    for measure in comparison.measures:
+        shares = shares_of(comparison, measure)
+        rows = []
+        for name, arm in comparison.arms.items():
+            metrics = [accuracy(measure, share) for share in shares]
+            cells = [with_interval(results.metric(videos, name, of.path), of) for of in metrics]
+            level = results.text(videos, name, f"level/{measure}/{shares[-1]:g}")
+            if level is not None:
+                rows.append([arm.title, *cells, level])
+        header = [MEASURES[measure], *map(labels_phrase, shares), "level, most often"]
+        tables.append(Table(header, rows))
+    chance = results.metric(videos, next(iter(comparison.arms)), "chance")
+    assert chance is not None
+    text = [
+        "Balanced accuracy, in percent, on test videos, mean and 95 % interval over splits, seeds and groups "
+        f"of test videos; chance is {100 * chance.value:.1f}. Ridge regression and k-NN read the mean of the "
+        "tokens at the level, and with the penalty, that validate best inside the training videos, whose "
+        "groups are never divided; the table says which level was taken with the most labels. The attentive "
+        "probe reads all tokens of the last block. Fine-tuning also trains the encoder."
+    ]
+    return Section("Accuracy", text, tables, ["labels"] if len(comparison.label_shares) > 1 else [])
+
+
+def contrasts_section(comparison: CompareConfig, results: Results) -> Section:
+    """Return the section on the difference of each contrasted pair of arms in every metric."""
     text = [
         comparison.question,
-        f"The tables show the first arm minus the second, paired by seed ({len(comparison.seeds)} seeds), "
-        "with the 95 % interval of Student's t. A difference counts as found if its interval excludes 0. "
-        "Because there are many metrics and few seeds, some intervals exclude 0 by chance.",
+        "The tables show the first arm minus the second. A difference counts as found if its interval "
+        "excludes 0. Intervals of accuracies are over splits, seeds and groups of test videos, those of "
+        "other metrics over splits and seeds.",
     ]
-    return Section("Summary", text, [_contrast(comparison, results, *pair) for pair in comparison.contrasts])
+    tables = [_contrast(comparison, results, *pair) for pair in comparison.contrasts]
+    return Section("Contrasts", text, tables)
 
 
 def _contrast(comparison: CompareConfig, results: Results, first: str, second: str) -> Table:
+    videos = base_videos(comparison)
     titles = [comparison.arms[arm].title for arm in (first, second)]
     rows = []
-    for name, path, scale, unit in _contrasted(comparison, results):
-        values = [results.values(BASE_POINT, arm, path) for arm in (first, second)]
-        if not values[0] or len(values[0]) != len(values[1]):
+    for of in all_metrics(comparison):
+        metric = results.difference(videos, first, second, of.path)
+        if metric is None:
             continue
-        difference = paired_difference(*values)
-        its = difference.estimate
-        verdict = (
-            f"{titles[0 if its.mean > 0 else 1]} is higher" if difference.shows else "no difference found"
-        )
-        # The ends of the interval keep the sign of values that round to zero: it shows whether 0 is inside.
-        interval = f"{scale * its.mean:+z.2f} ({scale * its.low:+.2f} to {scale * its.high:+.2f}){unit}"
-        rows.append([name, interval, verdict])
-    return Table([f"{titles[0]} minus {titles[1]}", "difference", "verdict"], rows)
+        higher = titles[0 if metric.value > 0 else 1]
+        verdict = f"{higher} is higher" if metric.excludes_zero else "no difference found"
+        rows.append([of.name, with_interval(metric, of) + of.unit, verdict])
+    budget = budget_phrase(results, videos, first, second)
+    name = f"{titles[0]} minus {titles[1]}" + (f", {budget}" if budget else "")
+    return Table([name, "difference", "verdict"], rows)
 
 
-def _contrasted(comparison: CompareConfig, results: Results) -> list[tuple[str, str, float, str]]:
-    """Return the name, path, factor for display and unit of each metric whose difference is tested."""
-    metrics = [
-        (f"{title} probe, {100 * share:g} % of labels", f"probe/{probe}/{share:g}", 100.0, " points")
-        for probe, title in PROBES.items()
-        for share in comparison.label_shares
+def factors_section(comparison: CompareConfig, results: Results) -> Section:
+    """Return the section on the R2 of each factor of the rendered videos, at every horizon."""
+    videos, tables = base_videos(comparison), []
+    listed = {
+        "signal": [factor(name, 0) for name in SIGNAL],
+        "nuisance": [factor(name, 0) for name in NUISANCE],
+    }
+    if len(comparison.horizons) > 1:
+        listed["frames ahead"] = moving_factors(comparison)
+    for title, metrics in listed.items():
+        known = [of for of in metrics if any(results.metric(videos, arm, of.path) for arm in comparison.arms)]
+        rows = [
+            [arm.title, *(with_interval(results.metric(videos, name, of.path), of) for of in known)]
+            for name, arm in comparison.arms.items()
+        ]
+        tables.append(Table([title, *(of.name.removeprefix("R² of ") for of in known)], rows))
+    text = [
+        "R² on unseen videos of a ridge regression from frozen features (all tokens of the block that "
+        "validates best, concatenated) to the factors that the videos were rendered from, at the clip's last "
+        "frame or the given number of frames after it, which the encoder does not see; 0 is no better than "
+        "predicting the mean. A model of motion should encode the signal factors, and may ignore the "
+        "nuisance factors. Mean and 95 % interval over seeds."
     ]
-    metrics.append(("fine-tuned, all labels", "finetuned", 100.0, " points"))
-    for name in results.metric_names(BASE_POINT, _first_arm(comparison), "factors"):
-        metrics.append((f"R² of {name}", f"factors/{name}", 1.0, ""))
-    metrics.append(("R² of pixels, linear read-out of tokens", "pixels", 1.0, ""))
-    metrics.append(("effective rank of features", "features/rank", 1.0, ""))
-    return metrics
+    plots = ["factors", *(["horizons"] if len(comparison.horizons) > 1 else [])]
+    return Section("Factors of the scene", text, tables, plots)
+
+
+def sweep_metrics(comparison: CompareConfig) -> list[Named]:
+    """Return the metrics that are shown of a sweep."""
+    ahead = max(comparison.horizons)
+    return [headline(comparison), factor("velocity", 0), factor("position", ahead), factor("background", 0)]
+
+
+def sweep_section(comparison: CompareConfig, results: Results) -> Section:
+    """Return the section on the sweep: the same arms trained and measured on further videos."""
+    sweep, metrics = comparison.sweep, sweep_metrics(comparison)
+    assert sweep is not None
+    pairs = [pair for pair in comparison.contrasts if set(pair) <= set(sweep.arms)]
+    values, differences = [], []
+    for name, point in sweep.points.items():
+        place = f"{point.regime} {point.strength:g}"
+        for arm in sweep.arms:
+            cells = [with_interval(results.metric([name], arm, of.path), of) for of in metrics]
+            values.append([place, comparison.arms[arm].title, *cells])
+        for pair in pairs:
+            titles = " minus ".join(comparison.arms[arm].title for arm in pair)
+            cells = [with_interval(results.difference([name], *pair, of.path), of) for of in metrics]
+            differences.append([place, titles, *cells])
+    names = [of.name for of in metrics]
+    text = [
+        f"{sweep.title} {len(sweep.seeds)} seed(s) each. Noise that stays the same throughout a video is "
+        "easier to predict than anything else: theory (arXiv 2211.10831) expects embeddings to encode it "
+        "instead of the motion. Accuracies in percent."
+    ]
+    tables = [Table(["videos", "arm", *names], values)]
+    if differences:
+        tables.append(Table(["videos", "contrast", *names], differences))
+    return Section("Sweep", text, tables, ["sweep"])
+
+
+def _trained(comparison: CompareConfig) -> list[str]:
+    return [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
 
 
 def methods_section(comparison: CompareConfig, results: Results) -> Section:
     """Return the section on the settings in which the methods differ, with related metrics."""
-    trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
+    shown: list[tuple[str, str | Named]] = [
+        ("prediction target", "target"),
+        ("prediction error / error of the mean", Named("training/relative_error", "")),
+        ("predicted values per token", Named("cost/predicted_values", "", style=".0f")),
+        ("predicting network", "decoder"),
+        ("its parameters, thousands", Named("cost/predicting_parameters", "", 1e-3, ".1f")),
+        ("its forward pass, MFLOP per clip", Named("cost/predicting_flops", "", 1e-6, ".1f")),
+        ("masking", "mask"),
+        ("context tokens, % of all", Named("cost/seen", "", 100, ".1f")),
+        ("generative", "generative"),
+        ("R² of pixels, linear read-out", Named("pixels", "")),
+        ("protection against collapse", "protection"),
+        ("lowest effective rank in training", Named("training/lowest_rank", "", style=".1f")),
+        ("collapse alarms per run, mean", Named("training/alarms", "", style=".1f")),
+    ]
+    videos, trained = base_videos(comparison), _trained(comparison)
     rows = [
-        ["prediction target", *(_setting_in_words(results, arm, "target") for arm in trained)],
         [
-            "prediction error / error of the mean",
-            *(_plain(results, arm, "training/relative_error") for arm in trained),
-        ],
-        [
-            "predicted values per token",
-            *(_plain(results, arm, "cost/predicted_values", ".0f") for arm in trained),
-        ],
-        ["predicting network", *(_setting_in_words(results, arm, "decoder") for arm in trained)],
-        [
-            "its parameters, thousands",
-            *(_scaled(results, arm, "cost/predicting_parameters", 1e-3) for arm in trained),
-        ],
-        [
-            "its forward pass, MFLOP per clip",
-            *(_scaled(results, arm, "cost/predicting_flops", 1e-6) for arm in trained),
-        ],
-        ["masking", *(_setting_in_words(results, arm, "mask") for arm in trained)],
-        ["context tokens, % of all", *(_scaled(results, arm, "cost/seen", 100) for arm in trained)],
-        ["generative", *(_setting_in_words(results, arm, "generative") for arm in trained)],
-        ["R² of pixels, linear read-out", *(_plain(results, arm, "pixels") for arm in trained)],
-        ["protection against collapse", *(_setting_in_words(results, arm, "protection") for arm in trained)],
-        [
-            "lowest effective rank in training",
-            *(_plain(results, arm, "training/lowest_rank", ".1f") for arm in trained),
-        ],
-        [
-            "collapse alarms per run, mean",
-            *(_plain(results, arm, "training/alarms", ".1f") for arm in trained),
-        ],
+            title,
+            *(
+                _setting_in_words(results.config(videos, arm), of)
+                if isinstance(of, str)
+                else _value(comparison, results, arm, of)
+                for arm in trained
+            ),
+        ]
+        for title, of in shown
     ]
     header = ["", *(comparison.arms[arm].title for arm in trained)]
     text = ["Settings in which the methods differ, each followed by the metrics that depend on it most."]
     return Section("Differences between the methods", text, [Table(header, rows)])
 
 
-def _plain(results: Results, arm: str, path: str, style: str = ".2f") -> str:
-    return plain(results.estimate(BASE_POINT, arm, path), style)
+def _value(comparison: CompareConfig, results: Results, arm: str, of: Named) -> str:
+    """Return the mean of a metric over the runs of an arm, without an interval."""
+    metric = results.metric(base_videos(comparison), arm, of.path)
+    return "-" if metric is None else f"{of.scale * metric.value:z{of.style}}"
 
 
-def _scaled(results: Results, arm: str, path: str, scale: float) -> str:
-    value = results.estimate(BASE_POINT, arm, path)
-    return "-" if value is None else f"{scale * value.mean:z.1f}"
-
-
-def _setting_in_words(results: Results, arm: str, what: str) -> str:
+def _setting_in_words(config: dict[str, Any], what: str) -> str:
     """Return a setting of an arm in words, from its resolved configuration."""
-    config = results.config(BASE_POINT, arm)
     objective, masks = config["objective"], config["masks"]
     pixels = objective["predict"] == "pixels"
     encoders = {"ema": ["target encoder (EMA)"], "frozen": ["frozen teacher, trained on pixels"], "none": []}
-    regularizers = [name for name in ("sigreg", "vicreg") if objective[name] is not None]
-    protection = [*encoders[objective["target_encoder"]], *regularizers]
+    regularizers = {"sigreg": "SIGReg", "vicreg": "VICReg"}
+    protection = encoders[objective["target_encoder"]] + [
+        title for name, title in regularizers.items() if objective[name] is not None
+    ]
     families = [name.replace("_", " ") for name, listed in masks.items() if name != "future_share" and listed]
     share = masks["future_share"]
     words = {
@@ -187,138 +246,31 @@ def _setting_in_words(results: Results, arm: str, what: str) -> str:
     return words[what]
 
 
-def probes_section(comparison: CompareConfig, results: Results) -> Section:
-    """Return the section on accuracies: of probes at every share of the labels, and after fine-tuning."""
-    chance = results.values(BASE_POINT, _first_arm(comparison), "chance")[0]
-    tables = []
-    for probe, title in PROBES.items():
-        rows = [
-            [
-                arm.title,
-                *(
-                    percent(results.estimate(BASE_POINT, name, f"probe/{probe}/{share:g}"))
-                    for share in comparison.label_shares
-                ),
-            ]
-            for name, arm in comparison.arms.items()
-        ]
-        tables.append(
-            Table([title, *(f"{100 * share:g} % of labels" for share in comparison.label_shares)], rows)
-        )
-    if comparison.finetune is not None:
-        rows = [
-            [arm.title, percent(results.estimate(BASE_POINT, name, "finetuned"))]
-            for name, arm in comparison.arms.items()
-        ]
-        tables.append(Table(["fine-tuned", "all labels"], rows))
-    online = [
-        [
-            arm.title,
-            percent(results.estimate(BASE_POINT, name, "probe/linear/1")),
-            percent(results.estimate(BASE_POINT, name, "online_linear")),
-        ]
-        for name, arm in comparison.arms.items()
-        if results.values(BASE_POINT, name, "online_linear")
+def cost_metrics() -> list[Named]:
+    """Return the metrics of what training costs."""
+    return [
+        Named("cost/clips", "clips seen, thousands", 1e-3, ".1f"),
+        Named("cost/total_flops", "training, PFLOP", 1e-15, ".3g"),
+        Named("cost/step_flops", "training step, MFLOP per clip", 1e-6, ".1f"),
+        Named("cost/encoder_flops", "encoder forward, MFLOP per clip", 1e-6, ".1f"),
+        Named("cost/target_encoder_flops", "target encoder forward, MFLOP per clip", 1e-6, ".1f"),
+        Named("training/seconds", "training, minutes", 1 / 60, ".1f"),
     ]
-    if online:
-        tables.append(
-            Table(["linear, all labels", "target encoder (EMA)", "encoder trained by gradients"], online)
-        )
-    text = [
-        "Balanced accuracy, in percent, of probes of the frozen features on unseen videos: mean and 95 % "
-        f"interval over seeds; chance is {100 * chance:.1f}. The attentive probe reads all tokens, the "
-        "others their mean. Fine-tuning, if there is a table of it, also trains the encoder."
-    ]
-    return Section("Probes", text, tables, ["probes"])
-
-
-def factors_section(comparison: CompareConfig, results: Results) -> Section:
-    """Return the section on the R2 of each factor of the rendered videos: signal and nuisance factors."""
-    tables = []
-    for title, names in (("signal", SIGNAL), ("nuisance", NUISANCE)):
-        present = [
-            name for name in names if results.values(BASE_POINT, _first_arm(comparison), f"factors/{name}")
-        ]
-        rows = [
-            [
-                arm.title,
-                *(plain(results.estimate(BASE_POINT, name, f"factors/{factor}")) for factor in present),
-            ]
-            for name, arm in comparison.arms.items()
-        ]
-        tables.append(Table([title, *present], rows))
-    text = [
-        "R² on unseen videos of a ridge regression from frozen features (all tokens, concatenated) to the "
-        "factors that the videos were rendered from, at the clip's last frame; 0 is no better than "
-        "predicting the mean. A model of motion should encode the signal factors, and may ignore the "
-        "nuisance factors."
-    ]
-    return Section("Factors of the scene", text, tables, ["factors"])
-
-
-def sweep_section(comparison: CompareConfig, results: Results) -> Section:
-    """Return the section on the sweep: the same arms trained and measured on further videos."""
-    assert comparison.sweep is not None
-    paths = {
-        "linear probe, %": ("probe/linear/1", 100.0),
-        "velocity, R²": ("factors/velocity", 1.0),
-        "position, R²": ("factors/position", 1.0),
-        "background, R²": ("factors/background", 1.0),
-    }
-    rows = []
-    for name, point in comparison.sweep.points.items():
-        for arm in comparison.sweep.arms:
-            cells = []
-            for path, scale in paths.values():
-                value = results.estimate(name, arm, path)
-                scaled = (
-                    None if value is None else Estimate(scale * value.mean, scale * value.half, value.count)
-                )
-                cells.append(plain(scaled, ".1f" if scale > 1 else ".2f"))
-            rows.append([f"{point.regime} {point.strength:g}", comparison.arms[arm].title, *cells])
-    header = ["point", "arm", *paths]
-    text = [
-        f"{comparison.sweep.title} {len(comparison.sweep.seeds)} seed(s) each. Noise that stays the same "
-        "throughout a video is easier to predict than anything else: theory (arXiv 2211.10831) expects "
-        "embeddings to encode it instead of the motion."
-    ]
-    return Section("Sweep", text, [Table(header, rows)], ["sweep"])
 
 
 def cost_section(comparison: CompareConfig, results: Results) -> Section:
-    """Return the section on training time and floating-point operations of each trained arm."""
-    trained = [name for name, arm in comparison.arms.items() if arm.kind == "trained"]
-    rows = []
-    for name in trained:
-        seconds = results.estimate(BASE_POINT, name, "training/seconds")
-        rows.append(
-            [
-                comparison.arms[name].title,
-                "-" if seconds is None else f"{seconds.mean / 60:.1f}",
-                *(
-                    _scaled(results, name, path, scale)
-                    for path, scale in (
-                        ("cost/step_flops", 1e-6),
-                        ("cost/encoder_flops", 1e-6),
-                        ("cost/target_encoder_flops", 1e-6),
-                        ("cost/total_flops", 1e-12),
-                    )
-                ),
-                _scaled(results, name, "training/clips", 1e-3),
-            ]
-        )
-    header = [
-        "arm",
-        "training, minutes",
-        "training step, MFLOP per clip",
-        "encoder forward, MFLOP per clip",
-        "target encoder forward, MFLOP per clip",
-        "training, TFLOP",
-        "clips seen, thousands",
-    ]
+    """Return the section on the clips, floating-point operations and time of each trained arm."""
+    columns, rows = cost_metrics(), []
+    for name in _trained(comparison):
+        arm, values = comparison.arms[name], [_value(comparison, results, name, of) for of in columns]
+        steps = results.config(base_videos(comparison), name)["optim"]["steps"]
+        given = "" if arm.flops_of is None else f", the FLOPs of {comparison.arms[arm.flops_of].title}"
+        rows.append([arm.title, f"{steps}{given}", *values])
     text = [
-        f"The time of training is computed from the median of the logged speeds, with {comparison.jobs} runs "
-        "on the machine at the same time. All arms see the same clips in the same order; for SALT, minutes, "
-        "clips and TFLOP are the sum of both stages."
+        "FLOPs are those of matrix products, forward and backward, target encoder and predicting network "
+        "included. An arm with the FLOPs of another takes as many steps as they allow, and its schedules are "
+        "stretched; all other arms see the same clips in the same order. Of SALT, minutes, clips and FLOPs "
+        f"are the sum of both stages. Minutes are computed from the median of the logged speeds, with "
+        f"{comparison.jobs} runs on the machine at the same time."
     ]
-    return Section("Cost", text, [Table(header, rows)])
+    return Section("Cost", text, [Table(["arm", "steps", *(of.name for of in columns)], rows)])
