@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from vjepa.evaluation.probes.levels import group_folds, knn_read_out, level_features, ridge_read_out
+from vjepa.evaluation.probes.levels import knn_read_out, level_features, ridge_read_out
 from vjepa.evaluation.probes.linear import STRENGTHS, balanced_accuracy, ridge_class_scores
 
 READ_OUTS = pytest.mark.parametrize("read_out", [ridge_read_out, knn_read_out])
@@ -19,15 +19,15 @@ def videos(count, seed, blocks):
     return signs * torch.ones(6) + torch.randn(count, len(blocks), 6, generator=generator), labels
 
 
-def names(count):
-    return [f"group {number}" for number in range(count)]
+def folds(count):
+    return torch.arange(count) // 2 % 5
 
 
 @READ_OUTS
 def test_the_level_that_holds_the_classes_is_found(read_out):
     train, labels = videos(80, 0, [0.0, 2.0, 0.0])
     test, wanted = videos(60, 1, [0.0, 2.0, 0.0])
-    found = read_out(train, labels, names(80), test)
+    found = read_out(train, labels, folds(80), test)
     assert found.level == "block 2"
     assert balanced_accuracy(found.classes_V, wanted) > 0.95
 
@@ -39,7 +39,7 @@ def test_levels_side_by_side_are_taken_where_each_holds_a_part():
     features = 0.3 * torch.randn(240, 2, 4, generator=generator)
     features[:, 0, 0] += (labels == 0).float() * 3
     features[:, 1, 1] += (labels == 1).float() * 3
-    found = ridge_read_out(features[:180], labels[:180], names(180), features[180:])
+    found = ridge_read_out(features[:180], labels[:180], folds(180), features[180:])
     assert found.level in ("last 2 side by side", "mean of the last 2")
     assert balanced_accuracy(found.classes_V, labels[180:]) > 0.95
 
@@ -53,29 +53,19 @@ def test_a_level_that_knows_the_group_alone_is_not_taken(read_out):
     features = torch.randn(120, 2, 20, generator=generator)
     features[:, 1] += 0.5 * (2 * labels - 1)[:, None]
     features[torch.arange(120), 0, people] += 30
-    groups = [f"person {number}" for number in people.tolist()]
-    assert read_out(features, labels, groups, features).level == "block 2"
-    # If all clips counted as unrelated, the first block would look better.
-    assert read_out(features, labels, names(120), features).level != "block 2"
+    assert read_out(features, labels, people // 2 % 5, features).level == "block 2"
+    # If the clips of a person were divided, the first block would look better.
+    assert read_out(features, labels, torch.arange(120) % 5, features).level != "block 2"
 
 
 @READ_OUTS
-@pytest.mark.parametrize("groups", [["a", "b"], ["a", "a"], ["a", "a", "a", "b"]])
+@pytest.mark.parametrize("fold", [[-1, -1], [0, 0, 1], [-1, 0, 1], [0, 0, 0, 0]])
 @pytest.mark.filterwarnings("error")
-def test_too_little_to_divide_is_read_out_of_the_last_block(read_out, groups):
-    train, labels = videos(len(groups), 0, [5.0, 5.0])
-    found = read_out(train, labels, groups, videos(20, 1, [5.0, 5.0])[0])
+def test_too_little_to_validate_is_read_out_of_the_last_block(read_out, fold):
+    train, labels = videos(len(fold), 0, [5.0, 5.0])
+    found = read_out(train, labels, torch.tensor(fold), videos(20, 1, [5.0, 5.0])[0])
     assert found.level == "block 2"
     assert found.classes_V.tolist() == [0, 1] * 10
-
-
-def test_folds_never_divide_a_group_and_share_the_classes():
-    labels = torch.arange(100) % 4
-    groups = [f"g{number // 8}" for number in range(100)]
-    folds = group_folds(labels, groups).tolist()
-    assert len(set(folds)) == 5
-    assert len(set(zip(groups, folds, strict=True))) == len(set(groups))
-    assert all(set(labels[torch.tensor(folds) == fold].tolist()) == {0, 1, 2, 3} for fold in range(5))
 
 
 def test_levels_are_blocks_and_the_last_together():

@@ -16,7 +16,17 @@ from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.preview import example_batch
 
+VIEWS = {
+    "masks": {"multiblock": []},
+    "objective": {
+        "predict": "views",
+        "target_encoder": "none",
+        "sigreg": {"weight": 0.02, "projector": {"hidden_dim": 8, "out_dim": 6}},
+        "views": {"num_local": 2, "local_size": 8},
+    },
+}
 METHODS = {
+    "views": VIEWS,
     "vjepa": {},
     "pixels": PIXELS,
     "salt": {"objective": {"target_encoder": "frozen", "teacher_steps": 30}},
@@ -42,7 +52,7 @@ def counted(config):
     return counter.get_total_flops() / 2
 
 
-@pytest.mark.parametrize("method", ["vjepa", "pixels"])
+@pytest.mark.parametrize("method", ["vjepa", "pixels", "views"])
 def test_the_count_is_that_of_real_steps_with_the_target_encoder(method):
     config = config_of(method)
     cost = run_cost(config)
@@ -67,8 +77,9 @@ def test_an_arm_takes_as_many_steps_as_the_flops_allow_and_schedules_are_stretch
     factor = scaled.optim.steps / config.optim.steps
     assert scaled.optim.warmup_steps == pytest.approx(factor * config.optim.warmup_steps, abs=1)
     assert scaled.objective.teacher_steps == pytest.approx(factor * config.objective.teacher_steps, rel=0.02)
+    assert scaled.probe.every == pytest.approx(factor * config.probe.every, rel=0.02)
     if method == "vjepa2_1":
-        assert scaled.objective.context_loss.warmup == (round(10 * factor), round(30 * factor))
+        assert scaled.objective.context_loss.warmup == pytest.approx((10 * factor, 30 * factor), abs=1)
     same = ("data", "masks", "encoder", "predictor", "train", "seed")
     assert all(getattr(scaled, name) == getattr(config, name) for name in same)
 
@@ -93,6 +104,7 @@ def test_every_setting_that_counts_steps_is_stretched_or_belongs_to_the_executio
         "optim.warmup_steps",
         "objective.teacher_steps",
         "objective.context_loss.warmup",
+        "probe.every",
     }
     found = set(settings_in_steps(PretrainConfig))
     assert stretched <= found

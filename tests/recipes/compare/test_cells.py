@@ -68,6 +68,20 @@ def test_every_split_trains_on_its_own_videos_and_never_on_its_test_videos(tmp_p
         assert split["test"] not in json.dumps(cell.settings()["config"])
 
 
+def test_an_online_probe_sees_the_training_videos_and_no_run_may_end_early(tmp_path):
+    splits = [{"train": "a.csv", "test": "b.csv"}]
+    changed = {
+        **OWN_CLIPS,
+        "probe": {"online": "knn", "every": 2},
+        "train": {**OWN_CLIPS["train"], "keep_best": True},
+    }
+    cell = cells_of(tmp_path, base=changed, splits=splits)[0]
+    assert (cell.config.probe.online, cell.config.probe.train) == ("knn", "a.csv")
+    early = {**changed, "probe": {"online": "knn", "every": 1}, "train": {"patience": 1}}
+    with pytest.raises(ValueError, match=r"train\.patience is 1: .* no run may end early"):
+        cells_of(tmp_path, base=early, splits=splits)
+
+
 def test_an_arm_is_given_the_flops_of_another(tmp_path):
     more = {"title": "pixels, more steps", "overrides": PIXELS, "flops_of": "vjepa"}
     cells = {cell.arm: cell.config for cell in cells_of(tmp_path, arms={**ARMS, "more": more})}

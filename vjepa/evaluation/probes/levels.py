@@ -7,20 +7,15 @@ split alone, whose groups are never divided between fitting and validation.
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from vjepa.evaluation.probes.knn import knn_classes
 from vjepa.evaluation.probes.linear import balanced_accuracy, check_labelled, ridge_class_scores
 
-_FOLDS = 5
 _TOGETHER = (2, 4)  # numbers of last blocks that are also read together
 
 
@@ -54,40 +49,42 @@ def level_features(pooled_VLD: Tensor) -> dict[str, Tensor]:
     return levels
 
 
-def ridge_read_out(train_VLD: Tensor, labels_V: Tensor, groups: Sequence[str], test_VLD: Tensor) -> ReadOut:
+def ridge_read_out(train_VLD: Tensor, labels_V: Tensor, fold_V: Tensor, test_VLD: Tensor) -> ReadOut:
     """Classify test videos by ridge regression, with the level and the penalty that validate best.
 
     Args:
         train_VLD: Features of the training videos after each block.
         labels_V: Class index of each training video.
-        groups: Group of each training video.
+        fold_V: Fold of each training video, int64 from 0, without a group in two folds; -1 for a video that
+            takes no part in the validation. Without folds, the last block and the weakest penalty are
+            taken.
         test_VLD: Features of the test videos after each block.
 
     Raises:
         ValueError: A training video has no class (-1).
     """
-    return _best(train_VLD, labels_V, groups, test_VLD, _ridge_classes)
+    return _best(train_VLD, labels_V, fold_V, test_VLD, _ridge_classes)
 
 
-def knn_read_out(train_VLD: Tensor, labels_V: Tensor, groups: Sequence[str], test_VLD: Tensor) -> ReadOut:
+def knn_read_out(train_VLD: Tensor, labels_V: Tensor, fold_V: Tensor, test_VLD: Tensor) -> ReadOut:
     """Classify test videos by their nearest training videos, at the level that validates best.
 
     For arguments and errors see `ridge_read_out`.
     """
     return _best(
-        train_VLD, labels_V, groups, test_VLD, lambda train, others_BD: knn_classes(train, others_BD)[None]
+        train_VLD, labels_V, fold_V, test_VLD, lambda train, others_BD: knn_classes(train, others_BD)[None]
     )
 
 
 def _ridge_classes(train: tuple[Tensor, Tensor], others_BD: Tensor) -> Tensor:
-    """Return the classes by each penalty, the strongest first, ``(s, B)``."""
-    return ridge_class_scores(train, others_BD).argmax(dim=2).flip(0)
+    """Return the classes by each penalty, the weakest first, ``(s, B)``."""
+    return ridge_class_scores(train, others_BD).argmax(dim=2)
 
 
 def _best(
     train_VLD: Tensor,
     labels_V: Tensor,
-    groups: Sequence[str],
+    fold_V: Tensor,
     test_VLD: Tensor,
     classify: Callable[[tuple[Tensor, Tensor], Tensor], Tensor],
 ) -> ReadOut:
@@ -97,7 +94,6 @@ def _best(
     """
     check_labelled((train_VLD, labels_V))
     train, test = level_features(train_VLD), level_features(test_VLD)
-    fold_V = group_folds(labels_V, groups)
     level, setting, highest = next(iter(train)), 0, -1.0
     for name, features_VD in train.items():
         for number, accuracy in enumerate(_validated(features_VD, labels_V, fold_V, classify)):
@@ -113,27 +109,11 @@ def _validated(
     classify: Callable[[tuple[Tensor, Tensor], Tensor], Tensor],
 ) -> list[float]:
     """Return the balanced accuracy of each setting, every video classified by a fit on the other folds."""
-    held = [fold_V == fold for fold in fold_V.unique()]
-    if min(int((~of).sum()) for of in held) < 2:  # Nothing is left to fit to.
+    pairs = [((fold_V >= 0) & (fold_V != fold), fold_V == fold) for fold in fold_V[fold_V >= 0].unique()]
+    if not pairs or min(int(kept_V.sum()) for kept_V, _ in pairs) < 2:  # Too little is left to fit to.
         return []
-    found = [classify((features_VD[~of], labels_V[~of]), features_VD[of]) for of in held]
-    true_V = torch.cat([labels_V[of] for of in held])
+    found = [
+        classify((features_VD[kept_V], labels_V[kept_V]), features_VD[held_V]) for kept_V, held_V in pairs
+    ]
+    true_V = torch.cat([labels_V[held_V] for _, held_V in pairs])
     return [balanced_accuracy(classes_V, true_V) for classes_V in torch.cat(found, dim=1)]
-
-
-def group_folds(labels_V: Tensor, groups: Sequence[str]) -> Tensor:
-    """Divide videos into up to five folds by whole groups, stratified by class: the fold of each, int64.
-
-    All are 0 if there is too little to divide: a single group, or one video of each class.
-    """
-    labels = labels_V.tolist()
-    folds = min(_FOLDS, len(set(groups)), max(Counter(labels).values()))
-    fold_V = np.zeros(len(labels), dtype=np.int64)
-    if folds < 2:
-        return torch.from_numpy(fold_V)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # Some classes have fewer videos than there are folds.
-        for fold, (_, held) in enumerate(splitter.split(fold_V, labels, list(groups))):
-            fold_V[held] = fold
-    return torch.from_numpy(fold_V)

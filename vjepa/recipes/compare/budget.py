@@ -12,6 +12,8 @@ from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.preview import average_cost, kinds_of_steps
 
+_PREDICTING = {"embeddings": "predictor", "pixels": "decoder", "views": "projector"}
+
 
 def clip_count(config: PretrainConfig) -> int:
     """Return the number of clips that a run sees, those of its teacher's stage included."""
@@ -49,31 +51,39 @@ def with_flops(config: PretrainConfig, flops: float) -> PretrainConfig:
         first, last = (round(factor * step) for step in objective.context_loss.warmup)
         context_loss = dataclasses.replace(objective.context_loss, warmup=(first, last))
         objective = dataclasses.replace(objective, context_loss=context_loss)
-    return dataclasses.replace(config, optim=optim, objective=objective)
+    probe = dataclasses.replace(config.probe, every=scaled(config.probe.every))
+    return dataclasses.replace(config, optim=optim, objective=objective, probe=probe)
 
 
 def run_cost(config: PretrainConfig) -> dict[str, float]:
     """Return the cost of a run by name.
 
-    FLOPs are per clip, except for ``total_flops``; ``seen`` and ``predicted`` are shares of the tokens.
+    FLOPs are per clip, except for ``total_flops``. ``seen`` is the share of the tokens in the context of the
+    first mask, and ``predicted_values`` the number of values that are predicted of each token; both are
+    absent where no tokens are predicted.
     """
     with torch.device("meta"):
         objective = build.build_objective(build.resolve(config))
     _, batch = kinds_of_steps(config)[0]
-    predicting = "decoder" if config.objective.predict == "pixels" else "predictor"
+    name = _PREDICTING[config.objective.predict]
+    predicting = getattr(objective, name)  # None for views that are compared without a projector
     parts = forward_flops(objective, batch)
     tokens = math.prod(objective.encoder.grid_of(batch.video_BTCHW.transpose(1, 2)))
+    of_tokens = {}
+    if batch.masks:
+        of_tokens = {
+            "predicted_values": predicting.proj.out_features,
+            "seen": batch.masks[0].context_BK.shape[1] / tokens,
+        }
     return {
-        "predicting_parameters": sum(p.numel() for p in getattr(objective, predicting).parameters()),
-        "predicting_flops": parts[predicting],
+        "predicting_parameters": sum(p.numel() for p in predicting.parameters()) if predicting else 0,
+        "predicting_flops": parts.get(name, 0.0),
         "encoder_flops": parts["encoder"],
         "target_encoder_flops": parts.get("target_encoder", 0.0),
         "step_flops": average_cost(config, objective).flops,
         "total_flops": training_flops(config),
         "clips": clip_count(config),
-        "predicted_values": getattr(objective, predicting).proj.out_features,
-        "seen": batch.masks[0].context_BK.shape[1] / tokens,
-        "predicted": batch.masks[0].target_BM.shape[1] / tokens,
+        **of_tokens,
     }
 
 

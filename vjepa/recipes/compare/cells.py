@@ -193,6 +193,11 @@ def _cells_of(comparison: CompareConfig, videos: _Videos) -> Iterator[Cell]:
         arm, config = comparison.arms[name], _config(_tree(comparison, name, videos))
         if arm.flops_of is not None:
             config = with_flops(config, _flops(_tree(comparison, arm.flops_of, videos)))
+        if config.train.patience is not None:
+            raise ValueError(
+                f"train.patience is {config.train.patience}: arms are compared at equal budgets, so no run "
+                "may end early; leave it out (train.keep_best takes the best weights on the way)"
+            )
         train, test = videos.manifests or probe_manifests(config)
         assert train is not None
         assert test is not None
@@ -223,6 +228,8 @@ def _tree(comparison: CompareConfig, arm: str, videos: _Videos) -> str:
     data, folder = tree.setdefault("data", {}), Path(comparison.output_dir)
     if videos.manifests is not None:
         data["train"] = [videos.manifests[0], *comparison.extra_train]
+        if tree.get("probe", {}).get("online") is not None:  # It reads the training videos alone.
+            tree["probe"] |= {"train": videos.manifests[0], "test": videos.manifests[1]}
     else:
         data["synthetic"].setdefault("folder", str(folder / "videos" / videos.name))
         data.setdefault("cache_dir", str(folder / "cache" / videos.name))

@@ -36,8 +36,8 @@ class Split:
     """A division of labelled videos into training and test videos.
 
     Attributes:
-        train: Labelled manifest (`FILE.csv?split1=train`) for pre-training, which does not use the labels,
-            and for fitting read-outs.
+        train: Labelled manifest (`FILE.csv?split1=train`) for fitting read-outs and for pre-training, which
+            uses the labels only where `base.probe.online` asks for it.
         test: Labelled manifest of the videos to measure on, which share no group with those of `train`.
     """
 

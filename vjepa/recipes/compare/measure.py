@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.splits import label_subset
+from vjepa.data.splits import folds_by_group, label_subset
 from vjepa.evaluation.collapse import embedding_measures, lidar
 from vjepa.evaluation.features.extract import LeftOut, extract_features, probe_classes
 from vjepa.evaluation.probes.attentive import attentive_classes
@@ -36,6 +37,7 @@ from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.unreadable import leave_out
 from vjepa.weights.model_folder import from_pretrained, save_pretrained
 
+FOLDS = 5  # of the cross-validation that chooses the level and the penalty of a read-out
 LIDAR_CLIPS = 4  # clips of each test video, from which LiDAR is computed
 
 Encode = Callable[
@@ -139,6 +141,7 @@ def _train(config: PretrainConfig) -> dict[str, Any]:
     return {
         "seconds": sum(stage["clips"] / stage["clips_per_second"] for stage in stages),
         "relative_error": summary["final"]["relative_error"],
+        "model_step": summary.get("model_step", summary["steps"]),
         "alarms": len(summary["alarms"]),
         "lowest_rank": min(ranks),
         "final_rank": ranks[-1],
@@ -196,9 +199,25 @@ def _read_out(measure: Measure, seed: int, train: Features, chosen: Tensor, test
         tokens = (train.tokens_VLND[chosen, -1], labels_V)
         classes_V = attentive_classes(tokens, test.tokens_VLND[:, -1], seed=seed)
         return ReadOut(classes_V, f"block {train.pooled_VLD.shape[1]}")
-    groups = [train.videos[row].group or f"row {row}" for row in chosen.tolist()]
+    fold_V = _folds([train.videos[row] for row in chosen.tolist()])
     read_out = ridge_read_out if measure == "ridge" else knn_read_out
-    return read_out(train.pooled_VLD[chosen], labels_V, groups, test.pooled_VLD)
+    return read_out(train.pooled_VLD[chosen], labels_V, fold_V, test.pooled_VLD)
+
+
+def _folds(videos: Sequence[Video]) -> Tensor:
+    """Return the fold of each video, int64; -1 for videos of classes with a single group.
+
+    All are -1 if fewer than two classes have more groups, as with one label of each class.
+    """
+    fold_V = torch.full((len(videos),), -1)
+    groups = defaultdict(set)
+    for video in videos:
+        groups[video.label].add(video.group or video.path)
+    if sum(len(names) > 1 for names in groups.values()) < 2:
+        return fold_V
+    for number, rows in enumerate(folds_by_group(videos, FOLDS, 0, "train")):
+        fold_V[rows] = number
+    return fold_V
 
 
 def _finetuned(cell: Cell, videos: Sequence[Video], classes: Sequence[str]) -> ReadOut:

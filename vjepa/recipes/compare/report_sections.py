@@ -198,6 +198,7 @@ def methods_section(comparison: CompareConfig, results: Results) -> Section:
         ("protection against collapse", "protection"),
         ("lowest effective rank in training", Named("training/lowest_rank", "", style=".1f")),
         ("collapse alarms per run, mean", Named("training/alarms", "", style=".1f")),
+        ("step of the weights that are measured", Named("training/model_step", "", style=".0f")),
     ]
     videos, trained = base_videos(comparison), _trained(comparison)
     rows = [
@@ -226,24 +227,43 @@ def _value(comparison: CompareConfig, results: Results, arm: str, of: Named) -> 
 def _setting_in_words(config: dict[str, Any], what: str) -> str:
     """Return a setting of an arm in words, from its resolved configuration."""
     objective, masks = config["objective"], config["masks"]
-    pixels = objective["predict"] == "pixels"
+    predict, share = objective["predict"], masks["future_share"]
+    if what == "mask":
+        families = [
+            name.replace("_", " ") for name, given in masks.items() if name != "future_share" and given
+        ]
+        return (" + ".join(families) or "none") + ("" if share is None else f" ({share:g} of steps future)")
+    words = {
+        "decoder": {"embeddings": "predictor", "pixels": "pixel decoder", "views": "projector"},
+        "generative": {"embeddings": "no", "pixels": "yes, pixels", "views": "no"},
+        "target": {
+            "embeddings": _embeddings_in_words(objective),
+            "pixels": f"pixels ({objective['pixel_targets']})",
+            "views": "embeddings of other views of the clip",
+        },
+        "protection": {
+            "embeddings": _protection_in_words(objective),
+            "pixels": "none needed",
+            "views": _protection_in_words(objective),
+        },
+    }
+    return words[what][predict]
+
+
+def _embeddings_in_words(objective: dict[str, Any]) -> str:
+    parts = [objective["distance"]]
+    if objective["target_norm"] == "batch":
+        parts.append("normalised over the batch")
+    if objective["target_blocks"] > 1:
+        parts.append(f"mean of {objective['target_blocks']} blocks")
+    return f"embeddings ({', '.join(parts)})"
+
+
+def _protection_in_words(objective: dict[str, Any]) -> str:
     encoders = {"ema": ["target encoder (EMA)"], "frozen": ["frozen teacher, trained on pixels"], "none": []}
     regularizers = {"sigreg": "SIGReg", "vicreg": "VICReg"}
-    protection = encoders[objective["target_encoder"]] + [
-        title for name, title in regularizers.items() if objective[name] is not None
-    ]
-    families = [name.replace("_", " ") for name, listed in masks.items() if name != "future_share" and listed]
-    share = masks["future_share"]
-    words = {
-        "target": f"pixels ({objective['pixel_targets']})"
-        if pixels
-        else f"embeddings ({objective['distance']})",
-        "decoder": "pixel decoder" if pixels else "predictor",
-        "mask": " + ".join(families) + ("" if share is None else f" ({share:g} of steps future)"),
-        "generative": "yes, pixels" if pixels else "no",
-        "protection": "none needed" if pixels else " + ".join(protection),
-    }
-    return words[what]
+    given = [title for name, title in regularizers.items() if objective[name] is not None]
+    return " + ".join([*encoders[objective["target_encoder"]], *given])
 
 
 def cost_metrics() -> list[Named]:

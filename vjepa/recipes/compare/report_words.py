@@ -139,7 +139,7 @@ def budget_phrase(results: Results, videos: Sequence[str], first: str, second: s
 
 
 def predicts(results: Results, videos: Sequence[str], arm: str) -> str | None:
-    """Return what a trained arm predicts, `embeddings` or `pixels`; None for other arms."""
+    """Return what a trained arm predicts, `embeddings` (of tokens or views) or `pixels`; None for others."""
     if results.metric(videos, arm, "cost/clips") is None:
         return None
-    return str(results.config(videos, arm)["objective"]["predict"])
+    return "pixels" if results.config(videos, arm)["objective"]["predict"] == "pixels" else "embeddings"
