@@ -170,16 +170,16 @@ def _draw_sweep(comparison: CompareConfig, results: Results) -> Figure:
     points, arms = comparison.sweep.points, comparison.sweep.arms
     regimes = list(dict.fromkeys(point.regime for point in points.values()))
     metrics: list[Named] = sweep_metrics(comparison)
+    drawn = [coloured for coloured in _coloured(comparison) if coloured[0] in arms]
     figure = Figure(figsize=(12, 3.2 * len(regimes)), layout="constrained")
     panels = figure.subplots(len(regimes), len(metrics), squeeze=False)
     for row, regime in zip(panels, regimes, strict=True):
         names = sorted((n for n in points if points[n].regime == regime), key=lambda n: points[n].strength)
         strengths = [points[name].strength for name in names]
         for panel, of in zip(row, metrics, strict=True):
-            for arm, title, colour, style in _coloured(comparison):
-                if arm in arms:
-                    found = [results.metric([name], arm, of.path) for name in names]
-                    _draw_curve(panel, strengths, found, of.scale, label=title, color=colour, linestyle=style)
+            for arm, title, colour, style in drawn:
+                found = [results.metric([name], arm, of.path) for name in names]
+                _draw_curve(panel, strengths, found, of.scale, label=title, color=colour, linestyle=style)
             panel.set_title(f"{in_plot(regime)}:\n{of.name}", fontsize=9)
             panel.set_xlabel("strength")
     panels[0][0].legend(fontsize=8)
