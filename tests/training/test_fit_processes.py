@@ -134,7 +134,10 @@ for method, arguments in json.load(open(sys.argv[1])).items():
         start = {name: value.clone() for name, value in objective.state_dict().items()}
         alone = train(objective, data.build_batches(config, sources, micro_batch=size), objective)
         torch.distributed.is_initialized = count
-        worst = max((both[name] - alone[name]).abs().max().item() for name in both)
+        # Views go through a batch norm, which takes out what this bias adds to all of them: its gradient is
+        # rounding, and AdamW's first steps do not depend on a gradient's size.
+        moot = {"encoder.transformer.norm.bias"} if method == "views" else set()
+        worst = max((both[name] - alone[name]).abs().max().item() for name in both.keys() - moot)
         moved = max((alone[name] - start[name]).abs().max().item() for name in both)
         print("RESULT", json.dumps([method, worst, moved]))
     dist.barrier()
