@@ -1,13 +1,17 @@
-"""A run that is broken on purpose must raise the collapse alarm; a healthy one must not."""
+"""A run that is broken on purpose raises the collapse alarm, and the cure that the alarm names mends it."""
+
+import json
 
 import pytest
 import torch
 
 from tests.accelerate_state import fresh_accelerate
 from vjepa.config import read_config
+from vjepa.evaluation.collapse_alarm import Cause
 from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
+from vjepa.weights.model_folder import from_pretrained, save_pretrained
 
 LEARNING_RATE = 2e-3  # the quickstart's
 
@@ -20,13 +24,15 @@ def fresh():
 
 
 @pytest.fixture
-def alarms(tmp_path, fresh):
-    """Alarms of 200 steps of the debugging model on a few hundred rendered videos."""
+def summary_of(tmp_path, fresh):
+    """The summary of 200 steps of the debugging model on a few hundred rendered videos."""
+    runs = []
 
-    def run(*changes, build_objective=None):
+    def run(*changes):
+        runs.append(tmp_path / f"run{len(runs)}")
         arguments = [
             "--config=configs/debug.yaml",
-            f"--output_dir={tmp_path / 'run'}",
+            f"--output_dir={runs[-1]}",
             f"--data.synthetic.folder={tmp_path / 'videos'}",
             f"--data.cache_dir={tmp_path / 'cache'}",
             "--data.synthetic.num_train=256",
@@ -37,51 +43,122 @@ def alarms(tmp_path, fresh):
             "--train.trackers=[]",
             "--train.device=cpu",
         ]
-        return pretrain(read_config([*arguments, *changes], PretrainConfig), build_objective)["alarms"]
+        summary = pretrain(read_config([*arguments, *changes], PretrainConfig))
+        fresh_accelerate()
+        return summary
 
     return run
 
 
 @pytest.mark.slow
-def test_a_healthy_run_raises_no_alarm(alarms):
-    assert alarms("--objective.momentum=[0.98, 1.0]", f"--optim.lr={LEARNING_RATE}") == []
+def test_a_healthy_run_raises_no_alarm(summary_of):
+    assert summary_of("--objective.momentum=[0.98, 1.0]", f"--optim.lr={LEARNING_RATE}")["alarms"] == []
+
+
+def mean_of_context(tokens_BKD, context_BK, target_BM, grid, mask_token, groups, predict_context=False):
+    """What predicts without a predictor: every target is said to be the mean of what is seen."""
+    return tokens_BKD.mean(dim=1, keepdim=True).expand(-1, target_BM.shape[1], -1)
+
+
+def without_predictor(objective):
+    objective.predictor.forward = mean_of_context
+
+
+def intact(objective):
+    """Nothing but the settings is broken."""
+
+
+SABOTAGES = {
+    "ten times the learning rate": (
+        Cause.LARGE_STEPS,
+        intact,
+        ("--objective.momentum=[0.98, 1.0]", f"--optim.lr={10 * LEARNING_RATE}"),
+    ),
+    "targets that follow at once": (
+        Cause.FAST_TARGETS,
+        without_predictor,
+        ("--objective.momentum=[0.0, 0.0]", f"--optim.lr={LEARNING_RATE}"),
+    ),
+    "a weak VICReg": (
+        Cause.WEAK_REGULARIZER,
+        intact,
+        (
+            "--objective.target_encoder=none",
+            "--objective.vicreg={variance: 0.001, covariance: 0.00004}",
+            f"--optim.lr={LEARNING_RATE}",
+        ),
+    ),
+    "a weak SIGReg": (
+        Cause.WEAK_REGULARIZER,
+        intact,
+        (
+            "--objective.target_encoder=none",
+            "--objective.sigreg.weight=0.0001",
+            f"--optim.lr={LEARNING_RATE}",
+        ),
+    ),
+}
 
 
 @pytest.mark.slow
-def test_ten_times_the_learning_rate_collapses(alarms):
-    assert alarms("--objective.momentum=[0.98, 1.0]", f"--optim.lr={10 * LEARNING_RATE}")
+@pytest.mark.parametrize("sabotage", SABOTAGES)
+def test_the_cure_that_the_alarm_names_cures(sabotage, summary_of, monkeypatch):
+    """A broken run raises the alarm; the same run with the settings that the alarm names recovers."""
+    cause, damage, settings = SABOTAGES[sabotage]
+    whole = build.build_objective
 
-
-class MeanOfContext(torch.nn.Module):
-    """No predictor at all: every target is said to be the mean of what is seen."""
-
-    def forward(self, tokens_BKD, context_BK, target_BM, grid, mask_token, groups, seen):
-        return tokens_BKD.mean(dim=1, keepdim=True).expand(-1, target_BM.shape[1], -1)
-
-
-@pytest.mark.slow
-def test_without_predictor_and_with_momentum_zero_embeddings_collapse(alarms):
-    def sabotaged(run):
-        objective = build.build_objective(run)
-        objective.predictor = MeanOfContext()
+    def broken(run):
+        objective = whole(run)
+        damage(objective)
         return objective
 
-    found = alarms("--objective.momentum=[0.0, 0.0]", build_objective=sabotaged)
-    assert any("fell to" in alarm for alarm in found)
+    monkeypatch.setattr(build, "build_objective", broken)
+    ill = summary_of(*settings)
+    assert {alarm["cause"] for alarm in ill["alarms"]} == {cause.name}
+    well = summary_of(*settings, *as_options(ill["alarms"][0]["cure"]))
+    assert well["alarms"] == []
+    measure = "target/rank" if cause is Cause.LARGE_STEPS else "target/std"
+    assert well["final"][measure] > 2 * ill["final"][measure]
 
 
-def test_constant_targets_ring_at_the_first_step(tiny_config, fresh):
+def as_options(cure):
+    assert cure
+    return [f"--{key}={json.dumps(value)}" for key, value in cure.items()]
+
+
+def test_a_dead_teacher_rings_at_the_first_step_and_the_cure_trains_another(tiny_config, tmp_path, fresh):
     """Targets that are the same for every clip: a teacher that says always the same."""
+    pretrain(tiny_config("teacher"))
+    fresh_accelerate()
+    teacher = from_pretrained(tmp_path / "teacher")
+    for parameter in teacher.encoder.transformer.norm.parameters():
+        torch.nn.init.zeros_(parameter)
+    save_pretrained(tmp_path / "dead", teacher.state_dict(), teacher.config)
+    frozen = ("--objective.target_encoder=frozen", "--objective.teacher_steps=2")
+    ill = pretrain(tiny_config("ill", *frozen, f"--objective.teacher={tmp_path / 'dead'}"))
+    fresh_accelerate()
+    (alarm,) = ill["alarms"]
+    assert "the same for every clip" in alarm["message"]
+    assert alarm["cause"] == Cause.CONSTANT_TARGETS.name
+    well = pretrain(tiny_config("well", *frozen, *as_options(alarm["cure"])))
+    assert well["alarms"] == []
 
-    def sabotaged(run):
-        objective = build.build_objective(run)
-        with torch.no_grad():
-            for parameter in objective.target_encoder.transformer.norm.parameters():
-                parameter.zero_()
+
+@pytest.mark.slow
+def test_the_variance_hinge_holds_without_momentum_and_predictor(summary_of, monkeypatch):
+    """Targets of the encoder itself as it is now, and no predictor: nothing but the hinge works."""
+    whole = build.build_objective
+
+    def broken(run):
+        objective = whole(run)
+        without_predictor(objective)
         return objective
 
-    summary = pretrain(tiny_config("run", "--objective.momentum=[1.0, 1.0]"), sabotaged)
-    assert any("the same for every clip" in alarm for alarm in summary["alarms"])
+    monkeypatch.setattr(build, "build_objective", broken)
+    settings = ("--objective.momentum=[0.0, 0.0]", f"--optim.lr={LEARNING_RATE}")
+    held = summary_of(*settings, "--objective.vicreg.variance=1.0")
+    assert held["alarms"] == []
+    assert held["final"]["target/std"] > 10 * summary_of(*settings)["final"]["target/std"]
 
 
 RECIPES = {

@@ -1,4 +1,4 @@
-"""Measures of representation collapse across samples, and an alarm that names remedies.
+"""Measures of representation collapse across samples.
 
 A falling loss does not show learning if the targets are learnt: constant embeddings have a loss of 0. So the
 embeddings of encoder, targets and predictions are compared across the samples of a batch, before any
@@ -6,8 +6,6 @@ LayerNorm of the targets, which would give every token unit standard deviation a
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -42,85 +40,6 @@ def embedding_measures(embedding_BD: Tensor) -> dict[str, float]:
         "rank": torch.exp(-(share * share.log()).sum()).item(),
         "cosine": ((unit_BD.sum(dim=0).pow(2).sum() - num_samples) / pairs).item(),
     }
-
-
-CONSTANT = 1e-5  # standard deviation across clips; normalised embeddings have one of about 1
-
-
-@dataclass
-class CollapseAlarm:
-    """Alarm that is raised once for each collapse measure that falls far below its best value in the run.
-
-    No absolute threshold fits all models and data, so the smoothed value of each measure is compared with its
-    highest value so far. The exception is a standard deviation below 1e-5, where embeddings are the same for
-    every clip: it raises the alarm at once.
-
-    Attributes:
-        fall: Share of the highest value below which the alarm is raised, in (0, 1).
-        smoothing: Weight of the previous smoothed value in the exponential average, in [0, 1).
-        smoothed: Current smoothed value of each measure.
-        best: Highest smoothed value of each measure.
-        rung: Names of the measures that have raised an alarm.
-    """
-
-    fall: float = 0.2
-    smoothing: float = 0.5
-    smoothed: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
-    rung: list[str] = field(default_factory=list)
-
-    def update(self, measures: dict[str, float]) -> str | None:
-        """Add the measures of one logged step and return the message of a new alarm.
-
-        Args:
-            measures: Measures by name, such as ``encoder/std``. Only standard deviations and ranks are
-                watched, and not those of ``predicted``.
-
-        Returns:
-            Message that names all measures that raise the alarm now; None if no measure does.
-        """
-        message, others = None, []
-        for name, value in measures.items():
-            # At first, predictions approach the mean of the targets: their measures fall without a collapse.
-            if name.startswith("predicted/") or not name.endswith(("/std", "/rank")):
-                continue
-            past = self.smoothed.get(name, value)
-            now = self.smoothing * past + (1 - self.smoothing) * value
-            self.smoothed[name] = now
-            self.best[name] = max(self.best.get(name, 0.0), now)
-            constant = name.endswith("/std") and value < CONSTANT
-            if name not in self.rung and (constant or now < self.fall * self.best[name]):
-                self.rung.append(name)
-                if message is None:
-                    message = (
-                        _constant_message(name, value) if constant else _message(name, now, self.best[name])
-                    )
-                else:
-                    others.append(name)
-        return f"{message} The same alarm is raised by {', '.join(others)}." if others else message
-
-
-def _constant_message(name: str, value: float) -> str:
-    part, _ = name.split("/")
-    return (
-        f"collapse alarm: {name} is {value:.1g}: the {part} embeddings are the same for every clip, and "
-        "nothing can be learnt from them. Look at what gives them: a target encoder that has collapsed or "
-        "was never trained (objective.teacher), or clips that are all alike. The loss may be low "
-        "meanwhile: it is not progress."
-    )
-
-
-def _message(name: str, now: float, best: float) -> str:
-    part, measure = name.split("/")
-    what = "embeddings of different clips become equal" if measure == "std" else "embeddings lose dimensions"
-    return (
-        f"collapse alarm: {name} fell to {now:.3g}, {100 * now / best:.0f} % of its best value {best:.3g}: "
-        f"the {part} {what}. Likely causes, first the likeliest: the target encoder, where there is one, "
-        "follows too fast (raise objective.momentum towards 1), the learning rate is too high (divide "
-        "optim.lr by 3), the warm-up is too short, a regulariser is too weak (raise the weights of "
-        "objective.sigreg or objective.vicreg), or masks leave nothing to predict. The loss may fall "
-        "meanwhile: it is not progress."
-    )
 
 
 SHRINKAGE = 1e-4  # added to the diagonal of the covariance within videos

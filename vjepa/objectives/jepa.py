@@ -23,6 +23,7 @@ from vjepa.objectives.batch_metric import BatchMetric, divide, ratio
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.distances import DISTANCES
 from vjepa.objectives.energy_score import Futures
+from vjepa.sharded import local_part
 from vjepa.tokens import gather_tokens
 
 _KEPT_VALUES = 16_384  # target values of each clip that are kept until the step's last micro-batch
@@ -122,6 +123,8 @@ class JEPA(nn.Module):
                 for a single clip. With several futures, the error of their mean.
             ``relative_spread``: How much several futures differ; the right value is 1 on average (see
                 `Futures`).
+            ``target_lag``: Distance between the weights of encoder and target encoder in their last block,
+                relative to the norm of the encoder's; only with a target encoder that follows the encoder.
             ``context_BD``, ``target_BD``, ``predicted_BD``: Embeddings averaged over tokens, before any
                 LayerNorm of the targets.
         """
@@ -139,6 +142,8 @@ class JEPA(nn.Module):
             "predicted_BD": predictions[-1].predicted_BMY.detach().mean(dim=1),
             "relative_error": self._relative_error(loss.detach(), batch.masks, target_BNY.detach()),
         }
+        if self.target_encoder is not None and self.momentum is not None:
+            outputs["target_lag"] = _lag(self.encoder, self.target_encoder)
         if self.futures is not None:
             loss, outputs["relative_spread"] = self._score(self.futures, batch.masks, predictions, target_BNY)
         further = self._further_losses(batch, grid, predictions, embedding_BND, target_BNY)
@@ -306,6 +311,20 @@ def _check_protection(
             "a regularizer has a weight for predictions, which follow the target encoder: set it to 0, or "
             "leave out the target encoder"
         )
+
+
+@torch.no_grad()
+def _lag(encoder: VideoEncoder, target_encoder: VideoEncoder) -> Tensor:
+    """Return how far the target encoder is from the encoder, in the last block of both."""
+    blocks = [
+        [local_part(parameter) for parameter in each.transformer.blocks[-1].parameters()]
+        for each in (encoder, target_encoder)
+    ]
+    gap, size = (
+        torch.stack(torch._foreach_norm(values)).square().sum()
+        for values in (torch._foreach_sub(*blocks), blocks[0])
+    )
+    return (gap / size).sqrt()
 
 
 def _on_grid(context_BKD: Tensor, context_BK: Tensor, positions: int) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from vjepa.config import OptimConfig, TrainConfig
+from vjepa.evaluation.collapse_alarm import Cures
 from vjepa.training.accelerator import start_trackers
 from vjepa.training.alone import wait_for_all
 from vjepa.training.going_on import calmer_settings
@@ -52,6 +53,7 @@ def fit(
     classes: Sequence[str] | None = None,
     remedy: str = WITHOUT_VIDEOS,
     measurements: Measurements | None = None,
+    cures: Cures | None = None,
 ) -> nn.Module:
     """Train an objective to the last step, from the latest checkpoint if there is one.
 
@@ -67,6 +69,7 @@ def fit(
         classes: Class names in the order of their indices; None for a run that does not learn classes.
         remedy: Advice on how to leave out what cannot be read, for the error message.
         measurements: What is measured during training, and what follows from it. None measures nothing.
+        cures: Settings that cure each cause of a collapse, for the alarm. None names no settings.
 
     Returns:
         The trained objective, as the accelerator wrapped it.
@@ -96,6 +99,7 @@ def fit(
         accelerator=accelerator, objective=prepared, optimizer=optimizer, batches=batches, folder=folder,
         unreadable=UnreadableVideos(paths, most, accelerator.print, remedy),
         optim=optim, train=config.train, remedy=calmer_settings(config), measurements=measurements,
+        cures=cures,
     ).fit()  # fmt: skip
     wrapped: nn.Module = prepared
     return wrapped

@@ -31,10 +31,12 @@ from torch import Tensor, nn
 from vjepa.batch import Batch, LabelledBatch, TrajectoryBatch
 from vjepa.choices import Kind
 from vjepa.config import OptimConfig, TrainConfig
-from vjepa.evaluation.collapse import CollapseAlarm, embedding_measures
+from vjepa.evaluation.collapse import embedding_measures
+from vjepa.evaluation.collapse_alarm import CollapseAlarm, Cures
 from vjepa.objectives.base import Objective
 from vjepa.objectives.batch_metric import BatchMetric, of_whole_batch
 from vjepa.seeding import random_state_kept
+from vjepa.sharded import whole
 from vjepa.training.alone import alone
 from vjepa.training.checkpoint import Checkpoints
 from vjepa.training.errors import NonFiniteError, SaveError
@@ -44,6 +46,7 @@ from vjepa.training.progress import Progress
 from vjepa.training.run_folder import RunFolder, metrics_of
 from vjepa.training.stop import Stopped, StopRequest, answering_signals
 from vjepa.training.unreadable import UnreadableVideos
+from vjepa.training.update_size import UpdateSize
 
 
 @dataclass
@@ -91,6 +94,7 @@ class Trainer:
         train: Section `train` of the configuration.
         remedy: Advice on which settings to change if the loss is not finite, for the error message.
         measurements: What is measured during training, and what follows from it. None measures nothing.
+        cures: Settings that cure each cause of a collapse, for the alarm. None names no settings.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Trainer:
         train: TrainConfig,
         remedy: str,
         measurements: Measurements | None = None,
+        cures: Cures | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.objective = objective
@@ -116,6 +121,7 @@ class Trainer:
         self.optim = optim
         self.train = train
         self.remedy = remedy
+        self.cures = cures
         self.measurements = measurements or Measurements.none()
         self.schedules = Schedules(optim)
         self.checkpoints = Checkpoints(
@@ -167,7 +173,7 @@ class Trainer:
             stopping = self._stops(previous, report)
             previous = report
             measured = self._measure(report, progress)
-            if self._logs(report.kind):
+            if self._logs(report.kind, self.step):
                 self._log(report, measured, progress)
             if stopping or self._saves():
                 self._check(report)
@@ -190,21 +196,18 @@ class Trainer:
         """Return whether no further step is taken."""
         return self.step >= self.optim.steps or self.measurements.exhausted
 
-    def _due(self, every: int) -> bool:
-        return self.step % every == 0 or self.step == self.optim.steps
+    def _due(self, every: int, step: int) -> bool:
+        return step % every == 0 or step == self.optim.steps
 
-    def _measures(self) -> bool:
-        """Return whether this step is measured."""
-        return self.measurements.due(self.step, self.optim.steps)
-
-    def _logs(self, kind: Kind) -> bool:
-        """Return whether this step is logged; the first of a kind always is, as the baseline of its alarm."""
-        return kind not in self.alarms or self._due(self.train.log_every) or self._measures()
+    def _logs(self, kind: Kind, step: int) -> bool:
+        """Return whether a step is logged; the first of a kind always is, as the baseline of its alarm."""
+        measured = self.measurements.due(step, self.optim.steps)
+        return kind not in self.alarms or self._due(self.train.log_every, step) or measured
 
     def _saves(self) -> bool:
         """Return whether a checkpoint is due: regularly, at the end, and at the best one if that is kept."""
         is_best = self.measurements.needed_by(self.step) == self.step
-        return self._due(self.train.checkpoint_every) or self._ended() or is_best
+        return self._due(self.train.checkpoint_every, self.step) or self._ended() or is_best
 
     def _measure(self, report: StepReport, progress: Progress) -> dict[str, float]:
         """Measure the objective if that is due; every process must call this.
@@ -213,7 +216,7 @@ class Trainer:
             The metric by its name; empty if nothing is due.
         """
         measurements = self.measurements
-        if not self._measures():
+        if not measurements.due(self.step, self.optim.steps):
             return {}
         self._check(report)
         began = time.perf_counter()
@@ -249,8 +252,10 @@ class Trainer:
         self.schedules.apply(self.optimizer, self.step)
         outputs: list[dict[str, Tensor | BatchMetric]] = []
         paths: list[str] = []
+        size = None
         for _ in range(self.accelerator.gradient_accumulation_steps):
             batch = next(batches).to(self.accelerator.device)
+            kind = batch.kind if isinstance(batch, Batch) else "videos"
             self.unreadable.note(batch.failures, batch.damaged)
             paths.extend(batch.paths)
             with self.accelerator.accumulate(self.objective):
@@ -259,6 +264,8 @@ class Trainer:
                 if self.accelerator.sync_gradients:
                     limit = math.inf if self.optim.clip_grad is None else self.optim.clip_grad
                     norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), limit)
+                    if self._logs(kind, self.step + 1):
+                        size = UpdateSize(self.objective.parameters())
                 self.optimizer.step()
                 self.optimizer.zero_grad()
             outputs.append({name: _without_gradient(value) for name, value in output.items()})
@@ -266,8 +273,7 @@ class Trainer:
         self._clips += len(paths) * self.accelerator.num_processes
         if not self.accelerator.optimizer_step_was_skipped:
             cast(Objective, self.accelerator.unwrap_model(self.objective)).after_step(self.step)
-        kind = batch.kind if isinstance(batch, Batch) else "videos"
-        return self._report(outputs, cast(Tensor, norm), request, paths, kind)
+        return self._report(outputs, cast(Tensor, norm), request, paths, kind, size)
 
     def _report(
         self,
@@ -276,7 +282,9 @@ class Trainer:
         request: StopRequest,
         paths: list[str],
         kind: Kind,
+        size: UpdateSize | None,
     ) -> StepReport:
+        """Gather the metrics of a step; `size` is that of its update, None if the step is not logged."""
         by_name = {name: [output[name] for output in outputs] for name in outputs[0]}
         scalars = {
             name: torch.stack([cast(Tensor, value).float() for value in values]).mean()
@@ -284,25 +292,29 @@ class Trainer:
             if isinstance(values[0], Tensor) and values[0].ndim == 0
         }
         local_loss = scalars["loss"]
-        scalars["grad_norm"] = _local(norm).float()
+        scalars["grad_norm"] = whole(norm).float()
         asked = request.requested  # Read once: it may change meanwhile.
         scalars["stop"] = torch.tensor(float(asked), device=local_loss.device)
         names, metrics = list(scalars), self._over_processes(torch.stack(list(scalars.values())))
-        whole: dict[str, Tensor] = {}
+        statistics: dict[str, Tensor] = {}
         embeddings: dict[str, Tensor] = {}
-        if self._logs(kind):
-            whole = {
+        if size is not None:
+            statistics = {
                 name: of_whole_batch(cast(list[BatchMetric], values), self._over_processes)
                 for name, values in by_name.items()
                 if isinstance(values[0], BatchMetric)
             }
-            names, metrics = [*names, *whole], torch.stack([*metrics, *whole.values()])
+            change, weights = self._over_processes(size.squares())
+            statistics["relative_update"] = (change / weights).sqrt()
+            names, metrics = [*names, *statistics], torch.stack([*metrics, *statistics.values()])
             embeddings = {
                 name: torch.cat(cast(list[Tensor], values))
                 for name, values in by_name.items()
                 if name.endswith("_BD")
             }
-        return StepReport(self.step, names, metrics, list(whole), local_loss, asked, embeddings, paths, kind)
+        return StepReport(
+            self.step, names, metrics, list(statistics), local_loss, asked, embeddings, paths, kind
+        )
 
     def _over_processes(self, local: Tensor) -> Tensor:
         if self.accelerator.num_processes == 1:
@@ -353,14 +365,15 @@ class Trainer:
         }
         self._clips, self._clock = 0, now
         # Embeddings of images and of videos vary by different amounts, so each kind has its own alarm.
-        alarm = self.alarms.setdefault(report.kind, CollapseAlarm()).update(measures)
+        alarms = self.alarms.setdefault(report.kind, CollapseAlarm())
+        alarm = alarms.update(metrics | measures, self.cures)
         if alarm and len(self.alarms) > 1:
-            alarm = f"steps on {report.kind}: {alarm}"
+            alarm = dataclasses.replace(alarm, message=f"steps on {report.kind}: {alarm.message}")
         if self.accelerator.is_main_process:
-            self.folder.log(record | ({"alarm": alarm} if alarm else {}))
+            self.folder.log(record | ({"alarm": dataclasses.asdict(alarm)} if alarm else {}))
             progress.show(record)
         if alarm:
-            progress.say(alarm)
+            progress.say(alarm.message)
         self.accelerator.log(_curves(record) | measured, step=report.step)
 
     def _save(self) -> None:
@@ -432,9 +445,3 @@ def _curves(record: dict[str, Any]) -> dict[str, Any]:
 
 def _without_gradient(value: Tensor | BatchMetric) -> Tensor | BatchMetric:
     return value.detach() if isinstance(value, Tensor) else value
-
-
-def _local(norm: Tensor) -> Tensor:
-    """Return a norm as a plain tensor; sharded parameters give a distributed one."""
-    full = getattr(norm, "full_tensor", None)
-    return cast(Tensor, full()) if full is not None else norm

@@ -18,6 +18,7 @@ from vjepa.objectives.action_jepa import ActionJEPA
 from vjepa.plots.imagination import draw_imagination
 from vjepa.recipes.action import build
 from vjepa.recipes.action.config import ActionConfig
+from vjepa.recipes.cures import cures_of
 from vjepa.training.accelerator import build_accelerator
 from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
@@ -137,6 +138,7 @@ def _train(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
         partial(build.trajectory_batches, config, episodes), optim=config.optim,
         rows=[(episode.where, len(episode)) for episode in episodes], remedy=WITHOUT_EPISODES,
+        cures=cures_of(config),
     )  # fmt: skip
     trained: ActionJEPA = accelerator.unwrap_model(prepared)
     return trained

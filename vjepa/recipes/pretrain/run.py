@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from vjepa.plots.run import draw_report, summary_table
+from vjepa.recipes.cures import cures_of
 from vjepa.recipes.pretrain import build, data
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.online import online_measurements
@@ -102,7 +103,7 @@ def _train(
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
         partial(data.build_batches, config, sources), optim=config.optim, rows=sources.rows,
-        measurements=measurements,
+        measurements=measurements, cures=cures_of(config, own=own),
     )  # fmt: skip
     state = build.model_state(config, accelerator.get_state_dict(prepared), own=own)
     return _finish(config, accelerator, (state, model_config), folder, measurements)
