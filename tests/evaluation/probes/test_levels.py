@@ -4,6 +4,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 
 from vjepa.evaluation.probes.levels import knn_read_out, level_features, ridge_read_out
 from vjepa.evaluation.probes.linear import STRENGTHS, balanced_accuracy, ridge_class_scores
@@ -78,16 +79,28 @@ def test_levels_are_blocks_and_the_last_together():
     assert list(level_features(features[:, :1])) == ["block 1"]
 
 
-def test_class_scores_are_those_of_scikit_learn():
-    train, labels = videos(40, 0, [0.4])
+@pytest.mark.parametrize("rows", [slice(0, 40), slice(15, 40)])
+def test_class_scores_are_those_of_scikit_learn(rows):
+    """Classes of equal size, and then not: the latter weigh the same all the same."""
+    train, labels = (part[rows] for part in sorted_videos(40))
     test, _ = videos(30, 1, [0.4])
     scale = StandardScaler().fit(train[:, 0].double().numpy())
     # torch divides the variance by one less than the number of videos, scikit-learn by the number.
-    ratio = (39 / 40) ** 0.5
-    rows, others = (scale.transform(part[:, 0].double().numpy()) * ratio for part in (train, test))
+    count = len(train)
+    ratio = ((count - 1) / count) ** 0.5
+    known, others = (scale.transform(part[:, 0].double().numpy()) * ratio for part in (train, test))
     wanted = torch.eye(2, dtype=torch.float64)[labels].numpy()
+    weights = compute_sample_weight("balanced", labels.numpy())
     for strength, scores in zip(
         STRENGTHS, ridge_class_scores((train[:, 0], labels), test[:, 0]), strict=True
     ):
-        expected = Ridge(strength * 40 / 100, solver="svd").fit(rows, wanted).predict(others)
-        torch.testing.assert_close(scores, torch.from_numpy(expected), atol=1e-8, rtol=1e-6)
+        reference = Ridge(strength * count / 100, solver="svd").fit(known, wanted, weights)
+        expected = torch.from_numpy(reference.predict(others))
+        torch.testing.assert_close(scores, expected, atol=1e-8, rtol=1e-6)
+
+
+def sorted_videos(count):
+    """The same as `videos`, the first class first."""
+    features, labels = videos(count, 0, [0.4])
+    order = labels.argsort(stable=True)
+    return features[order], labels[order]

@@ -44,22 +44,20 @@ def test_scale_and_offset_of_features_do_not_matter():
     assert ridge_probe(*moved) == pytest.approx(ridge_probe(train, test))
 
 
-def test_agrees_with_stacked_least_squares():
-    """The same ridge, written independently: numpy least squares with the penalty as further rows."""
-    import numpy as np
+@pytest.mark.parametrize("probe", [ridge_probe, linear_probe, knn_probe, partial(attentive_probe, seed=0)])
+def test_small_classes_are_found_as_well_as_large_ones(probe):
+    """Two classes that overlap, one with 20 times the videos: votes by number alone find the larger."""
+    generator = torch.Generator().manual_seed(0)
 
-    from vjepa.evaluation.probes.linear import _fit, _predict
+    def videos(*counts):
+        labels = torch.repeat_interleave(torch.arange(2), torch.tensor(counts))
+        features = 1.5 * labels.unsqueeze(1) + torch.randn(len(labels), 4, generator=generator)
+        order = torch.randperm(len(labels), generator=generator)
+        shape = (-1, 1, 4) if isinstance(probe, partial) else (-1, 4)
+        return features[order].reshape(shape), labels[order]
 
-    features, labels = clusters(60, 0.5, 0)
-    rows = np.hstack([features.numpy().astype(float), np.ones((60, 1))])
-    wanted = np.eye(3)[labels.numpy()] - 1 / 3
-    weights = _fit(features.double(), torch.from_numpy(wanted), strength=1.0)
-    penalty = np.sqrt(1.0 * 60 / 100) * np.eye(rows.shape[1])
-    expected = np.linalg.lstsq(np.vstack([rows, penalty]), np.vstack([wanted, np.zeros((9, 3))]), rcond=None)[
-        0
-    ]
-    np.testing.assert_allclose(weights.numpy(), expected, atol=1e-8)
-    np.testing.assert_allclose(_predict(weights, features.double()).numpy(), rows @ expected, atol=1e-8)
+    test = videos(300, 300)
+    assert probe(videos(400, 20), test) > probe(videos(210, 210), test) - 0.06
 
 
 def test_accuracy_is_balanced():

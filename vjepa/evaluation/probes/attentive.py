@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from timm.layers.attention_pool import AttentionPoolLatent
 from torch import Tensor, nn
@@ -42,7 +44,8 @@ def attentive_classes(train: tuple[Tensor, Tensor], others_VND: Tensor, *, seed:
     The probe is that of V-JEPA (arXiv 2404.08471, section 4): cross-attention of one learnt query, an MLP and
     a linear layer. Training takes 200 steps of AdamW on batches of at most 128 videos, with warm-up and
     cosine annealing; the settings are the same for every encoder and were tuned for none. Tokens are
-    standardised with the training split's mean and standard deviation.
+    standardised with the training split's mean and standard deviation. Each class weighs the same in the
+    loss.
 
     Args:
         train: Frozen tokens ``(V, N, D)`` and int64 classes ``(V,)`` to fit on.
@@ -51,10 +54,11 @@ def attentive_classes(train: tuple[Tensor, Tensor], others_VND: Tensor, *, seed:
     """
     mean_D, std_D = train[0].mean(dim=(0, 1)), train[0].std(dim=(0, 1)).clamp_min(1e-6)
     train_VND, others_VND = ((tokens - mean_D) / std_D for tokens in (train[0], others_VND))
+    weight_X = 1 / train[1].bincount().clamp(min=1)
     with seeded(seed):
         probe = _AttentiveClassifier(train_VND.shape[-1], int(train[1].max()) + 1)
         fit_probe(
-            probe, train_VND, train[1], F.cross_entropy,
+            probe, train_VND, train[1], partial(F.cross_entropy, weight=weight_X),
             steps=STEPS, batch=BATCH, peak_lr=PEAK_LR, weight_decay=WEIGHT_DECAY, warmup=WARMUP, fused=True,
         )  # fmt: skip
     with torch.no_grad():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torch.nn import functional as F
 
-from vjepa.evaluation.probes.linear import balanced_accuracy, check_labelled
+from vjepa.evaluation.probes.linear import balanced_accuracy, check_labelled, class_weights
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -33,7 +32,8 @@ def knn_classes(train: tuple[Tensor, Tensor], others_VD: Tensor) -> Tensor:
     """Classify videos by a vote of the nearest videos of `train`, int64 ``(V,)``.
 
     As for DINO (arXiv 2104.14294), the 20 nearest videos by cosine similarity vote, or all if there are
-    fewer, with the weights ``exp(similarity / 0.07)``.
+    fewer, with the weights ``exp(similarity / 0.07)``. The votes for a class are divided by its number of
+    videos, because the accuracy is balanced; with classes of equal size this changes nothing.
 
     Args:
         train: Features ``(V, D)`` of the videos that vote and their int64 classes ``(V,)``. Their mean
@@ -42,12 +42,8 @@ def knn_classes(train: tuple[Tensor, Tensor], others_VD: Tensor) -> Tensor:
     """
     mean_D = train[0].mean(dim=0)
     train_VD, others_VD = (F.normalize(features - mean_D, dim=-1) for features in (train[0], others_VD))
-    vote = KNeighborsClassifier(
-        min(NEIGHBOURS, len(train_VD)), metric="cosine", algorithm="brute", weights=_weights
-    )
-    vote.fit(train_VD.numpy(), train[1].numpy())
-    return torch.from_numpy(vote.predict(others_VD.numpy()))
-
-
-def _weights(distance: np.ndarray) -> np.ndarray:
-    return np.exp((1 - distance) / TEMPERATURE)
+    nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(train_VD)), metric="cosine", algorithm="brute")
+    distance_Vn, row_Vn = map(torch.from_numpy, nearest.fit(train_VD.numpy()).kneighbors(others_VD.numpy()))
+    vote_Vn = ((1 - distance_Vn) / TEMPERATURE).exp() * class_weights(train[1])[row_Vn]
+    votes_VX = torch.zeros(len(others_VD), int(train[1].max()) + 1, dtype=vote_Vn.dtype)
+    return votes_VX.scatter_add_(1, train[1][row_Vn], vote_Vn).argmax(dim=1)

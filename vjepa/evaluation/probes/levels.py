@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vjepa.evaluation.probes.knn import knn_classes
-from vjepa.evaluation.probes.linear import balanced_accuracy, check_labelled, ridge_class_scores
+from vjepa.evaluation.probes.linear import balanced_accuracy, check_labelled, ridge_classes
 
 _TOGETHER = (2, 4)  # numbers of last blocks that are also read together
 
@@ -63,7 +63,7 @@ def ridge_read_out(train_VLD: Tensor, labels_V: Tensor, fold_V: Tensor, test_VLD
     Raises:
         ValueError: A training video has no class (-1).
     """
-    return _best(train_VLD, labels_V, fold_V, test_VLD, _ridge_classes)
+    return _best(train_VLD, labels_V, fold_V, test_VLD, ridge_classes)
 
 
 def knn_read_out(train_VLD: Tensor, labels_V: Tensor, fold_V: Tensor, test_VLD: Tensor) -> ReadOut:
@@ -74,11 +74,6 @@ def knn_read_out(train_VLD: Tensor, labels_V: Tensor, fold_V: Tensor, test_VLD: 
     return _best(
         train_VLD, labels_V, fold_V, test_VLD, lambda train, others_BD: knn_classes(train, others_BD)[None]
     )
-
-
-def _ridge_classes(train: tuple[Tensor, Tensor], others_BD: Tensor) -> Tensor:
-    """Return the classes by each penalty, the weakest first, ``(s, B)``."""
-    return ridge_class_scores(train, others_BD).argmax(dim=2)
 
 
 def _best(

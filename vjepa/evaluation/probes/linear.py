@@ -3,6 +3,9 @@
 Ridge regressions are solved in closed form: they have no learning rate, no epochs and no random seed. The
 strength of a penalty is chosen by cross-validation inside the training split, and the test split is used
 once.
+
+Every class weighs the same in a fit, however many videos it has, because the accuracy is balanced: without
+weights, a strong penalty makes all videos those of the largest class, so weak penalties win that fit noise.
 """
 
 from __future__ import annotations
@@ -66,7 +69,7 @@ def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> f
     mean_D, scale = train[0].mean(dim=0), train[0].std(dim=0).square().mean().sqrt().clamp_min(1e-8)
     train_VD, test_VD = (in_double((features - mean_D) / scale).numpy() for features in (train[0], test[0]))
     labels_V = train[1].numpy()
-    model = LogisticRegression(max_iter=300)
+    model = LogisticRegression(max_iter=300, class_weight="balanced")
     folds = min(_FOLDS, int(train[1].bincount().min()) // 2)
     if folds >= 2:
         strata = StratifiedKFold(folds)
@@ -91,17 +94,14 @@ def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> fl
         ValueError: A video has no class (-1).
     """
     check_labelled(train, test)
-    train_VD, test_VD = _standardised(train[0], test[0])
-    labels_V = train[1].cpu()
-    num_classes = int(labels_V.max()) + 1
-    wanted_VQ = in_double(F.one_hot(labels_V, num_classes)) - 1 / num_classes
-
-    def accuracy(predicted_VQ: Tensor) -> float:
-        return balanced_accuracy(predicted_VQ.argmax(dim=1), labels_V)
-
-    strength = max(STRENGTHS, key=lambda s: accuracy(_held_out(train_VD, wanted_VQ, s)))
-    predicted_VQ = _predict(_fit(train_VD, wanted_VQ, strength), test_VD)
-    return balanced_accuracy(predicted_VQ.argmax(dim=1), test[1])
+    features_VD, labels_V = train
+    fold_V = torch.arange(len(features_VD)) % _FOLDS
+    held_sV = torch.empty(len(STRENGTHS), len(features_VD), dtype=torch.long)
+    for fold in fold_V.unique():
+        kept_V, rest_V = fold_V != fold, fold_V == fold
+        held_sV[:, rest_V] = ridge_classes((features_VD[kept_V], labels_V[kept_V]), features_VD[rest_V])
+    best = max(range(len(STRENGTHS)), key=lambda number: balanced_accuracy(held_sV[number], labels_V))
+    return balanced_accuracy(ridge_classes(train, test[0])[best], test[1])
 
 
 def ridge_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Tensor:
@@ -149,17 +149,41 @@ def ridge_class_scores(train: tuple[Tensor, Tensor], others_BD: Tensor) -> Tenso
     """Fit a ridge classifier with each penalty of `STRENGTHS`, and return its scores, ``(s, B, X)``.
 
     A ridge regression predicts 1 for the class of a video and 0 for the others; the highest score is the
-    class. Features are standardised with the mean and standard deviation of `train`.
+    class. Features are standardised with the mean and standard deviation of `train`, and each class weighs
+    the same.
 
     Args:
         train: Features ``(V, D)`` and int64 classes ``(V,)`` to fit on.
         others_BD: Features of the videos to classify.
     """
     train_VD, others_BD = _standardised(train[0], others_BD)
-    return ridge_path(train_VD, in_double(F.one_hot(train[1].cpu())).to(train_VD.device), others_BD)
+    labels_V = train[1].to(train_VD.device)
+    return ridge_path(train_VD, in_double(F.one_hot(labels_V)), others_BD, class_weights(labels_V))
 
 
-def ridge_path(features_VD: Tensor, wanted_VQ: Tensor, others_BD: Tensor) -> Tensor:
+def ridge_classes(train: tuple[Tensor, Tensor], others_BD: Tensor) -> Tensor:
+    """Return the class of each other video by each penalty of `STRENGTHS`, int64 ``(s, B)``.
+
+    For the fit and its arguments see `ridge_class_scores`.
+    """
+    return ridge_class_scores(train, others_BD).argmax(dim=2)
+
+
+def class_weights(labels_V: Tensor) -> Tensor:
+    """Return the weight of each video, in double precision, with which all classes weigh the same.
+
+    The mean weight is 1, and classes of equal size give 1 for every video.
+
+    Args:
+        labels_V: Class index of each video, int64.
+    """
+    counts = labels_V.bincount()
+    return in_double(len(labels_V) / ((counts > 0).sum() * counts[labels_V]))
+
+
+def ridge_path(
+    features_VD: Tensor, wanted_VQ: Tensor, others_BD: Tensor, weight_V: Tensor | None = None
+) -> Tensor:
     """Predict for other features with each penalty of `STRENGTHS`, ``(s, B, Q)``, by one eigendecomposition.
 
     The smaller of the two Gram matrices is decomposed: with more features than videos, the weights are
@@ -169,9 +193,12 @@ def ridge_path(features_VD: Tensor, wanted_VQ: Tensor, others_BD: Tensor) -> Ten
         features_VD: Standardised features to fit on, in double precision.
         wanted_VQ: Targets to fit on.
         others_BD: Standardised features to predict from.
+        weight_V: Weight of each video's squared error, with a mean of 1; None weighs all videos the same.
     """
-    mean_D, mean_Q = features_VD.mean(dim=0), wanted_VQ.mean(dim=0)
-    features_VD, others_BD, wanted_VQ = features_VD - mean_D, others_BD - mean_D, wanted_VQ - mean_Q
+    weight_V1 = torch.ones_like(features_VD[:, :1]) if weight_V is None else weight_V.unsqueeze(1)
+    mean_D, mean_Q = ((weight_V1 * each).mean(dim=0) for each in (features_VD, wanted_VQ))
+    others_BD = others_BD - mean_D
+    features_VD, wanted_VQ = (weight_V1.sqrt() * each for each in (features_VD - mean_D, wanted_VQ - mean_Q))
     if features_VD.shape[1] <= len(features_VD):
         values, vectors = torch.linalg.eigh(features_VD.T @ features_VD)
         left, right = others_BD @ vectors, vectors.T @ (features_VD.T @ wanted_VQ)
@@ -187,28 +214,3 @@ def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     train, test = in_double(train), in_double(test)
     mean, std = train.mean(dim=0), train.std(dim=0).clamp_min(1e-8)
     return (train - mean) / std, (test - mean) / std
-
-
-def _held_out(features_VD: Tensor, wanted_VQ: Tensor, strength: float) -> Tensor:
-    """Predict for every row by a fit on the other folds."""
-    fold_V = torch.arange(len(features_VD)) % _FOLDS
-    predicted_VQ = torch.empty_like(wanted_VQ)
-    for number in range(_FOLDS):
-        kept_V, rest_V = fold_V != number, fold_V == number
-        weights_DQ = _fit(features_VD[kept_V], wanted_VQ[kept_V], strength)
-        predicted_VQ[rest_V] = _predict(weights_DQ, features_VD[rest_V])
-    return predicted_VQ
-
-
-def _fit(features_VD: Tensor, wanted_VQ: Tensor, strength: float) -> Tensor:
-    features_VD = _with_constant(features_VD)
-    penalty = strength * len(features_VD) / 100 * torch.eye(features_VD.shape[1]).to(features_VD)
-    return torch.linalg.solve(features_VD.T @ features_VD + penalty, features_VD.T @ wanted_VQ)
-
-
-def _predict(weights_DQ: Tensor, features_VD: Tensor) -> Tensor:
-    return _with_constant(features_VD) @ weights_DQ
-
-
-def _with_constant(features_VD: Tensor) -> Tensor:
-    return torch.cat([features_VD, torch.ones(len(features_VD), 1, dtype=features_VD.dtype)], dim=1)
