@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.recipes.compare.tiny_comparison import ARMS, BASE, OWN_CLIPS, PIXELS, written
 from vjepa.config import ConfigError, read_config
@@ -86,3 +87,13 @@ def test_a_shipped_comparison_is_whole(path):
     assert {cell.arm for cell in cells} == comparison.arms.keys()
     for cell in cells:
         assert cell.config.optim.batch_size * cell.config.optim.steps > 0
+
+
+def test_the_comparison_on_clips_trains_the_recipe_for_clips():
+    """What the one measures is what the other gives."""
+    comparison = yaml.safe_load((ROOT / "configs/compare/clips.yaml").read_text())
+    recipe = yaml.safe_load((ROOT / "configs/pretrain/clips.yaml").read_text())
+    learnt = ("augment", "masks", "encoder", "predictor", "objective", "optim")
+    assert comparison["arms"]["vjepa"].keys() == {"title"}
+    assert [comparison["base"].get(name) for name in learnt] == [recipe.get(name) for name in learnt]
+    assert comparison["base"]["data"] == {**recipe["data"], "num_workers": 0}
