@@ -3,10 +3,14 @@
 What is learnt without labels beats what an untrained encoder gives.
 """
 
+import json
+import shutil
+
 import pytest
 
 from tests.accelerate_state import fresh_accelerate
 from vjepa.config import read_config
+from vjepa.evaluation.collapse_alarm import Cause
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
 
@@ -47,3 +51,72 @@ def test_the_small_recipes_for_images_learn_shapes(recipe, learn):
     assert probe["trained"] > probe["random"] + 0.05
     assert summary["final"]["relative_error"] < 0.8
     assert summary["alarms"] == []
+
+
+@pytest.mark.slow
+def test_levels_context_loss_and_images_learn_without_an_alarm(learn):
+    """Some ten minutes on two cores."""
+    summary = learn(QUICKSTART, "--config=configs/tiny/vjepa2_1.yaml")
+    probe = summary["probe"]["linear"]
+    assert probe["trained"] > probe["random"] + 0.05
+    assert summary["alarms"] == []
+
+
+TARGET_ENCODERS = {
+    "ema": (),
+    "frozen": ("--objective.target_encoder=frozen", "--objective.teacher_steps=400"),
+    "none": ("--objective.target_encoder=none", "--objective.distance=l2"),
+}
+FEW_VIDEOS = ("--data.synthetic.num_train=1024", "--data.synthetic.num_test=256")
+NOISY = (*FEW_VIDEOS, "--data.synthetic.render.noise=0.5", "--optim.steps=300", "--optim.warmup_steps=30")
+# Uncorrelated dimensions are asked for noise where there is much of it.
+QUIET = (
+    *FEW_VIDEOS,
+    "--data.synthetic.render.noise=0.3",
+    "--data.synthetic.render.texture=0.0",
+    "--optim.steps=400",
+    "--optim.warmup_steps=40",
+)
+REGULARIZERS = {
+    "": NOISY,
+    "variance": (*NOISY, "--objective.vicreg={variance: 0.1, covariance: 0.0}"),
+    "sigreg": (*NOISY, "--objective.sigreg.weight=0.05"),
+    "variance, sigreg": (
+        *NOISY,
+        "--objective.vicreg={variance: 0.1, covariance: 0.0}",
+        "--objective.sigreg.weight=0.05",
+    ),
+    "variance, covariance": (*QUIET, "--objective.vicreg={variance: 1.0, covariance: 0.04}"),
+    "variance, covariance, sigreg": (
+        *QUIET,
+        "--objective.vicreg={variance: 1.0, covariance: 0.04}",
+        "--objective.sigreg.weight=0.05",
+    ),
+}
+SETS = [
+    (target, terms) for target in TARGET_ENCODERS for terms in REGULARIZERS if (target, terms) != ("none", "")
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target_encoder", "regularizers"), SETS)
+def test_any_set_of_protections_learns_motion_without_an_alarm(target_encoder, regularizers, learn):
+    """One to three minutes each on two cores."""
+    summary = learn(QUICKSTART, *TARGET_ENCODERS[target_encoder], *REGULARIZERS[regularizers])
+    probe = summary["probe"]["linear"]
+    assert probe["trained"] > probe["random"] + 0.05
+    assert summary["alarms"] == []
+
+
+@pytest.mark.slow
+def test_a_run_without_protection_collapses_and_the_cure_that_the_alarm_names_makes_it_learn(learn, tmp_path):
+    """A target encoder alone, on quiet videos; three minutes for each of two runs on two cores."""
+    ill = learn(QUICKSTART, *QUIET)
+    assert {alarm["cause"] for alarm in ill["alarms"]} == {Cause.UNPROTECTED.name}
+    cure = [f"--{key}={json.dumps(value)}" for key, value in ill["alarms"][0]["cure"].items()]
+    fresh_accelerate()
+    shutil.rmtree(tmp_path / "run")
+    well = learn(QUICKSTART, *QUIET, *cure)
+    probe = well["probe"]["linear"]
+    assert probe["trained"] > probe["random"] + 0.05
+    assert well["alarms"] == []
