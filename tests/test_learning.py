@@ -3,12 +3,12 @@
 What is learnt without labels beats what an untrained encoder gives.
 """
 
-import json
 import shutil
 
 import pytest
 
 from tests.accelerate_state import fresh_accelerate
+from tests.cure_options import cure_options
 from vjepa.config import read_config
 from vjepa.evaluation.collapse_alarm import Cause
 from vjepa.recipes.pretrain.config import PretrainConfig
@@ -113,10 +113,9 @@ def test_a_run_without_protection_collapses_and_the_cure_that_the_alarm_names_ma
     """A target encoder alone, on quiet videos; three minutes for each of two runs on two cores."""
     ill = learn(QUICKSTART, *QUIET)
     assert {alarm["cause"] for alarm in ill["alarms"]} == {Cause.UNPROTECTED.name}
-    cure = [f"--{key}={json.dumps(value)}" for key, value in ill["alarms"][0]["cure"].items()]
     fresh_accelerate()
     shutil.rmtree(tmp_path / "run")
-    well = learn(QUICKSTART, *QUIET, *cure)
+    well = learn(QUICKSTART, *QUIET, *cure_options(ill["alarms"][0]))
     probe = well["probe"]["linear"]
     assert probe["trained"] > probe["random"] + 0.05
     assert well["alarms"] == []

@@ -1,11 +1,10 @@
 """A run that is broken on purpose raises the collapse alarm, and the cure that the alarm names mends it."""
 
-import json
-
 import pytest
 import torch
 
 from tests.accelerate_state import fresh_accelerate
+from tests.cure_options import cure_options
 from vjepa.config import read_config
 from vjepa.evaluation.collapse_alarm import Cause
 from vjepa.recipes.pretrain import build
@@ -115,15 +114,10 @@ def test_the_cure_that_the_alarm_names_cures(sabotage, summary_of, monkeypatch):
     monkeypatch.setattr(build, "build_objective", broken)
     ill = summary_of(*settings)
     assert {alarm["cause"] for alarm in ill["alarms"]} == {cause.name}
-    well = summary_of(*settings, *as_options(ill["alarms"][0]["cure"]))
+    well = summary_of(*settings, *cure_options(ill["alarms"][0]))
     assert well["alarms"] == []
     measure = "target/rank" if cause is Cause.LARGE_STEPS else "target/std"
     assert well["final"][measure] > 2 * ill["final"][measure]
-
-
-def as_options(cure):
-    assert cure
-    return [f"--{key}={json.dumps(value)}" for key, value in cure.items()]
 
 
 def test_a_dead_teacher_rings_at_the_first_step_and_the_cure_trains_another(tiny_config, tmp_path, fresh):
@@ -140,7 +134,7 @@ def test_a_dead_teacher_rings_at_the_first_step_and_the_cure_trains_another(tiny
     (alarm,) = ill["alarms"]
     assert "the same for every clip" in alarm["message"]
     assert alarm["cause"] == Cause.CONSTANT_TARGETS.name
-    well = pretrain(tiny_config("well", *frozen, *as_options(alarm["cure"])))
+    well = pretrain(tiny_config("well", *frozen, *cure_options(alarm)))
     assert well["alarms"] == []
 
 
