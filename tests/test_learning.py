@@ -38,7 +38,7 @@ def test_the_quickstart_learns_motion(learn):
     """Some seven minutes on two cores."""
     summary = learn(QUICKSTART)
     probe = summary["probe"]["linear"]
-    assert probe["trained"] > probe["random"] + 0.1
+    assert probe["trained"] > probe["random"] + 0.3
     assert summary["alarms"] == []
 
 
@@ -63,7 +63,7 @@ def test_levels_context_loss_and_images_learn_without_an_alarm(learn):
 
 
 TARGET_ENCODERS = {
-    "ema": (),
+    "ema": ("--objective.momentum=[0.98, 0.998]",),
     "frozen": ("--objective.target_encoder=frozen", "--objective.teacher_steps=400"),
     "none": ("--objective.target_encoder=none", "--objective.distance=l2"),
 }
@@ -86,7 +86,11 @@ REGULARIZERS = {
         "--objective.vicreg={variance: 0.1, covariance: 0.0}",
         "--objective.sigreg.weight=0.05",
     ),
-    "variance, covariance": (*QUIET, "--objective.vicreg={variance: 1.0, covariance: 0.04}"),
+    "variance, covariance": (
+        *QUIET,
+        "--optim.steps=1000",
+        "--objective.vicreg={variance: 1.0, covariance: 0.1}",
+    ),
     "variance, covariance, sigreg": (
         *QUIET,
         "--objective.vicreg={variance: 1.0, covariance: 0.04}",
@@ -111,11 +115,12 @@ def test_any_set_of_protections_learns_motion_without_an_alarm(target_encoder, r
 @pytest.mark.slow
 def test_a_run_without_protection_collapses_and_the_cure_that_the_alarm_names_makes_it_learn(learn, tmp_path):
     """A target encoder alone, on quiet videos; three minutes for each of two runs on two cores."""
-    ill = learn(QUICKSTART, *QUIET)
+    settings = (QUICKSTART, *TARGET_ENCODERS["ema"], *QUIET)
+    ill = learn(*settings)
     assert {alarm["cause"] for alarm in ill["alarms"]} == {Cause.UNPROTECTED.name}
     fresh_accelerate()
     shutil.rmtree(tmp_path / "run")
-    well = learn(QUICKSTART, *QUIET, *cure_options(ill["alarms"][0]))
+    well = learn(*settings, *cure_options(ill["alarms"][0]))
     probe = well["probe"]["linear"]
     assert probe["trained"] > probe["random"] + 0.05
     assert well["alarms"] == []
