@@ -11,6 +11,7 @@ FLOORS = (
         "foreign_text",
         "grid",
         "seeding",
+        "sharded",
         "source_commit",
         "workers",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -68,8 +68,7 @@ def fit(
         rows: Rows of the training lists; each begins with the path of its video or episode.
         classes: Class names in the order of their indices; None for a run that does not learn classes.
         remedy: Advice on how to leave out what cannot be read, for the error message.
-        measurements: What is measured during training, and what follows from it. None measures nothing.
-        cures: Settings that cure each cause of a collapse, for the alarm. None names no settings.
+        measurements, cures: What is measured during training, and what cures a collapse; see `Trainer`.
 
     Returns:
         The trained objective, as the accelerator wrapped it.
@@ -81,8 +80,7 @@ def fit(
     if accelerator.is_main_process:
         for remark in folder.compare_sources(rows, classes, accelerator.mixed_precision):
             accelerator.print(f"warning: {remark}")
-    # From here on the random numbers of processes differ, as drop path needs.
-    set_seed(config.seed, device_specific=True)
+    set_seed(config.seed, device_specific=True)  # Random numbers of processes differ, as drop path needs.
     world_size, pieces = accelerator.num_processes, accelerator.gradient_accumulation_steps
 
     def batches(first_step: int) -> Iterable[Any]:
@@ -101,8 +99,7 @@ def fit(
         optim=optim, train=config.train, remedy=calmer_settings(config), measurements=measurements,
         cures=cures,
     ).fit()  # fmt: skip
-    wrapped: nn.Module = prepared
-    return wrapped
+    return cast(nn.Module, prepared)
 
 
 def finish(accelerator: Accelerator) -> None:

@@ -252,7 +252,7 @@ class Trainer:
         self.schedules.apply(self.optimizer, self.step)
         outputs: list[dict[str, Tensor | BatchMetric]] = []
         paths: list[str] = []
-        size = None
+        size: UpdateSize | None = None
         for _ in range(self.accelerator.gradient_accumulation_steps):
             batch = next(batches).to(self.accelerator.device)
             kind = batch.kind if isinstance(batch, Batch) else "videos"
@@ -264,8 +264,8 @@ class Trainer:
                 if self.accelerator.sync_gradients:
                     limit = math.inf if self.optim.clip_grad is None else self.optim.clip_grad
                     norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), limit)
-                    if self._logs(kind, self.step + 1):
-                        size = UpdateSize(self.objective.parameters())
+                    logs = self._logs(kind, self.step + 1)
+                    size = UpdateSize(self.objective.parameters()) if logs else None
                 self.optimizer.step()
                 self.optimizer.zero_grad()
             outputs.append({name: _without_gradient(value) for name, value in output.items()})
