@@ -67,6 +67,18 @@ def intact(objective):
     """Nothing but the settings is broken."""
 
 
+def break_objectives(monkeypatch, damage):
+    """From now on, every objective that is built is damaged."""
+    whole = build.build_objective
+
+    def broken(run):
+        objective = whole(run)
+        damage(objective)
+        return objective
+
+    monkeypatch.setattr(build, "build_objective", broken)
+
+
 SABOTAGES = {
     "ten times the learning rate": (
         Cause.LARGE_STEPS,
@@ -104,14 +116,7 @@ SABOTAGES = {
 def test_the_cure_that_the_alarm_names_cures(sabotage, summary_of, monkeypatch):
     """A broken run raises the alarm; the same run with the settings that the alarm names recovers."""
     cause, damage, settings = SABOTAGES[sabotage]
-    whole = build.build_objective
-
-    def broken(run):
-        objective = whole(run)
-        damage(objective)
-        return objective
-
-    monkeypatch.setattr(build, "build_objective", broken)
+    break_objectives(monkeypatch, damage)
     ill = summary_of(*settings)
     assert {alarm["cause"] for alarm in ill["alarms"]} == {cause.name}
     well = summary_of(*settings, *cure_options(ill["alarms"][0]))
@@ -141,14 +146,7 @@ def test_a_dead_teacher_rings_at_the_first_step_and_the_cure_trains_another(tiny
 @pytest.mark.slow
 def test_the_variance_hinge_holds_without_momentum_and_predictor(summary_of, monkeypatch):
     """Targets of the encoder itself as it is now, and no predictor: nothing but the hinge works."""
-    whole = build.build_objective
-
-    def broken(run):
-        objective = whole(run)
-        without_predictor(objective)
-        return objective
-
-    monkeypatch.setattr(build, "build_objective", broken)
+    break_objectives(monkeypatch, without_predictor)
     settings = ("--objective.momentum=[0.0, 0.0]", f"--optim.lr={LEARNING_RATE}")
     held = summary_of(*settings, "--objective.vicreg.variance=1.0")
     assert held["alarms"] == []

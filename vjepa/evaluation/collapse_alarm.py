@@ -32,9 +32,13 @@ class Cause(Enum):
         "follow whatever is predicted, and constant embeddings have the lowest loss"
     )
     WEAK_REGULARIZER = (
-        "steps are small and the regulariser's loss is not: it weighs too little beside the prediction error"
+        "neither the size of the steps nor the target encoder explains it, so the regulariser weighs too "
+        "little beside the prediction error"
     )
-    UNPROTECTED = "steps are small, and nothing in the loss makes the embeddings of different clips differ"
+    UNPROTECTED = (
+        "neither the size of the steps nor the target encoder explains it, and nothing in the loss makes the "
+        "embeddings of different clips differ"
+    )
 
 
 Cures = Mapping[Cause, Mapping[str, Any]]

@@ -1,7 +1,7 @@
 """Settings that cure each cause of a collapse, for the run at hand.
 
-That they cure it is tested: tests/training/test_trainer_sabotage.py breaks runs on purpose, applies the cure
-that the alarm names, and the run recovers.
+That they cure it is tested: tests/training/test_trainer_sabotage.py and tests/test_learning.py break runs on
+purpose and apply the cure that the alarm names, and the runs recover.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def cures_of(config: PretrainConfig | ActionConfig, *, own: bool = False) -> Cur
         own: Whether the objective is the user's own, so that no setting of `objective` counts.
     """
     optim = config.optim
-    warmup = max(optim.warmup_steps, min(optim.steps, optim.steps // 10))
+    warmup = max(optim.warmup_steps, optim.steps // 10)
     calmer: dict[str, Any] = {"optim.lr": optim.lr / _FACTOR, "optim.warmup_steps": warmup}
     known: dict[Cause, dict[str, Any]] = {Cause.LARGE_STEPS: calmer}
     if own:
