@@ -68,8 +68,7 @@ def fit(
         rows: Rows of the training lists; each begins with the path of its video or episode.
         classes: Class names in the order of their indices; None for a run that does not learn classes.
         remedy: Advice on how to leave out what cannot be read, for the error message.
-        measurements, cures: What is measured during training, and the settings that cure each cause of a
-            collapse; None for neither.
+        measurements, cures: What is measured in training, and what settings cure a collapse; None: neither.
 
     Returns:
         The trained objective, as the accelerator wrapped it.
