@@ -19,6 +19,7 @@ import torch
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.progress import Progress
+from vjepa.training.stop import Stopped, StopRequest
 from vjepa.training.trainer import Trainer
 from vjepa.workers import Loader, ended_after
 
@@ -126,6 +127,17 @@ def test_every_way_out_ends_the_run(expected, tiny_arguments, manifest, broken_m
         assert words in outcome["text"], f"{name}: {outcome['text']}"
         saved = len(list((tmp_path / name / "checkpoints").glob("step_*")))
         assert saved == ("checkpoint saved" in outcome["text"] or name == "probe"), name
+
+
+def test_the_cleaning_up_of_a_stop_is_not_announced_as_work(capsys):
+    """The second thread may announce a signal after the main thread has raised and begun to clean up."""
+    request = StopRequest()
+    with pytest.raises(Stopped):
+        request.handle(TERM, None)
+    with request.finishing("command"):
+        request.notice(TERM, "SIGTERM")
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == "SIGTERM: stopping\n"
 
 
 def test_a_run_in_a_thread(tiny_config, tmp_path):

@@ -68,6 +68,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self._finishing: str | None = None
+        self._raised = False  # Whether `Stopped` was raised: what is finished from then on is its cleaning up.
         self._announced = False
         self._limit: tuple[float, int] | None = None  # Deadline of the process, and its exit status then.
 
@@ -93,6 +94,7 @@ class StopRequest:
             return  # Schedulers send several signals.
         self.requested = True
         if self._finishing is None:
+            self._raised = True
             raise Stopped
 
     def notice(self, number: int, cause: str) -> None:
@@ -102,7 +104,7 @@ class StopRequest:
             number: Number of the signal, 0 for none.
             cause: What asked the process to stop, for the message.
         """
-        if not self._announced and self._finishing is not None:
+        if not self._announced and self._finishes_first():
             _say(f"{cause}: stopping after this {self._finishing}; a second Ctrl-C leaves without saving")
         elif not self._announced:
             _say(f"{cause}: stopping")
@@ -112,12 +114,15 @@ class StopRequest:
             self._limit = (time.monotonic() + _GRACE, EXIT_INTERRUPTED)
         self._announced = True
 
+    def _finishes_first(self) -> bool:
+        return self._finishing is not None and not self._raised
+
     def leave_if_late(self) -> None:
         """End the process if its main thread has not done so by the deadline."""
         if self._limit is None or time.monotonic() < self._limit[0]:
             return
         status = self._limit[1]
-        if status == EXIT_STOPPED and self._finishing is not None:
+        if status == EXIT_STOPPED and self._finishes_first():
             self._limit = None  # Meanwhile it has begun a step, which it finishes.
             return
         with suppress(Exception):
