@@ -68,7 +68,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self._finishing: str | None = None
-        self._raised = False  # Whether `Stopped` was raised: what is finished from then on is its cleaning up.
+        self._raised = False  # Whether `Stopped` was raised; what then runs is the cleaning up.
         self._announced = False
         self._limit: tuple[float, int] | None = None  # Deadline of the process, and its exit status then.
 
