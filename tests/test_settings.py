@@ -135,6 +135,19 @@ def test_a_setting_out_of_range_is_refused_from_python_too(section, name, value)
         (["--seed=-1"], "seed is -1: give a whole number from 0 to 4294967295"),
         (["--optim.clip_grad=0"], "optim.clip_grad is 0.0: give a number above 0, or null"),
         (["--data.synthetic.seed=-1"], "data.synthetic.seed is -1: give a whole number from 0 to 4294967295"),
+        *(
+            (
+                ["--predictor.residual=true", f"--objective.{name}={value}"],
+                f"predictor.residual is true and objective.{name} is {value}, not {right}: tokens of the "
+                "encoder, to which the predictor's output is added, must be what is predicted; leave "
+                "predictor.residual out",
+            )
+            for name, value, right in (
+                ("predict", "pixels", "embeddings"),
+                ("target_encoder", "frozen", "ema or none"),
+                ("target_blocks", 4, 1),
+            )
+        ),
     ],
 )
 def test_the_command_line_says_one_sentence(arguments, sentence):

@@ -32,6 +32,7 @@ from __future__ import annotations
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
 from vjepa.grid import Grid, Tubelet
 
@@ -63,6 +64,30 @@ def unpatchify(tubelets_BNP: Tensor, grid: Grid, tubelet: Tubelet) -> Tensor:
 def gather_tokens(tokens_BNX: Tensor, index_BK: Tensor) -> Tensor:
     """Pick tokens by index: ``(B, N, X), (B, K) -> (B, K, X)``; indices int64 in ``[0, N)``."""
     return torch.gather(tokens_BNX, 1, index_BK.unsqueeze(-1).expand(-1, -1, tokens_BNX.shape[-1]))
+
+
+def gather_last_seen(tokens_BKX: Tensor, context_BK: Tensor, target_BM: Tensor, grid: Grid) -> Tensor:
+    """Pick, for each target, the latest context token at the same place of an earlier time step.
+
+    Args:
+        tokens_BKX: Context tokens, ``(B, K, X)``.
+        context_BK: Int64 positions of the context tokens on `grid`, in any order.
+        target_BM: Int64 positions of the targets on `grid`.
+        grid: Token grid that both index into.
+
+    Returns:
+        Tokens ``(B, M, X)``; zeros for a target whose place is not in the context at any earlier time step.
+    """
+    clips, context = context_BK.shape
+    number_BK = torch.arange(1, context + 1, device=context_BK.device).expand(clips, -1)
+    number_BN = number_BK.new_zeros(clips, grid.size).scatter(1, context_BK, number_BK)  # 0: not in context
+    last_BS = number_BK.new_zeros(clips, grid.h * grid.w)
+    last_seen = []
+    for present_BS in number_BN.unflatten(1, (grid.t, -1)).unbind(1):
+        last_seen.append(last_BS)
+        last_BS = torch.where(present_BS > 0, present_BS, last_BS)
+    last_BM = torch.cat(last_seen, dim=1).gather(1, target_BM)
+    return gather_tokens(F.pad(tokens_BKX, (0, 0, 1, 0)), last_BM)
 
 
 def join_clips(tokens_BND: Tensor, count: int) -> Tensor:

@@ -35,9 +35,10 @@ def ways_to_predict(model, frames, path, end):
     yield "floats", vjepa.FuturePredictor(model).observe(frames / 255).predict().embeddings_BFhwY
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
-def test_no_frame_after_the_context_changes_a_prediction(causal, video, tmp_path):
-    model = make_video_model(encoder={"causal": causal})
+def test_no_frame_after_the_context_changes_a_prediction(causal, residual, video, tmp_path):
+    model = make_video_model(encoder={"causal": causal}, predictor={"residual": residual})
     changed = video.clone()
     changed[FRAMES:] = 255 - changed[FRAMES:]
     predictions = []
@@ -61,11 +62,11 @@ def test_the_context_changes_predictions(video):
     )
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
-def test_all_ways_agree(causal, video, video_file):
-    found = dict(
-        ways_to_predict(make_video_model(encoder={"causal": causal}), video[:FRAMES], video_file, FRAMES / 25)
-    )
+def test_all_ways_agree(causal, residual, video, video_file):
+    model = make_video_model(encoder={"causal": causal}, predictor={"residual": residual})
+    found = dict(ways_to_predict(model, video[:FRAMES], video_file, FRAMES / 25))
     whole = found["at once"]
     for name in ("frame by frame", "an iterable", "batch", "file", "files", "floats"):
         torch.testing.assert_close(found[name], whole, atol=1e-5, rtol=1e-5, msg=name)
@@ -135,8 +136,9 @@ def test_a_rollout_slides_over_what_it_predicted(video):
     window = window_of(model, 16, 16)
     with torch.no_grad():
         context = encode_context(model, video[None, :FRAMES])
-        first = predict_rest(model.predictor, context, window)
-        second = predict_rest(model.predictor, torch.cat([context[:, 12:], first], dim=1), window)
+        first = predict_rest(model.predictor, context, window, model.targets)
+        latest = torch.cat([context[:, 12:], first], dim=1)
+        second = predict_rest(model.predictor, latest, window, model.targets)
         rolled = roll_out(model, context, window, 6)
     torch.testing.assert_close(rolled, torch.cat([first, second], dim=1))
 

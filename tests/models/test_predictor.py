@@ -1,11 +1,13 @@
-"""What only the predictor does: groups of targets, tokens without a position, noise."""
+"""What only the predictor does: groups of targets, tokens without a position, noise, copies."""
 
 import pytest
 import torch
 
 from vjepa.grid import Grid
+from vjepa.layers.targets import PredictionTargets
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor, predict_samples
+from vjepa.tokens import gather_last_seen
 
 GRID = Grid(1, 4, 4)
 
@@ -127,3 +129,65 @@ def test_without_a_noise_dim_nothing_is_new():
         predictor(torch.randn(3, 5, 24), context, target, GRID, noise_BZ=torch.randn(3, 7))
     with pytest.raises(ValueError, match="noise_dim is 7; give as many"):
         noisy(torch.randn(3, 5, 24), context, target, GRID, noise_BZ=torch.randn(3, 6))
+
+
+def residual_predictor(out_dim=24):
+    torch.manual_seed(0)
+    return Predictor(in_dim=24, out_dim=out_dim, embed_dim=16, depth=2, num_heads=2, residual=True).eval()
+
+
+def test_a_place_was_last_seen_at_its_latest_earlier_step():
+    """Against a search through the context, token by token."""
+    grid, draws = Grid(5, 2, 3), torch.Generator().manual_seed(0)
+    order = torch.stack([torch.randperm(grid.size, generator=draws) for _ in range(4)])
+    context, target = order[:, :13], order[:, 13:]
+    tokens = torch.randn(4, 13, 7, generator=draws)
+    found = gather_last_seen(tokens, context, target, grid)
+    plane, missing = grid.h * grid.w, 0
+    for clip, row in enumerate(target.tolist()):
+        for number, position in enumerate(row):
+            earlier = [k for k in context[clip].tolist() if k % plane == position % plane and k < position]
+            expected = torch.zeros(7)
+            if earlier:
+                expected = tokens[clip, context[clip].tolist().index(max(earlier))]
+            assert torch.equal(found[clip, number], expected)
+            missing += not earlier
+    assert 0 < missing < target.numel()
+
+
+@pytest.mark.parametrize("norm", ["layer_norm", "batch", "none"])
+def test_an_untrained_residual_predictor_copies_what_it_saw_last(norm):
+    """Bit for bit: every future step is the context's last one, as a target."""
+    targets = PredictionTargets(norm, 24).eval()
+    if norm == "batch":
+        targets.mean_Y.normal_()
+        targets.variance_Y.uniform_(0.5, 2.0)
+    context, target = torch.arange(8).expand(3, -1), torch.arange(8, 16).expand(3, -1)
+    tokens = torch.randn(3, 8, 24)
+    predicted = residual_predictor()(tokens, context, target, Grid(4, 2, 2), targets=targets)
+    last = targets.normalise(tokens[:, 4:])
+    assert torch.equal(predicted, torch.cat([last, last], dim=1))
+
+
+def test_a_residual_predictor_gives_the_encoder_no_gradient_through_the_copy():
+    predictor, targets = residual_predictor(), PredictionTargets("layer_norm", 24)
+    tokens = torch.randn(3, 8, 24, requires_grad=True)
+    context, target = torch.arange(8).expand(3, -1), torch.arange(8, 16).expand(3, -1)
+
+    def loss():
+        return predictor(tokens, context, target, Grid(4, 2, 2), targets=targets).square().sum()
+
+    loss().backward()
+    assert predictor.proj.weight.grad.abs().max() > 0  # it learns from the first step on
+    assert not tokens.grad.any()
+    torch.nn.init.normal_(predictor.proj.weight)
+    loss().backward()
+    assert tokens.grad.any()
+
+
+def test_a_residual_predictor_needs_targets_like_its_tokens():
+    with pytest.raises(ValueError, match=r"in_dim 24 and out_dim 12.*give equal widths"):
+        residual_predictor(out_dim=12)
+    context, target = places()
+    with pytest.raises(ValueError, match="give targets"):
+        residual_predictor()(torch.randn(3, 5, 24), context, target, GRID)

@@ -37,6 +37,9 @@ METHODS = {
     "salt": ("--objective.target_encoder=frozen", "--objective.teacher_steps=4"),
     "sigreg": (*NO_TEACHER, "--objective.sigreg={directions: 16, places: 3}"),
     "vicreg": (*NO_TEACHER, "--objective.vicreg={predictions: 1.0, places: 3}"),
+    "residual": (
+        "--predictor.residual=true", "--masks.future=[{context: [0.5, 0.5]}]", "--masks.future_share=0.5",
+    ),
     "batch_targets": ("--objective.target_norm=batch", "--objective.target_blocks=2"),
     "ema+vicreg": ("--objective.vicreg={variance: 0.5, covariance: 0.0, places: 3}",),
     "frozen+sigreg": (

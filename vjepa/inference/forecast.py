@@ -100,6 +100,7 @@ def predict_rest(
     predictor: Predictor,
     context_BKY: Tensor,
     window: Window,
+    targets: PredictionTargets | None,
     noise_BZ: Tensor | None = None,
     steps: int | None = None,
 ) -> Tensor:
@@ -112,6 +113,7 @@ def predict_rest(
         predictor: Predictor or decoder of a trained model.
         context_BKY: Tokens of the context, in token order.
         window: Context and targets of the prediction.
+        targets: Normalisation of the targets; None for a decoder of pixels.
         noise_BZ: Noise vector of each future, for a predictor that takes noise; None for one that does not.
         steps: Number of time steps to predict; None takes the rest of the window.
     """
@@ -127,6 +129,7 @@ def predict_rest(
         grid,
         window.mask_token,
         noise_BZ=noise_BZ,
+        targets=targets,
     )
 
 
@@ -154,7 +157,7 @@ def roll_out(
     kept = window.context_steps * window.plane
     past_BKY, predicted = context_BKY, []
     for _ in range(-(-steps // window.rest)):
-        predicted_BMY = predict_rest(model.predictor, past_BKY, window, noise_BZ)
+        predicted_BMY = predict_rest(model.predictor, past_BKY, window, model.targets, noise_BZ)
         predicted.append(predicted_BMY)
         if len(predicted) * window.rest >= steps:
             break

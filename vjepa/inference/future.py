@@ -281,7 +281,7 @@ class FuturePredictor:
                     f"for, and its positions ({predictor.transformer.positions}) end there: ask for "
                     "beyond='slide'"
                 )
-            path_BNY = predict_rest(predictor, context_BKY, window, noise_BZ, steps=last)
+            path_BNY = predict_rest(predictor, context_BKY, window, self.model.targets, noise_BZ, steps=last)
         else:
             path_BNY = roll_out(self.model, context_BKY, window, last, noise_BZ)
         path_BFSY = path_BNY.unflatten(1, (-1, window.plane))

@@ -205,10 +205,10 @@ def _true_values(model: VideoModel, video_BTCHW: Tensor) -> Tensor:
 def _predicted_values(model: VideoModel, context_BTCHW: Tensor, window: Window) -> Tensor:
     """Predict the embeddings, or pixels, that follow the frames of a context."""
     if model.predictor is not None:
-        return predict_rest(model.predictor, encode_context(model, context_BTCHW), window)
+        return predict_rest(model.predictor, encode_context(model, context_BTCHW), window, model.targets)
     assert model.decoder is not None
     context_BKD = model.encoder(model.normalizer(context_BTCHW), class_token=True)
-    return predict_rest(model.decoder, context_BKD, window)
+    return predict_rest(model.decoder, context_BKD, window, None)
 
 
 def _normalisation(model: VideoModel) -> str:

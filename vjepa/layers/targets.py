@@ -84,19 +84,24 @@ class PredictionTargets(nn.Module):
         """
         if self.blocks == 1:
             tokens_BNY = encoder(video_BCTHW, levels=True)
-            return tokens_BNY[..., -self.embed_dim :], self._normalised(tokens_BNY)
+            return tokens_BNY[..., -self.embed_dim :], self._collected(tokens_BNY)
         embedding_BND, outputs = encoder.forward_intermediates(video_BCTHW, self.blocks)
-        normalised_BNY = self._normalised(torch.cat(outputs, dim=-1))
+        normalised_BNY = self._collected(torch.cat(outputs, dim=-1))
         return embedding_BND, normalised_BNY.unflatten(-1, (self.blocks, -1)).mean(dim=-2)
 
-    def _normalised(self, tokens_BNY: Tensor) -> Tensor:
+    def _collected(self, tokens_BNY: Tensor) -> Tensor:
+        """Normalise tokens, and in training collect their statistics."""
+        if self.norm == "batch" and self.training:
+            self._collect(tokens_BNY.detach().float())
+        return self.normalise(tokens_BNY)
+
+    def normalise(self, tokens_BNY: Tensor) -> Tensor:
+        """Normalise tokens of all levels, or of all averaged blocks, ``(B, N, Y)``, as those of targets."""
         if self.norm == "none":
             return tokens_BNY
         if self.norm == "layer_norm":
             levels_BNLD = tokens_BNY.unflatten(-1, (-1, self.embed_dim))
             return F.layer_norm(levels_BNLD, (self.embed_dim,)).flatten(-2)
-        if self.training:
-            self._collect(tokens_BNY.detach().float())
         return (tokens_BNY - self.mean_Y) * (self.variance_Y + _EPSILON).rsqrt()
 
     def _collect(self, tokens_BNY: Tensor) -> None:

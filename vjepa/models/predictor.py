@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from vjepa.choices import PositionKind, RotaryLayout
 from vjepa.grid import Grid
 from vjepa.layers.blocks import TokenTransformer, init_weights
+from vjepa.layers.targets import PredictionTargets
+from vjepa.tokens import gather_last_seen
 
 
 class Predictor(nn.Module):
@@ -32,8 +34,15 @@ class Predictor(nn.Module):
         predict_context: Build a second output layer, for predictions at the context positions (V-JEPA 2.1).
         noise_dim: Numbers of a noise vector, Z; different noise gives different predictions. None builds a
             predictor without noise.
+        residual: Add the output at each target to the latest context token at the same place of an earlier
+            time step, normalised as targets are; to zeros where there is none. The output layer starts at
+            zero, so that the untrained predictor copies what it saw last. No gradient flows through the copy,
+            because the encoder could make copies exact by encoding nothing that changes.
         trained_side: Side of the grid that rotary positions are stretched to (see `VideoEncoder`).
         norm_eps: Epsilon of all norms.
+
+    Raises:
+        ValueError: If `residual` is set and the output has another width than the tokens.
     """
 
     def __init__(
@@ -51,10 +60,16 @@ class Predictor(nn.Module):
         hidden_dim: int | None = None,
         predict_context: bool = False,
         noise_dim: int | None = None,
+        residual: bool = False,
         trained_side: int | None = None,
         norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
+        if residual and in_dim != out_dim:
+            raise ValueError(
+                f"residual is set, in_dim {in_dim} and out_dim {out_dim}: the output is added to a context "
+                "token, so give equal widths, or leave residual out"
+            )
         self.embed = _embedding(in_dim, hidden_dim, embed_dim)
         self.mask_tokens = nn.Parameter(torch.zeros(num_mask_tokens, embed_dim))
         self.transformer = TokenTransformer(
@@ -66,6 +81,9 @@ class Predictor(nn.Module):
         # No bias, so that zero noise equals no noise.
         self.noise_proj = None if noise_dim is None else nn.Linear(noise_dim, embed_dim, bias=False)
         init_weights(self)
+        self.residual = residual
+        if residual:
+            nn.init.zeros_(self.proj.weight)
 
     def forward(
         self,
@@ -78,6 +96,7 @@ class Predictor(nn.Module):
         *,
         predict_context: bool = False,
         noise_BZ: Tensor | None = None,
+        targets: PredictionTargets | None = None,
     ) -> Tensor:
         """Predict the targets.
 
@@ -94,6 +113,7 @@ class Predictor(nn.Module):
             noise_BZ: Standard normal noise, ``(B, noise_dim)``. All targets of a clip share one vector, so
                 that they belong to the same future. None means zeros, which gives one more sample, not the
                 mean of the samples.
+            targets: Normalisation of the targets, which a predictor with `residual` needs; unused by others.
 
         Returns:
             Predictions ``(B, M, out_width)`` in the order of `target_BM`; with `predict_context`,
@@ -101,20 +121,17 @@ class Predictor(nn.Module):
 
         Raises:
             ValueError: If `mask_token` does not exist, if noise or `predict_context` is given to a predictor
-                that was built without it, or if the noise has another width.
+                that was built without it, if the noise has another width, or if a predictor with `residual`
+                is given no `targets`.
         """
-        if not 0 <= mask_token < len(self.mask_tokens):
-            raise ValueError(
-                f"mask_token {mask_token} does not exist: this predictor has {len(self.mask_tokens)}, "
-                "counted from 0"
-            )
+        copied_BMY = self._copied(tokens_BKD, context_BK, target_BM, grid, targets)
         context_BKE = self.embed(tokens_BKD)
         index_BM = target_BM
         if groups > 1:  # fold the groups into the batch
             index_BM = target_BM.reshape(len(target_BM) * groups, -1)
             context_BK = context_BK.repeat_interleave(groups, dim=0)
             context_BKE = context_BKE.repeat_interleave(groups, dim=0)
-        masked_BME = self.mask_tokens[mask_token].to(context_BKE.dtype).expand(*index_BM.shape, -1)
+        masked_BME = self._mask_token(mask_token).to(context_BKE.dtype).expand(*index_BM.shape, -1)
         if noise_BZ is not None:
             noise_BE = self._projected(noise_BZ.to(context_BKE.dtype)).repeat_interleave(groups, dim=0)
             masked_BME = masked_BME + noise_BE.unsqueeze(1)
@@ -122,11 +139,37 @@ class Predictor(nn.Module):
         tokens_BNE = self.transformer(tokens_BNE, grid, torch.cat([context_BK, index_BM], dim=1))
         context_BKE, target_BME = tokens_BNE.tensor_split([tokens_BNE.shape[1] - index_BM.shape[1]], dim=1)
         predicted_BMY = self.proj(target_BME).reshape(*target_BM.shape, -1)
-        return (
-            torch.cat([self._at_context(context_BKE), predicted_BMY], dim=1)
-            if predict_context
-            else predicted_BMY
-        )
+        if copied_BMY is not None:
+            predicted_BMY = predicted_BMY + copied_BMY
+        if not predict_context:
+            return predicted_BMY
+        return torch.cat([self._at_context(context_BKE), predicted_BMY], dim=1)
+
+    def _mask_token(self, number: int) -> Tensor:
+        if not 0 <= number < len(self.mask_tokens):
+            raise ValueError(
+                f"mask_token {number} does not exist: this predictor has {len(self.mask_tokens)}, "
+                "counted from 0"
+            )
+        return self.mask_tokens[number]
+
+    def _copied(
+        self,
+        tokens_BKD: Tensor,
+        context_BK: Tensor,
+        target_BM: Tensor,
+        grid: Grid,
+        targets: PredictionTargets | None,
+    ) -> Tensor | None:
+        """Return what the predictor's output is added to; None without `residual`."""
+        if not self.residual:
+            return None
+        if targets is None:
+            raise ValueError(
+                "this predictor adds its output to context tokens, normalised as targets are: give targets"
+            )
+        seen_BKY = targets.normalise(tokens_BKD.detach()[:, -context_BK.shape[1] :])
+        return gather_last_seen(seen_BKY, context_BK, target_BM, grid)
 
     def _projected(self, noise_BZ: Tensor) -> Tensor:
         if self.noise_proj is None:
@@ -159,6 +202,7 @@ def predict_samples(
     noise_BsZ: Tensor,
     mask_token: int = 0,
     groups: int = 1,
+    targets: PredictionTargets | None = None,
 ) -> Tensor:
     """Predict several futures of each clip, one for each noise vector.
 
@@ -173,7 +217,8 @@ def predict_samples(
     """
     num_samples = noise_BsZ.shape[1]
     repeated = (part.repeat_interleave(num_samples, dim=0) for part in (tokens_BKD, context_BK, target_BM))
-    predicted_BMY: Tensor = predictor(*repeated, grid, mask_token, groups, noise_BZ=noise_BsZ.flatten(0, 1))
+    noise_BZ = noise_BsZ.flatten(0, 1)
+    predicted_BMY: Tensor = predictor(*repeated, grid, mask_token, groups, noise_BZ=noise_BZ, targets=targets)
     return predicted_BMY.unflatten(0, (-1, num_samples))
 
 

@@ -169,7 +169,7 @@ class JEPA(nn.Module):
                 raise ValueError("several futures need noise, and the batch has none: give it a noise_BsZ")
             samples_BsMY = predict_samples(
                 self.predictor, context_BKY, mask.context_BK, mask.target_BM, grid, noise_BsZ,
-                mask.mask_token, mask.groups,
+                mask.mask_token, mask.groups, self.targets,
             )  # fmt: skip
             return Prediction(context_BKD, samples_BsMY.mean(dim=1), context_BKY[:, :0], samples_BsMY)
         predict_context = self.context_loss is not None
@@ -181,6 +181,7 @@ class JEPA(nn.Module):
             mask.mask_token,
             mask.groups,
             predict_context=predict_context,
+            targets=self.targets,
         )
         seen_BKY, predicted_BMY = predicted_BXY.tensor_split(
             [mask.context_BK.shape[1] if predict_context else 0], dim=1

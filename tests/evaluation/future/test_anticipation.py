@@ -141,7 +141,7 @@ def test_a_step_past_the_window_is_asked_directly_or_by_sliding():
         with torch.no_grad():
             inside, past = (predict_step(model, context_BKY, window, step) for step in (2, 6))
             slid = roll_out(model, context_BKY, window, 6)[:, -4:]
-            whole = predict_rest(model.predictor, context_BKY, window)
+            whole = predict_rest(model.predictor, context_BKY, window, model.targets)
             # A grid of six steps whose last is hidden is the same question, but for the five steps between.
             far = model.predictor(
                 context_BKY, torch.arange(20).expand(2, -1), torch.arange(40, 44).expand(2, -1),

@@ -84,6 +84,15 @@ def test_perfect_copied_and_shuffled_predictions_score_as_they_should():
     assert abs(shuffled.skill["shuffled"].value) < 0.05
 
 
+def test_an_untrained_residual_predictor_is_exactly_as_good_as_a_copy(videos):
+    model = make_video_model(predictor={"residual": True})
+    torch.nn.init.zeros_(model.predictor.proj.weight)
+    torch.nn.init.zeros_(model.predictor.proj.bias)
+    for horizon in vjepa.evaluate_future(model, videos, steps=3).horizons:
+        skill = horizon.skill["copy_last"]
+        assert (skill.low, skill.value, skill.high) == (0, 0, 0)
+
+
 def test_later_horizons_are_rolled_out_and_held_against_the_window_that_ends_there(videos):
     model = make_video_model()
     window, last = window_and_last(model, None)

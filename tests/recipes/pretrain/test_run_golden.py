@@ -36,4 +36,14 @@ def test_losses_are_what_they_were(method, tiny_config, manifest, tmp_path):
 
 
 PIXELS = {"videomae", "videomaev2", "mae"}
-EMA = {"vjepa", "separate", "future", "futures", "ijepa", "vjepa2_1", "ema+vicreg", "batch_targets"}
+EMA = {
+    "vjepa",
+    "separate",
+    "future",
+    "futures",
+    "ijepa",
+    "vjepa2_1",
+    "ema+vicreg",
+    "residual",
+    "batch_targets",
+}

@@ -331,7 +331,7 @@ def predict_step(model: VideoModel, context_BKY: Tensor, window: Window, step: i
         part.expand(len(context_BKY), -1)
         for part in (index_N[: window.context_steps * window.plane], index_N[-window.plane :])
     )
-    return predictor(context_BKY, context_BK, target_BS, grid, window.mask_token)
+    return predictor(context_BKY, context_BK, target_BS, grid, window.mask_token, targets=model.targets)
 
 
 def _probed(

@@ -101,7 +101,7 @@ def _predicting_arguments(run: Resolved, encoder: dict[str, Any]) -> dict[str, A
     if config.objective.predict == "views":
         return {}
     shared = {
-        **dataclasses.asdict(config.predictor),
+        **{name: value for name, value in dataclasses.asdict(config.predictor).items() if name != "residual"},
         "positions": encoder["positions"],
         "rotary_layout": encoder["rotary_layout"],
         "num_mask_tokens": len(config.masks.all),
@@ -121,6 +121,8 @@ def _predicting_arguments(run: Resolved, encoder: dict[str, Any]) -> dict[str, A
     }
     if config.objective.futures is not None:  # else the key is absent, as in the model folders of older runs
         predictor["noise_dim"] = config.objective.futures.noise
+    if config.predictor.residual:  # likewise
+        predictor["residual"] = True
     return {"predictor": predictor}
 
 

@@ -302,7 +302,7 @@ def refuse_misfits(config: Arguments, networks: Collection[str]) -> None:
     if positions == "rotary" and encoder.get("class_token"):
         reasons.append("encoder.class_token is true, and encoders with rotary positions have none there")
     predictor = config.get("predictor", {}) if "predictor" in networks else {}
-    for name in ("hidden_dim", "predict_context", "noise_dim"):
+    for name in ("hidden_dim", "predict_context", "noise_dim", "residual"):
         if predictor.get(name):
             reasons.append(f"predictor.{name} is {predictor[name]}, and predictors there do not have it")
     if "decoder" in networks and positions not in ("sinusoid", "sincos_plane"):

@@ -17,11 +17,15 @@ class PredictorConfig:
         embed_dim: Embedding dimension of the predictor's tokens.
         depth: Number of transformer blocks.
         num_heads: Number of attention heads per block.
+        residual: Whether the output is added to the latest context token at the same place of an earlier time
+            step, so that the untrained predictor copies what it saw last and training can only improve on
+            that. Needs `objective.predict` `embeddings` and targets that are the encoder's own tokens.
     """
 
     embed_dim: int = 384
     depth: int = 12
     num_heads: int = 12
+    residual: bool = False
 
     def __post_init__(self) -> None:
         checks.at_least("predictor", self, embed_dim=1, depth=1, num_heads=1)

@@ -113,11 +113,31 @@ class PretrainConfig:
         if self.objective.views is not None:
             self._check_views(self.objective.views)
         self._check_online_probe()
+        if self.predictor.residual:
+            self._check_residual()
         if self.encoder.levels and self.objective.target_blocks > 1:
             raise ValueError(
                 f"objective.target_blocks is {self.objective.target_blocks} and encoder.levels "
                 f"{list(self.encoder.levels)}: targets are either averages of blocks or several levels, so "
                 "leave one of the two out"
+            )
+
+    def _check_residual(self) -> None:
+        objective = self.objective
+        found = {
+            "predict": (objective.predict, "embeddings"),
+            "target_encoder": (objective.target_encoder, "ema or none"),
+            "target_blocks": (objective.target_blocks, "1"),
+        }
+        wrong = [
+            f"objective.{name} is {value}, not {right}"
+            for name, (value, right) in found.items()
+            if str(value) not in right.split(" or ")
+        ]
+        if wrong:
+            raise ValueError(
+                f"predictor.residual is true and {wrong[0]}: tokens of the encoder, to which the predictor's "
+                "output is added, must be what is predicted; leave predictor.residual out"
             )
 
     def _check_augment(self) -> None:
