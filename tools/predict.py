@@ -301,6 +301,7 @@ def _report(
         torch.cat([embedded.predicted_VFSY[:, :last] for embedded in found]),
         torch.cat([embedded.last_VSY for embedded in found]),
         torch.cat(befores) if befores else None,
+        torch.cat([embedded.motion_V for embedded in found]),
     )
     reports = [report for report in horizon_reports(together, window, duration) if report.step in asked]
     metrics: dict[str, Any] = {

@@ -11,7 +11,14 @@ from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.future.samples import evaluate_samples
-from vjepa.evaluation.future.skill import Embedded, embed_clips, horizon_reports, window_and_last
+from vjepa.evaluation.future.skill import (
+    Embedded,
+    embed_clips,
+    horizon_reports,
+    motion_energy,
+    temporal_share,
+    window_and_last,
+)
 
 
 @pytest.fixture
@@ -74,7 +81,7 @@ def test_perfect_copied_and_shuffled_predictions_score_as_they_should():
     true, last = torch.randn(64, 2, 4, 8, generator=generator), torch.randn(64, 4, 8, generator=generator)
     copied = last.unsqueeze(1).expand_as(true)
     perfect, copying, shuffled = (
-        horizon_reports(Embedded(true, predicted, last, None), window, None)[0]
+        horizon_reports(Embedded(true, predicted, last, None, torch.arange(64.0)), window, None)[0]
         for predicted in (true, copied, true.roll(7, dims=0))
     )
     assert perfect.l1.value == 0
@@ -82,6 +89,42 @@ def test_perfect_copied_and_shuffled_predictions_score_as_they_should():
     assert perfect.skill["linear"] is None
     assert copying.skill["copy_last"].value == 0
     assert abs(shuffled.skill["shuffled"].value) < 0.05
+
+
+def test_skill_is_told_apart_by_how_much_a_clip_moves():
+    """Clips whose frames change are predicted, the others are not: by construction, before any rounding."""
+    window, _ = window_and_last(make_video_model(), None)
+    draws = torch.Generator().manual_seed(0)
+    true, last = torch.randn(30, 2, 4, 8, generator=draws), torch.randn(30, 4, 8, generator=draws)
+    order = torch.randperm(30, generator=draws)
+    predicted = last.unsqueeze(1).repeat(1, 2, 1, 1)
+    predicted[order[20:]] = true[order[20:]]
+    report = horizon_reports(Embedded(true, predicted, last, None, order.argsort().float()), window, None)[0]
+    assert {name: skill.value for name, skill in report.skill_by_motion.items()} == {
+        "least": 0, "middle": 0, "most": 1,
+    }  # fmt: skip
+    assert 0 < report.skill["copy_last"].value < 1
+    few = horizon_reports(Embedded(true[:5], true[:5], last[:5], None, torch.arange(5.0)), window, None)[0]
+    assert few.skill_by_motion is None
+
+
+def test_motion_energy_is_the_mean_step_of_a_pixel():
+    still = torch.full((1, 5, 3, 4, 4), 7, dtype=torch.uint8)
+    moving = torch.arange(0, 250, 50, dtype=torch.uint8).view(1, 5, 1, 1, 1).expand(1, 5, 3, 4, 4)
+    back = moving.flip(1)  # differences of unsigned bytes must not wrap around
+    assert motion_energy(torch.cat([still, moving, back])).tolist() == [0, 50, 50]
+
+
+def test_a_static_encoder_has_no_variance_in_time():
+    draws = torch.Generator().manual_seed(0)
+    static = torch.randn(50, 1, 4, 8, generator=draws).expand(-1, 6, -1, -1)
+    unrelated = torch.randn(50, 6, 4, 8, generator=draws)
+    places = 100 * torch.randn(1, 1, 4, 8, generator=draws)  # what all clips share counts for nothing
+    assert temporal_share(static + places) == pytest.approx(0, abs=1e-9)
+    assert temporal_share(unrelated + places) == pytest.approx(1, abs=0.05)
+    assert temporal_share(3**0.5 * static + unrelated) == pytest.approx(0.25, abs=0.05)
+    assert temporal_share(unrelated[:, :1]) is None
+    assert temporal_share(places.expand(5, 4, -1, -1)) is None
 
 
 def test_an_untrained_residual_predictor_is_exactly_as_good_as_a_copy(videos):

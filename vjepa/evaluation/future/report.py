@@ -27,6 +27,7 @@ from vjepa.evaluation.future.skill import (
     embed_clips,
     horizon_reports,
     skill_table,
+    temporal_share,
     window_and_last,
 )
 from vjepa.evaluation.probes.factors import read_factors_at
@@ -43,6 +44,8 @@ class FutureReport:
 
     Attributes:
         horizons: Report of each horizon.
+        temporal_share: Share of the true embeddings' variance that lies between the time steps of a clip, see
+            `vjepa.evaluation.future.skill.temporal_share`.
         clips: Number of videos that were measured, each by its beginning.
         too_short: Paths of the videos that were left out because they are shorter than context and horizons.
         unreadable: Paths of the videos left out because they cannot be read.
@@ -53,6 +56,7 @@ class FutureReport:
     """
 
     horizons: tuple[HorizonReport, ...]
+    temporal_share: float | None
     clips: int
     too_short: tuple[str, ...]
     unreadable: tuple[str, ...]
@@ -66,8 +70,11 @@ class FutureReport:
         return dataclasses.asdict(self)
 
     def table(self) -> str:
-        """Format a text table of the skills, with one line for each horizon."""
-        return skill_table(self.horizons)
+        """Format text tables of the skills, with one line for each horizon."""
+        if self.temporal_share is None:
+            return skill_table(self.horizons)
+        share = f"{self.temporal_share:.1%} of the embeddings' variance lies between the time steps of a clip"
+        return f"{skill_table(self.horizons)}\n{share}"
 
 
 def evaluate_future(
@@ -110,6 +117,7 @@ def evaluate_future(
             None if period is None else period * model.encoder.tubelet.t,
             _read_outs(clips, embedded, window, model.encoder.tubelet.t),
         ),
+        temporal_share=temporal_share(embedded.true_VFSY),
         clips=len(clips.videos),
         too_short=clips.too_short,
         unreadable=clips.unreadable,

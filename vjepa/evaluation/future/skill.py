@@ -25,6 +25,7 @@ from vjepa.inference.forecast import Window, encode_context, roll_out, window_of
 from vjepa.models.video_model import VideoModel
 
 BASELINES = ("copy_last", "mean", "linear", "shuffled")
+THIRDS = ("least", "middle", "most")  # of the clips, by motion
 BATCH = 32
 _DRAWS, _SEED = 1000, 0
 
@@ -44,6 +45,8 @@ class HorizonReport:
         skill: ``1 - l1 / l1 of the baseline`` for each baseline: 1 is perfect, 0 no better than the baseline.
             None for `linear` if the context has one step.
         cosine_skill: Skill over each baseline by the cosine error in place of `l1`.
+        skill_by_motion: Skill over `copy_last` by `l1`, in each third of the clips by `motion_energy`: the
+            ``least``, the ``middle`` and the ``most``. None with fewer than six clips.
         read_out: R2 of position and velocity at this step, by factor and then by source: one ridge regression
             reads them off the ``true``, the ``predicted`` and the copied (``copy_last``) embeddings. None if
             a video is not a rendered one.
@@ -56,6 +59,7 @@ class HorizonReport:
     cosine: Metric
     skill: dict[str, Metric | None]
     cosine_skill: dict[str, Metric | None]
+    skill_by_motion: dict[str, Metric] | None
     read_out: dict[str, dict[str, float]] | None
 
 
@@ -67,12 +71,14 @@ class Embedded(NamedTuple):
         predicted_VFSY: Predicted embeddings of the same steps.
         last_VSY: Embeddings of the context's last step, from the context encoded by itself.
         before_VSY: Embeddings of the step before the last; None if the context has one step.
+        motion_V: Motion energy of each clip, see `motion_energy`.
     """
 
     true_VFSY: Tensor
     predicted_VFSY: Tensor
     last_VSY: Tensor
     before_VSY: Tensor | None
+    motion_V: Tensor
 
 
 def window_and_last(
@@ -126,7 +132,29 @@ def embed_clips(
         parts.append((true_BFSY.cpu(), predicted_BNY.unflatten(1, (last, -1)).cpu(), seen_BtSY[:, -2:].cpu()))
     true_VFSY, predicted_VFSY, seen_VtSY = (torch.cat(column) for column in zip(*parts, strict=True))
     before_VSY = seen_VtSY[:, -2] if window.context_steps > 1 else None
-    return Embedded(true_VFSY, predicted_VFSY, seen_VtSY[:, -1], before_VSY)
+    return Embedded(true_VFSY, predicted_VFSY, seen_VtSY[:, -1], before_VSY, motion_energy(video_VTCHW).cpu())
+
+
+def motion_energy(video_VTCHW: Tensor) -> Tensor:
+    """Compute the mean absolute difference of neighbouring frames of each clip, in [0, 255], ``(V,)``."""
+    return torch.stack([(clip[1:].int() - clip[:-1].int()).abs().float().mean() for clip in video_VTCHW])
+
+
+def temporal_share(true_VFSY: Tensor) -> float | None:
+    """Compute the share of the embeddings' variance that lies between the time steps of a clip.
+
+    The variance of each place and dimension over the time steps of a clip is divided by that over all clips
+    and time steps. Near 0 the embeddings say which clip it is, but not what happens in it, and a copy is a
+    good prediction; independent embeddings at every step have about 1.
+
+    Returns:
+        The share; None for a single time step, or if the embeddings do not vary.
+    """
+    if true_VFSY.shape[1] < 2:
+        return None
+    exact_VFSY = in_double(true_VFSY)
+    total = exact_VFSY.flatten(0, 1).var(dim=0).mean().item()
+    return exact_VFSY.var(dim=1).mean().item() / total if total > 0 else None
 
 
 def true_embeddings(model: VideoModel, video_BTCHW: Tensor, window: Window, last: int) -> Tensor:
@@ -179,6 +207,7 @@ def horizon_reports(
                 cosine=_mean(cosine["predicted"][:, row], draws_bV),
                 skill=_skills(l1, row, draws_bV),
                 cosine_skill=_skills(cosine, row, draws_bV),
+                skill_by_motion=_skill_by_motion(l1, row, embedded.motion_V),
                 read_out=None if read_outs is None else read_outs[row],
             )
         )
@@ -198,7 +227,19 @@ def skill_table(reports: Sequence[HorizonReport]) -> str:
         skills = "".join(f"{_shown(report.skill[name]):>21}" for name in BASELINES)
         how = "  rolled out" if report.rolled_out else ""
         lines.append(f"{report.step:>4} {seconds:>8} {report.l1.value:>7.3f}  {'':>15}{skills}{how}")
+    if reports[0].skill_by_motion is not None:
+        lines += ["skill over copying, by how much the frames of a clip change, in thirds of the clips"]
+        lines += [f"{'step':>4} {'seconds':>8} {'':>7}  {'':>15}" + "".join(f"{name:>21}" for name in THIRDS)]
+        lines += [
+            _motion_line(report, report.skill_by_motion) for report in reports if report.skill_by_motion
+        ]
     return "\n".join(lines)
+
+
+def _motion_line(report: HorizonReport, skill: Mapping[str, Metric]) -> str:
+    seconds = "-" if report.seconds is None else f"{report.seconds:.2f}"
+    shown = "".join(f"{_shown(skill[name]):>21}" for name in THIRDS)
+    return f"{report.step:>4} {seconds:>8} {'':>7}  {'':>15}{shown}"
 
 
 def _shown(metric: Metric | None) -> str:
@@ -241,11 +282,24 @@ def _mean(error_V: Tensor, draws_bV: NDArray[np.int64]) -> Metric:
 
 def _skills(errors: Errors, row: int, draws_bV: NDArray[np.int64]) -> dict[str, Metric | None]:
     """Compute skills over the baselines, paired by clip: both means are over the same bootstrap draws."""
-    predicted_V = in_double(errors["predicted"][:, row]).numpy()
-    skills: dict[str, Metric | None] = dict.fromkeys(BASELINES)
-    for name in BASELINES:
-        if name in errors:
-            baseline_V = in_double(errors[name][:, row]).numpy()
-            drawn_b = 1 - predicted_V[draws_bV].mean(axis=1) / baseline_V[draws_bV].mean(axis=1)
-            skills[name] = interval(1 - predicted_V.mean() / baseline_V.mean(), drawn_b)
+    predicted_V = errors["predicted"][:, row]
+    return {
+        name: _skill(predicted_V, errors[name][:, row], draws_bV) if name in errors else None
+        for name in BASELINES
+    }
+
+
+def _skill(predicted_V: Tensor, baseline_V: Tensor, draws_bV: NDArray[np.int64]) -> Metric:
+    predicted, baseline = in_double(predicted_V).numpy(), in_double(baseline_V).numpy()
+    drawn_b = 1 - predicted[draws_bV].mean(axis=1) / baseline[draws_bV].mean(axis=1)
+    return interval(1 - predicted.mean() / baseline.mean(), drawn_b)
+
+
+def _skill_by_motion(errors: Errors, row: int, motion_V: Tensor) -> dict[str, Metric] | None:
+    if len(motion_V) < 2 * len(THIRDS):
+        return None
+    skills = {}
+    for name, rows in zip(THIRDS, motion_V.argsort(stable=True).tensor_split(len(THIRDS)), strict=True):
+        draws_bV = np.random.default_rng([_SEED, row]).integers(len(rows), size=(_DRAWS, len(rows)))
+        skills[name] = _skill(errors["predicted"][rows, row], errors["copy_last"][rows, row], draws_bV)
     return skills
