@@ -3,7 +3,7 @@
     python tools/violations.py --model runs/box --synthetic --rival VideoMAE=runs/box-pixels
     python tools/violations.py --model RUN --intphys dev/
 
-With --synthetic, pairs of possible and impossible videos are rendered under OUTPUT/pairs, with the settings
+With --synthetic, matched possible and impossible videos are rendered under OUTPUT/matched, with the settings
 of the model's training videos. Prints a table, and writes violations.json and violations.png, which shows one
 pair of every kind with its surprise over time.
 
@@ -25,9 +25,9 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 import torch
 
 from vjepa.config import config_from_tree
-from vjepa.data.synthetic.pairs import CONTROL, VIOLATIONS, check_violation
-from vjepa.data.synthetic.write_pairs import write_pairs
-from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
+from vjepa.data.synthetic.matched import CONTROLS, VIOLATIONS, check_violation
+from vjepa.data.synthetic.write_matched import write_matched
+from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_matched
 from vjepa.evaluation.violations.benchmark import evaluate_violations
 from vjepa.foreign_text import one_line
 from vjepa.models.video_model import VideoModel
@@ -37,7 +37,7 @@ from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
 LOADERS: dict[str, Callable[[str], list[Matched]]] = {
-    "pairs": read_pairs,
+    "matched": read_matched,
     "intphys": read_intphys,
     "grasp": read_grasp,
     "inflevel": read_inflevel,
@@ -60,9 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument(
         "--synthetic",
         action="store_true",
-        help="Render pairs with the settings of the model's training videos, and measure on these.",
+        help="Render matched videos with the settings of the model's training videos, and measure on these.",
     )
-    source.add_argument("--pairs", help="Folder of pairs that were rendered before.")
+    source.add_argument("--matched", help="Folder of matched videos that were rendered before.")
     source.add_argument("--intphys", help="Folder of IntPhys' dev set.")
     source.add_argument("--grasp", help="Folder of GRASP's level 2.")
     source.add_argument("--inflevel", help="Folder of InfLevel-lab.")
@@ -74,10 +74,10 @@ def _parser() -> argparse.ArgumentParser:
         help="Another model to compare with; may be given several times (default: none).",
     )
     parser.add_argument(
-        "--num_pairs",
+        "--num_sets",
         type=int,
-        default=100,
-        help="Number of rendered pairs of each kind, with --synthetic (default 100).",
+        default=50,
+        help="Number of rendered sets of each kind, with --synthetic; most sets are two pairs (default 50).",
     )
     parser.add_argument(
         "--nulls",
@@ -96,7 +96,7 @@ def _measure(options: argparse.Namespace) -> None:
     rivals = dict(_rival(text) for text in options.rival)
     folder = Path(options.output or Path(options.model) / "violations")
     sets = (
-        _synthetic_sets(model, folder / "pairs", options.num_pairs) if options.synthetic else _sets(options)
+        _synthetic_sets(model, folder / "matched", options.num_sets) if options.synthetic else _sets(options)
     )
     report = evaluate_violations(model, sets, nulls=options.nulls, rivals=rivals, progress=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,8 +122,8 @@ def _sets(options: argparse.Namespace) -> list[Matched]:
     return LOADERS[kind](getattr(options, kind))
 
 
-def _synthetic_sets(model: VideoModel, folder: Path, num_pairs: int) -> list[Matched]:
-    """Render and read pairs of every kind that the settings of the model's training videos allow."""
+def _synthetic_sets(model: VideoModel, folder: Path, num_sets: int) -> list[Matched]:
+    """Render and read sets of every kind that the settings of the model's training videos allow."""
     synthetic = (
         config_from_tree(model.config["training"], PretrainConfig).data.synthetic
         if "training" in model.config
@@ -131,23 +131,23 @@ def _synthetic_sets(model: VideoModel, folder: Path, num_pairs: int) -> list[Mat
     )
     if synthetic is None:
         raise ValueError(
-            "the model was not trained on rendered videos: give --pairs, --intphys, --grasp or --inflevel"
+            "the model was not trained on rendered videos: give --matched, --intphys, --grasp or --inflevel"
         )
     kinds = []
-    for kind in (*VIOLATIONS, CONTROL):
+    for kind in (*VIOLATIONS, *CONTROLS):
         try:
             check_violation(synthetic.render, kind)
             kinds.append(kind)
         except ValueError as error:
-            print(one_line(f"no pairs of '{kind}': {error}"))
-    if not kinds or kinds == [CONTROL]:
+            print(one_line(f"no videos of '{kind}': {error}"))
+    if not set(kinds) & set(VIOLATIONS):
         raise ValueError(
             "the settings of the model's training videos allow no violation: train a model with "
             "configs/predict/box.yaml"
         )
-    # The same seed as the training videos: with `background: shared`, pairs then have their background.
-    write_pairs(folder, synthetic.render, num_pairs, 2 * synthetic.seed, kinds)
-    return read_pairs(folder)
+    # The same seed as the training videos: with `background: shared`, sets then have their background.
+    write_matched(folder, synthetic.render, num_sets, 2 * synthetic.seed, kinds)
+    return read_matched(folder)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from PIL import Image
 
 from tests.data.builders import BOX
 from vjepa.data.readers.open import open_video
-from vjepa.data.synthetic.pairs import VIOLATIONS, render_pair
-from vjepa.data.synthetic.write_pairs import write_pairs
-from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_pairs
+from vjepa.data.synthetic.matched import CONTROLS, VIOLATIONS, render_matched
+from vjepa.data.synthetic.write_matched import write_matched
+from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_matched
 
 
 def frames_of(path):
@@ -23,75 +23,83 @@ def frames_of(path):
         return video.get_frames(range(len(video)))
 
 
-def test_pairs_are_written_and_read_back(tmp_path):
-    write_pairs(tmp_path, BOX, num_pairs=2, seed=3, kinds=("teleport", "recolour"))
-    sets = read_pairs(tmp_path)
-    assert [matched.kind for matched in sets] == ["teleport"] * 2 + ["recolour"] * 2
+def test_sets_are_written_and_read_back(tmp_path):
+    write_matched(tmp_path, BOX, num_sets=2, seed=3, kinds=("teleport", "fast"))
+    sets = read_matched(tmp_path)
+    assert [matched.kind for matched in sets] == ["teleport"] * 2 + ["fast"] * 2
     luma = np.array([0.299, 0.587, 0.114])
     for number, matched in enumerate(sets):
-        pair = render_pair(BOX, matched.kind, 3, number % 2)
-        assert (matched.event, matched.first_difference) == (pair.event.frame, pair.first_difference)
-        possible, impossible = frames_of(matched.possible[0]), frames_of(matched.impossible[0])
-        assert possible.shape == (32, 3, 32, 32)
-        # What the encoder makes of a frame hangs on no later one.
-        assert (possible[: pair.event.frame] == impossible[: pair.event.frame]).all()
-        for decoded, drawn in ((possible, pair.possible), (impossible, pair.impossible)):
-            assert np.abs(decoded.permute(0, 2, 3, 1).numpy() @ luma - drawn @ luma).mean() < 3
+        drawn = render_matched(BOX, matched.kind, 3, number % 2)
+        assert (matched.event, matched.first_difference) == (drawn.event.frame, drawn.first_difference)
+        assert matched.severity == pytest.approx(drawn.severity, abs=1e-4)
+        videos = {side: [frames_of(path) for path in getattr(matched, side)] for side in SIDES}
+        for side, frames in videos.items():
+            assert len(frames) == len(getattr(drawn, side))
+            for decoded, painted in zip(frames, getattr(drawn, side), strict=True):
+                assert decoded.shape == (32, 3, 32, 32)
+                assert np.abs(decoded.permute(0, 2, 3, 1).numpy() @ luma - painted @ luma).mean() < 3
+        if matched.kind != "fast":  # What the encoder makes of a frame depends on no later one.
+            for possible, impossible in zip(videos["possible"], videos["impossible"], strict=True):
+                assert (possible[: drawn.event.frame] == impossible[: drawn.event.frame]).all()
+
+
+SIDES = ("possible", "impossible")
 
 
 def test_all_kinds_are_written_unless_told_otherwise(tmp_path):
-    write_pairs(tmp_path, BOX, num_pairs=1, seed=0)
-    assert [matched.kind for matched in read_pairs(tmp_path)] == [*VIOLATIONS, "recolour"]
+    write_matched(tmp_path, BOX, num_sets=1, seed=0)
+    assert [matched.kind for matched in read_matched(tmp_path)] == [*VIOLATIONS, *CONTROLS]
 
 
-def test_a_folder_of_pairs_is_kept_completed_or_refused(tmp_path):
-    source = write_pairs(tmp_path, BOX, num_pairs=1, seed=0, kinds=["stop"])
-    content, video = source.read_text(), tmp_path / "stop" / "00000_possible.mp4"
+def test_a_folder_of_sets_is_kept_completed_or_refused(tmp_path):
+    source = write_matched(tmp_path, BOX, num_sets=1, seed=0, kinds=["stop"])
+    content, video = source.read_text(), tmp_path / "stop" / "00000_possible_1.mp4"
     before = video.stat().st_mtime_ns
-    assert write_pairs(tmp_path, BOX, num_pairs=1, seed=0, kinds=["stop"]) == source
+    assert write_matched(tmp_path, BOX, num_sets=1, seed=0, kinds=["stop"]) == source
     assert video.stat().st_mtime_ns == before
     source.unlink()
     video.unlink()
-    write_pairs(tmp_path, BOX, num_pairs=1, seed=0, kinds=["stop"])
+    write_matched(tmp_path, BOX, num_sets=1, seed=0, kinds=["stop"])
     assert source.read_text() == content
     assert video.exists()
     with pytest.raises(ValueError, match=r"seed 0 .now 1.*another folder"):
-        write_pairs(tmp_path, BOX, num_pairs=1, seed=1, kinds=["stop"])
+        write_matched(tmp_path, BOX, num_sets=1, seed=1, kinds=["stop"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_pairs": 0}, "num_pairs is 0"),
+        ({"num_sets": 0}, "num_sets is 0"),
         ({"kinds": ["stop", "stop"]}, "each once"),
         ({"kinds": ["stop", "fly"]}, "kind is 'fly'"),
         ({"settings": replace(BOX, occluder=0)}, "occluder is 0"),
     ],
 )
-def test_wrong_pairs_are_refused_before_anything_is_written(tmp_path, arguments, message):
+def test_wrong_sets_are_refused_before_anything_is_written(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
-        write_pairs(tmp_path / "pairs", **{"settings": BOX, "num_pairs": 1, "seed": 0, **arguments})
-    assert not (tmp_path / "pairs").exists()
+        write_matched(tmp_path / "sets", **{"settings": BOX, "num_sets": 1, "seed": 0, **arguments})
+    assert not (tmp_path / "sets").exists()
 
 
-def test_lists_that_are_not_of_pairs_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"has no pairs.csv.*write_pairs"):
-        read_pairs(tmp_path)
+def test_lists_that_are_not_of_sets_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"has no matched.csv.*write_matched"):
+        read_matched(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no folder .*elsewhere"):
-        read_pairs(tmp_path / "elsewhere")
-    source = tmp_path / "pairs.csv"
-    header = "kind,possible,impossible,event,first_difference\n"
+        read_matched(tmp_path / "elsewhere")
+    source = tmp_path / "matched.csv"
+    header = "kind,possible_1,possible_2,impossible_1,impossible_2,event,first_difference,severity\n"
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).touch()
     for text, message in (
-        ("kind,possible\n", "must have kind, possible, impossible, event"),
-        (header, "has no pairs"),
-        (header + "stop,a.mp4,c.mp4,3,3\n", "line 2 names .*c.mp4, which is not there"),
-        (header + "stop,a.mp4,b.mp4,three,3\n", "line 2: event and first_difference must be frames"),
+        ("kind,possible\n", "must have kind, possible_1, possible_2, impossible_1, impossible_2, event"),
+        (header, "has no sets"),
+        (header + "stop,a.mp4,,c.mp4,,3,3,1\n", "line 2 names .*c.mp4, which is not there"),
+        (header + "stop,a.mp4,,b.mp4,,three,3,1\n", "line 2: event and first_difference must be frames"),
+        (header + "stop,a.mp4,,b.mp4,,3,3,much\n", "line 2: .*severity a number"),
     ):
         source.write_text(text)
         with pytest.raises(ValueError, match=message):
-            read_pairs(tmp_path)
+            read_matched(tmp_path)
 
 
 def test_sides_of_a_set_must_be_pairs():
@@ -253,6 +261,9 @@ def test_folders_that_are_not_inflevel_are_refused(tmp_path):
 
 
 def test_the_list_says_which_columns_it_has(tmp_path):
-    rows = list(csv.DictReader(write_pairs(tmp_path, BOX, 1, 0, ["shape"]).open()))
-    assert set(rows[0]) == {"kind", "possible", "impossible", "event", "first_difference"}
-    assert rows[0]["possible"] == "shape/00000_possible.mp4"
+    rows = list(csv.DictReader(write_matched(tmp_path, BOX, 1, 0, ["shape"]).open()))
+    assert list(rows[0]) == [
+        "kind", "possible_1", "possible_2", "impossible_1", "impossible_2", "event", "first_difference",
+        "severity",
+    ]  # fmt: skip
+    assert rows[0]["possible_2"] == "shape/00000_possible_2.mp4"

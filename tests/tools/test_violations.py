@@ -27,12 +27,12 @@ def model(tmp_path):
     return str(tmp_path / "model")
 
 
-def test_pairs_are_rendered_measured_and_drawn(model, tmp_path, capsys):
+def test_sets_are_rendered_measured_and_drawn(model, tmp_path, capsys):
     arguments = [
         "--model",
         model,
         "--synthetic",
-        "--num_pairs",
+        "--num_sets",
         "2",
         "--nulls",
         "2",
@@ -41,17 +41,17 @@ def test_pairs_are_rendered_measured_and_drawn(model, tmp_path, capsys):
     ]
     assert main([*arguments, "--rival", f"again={model}"]) == 0
     printed = capsys.readouterr().out
-    assert "12 sets, 2 untrained models, context of 12 frames" in printed
+    assert "14 sets, 2 untrained models, context of 12 frames" in printed
     metrics = json.loads((tmp_path / "out" / "violations.json").read_text())
     assert set(metrics["reports"]) == {"model", "again", "untrained", "motion_energy"}
     assert set(metrics["reports"]["model"]["kinds"]) == {
-        "vanish", "teleport", "pass_through", "shape", "stop", "recolour",
+        "vanish", "teleport", "shape", "stop", "turn", "recolour", "fast",
     }  # fmt: skip
     assert metrics["reports"]["model"] == metrics["reports"]["again"]
     assert set(metrics["localisation"]) == set(metrics["reports"]["model"]["kinds"])
     assert (tmp_path / "out" / "violations.png").stat().st_size > 50_000
-    again = ["--model", model, "--pairs", str(tmp_path / "out" / "pairs"), "--nulls", "2"]
-    assert main(again) == 0  # the rendered pairs, read as any others
+    again = ["--model", model, "--matched", str(tmp_path / "out" / "matched"), "--nulls", "2"]
+    assert main(again) == 0  # the rendered sets, read as any others
     assert (
         json.loads((tmp_path / "model" / "violations" / "violations.json").read_text())["reports"]["model"]
         == (metrics["reports"]["model"])

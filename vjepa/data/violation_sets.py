@@ -24,7 +24,7 @@ from PIL import Image
 
 from vjepa.data.manifest import VIDEO_SUFFIXES
 from vjepa.data.readers.arrays import frame_files, natural_key
-from vjepa.data.synthetic.write_pairs import PAIR_COLUMNS, PAIRS_FILE
+from vjepa.data.synthetic.write_matched import MATCHED_COLUMNS, MATCHED_FILE, SIDES
 
 INTPHYS_BLOCKS = ("O1", "O2", "O3")  # object permanence, shape constancy, continuity
 INTPHYS_MOVIES = ("1", "2", "3", "4")
@@ -46,8 +46,8 @@ class Matched:
         possible, impossible: Paths of videos or folders of frames; equal positions form a pair. Pairs of one
             set share a scene, so they are not independent.
         event: Number of the frame at which the impossible video becomes impossible; None if unknown.
-        first_difference: Number of the frame at which the videos of the pair begin to differ; None if
-            unknown.
+        first_difference: Number of the frame at which the videos of a pair begin to differ; None if unknown.
+        severity: How much happens, in a unit that depends on the kind; None if unknown.
     """
 
     kind: str
@@ -55,6 +55,7 @@ class Matched:
     impossible: tuple[str, ...]
     event: int | None = None
     first_difference: int | None = None
+    severity: float | None = None
 
     def __post_init__(self) -> None:
         if not self.possible or len(self.possible) != len(self.impossible):
@@ -64,28 +65,28 @@ class Matched:
             )
 
 
-def read_pairs(folder: str | os.PathLike[str]) -> list[Matched]:
-    """Read the pairs that `vjepa.data.synthetic.write_pairs` wrote.
+def read_matched(folder: str | os.PathLike[str]) -> list[Matched]:
+    """Read the sets that `vjepa.data.synthetic.write_matched` wrote.
 
     Raises:
-        ValueError: The list of pairs is missing or malformed, or names a missing file.
+        ValueError: The list of sets is missing or malformed, or names a missing file.
         FileNotFoundError: There is no such folder.
     """
-    source = _existing(folder) / PAIRS_FILE
+    source = _existing(folder) / MATCHED_FILE
     if not source.is_file():
-        raise ValueError(f"{source.parent} has no {PAIRS_FILE}: give a folder that `write_pairs` filled")
+        raise ValueError(f"{source.parent} has no {MATCHED_FILE}: give a folder that `write_matched` filled")
     with source.open(newline="") as file:
         rows = csv.DictReader(file)
-        if tuple(rows.fieldnames or ()) != PAIR_COLUMNS:
+        if tuple(rows.fieldnames or ()) != MATCHED_COLUMNS:
             raise ValueError(
-                f"{source} has the columns {rows.fieldnames}: it must have {', '.join(PAIR_COLUMNS)}"
+                f"{source} has the columns {rows.fieldnames}: it must have {', '.join(MATCHED_COLUMNS)}"
             )
-        return _some([_from_row(row, source, rows.line_num) for row in rows], source.parent, "pairs")
+        return _some([_from_row(row, source, rows.line_num) for row in rows], source.parent, "sets")
 
 
 def _from_row(row: Mapping[str, str | None], source: Path, line: int) -> Matched:
-    sides = [source.parent / str(row[side]) for side in ("possible", "impossible")]
-    absent = [str(path) for path in sides if not path.is_file()]
+    paths = {side: source.parent / str(row[side]) for side in SIDES if row[side]}
+    absent = [str(path) for path in paths.values() if not path.is_file()]
     if absent:
         raise ValueError(
             f"{source} line {line} names {absent[0]}, which is not there: "
@@ -93,11 +94,16 @@ def _from_row(row: Mapping[str, str | None], source: Path, line: int) -> Matched
         )
     try:
         event, difference = int(str(row["event"])), int(str(row["first_difference"]))
+        severity = float(str(row["severity"]))
     except ValueError as error:
         raise ValueError(
-            f"{source} line {line}: event and first_difference must be frames: {error}"
+            f"{source} line {line}: event and first_difference must be frames, and severity a number: {error}"
         ) from error
-    return Matched(str(row["kind"]), (str(sides[0]),), (str(sides[1]),), event, difference)
+    possible, impossible = (
+        tuple(str(path) for side, path in paths.items() if side.startswith(name))
+        for name in ("possible", "impossible")
+    )
+    return Matched(str(row["kind"]), possible, impossible, event, difference, severity)
 
 
 def read_intphys(folder: str | os.PathLike[str]) -> list[Matched]:

@@ -2,7 +2,7 @@
 
     frames, factors = render_video(RenderSettings(size=64), seed=0, number=17)
     manifest = write_videos("videos", RenderSettings(), num_videos=2048, seed=0, num_workers=2)
-    possible, impossible, event = render_pair(box, "vanish", seed=0, number=17)  # a box of colliding objects
+    matched = render_matched(box, "vanish", seed=0, number=17)  # possible and impossible videos of a box
 
 Nothing in this package imports torch, so that worker processes start quickly.
 """

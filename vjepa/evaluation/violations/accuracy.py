@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from vjepa.data.synthetic.pairs import CONTROL
+from vjepa.data.synthetic.matched import CONTROLS
 from vjepa.double_precision import in_double
 from vjepa.evaluation.statistics import Metric, estimate, interval
 
@@ -92,7 +92,7 @@ def measure_surprise(
     sets: Sequence[MatchedLosses],
     contexts: Sequence[int],
     fixed: int,
-    controls: Sequence[str] = (CONTROL,),
+    controls: Sequence[str] = CONTROLS,
     seed: int = 0,
 ) -> SurpriseReport:
     """Measure accuracies for each kind and over kinds, with bootstrap intervals over the matched sets.
