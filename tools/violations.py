@@ -27,6 +27,7 @@ import torch
 from vjepa.config import config_from_tree
 from vjepa.data.synthetic.matched import CONTROLS, VIOLATIONS, check_violation
 from vjepa.data.synthetic.write_matched import write_matched
+from vjepa.data.violation_lists import read_intphys2, read_mvp, read_reversed
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_matched
 from vjepa.evaluation.violations.benchmark import evaluate_violations
 from vjepa.foreign_text import one_line
@@ -41,6 +42,9 @@ LOADERS: dict[str, Callable[[str], list[Matched]]] = {
     "intphys": read_intphys,
     "grasp": read_grasp,
     "inflevel": read_inflevel,
+    "intphys2": read_intphys2,
+    "mvp": read_mvp,
+    "reversed": read_reversed,
 }
 
 
@@ -66,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--intphys", help="Folder of IntPhys' dev set.")
     source.add_argument("--grasp", help="Folder of GRASP's level 2.")
     source.add_argument("--inflevel", help="Folder of InfLevel-lab.")
+    source.add_argument("--intphys2", help="Folder of a labelled split of IntPhys 2, such as IntPhys2/Main.")
+    source.add_argument(
+        "--mvp", help="Folder of Minimal Video Pairs: videos/ and the annotations as *.jsonl."
+    )
+    source.add_argument("--reversed", help="Folder of YoCausal's forward and reversed videos.")
     parser.add_argument(
         "--rival",
         action="append",
@@ -131,7 +140,7 @@ def _synthetic_sets(model: VideoModel, folder: Path, num_sets: int) -> list[Matc
     )
     if synthetic is None:
         raise ValueError(
-            "the model was not trained on rendered videos: give --matched, --intphys, --grasp or --inflevel"
+            "the model was not trained on rendered videos: give --matched, or the folder of a data set"
         )
     kinds = []
     for kind in (*VIOLATIONS, *CONTROLS):

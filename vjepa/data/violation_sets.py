@@ -72,7 +72,7 @@ def read_matched(folder: str | os.PathLike[str]) -> list[Matched]:
         ValueError: The list of sets is missing or malformed, or names a missing file.
         FileNotFoundError: There is no such folder.
     """
-    source = _existing(folder) / MATCHED_FILE
+    source = existing_folder(folder) / MATCHED_FILE
     if not source.is_file():
         raise ValueError(f"{source.parent} has no {MATCHED_FILE}: give a folder that `write_matched` filled")
     with source.open(newline="") as file:
@@ -81,7 +81,7 @@ def read_matched(folder: str | os.PathLike[str]) -> list[Matched]:
             raise ValueError(
                 f"{source} has the columns {rows.fieldnames}: it must have {', '.join(MATCHED_COLUMNS)}"
             )
-        return _some([_from_row(row, source, rows.line_num) for row in rows], source.parent, "sets")
+        return some_sets([_from_row(row, source, rows.line_num) for row in rows], source.parent, "sets")
 
 
 def _from_row(row: Mapping[str, str | None], source: Path, line: int) -> Matched:
@@ -125,14 +125,14 @@ def read_intphys(folder: str | os.PathLike[str]) -> list[Matched]:
         ValueError: Blocks, frames or labels are missing or malformed.
         FileNotFoundError: There is no such folder.
     """
-    folder = _existing(folder)
+    folder = existing_folder(folder)
     blocks = [block for block in INTPHYS_BLOCKS if (folder / block).is_dir()]
     if not blocks:
         raise ValueError(
             f"{folder} has none of the blocks {', '.join(INTPHYS_BLOCKS)}: give the folder of the dev set"
         )
     sets = [_read_scene(block, scene) for block in blocks for scene in _folders(folder / block)]
-    return _some(sets, folder, "scenes")
+    return some_sets(sets, folder, "scenes")
 
 
 def _read_scene(block: str, scene: Path) -> Matched:
@@ -198,7 +198,7 @@ def read_grasp(folder: str | os.PathLike[str]) -> list[Matched]:
         ValueError: There is no concept, or a video is missing from one of a concept's two folders.
         FileNotFoundError: There is no such folder.
     """
-    folder = _existing(folder)
+    folder = existing_folder(folder)
     concepts = sorted(
         {child.name.split("_", 1)[1] for child in _folders(folder) if child.name.startswith(("P_", "IP_"))}
     )
@@ -214,7 +214,7 @@ def read_grasp(folder: str | os.PathLike[str]) -> list[Matched]:
                 "alone; both must have the same names"
             )
         sets += [Matched(concept, (path,), (sides[1][name],)) for name, path in sides[0].items()]
-    return _some(sets, folder, "videos")
+    return some_sets(sets, folder, "videos")
 
 
 def read_inflevel(folder: str | os.PathLike[str]) -> list[Matched]:
@@ -237,7 +237,7 @@ def read_inflevel(folder: str | os.PathLike[str]) -> list[Matched]:
         ValueError: Properties or pairs are missing, or a file name does not follow the pattern.
         FileNotFoundError: There is no such folder.
     """
-    folder = _existing(folder)
+    folder = existing_folder(folder)
     properties = [name for name in INFLEVEL_TRIALS if (folder / name).is_dir()]
     if not properties:
         raise ValueError(
@@ -250,7 +250,7 @@ def read_inflevel(folder: str | os.PathLike[str]) -> list[Matched]:
             camera, cover, thing, trial, *direction = _parts(path, name)
             scenes[camera, cover, thing, *direction][trial] = path
         sets += [matched for trials in scenes.values() for matched in _trial_pairs(name, trials)]
-    return _some(sets, folder, "trials with both sides")
+    return some_sets(sets, folder, "trials with both sides")
 
 
 def _parts(path: str, kind: str) -> list[str]:
@@ -277,14 +277,16 @@ def _trial_pairs(kind: str, trials: Mapping[str, str]) -> list[Matched]:
     return [Matched(kind, tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))]
 
 
-def _existing(folder: str | os.PathLike[str]) -> Path:
+def existing_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a folder; FileNotFoundError if there is none."""
     path = Path(os.path.abspath(folder))
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}: give that of the data set")
     return path
 
 
-def _some(sets: list[Matched], folder: Path, what: str) -> list[Matched]:
+def some_sets(sets: list[Matched], folder: Path, what: str) -> list[Matched]:
+    """Return the sets; ValueError if there are none."""
     if not sets:
         raise ValueError(f"{folder} has no {what}: is it unpacked?")
     return sets
