@@ -83,6 +83,8 @@ def fork(case, log):
     if child:
         return child
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and processes in the background SIGINT
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "launcher" in dict(map(reversed, case["signals"])):
         os.environ["ACCELERATE_DYNAMO_BACKEND"] = "NO"
         run = os.fork()

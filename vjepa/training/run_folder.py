@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 
 from vjepa.config import ConfigError, config_tree, read_config, write_config
 from vjepa.files import written_atomically
+from vjepa.profiling.timing import machine_name
+from vjepa.source_commit import source_commit
 from vjepa.training.alone import alone
 from vjepa.training.checkpoint import has_checkpoints
 from vjepa.training.going_on import Change, Changed, change_of, changes, flat_settings
@@ -179,6 +181,11 @@ class RunFolder:
     def seconds(self) -> float:
         """Return the seconds that the run took so far, over all its starts."""
         return round(self._seconds_before + time.perf_counter() - self._started, 1)
+
+    def origin(self) -> dict[str, Any]:
+        """Return how long the run took, in seconds, and with which commit of the library on which machine."""
+        machine = machine_name(PartialState().device)
+        return {"seconds": self.seconds(), "commit": source_commit(), "machine": machine}
 
     def log(self, record: dict[str, Any]) -> None:
         """Append a record to metrics.jsonl, and store the seconds that the run took."""

@@ -14,8 +14,10 @@ from tests.training.methods import changes_of
 from vjepa.config import read_config
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
+from vjepa.profiling.timing import machine_name
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
+from vjepa.source_commit import source_commit
 from vjepa.training.errors import NonFiniteError
 from vjepa.training.unreadable import UnreadableVideosError
 from vjepa.weights import model_folder
@@ -36,6 +38,7 @@ def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, caps
     assert json.loads((folder / "summary.json").read_text()) == summary
     assert set(summary["probe"]["linear"]) == {"trained", "random", "chance"}
     assert summary["clips"] == STEPS * 4
+    assert (summary["commit"], summary["machine"]) == (source_commit(), machine_name(torch.device("cpu")))
     records = metrics(folder)
     assert [record["step"] for record in records] == list(range(1, STEPS + 1))
     for part in ("context", "target", "predicted"):

@@ -173,6 +173,6 @@ def _summary(
         if unreadable:
             summary["unreadable"] = {"data.test": unreadable}
         print(report.table())
-    summary["seconds"] = folder.seconds()
+    summary |= folder.origin()
     folder.write_summary(summary)
     return summary

@@ -290,7 +290,7 @@ def _summary(
         write_scores_of(folder.path, videos, scores_VX, run.splits.classes)
         write_confusion(folder.path, report)
         print(f"test split\n{report.table()}")
-    summary["seconds"] = folder.seconds()
+    summary |= folder.origin()
     folder.write_summary(summary)
     print(_ending(test, summary, folder))
     return summary

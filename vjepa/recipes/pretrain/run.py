@@ -167,7 +167,7 @@ def _finish(
             "alarms": [record["alarm"] for record in records if "alarm" in record],
             "probe": probe,
             **({"unreadable": unreadable} if unreadable else {}),
-            "seconds": folder.seconds(),
+            **folder.origin(),
         }
         folder.write_summary(summary)
         draw_report(records, summary, folder.plot)
