@@ -9,6 +9,7 @@ steps from the frames of the context alone. Writes to --output:
     NAME.png          frames; colours of true and predicted embeddings (one basis per video); the true frames
                       nearest to each prediction; surprise over the frame and over time
     NAME.mp4          with --film, the frames and these maps as a film
+    NAME.html         with --page, one page that plays the video with these maps and the curve of surprise
     future.json       errors, baselines and skills at every horizon, over all contexts of all videos
 
 Exit status: 0 done; 1 some videos could not be read and were left out, or an unexpected error; 2 arguments
@@ -22,7 +23,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,14 @@ from vjepa.foreign_text import one_line
 from vjepa.inference.forecast import Window
 from vjepa.inference.surprise import sliding_windows, surprise
 from vjepa.models.video_model import VideoModel
-from vjepa.plots.future import EmbeddingColours, draw_future, nearest_steps, write_future_film
+from vjepa.plots.future import (
+    EmbeddingColours,
+    draw_future,
+    heat_colours,
+    nearest_steps,
+    write_future_film,
+)
+from vjepa.plots.video_page import Layer, VideoPage, write_video_page
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
@@ -91,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
         "--film", action="store_true", help="Also write a film (.mp4) of every video that gets a plot."
     )
     parser.add_argument(
+        "--page",
+        action="store_true",
+        help="Also write a page (.html) of every video that gets a plot: it plays the video with the maps "
+        "over it and the curve of surprise below.",
+    )
+    parser.add_argument(
         "--plots", type=int, default=8, help="Largest number of videos that get a plot (default 8)."
     )
     parser.add_argument(
@@ -133,7 +147,7 @@ def _predict(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         _save(folder / names[number], embedded, horizons, window, frames, model, options.format)
         if number < options.plots:
-            _draw(folder / names[number], model, frames, embedded, window, options.film)
+            _draw(folder / names[number], model, frames, embedded, window, options)
     if not found:
         raise ValueError(
             f"none of the {len(videos)} videos can be read: tools/validate_videos.py reports why"
@@ -242,33 +256,73 @@ def _save(
 
 
 def _draw(
-    path: Path, model: VideoModel, frames: Frames, embedded: Embedded, window: Window, film: bool
+    path: Path,
+    model: VideoModel,
+    frames: Frames,
+    embedded: Embedded,
+    window: Window,
+    options: argparse.Namespace,
 ) -> None:
-    """Draw the plot, and the film, of a video: horizon 1, and the last one that is predicted at once."""
+    """Draw plot, film and page of a video, for horizon 1 and the last one that is predicted at once."""
     depth, context = model.encoder.tubelet.t, window.context_steps
     steps = len(frames.video_TCHW) // depth
-    frames_tCHW = frames.video_TCHW[: steps * depth].unflatten(0, (steps, depth))[:, depth // 2]
-    far = min(window.rest, embedded.true_VFSY.shape[1])
-    place = (window.grid.h, window.grid.w)
-    true_tSY = _in_time(embedded.true_VFSY, 1, context, steps)
-    colours = EmbeddingColours(embedded.true_VFSY[:, 0].flatten(0, 1))
-    rows = {"true": colours(true_tSY.unflatten(1, place))}
-    for horizon in sorted({1, far}):
-        predicted_tSY = _in_time(embedded.predicted_VFSY, horizon, context, steps)
-        rows[f"predicted, {horizon} ahead"] = colours(predicted_tSY.unflatten(1, place))
+    video_TCHW = frames.video_TCHW[: steps * depth]
+    frames_tCHW = video_TCHW.unflatten(0, (steps, depth))[:, depth // 2]
+    colours = _embedding_colours(embedded, window, steps)
     nearest_V = nearest_steps(embedded.predicted_VFSY[:, 0], embedded.true_VFSY[:, 0])
     retrieved = torch.full((steps, *frames_tCHW.shape[2:], 3), torch.nan)
     retrieved[context : context + len(nearest_V)] = frames_tCHW[nearest_V + context].permute(0, 2, 3, 1) / 255
-    rows["nearest to prediction"] = retrieved
-    curve_t = map_thw = None
-    if steps >= window.grid.t:
-        found = surprise(model, frames.video_TCHW)
-        curve_t, map_thw = found.curve, found.map_thw
-    seconds = frames.starts[: steps * depth : depth].tolist()
-    draw_future(frames_tCHW, rows, curve_t, map_thw, seconds, path.with_name(f"{path.name}.png"))
-    if film:
+    rows = {**colours, "nearest to prediction": retrieved}
+    found = surprise(model, frames.video_TCHW) if steps >= window.grid.t else None
+    curve_t, map_thw = (None, None) if found is None else (found.curve, found.map_thw)
+    seconds = frames.starts[: steps * depth].tolist()
+    draw_future(frames_tCHW, rows, curve_t, map_thw, seconds[::depth], path.with_name(f"{path.name}.png"))
+    if options.film:
         rate = 1 / (frames.period * depth)
         write_future_film(frames_tCHW, rows, map_thw, path.with_name(f"{path.name}.mp4"), rate)
+    if options.page:
+        nearest_t = torch.full((steps,), -1)
+        nearest_t[context : context + len(nearest_V)] = nearest_V + context
+        page = VideoPage(
+            title=f"What {Path(options.model).name} predicts in {path.name}",
+            video_TCHW=video_TCHW,
+            times_T=seconds,
+            depth=depth,
+            surprise_t=torch.full((steps,), torch.nan) if curve_t is None else curve_t[:steps],
+            layers=_layers(colours, map_thw),
+            nearest_t=nearest_t.tolist(),
+            notes=[f"Warning: {FOREIGN}."] if model.processor.is_foreign(frames.path) else [],
+        )
+        write_video_page(path.with_name(f"{path.name}.html"), page)
+
+
+def _embedding_colours(embedded: Embedded, window: Window, steps: int) -> dict[str, Tensor]:
+    """Return the colours of true and predicted embeddings by name, ``(t, h, w, 3)``."""
+    context, place = window.context_steps, (window.grid.h, window.grid.w)
+    far = min(window.rest, embedded.true_VFSY.shape[1])
+    colours = EmbeddingColours(embedded.true_VFSY[:, 0].flatten(0, 1))
+    true_tSY = _in_time(embedded.true_VFSY, 1, context, steps)
+    found = {"true": colours(true_tSY.unflatten(1, place))}
+    for horizon in sorted({1, far}):
+        predicted_tSY = _in_time(embedded.predicted_VFSY, horizon, context, steps)
+        found[f"predicted, {horizon} ahead"] = colours(predicted_tSY.unflatten(1, place))
+    return found
+
+
+def _layers(colours: Mapping[str, Tensor], map_thw: Tensor | None) -> list[Layer]:
+    layers = []
+    if map_thw is not None:
+        caption = (
+            "Surprise: error of the prediction one time step ahead, dark where small, yellow where large."
+        )
+        layers.append(Layer("surprise", caption, heat_colours(map_thw)))
+    for name, image_thwC in colours.items():
+        caption = (
+            f"First three principal components of the embeddings ({name}) as red, green and blue; the same "
+            "colours mean the same in all layers."
+        )
+        layers.append(Layer(f"embeddings, {name}", caption, image_thwC))
+    return layers
 
 
 def _in_time(embeddings_VFSY: Tensor, horizon: int, context: int, steps: int) -> Tensor:

@@ -37,7 +37,10 @@ def test_one_video(model, folder, tmp_path, capsys):
     video = folder / "videos" / "000000.mp4"
     assert (
         main(
-            ["--model", model, "--videos", str(video), "--film", "--output", str(tmp_path), "--device", "cpu"]
+            [
+                *["--model", model, "--videos", str(video), "--film", "--page", "--output", str(tmp_path)],
+                *["--device", "cpu"],
+            ]
         )
         == 0
     )
@@ -54,6 +57,7 @@ def test_one_video(model, folder, tmp_path, capsys):
     expected = vjepa.FuturePredictor(vjepa.from_pretrained(model)).observe(frames[2:12]).rollout(steps=6)
     torch.testing.assert_close(predicted[1:], expected.embeddings_BFhwY, atol=1e-5, rtol=1e-5)
     assert (tmp_path / "000000.png").stat().st_size > 10_000
+    assert "What model predicts in 000000" in (tmp_path / "000000.html").read_text()
     with av.open(str(tmp_path / "000000.mp4")) as film:
         assert sum(1 for _ in film.decode(video=0)) == 12
     metrics = json.loads((tmp_path / "future.json").read_text())

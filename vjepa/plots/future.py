@@ -122,19 +122,24 @@ def _show(axis: Axes, image: Tensor) -> None:
 
 def heat(frames_tCHW: Tensor, map_thw: Tensor) -> Tensor:
     """Overlay grey frames with a heat map: ``(t, H, W, 3)`` in [0, 1], NaN where the map is NaN."""
+    colours_tChw = heat_colours(map_thw).permute(0, 3, 1, 2)
+    height, width = frames_tCHW.shape[-2:]
+    large_tCHW = F.interpolate(colours_tChw, size=(height, width), mode="nearest")
+    grey_tCHW = frames_tCHW.float().mean(dim=1, keepdim=True).expand(-1, 3, -1, -1) / 255
+    return (HEAT * large_tCHW + (1 - HEAT) * grey_tCHW).permute(0, 2, 3, 1)
+
+
+def heat_colours(map_thw: Tensor) -> Tensor:
+    """Colour a map between two of its quantiles, 5 and 99.5 %: ``(t, h, w, 3)`` in [0, 1]; NaN stays NaN."""
     from matplotlib import colormaps
 
     finite = map_thw[~map_thw.isnan()]
     low, high = (float(finite.quantile(share)) for share in (0.05, 0.995)) if len(finite) else (0.0, 1.0)
     scaled_thw = ((map_thw - low) / max(high - low, 1e-8)).clamp(0, 1)
-    height, width = frames_tCHW.shape[-2:]
-    large_tHW = F.interpolate(scaled_thw.unsqueeze(1), size=(height, width), mode="nearest").squeeze(1)
-    colours_tHWC = torch.from_numpy(
-        np.asarray(colormaps["inferno"](large_tHW.nan_to_num().numpy()))[..., :3]
-    ).float()
-    grey_tHWC = frames_tCHW.float().mean(dim=1, keepdim=True).permute(0, 2, 3, 1).expand(-1, -1, -1, 3) / 255
-    mixed_tHWC = HEAT * colours_tHWC + (1 - HEAT) * grey_tHWC
-    return mixed_tHWC.masked_fill(large_tHW.isnan().unsqueeze(-1), torch.nan)
+    colours_thwC = torch.from_numpy(
+        np.asarray(colormaps["inferno"](scaled_thw.nan_to_num().numpy()))[..., :3]
+    )
+    return colours_thwC.float().masked_fill(map_thw.isnan().unsqueeze(-1), torch.nan)
 
 
 def write_future_film(
