@@ -25,7 +25,9 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 import torch
 
 from vjepa.config import config_from_tree
+from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.synthetic.matched import CONTROLS, VIOLATIONS, check_violation
+from vjepa.data.synthetic.write import write_videos
 from vjepa.data.synthetic.write_matched import write_matched
 from vjepa.data.violation_lists import read_intphys2, read_mvp, read_reversed
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_matched
@@ -33,7 +35,7 @@ from vjepa.evaluation.violations.benchmark import evaluate_violations
 from vjepa.foreign_text import one_line
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.violations import draw_violations
-from vjepa.recipes.pretrain.config import PretrainConfig
+from vjepa.recipes.pretrain.config import PretrainConfig, SyntheticConfig
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
@@ -89,6 +91,17 @@ def _parser() -> argparse.ArgumentParser:
         help="Number of rendered sets of each kind, with --synthetic; most sets are two pairs (default 50).",
     )
     parser.add_argument(
+        "--ordinary",
+        help="Manifest of 20 or more videos without violations that were not trained on: surprise is then "
+        "also judged by what is normal in them (default: none; with --synthetic, rendered ones).",
+    )
+    parser.add_argument(
+        "--num_ordinary",
+        type=int,
+        default=200,
+        help="Number of rendered videos without violations, with --synthetic (default 200).",
+    )
+    parser.add_argument(
         "--nulls",
         type=int,
         default=5,
@@ -107,7 +120,12 @@ def _measure(options: argparse.Namespace) -> None:
     sets = (
         _synthetic_sets(model, folder / "matched", options.num_sets) if options.synthetic else _sets(options)
     )
-    report = evaluate_violations(model, sets, nulls=options.nulls, rivals=rivals, progress=True)
+    ordinary = read_manifest(options.ordinary) if options.ordinary else None
+    if options.synthetic and ordinary is None:
+        ordinary = _synthetic_ordinary(model, folder / "ordinary", options.num_ordinary)
+    report = evaluate_violations(
+        model, sets, nulls=options.nulls, rivals=rivals, ordinary=ordinary, progress=True
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "violations.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
     draw_violations(model, sets, folder / "violations.png")
@@ -131,8 +149,8 @@ def _sets(options: argparse.Namespace) -> list[Matched]:
     return LOADERS[kind](getattr(options, kind))
 
 
-def _synthetic_sets(model: VideoModel, folder: Path, num_sets: int) -> list[Matched]:
-    """Render and read sets of every kind that the settings of the model's training videos allow."""
+def _synthetic_of(model: VideoModel) -> SyntheticConfig:
+    """Return the settings of the rendered videos that a model was trained on."""
     synthetic = (
         config_from_tree(model.config["training"], PretrainConfig).data.synthetic
         if "training" in model.config
@@ -142,6 +160,19 @@ def _synthetic_sets(model: VideoModel, folder: Path, num_sets: int) -> list[Matc
         raise ValueError(
             "the model was not trained on rendered videos: give --matched, or the folder of a data set"
         )
+    return synthetic
+
+
+def _synthetic_ordinary(model: VideoModel, folder: Path, num_videos: int) -> list[Video]:
+    """Render videos with the settings of the model's training videos, but other scenes."""
+    synthetic = _synthetic_of(model)
+    write_videos(folder, synthetic.render, num_videos, 2 * synthetic.seed + 1)
+    return read_manifest(folder / "manifest.csv")
+
+
+def _synthetic_sets(model: VideoModel, folder: Path, num_sets: int) -> list[Matched]:
+    """Render and read sets of every kind that the settings of the model's training videos allow."""
+    synthetic = _synthetic_of(model)
     kinds = []
     for kind in (*VIOLATIONS, *CONTROLS):
         try:

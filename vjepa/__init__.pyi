@@ -8,6 +8,7 @@ from vjepa.evaluation.future.report import evaluate_future as evaluate_future
 from vjepa.evaluation.recognition.metrics import classification_report as classification_report
 from vjepa.inference.classifier import VideoClassifier as VideoClassifier
 from vjepa.inference.future import FuturePredictor as FuturePredictor
+from vjepa.inference.surprise import calibrate_surprise as calibrate_surprise
 from vjepa.inference.surprise import surprise as surprise
 from vjepa.models.action_model import ActionModel as ActionModel
 from vjepa.models.encoder import VideoEncoder as VideoEncoder

@@ -34,6 +34,8 @@ def test_sets_are_rendered_measured_and_drawn(model, tmp_path, capsys):
         "--synthetic",
         "--num_sets",
         "2",
+        "--num_ordinary",
+        "20",
         "--nulls",
         "2",
         "--output",
@@ -43,7 +45,9 @@ def test_sets_are_rendered_measured_and_drawn(model, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "14 sets, 2 untrained models, context of 12 frames" in printed
     metrics = json.loads((tmp_path / "out" / "violations.json").read_text())
-    assert set(metrics["reports"]) == {"model", "again", "untrained", "motion_energy"}
+    assert set(metrics["reports"]) == {
+        "model", "judged", "again", "untrained", "untrained judged", "motion_energy",
+    }  # fmt: skip
     assert set(metrics["reports"]["model"]["kinds"]) == {
         "vanish", "teleport", "shape", "stop", "turn", "recolour", "fast",
     }  # fmt: skip

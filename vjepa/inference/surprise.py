@@ -2,6 +2,8 @@
 
     result = surprise(model, "clip.mp4")
     result.curve, result.map_thw
+    calibrate_surprise(model, "ordinary_videos.csv").save("runs/mine")
+    surprise(from_pretrained("runs/mine"), "clip.mp4").judged.p_t
 
 As published (arXiv 2502.11831), a window of the model's clip length slides over the video. The predictor sees
 the first time steps of the window alone and predicts the others; the error is measured against the embeddings
@@ -20,10 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
+from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.memory import Pixels
 from vjepa.data.processor import read_frames
+from vjepa.data.readers.base import VideoDecodeError
 from vjepa.inference.forecast import Window, encode_context, predict_rest, window_of
+from vjepa.inference.normal_surprise import Judged, NormalSurprise
 from vjepa.layers.pixel_targets import pixel_targets
 from vjepa.models.video_model import VideoModel
 from vjepa.tokens import patchify
@@ -45,6 +51,7 @@ class Surprise:
         mask_token: Index of the mask token at the targets.
         normalisation: Normalisation of the compared values: ``layer_norm`` or ``none`` for embeddings;
             ``tubelet``, ``patch`` or ``raw`` for pixels.
+        normal: What surprise is normal for the model; None if that was never calibrated.
     """
 
     error_cVthw: Tensor
@@ -53,6 +60,32 @@ class Surprise:
     encoder: str
     mask_token: int
     normalisation: str
+    normal: NormalSurprise | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Settings on which errors depend, as text."""
+        return {
+            "encoder": self.encoder,
+            "mask_token": str(self.mask_token),
+            "normalisation": self.normalisation,
+            "context_steps": str(list(self.context_steps)),
+        }
+
+    @property
+    def judged(self) -> Judged:
+        """The video judged by what is normal: scores and p-values of places, time steps and the whole.
+
+        Raises:
+            ValueError: The surprise of the model was never calibrated, or with other settings.
+        """
+        if self.normal is None:
+            raise ValueError(
+                "nothing is known of what surprise is normal for the model: measure it on ordinary videos "
+                "by calibrate_surprise(model, videos)"
+            )
+        seconds_t = None if self.seconds is None else self.seconds.tolist()
+        return self.normal.judge(self.error_cVthw, self.settings, seconds_t)
 
     @property
     def losses_cV(self) -> Tensor:
@@ -94,6 +127,7 @@ def surprise(
     *,
     context_steps: Sequence[int] | None = None,
     mask_token: int | None = None,
+    normal: NormalSurprise | None = None,
 ) -> Surprise:
     """Measure how surprising a video is, at every time step and place.
 
@@ -104,6 +138,8 @@ def surprise(
         context_steps: Context lengths in time steps. None takes all, from 1 to one less than the time steps
             of a window.
         mask_token: Index of the mask token at the targets; None takes that of the model's configuration.
+        normal: What surprise is normal for the model, for p-values (`Surprise.judged`). None takes what is
+            stored in the folder that the model was read from, if anything is.
 
     Raises:
         ValueError: The video is shorter than a window, several videos are given, a context leaves nothing to
@@ -136,7 +172,46 @@ def surprise(
         encoder=model.config["which"],
         mask_token=window.mask_token,
         normalisation=_normalisation(model),
+        normal=normal or _stored(model),
     )
+
+
+def _stored(model: VideoModel) -> NormalSurprise | None:
+    try:
+        return None if model.folder is None else NormalSurprise.load(model.folder)
+    except FileNotFoundError:
+        return None
+
+
+def calibrate_surprise(
+    model: VideoModel, manifest: str | Path | Sequence[Video], *, progress: bool = False
+) -> NormalSurprise:
+    """Measure what surprise is normal for a model.
+
+    Args:
+        model: Model with a predictor of embeddings or a decoder of pixels.
+        manifest: Path of a manifest or a list of ordinary videos, 20 or more, best of 100 or more: p-values
+            of a whole video are no smaller than 1 divided by half of their number. Videos that were not
+            trained on are less well predicted, as those that will be judged are. Unreadable videos, and those
+            shorter than a window, are left out.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: Fewer than 20 videos are left, or the model cannot predict the future.
+    """
+    videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
+    window = window_of(model, *model.processor.size)
+    found: list[Surprise] = []
+    for video in tqdm(videos, desc="calibrating", disable=not progress):
+        try:
+            frames = read_frames(video.path, model.processor, start=video.start, end=video.end)
+        except VideoDecodeError:
+            continue
+        if len(frames.video_TCHW) >= window.grid.t * model.encoder.tubelet.t:
+            found.append(surprise(model, frames.video_TCHW))
+    contexts = tuple(range(1, window.grid.t))
+    settings = found[0].settings if found else {}
+    return NormalSurprise.of_errors([each.error_cVthw for each in found], contexts, settings)
 
 
 def replace_context(window: Window, context_steps: int) -> Window:

@@ -43,6 +43,7 @@ class VideoModel(nn.Module):
             ``(B, C, T, H, W)``.
         config: Nested dictionary with the constructor arguments of the networks, which encoder this is, and
             how it was trained.
+        folder: Model folder that the model was read from; None for other models.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -54,6 +55,7 @@ class VideoModel(nn.Module):
         self.decoder = Predictor(**config["decoder"]) if "decoder" in config else None
         self.targets = _targets(config, self.teacher or self.encoder) if "future" in config else None
         self.normalizer = PixelNormalizer(**config["pixels"])
+        self.folder: Path | None = None
         self._sizes_told: set[tuple[int, ...]] = set()
 
     @property

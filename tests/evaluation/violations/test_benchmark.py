@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.inference.conftest import make_video_model
+from vjepa.data.manifest import Video
 from vjepa.data.violation_sets import Matched
 from vjepa.evaluation.violations import benchmark as expectation
 from vjepa.evaluation.violations.benchmark import evaluate_violations, peak_step, untrained_copy
@@ -29,7 +30,18 @@ def sets(tmp_path):
     return found
 
 
-def oracle(model, path):
+@pytest.fixture
+def ordinary(tmp_path):
+    """Still plots, of which none becomes another."""
+    found = []
+    for number in range(20):
+        still = np.random.default_rng(100 + number).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
+        np.save(tmp_path / f"ordinary_{number}.npy", np.repeat(still, 40, axis=0))
+        found.append(Video(str(tmp_path / f"ordinary_{number}.npy")))
+    return found
+
+
+def oracle(model, path, normal):
     """Surprised by impossible videos alone, at time step 8 (frame 16)."""
     errors = torch.full((7, 13, 8, 2, 2), torch.nan)
     for row in range(7):
@@ -38,16 +50,24 @@ def oracle(model, path):
         )
         if "impossible" in path and 8 - (row + 1) < 13:
             errors[row, 8 - (row + 1), row + 1] = 5.0
-    return Surprise(errors, tuple(range(1, 8)), None, "target_encoder", 1, "layer_norm")
+    return Surprise(errors, tuple(range(1, 8)), None, "target_encoder", 1, "layer_norm", normal)
 
 
-def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, monkeypatch):
+def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, ordinary, monkeypatch):
     knowing, real = make_video_model(), expectation.surprise
     monkeypatch.setattr(
-        expectation, "surprise", lambda model, path: (oracle if model is knowing else real)(model, path)
+        expectation,
+        "surprise",
+        lambda model, path, normal: (oracle if model is knowing else real)(model, path, normal=normal),
     )
-    report = evaluate_violations(knowing, sets, nulls=2, rivals={"other": make_video_model(3)})
-    assert set(report.reports) == {"model", "other", "untrained", "motion_energy"}
+    report = evaluate_violations(
+        knowing, sets, nulls=2, rivals={"other": make_video_model(3)}, ordinary=ordinary
+    )
+    assert set(report.reports) == {
+        "model", "judged", "other", "untrained", "untrained judged", "motion_energy",
+    }  # fmt: skip
+    judged = report.reports["judged"].macro["fixed"]
+    assert judged["relative_max"].value == judged["auroc_max"].value == 1.0
     model = report.reports["model"]
     assert model.fixed == 10  # five steps of two frames
     assert model.macro["fixed"]["relative_mean"].value == 1.0

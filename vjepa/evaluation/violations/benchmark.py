@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vjepa.data.manifest import Video
 from vjepa.data.processor import read_frames
 from vjepa.data.synthetic.matched import CONTROLS
 from vjepa.data.violation_sets import Matched
@@ -30,7 +31,7 @@ from vjepa.evaluation.violations.accuracy import (
     over_seeds,
 )
 from vjepa.foreign_text import one_line
-from vjepa.inference.surprise import Surprise, surprise
+from vjepa.inference.surprise import Surprise, calibrate_surprise, surprise
 from vjepa.models.video_model import VideoModel
 from vjepa.seeding import seeded
 
@@ -63,7 +64,8 @@ class ExpectationReport:
     """Accuracies of a model and its controls.
 
     Attributes:
-        reports: Reports by name: ``model``, those of the rivals, ``untrained`` and ``motion_energy``.
+        reports: Reports by name: ``model``, those of the rivals, ``untrained`` and ``motion_energy``; and if
+            ordinary videos were given, ``judged`` and ``untrained judged``.
         localisation: Localisation by kind; empty if the first different frames are unknown.
         nulls: Number of untrained models.
     """
@@ -84,7 +86,7 @@ class ExpectationReport:
         """Format a text table of relative accuracies (mean over windows) and the AUROC of the maximum."""
         kinds = self.reports["model"].kinds
         lines = [
-            f"{'':<16}{'':<14}{'fixed context':>22}{'filtered':>10}{'best*':>8}{'AUROC max':>11}"
+            f"{'':<16}{'':<18}{'fixed context':>22}{'filtered':>10}{'best*':>8}{'AUROC max':>11}"
             "  peak at first difference"
         ]
         controls = [kind for kind in kinds if kind in CONTROLS]
@@ -92,7 +94,7 @@ class ExpectationReport:
             for row, (name, report) in enumerate(self.reports.items()):
                 table = report.macro if kind == "all of these" else report.kinds[kind]
                 filtered, best = table["filtered"]["relative_mean"], table["best"]["relative_mean"]
-                line = f"{one_line(kind) if row == 0 else '':<16}{name:<14}"
+                line = f"{one_line(kind) if row == 0 else '':<16}{name:<18}"
                 line += f"{_shown(table['fixed']['relative_mean']):>22}"
                 line += f"{filtered.value:>10.2f}{best.value:>8.2f}{table['fixed']['auroc_max'].value:>11.2f}"
                 if name == "model" and kind in self.localisation:
@@ -120,6 +122,7 @@ def evaluate_violations(
     *,
     nulls: int = 5,
     rivals: Mapping[str, VideoModel] | None = None,
+    ordinary: Sequence[Video] | None = None,
     progress: bool = False,
 ) -> ExpectationReport:
     """Measure a model's surprise on matched sets, and compare it with its controls.
@@ -132,6 +135,9 @@ def evaluate_violations(
         nulls: Number of untrained models, 2 or more, each with its own seed.
         rivals: Other models by name, such as a masked auto-encoder. Their windows have as many time steps as
             those of the model.
+        ordinary: Videos without violations, 20 or more, that are in no set and were not trained on. With
+            them, the scores of `vjepa.inference.normal_surprise` are reported as well, as ``judged`` and
+            ``untrained judged``. None leaves these out.
         progress: Show progress bars.
 
     Raises:
@@ -139,20 +145,25 @@ def evaluate_violations(
     """
     if nulls < 2:
         raise ValueError(f"nulls is {nulls}: an interval over seeds needs 2 or more")
-    taken = {"model", "untrained", "motion_energy"} & set(rivals or {})
+    taken = {"model", "judged", "untrained", "untrained judged", "motion_energy"} & set(rivals or {})
     if taken:
         raise ValueError(
             f"a rival is called {min(taken)}, which every report has already: give it another name"
         )
-    found = _surprises(model, sets, "model", progress)
+    found = _surprises(model, sets, "model", ordinary, progress)
     depth = model.encoder.tubelet.t
     reports = {"model": _measured(found, sets, model)}
+    if ordinary is not None:
+        reports["judged"] = _judged(found, sets, model)
     for name, rival in (rivals or {}).items():
-        reports[name] = _measured(_surprises(rival, sets, name, progress), sets, rival)
+        reports[name] = _measured(_surprises(rival, sets, name, None, progress), sets, rival)
     nothing = [
-        _surprises(untrained_copy(model, seed), sets, f"untrained {seed}", progress) for seed in range(nulls)
+        _surprises(untrained_copy(model, seed), sets, f"untrained {seed}", ordinary, progress)
+        for seed in range(nulls)
     ]
     reports["untrained"] = over_seeds([_measured(null, sets, model) for null in nothing])
+    if ordinary is not None:
+        reports["untrained judged"] = over_seeds([_judged(null, sets, model) for null in nothing])
     frames, clip = model.config["clip"]["num_frames"], model.processor
     energies = {
         path: motion_energy(read_frames(path, clip).video_TCHW, frames, depth) for path in _paths(sets)
@@ -179,8 +190,12 @@ def _paths(sets: Sequence[Matched]) -> list[str]:
     return list(dict.fromkeys(path for matched in sets for path in (*matched.possible, *matched.impossible)))
 
 
-def _surprises(model: VideoModel, sets: Sequence[Matched], name: str, progress: bool) -> dict[str, Surprise]:
-    return {path: surprise(model, path) for path in tqdm(_paths(sets), desc=name, disable=not progress)}
+def _surprises(
+    model: VideoModel, sets: Sequence[Matched], name: str, ordinary: Sequence[Video] | None, progress: bool
+) -> dict[str, Surprise]:
+    normal = None if ordinary is None else calibrate_surprise(model, ordinary, progress=progress)
+    paths = tqdm(_paths(sets), desc=name, disable=not progress)
+    return {path: surprise(model, path, normal=normal) for path in paths}
 
 
 def _measured(found: Mapping[str, Surprise], sets: Sequence[Matched], model: VideoModel) -> SurpriseReport:
@@ -188,6 +203,14 @@ def _measured(found: Mapping[str, Surprise], sets: Sequence[Matched], model: Vid
     contexts = tuple(context * depth for context in next(iter(found.values())).context_steps)
     losses = {path: result.losses_cV for path, result in found.items()}
     return measure_surprise(_losses(losses, sets), contexts, model.config["future"]["context_steps"] * depth)
+
+
+def _judged(found: Mapping[str, Surprise], sets: Sequence[Matched], model: VideoModel) -> SurpriseReport:
+    """Measure the scores of time steps in place of errors, as those of a single context length."""
+    scores = {path: result.judged.score_t for path, result in found.items()}
+    losses = {path: score_t[~score_t.isnan()][None] for path, score_t in scores.items()}
+    fixed = model.config["future"]["context_steps"] * model.encoder.tubelet.t
+    return measure_surprise(_losses(losses, sets), (fixed,), fixed)
 
 
 def _losses(losses: Mapping[str, Any], sets: Sequence[Matched]) -> list[MatchedLosses]:
