@@ -29,7 +29,7 @@ from vjepa.data.memory import Pixels
 from vjepa.data.processor import read_frames
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.inference.forecast import Window, encode_context, predict_rest, window_of
-from vjepa.inference.normal_surprise import Judged, NormalSurprise
+from vjepa.inference.normal_surprise import FILE, Judged, NormalSurprise
 from vjepa.layers.pixel_targets import pixel_targets
 from vjepa.models.video_model import VideoModel
 from vjepa.tokens import patchify
@@ -177,10 +177,9 @@ def surprise(
 
 
 def _stored(model: VideoModel) -> NormalSurprise | None:
-    try:
-        return None if model.folder is None else NormalSurprise.load(model.folder)
-    except FileNotFoundError:
+    if model.folder is None or not (model.folder / FILE).is_file():
         return None
+    return NormalSurprise.load(model.folder)
 
 
 def calibrate_surprise(

@@ -43,7 +43,7 @@ class VideoModel(nn.Module):
             ``(B, C, T, H, W)``.
         config: Nested dictionary with the constructor arguments of the networks, which encoder this is, and
             how it was trained.
-        folder: Model folder that the model was read from; None for other models.
+        folder: Folder that the model was read from unchanged; None for other models.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:

@@ -68,13 +68,11 @@ class Weights(NamedTuple):
         config: Contents of ``config.json``, or what released weights are described by.
         tensors: Tensors by name; a name begins with its network, see `save_pretrained`.
         place: Path of the files, for messages.
-        folder: Model folder that they were read from; None for released weights.
     """
 
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     place: str
-    folder: Path | None = None
 
     def video_model(self, which: WhichEncoder | None = None, *, strict: bool = True) -> VideoModel:
         """Build the video model in evaluation mode; for arguments and errors see `from_pretrained`."""
@@ -91,7 +89,6 @@ class Weights(NamedTuple):
             config["teacher"] = config["encoder"]
         homes |= {kind: kind for kind in ("teacher", "predictor", "targets", "decoder") if kind in kinds}
         model = VideoModel(config)
-        model.folder = self.folder
         state = _at_home(self.tensors, homes)
         model.load_state_dict(_fitting(model.state_dict(), state, self.place, strict=strict), strict=strict)
         return model.eval()
@@ -152,8 +149,10 @@ def from_pretrained(
             stacklevel=2,
         )
         config, tensors = adapt_channels(weights.config, weights.tensors, channels)
-        weights = Weights(config, tensors, weights.place)
-    return weights.video_model(which, strict=strict)
+        return Weights(config, tensors, weights.place).video_model(which, strict=strict)
+    model = weights.video_model(which, strict=strict)
+    model.folder = Path(weights.place) if Path(weights.place).is_dir() else None
+    return model
 
 
 def load_classifier(
@@ -277,7 +276,7 @@ def read_weights(
     _refuse_nonfinite(tensors, str(folder))
     if strict:
         _refuse_other_size(config, tensors, str(folder))
-    return Weights(config, tensors, str(folder), folder)
+    return Weights(config, tensors, str(folder))
 
 
 def _refuse_other_size(config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: str) -> None:
