@@ -231,6 +231,27 @@ def _paint_objects(canvas: Pixels, scene: Scene) -> Array:
     return visible
 
 
+def object_covers(positions: Array, sizes: Array, shapes: NDArray[np.int64], size: int) -> Pixels:
+    """Compute the share of each pixel that each object covers and no later one hides, ``(T, n, size, size)``.
+
+    Args:
+        positions: Positions on the screen, ``(T, n, 2)``, as in the factors of `render_video`.
+        sizes: Radii, ``(T, n)``; those of an object never change.
+        shapes: Indices in `SHAPES`, ``(T, n)``.
+        size: Height and width of a frame in pixels.
+    """
+    covers = [
+        _changing_cover(shapes[:, place], positions[:, place], float(sizes[0, place]), size)
+        for place in range(positions.shape[1])
+    ]
+    open_view = np.ones_like(covers[0])
+    for cover in reversed(covers):
+        hidden = open_view * (1 - cover)
+        cover *= open_view
+        open_view = hidden
+    return np.stack(covers, axis=1)
+
+
 def _changing_cover(shapes: NDArray[np.int64], centres: Array, radius: float, size: int) -> Pixels:
     """Compute the share of each pixel, ``(T, H, W)``, that an object covers whose shape may change,
     ``(T,)``.
