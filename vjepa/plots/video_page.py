@@ -68,7 +68,7 @@ class VideoPage:
 def write_video_page(path: Path, page: VideoPage) -> None:
     """Write a page as one HTML file, which needs no other file and no network."""
     template = Template(files("vjepa.plots").joinpath("video_page.html").read_text())
-    curve = [None if math.isnan(value) else value for value in page.surprise_t.double().tolist()]
+    curve = [None if math.isnan(value) else value for value in page.surprise_t.tolist()]
     known = [value for value in curve if value is not None]
     starts = page.times_T[:: page.depth]
     data = {
