@@ -101,6 +101,24 @@ def test_best_fixed_and_macro_rows():
     assert report.counts["one"] == {"sets": 13, "pairs": 26}
 
 
+def test_severe_violations_are_told_from_slight_ones():
+    """Losses that rise with the severity of the sets above its middle third, which are not in order."""
+    rng = np.random.default_rng(0)
+    sets = []
+    for severity in rng.permutation(18):
+        losses = rng.random((2, 3, 5))
+        sets.append(MatchedLosses("one", [losses[0]], [losses[0] + (severity >= 12) - 0.5], severity / 10))
+    report = measure_surprise([*sets, *draw_sets("two", 8, 1, 0, 1)], CONTEXTS, fixed=4)
+    assert set(report.by_severity) == {"one"}
+    for name in ("relative_mean", "relative_max"):
+        assert [(m.low, m.value, m.high) for m in report.by_severity["one"][name]] == [
+            (0, 0, 0), (0, 0, 0), (1, 1, 1),
+        ]  # fmt: skip
+    assert not measure_surprise(sets[:5], CONTEXTS, fixed=4).by_severity
+    twice = over_seeds([report, report]).by_severity["one"]["relative_mean"]
+    assert [metric.value for metric in twice] == [0, 0, 1]
+
+
 def test_equal_losses_are_wrong_but_count_half_for_the_auroc():
     constant = [MatchedLosses("one", [np.ones((3, 4))], [np.ones((3, 4))])] * 4
     found = measure_surprise(constant, CONTEXTS, 2).kinds["one"]["2"]

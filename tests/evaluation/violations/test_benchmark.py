@@ -14,9 +14,9 @@ from vjepa.inference.surprise import Surprise
 
 @pytest.fixture
 def sets(tmp_path):
-    """Six pairs of still plots; in the impossible one the plot is another from frame 16 on."""
+    """Eight pairs of still plots; in the impossible one the plot is another from frame 16 on."""
     found = []
-    for number in range(6):
+    for number in range(8):
         rng = np.random.default_rng(number)
         still, other = (
             np.repeat(rng.integers(0, 256, (1, 16, 16, 3), dtype=np.uint8), 40, axis=0) for _ in "ab"
@@ -25,8 +25,8 @@ def sets(tmp_path):
         paths = [str(tmp_path / f"{number}_{name}.npy") for name in ("possible", "impossible")]
         for path, frames in zip(paths, (still, jump), strict=True):
             np.save(path, frames)
-        kind = "teleport" if number < 4 else "recolour"
-        found.append(Matched(kind, (paths[0],), (paths[1],), event=16, first_difference=16))
+        kind = "teleport" if number < 6 else "recolour"
+        found.append(Matched(kind, (paths[0],), (paths[1],), 16, 16, severity=float(number)))
     return found
 
 
@@ -75,14 +75,17 @@ def test_a_model_that_knows_is_told_from_what_knows_nothing(sets, ordinary, monk
     assert report.localisation["teleport"].hits == 1.0
     assert report.localisation["teleport"].guess == 1.0  # all at one time step: a guess is as good
     assert 0 <= report.localisation["teleport"].untrained <= 1
-    assert report.localisation["teleport"].pairs == 4
+    assert report.localisation["teleport"].pairs == 6
     assert (
         report.reports["motion_energy"].macro["fixed"]["relative_mean"].value == 1.0
     )  # still plots, one jump
     table = report.table()
     assert table.index("teleport") < table.index("recolour")
-    assert "are due to appearance" in table
-    assert report.to_json()["localisation"]["teleport"]["pairs"] == 4
+    assert "are due " in table
+    assert "in thirds of the sets from slight to severe" in table
+    assert len(judged_thirds := report.reports["judged"].by_severity["teleport"]["relative_max"]) == 3
+    assert all(metric.value == 1 for metric in judged_thirds)
+    assert report.to_json()["localisation"]["teleport"]["pairs"] == 6
 
 
 def test_untrained_models_differ_by_seed_and_leave_chance_alone():

@@ -27,6 +27,7 @@ MEASURES: Mapping[str, Callable[..., Any]] = {"mean": np.mean, "max": np.max}
 # The published threshold of the absolute accuracy is this quantile of the possible videos' losses.
 QUANTILE = 0.9
 SAMPLES = 2000  # draws of the bootstrap
+THIRDS = 3  # parts of the sets of a kind, by severity
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class MatchedLosses:
             their number of windows.
         impossible: Losses ``(c, V)`` of each impossible video. Videos at the same place of both lists are a
             pair.
+        severity: How much happens in the impossible videos, in any unit; None if unknown.
     """
 
     kind: str
     possible: Sequence[ArrayLike]
     impossible: Sequence[ArrayLike]
+    severity: float | None = None
 
 
 Table = dict[str, dict[str, Metric]]  # row: metric's name: metric
@@ -74,6 +77,8 @@ class SurpriseReport:
         best_context: Context length in frames with the best `relative_mean` for each kind; of equal ones, the
             first.
         counts: Numbers of sets and pairs of each kind.
+        by_severity: `relative_mean` and `relative_max` of the row `fixed`, in the thirds of a kind's sets by
+            severity, ascending; only for kinds whose severity is known, with six sets or more.
     """
 
     contexts: tuple[int, ...]
@@ -82,6 +87,7 @@ class SurpriseReport:
     macro: Table
     best_context: dict[str, int]
     counts: dict[str, dict[str, int]]
+    by_severity: dict[str, dict[str, list[Metric]]]
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain dictionaries and lists, with None for NaN."""
@@ -142,7 +148,28 @@ def measure_surprise(
             kind: {"sets": int(losses[kind].set_p.max()) + 1, "pairs": len(losses[kind].set_p)}
             for kind in kinds
         },
+        by_severity=_by_severity(sets, contexts, contexts.index(fixed), seed),
     )
+
+
+def _by_severity(
+    sets: Sequence[MatchedLosses], contexts: Sequence[int], fixed: int, seed: int
+) -> dict[str, dict[str, list[Metric]]]:
+    """Measure relative accuracies in thirds of the sets, with intervals over the sets of a third."""
+    found: dict[str, dict[str, list[Metric]]] = {}
+    for kind in dict.fromkeys(matched.kind for matched in sets):
+        known = [(each.severity, each) for each in sets if each.kind == kind and each.severity is not None]
+        if len(known) < 2 * THIRDS:
+            continue
+        ordered = [matched for _, matched in sorted(known, key=lambda pair: pair[0])]
+        rng = np.random.default_rng(seed)
+        parts = np.array_split(np.arange(len(ordered)), THIRDS)
+        metrics = [_metrics(_kind_losses([ordered[n] for n in part], contexts), fixed, rng) for part in parts]
+        found[kind] = {
+            name: [interval(each[name][0][fixed], each[name][1][:, fixed]) for each in metrics]
+            for name in ("relative_mean", "relative_max")
+        }
+    return found
 
 
 def over_seeds(reports: Sequence[SurpriseReport]) -> SurpriseReport:
@@ -168,7 +195,15 @@ def over_seeds(reports: Sequence[SurpriseReport]) -> SurpriseReport:
         for kind, table in kinds.items()
     }
     macro = _mean_table([report.macro for report in reports])
-    return SurpriseReport(first.contexts, first.fixed, kinds, macro, best, first.counts)
+    severity = {
+        kind: {
+            name: [_mean_metric([report.by_severity[kind][name][third].value for report in reports])
+                   for third in range(THIRDS)]
+            for name in names
+        }
+        for kind, names in first.by_severity.items()
+    }  # fmt: skip
+    return SurpriseReport(first.contexts, first.fixed, kinds, macro, best, first.counts, severity)
 
 
 def motion_energy(video_TCHW: Tensor, window: int, stride: int) -> Array:

@@ -104,6 +104,13 @@ class ExpectationReport:
                     )
                 lines.append(line)
         lines.append("* the context length that is best on these very videos: optimistic")
+        name = "judged" if "judged" in self.reports else "model"
+        thirds = self.reports[name].by_severity
+        if thirds:
+            lines.append(f"{name}, maximum over windows, in thirds of the sets from slight to severe")
+            for kind, metrics in thirds.items():
+                shown = "  ".join(_shown(metric) for metric in metrics["relative_max"])
+                lines.append(f"{one_line(kind):<16}{'':<18}{shown}")
         if controls:
             lines.append(
                 f"{' and '.join(controls)}: nothing impossible happens, and accuracies above chance are due "
@@ -219,6 +226,7 @@ def _losses(losses: Mapping[str, Any], sets: Sequence[Matched]) -> list[MatchedL
             matched.kind,
             [losses[path] for path in matched.possible],
             [losses[path] for path in matched.impossible],
+            matched.severity,
         )
         for matched in sets
     ]
