@@ -12,7 +12,8 @@ The measurements are:
     loader  loading of clips as in a run, with decoding, crops, masks and workers; with and without the cache
             (data.cache_dir)
     train   loading and training steps together
-    gemm    a product of two 2048 x 2048 matrices, the reference; always measured with step, encode and train
+    gemm    a product of two matrices of up to 2048 x 2048, the reference; always measured with step, encode
+            and train
 
 Without --config, a ViT-S/16 is measured on 8 clips of 16 frames of 112 x 112 pixels, with both V-JEPA masks
 at fixed lengths. Other arguments (--section.key value) change the configuration, as in tools/pretrain.py.

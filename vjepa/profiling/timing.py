@@ -21,7 +21,9 @@ import torch
 
 Precision = Literal["no", "bf16"]  # The names of `accelerate launch --mixed_precision`.
 
-GEMM_SIZE = 2048  # Rows and columns of the matrices in the matrix product.
+GEMM_SIZE = 2048  # Rows and columns of the matrices in the matrix product, at most.
+_SMALLEST_GEMM = 256
+_LONG_GEMM = 0.02  # Seconds from which a matrix product is long enough to be timed.
 _GEMMS_ON_DEVICE = 50  # Products in one timing on an accelerator; with fewer, launching dominates the time.
 
 
@@ -126,17 +128,32 @@ def _set_up(
 
 
 def _gemm(precision: Precision, device: torch.device) -> Work:
-    """Return a square matrix product as work; its rate approximates the best that the machine can reach."""
+    """Return a square matrix product as work; its rate approximates the best that the machine can reach.
+
+    On a CPU that computes bf16 by emulation, one product of the largest matrices takes minutes, so matrices
+    grow only until a product is long enough to be timed.
+    """
+    if device.type != "cpu":
+        return _product(precision, device, GEMM_SIZE, _GEMMS_ON_DEVICE)
+    size = _SMALLEST_GEMM
+    while True:
+        product = _product(precision, device, size, 1)
+        product.run()  # The first run also starts threads and chooses kernels.
+        if size == GEMM_SIZE or _seconds(product.run, device) >= _LONG_GEMM:
+            return product
+        size *= 2
+
+
+def _product(precision: Precision, device: torch.device, size: int, times: int) -> Work:
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = torch.randn(2, GEMM_SIZE, GEMM_SIZE, device=device).to(dtype)
+    left, right = torch.randn(2, size, size, device=device).to(dtype)
     out = torch.empty_like(left)
-    times = 1 if device.type == "cpu" else _GEMMS_ON_DEVICE
 
     def run() -> None:
         for _ in range(times):
             torch.mm(left, right, out=out)
 
-    return Work("gemm", precision, None, 2.0 * times * GEMM_SIZE**3, run)
+    return Work("gemm", precision, None, 2.0 * times * size**3, run)
 
 
 def _seconds(run: Callable[[], object], device: torch.device) -> float:
