@@ -44,7 +44,7 @@ from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.future.skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
 from vjepa.foreign_text import one_line
 from vjepa.inference.forecast import Window
-from vjepa.inference.surprise import sliding_windows, surprise
+from vjepa.inference.surprise import Surprise, sliding_windows, surprise
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.future import (
     EmbeddingColours,
@@ -273,7 +273,7 @@ def _draw(
     retrieved = torch.full((steps, *frames_tCHW.shape[2:], 3), torch.nan)
     retrieved[context : context + len(nearest_V)] = frames_tCHW[nearest_V + context].permute(0, 2, 3, 1) / 255
     rows = {**colours, "nearest to prediction": retrieved}
-    found = surprise(model, frames.video_TCHW) if steps >= window.grid.t else None
+    found = surprise(model, video_TCHW) if steps >= window.grid.t else None
     curve_t, map_thw = (None, None) if found is None else (found.curve, found.map_thw)
     seconds = frames.starts[: steps * depth].tolist()
     draw_future(frames_tCHW, rows, curve_t, map_thw, seconds[::depth], path.with_name(f"{path.name}.png"))
@@ -281,6 +281,7 @@ def _draw(
         rate = 1 / (frames.period * depth)
         write_future_film(frames_tCHW, rows, map_thw, path.with_name(f"{path.name}.mp4"), rate)
     if options.page:
+        span, notes = _unusual(found)
         nearest_t = torch.full((steps,), -1)
         nearest_t[context : context + len(nearest_V)] = nearest_V + context
         page = VideoPage(
@@ -291,9 +292,21 @@ def _draw(
             surprise_t=torch.full((steps,), torch.nan) if curve_t is None else curve_t[:steps],
             layers=_layers(colours, map_thw),
             nearest_t=nearest_t.tolist(),
-            notes=[f"Warning: {FOREIGN}."] if model.processor.is_foreign(frames.path) else [],
+            notes=[*notes, *([f"Warning: {FOREIGN}."] if model.processor.is_foreign(frames.path) else [])],
+            marked=span,
         )
         write_video_page(path.with_name(f"{path.name}.html"), page)
+
+
+def _unusual(found: Surprise | None) -> tuple[list[tuple[int, int]], list[str]]:
+    """Return the time span that is unusually surprising, and sentences about it; for a calibrated model."""
+    if found is None or found.normal is None:
+        return [], []
+    judged = found.judged
+    sentence = f"p-value of the most surprising time step among those of ordinary videos: {judged.p:.3g}."
+    if judged.span is None:
+        return [], [f"{sentence} No time step is unusual at the level of .05."]
+    return [judged.span], [f"{sentence} The span around it with p-values below .05 is marked in the curve."]
 
 
 def _embedding_colours(embedded: Embedded, window: Window, steps: int) -> dict[str, Tensor]:

@@ -164,7 +164,10 @@ def _synthetic_of(model: VideoModel) -> SyntheticConfig:
 
 
 def _synthetic_ordinary(model: VideoModel, folder: Path, num_videos: int) -> list[Video]:
-    """Render videos with the settings of the model's training videos, but other scenes."""
+    """Render videos with the settings of the model's training videos, but other scenes.
+
+    A background that all training videos share is another one here, as in the test videos of a run.
+    """
     synthetic = _synthetic_of(model)
     write_videos(folder, synthetic.render, num_videos, 2 * synthetic.seed + 1)
     return read_manifest(folder / "manifest.csv")

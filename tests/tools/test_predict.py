@@ -33,6 +33,16 @@ def folder(tmp_path_factory):
     return place
 
 
+def test_the_page_of_a_calibrated_model_has_a_p_value(model, folder, tmp_path):
+    loaded = vjepa.from_pretrained(model)
+    vjepa.calibrate_surprise(loaded, vjepa.read_manifest(str(folder / "manifest.csv")) * 7).save(model)
+    video = str(folder / "videos" / "000000.mp4")
+    assert main(["--model", model, "--videos", video, "--page", "--output", str(tmp_path)]) == 0
+    p = vjepa.surprise(vjepa.from_pretrained(model), video).judged.p
+    text = (tmp_path / "000000.html").read_text()
+    assert f"p-value of the most surprising time step among those of ordinary videos: {p:.3g}." in text
+
+
 def test_one_video(model, folder, tmp_path, capsys):
     video = folder / "videos" / "000000.mp4"
     assert (

@@ -13,6 +13,7 @@ auto-encoder predicts the pixels.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.memory import Pixels
 from vjepa.data.processor import read_frames
 from vjepa.data.readers.base import VideoDecodeError
+from vjepa.foreign_text import one_line
 from vjepa.inference.forecast import Window, encode_context, predict_rest, window_of
 from vjepa.inference.normal_surprise import FILE, Judged, NormalSurprise
 from vjepa.layers.pixel_targets import pixel_targets
@@ -192,7 +194,7 @@ def calibrate_surprise(
         manifest: Path of a manifest or a list of ordinary videos, 20 or more, best of 100 or more: p-values
             of a whole video are no smaller than 1 divided by half of their number. Videos that were not
             trained on are less well predicted, as those that will be judged are. Unreadable videos, and those
-            shorter than a window, are left out.
+            shorter than a window, are left out with a warning.
         progress: Show a progress bar.
 
     Raises:
@@ -201,13 +203,22 @@ def calibrate_surprise(
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
     window = window_of(model, *model.processor.size)
     found: list[Surprise] = []
+    left_out: list[str] = []
     for video in tqdm(videos, desc="calibrating", disable=not progress):
         try:
             frames = read_frames(video.path, model.processor, start=video.start, end=video.end)
-        except VideoDecodeError:
+        except VideoDecodeError as error:
+            left_out.append(str(error))
             continue
-        if len(frames.video_TCHW) >= window.grid.t * model.encoder.tubelet.t:
-            found.append(surprise(model, frames.video_TCHW))
+        if len(frames.video_TCHW) < window.grid.t * model.encoder.tubelet.t:
+            left_out.append(f"{video.path} is shorter than a window of the model")
+            continue
+        found.append(surprise(model, frames.video_TCHW))
+    if left_out:
+        warnings.warn(
+            f"{len(left_out)} of {len(videos)} ordinary videos are left out, e.g. {one_line(left_out[0])}",
+            stacklevel=2,
+        )
     contexts = tuple(range(1, window.grid.t))
     settings = found[0].settings if found else {}
     return NormalSurprise.of_errors([each.error_cVthw for each in found], contexts, settings)

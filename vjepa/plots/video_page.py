@@ -72,7 +72,6 @@ def write_video_page(path: Path, page: VideoPage) -> None:
     known = [value for value in curve if value is not None]
     starts = page.times_T[:: page.depth]
     data = {
-        "name": "Surprise",
         "times": [round(time, 4) for time in page.times_T],
         "duration": _duration(page.times_T),
         "depth": page.depth,
@@ -103,7 +102,7 @@ def write_video_page(path: Path, page: VideoPage) -> None:
         end=f"{page.times_T[0] + _duration(page.times_T):.2f}",
         notes="".join(f"<p>{html.escape(note)}</p>" for note in page.notes),
         table=_table(curve, starts, page.nearest_t),
-        data=json.dumps(data).replace("</", "<\\/"),
+        data=json.dumps(data).replace("<", "\\u003c"),
     )
     path.write_text(text)
 

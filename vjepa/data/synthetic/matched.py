@@ -98,7 +98,8 @@ class MatchedVideos(NamedTuple):
     def first_difference(self) -> int:
         """First frame in which the videos of a pair differ, the same for both pairs.
 
-        For `vanish` it is the frame in which the object reappears; for the others but `fast`, the event.
+        For `vanish` it is the frame in which the object reappears; for `stop` and `turn` the one after the
+        event, at which the object is still where it would be; for `fast` any; for the others the event.
         """
         return int((self.possible[0] != self.impossible[0]).any(axis=(1, 2, 3)).argmax())
 
@@ -179,6 +180,7 @@ def _happen(
     if states is None:
         return None
     worlds = [_play(scene, settings, event, state) for state in states]
+    # Painting takes longest, so what the motion alone shows is checked before.
     if kind in ("stop", "turn") and not all(_is_free(event, world.velocities) for world in worlds):
         return None
     painted = [paint(world, settings) for world in worlds]

@@ -18,8 +18,8 @@ class PredictorConfig:
         depth: Number of transformer blocks.
         num_heads: Number of attention heads per block.
         residual: Whether the output is added to the latest context token at the same place of an earlier time
-            step, so that the untrained predictor copies what it saw last and training can only improve on
-            that. Needs `objective.predict` `embeddings` and targets that are the encoder's own tokens.
+            step, so that the untrained predictor copies what it saw last and learns what changes. Needs
+            `objective.predict` `embeddings` and targets that are the encoder's own tokens.
     """
 
     embed_dim: int = 384
