@@ -128,6 +128,18 @@ def test_a_setting_out_of_range_is_refused_from_python_too(section, name, value)
     assert str(shown) in str(error.value)
 
 
+RESIDUAL = (
+    ["--predictor.residual=true"],
+    "predictor.residual",
+    "to which its output is added",
+)
+ROLLOUT = (
+    ["--objective.future_loss={}", "--masks.future=[{context: [0.5, 0.5]}]"],
+    "objective.future_loss.rollout_steps",
+    "beside which predictions stand",
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -137,16 +149,45 @@ def test_a_setting_out_of_range_is_refused_from_python_too(section, name, value)
         (["--data.synthetic.seed=-1"], "data.synthetic.seed is -1: give a whole number from 0 to 4294967295"),
         *(
             (
-                ["--predictor.residual=true", f"--objective.{name}={value}"],
-                f"predictor.residual is true and objective.{name} is {value}, not {right}: tokens of the "
-                "encoder, to which the predictor's output is added, must be what is predicted; leave "
-                "predictor.residual out",
+                [*given, f"--objective.{name}={value}"],
+                f"{key} is set and objective.{name} is {value}, not {right}: tokens of the encoder, {what}, "
+                f"must be what is predicted; leave {key} out",
             )
-            for name, value, right in (
-                ("predict", "pixels", "embeddings"),
-                ("target_encoder", "frozen", "ema or none"),
-                ("target_blocks", 4, 1),
+            for name, value, right, given, key, what in (
+                ("predict", "pixels", "embeddings", *RESIDUAL),
+                ("target_encoder", "frozen", "ema or none", *RESIDUAL),
+                ("target_blocks", 4, 1, *RESIDUAL),
+                ("target_blocks", 4, 1, *ROLLOUT),
             )
+        ),
+        (
+            ["--objective.future_loss={}"],
+            "objective.future_loss is given, objective.predict is embeddings and masks.future has 0 masks: "
+            "it changes the loss of future masks whose embeddings are predicted, so give both, or leave "
+            "objective.future_loss out",
+        ),
+        (
+            ["--objective.future_loss={rollout_steps: 4}", "--masks.future=[{context: [0.5, 0.75]}]"],
+            "objective.future_loss.rollout_steps is 4, and a clip has at most 4 time steps after the context "
+            "of masks.future, the first of which is no rollout: give fewer, longer clips or shorter contexts",
+        ),
+        (
+            ["--objective.future_loss={change_weight: 2}"],
+            "objective.future_loss.change_weight is 2.0: give a share in [0, 1]",
+        ),
+        (
+            ["--objective.future_loss={rollout_steps: 0}"],
+            "objective.future_loss.rollout_steps is 0 and change_weight 0, which changes nothing: give one "
+            "of them, or null for objective.future_loss",
+        ),
+        (
+            [
+                "--objective.future_loss={}",
+                "--objective.futures={}",
+                "--masks.future=[{context: [0.5, 0.5]}]",
+            ],
+            "objective.futures and objective.future_loss: several futures are scored together, without "
+            "weights or rollouts; leave one of the two out",
         ),
     ],
 )

@@ -162,7 +162,7 @@ def test_gradients_reach_all_trained_parts(score):
 def test_several_futures_need_noise_and_nothing_that_is_seen():
     with pytest.raises(ValueError, match="give it a noise_BsZ"):
         futures_jepa()(small_batch())
-    with pytest.raises(ValueError, match="both futures and context_loss are given"):
+    with pytest.raises(ValueError, match="futures is given with context_loss or future_loss"):
         small_jepa(futures=Futures(), context_loss=ContextLoss(0.5, (0, 0)))
 
 

@@ -38,7 +38,9 @@ METHODS = {
     "sigreg": (*NO_TEACHER, "--objective.sigreg={directions: 16, places: 3}"),
     "vicreg": (*NO_TEACHER, "--objective.vicreg={predictions: 1.0, places: 3}"),
     "residual": (
-        "--predictor.residual=true", "--masks.future=[{context: [0.5, 0.5]}]", "--masks.future_share=0.5",
+        "--encoder.tubelet=[1, 4, 4]", "--predictor.residual=true",
+        "--masks.future=[{context: [0.5, 0.5]}]", "--masks.future_share=0.5",
+        "--objective.future_loss={rollout_steps: 1, change_weight: 0.5}",
     ),
     "batch_targets": ("--objective.target_norm=batch", "--objective.target_blocks=2"),
     "ema+vicreg": ("--objective.vicreg={variance: 0.5, covariance: 0.0, places: 3}",),

@@ -23,6 +23,7 @@ from vjepa.objectives.batch_metric import BatchMetric, divide, ratio
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.distances import DISTANCES
 from vjepa.objectives.energy_score import Futures
+from vjepa.objectives.future_loss import FutureLoss
 from vjepa.sharded import local_part
 from vjepa.tokens import gather_tokens
 
@@ -33,12 +34,14 @@ class Prediction(NamedTuple):
     """Embeddings and predictions of one mask.
 
     Attributes:
+        context_BKY: Tokens of the context, as the encoder returns them.
         context_BKD: Embeddings of the context tokens after the last block.
         predicted_BMY: Predictions of the targets; of several futures, their mean.
         seen_BKY: Predictions at the context tokens; no tokens, ``(B, 0, Y)``, without a context loss.
         samples_BsMY: Predictions of several futures; None if a single one is predicted.
     """
 
+    context_BKY: Tensor
     context_BKD: Tensor
     predicted_BMY: Tensor
     seen_BKY: Tensor
@@ -67,13 +70,15 @@ class JEPA(nn.Module):
         regularizers: Additional losses on the encoder's embeddings; see `vjepa.objectives.regularizers`.
         distance: Distance between predictions and targets.
         context_loss: Additional loss on predictions at the context tokens (V-JEPA 2.1). None turns it off.
+        future_loss: Changes of the loss of future masks. None has none.
         futures: Loss on several predicted futures, one per noise vector of the batch, which replaces the
-            distance. The predictor must take noise. None predicts a single future. Excludes `context_loss`.
+            distance. The predictor must take noise. None predicts a single future. Excludes `context_loss`
+            and `future_loss`.
 
     Raises:
-        ValueError: If both `futures` and `context_loss` are given, `momentum` or `targets` without a target
-            encoder, neither a target encoder nor a regularizer, or a regularizer of predictions with a target
-            encoder.
+        ValueError: If `futures` is given with `context_loss` or `future_loss`, `momentum` or `targets`
+            without a target encoder, neither a target encoder nor a regularizer, or a regularizer of
+            predictions with a target encoder.
     """
 
     def __init__(
@@ -88,13 +93,14 @@ class JEPA(nn.Module):
         regularizers: Sequence[nn.Module] = (),
         distance: DistanceName = "l1",
         context_loss: ContextLoss | None = None,
+        future_loss: FutureLoss | None = None,
         futures: Futures | None = None,
     ) -> None:
         super().__init__()
-        if futures is not None and context_loss is not None:
+        if futures is not None and (context_loss is not None or future_loss is not None):
             raise ValueError(
-                "both futures and context_loss are given, and visible tokens have only one future: "
-                "give one of the two"
+                "futures is given with context_loss or future_loss, which are losses of a single "
+                "prediction: give futures alone, or leave it out"
             )
         _check_protection(target_encoder, momentum, regularizers)
         if targets is not None and target_encoder is None:
@@ -110,6 +116,7 @@ class JEPA(nn.Module):
         self.regularizers = nn.ModuleList(regularizers)
         self.distance = DISTANCES[distance]
         self.context_loss = context_loss
+        self.future_loss = future_loss
         self.futures = futures
 
     def forward(self, batch: Batch) -> dict[str, Any]:
@@ -117,7 +124,8 @@ class JEPA(nn.Module):
 
         Returns:
             ``loss``: Mean error over masks, targets and dimensions, plus the additional losses.
-            ``context_loss`` and the regularizers' losses: The additional losses, if there are any.
+            ``context_loss``, ``rollout_loss`` and the regularizers' losses: The additional losses, if there
+                are any.
             ``relative_error``: Prediction error divided by the error of always predicting, at each position,
                 the mean target of the whole batch. At 1 nothing is predicted that differs between clips. NaN
                 for a single clip. With several futures, the error of their mean.
@@ -135,12 +143,12 @@ class JEPA(nn.Module):
             video_BCTHW if target_video is None else self.normalizer(target_video)
         )
         predictions = [self._predict(video_BCTHW, grid, mask, batch.noise_BsZ) for mask in batch.masks]
-        loss = self._errors(batch.masks, predictions, target_BNY).mean()
+        loss, error = self._errors(batch.masks, predictions, target_BNY, grid)
         outputs: dict[str, Any] = {
             "target_BD": embedding_BND.detach().mean(dim=1),
             "context_BD": predictions[-1].context_BKD.detach().mean(dim=1),
             "predicted_BD": predictions[-1].predicted_BMY.detach().mean(dim=1),
-            "relative_error": self._relative_error(loss.detach(), batch.masks, target_BNY.detach()),
+            "relative_error": self._relative_error(error.detach(), batch.masks, target_BNY.detach()),
         }
         if self.target_encoder is not None and self.momentum is not None:
             outputs["target_lag"] = _lag(self.encoder, self.target_encoder)
@@ -171,7 +179,8 @@ class JEPA(nn.Module):
                 self.predictor, context_BKY, mask.context_BK, mask.target_BM, grid, noise_BsZ,
                 mask.mask_token, mask.groups, self.targets,
             )  # fmt: skip
-            return Prediction(context_BKD, samples_BsMY.mean(dim=1), context_BKY[:, :0], samples_BsMY)
+            mean_BMY = samples_BsMY.mean(dim=1)
+            return Prediction(context_BKY, context_BKD, mean_BMY, context_BKY[:, :0], samples_BsMY)
         predict_context = self.context_loss is not None
         predicted_BXY = self.predictor(
             context_BKY,
@@ -186,17 +195,20 @@ class JEPA(nn.Module):
         seen_BKY, predicted_BMY = predicted_BXY.tensor_split(
             [mask.context_BK.shape[1] if predict_context else 0], dim=1
         )
-        return Prediction(context_BKD, predicted_BMY, seen_BKY)
+        return Prediction(context_BKY, context_BKD, predicted_BMY, seen_BKY)
 
     def _errors(
-        self, masks: Sequence[TokenMask], predictions: Sequence[Prediction], target_BNY: Tensor
-    ) -> Tensor:
-        """Mean error of each mask's predictions, ``(masks,)``."""
-        errors = []
+        self, masks: Sequence[TokenMask], predictions: Sequence[Prediction], target_BNY: Tensor, grid: Grid
+    ) -> tuple[Tensor, Tensor]:
+        """Mean error over masks and targets, as the loss weights the targets and with equal weights."""
+        weighted, plain = [], []
         for mask, prediction in zip(masks, predictions, strict=True):
             target_BMY = gather_tokens(target_BNY, mask.target_BM)
-            errors.append(self.distance(prediction.predicted_BMY.float(), target_BMY.float()).mean())
-        return torch.stack(errors)
+            error_BMY = self.distance(prediction.predicted_BMY.float(), target_BMY.float())
+            plain.append(error_BMY.mean())
+            weight_BM = None if self.future_loss is None else self.future_loss.weights(target_BNY, mask, grid)
+            weighted.append(plain[-1] if weight_BM is None else (error_BMY.mean(dim=-1) * weight_BM).mean())
+        return torch.stack(weighted).mean(), torch.stack(plain).mean()
 
     def _relative_error(self, error: Tensor, masks: Sequence[TokenMask], target_BNY: Tensor) -> BatchMetric:
         """`error` divided by the distance between the targets and their mean over the batch at each position.
@@ -248,9 +260,30 @@ class JEPA(nn.Module):
                 for mask, prediction in zip(batch.masks, predictions, strict=True)
             ]
             further["context_loss"] = torch.stack(losses).mean()
+        if self.future_loss is not None:
+            further |= self._rollout_loss(self.future_loss, batch.masks, grid, predictions, target_BNY)
         if self.regularizers:
             further |= self._regularise(batch, predictions, embedding_BND)
         return further
+
+    def _rollout_loss(
+        self,
+        future_loss: FutureLoss,
+        masks: Sequence[TokenMask],
+        grid: Grid,
+        predictions: Sequence[Prediction],
+        target_BNY: Tensor,
+    ) -> dict[str, Tensor]:
+        """Error of chained predictions over the masks that have any; empty where none has."""
+        errors = [
+            future_loss.rollout_error(
+                self.predictor, self.targets, each.context_BKY, each.predicted_BMY, target_BNY, mask, grid,
+                self.distance,
+            )
+            for mask, each in zip(masks, predictions, strict=True)
+        ]  # fmt: skip
+        found = [error for error in errors if error is not None]
+        return {"rollout_loss": torch.stack(found).mean()} if found else {}
 
     def _regularise(
         self, batch: Batch, predictions: Sequence[Prediction], embedding_BND: Tensor

@@ -23,6 +23,7 @@ from vjepa.models.sizes import SIZES
 from vjepa.models.video_model import VideoModel
 from vjepa.objectives.context_loss import ContextLoss
 from vjepa.objectives.energy_score import Futures
+from vjepa.objectives.future_loss import FutureLoss
 from vjepa.objectives.jepa import JEPA
 from vjepa.objectives.pixels import PixelReconstruction
 from vjepa.objectives.regularizers import SIGReg
@@ -149,7 +150,13 @@ def teacher_config(config: PretrainConfig) -> PretrainConfig:
         probe=dataclasses.replace(config.probe, online=None),
         output_dir=teacher_folder(config),
         objective=dataclasses.replace(
-            config.objective, predict="pixels", context_loss=None, futures=None, sigreg=None, vicreg=None
+            config.objective,
+            predict="pixels",
+            context_loss=None,
+            future_loss=None,
+            futures=None,
+            sigreg=None,
+            vicreg=None,
         ),
         augment=dataclasses.replace(config.augment, target="shared"),
         optim=dataclasses.replace(
@@ -252,9 +259,22 @@ def build_objective(run: Resolved) -> Configured:
         normalizer=normalizer,
         distance=config.objective.distance,
         context_loss=None if context_loss is None else ContextLoss(context_loss.weight, context_loss.warmup),
+        future_loss=_future_loss(config),
         futures=None if futures is None else Futures(futures.score),
         regularizers=build_regularizers(config.objective.sigreg, config.objective.vicreg, encoder.embed_dim),
         **_target_encoder(run, encoder),
+    )
+
+
+def _future_loss(config: PretrainConfig) -> FutureLoss | None:
+    chosen, masks = config.objective.future_loss, config.masks
+    if chosen is None:
+        return None
+    first = len(masks.all) - len(masks.future)
+    return FutureLoss(
+        range(first, len(masks.all)),
+        change_weight=chosen.change_weight,
+        rollout_steps=chosen.rollout_steps,
     )
 
 

@@ -14,6 +14,7 @@ from vjepa.recipes.pretrain.config.data import (
 from vjepa.recipes.pretrain.config.masks import MasksConfig
 from vjepa.recipes.pretrain.config.objective import (
     ContextLossConfig,
+    FutureLossConfig,
     FuturesConfig,
     ObjectiveConfig,
     PredictorConfig,
@@ -25,6 +26,7 @@ __all__ = [
     "BlurConfig",
     "ContextLossConfig",
     "DataConfig",
+    "FutureLossConfig",
     "FuturesConfig",
     "JitterConfig",
     "MasksConfig",

@@ -54,6 +54,35 @@ class ContextLossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FutureLossConfig:
+    """Changes of the loss of future masks.
+
+    Attributes:
+        rollout_steps: Number of further predictions, each from the context and the time steps predicted
+            before, whose mean error is a loss of its own; 0 has no such loss. Needs `objective.predict`
+            `embeddings` and targets that are the encoder's own tokens.
+        change_weight: Part of a target's weight that grows with the distance between its embedding and the
+            last one in the context at its place, in [0, 1]. At 0, all targets have the same weight; at 1,
+            targets that do not change have none.
+    """
+
+    rollout_steps: int = 2
+    change_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.at_least("objective.future_loss", self, rollout_steps=0)
+        if not 0 <= self.change_weight <= 1:
+            raise ValueError(
+                f"objective.future_loss.change_weight is {self.change_weight}: give a share in [0, 1]"
+            )
+        if not self.rollout_steps and not self.change_weight:
+            raise ValueError(
+                "objective.future_loss.rollout_steps is 0 and change_weight 0, which changes nothing: give "
+                "one of them, or null for objective.future_loss"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FuturesConfig:
     """Prediction of several futures of each clip instead of one.
 
@@ -150,6 +179,7 @@ class ObjectiveConfig:
             target encoder; null has no such loss.
         context_loss: Settings of a further loss on predictions of the context tokens (V-JEPA 2.1); null has
             no such loss.
+        future_loss: Changes of the loss of `masks.future`; null has none.
         futures: Settings for predicting several futures of each clip, with target encoder `ema` or `frozen`;
             null predicts one.
         views: Views of each clip, with `predict` `views`, which needs them; null for other targets.
@@ -167,6 +197,7 @@ class ObjectiveConfig:
     sigreg: SIGRegConfig | None = None
     vicreg: VICRegConfig | None = None
     context_loss: ContextLossConfig | None = None
+    future_loss: FutureLossConfig | None = None
     futures: FuturesConfig | None = None
     views: ViewsConfig | None = None
 
@@ -251,6 +282,11 @@ class ObjectiveConfig:
             raise ValueError(
                 "objective.futures and objective.context_loss: context tokens do not have several futures; "
                 "leave one of the two out"
+            )
+        if self.future_loss is not None:
+            raise ValueError(
+                "objective.futures and objective.future_loss: several futures are scored together, without "
+                "weights or rollouts; leave one of the two out"
             )
 
     @property

@@ -8,7 +8,12 @@ from vjepa.choices import OnlineProbe
 from vjepa.config import EncoderConfig, OptimConfig, TrainConfig, checks
 from vjepa.recipes.pretrain.config.data import DataConfig, PretrainAugment
 from vjepa.recipes.pretrain.config.masks import MasksConfig
-from vjepa.recipes.pretrain.config.objective import ObjectiveConfig, PredictorConfig, ViewsConfig
+from vjepa.recipes.pretrain.config.objective import (
+    FutureLossConfig,
+    ObjectiveConfig,
+    PredictorConfig,
+    ViewsConfig,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +119,11 @@ class PretrainConfig:
             self._check_views(self.objective.views)
         self._check_online_probe()
         if self.predictor.residual:
-            self._check_residual()
+            self._check_own_tokens(
+                "predictor.residual", "tokens of the encoder, to which its output is added,"
+            )
+        if self.objective.future_loss is not None:
+            self._check_future_loss(self.objective.future_loss)
         if self.encoder.levels and self.objective.target_blocks > 1:
             raise ValueError(
                 f"objective.target_blocks is {self.objective.target_blocks} and encoder.levels "
@@ -122,7 +131,8 @@ class PretrainConfig:
                 "leave one of the two out"
             )
 
-    def _check_residual(self) -> None:
+    def _check_own_tokens(self, key: str, what: str) -> None:
+        """Refuse a setting that needs predictions of the trained encoder's own tokens."""
         objective = self.objective
         found = {
             "predict": (objective.predict, "embeddings"),
@@ -136,8 +146,28 @@ class PretrainConfig:
         ]
         if wrong:
             raise ValueError(
-                f"predictor.residual is true and {wrong[0]}: tokens of the encoder, to which the predictor's "
-                "output is added, must be what is predicted; leave predictor.residual out"
+                f"{key} is set and {wrong[0]}: {what} must be what is predicted; leave {key} out"
+            )
+
+    def _check_future_loss(self, future_loss: FutureLossConfig) -> None:
+        if not self.masks.future or self.objective.predict != "embeddings":
+            raise ValueError(
+                f"objective.future_loss is given, objective.predict is {self.objective.predict} and "
+                f"masks.future has {len(self.masks.future)} masks: it changes the loss of future masks whose "
+                "embeddings are predicted, so give both, or leave objective.future_loss out"
+            )
+        if future_loss.rollout_steps:
+            steps = self.data.clip.num_frames // self.encoder.tubelet[0]
+            rest = max(steps - max(round(steps * mask.context[0]), 1) for mask in self.masks.future)
+            if future_loss.rollout_steps >= rest:
+                raise ValueError(
+                    f"objective.future_loss.rollout_steps is {future_loss.rollout_steps}, and a clip has at "
+                    f"most {rest} time steps after the context of masks.future, the first of which is no "
+                    "rollout: give fewer, longer clips or shorter contexts"
+                )
+            self._check_own_tokens(
+                "objective.future_loss.rollout_steps",
+                "tokens of the encoder, beside which predictions stand,",
             )
 
     def _check_augment(self) -> None:
