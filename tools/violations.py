@@ -24,18 +24,13 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import torch
 
-from vjepa.config import config_from_tree
-from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.synthetic.matched import CONTROLS, VIOLATIONS, check_violation
-from vjepa.data.synthetic.write import write_videos
-from vjepa.data.synthetic.write_matched import write_matched
+from vjepa.data.manifest import read_manifest
 from vjepa.data.violation_lists import read_intphys2, read_mvp, read_reversed
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_matched
 from vjepa.evaluation.violations.benchmark import evaluate_violations
-from vjepa.foreign_text import one_line
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.violations import draw_violations
-from vjepa.recipes.pretrain.config import PretrainConfig, SyntheticConfig
+from vjepa.recipes.exam.worlds import matched_sets, ordinary_videos, trained_on
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
@@ -117,12 +112,17 @@ def _measure(options: argparse.Namespace) -> None:
     model = from_pretrained(options.model)
     rivals = dict(_rival(text) for text in options.rival)
     folder = Path(options.output or Path(options.model) / "violations")
-    sets = (
-        _synthetic_sets(model, folder / "matched", options.num_sets) if options.synthetic else _sets(options)
-    )
     ordinary = read_manifest(options.ordinary) if options.ordinary else None
-    if options.synthetic and ordinary is None:
-        ordinary = _synthetic_ordinary(model, folder / "ordinary", options.num_ordinary)
+    if options.synthetic:
+        world = trained_on(model)
+        if world is None:
+            raise ValueError(
+                "the model was not trained on rendered videos: give --matched, or the folder of a data set"
+            )
+        sets = matched_sets(world, folder / "matched", options.num_sets, print)
+        ordinary = ordinary or ordinary_videos(world, folder / "ordinary", options.num_ordinary)
+    else:
+        sets = _sets(options)
     report = evaluate_violations(
         model, sets, nulls=options.nulls, rivals=rivals, ordinary=ordinary, progress=True
     )
@@ -147,50 +147,6 @@ def _rival(text: str) -> tuple[str, VideoModel]:
 def _sets(options: argparse.Namespace) -> list[Matched]:
     kind = next(name for name in LOADERS if getattr(options, name) is not None)
     return LOADERS[kind](getattr(options, kind))
-
-
-def _synthetic_of(model: VideoModel) -> SyntheticConfig:
-    """Return the settings of the rendered videos that a model was trained on."""
-    synthetic = (
-        config_from_tree(model.config["training"], PretrainConfig).data.synthetic
-        if "training" in model.config
-        else None
-    )
-    if synthetic is None:
-        raise ValueError(
-            "the model was not trained on rendered videos: give --matched, or the folder of a data set"
-        )
-    return synthetic
-
-
-def _synthetic_ordinary(model: VideoModel, folder: Path, num_videos: int) -> list[Video]:
-    """Render videos with the settings of the model's training videos, but other scenes.
-
-    A background that all training videos share is another one here, as in the test videos of a run.
-    """
-    synthetic = _synthetic_of(model)
-    write_videos(folder, synthetic.render, num_videos, 2 * synthetic.seed + 1)
-    return read_manifest(folder / "manifest.csv")
-
-
-def _synthetic_sets(model: VideoModel, folder: Path, num_sets: int) -> list[Matched]:
-    """Render and read sets of every kind that the settings of the model's training videos allow."""
-    synthetic = _synthetic_of(model)
-    kinds = []
-    for kind in (*VIOLATIONS, *CONTROLS):
-        try:
-            check_violation(synthetic.render, kind)
-            kinds.append(kind)
-        except ValueError as error:
-            print(one_line(f"no videos of '{kind}': {error}"))
-    if not set(kinds) & set(VIOLATIONS):
-        raise ValueError(
-            "the settings of the model's training videos allow no violation: train a model with "
-            "configs/predict/box.yaml"
-        )
-    # The same seed as the training videos: with `background: shared`, sets then have their background.
-    write_matched(folder, synthetic.render, num_sets, 2 * synthetic.seed, kinds)
-    return read_matched(folder)
 
 
 if __name__ == "__main__":

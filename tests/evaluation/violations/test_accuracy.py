@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from vjepa.evaluation.statistics import estimate
@@ -57,7 +58,7 @@ def test_every_figure_is_that_of_the_definition(kind, row):
     sets = [matched for matched in SETS if matched.kind == kind]
     for measure in ("mean", "max"):
         pairs = video_losses(sets, row, measure)
-        right = sum(possible < impossible for possible, impossible in pairs)
+        right = sum(possible < impossible or (possible == impossible) / 2 for possible, impossible in pairs)
         found = report.kinds[kind][row]
         assert found[f"relative_{measure}"].value == pytest.approx(right / len(pairs))
         labels, scores = (
@@ -119,10 +120,10 @@ def test_severe_violations_are_told_from_slight_ones():
     assert [metric.value for metric in twice] == [0, 0, 1]
 
 
-def test_equal_losses_are_wrong_but_count_half_for_the_auroc():
+def test_equal_losses_count_half_but_are_wrong_by_a_threshold():
     constant = [MatchedLosses("one", [np.ones((3, 4))], [np.ones((3, 4))])] * 4
     found = measure_surprise(constant, CONTEXTS, 2).kinds["one"]["2"]
-    assert found["relative_mean"].value == found["relative_max"].value == 0
+    assert found["relative_mean"].value == found["relative_max"].value == 0.5
     assert found["auroc_mean"].value == found["auroc_max"].value == 0.5
     assert found["absolute"].value == 0
 
@@ -253,3 +254,20 @@ def test_motion_energy_is_the_mean_difference_in_each_window(window, stride):
 def test_windows_that_do_not_fit_are_refused(window, stride):
     with pytest.raises(ValueError, match="give a window from 2 to as many"):
         motion_energy(torch.zeros(11, 3, 4, 4, dtype=torch.uint8), window, stride)
+
+
+@pytest.mark.parametrize("right", [10, 13, 16])
+def test_p_values_of_single_pairs_are_those_of_the_binomial_test(right):
+    sets = [MatchedLosses("one", [np.full((3, 1), 2.0)], [np.full((3, 1), 3.0 if number < right else 1.0)])
+            for number in range(20)]  # fmt: skip
+    found = measure_surprise(sets, CONTEXTS, fixed=4).p_values["one"]
+    assert found["relative_mean"] == pytest.approx(binomtest(right, 20).pvalue, abs=0.015)
+    assert found["relative_max"] == found["relative_mean"]
+
+
+def test_pairs_of_one_set_count_as_one_in_p_values():
+    """Ten sets of ten like pairs are as little evidence as ten pairs, of which seven are right."""
+    sets = [MatchedLosses("one", [np.full((3, 1), 2.0)] * 10, [np.full((3, 1), 3.0 if n < 7 else 1.0)] * 10)
+            for n in range(10)]  # fmt: skip
+    found = measure_surprise(sets, CONTEXTS, fixed=4).p_values["one"]["relative_mean"]
+    assert found == pytest.approx(binomtest(7, 10).pvalue, abs=0.015)

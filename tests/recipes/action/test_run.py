@@ -17,6 +17,7 @@ from tests.tiny_run import metrics, result_bytes
 from tests.training.processes import two_processes
 from tests.weights.released.files import vjepa2_ac_file
 from tools.action import main as action_tool
+from tools.exam import main as exam
 from tools.plan import main as plan
 from vjepa.config import ConfigError, read_config
 from vjepa.data.trajectories.collect import POLICIES, collect
@@ -219,6 +220,18 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     assert "give --env" in capsys.readouterr().err
     assert plan([*command[:2], "--env", "desert"]) == 2
     assert "there is no environment 'desert'" in capsys.readouterr().err
+
+
+def test_it_is_examined(run, folder, tmp_path, capsys):
+    """The exam of a model on its test episodes finds what the run found at its end."""
+    found = run("run", *LEARNING, f"--data.test={folder / 'test'}")["imagination"]
+    assert exam(["--model", str(tmp_path / "run"), "--episodes", str(folder / "test")]) == 0
+    rows = json.loads((tmp_path / "run" / "exam" / "exam.json").read_text())["sections"][0]["rows"]
+    for column, name in (("model", "error"), ("other actions", "permuted_error"), ("copy", "copy_error")):
+        assert [row["values"][column]["value"] for row in rows] == pytest.approx(found[name])
+    capsys.readouterr()
+    assert exam(["--model", str(tmp_path / "run")]) == 2
+    assert "give --episodes" in capsys.readouterr().err
 
 
 def test_trajectories_of_one_s_own_need_no_gymnasium():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -114,7 +115,9 @@ def test_a_comparison_of_rendered_videos_from_end_to_end(tmp_path):
     page.feed((tmp_path / "out" / "report.html").read_text())
     assert page.cells > 50
     assert page.fetched == []
-    assert "| V-JEPA minus pixels, at equal FLOPs |" in (tmp_path / "out" / "report.md").read_text()
+    # Two whole steps of one arm cost as much as three of the other only roughly.
+    contrast = r"\| V-JEPA minus pixels, with 0.67 times the clips and 0.9\d times the FLOPs \|"
+    assert re.search(contrast, (tmp_path / "out" / "report.md").read_text())
 
 
 @pytest.mark.slow

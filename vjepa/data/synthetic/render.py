@@ -51,17 +51,21 @@ def render_video(
 
     A pure function of its arguments. Classes take turns: video `number` has the motion ``number %
     len(settings.motions)``. The first axis of every factor is T, so that those of a clip are a slice:
-        positions   (T, n, 2) x and y on the screen, in [0, 1); objects wrap around the edges of the frame
-        velocities  (T, n, 2) velocities on the screen, in sides of the frame per frame sizes       (T, n)
-        radii colours     (T, n, 3) RGB, 0 to 255 shapes      (T, n)    indices in `SHAPES` visible     (T, n)
-        share of the object's area that nothing hides, 0 to 1 camera      (T, 2)    corner of the window in
-        the scene, not wrapped; added to positions it gives those in
-                              the scene
-        camera_velocities (T, 2)  velocity of the window; added to velocities it gives those in the scene
-        count       (T,)      number of objects, n
-        motion      (T,)      index in ``settings.motions``
-        background  (T, 6)    lowest waves of the background's texture in grey levels, see `_lowest_waves`
-        noise       (T, 6)    lowest waves of the pixel noise, in the same way
+
+        positions          (T, n, 2)  x and y on the screen, in [0, 1); objects wrap around the frame's edges
+        velocities         (T, n, 2)  velocities on the screen, in sides of the frame per frame
+        sizes              (T, n)     radii
+        colours            (T, n, 3)  RGB, 0 to 255
+        shapes             (T, n)     indices in `SHAPES`
+        visible            (T, n)     share of the object's area that nothing hides, 0 to 1
+        camera             (T, 2)     corner of the window in the scene, not wrapped; added to positions it
+                                      gives those in the scene
+        camera_velocities  (T, 2)     velocity of the window; added to velocities it gives those in the scene
+        count              (T,)       number of objects, n
+        motion             (T,)       index in ``settings.motions``
+        background         (T, 6)     lowest waves of the background's texture in grey levels, see
+                                      `_lowest_waves`
+        noise              (T, 6)     lowest waves of the pixel noise, in the same way
     """
     scene = draw_scene(settings, seed, number)
     frames, visible = paint(scene, settings)

@@ -27,6 +27,7 @@ MEASURES: Mapping[str, Callable[..., Any]] = {"mean": np.mean, "max": np.max}
 # The published threshold of the absolute accuracy is this quantile of the possible videos' losses.
 QUANTILE = 0.9
 SAMPLES = 2000  # draws of the bootstrap
+FLIPS = 9_999  # random draws of the sign-flip test
 THIRDS = 3  # parts of the sets of a kind, by severity
 
 
@@ -61,7 +62,10 @@ class SurpriseReport:
     each kind as in the published headline. ``best`` is selected on the videos that it is measured on, so it
     is optimistic. ``_mean`` and ``_max`` are the losses' reduction over windows. The metrics of a row are:
 
-        relative_mean, relative_max   Share of the pairs whose impossible video has the strictly greater loss.
+        relative_mean, relative_max   Share of the pairs whose impossible video has the greater loss; equal
+                                      losses count half. The published code counts them as wrong, and its
+                                      data sets have none; but rendered pairs have the same windows before
+                                      and after the event, and so often the same maximum.
         auroc_mean, auroc_max         AUROC of impossible against possible videos, regardless of pairs.
         absolute                      Accuracy of telling single videos apart by a threshold, the 90th
                                       percentile of the possible videos' maximal losses. As published, the
@@ -79,6 +83,8 @@ class SurpriseReport:
         counts: Numbers of sets and pairs of each kind.
         by_severity: `relative_mean` and `relative_max` of the row `fixed`, in the thirds of a kind's sets by
             severity, ascending; only for kinds whose severity is known, with six sets or more.
+        p_values: Two-sided p-values of `relative_mean` and `relative_max` of the row `fixed` against chance,
+            for each kind, by a sign-flip test over the sets; empty for a mean over several models.
     """
 
     contexts: tuple[int, ...]
@@ -88,6 +94,7 @@ class SurpriseReport:
     best_context: dict[str, int]
     counts: dict[str, dict[str, int]]
     by_severity: dict[str, dict[str, list[Metric]]]
+    p_values: dict[str, dict[str, float]]
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain dictionaries and lists, with None for NaN."""
@@ -149,7 +156,25 @@ def measure_surprise(
             for kind in kinds
         },
         by_severity=_by_severity(sets, contexts, contexts.index(fixed), seed),
+        p_values={kind: _p_values(losses[kind], contexts.index(fixed), seed) for kind in kinds},
     )
+
+
+def _p_values(losses: _KindLosses, fixed: int, seed: int) -> dict[str, float]:
+    """Test whether relative accuracies differ from chance.
+
+    If surprise knew nothing of what is possible, a set would be as likely with its possible and impossible
+    videos exchanged. The p-value is the share of random exchanges after which the accuracy is as far from
+    chance, or farther; equal losses count half.
+    """
+    signs_bs = np.random.default_rng(seed).choice([-1, 1], size=(FLIPS, int(losses.set_p.max()) + 1))
+    found = {}
+    for name in MEASURES:
+        side_p = np.sign(losses.impossible[name][:, fixed] - losses.possible[name][:, fixed])
+        side_s = np.bincount(losses.set_p, weights=side_p)
+        far_b = np.abs(signs_bs @ side_s) >= abs(side_s.sum()) - 1e-9
+        found[f"relative_{name}"] = float((1 + far_b.sum()) / (1 + FLIPS))
+    return found
 
 
 def _by_severity(
@@ -203,7 +228,7 @@ def over_seeds(reports: Sequence[SurpriseReport]) -> SurpriseReport:
         }
         for kind, names in first.by_severity.items()
     }  # fmt: skip
-    return SurpriseReport(first.contexts, first.fixed, kinds, macro, best, first.counts, severity)
+    return SurpriseReport(first.contexts, first.fixed, kinds, macro, best, first.counts, severity, {})
 
 
 def motion_energy(video_TCHW: Tensor, window: int, stride: int) -> Array:
@@ -305,7 +330,7 @@ def _metrics(losses: _KindLosses, fixed: int, rng: np.random.Generator) -> dict[
 
 
 def _relative_accuracy(possible_pm: Array, impossible_pm: Array, weights_bp: Array) -> Array:
-    right_pm = (possible_pm < impossible_pm).astype(np.float64)  # as published, equal losses are wrong
+    right_pm = (1 + np.sign(impossible_pm - possible_pm)) / 2
     return weights_bp @ right_pm / weights_bp.sum(axis=1, keepdims=True)
 
 
@@ -363,7 +388,7 @@ def _mean_metric(values: Sequence[float]) -> Metric:
     if any(math.isnan(value) for value in values):
         return Metric(math.nan)
     mean = estimate(values)
-    return Metric(mean.mean, mean.low, mean.high)
+    return Metric(mean.mean, max(mean.low, 0.0), min(mean.high, 1.0))  # the mean of shares is a share
 
 
 def _plain(value: Any) -> Any:

@@ -86,7 +86,7 @@ class ExpectationReport:
         """Format a text table of relative accuracies (mean over windows) and the AUROC of the maximum."""
         kinds = self.reports["model"].kinds
         lines = [
-            f"{'':<16}{'':<18}{'fixed context':>22}{'filtered':>10}{'best*':>8}{'AUROC max':>11}"
+            f"{'':<16}{'':<18}{'fixed context':>22}{'p':>8}{'filtered':>10}{'best*':>8}{'AUROC max':>11}"
             "  peak at first difference"
         ]
         controls = [kind for kind in kinds if kind in CONTROLS]
@@ -96,6 +96,8 @@ class ExpectationReport:
                 filtered, best = table["filtered"]["relative_mean"], table["best"]["relative_mean"]
                 line = f"{one_line(kind) if row == 0 else '':<16}{name:<18}"
                 line += f"{_shown(table['fixed']['relative_mean']):>22}"
+                p_value = report.p_values.get(kind, {}).get("relative_mean")
+                line += f"{'' if p_value is None else f'{p_value:.4f}':>8}"
                 line += f"{filtered.value:>10.2f}{best.value:>8.2f}{table['fixed']['auroc_max'].value:>11.2f}"
                 if name == "model" and kind in self.localisation:
                     found = self.localisation[kind]
@@ -103,6 +105,7 @@ class ExpectationReport:
                         f"  {found.hits:.2f} (untrained {found.untrained:.2f}, one guess {found.guess:.2f})"
                     )
                 lines.append(line)
+        lines.append("p: two-sided p-value against chance, .5, by a sign-flip test over the sets")
         lines.append("* the context length that is best on these very videos: optimistic")
         name = "judged" if "judged" in self.reports else "model"
         thirds = self.reports[name].by_severity

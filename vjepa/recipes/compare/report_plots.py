@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from vjepa.evaluation.probes.factors import MOVING, NUISANCE, SIGNAL
 from vjepa.evaluation.statistics import Metric
 from vjepa.foreign_text import in_plot
+from vjepa.plots.svg import svg_text
 from vjepa.recipes.compare.cells import base_videos
 from vjepa.recipes.compare.config import CompareConfig
 from vjepa.recipes.compare.report_sections import sweep_metrics
@@ -43,13 +43,7 @@ def all_plots(comparison: CompareConfig, results: Results) -> dict[str, str]:
         plots["horizons"] = _draw_horizons(comparison, results)
     if comparison.sweep is not None:
         plots["sweep"] = _draw_sweep(comparison, results)
-    return {name: _svg(figure) for name, figure in plots.items()}
-
-
-def _svg(figure: Figure) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    return {name: svg_text(figure) for name, figure in plots.items()}
 
 
 def _coloured(comparison: CompareConfig) -> Iterator[tuple[str, str, str, str]]:

@@ -1,0 +1,64 @@
+"""The exam of untrained models: of everything, of an encoder alone, and of actions."""
+
+import json
+
+import pytest
+
+from tests.inference.conftest import make_video_model
+from tools.exam import main
+from vjepa.weights.model_folder import save_pretrained
+
+FEW = ["--num_sets=1", "--num_ordinary=20", "--num_videos=10", "--nulls=2"]
+
+
+def saved(folder, **changes):
+    model = make_video_model(**changes)
+    config = {name: part for name, part in model.config.items() if name != "which"}
+    save_pretrained(folder, model.state_dict(), config)
+    return str(folder)
+
+
+def sections_of(folder):
+    exam = json.loads((folder / "exam.json").read_text())
+    return {section["name"]: section for section in exam["sections"]}
+
+
+def test_a_model_with_a_predictor_is_examined_in_everything(tmp_path, capsys):
+    model = saved(tmp_path / "model")
+    assert main(["--model", model, *FEW, f"--output={tmp_path / 'out'}"]) == 0
+    found = sections_of(tmp_path / "out")
+    assert list(found) == ["Future", "Arrow of time", "Violations", "Occlusion", "Tracking", "Corruption"]
+    assert [row["what"] for row in found["Future"]["rows"]] == [
+        "0.75 s ahead" if step == 3 else f"{step / 4:.2f} s ahead" for step in (1, 2, 3)
+    ]
+    kinds = {row["what"]: row["control"] for row in found["Violations"]["rows"]}
+    assert kinds == {
+        "vanish": False, "teleport": False, "shape": False, "stop": False, "turn": False,
+        "recolour": True, "fast": True,
+    }  # fmt: skip
+    assert set(found["Tracking"]["rows"][0]["values"]) == {"model", "untrained", "pixels", "standing still"}
+    assert len(found["Corruption"]["rows"]) == 12
+    assert (
+        "Does a prediction know where an object is while it is hidden?"
+        in (tmp_path / "out" / "exam.html").read_text()
+    )
+    assert "Is an impossible event more surprising" in capsys.readouterr().out
+
+
+def test_what_an_encoder_cannot_do_is_named(tmp_path):
+    model = make_video_model()
+    config = {name: model.config[name] for name in ("encoder", "pixels", "clip")}
+    state = {name: value for name, value in model.state_dict().items() if name.startswith("encoder.")}
+    save_pretrained(tmp_path / "model", state, config)
+    assert main([f"--model={tmp_path / 'model'}", *FEW, f"--output={tmp_path / 'out'}"]) == 0
+    found = sections_of(tmp_path / "out")
+    skipped = {name: section["skipped"] for name, section in found.items() if section["skipped"]}
+    assert set(skipped) == {"Future", "Arrow of time", "Violations", "Occlusion"}
+    assert skipped["Future"] == "the model has no predictor of embeddings"
+    assert "has no predictor" in skipped["Arrow of time"]
+
+
+@pytest.mark.parametrize("name", ["num_ordinary", "nulls"])
+def test_too_few_are_refused(name, tmp_path, capsys):
+    assert main([f"--model={saved(tmp_path / 'model')}", f"--{name}=1"]) == 2
+    assert f"{name} is 1: give" in capsys.readouterr().err
