@@ -10,6 +10,7 @@ from tests.inference.conftest import make_video_model
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
+from vjepa.evaluation.future import samples
 from vjepa.evaluation.future.samples import evaluate_samples
 from vjepa.evaluation.future.skill import (
     Embedded,
@@ -176,6 +177,27 @@ def test_samples_are_measured(rendered):
     assert metrics["single_score"]["value"] > 0
     with pytest.raises(ValueError, match="knows one future"):
         evaluate_samples(make_video_model(), rendered)
+
+
+def test_the_error_of_the_read_out_can_be_taken_out(tmp_path, monkeypatch):
+    """Samples and truth have the same distribution, around an embedding that shows positions inexactly."""
+    settings = RenderSettings(size=16, frames=16, objects=(1, 1), radius=(0.2, 0.2), camera=0.0)
+    rendered = write_videos(tmp_path, settings, num_videos=160, seed=0)
+    angle = 2 * torch.pi * torch.stack([
+        torch.from_numpy(np.load(video.path.replace(".mp4", ".npz"))["positions"][11, 0])
+        for video in read_manifest(rendered)
+    ])  # fmt: skip
+    draws = torch.Generator().manual_seed(0)
+    shown = torch.cat([angle.cos(), angle.sin()], dim=1)
+    shown = shown + 0.5 * torch.randn(160, 4, generator=draws)  # the same in all futures of a video
+    noise = 0.2 * torch.randn(160, 17, 1, 4, generator=draws)
+    every = (shown[:, None, None] + noise).float()
+    monkeypatch.setattr(samples, "_embed", lambda *_: (every[:, 0], every[:, 0], every[:, 1:]))
+    found = evaluate_samples(make_video_model(predictor={"noise_dim": 4}), rendered, samples=16, steps=1)[1]
+    expected = found["position"]["expected_coverage"]
+    for name in ("embeddings", "position_as_read"):
+        assert found[name]["coverage"]["low"] < expected < found[name]["coverage"]["high"]
+    assert found["position"]["coverage"]["value"] < expected - 0.2
 
 
 def test_what_cannot_be_measured_is_refused(videos):
