@@ -25,7 +25,7 @@ def learn(tmp_path):
         folders = [
             f"--output_dir={tmp_path / 'run'}",
             f"--data.synthetic.folder={tmp_path / 'videos'}",
-            f"--data.cache_dir={tmp_path / 'cache'}",
+            f"--data.cache.folder={tmp_path / 'cache'}",
         ]
         return pretrain(read_config([*arguments, *folders, "--train.trackers=[]"], PretrainConfig))
 

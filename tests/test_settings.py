@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from vjepa.config import ConfigError, EncoderConfig, OptimConfig, SIGRegConfig, TrainConfig, read_config
+from vjepa.config import (
+    CacheConfig,
+    ConfigError,
+    EncoderConfig,
+    OptimConfig,
+    SIGRegConfig,
+    TrainConfig,
+    read_config,
+)
 from vjepa.recipes.action.config import (
     ActionConfig,
     CollectConfig,
@@ -67,7 +75,8 @@ OUT_OF_RANGE = [
     (DataConfig, "mean", (0.5,)),
     (DataConfig, "std", (0.2, 0.2, 0.0)),
     (DataConfig, "weights", [1.0, 2.0]),
-    (DataConfig, "cache_short_side", 0),
+    (CacheConfig, "short_side", 0),
+    (CacheConfig, "max_gb", 0.0),
     (JitterConfig, "brightness", -0.1),
     (JitterConfig, "hue", 0.6),
     (JitterConfig, "p", 0.0),

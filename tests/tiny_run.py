@@ -30,8 +30,8 @@ def tiny_arguments(manifest, tmp_path):
             "--data.clip.stride=1",
             "--data.size=16",
             "--data.num_workers=0",
-            "--data.cache_dir=" + str(tmp_path / "cache"),
-            "--data.cache_short_side=16",
+            "--data.cache.folder=" + str(tmp_path / "cache"),
+            "--data.cache.short_side=16",
             "--masks.multiblock=[{num_blocks: 2, spatial_scale: [0.3, 0.3]}, {num_blocks: 1, spatial_scale: "
             "[0.5, 0.5]}]",
             "--encoder.size=nano",

@@ -10,7 +10,7 @@ The measurements are:
     decode  each installed reader by itself: it opens a video and reads as many frames as a clip has, spread
             over the video
     loader  loading of clips as in a run, with decoding, crops, masks and workers; with and without the cache
-            (data.cache_dir)
+            (data.cache.folder)
     train   loading and training steps together
     gemm    a product of two matrices of up to 2048 x 2048, the reference; always measured with step, encode
             and train
@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vjepa.batch import Batch, TokenMask
-from vjepa.config import read_config
+from vjepa.config import CacheConfig, read_config
 from vjepa.data.manifest import Video
 from vjepa.data.readers.open import ReaderName, open_video
 from vjepa.grid import Tubelet
@@ -237,12 +237,12 @@ class Loader:
 
 
 def loader_works(setting: Setting) -> list[Work]:
-    """Return the loading to time: without a cache and, if `data.cache_dir` is set, also with it."""
+    """Return the loading to time: without a cache and, if `data.cache.folder` is set, also with it."""
     data = setting.config.data
     plain = setting._replace(
-        config=dataclasses.replace(setting.config, data=dataclasses.replace(data, cache_dir=None))
+        config=dataclasses.replace(setting.config, data=dataclasses.replace(data, cache=CacheConfig()))
     )
-    loaders = {"loader": Loader(plain)} | ({"loader cached": Loader(setting)} if data.cache_dir else {})
+    loaders = {"loader": Loader(plain)} | ({"loader cached": Loader(setting)} if data.cache.folder else {})
     return [
         Work(name, None, loader.num_batches * setting.clips, None, loader.drain)
         for name, loader in loaders.items()

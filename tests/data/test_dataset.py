@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from vjepa.data.cache import VideoCache
 from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset, NothingReadableError
 from vjepa.data.manifest import Video
@@ -135,9 +136,7 @@ def test_the_error_of_a_worker_names_the_videos(videos):
 
 
 def test_with_the_cache(videos, tmp_path):
-    cached = dataset(
-        videos, cache_dir=str(tmp_path / "cache"), cache_short_side=24, transform=eval_transform(16)
-    )
+    cached = dataset(videos, cache=VideoCache(tmp_path / "cache", 24), transform=eval_transform(16))
     plain = dataset(videos, transform=eval_transform(16))
     for _ in range(2):
         for index in range(4):
@@ -146,8 +145,6 @@ def test_with_the_cache(videos, tmp_path):
             assert near.failures == exact.failures
             assert near.path == exact.path
             assert (near.video_RTCHW.float() - exact.video_RTCHW.float()).abs().mean() < 12
-    with pytest.raises(ValueError, match="give both or neither"):
-        dataset(videos, cache_dir="x")
 
 
 def test_labels(videos):

@@ -42,7 +42,7 @@ def manifest(tmp_path_factory):
 def report(tool, manifest, tmp_path_factory):
     """What a run of all splits on the debug configuration writes."""
     folder = tmp_path_factory.mktemp("report")
-    config = ["--config", str(ROOT / "configs" / "debug.yaml"), f"--data.cache_dir={folder / 'cache'}"]
+    config = ["--config", str(ROOT / "configs" / "debug.yaml"), f"--data.cache.folder={folder / 'cache'}"]
     files = ["--videos", str(manifest), "--json", str(folder / "report.json")]
     assert tool.main([*PARTS, *config, *files, "--repeats", "1", *CHANGES]) == 0
     return json.loads((folder / "report.json").read_text())

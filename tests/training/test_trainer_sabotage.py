@@ -33,7 +33,7 @@ def summary_of(tmp_path, fresh):
             "--config=configs/debug.yaml",
             f"--output_dir={runs[-1]}",
             f"--data.synthetic.folder={tmp_path / 'videos'}",
-            f"--data.cache_dir={tmp_path / 'cache'}",
+            f"--data.cache.folder={tmp_path / 'cache'}",
             "--data.synthetic.num_train=256",
             "--optim.steps=200",
             "--optim.batch_size=32",

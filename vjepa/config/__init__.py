@@ -9,10 +9,18 @@ from vjepa.config.reading import (
     refuse_bombs,
     write_config,
 )
-from vjepa.config.sections import EncoderConfig, OptimConfig, SIGRegConfig, TrainConfig, VICRegConfig
+from vjepa.config.sections import (
+    CacheConfig,
+    EncoderConfig,
+    OptimConfig,
+    SIGRegConfig,
+    TrainConfig,
+    VICRegConfig,
+)
 
 __all__ = [
     "READING_ERRORS",
+    "CacheConfig",
     "ConfigError",
     "EncoderConfig",
     "OptimConfig",

@@ -198,6 +198,39 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """Cache of decoded, resized videos.
+
+    Attributes:
+        folder: Folder in which decoded videos are kept, so that each file is decoded once; null decodes every
+            time.
+        short_side: Length in pixels of the shorter side of the kept frames; null takes 256/224 of the longer
+            side of a clip, the size to which evaluation resizes frames.
+        max_gb: Largest size of the folder in gigabytes. Videos that this run has not used make room, the
+            longest unused first, and videos that find no room are decoded every time; null has no limit.
+    """
+
+    folder: str | None = None
+    short_side: int | None = None
+    max_gb: float | None = None
+
+    def __post_init__(self) -> None:
+        checks.at_least("data.cache", self, short_side=1)
+        if self.max_gb is not None and not self.max_gb > 0:
+            raise ValueError(f"data.cache.max_gb is {self.max_gb}: give a number above 0, or null")
+        unused = [name for name in ("short_side", "max_gb") if getattr(self, name) is not None]
+        if self.folder is None and unused:
+            raise ValueError(
+                f"data.cache.{unused[0]} is {getattr(self, unused[0])} and data.cache.folder null, so "
+                "nothing is kept: give a folder, or leave the other out"
+            )
+
+    def side(self, size: tuple[int, int]) -> int:
+        """Return the length of the shorter side of the kept frames, for clips of this height and width."""
+        return max(size) * 256 // 224 if self.short_side is None else self.short_side
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How the run is executed; up to rounding, nothing here changes what is learnt.
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import json
+import math
 import os
+import struct
 import tempfile
+import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -17,58 +21,135 @@ from torchvision.transforms.v2 import functional as F
 
 from vjepa.data.readers.arrays import ArrayReader, frame_files
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
-from vjepa.data.readers.border import CHUNK, load_npy
+from vjepa.data.readers.border import CHUNK
 from vjepa.data.readers.open import open_video
 from vjepa.files import written_atomically
+
+SUFFIX = ".video"  # of entries
+_MOST_OPEN = 4096  # entries that a process keeps open; Linux allows 65,530 memory maps
+# Last bytes of an entry: length of the description before them, and a mark that the entry is whole.
+_TAIL = struct.Struct("<Q8s")
+_MARK = b"vjepa  1"
 
 
 class CacheDirError(OSError):
     """The cache folder cannot be written."""
 
 
-def open_cached(
-    path: str, reader: str, short_side: int, cache_dir: str | Path, fps: float = 25.0, channels: int = 3
-) -> VideoReader:
-    """Open a video from the cache; the first time, decode all of it into the cache.
+class VideoCache:
+    """Videos of a cache folder; a video that is not there is decoded into it.
 
-    An entry is a ``.npy`` file of uint8 frames ``(T, H, W, C)``, resized so that the short side has at most
-    `short_side` pixels (never enlarged), a ``.npy`` file of timestamps and, for a damaged video, a text that
-    describes the damage. Its name is a hash of the file's absolute path, size and modification time and of
-    `reader`, `short_side`, `fps` and `channels`, so that a changed file is decoded again. Entries are written
-    atomically: several processes may share a folder, and may be killed. An entry that is damaged nevertheless
-    is written again. Entries are never removed.
+    An entry is one file: uint8 frames ``(T, H, W, C)``, resized so that the short side has at most
+    `short_side` pixels (never enlarged); their times; and a description with their shape and, for a damaged
+    video, its damage. The name of an entry is a hash of the video's absolute path, size and modification time
+    and of how it is read, so that a changed file is decoded again. Entries are written atomically: several
+    processes may share a folder, and may be killed. An entry that is damaged nevertheless is written again.
+
+    A process opens each entry once: a change of the file is noticed by processes that start later.
 
     Args:
-        path, reader, fps, channels: Video and how to read it, see `open_video`.
+        folder: Cache folder; created if it is missing.
         short_side: Largest length of the short side in pixels, at least 1.
-        cache_dir: Cache folder; created if it is missing.
+        max_gb: Largest size of the folder in gigabytes (1e9 bytes). To make room, entries are removed that
+            were last used before this object was made, the longest unused first; a video that finds no room
+            is decoded each time, so that a cache which is too small for an epoch still helps. Several
+            processes that write at once may exceed the limit by an entry each. None has no limit.
 
     Raises:
-        ValueError: `short_side` is below 1, or `reader` or `fps` is not valid.
-        VideoDecodeError: The video cannot be read.
+        ValueError: `short_side` is below 1, or `max_gb` is not above 0.
         CacheDirError: The folder cannot be written.
     """
-    if short_side < 1:
-        raise ValueError(f"short_side is {short_side}: give a number of pixels, at least 1")
-    entry = Path(cache_dir) / _key(path, reader, short_side, fps, channels)
-    video = _entry(path, entry)
-    if video is None:
-        with open_video(path, reader, fps, channels) as source:
-            _build(source, short_side, entry)
+
+    def __init__(self, folder: str | Path, short_side: int, max_gb: float | None = None) -> None:
+        if short_side < 1:
+            raise ValueError(f"short_side is {short_side}: give a number of pixels, at least 1")
+        if max_gb is not None and not max_gb > 0:
+            raise ValueError(f"max_gb is {max_gb}: give a number above 0, or None for no limit")
+        self.folder = Path(folder)
+        self.short_side = short_side
+        self.max_gb = max_gb
+        self._begun = time.time()
+        self._open: OrderedDict[tuple[Any, ...], VideoReader] = OrderedDict()
+        self._check()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict()}  # memory maps stay in their process
+
+    def open(self, path: str, reader: str = "auto", fps: float = 25.0, channels: int = 3) -> VideoReader:
+        """Open a video; for arguments see `open_video`.
+
+        Raises:
+            ValueError: `reader` or `fps` is not valid.
+            VideoDecodeError: The video cannot be read.
+            CacheDirError: The folder cannot be written.
+        """
+        wanted = (path, reader, fps, channels)
+        video = self._open.get(wanted)
+        if video is not None:
+            self._open.move_to_end(wanted)
+            return video
+        entry = self.folder / f"{_key(path, reader, self.short_side, fps, channels)}{SUFFIX}"
         video = _entry(path, entry)
-    if video is None:
-        raise CacheDirError(f"cache_dir {cache_dir} does not keep what is written to it: give another folder")
-    return video
+        if video is None:
+            source = open_video(path, reader, fps, channels)
+            if not self._has_room(source):
+                return source
+            with source:
+                _build(source, self.short_side, entry)
+            video = _entry(path, entry)
+        if video is None:
+            raise CacheDirError(
+                f"cache folder {self.folder} does not keep what is written to it: give another one"
+            )
+        self._open[wanted] = video
+        if len(self._open) > _MOST_OPEN:
+            self._open.popitem(last=False)
+        return video
+
+    def size(self) -> int:
+        """Return the size of all entries of the folder, in bytes."""
+        return sum(status.st_size for status, _ in _entries(self.folder))
+
+    def _check(self) -> None:
+        """Create the folder if it is missing; `CacheDirError` if nothing can be written to it."""
+        with _folder_at_fault(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                file.write(bytes(2**16))
+                file.flush()
+                os.fsync(file.fileno())
+
+    def _has_room(self, video: VideoReader) -> bool:
+        """Return whether a video fits into the folder, after old entries are removed where necessary."""
+        if self.max_gb is None:
+            return True
+        missing = self.size() + entry_bytes(video, self.short_side) - self.max_gb * 1e9
+        old = sorted(
+            (status.st_mtime, status.st_size, path)
+            for status, path in _entries(self.folder)
+            if status.st_mtime < self._begun
+        )
+        if missing > sum(size for _, size, _ in old):
+            return False
+        for _, size, path in old:
+            if missing <= 0:
+                break
+            path.unlink(missing_ok=True)
+            missing -= size
+        return True
 
 
-def check_cache_dir(cache_dir: str | Path) -> None:
-    """Create the cache folder if it is missing; `CacheDirError` if nothing can be written to it."""
-    with _folder_at_fault(Path(cache_dir)):
-        Path(cache_dir).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache_dir) as file:
-            file.write(bytes(2**16))
-            file.flush()
-            os.fsync(file.fileno())
+def entry_bytes(video: VideoReader, short_side: int) -> int:
+    """Return the number of bytes of a video's frames in the cache."""
+    shown = shrink(video.get_frames([0]), short_side)
+    return len(video) * shown.numel()
+
+
+def shrink(frames_TCHW: torch.Tensor, short_side: int) -> torch.Tensor:
+    """Resize uint8 frames so that their short side has at most `short_side` pixels."""
+    if min(frames_TCHW.shape[-2:]) <= short_side:
+        return frames_TCHW
+    return F.resize(frames_TCHW, [short_side], antialias=True)
 
 
 @contextmanager
@@ -77,21 +158,40 @@ def _folder_at_fault(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CacheDirError(
-            f"cache_dir {folder} cannot be written ({error.strerror}): make room or give another folder; "
+            f"cache folder {folder} cannot be written ({error.strerror}): make room or give another folder; "
             "null decodes each time"
         ) from error
 
 
+def _entries(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
+    for path in folder.glob(f"*{SUFFIX}"):
+        try:
+            yield path.stat(), path
+        except FileNotFoundError:  # another process removed it
+            continue
+
+
 def _entry(path: str, entry: Path) -> VideoReader | None:
-    """Open an entry; None if it is missing or damaged (a disk can lose the last writes)."""
+    """Open an entry and note that it is used; None if it is missing or damaged."""
     try:
-        frames_THWC = load_npy(str(entry.with_suffix(".npy")))
-        times = np.load(entry.with_suffix(".times.npy"))
-        damage = entry.with_suffix(".damage.txt")
-        video = ArrayReader(path, frames_THWC, times, damage.read_text() if damage.exists() else None)
+        with entry.open("rb") as file:
+            end = file.seek(-_TAIL.size, os.SEEK_END)
+            length, mark = _TAIL.unpack(file.read())
+            if mark != _MARK:
+                return None
+            file.seek(end - length)
+            facts = json.loads(file.read(length))
+            frames, count = facts["shape"][0], math.prod(facts["shape"])
+            if count + 8 * frames + length != end:
+                return None
+            file.seek(count)
+            times = np.frombuffer(file.read(8 * frames), dtype="<f8")
+        # Unlike numpy.memmap, this keeps no file open.
+        pixels = torch.from_file(str(entry), shared=False, size=count, dtype=torch.uint8, device="cpu")
+        os.utime(entry)
+        return ArrayReader(path, pixels.numpy().reshape(facts["shape"]), times, facts["damage"])
     except Exception:  # whatever is wrong with an entry, it is written again
         return None
-    return video if len(times) == len(frames_THWC) else None
 
 
 def _key(path: str, reader: str, short_side: int, fps: float, channels: int) -> str:
@@ -108,40 +208,20 @@ def _key(path: str, reader: str, short_side: int, fps: float, channels: int) -> 
 def _build(video: VideoReader, short_side: int, entry: Path) -> None:
     with _folder_at_fault(entry.parent):
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with written_atomically(entry.with_suffix(".npy"), durable=True) as draft:
-            with draft.open("wb") as file:
-                _write_frames(file, video, short_side)
-            # Decoding is complete only here, and damage known. The frames get their final name last, so that
-            # an entry with frames is complete.
-            _write(entry.with_suffix(".times.npy"), _as_npy(video.timestamps))
-            if video.damage is not None:
-                _write(entry.with_suffix(".damage.txt"), video.damage.encode())
+        with written_atomically(entry, durable=True) as draft, draft.open("wb") as file:
+            shape = _write_frames(file, video, short_side)
+            file.write(np.asarray(video.timestamps, dtype="<f8").tobytes())
+            # Decoding is complete only here, and damage known.
+            facts = json.dumps({"shape": shape, "damage": video.damage}).encode()
+            file.write(facts + _TAIL.pack(len(facts), _MARK))
 
 
-def _write(path: Path, content: bytes) -> None:
-    with written_atomically(path, durable=True) as draft:
-        draft.write_bytes(content)
-
-
-def _as_npy(array: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.save(content, array)
-    return content.getvalue()
-
-
-def _write_frames(file: BinaryIO, video: VideoReader, short_side: int) -> None:
+def _write_frames(file: BinaryIO, video: VideoReader, short_side: int) -> list[int]:
+    """Write all frames, and return the shape of their array."""
+    shape: list[int] = []
     for begin in range(0, len(video), CHUNK):
         frames_TCHW = video.get_frames(range(begin, min(begin + CHUNK, len(video))))
-        frames_TCHW = shrink(frames_TCHW, short_side)
-        if not begin:
-            shape = (len(video), *frames_TCHW.shape[2:], frames_TCHW.shape[1])
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-        file.write(frames_TCHW.permute(0, 2, 3, 1).contiguous().numpy().data)
-
-
-def shrink(frames_TCHW: torch.Tensor, short_side: int) -> torch.Tensor:
-    """Resize uint8 frames so that their short side has at most `short_side` pixels."""
-    if min(frames_TCHW.shape[-2:]) <= short_side:
-        return frames_TCHW
-    return F.resize(frames_TCHW, [short_side], antialias=True)
+        frames_THWC = shrink(frames_TCHW, short_side).permute(0, 2, 3, 1).contiguous()
+        shape = [len(video), *frames_THWC.shape[1:]]
+        file.write(frames_THWC.numpy().data)
+    return shape

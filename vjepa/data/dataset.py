@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vjepa.data.cache import CacheDirError, check_cache_dir, open_cached
+from vjepa.data.cache import CacheDirError, VideoCache
 from vjepa.data.clips import ClipSampling, EmptyRangeError, sample_clips, spread_clips
 from vjepa.data.manifest import Video, class_names
 from vjepa.data.readers.base import VideoReader
@@ -72,9 +72,7 @@ class ClipDataset(Dataset[Sample]):
             `ClipViews`. It may draw from torch's global generator.
         seed: Random seed of the run.
         reader: Name of the video reader, see `open_video`.
-        cache_dir: Folder in which decoded videos are kept; None decodes each time.
-        cache_short_side: Largest short side of cached videos in pixels; required with `cache_dir`, None
-            without.
+        cache: Cache of decoded videos; None decodes each time.
         classes: Labels in the order of their class indices; None takes `class_names` of the videos. Give
             those of the training set for any other split.
         spread: Whether clips are evenly spaced over the video, for evaluation, instead of randomly placed.
@@ -91,8 +89,7 @@ class ClipDataset(Dataset[Sample]):
         transform: Callable[[Tensor], Tensor | ClipViews],
         seed: int,
         reader: str = "auto",
-        cache_dir: str | None = None,
-        cache_short_side: int | None = None,
+        cache: VideoCache | None = None,
         classes: Sequence[str] | None = None,
         spread: bool = False,
         fps: float = 25.0,
@@ -102,19 +99,12 @@ class ClipDataset(Dataset[Sample]):
         check_reader(reader)
         if damaged not in get_args(Damaged):
             raise ValueError(f"damaged is '{damaged}': choose one of {', '.join(get_args(Damaged))}")
-        if (cache_dir is None) != (cache_short_side is None):
-            raise ValueError(
-                f"cache_dir is {cache_dir} and cache_short_side {cache_short_side}: give both or neither"
-            )
-        if cache_dir is not None:
-            check_cache_dir(cache_dir)
         self.videos = list(videos)
         self.sampling = sampling
         self.transform = transform
         self.seed = seed
         self.reader = reader
-        self.cache_dir = cache_dir
-        self.cache_short_side = cache_short_side
+        self.cache = cache
         self.spread = spread
         self.fps = fps
         self.damaged = damaged
@@ -185,9 +175,9 @@ class ClipDataset(Dataset[Sample]):
             return list(frames.split(self.sampling.num_frames)), reader.damage
 
     def _open(self, path: str) -> VideoReader:
-        if self.cache_dir is None or self.cache_short_side is None:
+        if self.cache is None:
             return open_video(path, self.reader, self.fps, self.channels)
-        return open_cached(path, self.reader, self.cache_short_side, self.cache_dir, self.fps, self.channels)
+        return self.cache.open(path, self.reader, self.fps, self.channels)
 
     def _transformed(self, clips_RTCHW: list[Tensor], rng: np.random.Generator) -> dict[str, Any]:
         """Transform each clip separately, with torch's global generator temporarily seeded from `rng`.

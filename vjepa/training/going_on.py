@@ -43,8 +43,7 @@ TABLE: dict[str, Change] = {
     "data.max_unreadable": Change.SAID,
     "data.damaged": Change.SAID,
     "data.reader": Change.SAID,
-    "data.cache_dir": Change.SAID,
-    "data.cache_short_side": Change.SAID,
+    "data.cache": Change.SAID,
     "data.features": Change.SAID,
 }
 """Meaning of a change, by the key of the setting."""

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import vjepa.data.readers.border as border
-from vjepa.data.cache import CacheDirError, open_cached
+from vjepa.data.cache import CacheDirError, VideoCache
 from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
@@ -249,18 +249,18 @@ def test_arrays_of_other_channels(tmp_path, write_video):
         open_video(path)
     with pytest.raises(VideoDecodeError, match="it gives RGB, and 12 channels are asked for"):
         open_video(write_video("a.mp4"), channels=12)
-    for cache in ({}, {"cache_dir": str(tmp_path / "cache"), "cache_short_side": 8}):
-        data = ClipDataset([Video(path)], ClipSampling(4), eval_transform(8), 0, channels=12, **cache)
+    for cache in (None, VideoCache(tmp_path / "cache", 8)):
+        data = ClipDataset([Video(path)], ClipSampling(4), eval_transform(8), 0, channels=12, cache=cache)
         assert data[SampleKey(0, 0, 0)].video_RTCHW.shape == (1, 4, 12, 8, 8)
 
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_damaged_video_is_kept_or_skipped(write_video, tmp_path, cached):
     bad, good = flip(write_video("bad.avi", codec="mpeg4"), [5]), write_video("good.avi", codec="mpeg4")
-    cache = {"cache_dir": str(tmp_path / "cache"), "cache_short_side": 32} if cached else {}
+    cache = VideoCache(tmp_path / "cache", 32) if cached else None
     for damaged in ("keep", "skip"):
         data = ClipDataset(
-            [Video(bad), Video(good)], ClipSampling(20), eval_transform(16), 0, damaged=damaged, **cache
+            [Video(bad), Video(good)], ClipSampling(20), eval_transform(16), 0, damaged=damaged, cache=cache
         )
         sample = data[SampleKey(0, 0, 0)]
         ((path, words),) = sample.damaged
@@ -272,20 +272,24 @@ def test_a_damaged_video_is_kept_or_skipped(write_video, tmp_path, cached):
 
 def test_torn_cache_entries_are_made_again(write_video, tmp_path):
     path, folder = write_video("a.mp4"), tmp_path / "cache"
-    frames = open_cached(path, "pyav", 32, folder).get_frames([19])
-    for pattern in ("*[0-9a-f].npy", "*.times.npy"):
-        (file,) = [file for file in folder.glob(pattern) if ("times" in file.name) == ("times" in pattern)]
-        for size in (0, 100):
-            os.truncate(file, size)
-            assert torch.equal(open_cached(path, "pyav", 32, folder).get_frames([19]), frames)
+    frames = VideoCache(folder, 32).open(path).get_frames([19])
+    (file,) = folder.iterdir()
+    whole = file.read_bytes()
+    flipped = bytes([whole[-1] ^ 1])
+    for torn in (b"", whole[:100], whole[:-1], whole[100:], whole + b"x", whole[:-1] + flipped):
+        file.write_bytes(torn)
+        assert torch.equal(VideoCache(folder, 32).open(path).get_frames([19]), frames)
+        assert file.read_bytes() == whole
 
 
 def test_a_cache_folder_that_cannot_be_written_is_an_error_at_the_start(write_video, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     arguments = [Video(write_video("a.mp4"))], ClipSampling(4), eval_transform(16), 0
-    with pytest.raises(CacheDirError, match=r"cache_dir .*file/cache cannot be written \(Not a directory\)"):
-        ClipDataset(*arguments, cache_dir=str(tmp_path / "file" / "cache"), cache_short_side=32)
-    data = ClipDataset(*arguments, cache_dir=str(tmp_path / "cache"), cache_short_side=32)
+    with pytest.raises(
+        CacheDirError, match=r"cache folder .*file/cache cannot be written \(Not a directory\)"
+    ):
+        VideoCache(tmp_path / "file" / "cache", 32)
+    data = ClipDataset(*arguments, cache=VideoCache(tmp_path / "cache", 32))
 
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -19,6 +19,7 @@ from tests.data.trajectory_layouts import (
     write_robomimic,
     write_table,
 )
+from vjepa.data.cache import VideoCache
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.synthetic.write import encode_video
 from vjepa.data.trajectories.episode import check_alike
@@ -85,8 +86,8 @@ def test_lerobot_s_layouts(write, tmp_path):
     source = write(tmp_path / "d", episodes())
     check(read_episodes(source, states=True), episodes(), exact=False)
     check(read_episodes(source, camera="observation.images.top"), episodes(), exact=False, states=False)
-    cached = {"cache_dir": str(tmp_path / "cache"), "cache_short_side": 16}
-    check(read_episodes(source, states=True, **cached), episodes(), exact=False)
+    cache = VideoCache(tmp_path / "cache", 16)
+    check(read_episodes(source, states=True, cache=cache), episodes(), exact=False)
 
 
 def test_lerobot_s_cameras_and_versions_are_named(tmp_path):

@@ -15,7 +15,6 @@ BASE = {
         "crop_ratio": [1.0, 1.0],
         "flip": False,
         "num_workers": 0,
-        "cache_short_side": 16,
     },
     "masks": {"multiblock": [{"num_blocks": 1, "spatial_scale": [0.3, 0.3]}]},
     "encoder": {"size": "nano", "embed_dim": 24, "num_heads": 2, "depth": 2, "tubelet": [2, 4, 4]},

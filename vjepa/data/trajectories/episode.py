@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vjepa.data.cache import open_cached
+from vjepa.data.cache import VideoCache
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.open import open_video
 
@@ -48,15 +48,13 @@ class VideoFrames:
         path: Path of the video, see `open_video`.
         first: Number of the episode's first frame in the video.
         reader: Video decoder, see `open_video`.
-        cache_dir: Folder in which decoded frames are kept; None keeps none.
-        cache_short_side: Length in pixels of the shorter side of the kept frames; None keeps none.
+        cache: Cache of decoded videos; None decodes each time.
     """
 
     path: str
     first: int = 0
     reader: str = "auto"
-    cache_dir: str | None = None
-    cache_short_side: int | None = None
+    cache: VideoCache | None = None
 
     def read(self, index_T: NDArray[np.int64], damage: list[str] | None = None) -> Tensor:
         """Read frames, see `Frames`.
@@ -64,11 +62,8 @@ class VideoFrames:
         Raises:
             VideoDecodeError: The video cannot be read, or is too short.
         """
-        if self.cache_dir is None or self.cache_short_side is None:
-            video = open_video(self.path, self.reader)
-        else:
-            video = open_cached(self.path, self.reader, self.cache_short_side, self.cache_dir)
-        with video:
+        open_one = open_video if self.cache is None else self.cache.open
+        with open_one(self.path, self.reader) as video:
             wanted = index_T + self.first
             if wanted[-1] >= len(video):
                 cause = f"it has {len(video)} frames, and actions for {wanted[-1] + 1} or more"

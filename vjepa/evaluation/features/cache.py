@@ -234,7 +234,7 @@ def _dataset_identity(dataset: ClipDataset) -> dict[str, Any]:
         "transform": repr(dataset.transform),
         "reading": [
             dataset.reader,
-            dataset.cache_short_side,
+            None if dataset.cache is None else dataset.cache.short_side,
             dataset.fps,
             dataset.spread,
             dataset.seed,

@@ -24,6 +24,7 @@ from vjepa.models.sizes import SIZES
 from vjepa.models.video_model import VideoModel
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
 from vjepa.recipes.action.config import ActionConfig, CollectConfig
+from vjepa.recipes.cache import build_cache
 from vjepa.recipes.regularizers import build_regularizers
 from vjepa.weights.model_folder import read_weights
 from vjepa.workers import Loader
@@ -95,11 +96,10 @@ def read_train(config: ActionConfig, states: bool) -> list[Episode]:
 
 def _read(config: ActionConfig, source: str, states: bool) -> list[Episode]:
     data = config.data
-    short_side = None if data.cache_dir is None else data.cache_short_side
     return read_episodes(
         source, states=states, camera=data.camera,
         least_frames=data.window.span, max_unusable=data.max_unreadable,
-        reader=data.reader, cache_dir=data.cache_dir, cache_short_side=short_side,
+        reader=data.reader, cache=build_cache(data.cache, data.frame_size),
     )  # fmt: skip
 
 
@@ -262,10 +262,11 @@ def tokens_identity(config: ActionConfig, model: ActionModel, arguments: dict[st
 
     That is the frozen encoder's weights and how frames are prepared for it.
     """
+    cache = config.data.cache
     return {
         **encoder_identity(nn.ModuleList([model.encoder, model.projector or nn.Identity()]), arguments),
         "pool": arguments["pool"],
         "size": list(config.data.frame_size),
         "reader": config.data.reader,
-        "cache_short_side": config.data.cache_short_side if config.data.cache_dir else None,
+        "cache_short_side": cache.side(config.data.frame_size) if cache.folder else None,
     }

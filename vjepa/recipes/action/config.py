@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vjepa.choices import IMAGENET_MEAN, IMAGENET_STD, Conditioning, DistanceName, InverseSource, Pool
-from vjepa.config import EncoderConfig, OptimConfig, SIGRegConfig, TrainConfig, VICRegConfig, checks
+from vjepa.config import (
+    CacheConfig,
+    EncoderConfig,
+    OptimConfig,
+    SIGRegConfig,
+    TrainConfig,
+    VICRegConfig,
+    checks,
+)
 from vjepa.data.trajectories.window import WindowConfig
 from vjepa.environments.names import EnvName
 from vjepa.planning.settings import CEMSettings, GradientSettings, MPPISettings
@@ -65,8 +73,7 @@ class TrajectoryConfig:
         std: Standard deviation of each pixel channel, on the same scale as `mean`.
         reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
             two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
-        cache_dir: Folder in which decoded, resized frames are kept; null decodes every time.
-        cache_short_side: Length in pixels of the shorter side of the cached frames.
+        cache: Cache of decoded, resized videos.
         features: Folder in which the frozen encoder's tokens are kept, so that each frame is encoded once;
             null encodes every time.
         num_workers: Number of processes that load batches; 0 loads them in the training process. Results do
@@ -85,8 +92,7 @@ class TrajectoryConfig:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     reader: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
-    cache_dir: str | None = None
-    cache_short_side: int = 256
+    cache: CacheConfig = field(default_factory=CacheConfig)
     features: str | None = None
     num_workers: int = 2
     max_unreadable: float = 0.01
@@ -94,7 +100,7 @@ class TrajectoryConfig:
     def __post_init__(self) -> None:
         checks.frame_size("data", self)
         checks.pixel_statistics("data", self)
-        checks.at_least("data", self, cache_short_side=1, num_workers=0)
+        checks.at_least("data", self, num_workers=0)
         checks.share("data", self, "max_unreadable")
         if self.train is not None and self.collect is not None:
             raise ValueError(

@@ -18,6 +18,7 @@ from vjepa.objectives.action_jepa import ActionJEPA
 from vjepa.plots.imagination import draw_imagination
 from vjepa.recipes.action import build
 from vjepa.recipes.action.config import ActionConfig
+from vjepa.recipes.cache import say_cache
 from vjepa.recipes.cures import cures_of
 from vjepa.training.accelerator import build_accelerator
 from vjepa.training.alone import alone, wait_for_all
@@ -134,6 +135,8 @@ def _train(
 ) -> ActionJEPA:
     """Train the objective, and return it."""
     accelerator.print(_outline(config, objective, accelerator))
+    paths = [episode.frames.path for episode in episodes]
+    say_cache(config.data.cache, config.data.frame_size, paths, config.data.reader, accelerator)
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
         partial(build.trajectory_batches, config, episodes), optim=config.optim,

@@ -106,8 +106,8 @@ class Cell:
             ConfigError: The sections in `finetune` do not make a valid configuration.
         """
         data, given = self.config.data, self.finetune
-        shared = ("num_workers", "reader", "cache_dir", "cache_short_side")
-        read = {name: getattr(data, name) for name in shared}
+        cache = dataclasses.asdict(data.cache)
+        read = {"num_workers": data.num_workers, "reader": data.reader, "cache": cache}
         execution = config_tree(self.config)["train"]
         common = {field.name: execution[field.name] for field in dataclasses.fields(TrainConfig)}
         tree = {
@@ -232,7 +232,7 @@ def _tree(comparison: CompareConfig, arm: str, videos: _Videos) -> str:
             tree["probe"] |= {"train": videos.manifests[0], "test": videos.manifests[1]}
     else:
         data["synthetic"].setdefault("folder", str(folder / "videos" / videos.name))
-        data.setdefault("cache_dir", str(folder / "cache" / videos.name))
+        data.setdefault("cache", {}).setdefault("folder", str(folder / "cache" / videos.name))
     return json.dumps({**tree, "output_dir": str(folder)})
 
 

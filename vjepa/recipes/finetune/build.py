@@ -25,6 +25,7 @@ from vjepa.models.encoder import VideoEncoder
 from vjepa.models.head_grid import HeadGrid
 from vjepa.models.lora import add_lora
 from vjepa.models.video_model import VideoModel
+from vjepa.recipes.cache import build_cache
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.weights.model_folder import from_pretrained
 from vjepa.workers import Loader
@@ -271,8 +272,7 @@ def _dataset(
 ) -> ClipDataset:
     data = run.config.data
     return ClipDataset(
-        videos, clip, transform, run.config.seed, reader=data.reader, cache_dir=data.cache_dir,
-        cache_short_side=None if data.cache_dir is None else data.cache_short_side,
+        videos, clip, transform, run.config.seed, reader=data.reader, cache=build_cache(data.cache, run.size),
         classes=run.classes, spread=spread, damaged=data.damaged,
         channels=len(run.model["pixels"]["mean"]),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vjepa.choices import Shape
-from vjepa.config import TrainConfig, checks
+from vjepa.config import CacheConfig, TrainConfig, checks
 from vjepa.data.clips import ClipSampling
 
 
@@ -116,9 +116,7 @@ class LabelledData:
             pre-trained model.
         reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
             two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
-        cache_dir: Folder in which decoded, resized videos are kept, so that each file is decoded once; null
-            decodes every time.
-        cache_short_side: Length in pixels of the shorter side of the cached frames.
+        cache: Cache of decoded, resized videos.
         num_workers: Number of processes that load batches; 0 loads them in the training process. Results do
             not depend on it.
         damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
@@ -143,15 +141,14 @@ class LabelledData:
     segments: int = 1
     size: int | tuple[int, int] | None = None
     reader: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
-    cache_dir: str | None = None
-    cache_short_side: int = 256
+    cache: CacheConfig = field(default_factory=CacheConfig)
     num_workers: int = 2
     damaged: Literal["keep", "skip"] = "keep"
     max_unreadable: float = 0.01
 
     def __post_init__(self) -> None:
         checks.frame_size("data", self)
-        checks.at_least("data", self, cache_short_side=1, num_workers=0)
+        checks.at_least("data", self, num_workers=0)
         checks.share("data", self, "max_unreadable")
         checks.seed("data", self, "label_seed")
         checks.seed("data", self, "test_seed")

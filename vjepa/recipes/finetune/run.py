@@ -23,6 +23,7 @@ from vjepa.models.head_grid import HeadGrid, TokenClassifier
 from vjepa.models.lora import merge_lora
 from vjepa.objectives.classification import Classification
 from vjepa.plots.confusion import write_confusion
+from vjepa.recipes.cache import say_cache
 from vjepa.recipes.finetune import build
 from vjepa.recipes.finetune.build import Resolved
 from vjepa.recipes.finetune.config import FinetuneConfig
@@ -149,6 +150,9 @@ def _train(
     else:
         optimizer = build_optimizer(network, optim)
     accelerator.print(_outline(run, objective, optim.steps, accelerator))
+    data, parts = run.config.data, (run.splits.train, run.splits.val, run.splits.test)
+    paths = [video.path for part in parts for video in part]
+    say_cache(data.cache, run.size, paths, data.reader, accelerator)
     batches = partial(
         build.labelled_batches, run.config, datasets.train, datasets.collate, last_step=optim.steps
     )

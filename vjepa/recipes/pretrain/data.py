@@ -21,6 +21,7 @@ from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import clip_transform, train_transform
 from vjepa.data.views import MultiView, SeparateTarget
+from vjepa.recipes.cache import build_cache
 from vjepa.recipes.pretrain.config import PretrainAugment, PretrainConfig, SyntheticConfig
 from vjepa.workers import Loader
 
@@ -239,9 +240,8 @@ def _dataset(
     **evaluation: Any,
 ) -> ClipDataset:
     data = config.data
-    cache_short_side = data.cache_short_side if data.cache_dir is not None else None
     return ClipDataset(
         videos, clip, transform, config.seed, reader=data.reader,
-        cache_dir=data.cache_dir, cache_short_side=cache_short_side, damaged=data.damaged,
+        cache=build_cache(data.cache, data.clip_size), damaged=data.damaged,
         channels=len(data.mean), **evaluation,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from vjepa.plots.run import draw_report, summary_table
+from vjepa.recipes.cache import say_cache
 from vjepa.recipes.cures import cures_of
 from vjepa.recipes.pretrain import build, data
 from vjepa.recipes.pretrain.config import PretrainConfig
@@ -100,6 +101,8 @@ def _train(
     del run  # weights that were read are not kept while training
     measurements = online_measurements(config, model_config, accelerator.device, say, own=own)
     say(describe_run(config, outline, sources.num_rows, accelerator))
+    paths = [path for path, _, _ in sources.rows]
+    say_cache(config.data.cache, config.data.clip_size, paths, config.data.reader, accelerator)
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
         partial(data.build_batches, config, sources), optim=config.optim, rows=sources.rows,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vjepa.choices import IMAGENET_MEAN, IMAGENET_STD, Kind
-from vjepa.config import checks
+from vjepa.config import CacheConfig, checks
 from vjepa.data.clips import ClipSampling
 from vjepa.data.synthetic.settings import RenderSettings
 
@@ -65,9 +65,7 @@ class DataConfig:
         std: Standard deviation of each pixel channel, on the same scale as `mean`.
         reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
             two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
-        cache_dir: Folder in which decoded, resized videos are kept, so that each file is decoded once; null
-            decodes every time.
-        cache_short_side: Length in pixels of the shorter side of the cached frames.
+        cache: Cache of decoded, resized videos.
         num_workers: Number of processes that load batches; 0 loads them in the training process. Results do
             not depend on it.
         damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
@@ -92,8 +90,7 @@ class DataConfig:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     reader: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
-    cache_dir: str | None = None
-    cache_short_side: int = 256
+    cache: CacheConfig = field(default_factory=CacheConfig)
     num_workers: int = 2
     damaged: Literal["keep", "skip"] = "keep"
     max_unreadable: float = 0.01
@@ -125,7 +122,7 @@ class DataConfig:
         checks.ascending("data", self, "crop_scale", highest=1)
         checks.ascending("data", self, "crop_ratio")
         checks.pixel_statistics("data", self)
-        checks.at_least("data", self, cache_short_side=1, num_workers=0)
+        checks.at_least("data", self, num_workers=0)
         checks.share("data", self, "max_unreadable")
         if self.train is not None and self.synthetic is not None:
             raise ValueError(

@@ -1,0 +1,60 @@
+"""The cache of decoded videos, built from the section `data.cache`, and what it will need on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from accelerate import Accelerator
+
+from vjepa.config.sections import CacheConfig
+from vjepa.data.cache import VideoCache, entry_bytes
+from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.readers.open import open_video
+
+_MEASURED = 8  # videos whose size is looked at
+
+
+def build_cache(config: CacheConfig, size: tuple[int, int]) -> VideoCache | None:
+    """Build the cache that a configuration asks for; None if it asks for none.
+
+    Args:
+        config: Section `data.cache`.
+        size: Height and width of a clip in pixels.
+    """
+    if config.folder is None:
+        return None
+    return VideoCache(config.folder, config.side(size), config.max_gb)
+
+
+def say_cache(
+    config: CacheConfig, size: tuple[int, int], paths: Sequence[str], reader: str, accelerator: Accelerator
+) -> None:
+    """Print how large the cache will be, estimated from a few videos; nothing without a cache.
+
+    Args:
+        config: Section `data.cache`.
+        size: Height and width of a clip in pixels.
+        paths: Paths of the videos of the run.
+        reader: Video decoder.
+        accelerator: Accelerator of the run, whose main process looks at the videos.
+    """
+    cache = build_cache(config, size) if accelerator.is_main_process else None
+    if cache is None:
+        return
+    unique = list(dict.fromkeys(paths))
+    chosen = sorted(set(np.linspace(0, len(unique) - 1, _MEASURED).round().astype(int).tolist()))
+    found = []
+    for number in chosen:
+        try:
+            with open_video(unique[number], reader) as video:
+                found.append(entry_bytes(video, cache.short_side))
+        except VideoDecodeError:  # the run will name it
+            continue
+    if found:
+        expected = sum(found) / len(found) * len(unique) / 1e9
+        limit = "" if config.max_gb is None else f", of which at most {config.max_gb:g} GB are kept"
+        accelerator.print(
+            f"cache of decoded videos: about {expected:.2g} GB for {len(unique)} videos{limit}; "
+            f"{cache.size() / 1e9:.2g} GB are in {cache.folder} now"
+        )
