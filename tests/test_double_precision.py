@@ -99,7 +99,7 @@ def test_fixed_positions_are_the_same_and_come_from_the_cpu_once(positions):
     grid = Grid(2, 3, 4)
     table = POSITION_TABLES[positions](grid, 48)
     with SmallDevice():
-        there = POSITION_TABLES[positions](grid, 48, DEVICE)
+        there = POSITION_TABLES[positions](grid, 48, device=DEVICE)
     assert torch.equal(there.inner, table)
     if positions == "sinusoid":
         assert sinusoid_table(grid, 48) is table

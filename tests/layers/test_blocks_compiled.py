@@ -1,9 +1,12 @@
+"""Compiled blocks give the same tokens, and a run compiles the blocks of all of its networks."""
+
 import shutil
 
 import pytest
 import torch
 
 from tests.models.builders import small_encoder
+from vjepa.recipes.pretrain import build
 
 
 @pytest.mark.slow
@@ -16,3 +19,14 @@ def test_compiled_blocks_give_the_same_tokens():
         encoder.transformer.compile_blocks()
         actual = encoder(video), encoder(video, keep)
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_run_compiles_all_blocks_of_all_networks(tiny_config):
+    """The target encoder too, which is half of the FLOPs of a large model."""
+    objective = build.build_objective(build.Resolved(tiny_config("run", "--train.compile=true")))
+    for name in ("encoder", "predictor", "target_encoder"):
+        blocks = getattr(objective, name).transformer.blocks
+        assert [block._compiled_call_impl is not None for block in blocks] == [True] * len(blocks), name
+    plain = build.build_objective(build.Resolved(tiny_config("run", "--train.activation_checkpointing=true")))
+    assert all(block._compiled_call_impl is None for block in plain.encoder.transformer.blocks)
+    assert plain.encoder.transformer.grad_checkpointing

@@ -56,9 +56,9 @@ class CausalStream:
             grid,
             transformer.head_dim,
             transformer.rotary_layout,
-            tokens_BSD.device,
-            self.seen,
-            transformer.trained_side,
+            first_step=self.seen,
+            trained_side=transformer.trained_side,
+            device=tokens_BSD.device,
         )
         levels = []
         for number, (block, cache) in enumerate(zip(transformer.blocks, self.caches, strict=True)):

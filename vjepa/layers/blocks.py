@@ -143,9 +143,11 @@ class TokenTransformer(nn.Module):
         device, on_grid = tokens_BND.device, grid.size if index_BK is None else index_BK.shape[1]
         in_front = tokens_BND.shape[1] - on_grid
         if self.positions != "rotary":
-            table = _at(POSITION_TABLES[self.positions](grid, self.embed_dim, device), index_BK)
+            table = _at(POSITION_TABLES[self.positions](grid, self.embed_dim, device=device), index_BK)
             return tokens_BND + F.pad(table, (0, 0, in_front, 0)).to(tokens_BND.dtype), None
-        table = rotary_table(grid, self.head_dim, self.rotary_layout, device, trained_side=self.trained_side)
+        table = rotary_table(
+            grid, self.head_dim, self.rotary_layout, device=device, trained_side=self.trained_side
+        )
         rope = table.unsqueeze(0) if index_BK is None else _at(table, index_BK)
         if in_front:
             cosine, sine = rope.chunk(2, dim=-1)  # tokens in front get angle 0: no rotation

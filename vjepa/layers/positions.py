@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +28,26 @@ def _angles(position_N: Tensor, num_frequencies: int) -> Tensor:
     return position_N[:, None] * _PERIOD ** -(exponent / num_frequencies)
 
 
+def _kept(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Keep the tables that a function makes of its arguments, of which a run has few.
+
+    The device is given by keyword. Whoever gets a table must not change it.
+    """
+    known = lru_cache(maxsize=64)(make)
+
+    @wraps(make)
+    def table(*arguments: Any, device: torch.device | None = None, **settings: Any) -> Tensor:
+        where = torch.empty(0, device=device)
+        # While a graph is traced or exported, tensors are placeholders, which must not be kept.
+        if torch.compiler.is_compiling() or type(where) is not Tensor:
+            return make(*arguments, device=where.device, **settings)
+        with torch.inference_mode(False), torch.no_grad():  # training may use it after inference
+            return known(*arguments, device=where.device, **settings)
+
+    return table
+
+
+@_kept
 def sincos_table(grid: Grid, embed_dim: int, device: torch.device | None = None) -> Tensor:
     """Make a fixed 3-D sin-cos embedding, ``(N, D)``, whose width is shared equally by the three axes.
 
@@ -38,6 +60,7 @@ def sincos_table(grid: Grid, embed_dim: int, device: torch.device | None = None)
     return table_ND[:, :embed_dim]
 
 
+@_kept
 def sincos_plane_table(grid: Grid, embed_dim: int, device: torch.device | None = None) -> Tensor:
     """Make a fixed 2-D sin-cos embedding, ``(N, D)``, as in MAE (arXiv 2111.06377) and I-JEPA.
 
@@ -56,6 +79,7 @@ def sincos_plane_table(grid: Grid, embed_dim: int, device: torch.device | None =
     return torch.cat([torch.cat([part.sin(), part.cos()], dim=-1) for part in parts], dim=-1)
 
 
+@_kept
 def sinusoid_table(grid: Grid, embed_dim: int, device: torch.device | None = None) -> Tensor:
     """Make a fixed 1-D embedding, ``(N, D)``, of a token's place in the sequence.
 
@@ -66,23 +90,9 @@ def sinusoid_table(grid: Grid, embed_dim: int, device: torch.device | None = Non
     """
     if embed_dim % 2:
         raise ValueError(f"embed_dim {embed_dim} cannot hold pairs of sine and cosine: give an even width")
-    where = torch.empty(0, device=device)
-    # While a graph is traced or exported, tensors are placeholders, which must not be cached.
-    placeholder = torch.compiler.is_compiling() or type(where) is not Tensor
-    return (_sinusoids if placeholder else _kept_sinusoids)(grid.size, embed_dim, where.device)
-
-
-def _sinusoids(positions: int, embed_dim: int, device: torch.device) -> Tensor:
     # Double precision: the published table is computed in numpy's doubles, and a token's index may be large.
-    angle = _angles(in_double(torch.arange(positions, device="cpu")), embed_dim // 2)
+    angle = _angles(in_double(torch.arange(grid.size, device="cpu")), embed_dim // 2)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float().to(device)
-
-
-@lru_cache(maxsize=32)
-def _kept_sinusoids(positions: int, embed_dim: int, device: torch.device) -> Tensor:
-    """Cached table of each size and device: it is computed on the CPU, which no step should wait for."""
-    with torch.inference_mode(False):  # a table that is cached during inference may be used in training
-        return _sinusoids(positions, embed_dim, device)
 
 
 POSITION_TABLES = {
@@ -93,6 +103,7 @@ POSITION_TABLES = {
 """Tables that are added to tokens, by kind of position; `rotary` rotates queries and keys instead."""
 
 
+@_kept
 def rotary_table(
     grid: Grid,
     head_dim: int,
@@ -142,5 +153,6 @@ def rotary_table(
     unrotated = coordinates_N3.new_zeros(grid.size, head_dim - 6 * num_frequencies)
     angle_Nd = torch.cat([*axes, unrotated], dim=-1)
     # The first value of a pair (a, b) becomes a cos - b sin, the second b cos + a sin.
-    sign_d = angle_Nd.new_tensor([-1.0, 1.0]).repeat(head_dim // 2)
-    return torch.cat([angle_Nd.cos(), angle_Nd.sin() * sign_d], dim=-1).float().to(device)
+    first, second = angle_Nd.sin().unflatten(-1, (-1, 2)).unbind(-1)
+    signed_Nd = torch.stack([-first, second], dim=-1).flatten(-2)
+    return torch.cat([angle_Nd.cos(), signed_Nd], dim=-1).float().to(device)

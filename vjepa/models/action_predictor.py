@@ -122,7 +122,7 @@ class ActionPredictor(nn.Module):
         self._check(tokens_BTSD, actions_BTA, states_BTQ, space)
         grid = Grid(frames, *space)
         conditions = self._conditions(actions_BTA, states_BTQ)
-        rope = rotary_table(grid, self.head_dim, self.rotary_layout, tokens_BTSD.device)
+        rope = rotary_table(grid, self.head_dim, self.rotary_layout, device=tokens_BTSD.device)
         rope_TS = rope.unflatten(0, (frames, places))
         tokens_BTSE = self.embed(tokens_BTSD)
         if self.conditioning == "tokens":

@@ -198,9 +198,10 @@ class VICReg(nn.Module):
             _terms(_together(predicted_BMD.float() - mean_ND[target_BM]))
             for predicted_BMD, target_BM in predicted
         ]
-        weight = torch.tensor([1.0, *[self.predictions] * len(predicted)], device=mean_ND.device)
+        weights = [1.0, *[self.predictions] * len(predicted)]
         variance, covariance = (
-            (torch.stack(term) * weight).sum() / weight.sum() for term in zip(*found, strict=True)
+            sum(weight * part for weight, part in zip(weights, term, strict=True)) / sum(weights)
+            for term in zip(*found, strict=True)
         )
         return {"variance": self.variance * variance, "covariance": self.covariance * covariance}
 

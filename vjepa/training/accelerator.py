@@ -59,7 +59,10 @@ def build_accelerator(
         log_with=train.trackers or None,
         project_config=ProjectConfiguration(project_dir=output_dir, logging_dir=output_dir),
         step_scheduler_with_optimizer=False,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused)],
+        kwargs_handlers=[
+            # Buffers are constants, or the same on all processes by their own updates.
+            DistributedDataParallelKwargs(find_unused_parameters=find_unused, broadcast_buffers=False)
+        ],
     )
 
 

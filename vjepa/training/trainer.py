@@ -40,6 +40,7 @@ from vjepa.sharded import whole
 from vjepa.training.alone import alone
 from vjepa.training.checkpoint import Checkpoints
 from vjepa.training.errors import NonFiniteError, SaveError
+from vjepa.training.host_copy import HostCopy
 from vjepa.training.measurements import Measurements
 from vjepa.training.optimizer import Schedules
 from vjepa.training.progress import Progress
@@ -51,7 +52,7 @@ from vjepa.training.update_size import UpdateSize
 
 @dataclass
 class StepReport:
-    """Metrics and embeddings of one step, still on the device.
+    """Metrics and embeddings of one step; the embeddings are still on the device.
 
     Attributes:
         step: Number of steps taken, this one included.
@@ -69,7 +70,7 @@ class StepReport:
 
     step: int
     names: list[str]
-    metrics: Tensor
+    metrics: HostCopy
     may_lack: list[str]
     local_loss: Tensor
     asked: bool
@@ -294,7 +295,7 @@ class Trainer:
         local_loss = scalars["loss"]
         scalars["grad_norm"] = whole(norm).float()
         asked = request.requested  # Read once: it may change meanwhile.
-        scalars["stop"] = torch.tensor(float(asked), device=local_loss.device)
+        scalars["stop"] = torch.full_like(local_loss, float(asked))
         names, metrics = list(scalars), self._over_processes(torch.stack(list(scalars.values())))
         statistics: dict[str, Tensor] = {}
         embeddings: dict[str, Tensor] = {}
@@ -313,7 +314,7 @@ class Trainer:
                 if name.endswith("_BD")
             }
         return StepReport(
-            self.step, names, metrics, list(statistics), local_loss, asked, embeddings, paths, kind
+            self.step, names, HostCopy(metrics), list(statistics), local_loss, asked, embeddings, paths, kind
         )
 
     def _over_processes(self, local: Tensor) -> Tensor:
@@ -323,7 +324,7 @@ class Trainer:
 
     def _check(self, report: StepReport) -> float:
         """Return the share of processes that were asked to stop, or raise NonFiniteError."""
-        metrics = dict(zip(report.names, report.metrics.tolist(), strict=True))
+        metrics = dict(zip(report.names, report.metrics.read(), strict=True))
         # With fp16 a gradient that overflows is normal: the scaler skips the step and tries a smaller scale.
         watched = ["loss"] if self.accelerator.mixed_precision == "fp16" else ["loss", "grad_norm"]
         broken = [f"{name} is {metrics[name]}" for name in watched if not math.isfinite(metrics[name])]
@@ -340,7 +341,7 @@ class Trainer:
 
     def _log(self, report: StepReport, measured: dict[str, float], progress: Progress) -> None:
         self._check(report)
-        metrics = dict(zip(report.names, report.metrics.tolist(), strict=True))
+        metrics = dict(zip(report.names, report.metrics.read(), strict=True))
         del metrics["stop"]
         for name in report.may_lack:
             if math.isnan(metrics[name]):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vjepa.config import config_tree
 from vjepa.data.rendered import is_rendered
+from vjepa.layers.blocks import TokenTransformer
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.layers.targets import PredictionTargets
 from vjepa.models.encoder import VideoEncoder
@@ -238,20 +239,27 @@ def _future_arguments(config: PretrainConfig) -> dict[str, Any]:
 
 def build_objective(run: Resolved) -> Configured:
     """Build the objective with its networks; initial weights are drawn from torch's global generator."""
+    objective, train = _configured(run), run.config.train
+    for network in objective.modules():  # the target encoder included
+        if isinstance(network, TokenTransformer):
+            network.grad_checkpointing = train.activation_checkpointing
+            if train.compile:
+                network.compile_blocks()
+    return objective
+
+
+def _configured(run: Resolved) -> Configured:
     config, arguments = run.config, model_arguments(run)
     encoder = VideoEncoder(**arguments["encoder"])
     normalizer = PixelNormalizer(**arguments["pixels"])
     if config.objective.predict == "views":
-        _prepare(config, encoder)
         return _views(config, encoder, normalizer)
     if config.objective.predict == "pixels":
         decoder = Predictor(**arguments["decoder"])
-        _prepare(config, encoder, decoder)
         return PixelReconstruction(
             encoder=encoder, decoder=decoder, normalizer=normalizer, targets=config.objective.pixel_targets
         )
     predictor = Predictor(**arguments["predictor"])
-    _prepare(config, encoder, predictor)
     context_loss, futures = config.objective.context_loss, config.objective.futures
     return JEPA(
         encoder=encoder,
@@ -287,13 +295,6 @@ def _views(config: PretrainConfig, encoder: VideoEncoder, normalizer: PixelNorma
         normalizer=normalizer,
         regularizer=SIGReg(sigreg.weight, sigreg.directions, sigreg.places),
     )
-
-
-def _prepare(config: PretrainConfig, *networks: VideoEncoder | Predictor) -> None:
-    for network in networks:
-        network.set_grad_checkpointing(config.train.activation_checkpointing)
-        if config.train.compile:
-            network.transformer.compile_blocks()
 
 
 def _target_encoder(run: Resolved, encoder: VideoEncoder) -> dict[str, Any]:
