@@ -60,29 +60,37 @@ def evaluate_samples(
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
     clips = read_beginnings(model, videos, (window.context_steps + last) * depth)
     true_VFQ, single_VFQ, samples_VsFQ = _embed(model, clips.video_VTCHW, window, last, samples, seed)
-    train_V = torch.arange(len(true_VFQ)) % 2 == 0
     report = {}
     for row in range(last):
         frame = (window.context_steps + row + 1) * depth - 1
         place_VQ = read_factors_at(clips.videos, clips.numbers_VT[:, frame].tolist())["position"]
-        true_VQ, single_VQ, samples_VsQ = true_VFQ[:, row], single_VFQ[:, row], samples_VsFQ[:, :, row]
-        read_samples_VsQ, read_single_VQ, read_true_VQ = (
-            ridge_predictions((true_VQ[train_V], place_VQ[train_V]), rows.flatten(0, -2)).unflatten(
-                0, rows.shape[:-1]
-            )
-            for rows in (samples_VsQ[~train_V], single_VQ[~train_V], true_VQ[~train_V])
+        report[row + 1] = _calibrations(
+            true_VFQ[:, row], single_VFQ[:, row], samples_VsFQ[:, :, row], place_VQ
         )
-        truths = {"position": place_VQ[~train_V], "position_as_read": read_true_VQ}
-        report[row + 1] = {
-            "embeddings": calibration(
-                samples_VsQ[~train_V], true_VQ[~train_V], single_VQ[~train_V], LEVEL
-            ).to_json(),
-            **{
-                name: calibration(read_samples_VsQ, truth_VQ, read_single_VQ, LEVEL).to_json()
-                for name, truth_VQ in truths.items()
-            },
-        }
     return report
+
+
+def _calibrations(
+    true_VQ: Tensor, single_VQ: Tensor, samples_VsQ: Tensor, place_VQ: Tensor
+) -> dict[str, dict[str, Any]]:
+    """Measure the calibration of one horizon on every second video; the others fit the regression."""
+    train_V = torch.arange(len(true_VQ)) % 2 == 0
+    fitted = (true_VQ[train_V], place_VQ[train_V])
+    samples_VsQ, single_VQ, true_VQ, place_VQ = (
+        values[~train_V] for values in (samples_VsQ, single_VQ, true_VQ, place_VQ)
+    )
+    read_samples_VsQ, read_single_VQ, read_true_VQ = (
+        ridge_predictions(fitted, values.flatten(0, -2)).unflatten(0, values.shape[:-1])
+        for values in (samples_VsQ, single_VQ, true_VQ)
+    )
+    truths = {"position": place_VQ, "position_as_read": read_true_VQ}
+    return {
+        "embeddings": calibration(samples_VsQ, true_VQ, single_VQ, LEVEL).to_json(),
+        **{
+            name: calibration(read_samples_VsQ, truth_VQ, read_single_VQ, LEVEL).to_json()
+            for name, truth_VQ in truths.items()
+        },
+    }
 
 
 @torch.no_grad()
