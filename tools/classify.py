@@ -138,7 +138,7 @@ def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: 
     print(f"{report.table()}\n{report.headline()}")
 
 
-def _videos(source: str) -> list[Video]:
+def _videos(source: str) -> Sequence[Video]:
     if Path(source).is_file() and Path(source).suffix.lower() in VIDEO_SUFFIXES:
         return [Video(source)]
     return read_manifest(source)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,6 +20,7 @@ from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.border import cause_of, is_machines_fault
 from vjepa.data.readers.open import check_reader, open_video
 from vjepa.data.sampling import SampleKey
+from vjepa.data.video_table import ChainedVideos, label_codes
 from vjepa.data.views import ClipViews
 from vjepa.seeding import seeded
 
@@ -99,7 +101,7 @@ class ClipDataset(Dataset[Sample]):
         check_reader(reader)
         if damaged not in get_args(Damaged):
             raise ValueError(f"damaged is '{damaged}': choose one of {', '.join(get_args(Damaged))}")
-        self.videos = list(videos)
+        self.videos = videos
         self.sampling = sampling
         self.transform = transform
         self.seed = seed
@@ -144,7 +146,7 @@ class ClipDataset(Dataset[Sample]):
                 failures.append((video.path, f"it is damaged, and data.damaged is skip: {damage}"))
             row = self._replacement(row, rng, failures)
         return Sample(
-            label=self._labels[row],
+            label=int(self._labels[row]),
             path=video.path,
             key=key,
             failures=tuple(failures),
@@ -207,16 +209,21 @@ def _stacked(views: Sequence[Tensor]) -> Tensor:
     return torch.stack([view.movedim(-3, -1) for view in views]).movedim(-1, -3)
 
 
-def _label_numbers(videos: Sequence[Video], classes: Sequence[str]) -> list[int]:
+def _label_numbers(videos: Sequence[Video], classes: Sequence[str]) -> NDArray[np.int32]:
     """Return the class index of each video, -1 for an unlabelled one."""
+    if isinstance(videos, ChainedVideos):
+        parts = [_label_numbers(part, classes) for part in videos.parts]
+        return np.concatenate([np.zeros(0, np.int32), *parts])
     numbers = {name: number for number, name in enumerate(classes)}
-    for video in videos:
-        if video.label is not None and video.label not in numbers:
-            raise ValueError(
-                f"{video.path} has the label '{video.label}', which is none of the {len(classes)} classes "
-                f"({', '.join(list(classes)[:10])}): correct the manifest or give all classes"
-            )
-    return [-1 if video.label is None else numbers[video.label] for video in videos]
+    labels_V, names = label_codes(videos)
+    unknown = [number for number, name in enumerate(names) if name not in numbers]
+    if unknown:
+        row = int((labels_V == unknown[0]).argmax())
+        raise ValueError(
+            f"{videos[row].path} has the label '{names[unknown[0]]}', which is none of the {len(classes)} "
+            f"classes ({', '.join(list(classes)[:10])}): correct the manifest or give all classes"
+        )
+    return np.array([*(numbers[name] for name in names), -1], dtype=np.int32)[labels_V]
 
 
 class MixedDataset(Dataset[Sample]):

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import csv
 import difflib
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vjepa.data.readers.arrays import IMAGE_SUFFIXES, frame_files, natural_key
+from vjepa.data.video import Video as Video
+from vjepa.data.video_table import BYTES, ChainedVideos, VideoTable, read_plain_csv
+from vjepa.files import written_atomically
 
 VIDEO_SUFFIXES = frozenset(
     [".avi", ".mp4", ".mov", ".mkv", ".webm", ".flv", ".mpg", ".mpeg", ".m4v", ".3gp"]
     + [".ts", ".m2ts", ".mts", ".wmv", ".ogv", ".gif", ".npy"]
 )
 COLUMNS = ("path", "label", "start", "end", "group")
-# File names need not be UTF-8: bytes that do not decode are kept, so that such a name still opens its file.
-BYTES = "surrogateescape"
 _SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 _WHOLE = re.compile(r"-?\d+")
 # A path with a known suffix, followed by words without a slash.
@@ -43,27 +45,11 @@ _HEADER_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Video:
-    """One row of a manifest.
-
-    Attributes:
-        path: Absolute path of a video file, a folder of images, a single image or a ``.npy`` array.
-        label: Class name; None for an unlabelled video.
-        start, end: Time range to use, in seconds from the first frame; None leaves that side open.
-        group: Name shared by videos that must stay in the same split (one person, place or source); None
-            where no group is given.
-    """
-
-    path: str
-    label: str | None = None
-    start: float | None = None
-    end: float | None = None
-    group: str | None = None
-
-
-def read_manifest(source: str | Path, *, images: bool = False) -> list[Video]:
+def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video]:
     """Read a list of videos, without checking that they exist or decode.
+
+    Rows of a plain CSV file stay in the file until they are asked for (`vjepa.data.video_table`), so that
+    millions of them take little memory; the file may then be replaced, but not be rewritten in place.
 
     `source` is one of
         - a CSV file (comma- or tab-separated) whose header has ``path`` and optionally ``label``, ``start``
@@ -95,7 +81,7 @@ def read_manifest(source: str | Path, *, images: bool = False) -> list[Video]:
         raise FileNotFoundError(f"there is no manifest {source}: give a CSV, JSONL or text file, or a folder")
     if source.is_dir():
         _refuse_select(select, source)
-        videos = _read_folder(source, images)
+        videos: Sequence[Video] = _read_folder(source, images)
     else:
         try:
             videos = _read_file(source, select)
@@ -121,7 +107,11 @@ def _selection(source: str) -> tuple[str, dict[str, str]]:
 def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
     """Write a CSV manifest for `read_manifest`; paths below its folder are written relative to it."""
     folder = Path(os.path.abspath(path)).parent
-    with open(path, "w", newline="", encoding="utf-8", errors=BYTES) as file:
+    # The videos may be rows of the very file that is written.
+    with (
+        written_atomically(path) as draft,
+        draft.open("w", newline="", encoding="utf-8", errors=BYTES) as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for video in videos:
@@ -133,13 +123,25 @@ def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
 
 def class_names(videos: Iterable[Video]) -> list[str]:
     """Return the distinct labels, sorted; in numerical order if all of them are whole numbers."""
-    names = {video.label for video in videos if video.label is not None}
+    names = set(_labels(videos))
     if all(re.fullmatch(r"-?\d+", name) for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 
 
-def _read_file(source: Path, select: Mapping[str, str]) -> list[Video]:
+def _labels(videos: Iterable[Video]) -> Iterator[str]:
+    if isinstance(videos, ChainedVideos):
+        return itertools.chain.from_iterable(map(_labels, videos.parts))
+    if isinstance(videos, VideoTable):
+        return iter(videos.labels[1])
+    return (video.label for video in videos if video.label is not None)
+
+
+def _read_file(source: Path, select: Mapping[str, str]) -> Sequence[Video]:
+    if source.suffix.lower() != ".jsonl":
+        table = read_plain_csv(str(source), select, partial(_absolute, folder=source.parent))
+        if table is not None:
+            return table
     text = source.read_text(encoding="utf-8-sig", errors=BYTES)
     if "\0" in text:
         raise ValueError(f"{source} is no text: give a list of videos, or the folder in which this file lies")
@@ -159,11 +161,13 @@ def _read_file(source: Path, select: Mapping[str, str]) -> list[Video]:
 
 
 def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter)
+    lines = text.splitlines(keepends=True)
+    empty = next((number for number, line in enumerate(lines) if line.strip()), 0)  # before the header
+    reader = csv.DictReader(lines[empty:], delimiter=delimiter)
     reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
     for row in reader:
         # csv.DictReader puts surplus cells under the key None, and gives missing cells the value None.
-        yield reader.line_num, {name: value for name, value in row.items() if name is not None}
+        yield empty + reader.line_num, {name: value for name, value in row.items() if name is not None}
 
 
 def _json_rows(source: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -12,6 +12,7 @@ from vjepa.data.cache import VideoCache, entry_bytes
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.open import open_video
 
+_LONGEST = 100_000  # rows of a list whose files are counted
 _MEASURED = 8  # videos whose size is looked at
 
 
@@ -42,19 +43,20 @@ def say_cache(
     cache = build_cache(config, size) if accelerator.is_main_process else None
     if cache is None:
         return
-    unique = list(dict.fromkeys(paths))
-    chosen = sorted(set(np.linspace(0, len(unique) - 1, _MEASURED).round().astype(int).tolist()))
+    # A list that is too long to be held in memory is taken to name every file once.
+    files: Sequence[str] = list(dict.fromkeys(paths)) if len(paths) <= _LONGEST else paths
+    chosen = sorted(set(np.linspace(0, len(files) - 1, _MEASURED).round().astype(int).tolist()))
     found = []
     for number in chosen:
         try:
-            with open_video(unique[number], reader) as video:
+            with open_video(files[number], reader) as video:
                 found.append(entry_bytes(video, cache.short_side))
         except VideoDecodeError:  # the run will name it
             continue
     if found:
-        expected = sum(found) / len(found) * len(unique) / 1e9
+        expected = sum(found) / len(found) * len(files) / 1e9
         limit = "" if config.max_gb is None else f", of which at most {config.max_gb:g} GB are kept"
         accelerator.print(
-            f"cache of decoded videos: about {expected:.2g} GB for {len(unique)} videos{limit}; "
+            f"cache of decoded videos: about {expected:.2g} GB for {len(files)} videos{limit}; "
             f"{cache.size() / 1e9:.2g} GB are in {cache.folder} now"
         )

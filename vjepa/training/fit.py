@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Protocol, cast
 
 import torch
@@ -11,6 +12,7 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from vjepa.config import OptimConfig, TrainConfig
+from vjepa.data.video_table import Mapped
 from vjepa.evaluation.collapse_alarm import Cures
 from vjepa.training.accelerator import start_trackers
 from vjepa.training.alone import wait_for_all
@@ -92,7 +94,7 @@ def fit(
 
     prepared, optimizer = accelerator.prepare(objective, optimizer)
     start_trackers(accelerator, config, config.output_dir)
-    paths, most = [row[0] for row in rows], config.data.max_unreadable
+    paths, most = Mapped(itemgetter(0), rows), config.data.max_unreadable
     Trainer(
         accelerator=accelerator, objective=prepared, optimizer=optimizer, batches=batches, folder=folder,
         unreadable=UnreadableVideos(paths, most, accelerator.print, remedy),

@@ -271,10 +271,13 @@ def digest_of_rows(rows: Sequence[Row]) -> str:
 
     Paths are taken relative to the folder that all files share, so that it may be moved.
     """
-    paths = [str(row[0]) for row in rows]
-    top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
-    named = [[os.path.relpath(path, top), *row[1:]] for path, row in zip(paths, rows, strict=True)]
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:32]
+    top, folder, digest = None, None, hashlib.sha256()
+    for row in rows:
+        if (here := os.path.dirname(str(row[0]))) != folder:
+            folder, top = here, here if top is None else os.path.commonpath([top, here])
+    for row in rows:
+        digest.update(json.dumps([str(row[0])[len(top or "") :], *row[1:]]).encode() + b"\n")
+    return digest.hexdigest()[:32]
 
 
 def _shown(classes: Any) -> str:

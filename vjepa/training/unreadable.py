@@ -96,7 +96,7 @@ class UnreadableVideos:
     ) -> None:
         self.remedy = remedy
         self.num_videos = len(paths)
-        self.paths = frozenset(paths)
+        self._paths = paths
         self.max_share = max_share
         self.say = say
         self.causes: dict[str, str] = {}
@@ -121,8 +121,10 @@ class UnreadableVideos:
             causes: Cause of each unreadable video, by path.
             damage: Damage of each damaged video, by path.
         """
-        self.causes = {path: cause for path, cause in causes.items() if path in self.paths}
-        self.damage = {path: cause for path, cause in damage.items() if path in self.paths}
+        known = causes.keys() | damage.keys()
+        listed = {path for path in self._paths if path in known} if known else set()
+        self.causes = {path: cause for path, cause in causes.items() if path in listed}
+        self.damage = {path: cause for path, cause in damage.items() if path in listed}
 
     def agree(self) -> int:
         """Exchange and print what the processes have found since the last call; every process must call this.

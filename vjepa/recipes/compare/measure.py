@@ -113,7 +113,7 @@ def _labelled_videos(
 
 
 def _readable(
-    config: PretrainConfig, splits: tuple[list[Video], list[Video]], classes: list[str]
+    config: PretrainConfig, splits: tuple[Sequence[Video], Sequence[Video]], classes: list[str]
 ) -> tuple[list[Video], list[Video]]:
     """Return both splits without unreadable videos, so that all metrics of a cell use the same videos."""
     kept = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,7 +99,9 @@ def matched_sets(
     return read_matched(folder)
 
 
-def ordinary_videos(world: SyntheticConfig, folder: Path, num_videos: int, **changes: object) -> list[Video]:
+def ordinary_videos(
+    world: SyntheticConfig, folder: Path, num_videos: int, **changes: object
+) -> Sequence[Video]:
     """Render videos without violations, of other scenes than the training videos.
 
     A background that all training videos share is another one here, as in the test videos of a run.

@@ -41,9 +41,9 @@ class LabelledSplits(NamedTuple):
         classes: Class names of the training split, in the order of their class indices.
     """
 
-    train: list[Video]
-    val: list[Video]
-    test: list[Video]
+    train: Sequence[Video]
+    val: Sequence[Video]
+    test: Sequence[Video]
     classes: list[str]
 
 
@@ -95,7 +95,7 @@ def _check_some_known(videos: Sequence[Video], classes: Sequence[str], name: str
         )
 
 
-def _read_labelled(source: str, name: str) -> list[Video]:
+def _read_labelled(source: str, name: str) -> Sequence[Video]:
     videos = read_manifest(source)
     unlabelled = [video.path for video in videos if video.label is None]
     if unlabelled:

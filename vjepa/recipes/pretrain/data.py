@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from vjepa.data.sampling import SampleOrder, StepBatches, step_loader
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import clip_transform, train_transform
+from vjepa.data.video_table import ChainedVideos
 from vjepa.data.views import MultiView, SeparateTarget
 from vjepa.recipes.cache import build_cache
 from vjepa.recipes.pretrain.config import PretrainAugment, PretrainConfig, SyntheticConfig
@@ -80,19 +80,18 @@ class Sources(NamedTuple):
         images: Images of each manifest; empty without steps on images.
     """
 
-    videos: list[list[Video]]
-    images: list[list[Video]]
+    videos: list[Sequence[Video]]
+    images: list[Sequence[Video]]
 
     @property
     def num_rows(self) -> int:
         """Number of rows of all manifests together."""
-        return sum(len(source) for source in (*self.videos, *self.images))
+        return len(self.all)
 
     @property
-    def rows(self) -> list[tuple[str, float | None, float | None]]:
-        """Path, start and end in seconds of each row, videos before images."""
-        sources = itertools.chain(*self.videos, *self.images)
-        return [(video.path, video.start, video.end) for video in sources]
+    def all(self) -> ChainedVideos:
+        """All rows, videos before images."""
+        return ChainedVideos([*self.videos, *self.images])
 
 
 def training_sources(config: PretrainConfig) -> Sources:
@@ -131,7 +130,7 @@ def probe_manifests(config: PretrainConfig) -> tuple[str | None, str | None]:
     return splits["train"].manifest, splits["test"].manifest
 
 
-def probe_sources(config: PretrainConfig) -> tuple[list[Video], list[Video]] | None:
+def probe_sources(config: PretrainConfig) -> tuple[Sequence[Video], Sequence[Video]] | None:
     """Read the labelled videos to fit and to test a probe on; None where none are given."""
     train, test = probe_manifests(config)
     if train is None or test is None:
@@ -145,10 +144,10 @@ def build_dataset(config: PretrainConfig, sources: Sources) -> ClipDataset | Mix
     """Build the dataset of training clips, and images: randomly placed, cropped, mirrored and augmented."""
     data = config.data
     transform = train_views(config)
-    videos = _dataset(config, list(itertools.chain(*sources.videos)), data.clip, transform)
+    videos = _dataset(config, ChainedVideos(sources.videos), data.clip, transform)
     if not sources.images:
         return videos
-    images = list(itertools.chain(*sources.images))
+    images = ChainedVideos(sources.images)
     one_frame = ClipSampling(num_frames=1, clips_per_video=data.clip.clips_per_video)
     return MixedDataset(videos, _dataset(config, images, one_frame, transform))
 

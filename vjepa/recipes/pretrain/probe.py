@@ -6,7 +6,7 @@ The linear probe at the end of a run, of the trained encoder and of the same enc
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ from vjepa.weights.model_folder import from_pretrained
 Probes = dict[str, dict[str, float]]
 
 
-def probed_lists(config: PretrainConfig) -> dict[str, list[Video]]:
+def probed_lists(config: PretrainConfig) -> dict[str, Sequence[Video]]:
     """Return the lists of labelled videos for the probe, by the name of their setting.
 
     The result is empty if the configuration has no probe.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
+from vjepa.data.video import Video
+from vjepa.data.video_table import Mapped
 from vjepa.plots.run import draw_report, summary_table
 from vjepa.recipes.cache import say_cache
 from vjepa.recipes.cures import cures_of
@@ -25,7 +28,7 @@ from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
 from vjepa.training.measurements import Measurements
 from vjepa.training.optimizer import build_optimizer
-from vjepa.training.run_folder import RunFolder, claim, metrics_of
+from vjepa.training.run_folder import Row, RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import check_files
 from vjepa.weights.model_folder import from_pretrained, save_pretrained
@@ -101,15 +104,19 @@ def _train(
     del run  # weights that were read are not kept while training
     measurements = online_measurements(config, model_config, accelerator.device, say, own=own)
     say(describe_run(config, outline, sources.num_rows, accelerator))
-    paths = [path for path, _, _ in sources.rows]
+    paths = Mapped(attrgetter("path"), sources.all)
     say_cache(config.data.cache, config.data.clip_size, paths, config.data.reader, accelerator)
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
-        partial(data.build_batches, config, sources), optim=config.optim, rows=sources.rows,
+        partial(data.build_batches, config, sources), optim=config.optim, rows=Mapped(_row, sources.all),
         measurements=measurements, cures=cures_of(config, own=own),
     )  # fmt: skip
     state = build.model_state(config, accelerator.get_state_dict(prepared), own=own)
     return _finish(config, accelerator, (state, model_config), folder, measurements)
+
+
+def _row(video: Video) -> Row:
+    return video.path, video.start, video.end
 
 
 def _start(config: PretrainConfig) -> Accelerator:
