@@ -42,6 +42,19 @@ def small_batch(clips=3, seed=0):
     return Batch(video, tuple(masks), torch.zeros(clips, dtype=torch.long), ("",) * clips)
 
 
+def assert_gradients_of_halves_add_up(jepa, batch):
+    """What accumulation and several processes rely on: the loss is a mean over clips."""
+    jepa(batch)["loss"].backward()
+    whole = [parameter.grad.clone() for parameter in jepa.parameters() if parameter.requires_grad]
+    jepa.zero_grad()
+    middle = len(batch.paths) // 2
+    for half in (slice(0, middle), slice(middle, None)):
+        part = replace(batch.map(lambda tensor: tensor[half]), paths=batch.paths[half])  # noqa: B023
+        (jepa(part)["loss"] / 2).backward()
+    halves = [parameter.grad for parameter in jepa.parameters() if parameter.requires_grad]
+    torch.testing.assert_close(halves, whole, atol=1e-6, rtol=1e-4)
+
+
 def futures_jepa(score="energy"):
     jepa = small_jepa(futures=Futures(score))
     torch.manual_seed(1)

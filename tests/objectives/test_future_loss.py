@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.objectives.builders import small_batch, small_jepa
+from tests.objectives.builders import assert_gradients_of_halves_add_up, small_batch, small_jepa
 from vjepa.batch import TokenMask
 from vjepa.grid import Grid
 from vjepa.layers.targets import PredictionTargets
@@ -100,12 +100,4 @@ def test_losses_of_other_masks_stay_the_same():
 
 def test_gradient_of_two_halves_is_that_of_the_whole():
     jepa = small_jepa(future_loss=FutureLoss({1}, change_weight=0.5, rollout_steps=1))
-    batch = future_batch(clips=4)
-    jepa(batch)["loss"].backward()
-    whole = [parameter.grad.clone() for parameter in jepa.parameters() if parameter.requires_grad]
-    jepa.zero_grad()
-    for half in (slice(0, 2), slice(2, 4)):
-        part = replace(batch.map(lambda tensor: tensor[half]), paths=batch.paths[half])  # noqa: B023
-        (jepa(part)["loss"] / 2).backward()
-    halves = [parameter.grad for parameter in jepa.parameters() if parameter.requires_grad]
-    torch.testing.assert_close(halves, whole, atol=1e-6, rtol=1e-4)
+    assert_gradients_of_halves_add_up(jepa, future_batch(clips=4))

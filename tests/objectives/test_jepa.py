@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.objectives.builders import small_batch, small_jepa
+from tests.objectives.builders import assert_gradients_of_halves_add_up, small_batch, small_jepa
 from vjepa.objectives.batch_metric import of_whole_batch
 
 
@@ -60,16 +60,7 @@ def test_targets_are_of_the_video_that_the_target_encoder_sees():
 
 
 def test_gradient_of_two_halves_is_that_of_the_whole():
-    """What accumulation and several processes rely on: the loss is a mean over clips."""
-    jepa, batch = small_jepa(), small_batch(clips=4)
-    jepa(batch)["loss"].backward()
-    whole = [parameter.grad.clone() for parameter in jepa.parameters() if parameter.requires_grad]
-    jepa.zero_grad()
-    for half in (slice(0, 2), slice(2, 4)):
-        part = replace(batch.map(lambda tensor: tensor[half]), paths=batch.paths[half])  # noqa: B023
-        (jepa(part)["loss"] / 2).backward()
-    halves = [parameter.grad for parameter in jepa.parameters() if parameter.requires_grad]
-    torch.testing.assert_close(halves, whole, atol=1e-6, rtol=1e-4)
+    assert_gradients_of_halves_add_up(small_jepa(), small_batch(clips=4))
 
 
 def test_gradients_reach_all_trained_parts_and_never_the_target():

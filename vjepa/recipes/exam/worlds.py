@@ -15,7 +15,7 @@ from vjepa.data.synthetic.write_matched import write_matched
 from vjepa.data.violation_sets import Matched, read_matched
 from vjepa.foreign_text import one_line
 from vjepa.models.video_model import VideoModel
-from vjepa.recipes.pretrain.config import PretrainConfig, SyntheticConfig
+from vjepa.recipes.pretrain.config import SyntheticConfig
 
 WINDOWS = 2  # length of a rendered video in windows of the model, if that is longer than
 FRAMES = 32  # as many frames at the model's rate, in which every violation finds its scenes
@@ -23,10 +23,8 @@ FRAMES = 32  # as many frames at the model's rate, in which every violation find
 
 def trained_on(model: VideoModel) -> SyntheticConfig | None:
     """Return the settings of the rendered videos that a model was trained on; None if there were none."""
-    training = model.config.get("training", {})
-    if "masks" not in training:  # released weights, or a run that was no pre-training
-        return None
-    return config_from_tree(training, PretrainConfig).data.synthetic
+    synthetic = model.config.get("training", {}).get("data", {}).get("synthetic")
+    return None if synthetic is None else config_from_tree(synthetic, SyntheticConfig)
 
 
 def home_of(model: VideoModel) -> SyntheticConfig:
