@@ -1,6 +1,7 @@
 """Losses of future masks: chained predictions, and weights by change."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from tests.objectives.builders import assert_gradients_of_halves_add_up, small_b
 from vjepa.batch import TokenMask
 from vjepa.grid import Grid
 from vjepa.layers.targets import PredictionTargets
+from vjepa.models.predictor import Predictor
 from vjepa.objectives.batch_metric import of_whole_batch
 from vjepa.objectives.distances import DISTANCES
 from vjepa.objectives.future_loss import FutureLoss
@@ -25,7 +27,7 @@ class AddsOne(nn.Module):
         super().__init__()
         self.seen = []
 
-    def forward(self, tokens_BKD, context_BK, target_BM, grid, mask_token, targets):
+    def forward(self, tokens_BKD, context_BK, target_BM, grid, mask_token, targets, copied_BKD=None):
         assert tokens_BKD.shape[:2] == context_BK.shape
         self.seen.append((context_BK[0].tolist(), target_BM[0].tolist(), mask_token))
         return (tokens_BKD[:, -2:] + 1).repeat(1, target_BM.shape[1] // 2, 1)
@@ -101,3 +103,23 @@ def test_losses_of_other_masks_stay_the_same():
 def test_gradient_of_two_halves_is_that_of_the_whole():
     jepa = small_jepa(future_loss=FutureLoss({1}, change_weight=0.5, rollout_steps=1))
     assert_gradients_of_halves_add_up(jepa, future_batch(clips=4))
+
+
+def test_a_residual_predictor_adds_to_what_the_target_encoder_saw():
+    """The untrained one predicts a copy of it, wherever the trained encoder has gone meanwhile."""
+    jepa, batch = small_jepa(), future_batch()
+    torch.manual_seed(1)
+    jepa.predictor = Predictor(
+        in_dim=36, out_dim=36, embed_dim=24, depth=1, num_heads=2, num_mask_tokens=2, residual=True
+    )
+    with torch.no_grad():
+        for parameter in jepa.encoder.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    batch = replace(batch, masks=batch.masks[1:])
+    video = jepa.normalizer(batch.video_BTCHW)
+    norm = partial(torch.nn.functional.layer_norm, normalized_shape=(36,))
+    context = batch.masks[0].context_BK
+    last = norm(jepa.target_encoder(video, context))[:, -9:]  # 3 x 3 places
+    truth = norm(jepa.target_encoder(video))[:, 18:]
+    expected = (torch.cat([last, last], dim=1) - truth).abs().mean()
+    torch.testing.assert_close(jepa(batch)["loss"], expected)

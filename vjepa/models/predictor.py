@@ -97,6 +97,7 @@ class Predictor(nn.Module):
         predict_context: bool = False,
         noise_BZ: Tensor | None = None,
         targets: PredictionTargets | None = None,
+        copied_BKD: Tensor | None = None,
     ) -> Tensor:
         """Predict the targets.
 
@@ -114,6 +115,8 @@ class Predictor(nn.Module):
                 that they belong to the same future. None means zeros, which gives one more sample, not the
                 mean of the samples.
             targets: Normalisation of the targets, which a predictor with `residual` needs; unused by others.
+            copied_BKD: Tokens of the context that a predictor with `residual` adds its output to, such as
+                those of the target encoder while the encoder is trained. None takes `tokens_BKD`.
 
         Returns:
             Predictions ``(B, M, out_width)`` in the order of `target_BM`; with `predict_context`,
@@ -124,7 +127,8 @@ class Predictor(nn.Module):
                 that was built without it, if the noise has another width, or if a predictor with `residual`
                 is given no `targets`.
         """
-        copied_BMY = self._copied(tokens_BKD, context_BK, target_BM, grid, targets)
+        base_BKD = tokens_BKD if copied_BKD is None else copied_BKD
+        copied_BMY = self._copied(base_BKD, context_BK, target_BM, grid, targets)
         context_BKE = self.embed(tokens_BKD)
         index_BM = target_BM
         if groups > 1:  # fold the groups into the batch
@@ -203,6 +207,7 @@ def predict_samples(
     mask_token: int = 0,
     groups: int = 1,
     targets: PredictionTargets | None = None,
+    copied_BKD: Tensor | None = None,
 ) -> Tensor:
     """Predict several futures of each clip, one for each noise vector.
 
@@ -218,7 +223,10 @@ def predict_samples(
     num_samples = noise_BsZ.shape[1]
     repeated = (part.repeat_interleave(num_samples, dim=0) for part in (tokens_BKD, context_BK, target_BM))
     noise_BZ = noise_BsZ.flatten(0, 1)
-    predicted_BMY: Tensor = predictor(*repeated, grid, mask_token, groups, noise_BZ=noise_BZ, targets=targets)
+    copied_BKD = None if copied_BKD is None else copied_BKD.repeat_interleave(num_samples, dim=0)
+    predicted_BMY: Tensor = predictor(
+        *repeated, grid, mask_token, groups, noise_BZ=noise_BZ, targets=targets, copied_BKD=copied_BKD
+    )
     return predicted_BMY.unflatten(0, (-1, num_samples))
 
 

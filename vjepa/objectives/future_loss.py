@@ -61,6 +61,7 @@ class FutureLoss:
         mask: TokenMask,
         grid: Grid,
         distance: Callable[[Tensor, Tensor], Tensor],
+        copied_BKY: Tensor | None = None,
     ) -> Tensor | None:
         """Compute the mean error of the chained predictions, a scalar; None for a mask that has none.
 
@@ -73,6 +74,7 @@ class FutureLoss:
             mask: Which tokens are context and which are targets.
             grid: Token grid of the clip.
             distance: Elementwise distance between predictions and targets.
+            copied_BKY: Tokens of the context that the predictor's output is added to, see `Predictor`.
         """
         plane = grid.h * grid.w
         chained = min(self.rollout_steps, mask.target_BM.shape[1] // plane - 1)
@@ -83,8 +85,12 @@ class FutureLoss:
         for _ in range(chained):
             imagined_BSY = targets.restore(predicted_BMY[:, :plane], context_BKY)
             seen_BKY = torch.cat([seen_BKY, imagined_BSY.to(seen_BKY.dtype)], dim=1)
+            if copied_BKY is not None:
+                copied_BKY = torch.cat([copied_BKY, imagined_BSY.to(copied_BKY.dtype)], dim=1)
             index_BK = torch.cat([index_BK, rest_BM[:, :plane]], dim=1)
             rest_BM = rest_BM[:, plane:]
-            predicted_BMY = predictor(seen_BKY, index_BK, rest_BM, grid, mask.mask_token, targets=targets)
+            predicted_BMY = predictor(
+                seen_BKY, index_BK, rest_BM, grid, mask.mask_token, targets=targets, copied_BKD=copied_BKY
+            )
             errors.append(distance(predicted_BMY.float(), gather_tokens(target_BNY, rest_BM).float()).mean())
         return torch.stack(errors).mean()

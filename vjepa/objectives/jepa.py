@@ -39,6 +39,8 @@ class Prediction(NamedTuple):
         predicted_BMY: Predictions of the targets; of several futures, their mean.
         seen_BKY: Predictions at the context tokens; no tokens, ``(B, 0, Y)``, without a context loss.
         samples_BsMY: Predictions of several futures; None if a single one is predicted.
+        copied_BKY: Tokens of the context that the predictor's output was added to; None if that are
+            `context_BKY`, or if it is added to nothing.
     """
 
     context_BKY: Tensor
@@ -46,6 +48,7 @@ class Prediction(NamedTuple):
     predicted_BMY: Tensor
     seen_BKY: Tensor
     samples_BsMY: Tensor | None = None
+    copied_BKY: Tensor | None = None
 
 
 class JEPA(nn.Module):
@@ -172,12 +175,17 @@ class JEPA(nn.Module):
     ) -> Prediction:
         context_BKY = self.encoder(video_BCTHW, mask.context_BK, levels=True)
         context_BKD = context_BKY[..., -self.encoder.embed_dim :]
+        copied_BKY = None
+        if self.predictor.residual and self.target_encoder is not None:
+            # What is predicted are the target encoder's tokens, so what is added to are its tokens, too.
+            with torch.no_grad():
+                copied_BKY = self.target_encoder(video_BCTHW, mask.context_BK, levels=True)
         if self.futures is not None:
             if noise_BsZ is None:
                 raise ValueError("several futures need noise, and the batch has none: give it a noise_BsZ")
             samples_BsMY = predict_samples(
                 self.predictor, context_BKY, mask.context_BK, mask.target_BM, grid, noise_BsZ,
-                mask.mask_token, mask.groups, self.targets,
+                mask.mask_token, mask.groups, self.targets, copied_BKY,
             )  # fmt: skip
             mean_BMY = samples_BsMY.mean(dim=1)
             return Prediction(context_BKY, context_BKD, mean_BMY, context_BKY[:, :0], samples_BsMY)
@@ -191,11 +199,12 @@ class JEPA(nn.Module):
             mask.groups,
             predict_context=predict_context,
             targets=self.targets,
+            copied_BKD=copied_BKY,
         )
         seen_BKY, predicted_BMY = predicted_BXY.tensor_split(
             [mask.context_BK.shape[1] if predict_context else 0], dim=1
         )
-        return Prediction(context_BKY, context_BKD, predicted_BMY, seen_BKY)
+        return Prediction(context_BKY, context_BKD, predicted_BMY, seen_BKY, copied_BKY=copied_BKY)
 
     def _errors(
         self, masks: Sequence[TokenMask], predictions: Sequence[Prediction], target_BNY: Tensor, grid: Grid
@@ -278,7 +287,7 @@ class JEPA(nn.Module):
         errors = [
             future_loss.rollout_error(
                 self.predictor, self.targets, each.context_BKY, each.predicted_BMY, target_BNY, mask, grid,
-                self.distance,
+                self.distance, each.copied_BKY,
             )
             for mask, each in zip(masks, predictions, strict=True)
         ]  # fmt: skip
