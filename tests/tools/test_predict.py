@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 
 def test_the_page_of_a_calibrated_model_has_a_p_value(model, folder, tmp_path):
     loaded = vjepa.from_pretrained(model)
-    vjepa.calibrate_surprise(loaded, vjepa.read_manifest(str(folder / "manifest.csv")) * 7).save(model)
+    vjepa.calibrate_surprise(loaded, 7 * list(vjepa.read_manifest(str(folder / "manifest.csv")))).save(model)
     video = str(folder / "videos" / "000000.mp4")
     assert main(["--model", model, "--videos", video, "--page", "--output", str(tmp_path)]) == 0
     p = vjepa.surprise(vjepa.from_pretrained(model), video).judged.p

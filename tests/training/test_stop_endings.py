@@ -30,7 +30,7 @@ LIMIT = 10.0  # seconds from the reason to the end
 def broken_manifest(manifest, tmp_path_factory):
     """Half of its videos are no videos."""
     folder = tmp_path_factory.mktemp("broken")
-    videos = read_manifest(str(manifest))
+    videos = list(read_manifest(str(manifest)))
     for number, video in enumerate(videos[::2]):
         path = folder / f"{number}.mp4"
         path.write_bytes(b"no video")

@@ -135,19 +135,25 @@ class Predictor(nn.Module):
             index_BM = target_BM.reshape(len(target_BM) * groups, -1)
             context_BK = context_BK.repeat_interleave(groups, dim=0)
             context_BKE = context_BKE.repeat_interleave(groups, dim=0)
-        masked_BME = self._mask_token(mask_token).to(context_BKE.dtype).expand(*index_BM.shape, -1)
-        if noise_BZ is not None:
-            noise_BE = self._projected(noise_BZ.to(context_BKE.dtype)).repeat_interleave(groups, dim=0)
-            masked_BME = masked_BME + noise_BE.unsqueeze(1)
+        noise_BZ = None if noise_BZ is None else noise_BZ.repeat_interleave(groups, dim=0)
+        masked_BME = self._masked(mask_token, index_BM, noise_BZ, context_BKE.dtype)
         tokens_BNE = torch.cat([context_BKE, masked_BME], dim=1)
         tokens_BNE = self.transformer(tokens_BNE, grid, torch.cat([context_BK, index_BM], dim=1))
         context_BKE, target_BME = tokens_BNE.tensor_split([tokens_BNE.shape[1] - index_BM.shape[1]], dim=1)
         predicted_BMY = self.proj(target_BME).reshape(*target_BM.shape, -1)
-        if copied_BMY is not None:
-            predicted_BMY = predicted_BMY + copied_BMY
+        predicted_BMY = predicted_BMY if copied_BMY is None else predicted_BMY + copied_BMY
         if not predict_context:
             return predicted_BMY
         return torch.cat([self._at_context(context_BKE), predicted_BMY], dim=1)
+
+    def _masked(
+        self, mask_token: int, index_BM: Tensor, noise_BZ: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
+        """Return what stands at the targets: a mask token for each, plus the noise of its clip."""
+        masked_BME = self._mask_token(mask_token).to(dtype).expand(*index_BM.shape, -1)
+        return (
+            masked_BME if noise_BZ is None else masked_BME + self._projected(noise_BZ.to(dtype)).unsqueeze(1)
+        )
 
     def _mask_token(self, number: int) -> Tensor:
         if not 0 <= number < len(self.mask_tokens):
