@@ -170,6 +170,11 @@ ROLLOUT = (
             )
         ),
         (
+            ["--data.cache.max_gb=5"],
+            "data.cache.max_gb is 5.0 and data.cache.folder null, so nothing is kept: give a folder, or "
+            "leave the other out",
+        ),
+        (
             ["--objective.future_loss={}"],
             "objective.future_loss is given, objective.predict is embeddings and masks.future has 0 masks: "
             "it changes the loss of future masks whose embeddings are predicted, so give both, or leave "

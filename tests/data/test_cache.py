@@ -124,7 +124,7 @@ def test_an_open_entry_holds_no_file_handle(write_video, tmp_path):
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
-def test_old_entries_make_room_and_those_of_this_run_do_not(write_video, tmp_path):
+def test_old_entries_make_room_and_those_of_this_run_do_not(write_video, tmp_path, monkeypatch):
     paths = [write_video(f"{number}.mp4", size=(32, 32)) for number in range(4)]
     folder = tmp_path / "cache"
     with open_video(paths[0]) as video:
@@ -141,7 +141,10 @@ def test_old_entries_make_room_and_those_of_this_run_do_not(write_video, tmp_pat
     kept = set(os.listdir(folder))
     assert len(kept) == 2
     assert len(kept & names) == 1
-    with store.open(paths[3]) as video:  # no room is left
-        assert len(video) == 20
-    assert set(os.listdir(folder)) == kept
+    for _ in range(2):
+        with store.open(paths[3]) as video:  # no room is left
+            assert len(video) == 20
+        assert set(os.listdir(folder)) == kept
+        monkeypatch.setattr(cache, "_entries", None)  # which the second time is known
+    monkeypatch.undo()
     assert store.size() == pytest.approx(2 * size, rel=0.1)

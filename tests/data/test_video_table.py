@@ -136,6 +136,16 @@ def test_a_list_can_be_written_over_the_one_it_comes_from(tmp_path):
     assert videos[1] == expected[0]
 
 
+def test_a_link_is_kept_and_a_pipe_is_written_to(tmp_path):
+    (tmp_path / "there.csv").write_text("path\nold.mp4\n")
+    (tmp_path / "link.csv").symlink_to("there.csv")
+    write_manifest(tmp_path / "link.csv", [Video(str(tmp_path / "a.mp4"))])
+    assert (tmp_path / "link.csv").is_symlink()
+    assert "a.mp4" in (tmp_path / "there.csv").read_text()
+    write_manifest("/dev/null", [Video("/a.mp4")])
+    assert not os.path.isfile("/dev/null")
+
+
 def test_lists_one_after_the_other(tmp_path):
     (tmp_path / "l.csv").write_text("path,label\na.mp4,x\nb.mp4,y\n")
     table, plain = read_manifest(tmp_path / "l.csv"), [Video("/c.mp4", "z"), Video("/d.mp4")]

@@ -70,6 +70,7 @@ class VideoCache:
         self.max_gb = max_gb
         self._begun = time.time()
         self._open: OrderedDict[tuple[Any, ...], VideoReader] = OrderedDict()
+        self._without_room: set[tuple[Any, ...]] = set()
         self._check()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -84,6 +85,8 @@ class VideoCache:
             CacheDirError: The folder cannot be written.
         """
         wanted = (path, reader, fps, channels)
+        if wanted in self._without_room:
+            return open_video(*wanted)
         video = self._open.get(wanted)
         if video is not None:
             self._open.move_to_end(wanted)
@@ -91,11 +94,13 @@ class VideoCache:
         entry = self.folder / f"{_key(path, reader, self.short_side, fps, channels)}{SUFFIX}"
         video = _entry(path, entry)
         if video is None:
-            source = open_video(path, reader, fps, channels)
-            if not self._has_room(source):
-                return source
-            with source:
-                _build(source, self.short_side, entry)
+            with open_video(*wanted) as source:
+                room = self._has_room(source)
+                if room:
+                    _build(source, self.short_side, entry)
+            if not room:  # nor is there later: only entries of earlier runs are removed
+                self._without_room.add(wanted)
+                return open_video(*wanted)
             video = _entry(path, entry)
         if video is None:
             raise CacheDirError(
@@ -123,12 +128,11 @@ class VideoCache:
         """Return whether a video fits into the folder, after old entries are removed where necessary."""
         if self.max_gb is None:
             return True
-        missing = self.size() + entry_bytes(video, self.short_side) - self.max_gb * 1e9
-        old = sorted(
-            (status.st_mtime, status.st_size, path)
-            for status, path in _entries(self.folder)
-            if status.st_mtime < self._begun
+        entries = [(status.st_mtime, status.st_size, path) for status, path in _entries(self.folder)]
+        missing = (
+            sum(size for _, size, _ in entries) + entry_bytes(video, self.short_side) - self.max_gb * 1e9
         )
+        old = sorted(entry for entry in entries if entry[0] < self._begun)
         if missing > sum(size for _, size, _ in old):
             return False
         for _, size, path in old:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,9 +108,11 @@ def _selection(source: str) -> tuple[str, dict[str, str]]:
 def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
     """Write a CSV manifest for `read_manifest`; paths below its folder are written relative to it."""
     folder = Path(os.path.abspath(path)).parent
-    # The videos may be rows of the very file that is written.
+    # The videos may be rows of the very file that is written, which is therefore replaced as a whole.
+    target = Path(os.path.realpath(path))
+    special = target.exists() and not target.is_file()  # a pipe or a device
     with (
-        written_atomically(path) as draft,
+        nullcontext(target) if special else written_atomically(target) as draft,
         draft.open("w", newline="", encoding="utf-8", errors=BYTES) as file,
     ):
         writer = csv.writer(file)

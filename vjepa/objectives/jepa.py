@@ -73,7 +73,7 @@ class JEPA(nn.Module):
         regularizers: Additional losses on the encoder's embeddings; see `vjepa.objectives.regularizers`.
         distance: Distance between predictions and targets.
         context_loss: Additional loss on predictions at the context tokens (V-JEPA 2.1). None turns it off.
-        future_loss: Changes of the loss of future masks. None has none.
+        future_loss: Settings that change the loss of future masks. None leaves it as it is.
         futures: Loss on several predicted futures, one per noise vector of the batch, which replaces the
             distance. The predictor must take noise. None predicts a single future. Excludes `context_loss`
             and `future_loss`.

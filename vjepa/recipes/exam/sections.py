@@ -110,7 +110,11 @@ def time_arrow(model: VideoModel, videos: Sequence[Video], nulls: int) -> Sectio
         )
         for what, name in (("mean over windows", "relative_mean"), ("maximum", "relative_max"))
     ]
-    return _with(section, rows, [f"{len(frames)} videos of {len(set(groups))} sources."])
+    left_out = len(videos) - len(frames)
+    remark = (
+        f"{len(frames)} videos of {len(set(groups))} sources; {left_out} more are too short or unreadable."
+    )
+    return _with(section, rows, [remark])
 
 
 def violations(
@@ -210,12 +214,13 @@ def corruption(model: VideoModel, videos: Sequence[Video], num_videos: int) -> S
         for kind, strengths in report.items()
         for strength, values in strengths.items()
     ]
-    count = len(clips.videos)
+    count, left_out = len(clips.videos), len(clips.too_short) + len(clips.unreadable)
     return _with(
         section,
         rows,
         [
-            f"{count} clips, so chance is {1 / count:.3f}. Strengths: noise in grey levels, blur in sides of "
+            f"{count} clips, so chance is {1 / count:.3f}; {left_out} more are too short or unreadable. "
+            "Strengths: noise in grey levels, blur in sides of "
             "the frame, the share of brightness that is left, and the quality of JPEG."
         ],
     )
@@ -298,7 +303,7 @@ def _long_enough(model: VideoModel, videos: Sequence[Video]) -> tuple[list[Tenso
             found = read_frames(
                 video.path, model.processor, first=_LONGEST * window, start=video.start, end=video.end
             )
-        except VideoDecodeError:
+        except VideoDecodeError:  # counted in the section's remark
             continue
         if len(found.video_TCHW) >= window:
             frames.append(found.video_TCHW)

@@ -179,7 +179,8 @@ class ObjectiveConfig:
             target encoder; null has no such loss.
         context_loss: Settings of a further loss on predictions of the context tokens (V-JEPA 2.1); null has
             no such loss.
-        future_loss: Changes of the loss of `masks.future`; null has none.
+        future_loss: Settings that change the loss of `masks.future`: predictions from predictions, and
+            weights by how much a target changes; null leaves the loss as it is.
         futures: Settings for predicting several futures of each clip, with target encoder `ema` or `frozen`;
             null predicts one.
         views: Views of each clip, with `predict` `views`, which needs them; null for other targets.
