@@ -164,7 +164,7 @@ ROLLOUT = (
             )
             for name, value, right, given, key, what in (
                 ("predict", "pixels", "embeddings", *RESIDUAL),
-                ("target_encoder", "frozen", "ema or none", *RESIDUAL),
+                ("target_encoder", "frozen", "ema or none or init", *RESIDUAL),
                 ("target_blocks", 4, 1, *RESIDUAL),
                 ("target_blocks", 4, 1, *ROLLOUT),
             )

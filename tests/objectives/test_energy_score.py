@@ -188,7 +188,7 @@ def test_noise_belongs_to_the_clip_however_batches_are_cut():
     ("changes", "remedy"),
     [
         ({"predict": "pixels"}, "leave futures out"),
-        ({"target_encoder": "none", "vicreg": {}}, "give ema or frozen"),
+        ({"target_encoder": "none", "vicreg": {}}, "give ema, frozen or init"),
         ({"context_loss": ContextLossConfig()}, "leave one of the two out"),
     ],
 )

@@ -59,6 +59,21 @@ def test_targets_are_of_the_video_that_the_target_encoder_sees():
     assert torch.equal(jepa(same)["loss"], jepa(batch)["loss"])
 
 
+def test_of_a_frozen_encoder_the_predictor_alone_is_trained_on_its_own_tokens():
+    jepa = small_jepa(momentum=None, target_encoder=None, frozen_encoder=True, drop_path=0.5).train()
+    batch = small_batch()
+    video = jepa.normalizer(batch.video_BTCHW)
+    tokens = jepa.encoder(video)
+    assert torch.equal(tokens, jepa.encoder(video)), "a path was dropped"
+    targets = jepa.forward_target(video)[1]
+    torch.testing.assert_close(targets, torch.nn.functional.layer_norm(tokens, (36,)))
+    jepa(batch)["loss"].backward()
+    jepa.after_step(1)
+    assert {name for name, value in jepa.named_parameters() if value.grad is not None} == {
+        name for name, _ in jepa.named_parameters() if name.startswith("predictor.")
+    }
+
+
 def test_gradient_of_two_halves_is_that_of_the_whole():
     assert_gradients_of_halves_add_up(small_jepa(), small_batch(clips=4))
 

@@ -215,6 +215,16 @@ def test_two_terms_of_one_name_are_both_in_the_loss():
         ({"target_encoder": None, "momentum": None}, "neither a target encoder nor a regularizer"),
         ({"target_encoder": None, "regularizers": [VICReg(1.0, 0.0)]}, "leave momentum out"),
         ({"regularizers": [VICReg(1.0, 0.0, predictions=0.5)]}, "weight for predictions"),
+        ({"frozen_encoder": True}, "gives the targets itself"),
+        (
+            {
+                "frozen_encoder": True,
+                "target_encoder": None,
+                "momentum": None,
+                "regularizers": [VICReg(1.0, 0.0)],
+            },
+            "gives the targets itself",
+        ),
     ],
 )
 def test_arguments_that_would_do_nothing_are_refused(arguments, message):

@@ -58,6 +58,7 @@ class JEPA(nn.Module):
     combined: a target encoder that slowly follows the encoder (`target_encoder` and `momentum`), a frozen
     teacher (`target_encoder` alone), and `regularizers` on the encoder's own embeddings. With a target
     encoder, regularizers see the context tokens that the encoder computes anyway; without one, all tokens.
+    A trained encoder that stays as it is (`frozen_encoder`) needs none of them.
 
     Args:
         encoder: Encoder to train; it sees context tokens only.
@@ -65,11 +66,14 @@ class JEPA(nn.Module):
         normalizer: Module that turns uint8 frames into the encoder's pixels.
         target_encoder: Encoder that gives the targets, without gradient. None takes the targets from
             `encoder` itself, with gradient.
+        frozen_encoder: Whether `encoder` stays as it is, and gives the targets, too, so that only the
+            predictor is trained (as V-JEPA 2-AC trains its predictor, arXiv 2506.09985). Excludes a target
+            encoder and regularizers.
         momentum: Share of its own weights that the target encoder keeps after an optimiser step, in [0, 1],
             as a function of the number of steps taken. None freezes the target encoder.
         targets: What the predictor predicts of the target encoder's tokens. None normalises each level of
-            each token over its features. Without a target encoder, targets are the encoder's tokens as they
-            are, because the regularizers control their scale.
+            each token over its features. Where targets have a gradient (neither a target encoder nor a frozen
+            one), they are the encoder's tokens as they are, because the regularizers control their scale.
         regularizers: Additional losses on the encoder's embeddings; see `vjepa.objectives.regularizers`.
         distance: Distance between predictions and targets.
         context_loss: Additional loss on predictions at the context tokens (V-JEPA 2.1). None turns it off.
@@ -79,9 +83,9 @@ class JEPA(nn.Module):
             and `future_loss`.
 
     Raises:
-        ValueError: If `futures` is given with `context_loss` or `future_loss`, `momentum` or `targets`
-            without a target encoder, neither a target encoder nor a regularizer, or a regularizer of
-            predictions with a target encoder.
+        ValueError: If `futures` is given with `context_loss` or `future_loss`, `momentum` without a target
+            encoder, `targets` that would have a gradient, a frozen encoder with a target encoder or a
+            regularizer, neither of the three, or a regularizer of predictions with a target encoder.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class JEPA(nn.Module):
         predictor: Predictor,
         normalizer: PixelNormalizer,
         target_encoder: VideoEncoder | None,
+        frozen_encoder: bool = False,
         momentum: Callable[[int], float] | None = None,
         targets: PredictionTargets | None = None,
         regularizers: Sequence[nn.Module] = (),
@@ -105,15 +110,20 @@ class JEPA(nn.Module):
                 "futures is given with context_loss or future_loss, which are losses of a single "
                 "prediction: give futures alone, or leave it out"
             )
-        _check_protection(target_encoder, momentum, regularizers)
-        if targets is not None and target_encoder is None:
-            raise ValueError("targets are those of a target encoder, and there is none: leave targets out")
-        self.encoder = encoder
+        _check_protection(target_encoder, frozen_encoder, momentum, regularizers)
+        self.differentiable = target_encoder is None and not frozen_encoder  # whether targets have a gradient
+        if targets is not None and self.differentiable:
+            raise ValueError(
+                "targets are those of a target encoder or of a frozen encoder, and there is none: leave "
+                "targets out"
+            )
+        self.encoder = encoder.requires_grad_(False) if frozen_encoder else encoder
         self.predictor = predictor
         self.target_encoder = None if target_encoder is None else target_encoder.requires_grad_(False)
         self.targets = targets or PredictionTargets(
-            "none" if target_encoder is None else "layer_norm", (target_encoder or encoder).embed_dim
+            "none" if self.differentiable else "layer_norm", (target_encoder or encoder).embed_dim
         )
+        self.frozen_encoder = frozen_encoder
         self.normalizer = normalizer
         self.momentum = momentum
         self.regularizers = nn.ModuleList(regularizers)
@@ -165,10 +175,9 @@ class JEPA(nn.Module):
 
         Embeddings are the tokens of the last level, targets what `targets` makes of all levels.
         """
-        if self.target_encoder is None:
-            return self.targets(self.encoder, video_BCTHW)
-        with torch.no_grad():
-            return self.targets(self.target_encoder, video_BCTHW)
+        target_encoder = self.encoder if self.target_encoder is None else self.target_encoder
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.differentiable):
+            return self.targets(target_encoder, video_BCTHW)
 
     def _predict(
         self, video_BCTHW: Tensor, grid: Grid, mask: TokenMask, noise_BsZ: Tensor | None
@@ -330,8 +339,10 @@ class JEPA(nn.Module):
         )
 
     def train(self, mode: bool = True) -> JEPA:
-        """Set training mode; the target encoder stays in evaluation mode and never drops paths."""
+        """Set training mode; encoders that are not trained stay in evaluation mode and never drop paths."""
         super().train(mode)
+        if self.frozen_encoder:
+            self.encoder.eval()
         if self.target_encoder is not None:
             self.target_encoder.eval()
         return self
@@ -339,12 +350,18 @@ class JEPA(nn.Module):
 
 def _check_protection(
     target_encoder: VideoEncoder | None,
+    frozen_encoder: bool,
     momentum: Callable[[int], float] | None,
     regularizers: Sequence[nn.Module],
 ) -> None:
+    if frozen_encoder and (target_encoder is not None or regularizers):
+        raise ValueError(
+            "the encoder is frozen, so it gives the targets itself and cannot collapse: leave the target "
+            "encoder and regularizers out"
+        )
     if target_encoder is None and momentum is not None:
         raise ValueError("momentum moves a target encoder, and there is none: leave momentum out")
-    if target_encoder is None and not regularizers:
+    if target_encoder is None and not frozen_encoder and not regularizers:
         raise ValueError(
             "there is neither a target encoder nor a regularizer, and embeddings would become constant: give "
             "one of the two"

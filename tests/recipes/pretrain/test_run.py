@@ -240,6 +240,30 @@ def test_a_trained_model_is_a_starting_point(tiny_config, tmp_path):
         pretrain(tiny_config("third", f"--init={tmp_path / 'first'}", "--predictor.embed_dim=24"))
 
 
+def test_a_predictor_of_the_future_is_trained_on_the_encoder_of_a_model(tiny_config, manifest, tmp_path):
+    """The encoder stays as it was, and the untrained predictor copies what it saw last."""
+    pretrain(tiny_config("first", "--optim.steps=2", "--optim.warmup_steps=1"))
+    encoder = vjepa.from_pretrained(tmp_path / "first").encoder
+    second = (
+        f"--init={tmp_path / 'first'}",
+        "--objective.target_encoder=init",
+        "--masks={multiblock: [], future: [{context: [0.5, 0.5]}]}",
+        "--predictor={residual: true, embed_dim: 24}",
+    )
+    for folder, steps, lr in (("copies", 1, 0.0), ("trained", 4, 0.01)):
+        fresh_accelerate()
+        rate = (f"--optim.lr={lr}", f"--optim.final_lr={lr}", "--optim.warmup_steps=0")
+        pretrain(tiny_config(folder, *second, f"--optim.steps={steps}", *rate))
+        model = vjepa.from_pretrained(tmp_path / folder)
+        for name, value in encoder.state_dict().items():
+            assert torch.equal(value, model.encoder.state_dict()[name]), name
+        skill = vjepa.evaluate_future(model, manifest, steps=1).horizons[0].skill["copy_last"].value
+        assert (skill == 0) == (folder == "copies")
+    fresh_accelerate()
+    with pytest.raises(ValueError, match=r"init null .*: give a model as init"):
+        pretrain(tiny_config("third", "--objective.target_encoder=init"))
+
+
 def test_a_run_with_a_convolutional_stem_goes_on_and_keeps_it(tiny_config, tmp_path):
     """Two halves are the whole, bit for bit, and the model folder has the stem."""
     changes = ("--encoder.stem=convolutional", "--optim.steps=6")

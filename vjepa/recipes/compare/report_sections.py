@@ -260,7 +260,12 @@ def _embeddings_in_words(objective: dict[str, Any]) -> str:
 
 
 def _protection_in_words(objective: dict[str, Any]) -> str:
-    encoders = {"ema": ["target encoder (EMA)"], "frozen": ["frozen teacher, trained on pixels"], "none": []}
+    encoders = {
+        "ema": ["target encoder (EMA)"],
+        "frozen": ["frozen teacher, trained on pixels"],
+        "init": ["encoder frozen"],
+        "none": [],
+    }
     regularizers = {"sigreg": "SIGReg", "vicreg": "VICReg"}
     given = [title for name, title in regularizers.items() if objective[name] is not None]
     return " + ".join([*encoders[objective["target_encoder"]], *given])

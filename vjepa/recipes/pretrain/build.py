@@ -302,6 +302,8 @@ def _target_encoder(run: Resolved, encoder: VideoEncoder) -> dict[str, Any]:
     config, objective = run.config, run.config.objective
     if objective.target_encoder == "none":
         return {"target_encoder": None}
+    if objective.target_encoder == "init":
+        return {"target_encoder": None, "frozen_encoder": True, "targets": _targets(objective, encoder)}
     if objective.target_encoder == "frozen":
         given = teacher_arguments(run)
         teacher = copy.deepcopy(encoder) if given is None else VideoEncoder(**given)
@@ -337,11 +339,15 @@ def _given(section: Any) -> dict[str, Any]:
 def load_weights(objective: Configured, start: Weights) -> None:
     """Load the weights of a trained model into an objective, to start from.
 
-    All networks that both have are loaded, each from the one of the same name.
+    All networks that both have are loaded, each from the one of the same name. A frozen encoder has the
+    weights of the encoder that `vjepa.from_pretrained` loads, and its predictor is a new one.
 
     Raises:
         ValueError: A network of the model has other sizes than the configured one.
     """
+    if isinstance(objective, JEPA) and objective.frozen_encoder:
+        _load(objective.encoder, start.video_model().encoder, "encoder")
+        return
     if (
         isinstance(objective, JEPA)
         and objective.momentum is not None

@@ -162,7 +162,8 @@ class ObjectiveConfig:
             it is only reported; the loss is then `futures.score`.
         target_encoder: Encoder that computes the target embeddings: `ema`, a moving average of the encoder;
             `frozen`, a teacher that was trained on pixels beforehand (SALT); `none`, the encoder itself,
-            which then needs `sigreg` or `vicreg`.
+            which then needs `sigreg` or `vicreg`; `init`, the encoder of the model in `init`, which encodes
+            the context, too, and stays as it is, so that a new predictor alone is trained.
         target_norm: Normalisation of the target encoder's tokens: `layer_norm`, each token over its features
             (V-JEPA), or `batch`, each dimension over all tokens of a batch, which removes what all clips have
             in common.
@@ -173,15 +174,15 @@ class ObjectiveConfig:
         teacher: Model folder of the teacher, with target encoder `frozen`; null first trains one on the same
             data and masks, in the folder `teacher` of `output_dir`.
         teacher_steps: Number of optimiser steps that train the teacher where `teacher` is null.
-        sigreg: Settings of a further loss, SIGReg, on the encoder's own embeddings, which works with every
-            target encoder; null has no such loss.
-        vicreg: Settings of a further loss, VICReg, on the encoder's own embeddings, which works with every
-            target encoder; null has no such loss.
+        sigreg: Settings of a further loss, SIGReg, on the embeddings of the encoder that is trained, which
+            works with every target encoder but `init`; null has no such loss.
+        vicreg: Settings of a further loss, VICReg, on the embeddings of the encoder that is trained, which
+            works with every target encoder but `init`; null has no such loss.
         context_loss: Settings of a further loss on predictions of the context tokens (V-JEPA 2.1); null has
             no such loss.
         future_loss: Settings that change the loss of `masks.future`: predictions from predictions, and
             weights by how much a target changes; null leaves the loss as it is.
-        futures: Settings for predicting several futures of each clip, with target encoder `ema` or `frozen`;
+        futures: Settings for predicting several futures of each clip, with every target encoder but `none`;
             null predicts one.
         views: Views of each clip, with `predict` `views`, which needs them; null for other targets.
     """
@@ -189,7 +190,7 @@ class ObjectiveConfig:
     predict: Literal["embeddings", "pixels", "views"] = "embeddings"
     pixel_targets: PixelTargets = "tubelet"
     distance: DistanceName = "l1"
-    target_encoder: Literal["ema", "frozen", "none"] = "ema"
+    target_encoder: Literal["ema", "frozen", "none", "init"] = "ema"
     target_norm: Literal["layer_norm", "batch"] = "layer_norm"
     target_blocks: int = 1
     momentum: tuple[float, float] = (0.998, 1.0)
@@ -256,6 +257,11 @@ class ObjectiveConfig:
                 f"objective.{given[0]} is for embeddings and objective.predict is pixels: leave "
                 f"{' and '.join(given)} out"
             )
+        if self.target_encoder == "init" and given:
+            raise ValueError(
+                f"objective.{given[0]} is for an encoder that is trained, and with objective.target_encoder "
+                f"init it stays as it is: leave {' and '.join(given)} out"
+            )
         if self.vicreg is not None and self.vicreg.predictions and self.target_encoder != "none":
             raise ValueError(
                 f"objective.vicreg.predictions is {self.vicreg.predictions} and objective.target_encoder "
@@ -265,7 +271,7 @@ class ObjectiveConfig:
         if self.predict == "embeddings" and self.target_encoder == "none" and not given:
             raise ValueError(
                 "objective.target_encoder is none, and the embeddings would become constant: give "
-                "objective.sigreg or objective.vicreg, or a target encoder (ema, frozen)"
+                "objective.sigreg or objective.vicreg, or a target encoder (ema, frozen, init)"
             )
 
     def _check_futures(self) -> None:
@@ -277,7 +283,7 @@ class ObjectiveConfig:
         if self.target_encoder == "none":
             raise ValueError(
                 "objective.futures with objective.target_encoder none: futures are scored against a target "
-                "encoder, so give ema or frozen"
+                "encoder, so give ema, frozen or init"
             )
         if self.context_loss is not None:
             raise ValueError(

@@ -82,7 +82,7 @@ class PretrainConfig:
         output_dir: Run folder.
         seed: Random seed of initial weights, order of the videos, crops and masks.
         init: Run folder, model folder or released weights whose weights the run starts from; null starts from
-            random weights.
+            random weights. With `objective.target_encoder` `init` only its encoder is used.
         data: Training videos and the clips cut from them.
         augment: Augmentation of pixel values, the same for all frames of a clip; crops and mirroring are in
             `data`.
@@ -114,6 +114,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         checks.seed("", self, "seed")
         self._check_augment()
+        self._check_init()
         self._check_masks()
         if self.objective.views is not None:
             self._check_views(self.objective.views)
@@ -136,7 +137,7 @@ class PretrainConfig:
         objective = self.objective
         found = {
             "predict": (objective.predict, "embeddings"),
-            "target_encoder": (objective.target_encoder, "ema or none"),
+            "target_encoder": (objective.target_encoder, "ema or none or init"),
             "target_blocks": (objective.target_blocks, "1"),
         }
         wrong = [
@@ -191,6 +192,16 @@ class PretrainConfig:
             raise ValueError(
                 "augment.target is separate and objective.predict is views, each of which is augmented by "
                 "itself anyway: give augment.target shared"
+            )
+
+    def _check_init(self) -> None:
+        if self.objective.target_encoder == "init" and (
+            self.init is None or self.objective.predict != "embeddings"
+        ):
+            raise ValueError(
+                f"objective.target_encoder is init, init {'null' if self.init is None else self.init} and "
+                f"objective.predict {self.objective.predict}: give a model as init, and predict embeddings; "
+                "or another target encoder"
             )
 
     def _check_masks(self) -> None:
