@@ -23,10 +23,10 @@ from pathlib import Path
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
-import torch
 
 from vjepa.data.manifest import read_manifest
 from vjepa.evaluation.future.anticipation import evaluate_anticipation
+from vjepa.inference.device_options import add_device_options, placed
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
@@ -67,13 +67,13 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="Random seed of the horizons in training and of the probes (default 0).",
     )
+    add_device_options(parser)
     return parser
 
 
 def _anticipate(options: argparse.Namespace) -> None:
-    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     report = evaluate_anticipation(
-        from_pretrained(options.model).to(device),
+        placed(from_pretrained(options.model), options),
         read_manifest(options.train),
         read_manifest(options.test),
         horizon=options.horizon,

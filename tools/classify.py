@@ -27,7 +27,6 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from vjepa.data.clips import frame_duration
@@ -36,6 +35,7 @@ from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.recognition.report import report_of, with_class_names, write_scores_of
 from vjepa.foreign_text import one_line
 from vjepa.inference.classifier import Answer, VideoClassifier
+from vjepa.inference.device_options import add_device_options, placed
 from vjepa.plots.confusion import write_confusion
 from vjepa.plots.labelled_video import write_labelled_film
 from vjepa.training.stop import command
@@ -84,12 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", help="Output folder (default: classified/ in the folder given by --model)."
     )
+    add_device_options(parser)
     return parser
 
 
 def _classify(options: argparse.Namespace) -> int:
     classifier = VideoClassifier.from_pretrained(options.model, clips=options.clips, crops=options.crops)
-    classifier.to(Accelerator().device)
+    placed(classifier.network, options)
     folder = Path(options.output or Path(options.model) / "classified")
     folder.mkdir(parents=True, exist_ok=True)
     read: list[Video] = []

@@ -30,6 +30,7 @@ from vjepa.data.manifest import read_manifest
 from vjepa.data.trajectories.open import read_episodes
 from vjepa.data.trajectories.window import WindowConfig
 from vjepa.evaluation.exam import Exam
+from vjepa.inference.device_options import add_device_options, placed
 from vjepa.plots.exam_page import write_exam_page
 from vjepa.recipes.exam.run import ExamSettings, examine, examine_actions
 from vjepa.training.stop import command
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         help="Last horizon of the future in time steps (default: as many as the model predicts at once).",
     )
     parser.add_argument("--output", help="Output folder (default: exam/ in the folder given by --model).")
+    add_device_options(parser)
     return parser
 
 
@@ -105,11 +107,12 @@ def _examined(options: argparse.Namespace, folder: Path) -> Exam:
     name = Path(options.model).name
     if options.episodes is not None:
         action_model, config = load_action_model(options.model)
+        placed(action_model, options)
         window = WindowConfig(**config["trajectories"])
         states = action_model.dynamics.state_size > 0
         episodes = read_episodes(options.episodes, states=states, least_frames=window.span)
         return examine_actions(action_model, name, window, episodes)
-    model = from_pretrained(options.model)
+    model = placed(from_pretrained(options.model), options)
     if "dynamics" in model.config:
         raise ValueError(
             f"{options.model} is an action-conditioned model, which is examined by episodes with actions: "

@@ -26,11 +26,11 @@ from pathlib import Path
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
-import torch
 import yaml
 
 from vjepa.config import ConfigError, read_config
 from vjepa.environments.make import make_env
+from vjepa.inference.device_options import add_device_options, placed
 from vjepa.planning.episodes import EpisodeReport, run_episodes
 from vjepa.planning.policies import ModelPolicy
 from vjepa.plots.planning import film_episodes
@@ -78,11 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--film", type=Path, help=f".mp4 file for a film of {FILMED} episodes (default: MODEL/planning.mp4)."
     )
-    parser.add_argument(
-        "--device",
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        help="Device of the model, such as cpu or cuda:1 (default: cuda where there is one, else cpu).",
-    )
+    add_device_options(parser)
     return parser
 
 
@@ -93,7 +89,7 @@ def _plan(options: argparse.Namespace, changes: list[str]) -> int:
             f"{options.model} holds released weights, which know none of the library's environments: give "
             "the folder of a run"
         )
-    model.to(options.device)
+    placed(model, options)
     config = _planning(folder["training"]["planning"], changes)
     collected = folder["training"]["data"]["collect"]
     name = options.env or (collected or {}).get("env")

@@ -32,7 +32,6 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import numpy as np
 import torch
-from accelerate import Accelerator
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -43,6 +42,7 @@ from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.future.skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
 from vjepa.foreign_text import one_line
+from vjepa.inference.device_options import add_device_options, placed
 from vjepa.inference.forecast import Window
 from vjepa.inference.surprise import Surprise, sliding_windows, surprise
 from vjepa.models.video_model import VideoModel
@@ -107,12 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plots", type=int, default=8, help="Largest number of videos that get a plot (default 8)."
     )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="Device of the model: auto, cpu, mps, cuda, cuda:1, ... (default auto: the accelerator if there "
-        "is one).",
-    )
+    add_device_options(parser)
     parser.add_argument("--output", help="Output folder (default: future/ in the folder given by --model).")
     return parser
 
@@ -121,7 +116,7 @@ def _predict(options: argparse.Namespace) -> int:
     """Predict in every video; returns the number of videos that cannot be read, which are named on stderr."""
     if options.plots < 0:
         raise ValueError(f"--plots is {options.plots}: give 0 or more")
-    model = from_pretrained(options.model, options.which).to(_device(options.device))
+    model = placed(from_pretrained(options.model, options.which), options)
     videos = _videos(options.videos)
     folder = Path(options.output or Path(options.model) / "future")
     window, _ = window_and_last(model, None, options.context)
@@ -155,19 +150,6 @@ def _predict(options: argparse.Namespace) -> int:
     foreign = sum(model.processor.is_foreign(video.path) for video in videos)
     _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, foreign, options)
     return len(videos) - len(found)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return Accelerator().device
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"--device is {name}, which this machine does not have: give cpu, or auto"
-        ) from error
-    return device
 
 
 def _videos(source: str) -> list[Video]:

@@ -32,14 +32,15 @@ from vjepa.config import config_from_tree
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.evaluation.features.extract import spread_rows
 from vjepa.evaluation.probes.pixels import psnr, train_pixel_decoder
+from vjepa.evaluation.untrained import untrained_copy
 from vjepa.grid import Grid, Tubelet
+from vjepa.inference.device_options import add_device_options, placed
 from vjepa.layers.pixel_targets import restore_pixels
 from vjepa.masks.base import Mask
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.strip import draw_strip, write_film
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.preview import draw_mask
-from vjepa.seeding import seeded
 from vjepa.tokens import gather_tokens, patchify, unpatchify
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
@@ -104,13 +105,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=0, help="Random seed of the masks and of the small decoder (default 0)."
     )
+    add_device_options(parser)
     return parser
 
 
 def _show(options: argparse.Namespace) -> Shown:
     if options.clips < 1:
         raise ValueError(f"--clips is {options.clips}: give 1 or more")
-    model = from_pretrained(options.model)
+    model = placed(from_pretrained(options.model), options)
     videos = _videos(model, options.videos)
     video_BTCHW = _clips(model, videos, options.clips)
     if model.decoder is not None and not options.readout:
@@ -227,8 +229,7 @@ def read_out(model: VideoModel, video_BTCHW: Tensor, train_VTCHW: Tensor, seed: 
     tubelet = model.encoder.tubelet
     grid = model.encoder.grid_of(video_BTCHW.transpose(1, 2))
 
-    with seeded(seed):
-        untrained = VideoModel(model.config).eval()
+    untrained = untrained_copy(model, seed)
     true_BNP = patchify(video_BTCHW.transpose(1, 2), tubelet) / 255
     decoded = []
     for each in (model, untrained):

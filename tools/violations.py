@@ -28,6 +28,7 @@ from vjepa.data.manifest import read_manifest
 from vjepa.data.violation_lists import read_intphys2, read_mvp, read_reversed
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_matched
 from vjepa.evaluation.violations.benchmark import evaluate_violations
+from vjepa.inference.device_options import add_device_options, placed
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.violations import draw_violations
 from vjepa.recipes.exam.worlds import matched_sets, ordinary_videos, trained_on
@@ -105,12 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", help="Output folder (default: violations/ in the folder given by --model)."
     )
+    add_device_options(parser)
     return parser
 
 
 def _measure(options: argparse.Namespace) -> None:
-    model = from_pretrained(options.model)
-    rivals = dict(_rival(text) for text in options.rival)
+    model = placed(from_pretrained(options.model), options)
+    rivals = {name: placed(rival, options) for name, rival in map(_rival, options.rival)}
     folder = Path(options.output or Path(options.model) / "violations")
     ordinary = read_manifest(options.ordinary) if options.ordinary else None
     if options.synthetic:

@@ -12,6 +12,7 @@ from vjepa.inference.surprise import calibrate_surprise as calibrate_surprise
 from vjepa.inference.surprise import surprise as surprise
 from vjepa.models.action_model import ActionModel as ActionModel
 from vjepa.models.encoder import VideoEncoder as VideoEncoder
+from vjepa.models.network import set_precision as set_precision
 from vjepa.models.predictor import Predictor as Predictor
 from vjepa.models.video_model import VideoModel as VideoModel
 from vjepa.objectives.jepa import JEPA as JEPA

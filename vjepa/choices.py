@@ -16,6 +16,9 @@ Shape = Literal["cosine", "linear", "constant"]
 Stem = Literal["linear", "convolutional"]
 """What makes a token of the pixels of a tubelet: one linear layer, or a stack of convolutions."""
 
+Precision = Literal["no", "bf16", "fp16"]
+"""Mixed precision of networks; `no` is float32. The names are those of accelerate."""
+
 PositionKind = Literal["rotary", "sincos", "sincos_plane", "sinusoid"]
 """Position encodings.
 

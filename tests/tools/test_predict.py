@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 import vjepa
 from tests.inference.conftest import make_video_model
+from tests.precision_watch import precisions
 from tools.predict import main
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
@@ -41,6 +42,13 @@ def test_the_page_of_a_calibrated_model_has_a_p_value(model, folder, tmp_path):
     p = vjepa.surprise(vjepa.from_pretrained(model), video).judged.p
     text = (tmp_path / "000000.html").read_text()
     assert f"p-value of the most surprising time step among those of ordinary videos: {p:.3g}." in text
+
+
+def test_all_is_computed_in_the_precision_asked_for(model, folder, tmp_path):
+    videos = ["--videos", str(folder), "--page", "--output", str(tmp_path)]
+    with precisions() as seen:
+        assert main(["--model", model, *videos, "--precision", "bf16"]) == 0
+    assert set(seen) == {torch.bfloat16}
 
 
 def test_one_video(model, folder, tmp_path, capsys):

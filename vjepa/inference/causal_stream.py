@@ -8,6 +8,7 @@ import torch
 from timm.models.eva import EvaBlock
 from torch import Tensor
 
+from vjepa.grid import Grid
 from vjepa.layers.key_value_cache import KeyValueCache, block_step
 from vjepa.layers.positions import rotary_table
 from vjepa.models.encoder import VideoEncoder
@@ -49,8 +50,13 @@ class CausalStream:
         Args:
             video_BCTHW: Normalised frames of one time step, as many as a tubelet has.
         """
-        transformer, grid = self.encoder.transformer, self.encoder.grid_of(video_BCTHW)
+        grid = self.encoder.grid_of(video_BCTHW)
         assert grid.t == 1, f"{grid.t} time steps were given at once"
+        with self.encoder.computing():
+            return self._step(video_BCTHW, grid).to(video_BCTHW.dtype)
+
+    def _step(self, video_BCTHW: Tensor, grid: Grid) -> Tensor:
+        transformer = self.encoder.transformer
         tokens_BSD = self.encoder.embed_tubelets(video_BCTHW, is_image=False)
         table = rotary_table(
             grid,
@@ -66,4 +72,4 @@ class CausalStream:
             if str(number) in transformer.level_norms:
                 levels.append(transformer.level_norms[str(number)](tokens_BSD))
         self.seen += 1
-        return torch.cat([*levels, transformer.norm(tokens_BSD)], dim=-1).to(video_BCTHW.dtype)
+        return torch.cat([*levels, transformer.norm(tokens_BSD)], dim=-1)

@@ -14,6 +14,7 @@ from vjepa.grid import Grid
 from vjepa.layers.blocks import init_weights, rotary_block
 from vjepa.layers.conditioned_block import ConditionedBlock
 from vjepa.layers.positions import rotary_table
+from vjepa.models.network import Network, in_own_precision
 
 
 class NextFrame(NamedTuple):
@@ -28,7 +29,7 @@ class NextFrame(NamedTuple):
     states_BTQ: Tensor | None
 
 
-class ActionPredictor(nn.Module):
+class ActionPredictor(Network):
     """A frame-causal ViT: tokens of a frame attend to those of this and earlier frames and to their actions.
 
     Args:
@@ -100,6 +101,7 @@ class ActionPredictor(nn.Module):
             if isinstance(block, ConditionedBlock):
                 block.reset_modulation()
 
+    @in_own_precision
     def forward(
         self,
         tokens_BTSD: Tensor,

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from vjepa.layers.attentive_pool import AttentivePooler, BlocksOn
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder
+from vjepa.models.network import Network, in_own_precision
 
 HeadKind = Literal["linear", "mlp", "attentive"]
 
 
-class MeanHead(nn.Module):
+class MeanHead(Network):
     """The mean of all tokens, a norm, and one or two layers (VideoMAE's fine-tuning; linear and MLP probes).
 
     Args:
@@ -49,12 +50,13 @@ class MeanHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = _last_layer(embed_dim if hidden_dim is None else hidden_dim, num_classes, init_scale)
 
+    @in_own_precision
     def forward(self, tokens_BND: Tensor) -> Tensor:
         """Logits, ``(B, N, D) -> (B, X)``."""
         return self.fc(self.dropout(self.hidden(self.norm(tokens_BND.mean(dim=1)))))
 
 
-class AttentiveHead(nn.Module):
+class AttentiveHead(Network):
     """`AttentivePooler`, and one linear layer on the concatenated outputs of its queries.
 
     Args:
@@ -97,6 +99,7 @@ class AttentiveHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = _last_layer(queries * embed_dim, num_classes, init_scale)
 
+    @in_own_precision
     def forward(self, tokens_BND: Tensor) -> Tensor:
         """Logits, ``(B, N, D) -> (B, X)``."""
         return self.fc(self.dropout(self.pool(tokens_BND).flatten(1)))

@@ -12,11 +12,12 @@ from vjepa.choices import PositionKind, RotaryLayout, Stem
 from vjepa.grid import Grid, Tubelet
 from vjepa.layers.blocks import TokenTransformer, init_weights
 from vjepa.layers.stem import build_stem
+from vjepa.models.network import Network, in_own_precision
 
 _MODALITY_STD = 1e-6  # V-JEPA 2.1: both modality tokens are almost equal until training separates them
 
 
-class VideoEncoder(nn.Module):
+class VideoEncoder(Network):
     """A ViT over tubelets that encodes all tokens of a video or only the given ones.
 
     Frames, height and width may be any that tubelets can tile. A single frame is an image.
@@ -95,6 +96,7 @@ class VideoEncoder(nn.Module):
         """The token grid ``(t, h, w)`` of a video ``(B, C, T, H, W)``."""
         return self.tubelet.grid_of(*video_BCTHW.shape[2:])
 
+    @in_own_precision
     def forward(
         self,
         video_BCTHW: Tensor,
@@ -122,6 +124,7 @@ class VideoEncoder(nn.Module):
         tokens_BNY = self.transformer(tokens_BND, self.grid_of(video_BCTHW), keep_BK, levels=levels)
         return tokens_BNY if class_token else tokens_BNY[:, in_front:]
 
+    @in_own_precision
     def forward_intermediates(
         self, video_BCTHW: Tensor, indices: int | Sequence[int] | None = None, *, norm: bool = False
     ) -> tuple[Tensor, list[Tensor]]:

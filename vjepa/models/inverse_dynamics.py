@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from vjepa.choices import InverseSource
+from vjepa.models.network import Network, in_own_precision
 
 
-class InverseDynamics(nn.Module):
+class InverseDynamics(Network):
     """A network that predicts the standardised action from the embeddings of two frames.
 
     Trained with an encoder, it keeps what actions change in the embeddings.
@@ -34,6 +35,7 @@ class InverseDynamics(nn.Module):
             first = nn.Linear(2 * in_dim, hidden_dim)
             self.net = nn.Sequential(first, nn.GELU(), nn.Linear(hidden_dim, action_size))
 
+    @in_own_precision
     def forward(self, before_SD: Tensor, after_SD: Tensor) -> Tensor:
         """Predict the action ``(..., A)`` between two frames from their tokens, ``(..., S, D)`` each."""
         before, after = before_SD.flatten(-2), after_SD.flatten(-2)

@@ -9,10 +9,11 @@ from vjepa.choices import PositionKind, RotaryLayout
 from vjepa.grid import Grid
 from vjepa.layers.blocks import TokenTransformer, init_weights
 from vjepa.layers.targets import PredictionTargets
+from vjepa.models.network import Network, in_own_precision
 from vjepa.tokens import gather_last_seen
 
 
-class Predictor(nn.Module):
+class Predictor(Network):
     """A narrow ViT over context tokens and mask tokens that predicts one vector per target position.
 
     With ``out_dim = D`` it predicts embeddings (V-JEPA, arXiv 2404.08471, section 3.2); with
@@ -85,6 +86,7 @@ class Predictor(nn.Module):
         if residual:
             nn.init.zeros_(self.proj.weight)
 
+    @in_own_precision
     def forward(
         self,
         tokens_BKD: Tensor,

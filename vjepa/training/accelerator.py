@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
+from vjepa.choices import Precision
 from vjepa.config import TrainConfig, config_tree
 from vjepa.cpu_threads import threads_per_process
 
@@ -64,6 +65,15 @@ def build_accelerator(
             DistributedDataParallelKwargs(find_unused_parameters=find_unused, broadcast_buffers=False)
         ],
     )
+
+
+def networks_precision(accelerator: Accelerator) -> Precision:
+    """Return the precision of the run, for networks that compute outside of a training step.
+
+    With accelerate's fp8, which converts the layers of the objective, they compute in bf16.
+    """
+    known: dict[str, Precision] = {"no": "no", "fp16": "fp16", "bf16": "bf16", "fp8": "bf16"}
+    return known[accelerator.mixed_precision]
 
 
 def local_processes() -> int:

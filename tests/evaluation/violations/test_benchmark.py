@@ -7,8 +7,9 @@ import torch
 from tests.inference.conftest import make_video_model
 from vjepa.data.manifest import Video
 from vjepa.data.violation_sets import Matched
+from vjepa.evaluation.untrained import untrained_copy
 from vjepa.evaluation.violations import benchmark as expectation
-from vjepa.evaluation.violations.benchmark import evaluate_violations, peak_step, untrained_copy
+from vjepa.evaluation.violations.benchmark import evaluate_violations, peak_step
 from vjepa.inference.surprise import Surprise
 
 

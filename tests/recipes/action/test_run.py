@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 pytest.importorskip("gymnasium")
 
 from tests.accelerate_state import fresh_accelerate
+from tests.precision_watch import precisions
 from tests.tiny_run import metrics, result_bytes
 from tests.training.processes import two_processes
 from tests.weights.released.files import vjepa2_ac_file
@@ -25,6 +26,7 @@ from vjepa.environments.make import make_env
 from vjepa.evaluation.probes import frame_decoder
 from vjepa.evaluation.probes.pixels import train_pixel_decoder
 from vjepa.models.video_model import VideoModel
+from vjepa.recipes.action import run as action_run
 from vjepa.recipes.action.config import ActionConfig
 from vjepa.recipes.action.run import train_action_model
 from vjepa.training.stop import Stopped
@@ -220,6 +222,18 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     assert "give --env" in capsys.readouterr().err
     assert plan([*command[:2], "--env", "desert"]) == 2
     assert "there is no environment 'desert'" in capsys.readouterr().err
+
+
+def test_all_of_a_run_and_its_plans_compute_in_one_precision(run, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(action_run, "draw_imagination", lambda *_: None)  # It trains a network of its own.
+    frozen = (*FROZEN, f"--init={folder / 'model'}", f"--data.features={tmp_path / 'features'}")
+    with precisions() as seen:
+        run("frozen", *frozen, f"--data.test={folder / 'test'}", "--train.precision=bf16")
+        run("run", *LEARNING, "--train.precision=bf16")
+        planned = ["--env", "point_mass", "--episodes", "2", "--steps", "3", "--horizon", "1"]
+        planned += ["--policies", "model", "--precision", "bf16"]
+        assert plan(["--model", str(tmp_path / "run"), *planned]) == 0
+    assert set(seen) == {torch.bfloat16}
 
 
 def test_it_is_examined(run, folder, tmp_path, capsys):

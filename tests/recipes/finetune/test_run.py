@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 import vjepa
 from tests.accelerate_state import fresh_accelerate
+from tests.precision_watch import precisions
 from tests.tiny_run import metrics, result_bytes
 from tests.training.processes import two_processes
 from tests.weights.released.files import vjepa2_file
@@ -121,6 +122,14 @@ def test_labels_in_the_pixels_are_found(kind, run, tmp_path):
     torch.testing.assert_close(scores.scores_VX.sum(dim=1), torch.ones(12), atol=1e-5, rtol=0)
     assert (tmp_path / "run" / "confusion.png").exists()
     assert "| bright | 6 | 100.0 | 100.0 |" in (tmp_path / "run" / "classes.md").read_text()
+
+
+@pytest.mark.parametrize("changes", [(), FROZEN[:2]])
+def test_a_run_is_tested_in_the_precision_in_which_it_trained(changes, run, tmp_path):
+    features = (f"--features.folder={tmp_path / 'features'}",) if changes else ()
+    with precisions() as seen:
+        run("run", *changes, *features, "--optim.epochs=2", "--train.precision=bf16")
+    assert set(seen) == {torch.bfloat16}
 
 
 def test_shuffled_labels_stay_at_chance(run, pretrained, tmp_path):

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.accelerate_state import fresh_accelerate
+from tests.precision_watch import precisions
 from tests.tiny_run import STEPS, metrics, result_bytes
 from tests.training.methods import METHODS, changes_of
 from tests.training.processes import two_processes
@@ -69,6 +70,13 @@ def unmeasured(folder):
         {key: value for key, value in record.items() if not key.startswith("probe/")}
         for record in metrics(folder)
     ]
+
+
+def test_probes_encode_in_the_precision_of_the_run(go):
+    with precisions() as seen:
+        summary = go("run", *OFTEN, "--train.precision=bf16")
+    assert set(seen) == {torch.bfloat16}
+    assert summary["precision"] == "bf16"
 
 
 @pytest.mark.parametrize("probe", ["knn", "ridge"])

@@ -22,6 +22,7 @@ from vjepa.data.manifest import Video
 from vjepa.data.processor import read_frames
 from vjepa.data.synthetic.matched import CONTROLS
 from vjepa.data.violation_sets import Matched
+from vjepa.evaluation.untrained import untrained_copy
 from vjepa.evaluation.violations.accuracy import (
     MatchedLosses,
     Metric,
@@ -33,7 +34,6 @@ from vjepa.evaluation.violations.accuracy import (
 from vjepa.foreign_text import one_line
 from vjepa.inference.surprise import Surprise, calibrate_surprise, surprise
 from vjepa.models.video_model import VideoModel
-from vjepa.seeding import seeded
 
 NEAR = 1  # time steps from an event within which a peak counts as a hit
 
@@ -180,19 +180,6 @@ def evaluate_violations(
     }
     reports["motion_energy"] = measure_surprise(_losses(energies, sets), (frames,), frames)
     return ExpectationReport(reports, _localisation(found, nothing, sets, model), nulls)
-
-
-def untrained_copy(model: VideoModel, seed: int) -> VideoModel:
-    """Return a model of the same configuration with new random weights.
-
-    A target encoder that is an exponential moving average of the encoder starts as its copy.
-    """
-    with seeded(seed):
-        null = VideoModel(model.config).eval()
-    kind = model.config.get("training", {}).get("objective", {}).get("target_encoder", "ema")
-    if null.teacher is not None and kind == "ema":
-        null.teacher.load_state_dict(null.encoder.state_dict())
-    return null.to(next(model.parameters()).device)
 
 
 def _paths(sets: Sequence[Matched]) -> list[str]:

@@ -14,13 +14,14 @@ from vjepa.data.trajectories.windows import TrajectoryDataset
 from vjepa.evaluation.features.frame_cache import encode_episodes
 from vjepa.evaluation.future.imagination import ImaginationReport, measure_imagination
 from vjepa.models.action_model import ActionModel
+from vjepa.models.network import set_precision
 from vjepa.objectives.action_jepa import ActionJEPA
 from vjepa.plots.imagination import draw_imagination
 from vjepa.recipes.action import build
 from vjepa.recipes.action.config import ActionConfig
 from vjepa.recipes.cache import say_cache
 from vjepa.recipes.cures import cures_of
-from vjepa.training.accelerator import build_accelerator
+from vjepa.training.accelerator import build_accelerator, networks_precision
 from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
@@ -75,6 +76,7 @@ def _run(config: ActionConfig, accelerator: Accelerator, folder: RunFolder) -> d
     arguments = build.model_arguments(run)
     set_seed(config.seed)
     objective = build.build_objective(run, arguments)
+    set_precision(objective, networks_precision(accelerator))
     del run  # the model that was read is not kept while training
     episodes = _encoded(config, objective.model, arguments, splits.train, accelerator)
     trained = _train(config, objective, episodes, accelerator, folder)

@@ -25,6 +25,7 @@ from vjepa.evaluation.probes.pca import PixelComponents
 from vjepa.evaluation.probes.pixels import pixel_r2
 from vjepa.evaluation.probes.small_frame import encode_frame
 from vjepa.evaluation.recognition.scores import read_scores
+from vjepa.models.network import set_precision
 from vjepa.models.video_model import VideoModel
 from vjepa.recipes.compare.budget import run_cost
 from vjepa.recipes.compare.cells import Cell
@@ -156,6 +157,7 @@ def _encoder(cell: Cell, config: PretrainConfig, train: ClipDataset) -> Encode:
     if cell.kind == "frame":
         return lambda video: [encode_frame(video)]
     model = from_pretrained(config.output_dir) if cell.kind == "trained" else _untrained(cell, config)
+    set_precision(model, config.train.precision or "no")
     return lambda video: model.forward_intermediates(video, norm=True)[1]
 
 

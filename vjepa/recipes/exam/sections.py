@@ -25,8 +25,9 @@ from vjepa.evaluation.occlusion import permanence
 from vjepa.evaluation.probes.small_frame import encode_frame
 from vjepa.evaluation.statistics import Metric, estimate
 from vjepa.evaluation.tracking import track_objects
+from vjepa.evaluation.untrained import untrained_copy
 from vjepa.evaluation.violations.accuracy import over_seeds
-from vjepa.evaluation.violations.benchmark import evaluate_violations, untrained_copy
+from vjepa.evaluation.violations.benchmark import evaluate_violations
 from vjepa.inference.forecast import window_of
 from vjepa.models.action_model import ActionModel
 from vjepa.models.video_model import VideoModel

@@ -21,6 +21,7 @@ from vjepa.foreign_text import one_line
 from vjepa.models.classifier import Classifier
 from vjepa.models.head_grid import HeadGrid, TokenClassifier
 from vjepa.models.lora import merge_lora
+from vjepa.models.network import set_precision
 from vjepa.objectives.classification import Classification
 from vjepa.plots.confusion import write_confusion
 from vjepa.recipes.cache import say_cache
@@ -28,7 +29,7 @@ from vjepa.recipes.finetune import build
 from vjepa.recipes.finetune.build import Resolved
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.finetune.data import RunDatasets, build_datasets
-from vjepa.training.accelerator import build_accelerator
+from vjepa.training.accelerator import build_accelerator, networks_precision
 from vjepa.training.alone import alone, wait_for_all
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
@@ -109,6 +110,7 @@ def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) ->
     set_seed(config.seed)
     run, pretrained = build.resolve(config, splits)
     classifier = build.build_classifier(run, pretrained)
+    set_precision(classifier, networks_precision(accelerator))
     del pretrained
     datasets = build_datasets(run, classifier, accelerator)
     objective = _train(run, classifier, datasets, accelerator, folder)

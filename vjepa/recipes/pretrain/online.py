@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vjepa.choices import Precision
 from vjepa.data.manifest import Video, class_names
 from vjepa.data.splits import folds_by_group
 from vjepa.evaluation.features.extract import spread_rows
 from vjepa.evaluation.probes.knn import knn_probe
 from vjepa.evaluation.probes.linear import ridge_probe
+from vjepa.models.network import set_precision
 from vjepa.models.video_model import VideoModel
 from vjepa.recipes.pretrain import build, data
 from vjepa.recipes.pretrain.config import PretrainConfig
@@ -40,6 +42,7 @@ def online_measurements(
     say: Callable[[str], None],
     *,
     own: bool,
+    precision: Precision = "no",
 ) -> Measurements | None:
     """Return the measurements of the configured online probe; None where none is configured.
 
@@ -49,6 +52,7 @@ def online_measurements(
         device: Device on which to encode.
         say: Prints a line; it is called with the classes that cannot be measured, if there are any.
         own: Whether the objective is the user's own.
+        precision: Precision in which to encode.
 
     Raises:
         ValueError: There are too few videos of each class, or of each group.
@@ -71,7 +75,7 @@ def online_measurements(
     ]
     return Measurements(
         f"probe/{config.probe.online}",
-        OnlineProbe(config, model_config, videos, numbers, device, own=own),
+        OnlineProbe(config, model_config, videos, numbers, device, own=own, precision=precision),
         subject=f"{config.probe.online} {digest_of_rows(rows)}",
         every=config.probe.every,
         keep_best=config.train.keep_best,
@@ -116,6 +120,7 @@ class OnlineProbe:
         folds: Number of the fold of each video.
         device: Device on which to encode.
         own: Whether the objective is the user's own.
+        precision: Precision in which to encode.
     """
 
     def __init__(
@@ -127,6 +132,7 @@ class OnlineProbe:
         device: torch.device,
         *,
         own: bool,
+        precision: Precision = "no",
     ) -> None:
         assert config.probe.online is not None
         self.config = config
@@ -136,6 +142,7 @@ class OnlineProbe:
         self.clips = data.probe_dataset(config, videos, class_names(videos))
         self.fold_V = torch.tensor(folds)
         self.device = device
+        self.precision = precision
         self._model: VideoModel | None = None
         self._told = False
 
@@ -163,6 +170,7 @@ class OnlineProbe:
         """Return features, classes and folds of the videos that can be read."""
         if self._model is None:
             self._model = VideoModel(self.model_config).eval()
+            set_precision(self._model, self.precision)
         model = self._model.to(self.device)
         model.encoder.load_state_dict(build.measured_encoder(self.config, state, own=self.own))
         found, unreadable = pooled_features(model, {"probe.train": self.clips}, self.config.data.num_workers)

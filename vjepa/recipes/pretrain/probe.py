@@ -12,10 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vjepa.choices import Precision
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
 from vjepa.evaluation.features.extract import LeftOut, extract_features, probe_classes
 from vjepa.evaluation.probes.linear import ridge_probe
+from vjepa.evaluation.untrained import untrained_copy
+from vjepa.models.network import set_precision
 from vjepa.models.video_model import VideoModel
 from vjepa.recipes.pretrain import data
 from vjepa.recipes.pretrain.config import PretrainConfig
@@ -43,7 +46,11 @@ def probed_lists(config: PretrainConfig) -> dict[str, Sequence[Video]]:
 
 
 def probe_encoders(
-    config: PretrainConfig, model: Path, device: torch.device, say: Callable[[str], None] = print
+    config: PretrainConfig,
+    model: Path,
+    device: torch.device,
+    precision: Precision = "no",
+    say: Callable[[str], None] = print,
 ) -> tuple[Probes, dict[str, int]]:
     """Measure the balanced accuracy of a linear probe on the trained and on the untrained encoder.
 
@@ -51,6 +58,7 @@ def probe_encoders(
         config: Configuration of the run.
         model: Model folder of the run.
         device: Device on which to encode.
+        precision: Precision in which to encode.
         say: Prints a line.
 
     Returns:
@@ -67,15 +75,15 @@ def probe_encoders(
     classes, known = probe_classes(*lists.values())
     clips = {name: data.probe_dataset(config, videos, classes) for name, videos in lists.items()}
     trained = from_pretrained(model)
-    torch.manual_seed(config.seed)
-    untrained = VideoModel(trained.config).eval()
+    set_precision(trained, precision)
     num_workers = config.data.num_workers
     found, unreadable = pooled_features(trained.to(device), clips, num_workers)
+    untrained = untrained_copy(trained, config.seed)
     for name, causes in unreadable.items():
         leave_out(name, len(lists[name]), causes, config.data.max_unreadable, say)
     metrics = {
         "trained": ridge_probe(*found),
-        "random": ridge_probe(*pooled_features(untrained.to(device), clips, num_workers)[0]),
+        "random": ridge_probe(*pooled_features(untrained, clips, num_workers)[0]),
         "chance": 1 / known,
     }
     return {"linear": metrics}, {name: len(causes) for name, causes in unreadable.items() if causes}

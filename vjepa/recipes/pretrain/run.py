@@ -22,7 +22,7 @@ from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.online import online_measurements
 from vjepa.recipes.pretrain.preview import describe_run
 from vjepa.recipes.pretrain.probe import probe_encoders, probed_lists
-from vjepa.training.accelerator import build_accelerator
+from vjepa.training.accelerator import build_accelerator, networks_precision
 from vjepa.training.alone import alone
 from vjepa.training.fit import finish, fit, leave_processes
 from vjepa.training.folder_lock import exclusive
@@ -102,7 +102,9 @@ def _train(
     own = build_objective is not None
     model_config = _model_config(run, own=own)
     del run  # weights that were read are not kept while training
-    measurements = online_measurements(config, model_config, accelerator.device, say, own=own)
+    measurements = online_measurements(
+        config, model_config, accelerator.device, say, own=own, precision=networks_precision(accelerator)
+    )
     say(describe_run(config, outline, sources.num_rows, accelerator))
     paths = Mapped(attrgetter("path"), sources.all)
     say_cache(config.data.cache, config.data.clip_size, paths, config.data.reader, accelerator)
@@ -166,7 +168,9 @@ def _finish(
     def write() -> dict[str, Any]:
         save_pretrained(folder.model, *model)
         records = folder.read_metrics()
-        probe, unreadable = probe_encoders(config, folder.model, accelerator.device)
+        probe, unreadable = probe_encoders(
+            config, folder.model, accelerator.device, networks_precision(accelerator)
+        )
         steps = records[-1]["step"]
         summary = {
             "steps": steps,
@@ -177,6 +181,7 @@ def _finish(
             "alarms": [record["alarm"] for record in records if "alarm" in record],
             "probe": probe,
             **({"unreadable": unreadable} if unreadable else {}),
+            "precision": accelerator.mixed_precision,
             **folder.origin(),
         }
         folder.write_summary(summary)
