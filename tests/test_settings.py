@@ -57,6 +57,7 @@ OUT_OF_RANGE = [
     (TrainConfig, "micro_batch", 0),
     (TrainConfig, "keep_checkpoints", 0),
     (TrainConfig, "threads", -1),
+    (TrainConfig, "hang_minutes", 0),
     (OptimConfig, "lr", -1.0),
     (OptimConfig, "lr", math.nan),
     (OptimConfig, "warmup_steps", -5),

@@ -252,6 +252,8 @@ class TrainConfig:
         device: Device of the run: `auto` takes the accelerator if there is one, `cpu` never does.
         threads: Number of threads of each process on a CPU; null divides the machine's cores among the
             processes.
+        hang_minutes: Minutes without the end of a step after which each process prints to stderr where its
+            threads are, again and again; null prints nothing.
     """
 
     micro_batch: int | None = None
@@ -264,8 +266,13 @@ class TrainConfig:
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     device: Literal["auto", "cpu"] = "auto"
     threads: int | None = None
+    hang_minutes: float | None = 30.0
 
     def __post_init__(self) -> None:
         checks.at_least(
             "train", self, micro_batch=1, log_every=1, checkpoint_every=1, keep_checkpoints=1, threads=1
         )
+        if self.hang_minutes is not None and self.hang_minutes <= 0:
+            raise ValueError(
+                f"train.hang_minutes is {self.hang_minutes}: give a number of minutes above 0, or null"
+            )

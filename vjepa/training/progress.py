@@ -21,6 +21,7 @@ _SHOWN = {
     "probe/knn": "k-NN {:.1%}",
     "probe/ridge": "ridge {:.1%}",
     "clips_per_second": "{:.0f} clips/s",
+    "data_wait": "data wait {:.0%}",
 }
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -43,6 +42,7 @@ from vjepa.training.errors import NonFiniteError, SaveError
 from vjepa.training.host_copy import HostCopy
 from vjepa.training.measurements import Measurements
 from vjepa.training.optimizer import Schedules
+from vjepa.training.pace import HangWatch, Pace
 from vjepa.training.progress import Progress
 from vjepa.training.run_folder import RunFolder, metrics_of
 from vjepa.training.stop import Stopped, StopRequest, answering_signals
@@ -130,8 +130,8 @@ class Trainer:
         )
         self.alarms: dict[Kind, CollapseAlarm] = {}
         self.step = 0
-        self._clips = 0
-        self._clock = time.perf_counter()
+        self.pace = Pace(accelerator)
+        self.hang_watch = HangWatch(train.hang_minutes)
 
     def fit(self) -> None:
         """Train to the last step, from the latest checkpoint if there is one.
@@ -150,11 +150,12 @@ class Trainer:
         with answering_signals() as request, request.finishing("step"):
             progress = Progress(self.optim.steps, self._resume(), self.accelerator.is_main_process)
             self.unreadable.say = progress.say
-            self._clock = time.perf_counter()
+            self.pace.start()
             self.objective.train()
             batches = iter(self.batches(self.step))
             try:
-                self._take_steps(batches, request, progress)
+                with self.hang_watch:
+                    self._take_steps(batches, request, progress)
             finally:
                 progress.close()
                 if isinstance(batches, Generator):
@@ -170,6 +171,7 @@ class Trainer:
         previous: StepReport | None = None
         while not self._ended():
             report = self._train_step(batches, request)
+            self.hang_watch.step_ended()
             progress.advance()
             stopping = self._stops(previous, report)
             previous = report
@@ -220,13 +222,12 @@ class Trainer:
         if not measurements.due(self.step, self.optim.steps):
             return {}
         self._check(report)
-        began = time.perf_counter()
-        state = self.accelerator.get_state_dict(self.objective)
-        with random_state_kept():
-            value = alone(self.accelerator, lambda: measurements.measure(state, progress.say))
-        (value,) = broadcast_object_list([value])
+        with self.pace.paused():
+            state = self.accelerator.get_state_dict(self.objective)
+            with random_state_kept():
+                value = alone(self.accelerator, lambda: measurements.measure(state, progress.say))
+            (value,) = broadcast_object_list([value])
         measurements.add(self.step, value)
-        self._clock += time.perf_counter() - began  # Clips per second are those of training.
         return {measurements.name: value}
 
     def _take_best(self) -> None:
@@ -255,7 +256,7 @@ class Trainer:
         paths: list[str] = []
         size: UpdateSize | None = None
         for _ in range(self.accelerator.gradient_accumulation_steps):
-            batch = next(batches).to(self.accelerator.device)
+            batch = self.pace.next_of(batches).to(self.accelerator.device)
             kind = batch.kind if isinstance(batch, Batch) else "videos"
             self.unreadable.note(batch.failures, batch.damaged)
             paths.extend(batch.paths)
@@ -271,7 +272,7 @@ class Trainer:
                 self.optimizer.zero_grad()
             outputs.append({name: _without_gradient(value) for name, value in output.items()})
         self.step += 1
-        self._clips += len(paths) * self.accelerator.num_processes
+        self.pace.count(len(paths))
         if not self.accelerator.optimizer_step_was_skipped:
             cast(Objective, self.accelerator.unwrap_model(self.objective)).after_step(self.step)
         return self._report(outputs, cast(Tensor, norm), request, paths, kind, size)
@@ -351,7 +352,6 @@ class Trainer:
             embedding_BD = cast(Tensor, self.accelerator.gather(local_BD))
             tokens = name.removesuffix("_BD")
             measures |= {f"{tokens}/{key}": value for key, value in embedding_measures(embedding_BD).items()}
-        now = time.perf_counter()
         record: dict[str, Any] = {
             "step": report.step,
             "kind": report.kind,
@@ -362,9 +362,8 @@ class Trainer:
             "weight_decay": self.schedules.weight_decay(report.step - 1),
             "unreadable": self.unreadable.agree(),
             "damaged": len(self.unreadable.damage),
-            "clips_per_second": self._clips / (now - self._clock),
+            **self.pace.read(),
         }
-        self._clips, self._clock = 0, now
         # Embeddings of images and of videos vary by different amounts, so each kind has its own alarm.
         alarms = self.alarms.setdefault(report.kind, CollapseAlarm())
         alarm = alarms.update(metrics | measures, self.cures)
