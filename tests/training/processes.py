@@ -1,4 +1,4 @@
-"""Runs of two processes under the launcher."""
+"""Runs of several processes under the launcher."""
 
 import os
 import subprocess
@@ -12,7 +12,19 @@ ENVIRONMENT = {
 
 def two_processes(*command, timeout=180):
     """What the README says for two processes on a CPU: `--cpu --num_processes 2` would start one."""
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    return several_processes(2, *command, timeout=timeout)
+
+
+def several_processes(number, *command, timeout=180):
+    """The same for another number of processes."""
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        str(number),
+    ]
     port = ["--main_process_port", "0"]
     return subprocess.run(
         [*launch, *port, *command],

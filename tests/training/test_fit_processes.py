@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from tests.accelerate_state import fresh_accelerate
 from tests.tiny_run import metrics
 from tests.training.methods import METHODS, changes_of
-from tests.training.processes import ENVIRONMENT, two_processes
+from tests.training.processes import ENVIRONMENT, several_processes, two_processes
 from vjepa.recipes.pretrain.run import pretrain
 
 
@@ -34,6 +34,24 @@ def test_two_processes_are_one(parts, tiny_config, tiny_arguments, tmp_path):
     moved = max((tensor - theirs[name]).abs().max().item() for name, tensor in ours.items())
     # Six steps of AdamW at .005 move weights by some .02; rounding must stay far below.
     assert moved < 2e-3
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes(tiny_config, tiny_arguments, tmp_path):
+    """3, then 2, then 4 processes are one: the same samples, and losses up to rounding."""
+    same = ["--encoder.drop_path=0", "--optim.batch_size=12", "--optim.lr=0.005", "--optim.warmup_steps=2"]
+    pretrain(tiny_config("one", *same, "--optim.steps=6"))
+    for processes, steps in ((3, 2), (2, 4), (4, 6)):
+        stretch = f"--optim.schedule_stretch={6 / steps}"
+        changes = tiny_arguments("several", *same, f"--optim.steps={steps}", stretch)
+        run = several_processes(processes, "tools/pretrain.py", *changes)
+        assert run.returncode == 0, run.stderr
+        assert f"({processes} processes x 1 micro-batch x {12 // processes})" in run.stdout
+    records = metrics(tmp_path / "several")
+    assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6]
+    for ours, theirs in zip(metrics(tmp_path / "one"), records, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+        assert ours["lr"] == pytest.approx(theirs["lr"])
 
 
 DYING_RANK = """
