@@ -67,6 +67,21 @@ from tools.pretrain import main
 sys.exit(main())
 """
 
+DYING_ONCE = """
+import os, signal, sys
+from pathlib import Path
+from vjepa.objectives.jepa import JEPA
+forward, died = JEPA.forward, Path(os.environ["DIED"])
+def dying_once(self, batch):
+    if os.environ["RANK"] == "1" and batch.step == 4 and not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return forward(self, batch)
+JEPA.forward = dying_once
+from tools.pretrain import main
+sys.exit(main())
+"""
+
 BROKEN_RANK = """
 import os, sys, torch
 from vjepa.objectives.jepa import JEPA
@@ -91,6 +106,24 @@ def test_a_rank_that_dies_takes_the_run_down(tiny_arguments, tmp_path):
     run = two_processes(str(script), *tiny_arguments("run"))
     assert run.returncode not in (0, 75)
     assert "rank one cannot go on" in run.stderr
+
+
+@pytest.mark.slow
+def test_the_launcher_starts_a_run_again_whose_process_died(
+    tiny_config, tiny_arguments, tmp_path, monkeypatch
+):
+    """With restarts, as elastic launchers have, the run is that of processes that all live."""
+    same = ["--encoder.drop_path=0", "--optim.steps=6", "--train.checkpoint_every=3"]
+    pretrain(tiny_config("one", *same))
+    script = tmp_path / "dying.py"
+    script.write_text(DYING_ONCE)
+    monkeypatch.setitem(ENVIRONMENT, "DIED", str(tmp_path / "died"))
+    run = two_processes("--max_restarts", "1", str(script), *tiny_arguments("two", *same))
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "died").exists()
+    assert "goes on after step 3 of 6" in run.stdout
+    for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
 
 
 def test_all_ranks_agree_that_a_loss_is_not_finite(tiny_arguments, tmp_path):
