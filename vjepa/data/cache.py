@@ -23,6 +23,7 @@ from vjepa.data.readers.arrays import ArrayReader, frame_files
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.border import CHUNK
 from vjepa.data.readers.open import open_video
+from vjepa.data.remote import source_of
 from vjepa.files import written_atomically
 
 SUFFIX = ".video"  # of entries
@@ -200,6 +201,9 @@ def _entry(path: str, entry: Path) -> VideoReader | None:
 
 def _key(path: str, reader: str, short_side: int, fps: float, channels: int) -> str:
     """Return an entry's name, which is equal only for an unchanged file that is read in the same way."""
+    if source_of(path) is not None:  # it does not change, and is not asked for where an entry is
+        facts = repr((path, reader, short_side, fps, channels))
+        return hashlib.sha256(facts.encode()).hexdigest()[:32]
     try:
         files = frame_files(path) if os.path.isdir(path) else [Path(path)]
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]

@@ -7,6 +7,7 @@ import difflib
 import itertools
 import json
 import os
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vjepa.data.readers.arrays import IMAGE_SUFFIXES, frame_files, natural_key
+from vjepa.data.remote import is_url, joined, local_list
 from vjepa.data.video import Video as Video
 from vjepa.data.video_table import BYTES, ChainedVideos, VideoTable, read_plain_csv
 from vjepa.files import written_atomically
@@ -63,6 +65,7 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
     A folder of images and a ``.npy`` array each count as one video; a single image in a list is a video of
     one frame.
 
+    Paths may be URLs or parts of tar files (`vjepa.data.remote`), and so may `source` be the URL of a list.
     Relative paths are relative to the manifest's folder. ``FILE.csv?split=train`` keeps the rows of a CSV or
     JSONL file whose column `split` is `train`; with ``?split=train&person=3`` both conditions must hold.
 
@@ -77,6 +80,8 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
         FileNotFoundError: There is no such file or folder.
     """
     path, select = (source, {}) if os.path.exists(source) else _selection(str(source))
+    if is_url(path):
+        return _read_remote(str(path), select)
     source = Path(os.path.abspath(path))
     if not source.exists():
         raise FileNotFoundError(f"there is no manifest {source}: give a CSV, JSONL or text file, or a folder")
@@ -85,11 +90,28 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
         videos: Sequence[Video] = _read_folder(source, images)
     else:
         try:
-            videos = _read_file(source, select)
+            videos = _read_file(source, select, source.parent)
         except csv.Error as error:
             raise ValueError(f"{source} cannot be read as CSV ({error}): write it again") from error
     if not videos:
         raise ValueError(f"the manifest {source} names no video: give one a line, or a folder of them")
+    return videos
+
+
+def _read_remote(url: str, select: Mapping[str, str]) -> Sequence[Video]:
+    """Read a list by its URL; relative paths are relative to the URL of its folder."""
+    try:
+        copy = Path(local_list(url))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"there is no manifest {url}: give the URL of a list, not of a folder"
+        ) from None
+    try:
+        videos = _read_file(copy, select, posixpath.dirname(url))
+    except (ValueError, csv.Error) as error:
+        raise ValueError(str(error).replace(str(copy), url)) from error
+    if not videos:
+        raise ValueError(f"the manifest {url} names no video: give one a line")
     return videos
 
 
@@ -140,9 +162,10 @@ def _labels(videos: Iterable[Video]) -> Iterator[str]:
     return (video.label for video in videos if video.label is not None)
 
 
-def _read_file(source: Path, select: Mapping[str, str]) -> Sequence[Video]:
+def _read_file(source: Path, select: Mapping[str, str], home: Path | str) -> Sequence[Video]:
+    """Read a list; `home` is the folder, or the URL of a folder, that relative paths are relative to."""
     if source.suffix.lower() != ".jsonl":
-        table = read_plain_csv(str(source), select, partial(_absolute, folder=source.parent))
+        table = read_plain_csv(str(source), select, partial(_absolute, folder=home))
         if table is not None:
             return table
     text = source.read_text(encoding="utf-8-sig", errors=BYTES)
@@ -151,16 +174,16 @@ def _read_file(source: Path, select: Mapping[str, str]) -> Sequence[Video]:
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     if source.suffix.lower() == ".jsonl":
-        return _from_rows(list(_json_rows(source, lines)), source, select)
+        return _from_rows(list(_json_rows(source, lines)), source, select, home)
     delimiter = "\t" if "\t" in first else ","
     header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
     if "path" in header:
-        return _from_rows(list(_csv_rows(text, delimiter)), source, select)
+        return _from_rows(list(_csv_rows(text, delimiter)), source, select, home)
     if len(header) > 1 and _HEADER_WORDS & {cell.lower() for cell in header}:
         raise ValueError(f"{source} has the columns {', '.join(header)}: one of them must be called 'path'")
     _refuse_select(select, source)
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
-    return _from_lines(numbered, source)
+    return _from_lines(numbered, source, home)
 
 
 def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -189,7 +212,7 @@ def _json_rows(source: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, 
 
 
 def _from_rows(
-    rows: list[tuple[int, dict[str, Any]]], source: Path, select: Mapping[str, str]
+    rows: list[tuple[int, dict[str, Any]]], source: Path, select: Mapping[str, str], home: Path | str
 ) -> list[Video]:
     columns = list(dict.fromkeys(name for _, row in rows for name in row))
     for column in select if rows else ():
@@ -206,10 +229,10 @@ def _from_rows(
     if rows and not chosen:
         values = {c: sorted({_text(row.get(c)) or "" for _, row in rows})[:10] for c in select}
         raise ValueError(f"no row of {source} has {dict(select)}; the values there are {values}")
-    return [_from_row(row, source, number) for number, row in chosen]
+    return [_from_row(row, source, number, home) for number, row in chosen]
 
 
-def _from_row(row: Mapping[str, Any], source: Path, number: int) -> Video:
+def _from_row(row: Mapping[str, Any], source: Path, number: int, home: Path | str) -> Video:
     where = f"{source} line {number}"
     path = _text(row.get("path"))
     if path is None:
@@ -220,10 +243,10 @@ def _from_row(row: Mapping[str, Any], source: Path, number: int) -> Video:
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"{where} ends at {end} s and starts at {start or 0.0} s: the end must come later")
     group = _text(row.get("group")) or _text(row.get("subject"))
-    return Video(_absolute(path, source.parent), _text(row.get("label")), start, end, group)
+    return Video(_absolute(path, home), _text(row.get("label")), start, end, group)
 
 
-def _from_lines(lines: list[tuple[int, str]], source: Path) -> list[Video]:
+def _from_lines(lines: list[tuple[int, str]], source: Path, home: Path | str) -> list[Video]:
     """Parse numbered lines ``path label``, ``path frames label`` or ``path start frames``.
 
     VideoMAE v2 fine-tunes on folders of frames listed as ``path frames label`` and pre-trains on
@@ -245,7 +268,7 @@ def _from_lines(lines: list[tuple[int, str]], source: Path) -> list[Video]:
         if len(fields) == 2 and of_starts:
             _check_whole(int(fields[0]), int(fields[1]), f"{source} line {number}")
             fields = []
-        videos.append(Video(_absolute(path, source.parent), fields[-1] if fields else None))
+        videos.append(Video(_absolute(path, home), fields[-1] if fields else None))
     return videos
 
 
@@ -341,7 +364,11 @@ def _refuse_select(select: Mapping[str, str] | None, source: Path) -> None:
         )
 
 
-def _absolute(path: str, folder: Path) -> str:
+def _absolute(path: str, folder: Path | str) -> str:
+    if is_url(path):
+        return path
+    if isinstance(folder, str):
+        return joined(folder, path)
     return os.path.abspath(folder / os.path.expanduser(path))
 
 

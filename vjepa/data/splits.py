@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from vjepa.data.manifest import Video, class_names
+from vjepa.data.remote import source_of
 
 _BEGINNING = 1 << 16  # Bytes read first; they distinguish most videos of equal size.
 
@@ -215,7 +216,7 @@ def _contents(paths: Iterable[str]) -> dict[str, tuple[object, ...]]:
     beginnings.
     """
     keys: dict[str, tuple[object, ...]] = {}
-    for path in dict.fromkeys(map(os.path.realpath, paths)):
+    for path in dict.fromkeys(path if source_of(path) else os.path.realpath(path) for path in paths):
         keys[path] = (os.path.getsize(path),) if os.path.isfile(path) else (path,)
     for most in (_BEGINNING, None):
         counts = Counter(keys.values())

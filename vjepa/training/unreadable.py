@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from accelerate.utils import gather_object
 
+from vjepa.data.remote import source_of
 from vjepa.foreign_text import one_line
 
 WITHOUT_VIDEOS = (
@@ -56,7 +57,7 @@ def leave_out(
 
 
 def check_files(lists: Mapping[str, Sequence[str]], max_share: float, say: Callable[[str], None]) -> None:
-    """Report files that do not exist, before the first step.
+    """Report local files that do not exist, before the first step.
 
     Args:
         lists: Paths in each list that is measured at the end, by the name of its setting.
@@ -68,7 +69,9 @@ def check_files(lists: Mapping[str, Sequence[str]], max_share: float, say: Calla
     """
     for name, paths in lists.items():
         gone = {
-            row: (path, "there is no such file") for row, path in enumerate(paths) if not os.path.exists(path)
+            row: (path, "there is no such file")
+            for row, path in enumerate(paths)
+            if source_of(path) is None and not os.path.exists(path)
         }
         leave_out(name, len(paths), gone, max_share, say)
 

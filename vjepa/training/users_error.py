@@ -13,10 +13,12 @@ from pathlib import Path
 
 from vjepa.config import ConfigError
 from vjepa.data.dataset import NothingReadableError
+from vjepa.data.remote import RemoteError
 from vjepa.training.errors import NonFiniteError, SaveError
 from vjepa.training.unreadable import UnreadableVideosError
 
 EXIT_UNUSABLE = 2  # Exit status if settings, files or folders cannot be used as they are.
+_IN_TRAINING = (NonFiniteError, SaveError, UnreadableVideosError, NothingReadableError, RemoteError)
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 _LIBRARY = Path(__file__).resolve().parents[1]
 
@@ -32,7 +34,7 @@ def exit_status(error: BaseException, command: str | None = None) -> int | None:
     Returns:
         2 if arguments, settings or files cannot be used, 1 if the error showed in training, None for a bug.
     """
-    if isinstance(error, NonFiniteError | SaveError | UnreadableVideosError | NothingReadableError):
+    if isinstance(error, _IN_TRAINING):
         return 1
     if isinstance(error, ConfigError):
         return EXIT_UNUSABLE
@@ -48,7 +50,9 @@ def print_error(error: BaseException) -> None:
         return
     name = type(error).__name__ if isinstance(error, RuntimeError) else "error"
     # The message of a worker's error follows the traceback of the worker.
-    words = str(error).rpartition(f"{NothingReadableError.__name__}: ")[2]
+    words = str(error)
+    for worker_error in (NothingReadableError, RemoteError):
+        words = words.rpartition(f"{worker_error.__name__}: ")[2]
     print(f"{name}: {words.strip()}", file=sys.stderr)
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from vjepa.data.readers.base import VideoDecodeError, checked_indices
+from vjepa.data.remote import RemoteError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -83,8 +84,8 @@ def reading(path: str, reader: str) -> Iterator[None]:
     """Turn any exception of the block, which must read only the file at `path`, into `VideoDecodeError`.
 
     This includes MemoryError: Linux refuses an allocation only if a single one is absurdly large, as a
-    damaged header may request. It excludes the error that no file handle is left, which is not the file's
-    fault, and KeyboardInterrupt and SystemExit, which are not subclasses of `Exception`.
+    damaged header may request. It excludes errors that are not the file's fault (`is_machines_fault`), and
+    KeyboardInterrupt and SystemExit, which are not subclasses of `Exception`.
 
     Args:
         path: Path of the file, for the error.
@@ -104,8 +105,10 @@ def reading(path: str, reader: str) -> Iterator[None]:
 
 
 def is_machines_fault(error: Exception) -> bool:
-    """Return whether the process or machine ran out of file handles, which is not the file's fault."""
-    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+    """Return whether an error is not the file's: no file handle is left, or a network fails."""
+    return isinstance(error, RemoteError) or (
+        isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+    )
 
 
 def cause_of(error: Exception) -> str:

@@ -9,6 +9,7 @@ from vjepa.data.readers.arrays import IMAGE_SUFFIXES, FrameFolderReader, open_np
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.border import GuardedReader, check_kind, reading
 from vjepa.data.readers.pyav import PyAVReader
+from vjepa.data.remote import local_file
 
 ReaderName = Literal["auto", "pyav", "torchcodec", "decord"]
 
@@ -19,7 +20,7 @@ def open_video(
     """Open a video file, a folder of images, an image, or a ``.npy`` array of uint8 ``(T, H, W, C)``.
 
     Args:
-        path: Path of a file or folder.
+        path: Path of a file or folder, a URL, or a part of a tar file (`vjepa.data.remote`).
         reader: Decoder of video files: ``auto``, ``pyav``, ``torchcodec`` or ``decord``. ``auto`` is PyAV on
             every machine, so that a run's frames do not depend on the installed packages. ``torchcodec`` and
             ``decord`` are compared with PyAV on each file, and replaced by PyAV, with a warning, if they
@@ -34,12 +35,26 @@ def open_video(
     Raises:
         VideoDecodeError: The video cannot be read; it contains the path and the cause, whatever a parser
             raised.
+        RemoteError: The video is no local file, and cannot be transferred.
         ValueError: The reader is unknown or not installed, or `fps` is not above 0.
     """
     path = os.fspath(path)
     check_reader(reader)
     if not fps > 0:
         raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
+    try:
+        local = local_file(path)
+    except FileNotFoundError as error:
+        raise VideoDecodeError(path, reader, "there is no such object") from error
+    if local == path:
+        return _open_local(path, reader, fps, channels)
+    try:
+        return _open_local(local, reader, fps, channels)
+    except VideoDecodeError as error:
+        raise VideoDecodeError(path, error.reader, error.cause) from error
+
+
+def _open_local(path: str, reader: str, fps: float, channels: int) -> VideoReader:
     with reading(path, reader):
         check_kind(path, reader)
         if path.lower().endswith(".npy") and not os.path.isdir(path):
