@@ -1,0 +1,55 @@
+"""Estimates for other hardware, against what a step here holds and against sums done by hand."""
+
+import pytest
+import torch
+
+from tests.objectives.builders import small_batch, small_jepa
+from tools.estimate import main
+from vjepa.profiling.estimate import GPUS, Cluster, Gpu, estimate
+from vjepa.profiling.flops import StepCost, step_cost
+
+ONE = Cluster(GPUS["h100"], count=1, per_machine=8, network=50e9, mfu=0.4)
+
+
+def test_weights_are_what_a_step_of_adamw_holds():
+    objective, batch = small_jepa(), small_batch()
+    with torch.device("meta"):
+        cost = step_cost(small_jepa(), batch)
+    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained)
+    objective(batch)["loss"].backward()
+    optimizer.step()
+    held = [*objective.parameters(), *(parameter.grad for parameter in trained)]
+    held += [state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
+    found = estimate(cost, ONE, clips=3, micro_batch=None, sharded=False)
+    assert found.weights_bytes == sum(tensor.nbytes for tensor in held)
+    assert found.sent_bytes == 0
+    assert found.activation_bytes == pytest.approx(3 * cost.activation_bytes / 2)
+
+
+def test_what_64_gpus_send_and_hold():
+    """1,000 M trained weights and a target encoder of 800 M, by hand."""
+    cost = StepCost(parameters=1_800_000_000, trained=1_000_000_000, flops=1e12, activation_bytes=4e8)
+    cluster = Cluster(Gpu(flops=1e15, memory=80e9, link=450e9), 64, 8, network=50e9, mfu=0.5)
+    ddp, fsdp = (estimate(cost, cluster, 3072, 24, sharded=sharded) for sharded in (False, True))
+    assert ddp.weights_bytes == pytest.approx(19.2e9)
+    assert fsdp.weights_bytes == pytest.approx(0.3e9)
+    assert ddp.activation_bytes == fsdp.activation_bytes == pytest.approx(24 * 2e8)
+    assert ddp.sent_bytes == pytest.approx(2 * 4e9 * 63 / 64)
+    # 48 clips of a GPU are two passes; each gathers 2 x 2 GB and 1.6 GB, and reduces 2 GB.
+    assert fsdp.sent_bytes == pytest.approx(2 * 7.6e9 * 63 / 64)
+    assert ddp.compute_seconds == fsdp.compute_seconds == pytest.approx(48 * 1e12 / 0.5e15)
+    assert fsdp.sent_seconds == pytest.approx(2 * 7.6e9 * 63 / 64 / 50e9)
+    low, high = fsdp.step_seconds
+    assert (low, high) == pytest.approx((fsdp.sent_seconds, fsdp.sent_seconds + fsdp.compute_seconds))
+
+
+def test_the_tool_says_what_fits(capsys):
+    asked = ["--config", "configs/pretrain/vjepa_vitl16.yaml", "--gpus", "64"]
+    assert main(asked) == 0
+    printed = capsys.readouterr().out
+    assert "326 M trained" in printed
+    assert "the loader must deliver" in printed
+    assert main([*asked, "--gpus", "1", "--train.micro_batch", "3072"]) == 1
+    assert main([*asked, "--mfu", "0"]) == 2
+    assert "--mfu is 0.0: give a number above 0" in capsys.readouterr().err
