@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from tests.accelerate_state import fresh_accelerate
@@ -269,10 +271,7 @@ dist.destroy_process_group()
 
 
 def test_sharded_parameters_and_their_average(tmp_path):
-    """FSDP2's `fully_shard`: the target encoder is sharded like the encoder, so its average is local.
-
-    accelerate ignores its FSDP plug-in on a CPU, so the sharding itself is tested, not the plug-in.
-    """
+    """FSDP2's `fully_shard`: the target encoder is sharded like the encoder, so its average is local."""
     script = tmp_path / "sharded.py"
     script.write_text(SHARDED)
     run = subprocess.run(
@@ -287,3 +286,51 @@ def test_sharded_parameters_and_their_average(tmp_path):
     worst = float(run.stdout.split("worst ")[1].split()[0])
     assert worst < 1e-4
     assert "kinds DTensor" in run.stdout
+
+
+# accelerate 1.15 takes its FSDP plug-in only for accelerators (state.py, `AcceleratorState.__init__`), so the
+# processes are declared to be on GPUs until it has; they compute on the CPU, and communicate by gloo.
+SHARDED_RUN = """
+import sys
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType
+import vjepa.training.accelerator as home
+
+def sharding(**arguments):
+    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+    accelerator = Accelerator(**arguments)
+    assert accelerator.is_fsdp2
+    return accelerator
+
+home.Accelerator = sharding
+from tools.pretrain import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_run_sharded_by_accelerate_is_the_run_of_one_process(
+    tiny_config, tiny_arguments, tmp_path, monkeypatch
+):
+    """By configs/accelerate/fsdp2.yaml: training, sharded checkpoints, 2 and then 4 processes."""
+    settings = yaml.safe_load(Path("configs/accelerate/fsdp2.yaml").read_text())["fsdp_config"]
+    for key, value in settings.items():
+        name = {"fsdp_transformer_layer_cls_to_wrap": "FSDP_TRANSFORMER_CLS_TO_WRAP"}.get(key, key.upper())
+        monkeypatch.setitem(ENVIRONMENT, name, str(value).lower() if isinstance(value, bool) else str(value))
+    monkeypatch.setitem(ENVIRONMENT, "ACCELERATE_USE_FSDP", "true")
+    same = ["--encoder.drop_path=0", "--optim.batch_size=8", "--optim.lr=0.005", "--optim.warmup_steps=2"]
+    pretrain(tiny_config("one", *same, "--optim.steps=6"))
+    script = tmp_path / "sharded.py"
+    script.write_text(SHARDED_RUN)
+    for processes, steps in ((2, 3), (4, 6)):
+        stretch = f"--optim.schedule_stretch={6 / steps}"
+        changes = tiny_arguments("sharded", *same, f"--optim.steps={steps}", stretch)
+        run = several_processes(processes, str(script), *changes)
+        assert run.returncode == 0, run.stderr
+    assert list((tmp_path / "sharded" / "checkpoints" / "step_0000006").rglob("*.distcp"))
+    for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "sharded"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+        assert ours["target/std"] == pytest.approx(theirs["target/std"], rel=1e-3)
+    ours, theirs = (load_file(tmp_path / run / "model" / "model.safetensors") for run in ("one", "sharded"))
+    assert ours.keys() == theirs.keys()
+    assert max((tensor - theirs[name]).abs().max().item() for name, tensor in ours.items()) < 2e-3
