@@ -352,7 +352,9 @@ def _report(
         torch.cat(befores) if befores else None,
         torch.cat([embedded.motion_V for embedded in found]),
     )
-    reports = [report for report in horizon_reports(together, window, duration) if report.step in asked]
+    video_of_each = [number for number, embedded in enumerate(found) for _ in embedded.true_VFSY]
+    reports = horizon_reports(together, window, duration, groups=video_of_each)
+    reports = tuple(report for report in reports if report.step in asked)
     metrics: dict[str, Any] = {
         "model": options.model,
         "videos": len(found),
@@ -362,8 +364,8 @@ def _report(
     }
     (folder / "future.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(
-        f"{len(together.true_VFSY)} contexts of {len(found)} videos; intervals are over contexts, which "
-        "overlap in time"
+        f"{len(together.true_VFSY)} contexts of {len(found)} videos; intervals are over "
+        f"{'videos' if len(found) > 1 else 'contexts, which overlap in time'}"
     )
     print(skill_table(reports))
     if foreign:

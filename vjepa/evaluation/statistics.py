@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,25 @@ def interval(value: float, draws_b: ArrayLike) -> Metric:
     """Return a metric whose interval is the central 95 % of its bootstrap draws."""
     low, high = np.quantile(np.asarray(draws_b), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Metric(float(value), float(low), float(high))
+
+
+def drawn_weights(groups: Sequence[Hashable], draws: int, seed: Sequence[int]) -> NDArray[np.float64]:
+    """Draw groups with replacement, as many as there are, for a bootstrap over groups.
+
+    Args:
+        groups: Group of each value, such as the film that a clip was cut from; groups of one value each give
+            the ordinary bootstrap.
+        draws: Number of draws.
+        seed: Random seed.
+
+    Returns:
+        How often each value is drawn, divided by the number of all values of the draw, ``(draws, values)``.
+    """
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    drawn_bG = np.random.default_rng(seed).integers(len(numbers), size=(draws, len(numbers)))
+    counts_bG = np.stack([np.bincount(row, minlength=len(numbers)) for row in drawn_bG])
+    counts_bV = counts_bG[:, [numbers[group] for group in groups]].astype(np.float64)
+    return counts_bV / counts_bV.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,28 @@ def test_perfect_copied_and_shuffled_predictions_score_as_they_should():
     assert abs(shuffled.skill["shuffled"].value) < 0.05
 
 
+def test_intervals_are_over_groups():
+    """Clips of a group that err alike are one piece of evidence: eight copies do not narrow the interval."""
+    generator = torch.Generator().manual_seed(0)
+    true = torch.randn(8, 1, 4, 6, generator=generator)
+    noise = torch.linspace(0.1, 0.8, 8).view(-1, 1, 1, 1) * torch.randn(true.shape, generator=generator)
+    last = torch.zeros(8, 4, 6)
+    window, _ = window_and_last(make_video_model(), None)
+
+    def width(copies, groups):
+        parts = [tensor.repeat_interleave(copies, dim=0) for tensor in (true, true + noise, last)]
+        embedded = Embedded(*parts, None, torch.arange(8.0 * copies))
+        skill = horizon_reports(embedded, window, None, groups=groups)[0].skill["copy_last"]
+        return skill.value, skill.high - skill.low
+
+    alone = width(1, None)
+    assert width(8, [clip // 8 for clip in range(64)]) == pytest.approx(alone, rel=1e-5)
+    value, narrow = width(8, None)
+    assert value == pytest.approx(alone[0])
+    assert narrow < alone[1] / 2
+    assert width(8, ["one"] * 64) == pytest.approx((value, narrow))
+
+
 def test_skill_is_told_apart_by_how_much_a_clip_moves():
     """Clips whose frames change are predicted, the others are not: by construction, before any rounding."""
     window, _ = window_and_last(make_video_model(), None)

@@ -90,7 +90,7 @@ def evaluate_future(
 
     The truth is the target network's embedding of the frames, normalised as in training. Neither the
     predictions nor the baselines (`vjepa.evaluation.future.skill`) see a frame of the same video after its
-    context.
+    context. Intervals are over the groups of the list, if it has any, else over its videos.
 
     Args:
         model: A model with a predictor of embeddings.
@@ -116,6 +116,7 @@ def evaluate_future(
             window,
             None if period is None else period * model.encoder.tubelet.t,
             _read_outs(clips, embedded, window, model.encoder.tubelet.t),
+            groups=[video.group or video.path for video in clips.videos],
         ),
         temporal_share=temporal_share(embedded.true_VFSY),
         clips=len(clips.videos),

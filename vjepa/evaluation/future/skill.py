@@ -1,4 +1,4 @@
-"""Errors of predicted embeddings compared with those of baselines, with intervals over clips.
+"""Errors of predicted embeddings compared with those of baselines, with intervals over clips or groups.
 
 copy_last   Embeddings of the context's last step, from the context encoded by itself.
 linear      Last step plus the horizon times its difference from the step before; needs two context steps.
@@ -8,7 +8,7 @@ shuffled    Prediction compared with another clip's truth: how specific it is to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from vjepa.double_precision import in_double
-from vjepa.evaluation.statistics import Metric, interval
+from vjepa.evaluation.statistics import Metric, drawn_weights, interval
 from vjepa.inference.forecast import Window, encode_context, roll_out, window_of
 from vjepa.models.video_model import VideoModel
 
@@ -179,6 +179,7 @@ def horizon_reports(
     window: Window,
     step_seconds: float | None,
     read_outs: Sequence[dict[str, dict[str, float]]] | None = None,
+    groups: Sequence[Hashable] | None = None,
 ) -> tuple[HorizonReport, ...]:
     """Compute errors, skills and their intervals at every horizon.
 
@@ -187,6 +188,8 @@ def horizon_reports(
         window: Prediction window.
         step_seconds: Duration of a time step in seconds; None if clips differ in it.
         read_outs: R2 of factors at each horizon, see `HorizonReport.read_out`; None if it was not measured.
+        groups: Group of each clip, such as the film that it was cut from; intervals are over groups. None, or
+            a single group, gives intervals over clips.
 
     Raises:
         ValueError: There is only one clip.
@@ -194,20 +197,21 @@ def horizon_reports(
     clips, last = embedded.true_VFSY.shape[:2]
     if clips < 2:
         raise ValueError(f"{clips} clip has no other to be compared with: give a longer video, or several")
+    groups = range(clips) if groups is None or len(set(groups)) < 2 else groups
     l1, cosine = (_errors(measure, embedded) for measure in (_l1, _cosine))
     reports = []
     for row in range(last):
-        draws_bV = np.random.default_rng([_SEED, row]).integers(clips, size=(_DRAWS, clips))
+        weight_bV = drawn_weights(groups, _DRAWS, [_SEED, row])
         reports.append(
             HorizonReport(
                 step=row + 1,
                 seconds=None if step_seconds is None else (row + 1) * step_seconds,
                 rolled_out=row >= window.rest,
-                l1=_mean(l1["predicted"][:, row], draws_bV),
-                cosine=_mean(cosine["predicted"][:, row], draws_bV),
-                skill=_skills(l1, row, draws_bV),
-                cosine_skill=_skills(cosine, row, draws_bV),
-                skill_by_motion=_skill_by_motion(l1, row, embedded.motion_V),
+                l1=_mean(l1["predicted"][:, row], weight_bV),
+                cosine=_mean(cosine["predicted"][:, row], weight_bV),
+                skill=_skills(l1, row, weight_bV),
+                cosine_skill=_skills(cosine, row, weight_bV),
+                skill_by_motion=_skill_by_motion(l1, row, embedded.motion_V, groups),
                 read_out=None if read_outs is None else read_outs[row],
             )
         )
@@ -275,31 +279,33 @@ def _errors(measure: Callable[[Tensor, Tensor], Tensor], embedded: Embedded) -> 
     return {**errors, "predicted": measure(predicted_VFSY, true_VFSY)}
 
 
-def _mean(error_V: Tensor, draws_bV: NDArray[np.int64]) -> Metric:
+def _mean(error_V: Tensor, weight_bV: NDArray[np.float64]) -> Metric:
     values_V = in_double(error_V).numpy()
-    return interval(values_V.mean(), values_V[draws_bV].mean(axis=1))
+    return interval(values_V.mean(), weight_bV @ values_V)
 
 
-def _skills(errors: Errors, row: int, draws_bV: NDArray[np.int64]) -> dict[str, Metric | None]:
+def _skills(errors: Errors, row: int, weight_bV: NDArray[np.float64]) -> dict[str, Metric | None]:
     """Compute skills over the baselines, paired by clip: both means are over the same bootstrap draws."""
     predicted_V = errors["predicted"][:, row]
     return {
-        name: _skill(predicted_V, errors[name][:, row], draws_bV) if name in errors else None
+        name: _skill(predicted_V, errors[name][:, row], weight_bV) if name in errors else None
         for name in BASELINES
     }
 
 
-def _skill(predicted_V: Tensor, baseline_V: Tensor, draws_bV: NDArray[np.int64]) -> Metric:
+def _skill(predicted_V: Tensor, baseline_V: Tensor, weight_bV: NDArray[np.float64]) -> Metric:
     predicted, baseline = in_double(predicted_V).numpy(), in_double(baseline_V).numpy()
-    drawn_b = 1 - predicted[draws_bV].mean(axis=1) / baseline[draws_bV].mean(axis=1)
+    drawn_b = 1 - (weight_bV @ predicted) / (weight_bV @ baseline)
     return interval(1 - predicted.mean() / baseline.mean(), drawn_b)
 
 
-def _skill_by_motion(errors: Errors, row: int, motion_V: Tensor) -> dict[str, Metric] | None:
+def _skill_by_motion(
+    errors: Errors, row: int, motion_V: Tensor, groups: Sequence[Hashable]
+) -> dict[str, Metric] | None:
     if len(motion_V) < 2 * len(THIRDS):
         return None
     skills = {}
     for name, rows in zip(THIRDS, motion_V.argsort(stable=True).tensor_split(len(THIRDS)), strict=True):
-        draws_bV = np.random.default_rng([_SEED, row]).integers(len(rows), size=(_DRAWS, len(rows)))
-        skills[name] = _skill(errors["predicted"][rows, row], errors["copy_last"][rows, row], draws_bV)
+        weight_bV = drawn_weights([groups[clip] for clip in rows.tolist()], _DRAWS, [_SEED, row])
+        skills[name] = _skill(errors["predicted"][rows, row], errors["copy_last"][rows, row], weight_bV)
     return skills
