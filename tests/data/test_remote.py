@@ -118,6 +118,21 @@ def test_urls_in_a_local_list_are_not_taken_for_paths(tmp_path):
     assert [video.path for video in read_manifest(tmp_path / "again.csv")] == paths
 
 
+def test_a_folder_that_is_named_like_a_part_is_a_folder(manifest, tmp_path):
+    odd = tmp_path / "take#1+20"
+    odd.mkdir()
+    original = read_manifest(str(manifest))[0].path
+    (odd / "a.mp4").write_bytes(Path(original).read_bytes())
+    assert torch.equal(frames(str(odd / "a.mp4")), frames(original))
+
+
+def test_a_folder_of_copies_that_cannot_be_written_is_not_the_video_s_fault(shards, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("VJEPA_DOWNLOADS", str(tmp_path / "file"))
+    with pytest.raises(RemoteError, match=r"cannot be written to .*file .* set VJEPA_DOWNLOADS"):
+        open_video(read_manifest(str(shards / "videos.csv"))[0].path)
+
+
 @pytest.mark.parametrize("plan", [[503, 503], ["cut"], [429, "cut", 500], ["slow"]])
 def test_a_transfer_that_fails_is_repeated(plan, manifest, shards, monkeypatch):
     monkeypatch.setattr(remote, "TIMEOUT", 0.5)

@@ -19,7 +19,8 @@ import os
 import posixpath
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ _unseen: int | None = None  # Bytes that this process wrote since it listed the 
 
 
 class RemoteError(OSError):
-    """A remote object cannot be transferred, although it may exist."""
+    """A remote object cannot be transferred, although it may exist, or its copy cannot be written."""
 
 
 class Source(NamedTuple):
@@ -63,7 +64,8 @@ def is_url(path: str | os.PathLike[str]) -> bool:
 
 def source_of(path: str) -> Source | None:
     """Return where the bytes of a video are; None for a local file or folder of its own."""
-    if part := _PART.fullmatch(path):
+    part = _PART.fullmatch(path)
+    if part and (is_url(path) or not os.path.exists(path)):  # a folder may have such a name, too
         begin, length = int(part["begin"]), int(part["length"])
         return Source(part["tar"], begin, length, posixpath.basename(part["name"]))
     if is_url(path):
@@ -97,8 +99,10 @@ def local_file(path: str) -> str:
     copy = downloads_folder() / f"{hashlib.sha256(path.encode()).hexdigest()[:32]}-{source.name[-80:]}"
     try:
         os.utime(copy)
-    except FileNotFoundError:
-        _keep(_fetched(source), copy)
+    except (FileNotFoundError, NotADirectoryError):
+        content = _fetched(source)
+        with _folder_at_fault(copy.parent):
+            _keep(content, copy)
     return str(copy)
 
 
@@ -112,11 +116,24 @@ def local_list(url: str) -> str:
     name = posixpath.basename(url)
     content = _fetched(Source(url, 0, None, name))
     copy = downloads_folder() / "lists" / f"{hashlib.sha256(content).hexdigest()[:32]}-{name[-80:]}"
-    if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with written_atomically(copy) as draft:
-            draft.write_bytes(content)
+    with _folder_at_fault(copy.parent):
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with written_atomically(copy) as draft:
+                draft.write_bytes(content)
     return str(copy)
+
+
+@contextmanager
+def _folder_at_fault(folder: Path) -> Iterator[None]:
+    """Turn errors of writing a copy into `RemoteError`, since they are not the video's."""
+    try:
+        yield
+    except OSError as error:
+        raise RemoteError(
+            f"copies of remote videos cannot be written to {folder} ({error.strerror or error}): make room, "
+            "or set VJEPA_DOWNLOADS to another folder"
+        ) from error
 
 
 def downloads_folder() -> Path:
