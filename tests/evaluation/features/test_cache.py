@@ -15,6 +15,7 @@ from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import eval_transform
 from vjepa.evaluation.features import cache as feature_cache
 from vjepa.evaluation.features.cache import cached_features, extract_shards
+from vjepa.models.network import set_precision
 from vjepa.models.video_model import VideoModel
 
 CONFIG = {
@@ -94,6 +95,17 @@ def test_anything_that_matters_is_extracted_anew(model, videos, tmp_path, extrac
     os.utime(videos[2].path, ns=(1, 1))
     assert count() == 1
     assert count() == 0
+
+
+def test_another_precision_is_extracted_anew(model, videos, tmp_path, extractions):
+    exact = cached_features(tmp_path / "c", model, dataset_of(videos))[0]
+    set_precision(model, "bf16")
+    rounded = cached_features(tmp_path / "c", model, dataset_of(videos))[0]
+    assert 0 < (rounded - exact).norm() < 0.05 * exact.norm()
+    set_precision(model, "no")
+    count = len(extractions)
+    assert torch.equal(cached_features(tmp_path / "c", model, dataset_of(videos))[0], exact)
+    assert len(extractions) == count
 
 
 def test_all_shards_come_from_one_loader(model, videos, tmp_path, extractions, monkeypatch):

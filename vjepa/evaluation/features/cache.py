@@ -27,6 +27,7 @@ from vjepa.data.dataset import ClipDataset
 from vjepa.data.sampling import SampleKey
 from vjepa.evaluation.features.extract import LeftOut, feature_batches, pool_steps
 from vjepa.files import written_atomically
+from vjepa.models.network import Network
 from vjepa.models.video_model import VideoModel
 
 Pooling = Literal["mean", "steps", "tokens"]
@@ -200,8 +201,13 @@ def cached_features(
 
 
 def encoder_identity(encoder: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that an encoder's tokens depend on: a digest of its weights, and its configuration."""
-    return {"weights": _digest(encoder), "networks": {name: config[name] for name in ("encoder", "pixels")}}
+    """Return all that an encoder's tokens depend on: its weights, its configuration and its precision."""
+    computing = {each.precision for each in encoder.modules() if isinstance(each, Network)} - {"no"}
+    return {
+        "weights": _digest(encoder),
+        "networks": {name: config[name] for name in ("encoder", "pixels")},
+        **({"computing": sorted(computing)} if computing else {}),
+    }
 
 
 def _shard(entry: Path, number: int) -> Path:
