@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from tests.objectives.builders import small_batch, small_jepa
-from vjepa.profiling.flops import step_cost
+from vjepa.layers.targets import PredictionTargets
+from vjepa.profiling.flops import forward_flops, step_cost
 
 
 def products(tokens, width, depth, mlp=4):
@@ -37,3 +38,21 @@ def test_parameters_and_memory():
     assert cost.memory_bytes(10) - cost.memory_bytes(5) == pytest.approx(5 * cost.activation_bytes)
     doubled = step_cost(jepa, small_batch(clips=4))
     assert doubled.activation_bytes == pytest.approx(cost.activation_bytes, rel=0.02)
+
+
+def test_flops_of_each_network_are_found_however_it_is_entered():
+    """Targets of several blocks, and of a frozen encoder, come from another method than `forward`."""
+    pixels = 2 * 8 * 8 * 3
+    whole = products(36, 36, 2) + 2 * 36 * pixels * 36
+    contexts = sum(products(context, 36, 2) + 2 * context * pixels * 36 for context in (12, 6))
+    blocks = PredictionTargets("layer_norm", 36, blocks=2)
+    alone = {"target_encoder": None, "momentum": None, "frozen_encoder": True}
+    for arguments, expected in (
+        ({}, {"encoder": contexts, "target_encoder": whole}),
+        ({"targets": blocks}, {"encoder": contexts, "target_encoder": whole}),
+        ({**alone, "targets": blocks}, {"encoder": contexts + whole}),
+    ):
+        with torch.device("meta"):
+            jepa = small_jepa(**arguments)
+        found = forward_flops(jepa, small_batch(clips=2))
+        assert {name: found[name] for name in expected} == pytest.approx(expected, rel=0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -77,13 +78,28 @@ def forward_flops(objective: nn.Module, batch: Batch) -> dict[str, float]:
         batch: Batch of any number of clips, on any device.
     """
     batch = batch.to("meta")
-    counter = FlopCounterMode(display=False, depth=2)
+    counter = FlopCounterMode(display=False)
     with counter:
         objective(batch)
-    counts = counter.get_flop_counts()
+    counts = {name: sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()}
     root = type(objective).__name__
     return {
-        name: sum(counts.get(f"{root}.{name}", {}).values()) / len(batch.paths)
+        name: _inside(f"{root}.{name}", counts) / len(batch.paths)
         for name, network in objective.named_children()
         if any(True for _ in network.parameters())
     }
+
+
+def _inside(network: str, counts: Mapping[str, float]) -> float:
+    """Return the operations of a network, from those of each module and of all modules that it called.
+
+    They are summed over its modules, each without what its own modules count: a network may also be entered
+    by other methods than `forward`, which the counter does not see, so its own count may lack some.
+    """
+    names = sorted(name for name in counts if name == network or name.startswith(f"{network}."))
+    of_parts = dict.fromkeys(names, 0.0)
+    for name in names:
+        parents = [parent for parent in names if name.startswith(f"{parent}.")]
+        if parents:
+            of_parts[max(parents, key=len)] += counts[name]
+    return sum(max(counts[name] - of_parts[name], 0.0) for name in names)
