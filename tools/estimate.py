@@ -13,8 +13,12 @@ Exit status: 0 done; 1 no GPU holds a step; 2 arguments or settings that cannot 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
@@ -53,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, sharded in (("DDP", False), ("FSDP", True))
     }
     print(_report(config, cost, cluster, found, options))
+    if options.output is not None:
+        rows = [
+            {"label": name, "metrics": _metrics(each, config.optim.steps)} for name, each in found.items()
+        ]
+        Path(options.output).write_text(json.dumps({"rows": rows}, indent=2) + "\n")
     return 0 if any(_fits(each, cluster) for each in found.values()) else 1
 
 
@@ -87,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         help="Clips per second that one CPU core decodes and crops (default 10; tools/benchmark.py loader "
         "measures it).",
     )
+    parser.add_argument("--output", help="JSON file for the figures (default: they are only printed).")
     return parser
 
 
@@ -129,8 +139,18 @@ def _report(
     return "\n".join(lines)
 
 
+def _metrics(found: Estimate, steps: int) -> dict[str, Any]:
+    values = dataclasses.asdict(found)
+    gigabytes = {name: values.pop(f"{name}_bytes") / 1e9 for name in ("weights", "activation", "sent")}
+    return {**values, "gigabytes": gigabytes, "days": _run_days(found, steps)}
+
+
+def _run_days(found: Estimate, steps: int) -> list[float]:
+    return [steps * seconds / 86_400 for seconds in found.step_seconds]
+
+
 def _days(found: Estimate, steps: int) -> str:
-    low, high = (steps * seconds / 86_400 for seconds in found.step_seconds)
+    low, high = _run_days(found, steps)
     return f"{low:.2f} to {high:.2f}"
 
 

@@ -1,5 +1,7 @@
 """Estimates for other hardware, against what a step here holds and against sums done by hand."""
 
+import json
+
 import pytest
 import torch
 
@@ -44,9 +46,12 @@ def test_what_64_gpus_send_and_hold():
     assert (low, high) == pytest.approx((fsdp.sent_seconds, fsdp.sent_seconds + fsdp.compute_seconds))
 
 
-def test_the_tool_says_what_fits(capsys):
+def test_the_tool_says_what_fits(tmp_path, capsys):
     asked = ["--config", "configs/pretrain/vjepa_vitl16.yaml", "--gpus", "64"]
-    assert main(asked) == 0
+    assert main([*asked, "--output", str(tmp_path / "costs.json")]) == 0
+    ddp, fsdp = (row["metrics"] for row in json.loads((tmp_path / "costs.json").read_text())["rows"])
+    assert ddp["gigabytes"]["weights"] == pytest.approx(64 * fsdp["gigabytes"]["weights"])
+    assert ddp["days"] == pytest.approx([ddp["compute_seconds"] * 90_000 / 86_400, ddp["days"][1]])
     printed = capsys.readouterr().out
     assert "326 M trained" in printed
     assert "the loader must deliver" in printed
