@@ -24,6 +24,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
 body { color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+table { display: block; max-width: 100%; overflow-x: auto; }  /* a wide one scrolls by itself */
 th, td { border-bottom: 1px solid #ddd; padding: .25rem .7rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 tr:hover { background: #f6f6f6; } svg { max-width: 100%; height: auto; }
@@ -148,7 +149,9 @@ def _html(title: str, sections: Sequence[Section], plots: dict[str, str]) -> str
         body += [plots[name] for name in section.plots]
         body += [_html_table(table) for table in section.tables]
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title>"
         f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 
