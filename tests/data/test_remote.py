@@ -17,6 +17,7 @@ from tests.tiny_run import metrics
 from tools.pack_shards import main as pack
 from tools.pretrain import main as pretrain_tool
 from vjepa.data import remote
+from vjepa.data.cache import VideoCache
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.open import open_video
@@ -124,6 +125,31 @@ def test_a_folder_that_is_named_like_a_part_is_a_folder(manifest, tmp_path):
     original = read_manifest(str(manifest))[0].path
     (odd / "a.mp4").write_bytes(Path(original).read_bytes())
     assert torch.equal(frames(str(odd / "a.mp4")), frames(original))
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_tar_file_that_is_written_again_gives_its_new_videos(cached, tmp_path):
+    """The same places in the file, other frames."""
+    tar = tmp_path / "a.tar"
+    found = []
+    cache = VideoCache(tmp_path / "cache", 8)
+    for value in (10, 200):
+        array = tmp_path / "a.npy"
+        np.save(array, np.full((4, 8, 8, 3), value, np.uint8))
+        content = array.read_bytes()
+        tar.write_bytes(bytes(512) + content)
+        path = part_of_tar(str(tar), 512, len(content), "a.npy")
+        cache = VideoCache(tmp_path / "cache", 8)
+        with cache.open(path) if cached else open_video(path) as video:
+            found.append(int(video.get_frames([0]).max()))
+    assert found == [10, 200]
+
+
+@pytest.mark.parametrize("given", ["many", "0", "-3"])
+def test_a_limit_that_is_no_size_is_named(given, shards, monkeypatch):
+    monkeypatch.setenv("VJEPA_DOWNLOADS_GB", given)
+    with pytest.raises(RemoteError, match=rf"VJEPA_DOWNLOADS_GB is {given}: give a number"):
+        open_video(read_manifest(str(shards / "videos.csv"))[0].path)
 
 
 def test_a_folder_of_copies_that_cannot_be_written_is_not_the_video_s_fault(shards, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vjepa.choices import PositionKind, RotaryLayout, Shape, Stem
+from vjepa.choices import PositionKind, Precision, RotaryLayout, Shape, Stem
 from vjepa.config import checks
 from vjepa.grid import SMALLEST_CONVOLVED_SIDE
 from vjepa.models.sizes import SizeName
@@ -238,8 +238,9 @@ class TrainConfig:
         micro_batch: Largest number of videos (action-conditioned models: windows) that one process holds in
             memory at once; gradients of further ones are accumulated. Null takes the process's whole share of
             the batch.
-        precision: Mixed precision of the forward pass: `no` (float32), `fp16` or `bf16`; null takes what
-            `accelerate launch` is configured with.
+        precision: Mixed precision of all networks, in training and where the run encodes for probes,
+            validation and tests: `no` (float32), `fp16` or `bf16`; null takes what `accelerate launch` is
+            configured with.
         activation_checkpointing: Recompute activations in the backward pass, which takes less memory and more
             time.
         compile: Compile the transformer blocks with torch.compile. The first steps become slow, and a CPU
@@ -257,7 +258,7 @@ class TrainConfig:
     """
 
     micro_batch: int | None = None
-    precision: Literal["no", "fp16", "bf16"] | None = None
+    precision: Precision | None = None
     activation_checkpointing: bool = False
     compile: bool = False
     log_every: int = 10

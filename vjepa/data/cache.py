@@ -23,7 +23,7 @@ from vjepa.data.readers.arrays import ArrayReader, frame_files
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.border import CHUNK
 from vjepa.data.readers.open import open_video
-from vjepa.data.remote import source_of
+from vjepa.data.remote import source_of, state_of
 from vjepa.files import written_atomically
 
 SUFFIX = ".video"  # of entries
@@ -201,15 +201,17 @@ def _entry(path: str, entry: Path) -> VideoReader | None:
 
 def _key(path: str, reader: str, short_side: int, fps: float, channels: int) -> str:
     """Return an entry's name, which is equal only for an unchanged file that is read in the same way."""
-    if source_of(path) is not None:  # it does not change, and is not asked for where an entry is
-        facts = repr((path, reader, short_side, fps, channels))
-        return hashlib.sha256(facts.encode()).hexdigest()[:32]
+    elsewhere = source_of(path) is not None
     try:
-        files = frame_files(path) if os.path.isdir(path) else [Path(path)]
-        states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        if elsewhere:
+            states: Any = state_of(path)
+        else:
+            files = frame_files(path) if os.path.isdir(path) else [Path(path)]
+            states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     except OSError as error:
         raise VideoDecodeError(path, reader, f"{type(error).__name__}: {error.strerror}") from error
-    facts = repr((os.path.abspath(path), states, reader, short_side, fps, channels))
+    where = path if elsewhere else os.path.abspath(path)
+    facts = repr((where, states, reader, short_side, fps, channels))
     return hashlib.sha256(facts.encode()).hexdigest()[:32]
 
 

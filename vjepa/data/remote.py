@@ -5,11 +5,12 @@
     shards/train-3.tar#1536+81747/a.mp4        the same of a local tar file
 
 Such a video is copied to a local folder when it is read, and read from there as any other file. Of a tar file
-only the part is transferred. The copies serve later reads: an object is taken not to change under its name.
+only the part is transferred. The copies serve later reads: what a URL names is taken not to change, and a
+local tar file is known by its size and time.
 
-The folder is that of the environment variable VJEPA_DOWNLOADS (default: vjepa/downloads in the user's folder
-of caches), and holds at most VJEPA_DOWNLOADS_GB gigabytes (default 20), all processes together; copies that
-were not read for the longest time are removed.
+The folder of copies is that of the environment variable VJEPA_DOWNLOADS (default: vjepa/downloads in the
+user's folder of caches). When it has more than VJEPA_DOWNLOADS_GB gigabytes (default 20), copies are removed,
+those first that were not read for the longest time, but none that was read within two minutes.
 """
 
 from __future__ import annotations
@@ -73,6 +74,19 @@ def source_of(path: str) -> Source | None:
     return None
 
 
+def state_of(path: str) -> tuple[int, int] | None:
+    """Return size and time of change of the local file that holds the bytes of a video; None for a URL.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    source = source_of(path)
+    if source is not None and is_url(source.place):
+        return None
+    status = os.stat(path if source is None else source.place)
+    return status.st_size, status.st_mtime_ns
+
+
 def part_of_tar(tar: str, begin: int, length: int, name: str) -> str:
     """Return the path of a video inside a tar file, see `vjepa.data.remote`."""
     return f"{tar}#{begin}+{length}/{name}"
@@ -96,7 +110,8 @@ def local_file(path: str) -> str:
     source = source_of(path)
     if source is None:
         return path
-    copy = downloads_folder() / f"{hashlib.sha256(path.encode()).hexdigest()[:32]}-{source.name[-80:]}"
+    facts = repr((path, state_of(path)))
+    copy = downloads_folder() / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}-{source.name[-80:]}"
     try:
         os.utime(copy)
     except (FileNotFoundError, NotADirectoryError):
@@ -129,6 +144,8 @@ def _folder_at_fault(folder: Path) -> Iterator[None]:
     """Turn errors of writing a copy into `RemoteError`, since they are not the video's."""
     try:
         yield
+    except RemoteError:
+        raise
     except OSError as error:
         raise RemoteError(
             f"copies of remote videos cannot be written to {folder} ({error.strerror or error}): make room, "
@@ -224,7 +241,7 @@ def _keep(content: bytes, copy: Path) -> None:
     """Write a copy, after others were removed where the folder would become too large."""
     global _unseen
     copy.parent.mkdir(parents=True, exist_ok=True)
-    limit = float(os.environ.get("VJEPA_DOWNLOADS_GB") or 20) * 1e9
+    limit = _limit()
     # Listing a folder of many copies takes long. Between two listings, each process writes at most a share of
     # the room that is left free at the first one.
     if _unseen is None or _unseen + len(content) > limit / _LISTINGS:
@@ -233,6 +250,18 @@ def _keep(content: bytes, copy: Path) -> None:
     _unseen += len(content)
     with written_atomically(copy) as draft:
         draft.write_bytes(content)
+
+
+def _limit() -> float:
+    """Return the size in bytes above which copies are removed."""
+    given = os.environ.get("VJEPA_DOWNLOADS_GB") or "20"
+    try:
+        gigabytes = float(given)
+    except ValueError:
+        gigabytes = 0.0
+    if not gigabytes > 0:
+        raise RemoteError(f"VJEPA_DOWNLOADS_GB is {given}: give a number of gigabytes above 0")
+    return gigabytes * 1e9
 
 
 def _make_room(folder: Path, most: float) -> None:

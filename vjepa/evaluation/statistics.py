@@ -50,14 +50,16 @@ def drawn_weights(groups: Sequence[Hashable], draws: int, seed: Sequence[int]) -
     """Draw groups with replacement, as many as there are, for a bootstrap over groups.
 
     Args:
-        groups: Group of each value, such as the film that a clip was cut from; groups of one value each give
-            the ordinary bootstrap.
+        groups: Group of each value, such as the film that a clip was cut from. Groups of one value each give
+            the ordinary bootstrap, and so does a single group, of which no other could be drawn.
         draws: Number of draws.
         seed: Random seed.
 
     Returns:
         How often each value is drawn, divided by the number of all values of the draw, ``(draws, values)``.
     """
+    if len(set(groups)) < 2:
+        groups = range(len(groups))
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     drawn_bG = np.random.default_rng(seed).integers(len(numbers), size=(draws, len(numbers)))
     counts_bG = np.stack([np.bincount(row, minlength=len(numbers)) for row in drawn_bG])

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 Kind = Literal["int8", "bf16"]
-Network = TypeVar("Network", bound=nn.Module)
+M = TypeVar("M", bound=nn.Module)
 
 _PARTS = ("encoder", "predictor", "decoder", "teacher", "head")
 
 
-def reduce_precision(network: Network, kind: Kind) -> Network:
+def reduce_precision(network: M, kind: Kind) -> M:
     """Store the weights of a model's networks in fewer bits, in place, and return the model.
 
     Args:

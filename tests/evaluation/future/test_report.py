@@ -114,6 +114,16 @@ def test_intervals_are_over_groups():
     assert width(8, ["one"] * 64) == pytest.approx((value, narrow))
 
 
+def test_a_third_of_the_clips_that_is_one_group_has_an_interval():
+    generator = torch.Generator().manual_seed(0)
+    true, noise = (torch.randn(12, 1, 4, 6, generator=generator) for _ in range(2))
+    embedded = Embedded(true, true + 0.3 * noise, torch.zeros(12, 4, 6), None, torch.arange(12.0))
+    window, _ = window_and_last(make_video_model(), None)
+    groups = [clip // 4 for clip in range(12)]  # each third is a group of its own
+    for skill in horizon_reports(embedded, window, None, groups=groups)[0].skill_by_motion.values():
+        assert skill.low < skill.value < skill.high
+
+
 def test_skill_is_told_apart_by_how_much_a_clip_moves():
     """Clips whose frames change are predicted, the others are not: by construction, before any rounding."""
     window, _ = window_and_last(make_video_model(), None)

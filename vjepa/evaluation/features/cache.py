@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vjepa.data.dataset import ClipDataset
+from vjepa.data.remote import state_of
 from vjepa.data.sampling import SampleKey
 from vjepa.evaluation.features.extract import LeftOut, feature_batches, pool_steps
 from vjepa.files import written_atomically
@@ -261,7 +261,7 @@ def _digest(encoder: nn.Module) -> str:
 def _state(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of a manifest with the size and modification time of its file or folder."""
     try:
-        status = os.stat(row["path"])
+        size, changed = state_of(row["path"]) or (None, None)
     except OSError:  # the loader will report the video as unreadable
-        return {**row, "bytes": None, "changed": None}
-    return {**row, "bytes": status.st_size, "changed": status.st_mtime_ns}
+        size, changed = None, None
+    return {**row, "bytes": size, "changed": changed}

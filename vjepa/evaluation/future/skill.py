@@ -197,7 +197,7 @@ def horizon_reports(
     clips, last = embedded.true_VFSY.shape[:2]
     if clips < 2:
         raise ValueError(f"{clips} clip has no other to be compared with: give a longer video, or several")
-    groups = range(clips) if groups is None or len(set(groups)) < 2 else groups
+    groups = range(clips) if groups is None else groups
     l1, cosine = (_errors(measure, embedded) for measure in (_l1, _cosine))
     reports = []
     for row in range(last):
