@@ -44,9 +44,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vjepa.batch import Batch, TokenMask
+from vjepa.choices import ReaderName
 from vjepa.config import CacheConfig, read_config
 from vjepa.data.manifest import Video
-from vjepa.data.readers.open import ReaderName, open_video
+from vjepa.data.readers.open import open_video
 from vjepa.grid import Tubelet
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.encoder import VideoEncoder

@@ -13,6 +13,12 @@ Kind = Literal["videos", "images"]
 Shape = Literal["cosine", "linear", "constant"]
 """Course of a schedule from its first value to its last."""
 
+ReaderName = Literal["auto", "pyav", "torchcodec", "torchcodec_cuda", "decord"]
+"""Decoders of video files; `auto` is PyAV."""
+
+LoaderName = Literal["torch", "ray"]
+"""What makes training batches: processes of torch's DataLoader, or actors of a Ray cluster."""
+
 Stem = Literal["linear", "convolutional"]
 """What makes a token of the pixels of a tubelet: one linear layer, or a stack of convolutions."""
 

@@ -164,13 +164,14 @@ class Loader(DataLoader[Item]):
     """torch's DataLoader, but its workers end with each iteration over it.
 
     Args:
-        dataset: Dataset, as in torch's DataLoader.
+        dataset: Dataset, as in torch's DataLoader. Its attribute `start_method`, if it has one that is not
+            None, is the way in which its workers are started.
         num_workers: Number of processes that make batches. 0 makes batches in this process.
         options: Further arguments of torch's DataLoader.
     """
 
     def __init__(self, dataset: Any, *, num_workers: int, **options: Any) -> None:
-        self._workers = Workers() if num_workers else None
+        self._workers = Workers(getattr(dataset, "start_method", None)) if num_workers else None
         super().__init__(
             dataset,
             num_workers=num_workers,

@@ -118,6 +118,11 @@ class ClipDataset(Dataset[Sample]):
         """Number of rows."""
         return len(self.videos)
 
+    @property
+    def start_method(self) -> str | None:
+        """How worker processes must be started: CUDA cannot be used in a forked one. None: in any way."""
+        return "spawn" if self.reader == "torchcodec_cuda" else None
+
     def __getitem__(self, key: SampleKey | int) -> Sample:
         if not isinstance(key, SampleKey):  # a row number, as in a list; negative ones count from the end
             row = range(len(self.videos))[operator.index(key)]
@@ -245,6 +250,11 @@ class MixedDataset(Dataset[Sample]):
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.videos) + len(self.images)
+
+    @property
+    def start_method(self) -> str | None:
+        """How worker processes must be started, see `ClipDataset.start_method`."""
+        return self.videos.start_method
 
     def __getitem__(self, key: SampleKey) -> Sample:
         if key.index < len(self.videos):

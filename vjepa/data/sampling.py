@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from vjepa.choices import LoaderName
+from vjepa.data.ray_loader import RayLoader
 from vjepa.workers import Loader
 
 # Separate these random streams from others with the same seed.
@@ -56,6 +58,7 @@ class SampleOrder:
             raise ValueError(
                 f"weights are {list(weights)} for {len(lengths)} manifests: give a number above 0 for each"
             )
+        self._arguments = (lengths, weights, seed)
         self.seed = seed
         self.lengths = list(lengths) if weights is not None else [sum(lengths)]
         self._offsets = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
@@ -67,6 +70,10 @@ class SampleOrder:
         self._block = max(1024, int(np.ceil(2 / shares.min())))
         self._permutation = lru_cache(maxsize=4 * len(self.lengths))(self._make_permutation)
         self._sources = lru_cache(maxsize=4)(self._make_sources)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is kept in memory is made anew in another process.
+        return SampleOrder, self._arguments
 
     @property
     def num_rows(self) -> int:
@@ -185,13 +192,17 @@ class StepBatches:
         return max(0, self.last_step - self.first_step) * self.micro_steps
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        for step in range(self.first_step, self.last_step):
-            for micro in range(self.micro_steps):
-                first = (micro * self.world_size + self.rank) * self.micro_batch
-                numbers = np.arange(first, first + self.micro_batch)
-                serials = (step * self.batch_size + numbers).tolist()
-                rows = self._rows(step, numbers).tolist()
-                yield [SampleKey(*pair, step) for pair in zip(serials, rows, strict=True)]
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> list[SampleKey]:
+        """Keys of this rank's micro-batch of this number, counted from 0 at `first_step`."""
+        step, micro = divmod(range(len(self))[number], self.micro_steps)
+        step += self.first_step
+        first = (micro * self.world_size + self.rank) * self.micro_batch
+        numbers = np.arange(first, first + self.micro_batch)
+        serials = (step * self.batch_size + numbers).tolist()
+        rows = self._rows(step, numbers).tolist()
+        return [SampleKey(*pair, step) for pair in zip(serials, rows, strict=True)]
 
     def _rows(self, step: int, numbers: np.ndarray) -> np.ndarray:
         """Return the rows of a step's samples, given their numbers within the step."""
@@ -211,8 +222,13 @@ class StepBatches:
 
 
 def step_loader(
-    dataset: Any, collate: Callable[[Any], Any], sampler: StepBatches, num_workers: int, **loader: Any
-) -> Loader[Any]:
+    dataset: Any,
+    collate: Callable[[Any], Any],
+    sampler: StepBatches,
+    num_workers: int,
+    engine: LoaderName = "torch",
+    **loader: Any,
+) -> Loader[Any] | RayLoader:
     """Build a loader of micro-batches from a dataset indexed by `SampleKey`.
 
     Args:
@@ -220,8 +236,11 @@ def step_loader(
         sampler: Batch sampler that determines which samples each micro-batch has.
         num_workers: Number of processes that load batches; 0 loads them in this process. Results do not
             depend on it.
-        loader: Further arguments of torch's DataLoader.
+        engine: What makes the batches: processes of torch's DataLoader, or actors of a Ray cluster.
+        loader: Further arguments of torch's DataLoader, or of `RayLoader`.
     """
-    return Loader(
-        dataset, num_workers=num_workers, batch_sampler=cast(Any, sampler), collate_fn=collate, **loader
+    made_by: Any = RayLoader if engine == "ray" else Loader
+    return cast(
+        "Loader[Any] | RayLoader",
+        made_by(dataset, num_workers=num_workers, batch_sampler=sampler, collate_fn=collate, **loader),
     )

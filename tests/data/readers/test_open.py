@@ -40,7 +40,9 @@ def need(reader):
     """Skip where a reader is not installed or does not load."""
     if reader == "decord":
         pytest.importorskip("decord", reason="decord is not installed (it has no wheel for this platform)")
-    if reader == "torchcodec":
+    if reader == "torchcodec_cuda" and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA GPU")
+    if reader.startswith("torchcodec"):
         pytest.importorskip("torchcodec.decoders", exc_type=(ImportError, RuntimeError, OSError))
 
 
@@ -71,7 +73,7 @@ def test_each_way_of_pyav_gives_the_same(kind, write_video, read_numbers, monkey
 
 
 @pytest.mark.parametrize("kind", ["h264", "vfr", "offset", "open_gop", "vp9", "mpeg4", "x265", "mpegts"])
-@pytest.mark.parametrize("reader", ["decord", "torchcodec"])
+@pytest.mark.parametrize("reader", ["decord", "torchcodec", "torchcodec_cuda"])
 @pytest.mark.filterwarnings("ignore:.*is read by pyav in place of")
 def test_the_other_readers_give_the_same(reader, kind, write_video, read_numbers):
     need(reader)
@@ -108,6 +110,12 @@ def test_a_reader_that_is_right_on_a_file_reads_it(reader, kind, write_video):
     need(reader)
     with open_video(write_video(frames=90, **KINDS[kind]), reader) as video:
         assert video.name == reader
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
+def test_decoding_on_a_gpu_is_refused_without_one(write_video):
+    with pytest.raises(ValueError, match="'torchcodec_cuda' decodes on a CUDA GPU, and torch finds none"):
+        open_video(write_video(frames=3, **KINDS["h264"]), "torchcodec_cuda")
 
 
 TURNS = {  # display matrix (a, b, c, d), and what the matrix undoes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from vjepa.data.readers.pyav import PyAVReader
 FAST: dict[str, Callable[[str], GuardedReader]] = {
     "decord": decord.DecordReader,
     "torchcodec": torchcodec.TorchcodecReader,
+    "torchcodec_cuda": partial(torchcodec.TorchcodecReader, device="cuda"),
 }
 AROUND = 3  # Number of frames before and after a compared frame that must not match better than it.
 SAME_TIME = 2e-3  # Tolerance for equal times, in seconds.
@@ -26,12 +28,14 @@ _verdicts: dict[tuple[str, str, int, int], str | None] = {}
 
 
 def check_installed(reader: str) -> None:
-    """Raise ValueError if the package behind `reader` is not installed or does not load."""
+    """Raise ValueError if the package behind `reader` does not load, or it lacks its GPU."""
+    if reader == "torchcodec_cuda":
+        torchcodec.check_gpu()
     (decord if reader == "decord" else torchcodec).package()
 
 
 def open_fit(path: str, reader: str) -> GuardedReader:
-    """Open a video with `decord` or `torchcodec` if that agrees with PyAV, else with PyAV and a warning.
+    """Open a video with a reader of `FAST` if that agrees with PyAV, else with PyAV and a warning.
 
     The first time a process meets a file, it opens it with both readers and compares the number of frames,
     their times and a few frames. A damaged file is read by PyAV, which reports the damage. The result is the

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Literal, get_args
+from typing import get_args
 
+from vjepa.choices import ReaderName
 from vjepa.data.readers.arrays import IMAGE_SUFFIXES, FrameFolderReader, open_npy
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.border import GuardedReader, check_kind, reading
 from vjepa.data.readers.pyav import PyAVReader
 from vjepa.data.remote import local_file
 
-ReaderName = Literal["auto", "pyav", "torchcodec", "decord"]
+EXACT = ("auto", "pyav")  # Readers whose frames are right in every file.
 
 
 def open_video(
@@ -21,10 +22,10 @@ def open_video(
 
     Args:
         path: Path of a file or folder, a URL, or a part of a tar file (`vjepa.data.remote`).
-        reader: Decoder of video files: ``auto``, ``pyav``, ``torchcodec`` or ``decord``. ``auto`` is PyAV on
-            every machine, so that a run's frames do not depend on the installed packages. ``torchcodec`` and
-            ``decord`` are compared with PyAV on each file, and replaced by PyAV, with a warning, if they
-            differ.
+        reader: Decoder of video files: ``auto``, ``pyav``, ``torchcodec``, ``torchcodec_cuda`` (on the
+            decoding unit of a GPU) or ``decord``. ``auto`` is PyAV on every machine, so that a run's frames
+            do not depend on the installed packages. The last three are compared with PyAV on each file, and
+            replaced by PyAV, with a warning, if they differ.
         fps: Frame rate in frames per second of folders and arrays, which have no times of their own.
         channels: Number of pixel channels. Only arrays may have another number than 3.
 
@@ -70,7 +71,7 @@ def _open_local(path: str, reader: str, fps: float, channels: int) -> VideoReade
 def _open(path: str, reader: str, fps: float) -> GuardedReader:
     if os.path.isdir(path) or os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:
         return FrameFolderReader(path, fps)
-    if reader in ("decord", "torchcodec"):
+    if reader not in EXACT:
         from vjepa.data.readers.fitness import open_fit
 
         return open_fit(path, reader)
@@ -81,7 +82,7 @@ def check_reader(reader: str) -> None:
     """Raise ValueError if `reader` is not the name of a reader, or its package is not installed."""
     if reader not in get_args(ReaderName):
         raise ValueError(f"reader is '{reader}': choose one of {', '.join(get_args(ReaderName))}")
-    if reader in ("decord", "torchcodec"):
+    if reader not in EXACT:
         from vjepa.data.readers.fitness import check_installed
 
         check_installed(reader)

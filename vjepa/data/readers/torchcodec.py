@@ -1,10 +1,11 @@
-"""The torchcodec reader, in exact mode; needs torchcodec and FFmpeg's shared libraries."""
+"""The torchcodec reader, in exact mode, on the CPU or a GPU; needs torchcodec and FFmpeg's libraries."""
 
 from __future__ import annotations
 
 from types import ModuleType
 
 import numpy as np
+import torch
 
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.border import GuardedReader
@@ -12,7 +13,7 @@ from vjepa.data.readers.decoding import Decoding
 
 
 class TorchcodecReader(GuardedReader):
-    """Random access with torchcodec in exact mode, on one thread.
+    """Random access with torchcodec in exact mode, on one thread or on the decoding unit of a GPU.
 
     It finds frames by the times of their packets, and seeks to packets marked as keyframes. If the packets
     are not a reliable index (UCF101's AVI files, MPEG-TS, H.264 without true keyframes, damaged files),
@@ -21,6 +22,8 @@ class TorchcodecReader(GuardedReader):
 
     Args:
         path: A video file.
+        device: Where frames are decoded: ``cpu`` or ``cuda``, the GPU's decoding unit. Frames are returned in
+            the memory of the CPU either way.
 
     Raises:
         VideoDecodeError: The packets give no index, or torchcodec finds another number of frames.
@@ -29,18 +32,18 @@ class TorchcodecReader(GuardedReader):
 
     name = "torchcodec"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, device: str = "cpu") -> None:
         self.path = path
         self.timestamps = _presentation_times(path)
         self._decoder = package().VideoDecoder(
-            path, seek_mode="exact", dimension_order="NHWC", num_ffmpeg_threads=1
+            path, seek_mode="exact", dimension_order="NHWC", num_ffmpeg_threads=1, device=device
         )
         if len(self._decoder) != len(self):
             cause = f"it counts {len(self._decoder)} frames where the packets have {len(self)}"
             raise VideoDecodeError(path, "torchcodec", cause)
 
     def _frames_THWC(self, index_T: np.ndarray) -> np.ndarray:
-        frames_THWC: np.ndarray = self._decoder.get_frames_at(index_T.tolist()).data.numpy()
+        frames_THWC: np.ndarray = self._decoder.get_frames_at(index_T.tolist()).data.cpu().numpy()
         return frames_THWC
 
     def close(self) -> None:
@@ -58,6 +61,15 @@ def package() -> ModuleType:
             "and FFmpeg's shared libraries (Debian: apt-get install ffmpeg), or choose 'auto'"
         ) from error
     return decoders
+
+
+def check_gpu() -> None:
+    """Raise ValueError if there is no CUDA GPU."""
+    if not torch.cuda.is_available():
+        raise ValueError(
+            "reader 'torchcodec_cuda' decodes on a CUDA GPU, and torch finds none: choose 'torchcodec' or "
+            "'auto', which decode on the CPU"
+        )
 
 
 def _presentation_times(path: str) -> np.ndarray:

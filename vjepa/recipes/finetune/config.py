@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vjepa.choices import Shape
+from vjepa.choices import ReaderName, Shape
 from vjepa.config import CacheConfig, TrainConfig, checks
 from vjepa.data.clips import ClipSampling
 
@@ -114,8 +114,9 @@ class LabelledData:
         segments: Number of clips of a video whose tokens the head sees together.
         size: Height and width of a clip in pixels, or one number for both; null takes those of the
             pre-trained model.
-        reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
-            two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
+        reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord`, `torchcodec`, or
+            `torchcodec_cuda`, which decodes on a GPU. The last three are compared with PyAV on each file and
+            replaced by it, with a warning, where they differ.
         cache: Cache of decoded, resized videos.
         num_workers: Number of processes that load batches; 0 loads them in the training process. Results do
             not depend on it.
@@ -140,7 +141,7 @@ class LabelledData:
     repeats: int = 1
     segments: int = 1
     size: int | tuple[int, int] | None = None
-    reader: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
+    reader: ReaderName = "auto"
     cache: CacheConfig = field(default_factory=CacheConfig)
     num_workers: int = 2
     damaged: Literal["keep", "skip"] = "keep"

@@ -15,6 +15,7 @@ from vjepa.data.clips import ClipSampling
 from vjepa.data.collate import MaskCollator
 from vjepa.data.dataset import ClipDataset, MixedDataset
 from vjepa.data.manifest import Video, read_manifest
+from vjepa.data.ray_loader import RayLoader
 from vjepa.data.sampling import SampleOrder, StepBatches, step_loader
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
@@ -191,7 +192,7 @@ def build_batches(
     world_size: int = 1,
     first_step: int = 0,
     **loader: Any,
-) -> Loader[Batch]:
+) -> Loader[Batch] | RayLoader:
     """Build the loader of this process's micro-batches from `first_step` to the last step.
 
     Args:
@@ -217,7 +218,9 @@ def build_batches(
         config.masks.future_share,
         config.objective.noise_shape,
     )
-    return step_loader(build_dataset(config, sources), collate, sampler, config.data.num_workers, **loader)
+    return step_loader(
+        build_dataset(config, sources), collate, sampler, config.data.num_workers, config.data.loader, **loader
+    )
 
 
 def probe_dataset(config: PretrainConfig, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vjepa.choices import IMAGENET_MEAN, IMAGENET_STD, Kind
+from vjepa.choices import IMAGENET_MEAN, IMAGENET_STD, Kind, LoaderName, ReaderName
 from vjepa.config import CacheConfig, checks
 from vjepa.data.clips import ClipSampling
 from vjepa.data.synthetic.settings import RenderSettings
@@ -63,11 +63,15 @@ class DataConfig:
         flip: Mirror half of the clips from left to right.
         mean: Mean of each pixel channel, in [0, 1].
         std: Standard deviation of each pixel channel, on the same scale as `mean`.
-        reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
-            two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
+        reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord`, `torchcodec`, or
+            `torchcodec_cuda`, which decodes on a GPU. The last three are compared with PyAV on each file and
+            replaced by it, with a warning, where they differ.
         cache: Cache of decoded, resized videos.
         num_workers: Number of processes that load batches; 0 loads them in the training process. Results do
             not depend on it.
+        loader: What loads batches: `torch`, processes beside each training process; or `ray`, as many actors
+            of a running Ray cluster (`ray start --head`), on any of its machines. Results do not depend on
+            it.
         damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
             that do not decode, or fewer frames than its header counts. `keep` reads it as far as possible.
             `skip` replaces it like an unreadable one, and it then counts towards `max_unreadable`; damage is
@@ -89,9 +93,10 @@ class DataConfig:
     flip: bool = True
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    reader: Literal["auto", "pyav", "decord", "torchcodec"] = "auto"
+    reader: ReaderName = "auto"
     cache: CacheConfig = field(default_factory=CacheConfig)
     num_workers: int = 2
+    loader: LoaderName = "torch"
     damaged: Literal["keep", "skip"] = "keep"
     max_unreadable: float = 0.01
 
@@ -122,7 +127,7 @@ class DataConfig:
         checks.ascending("data", self, "crop_scale", highest=1)
         checks.ascending("data", self, "crop_ratio")
         checks.pixel_statistics("data", self)
-        checks.at_least("data", self, num_workers=0)
+        checks.at_least("data", self, num_workers=int(self.loader == "ray"))
         checks.share("data", self, "max_unreadable")
         if self.train is not None and self.synthetic is not None:
             raise ValueError(
