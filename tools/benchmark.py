@@ -1,7 +1,8 @@
 """Measure the speed of training steps, inference, decoding and loading on this machine.
 
-    python tools/benchmark.py [step encode decode loader train gemm] [--config FILE] [--videos MANIFEST]
-                              [--precision no bf16] [--repeats N] [--json OUT] [--section.key value ...]
+    python tools/benchmark.py [step encode decode loader train videomae peers gemm] [--config FILE]
+                              [--videos MANIFEST] [--precision no bf16] [--repeats N] [--meta CHECKOUT]
+                              [--json OUT] [--section.key value ...]
 
 The measurements are:
     step    a training step on clips in memory: forward, backward, clipping, AdamW and update of the target
@@ -12,11 +13,18 @@ The measurements are:
     loader  loading of clips as in a run, with decoding, crops, masks and workers; with and without the cache
             (data.cache.folder)
     train   loading and training steps together
+    videomae
+            a training step that reconstructs pixels, 90 % of the tubes hidden, predictor 4 deep
+    peers   the same with other libraries, whose speed is then compared: step with Meta's code (--meta, a
+            clone of github.com/facebookresearch/vjepa2), encode and videomae with transformers
     gemm    a product of two matrices of up to 2048 x 2048, the reference; always measured with step, encode
             and train
 
 Without --config, a ViT-S/16 is measured on 8 clips of 16 frames of 112 x 112 pixels, with both V-JEPA masks
 at fixed lengths. Other arguments (--section.key value) change the configuration, as in tools/pretrain.py.
+
+Ratios to other libraries are of CPU time on a CPU, of wall time elsewhere. The peers have the size of the
+default settings, so they cannot be combined with --config.
 
 Times are medians over repeats, which alternate between the measurements within one process; compare only
 numbers of the same call. The column "of GEMM" is the speed as a share of the fastest gemm; if gemm's own
@@ -36,7 +44,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -50,9 +58,11 @@ from vjepa.data.manifest import Video
 from vjepa.data.readers.open import open_video
 from vjepa.grid import Tubelet
 from vjepa.layers.pixels import PixelNormalizer
+from vjepa.masks.random import TubeMask
 from vjepa.models.encoder import VideoEncoder
+from vjepa.profiling import peers
 from vjepa.profiling.flops import step_cost
-from vjepa.profiling.timing import Precision, Row, Work, machine_name, measure, table
+from vjepa.profiling.timing import Precision, Ratio, Row, Work, machine_name, measure, ratios, table
 from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.data import build_batches, render_synthetic, training_sources
@@ -82,12 +92,14 @@ class Setting(NamedTuple):
             configuration.
         precisions: Precisions of the forward pass that are measured.
         device: Device of the computation.
+        meta: Clone of facebookresearch/vjepa2 whose step is measured; None measures none.
     """
 
     config: PretrainConfig
     fixed_lengths: bool
     precisions: list[Precision]
     device: torch.device
+    meta: str | None = None
 
     @property
     def videos(self) -> int:
@@ -225,7 +237,7 @@ class Loader:
             training_sources(config),
             micro_batch=setting.videos,
             pin_memory=setting.device.type == "cuda",
-            persistent_workers=num_workers > 0,
+            **({"persistent_workers": num_workers > 0} if config.data.loader == "torch" else {}),
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -265,15 +277,59 @@ def train_works(setting: Setting) -> list[Work]:
     ]
 
 
+def videomae_works(setting: Setting) -> list[Work]:
+    """Return the training steps on pixels to time."""
+    works = step_works(_on_pixels(setting))
+    return [dataclasses.replace(work, name="videomae") for work in works]
+
+
+def _on_pixels(setting: Setting) -> Setting:
+    config = setting.config
+    changes: dict[str, Any] = {
+        "masks": dataclasses.replace(config.masks, multiblock=(), tube=(TubeMask(ratio=0.9),)),
+        "predictor": dataclasses.replace(config.predictor, depth=4),
+        "objective": dataclasses.replace(config.objective, predict="pixels"),
+    }
+    return setting._replace(config=dataclasses.replace(config, **changes), fixed_lengths=False)
+
+
+def peer_works(setting: Setting) -> list[Work]:
+    """Return the work of other libraries to time, on clips like those of `step` and `videomae`."""
+    if not setting.fixed_lengths:
+        raise ValueError("peers have the size of the default settings: leave out --config, or peers")
+    batch, hidden = setting.batch(), _on_pixels(setting).batch().masks[0]
+    clips_BTCHW = PixelNormalizer().to(setting.device)(batch.video_BTCHW).transpose(1, 2).contiguous()
+    hidden_BN = torch.zeros(len(clips_BTCHW), DEFAULT_TOKENS, dtype=torch.bool, device=setting.device)
+    hidden_BN.scatter_(1, hidden.target_BM, True)
+    depth = build.model_arguments(build.resolve(setting.config))["encoder"]["depth"]
+    runs: dict[str, peers.Run] = {
+        "encode (transformers)": peers.hf_encoder(clips_BTCHW, depth=depth),
+        "videomae (transformers)": peers.hf_videomae_step(clips_BTCHW, hidden_BN, depth=depth),
+    }
+    if setting.meta is not None:
+        runs["step (Meta)"] = peers.MetaStep(setting.meta, batch, clips_BTCHW, depth=depth).step
+
+    def run(work: peers.Run, precision: Precision) -> None:
+        work(setting.autocast(precision))
+
+    return [
+        Work(name, precision, setting.clips, peers.counted_flops(work), partial(run, work, precision))
+        for name, work in runs.items()
+        for precision in setting.precisions
+    ]
+
+
 PARTS: dict[str, Callable[[Setting], list[Work]]] = {
     "step": step_works,
     "encode": encode_works,
     "decode": decode_works,
     "loader": loader_works,
     "train": train_works,
+    "videomae": videomae_works,
+    "peers": peer_works,
     "gemm": lambda setting: [],  # measured along with every other computation
 }
-COMPUTING = {"step", "encode", "train", "gemm"}
+COMPUTING = {"step", "encode", "train", "videomae", "peers", "gemm"}
 
 
 def benchmark(parts: Sequence[str], setting: Setting, repeats: int) -> list[Row]:
@@ -295,10 +351,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = machine_name(setting.device)
     print(f"{machine}; median of {options.repeats} timings; ms, GFLOP and GB are for all clips of a row")
     print(table(rows))
+    compared = ratios(rows, setting.device)
+    for ratio in compared:
+        print(ratio)
     if options.json:
-        report = {"machine": machine, "repeats": options.repeats, "rows": [vars(row) for row in rows]}
+        report = {"machine": machine, "repeats": options.repeats, "rows": _with_ratios(rows, compared)}
         Path(options.json).write_text(json.dumps(report, indent=2) + "\n")
     return 0
+
+
+def _with_ratios(rows: Sequence[Row], compared: Sequence[Ratio]) -> list[dict[str, Any]]:
+    """Return the rows as dictionaries; those of peers have the ratio of this library's speed to theirs."""
+    ratio_of = {(f"{one.name} ({one.peer})", one.precision): one._asdict() for one in compared}
+    return [vars(row) | {"our_speed_against_it": ratio_of.get((row.name, row.precision))} for row in rows]
 
 
 def _setting(options: argparse.Namespace, changes: Sequence[str]) -> Setting:
@@ -313,7 +378,7 @@ def _setting(options: argparse.Namespace, changes: Sequence[str]) -> Setting:
     # Without the check, a torch built for an accelerator reports it even on a machine that has none.
     found = torch.accelerator.current_accelerator(check_available=True)
     device = found if found is not None and config.train.device == "auto" else torch.device("cpu")
-    return Setting(config, options.config is None, options.precision, device)
+    return Setting(config, options.config is None, options.precision, device, options.meta)
 
 
 def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -339,6 +404,11 @@ def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[
     )
     parser.add_argument(
         "--repeats", type=int, default=5, help="Number of timings of each measurement (default 5)."
+    )
+    parser.add_argument(
+        "--meta",
+        help="Folder of a clone of facebookresearch/vjepa2, whose training step is timed among the peers "
+        "(default: it is not timed).",
     )
     parser.add_argument(
         "--json", help="JSON file to write the table and every single timing to (default: none is written)."

@@ -4,9 +4,10 @@ import sys
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from vjepa.data.ray_loader import RayLoader
-from vjepa.data.sampling import SampleOrder, StepBatches, step_loader
+from vjepa.data.sampling import SampleOrder, StepBatches
 
 
 class Squares:
@@ -35,17 +36,15 @@ def cluster():
 
 @pytest.mark.slow
 def test_batches_are_those_of_torch_in_order(cluster):
-    made = {
-        engine: list(step_loader(Squares(), torch.stack, sampler(20), workers, engine))
-        for engine, workers in (("torch", 0), ("ray", 2))
-    }
-    assert len(made["torch"]) == 40
-    assert torch.equal(torch.stack(made["ray"]), torch.stack(made["torch"]))
+    expected = list(DataLoader(Squares(), batch_sampler=sampler(20), collate_fn=torch.stack))
+    assert len(expected) == 40
+    made = list(RayLoader(Squares(), torch.stack, sampler(20), 2))
+    assert torch.equal(torch.stack(made), torch.stack(expected))
 
 
 @pytest.mark.slow
 def test_an_error_of_the_data_set_is_raised_as_it_is(cluster):
-    loader = step_loader(Squares(broken=17), torch.stack, sampler(5), 1, "ray")
+    loader = RayLoader(Squares(broken=17), torch.stack, sampler(5), 1)
     with pytest.raises(LookupError, match="sample 17 is broken"):
         list(loader)
 
@@ -53,7 +52,7 @@ def test_an_error_of_the_data_set_is_raised_as_it_is(cluster):
 @pytest.mark.slow
 def test_an_iteration_that_is_left_early_frees_its_actors(cluster):
     for _ in range(3):  # the cluster has two CPUs: an iteration would wait for ever for those of another
-        batches = iter(step_loader(Squares(), torch.stack, sampler(20), 2, "ray"))
+        batches = iter(RayLoader(Squares(), torch.stack, sampler(20), 2))
         next(batches)
         batches.close()
 
@@ -61,6 +60,6 @@ def test_an_iteration_that_is_left_early_frees_its_actors(cluster):
 def test_without_ray_or_without_a_cluster_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match="pip install ray"):
-        RayLoader(Squares(), collate_fn=torch.stack, batch_sampler=sampler(1), num_workers=1)
+        RayLoader(Squares(), torch.stack, sampler(1), 1)
     with pytest.raises(ValueError, match=r"data.num_workers is 0: Ray needs at least 1"):
-        RayLoader(Squares(), collate_fn=torch.stack, batch_sampler=sampler(1), num_workers=0)
+        RayLoader(Squares(), torch.stack, sampler(1), 0)

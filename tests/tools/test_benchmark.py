@@ -98,9 +98,30 @@ def test_design_has_its_fixed_lengths(tool):
         (["step", "--data.size=128"], "clips have 512 tokens"),
         (["step", "--repeats", "0"], "repeats is 0"),
         (["decode"], "data.train"),
+        (["peers", "--config", str(ROOT / "configs" / "debug.yaml")], "leave out --config, or peers"),
+        (["peers", "--meta", "configs", *CHANGES], "configs is no clone of facebookresearch/vjepa2"),
         (["step", "--optim.batchsize=3"], "did you mean 'optim.batch_size'"),
     ],
 )
 def test_arguments_that_cannot_be_used(tool, capsys, arguments, message):
     assert tool.main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_peers_are_timed_on_the_same_clips_and_compared(tool, tmp_path, capsys):
+    pytest.importorskip("transformers")
+    report = tmp_path / "report.json"
+    small = ["--encoder.depth=1", "--optim.batch_size=2", "--train.device=cpu"]
+    chosen = ["encode", "videomae", "peers", "--precision", "no", "--repeats", "2", "--json", str(report)]
+    assert tool.main([*chosen, *small]) == 0
+    rows = {row["name"]: row for row in json.loads(report.read_text())["rows"]}
+    printed = []
+    for work in ("encode", "videomae"):
+        own, peer = rows[work], rows[f"{work} (transformers)"]
+        assert peer["clips"] == own["clips"] == 2
+        assert peer["gflop"] == pytest.approx(own["gflop"], rel=0.15)  # the same work, up to details
+        ratio = peer["our_speed_against_it"]
+        assert 0 < ratio["lowest"] <= ratio["speed"] <= ratio["highest"]
+        printed.append(f"{work}, no: {ratio['speed']:.2f} times as fast as transformers")
+    out = capsys.readouterr().out
+    assert all(line in out for line in printed)

@@ -12,6 +12,7 @@ system, or URLs). The batches are those of torch's DataLoader, bit for bit, in t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from types import ModuleType
@@ -24,9 +25,9 @@ class RayLoader:
     """Batches of a dataset, made by actors of the running Ray cluster.
 
     Args:
-        dataset: Dataset indexed by the keys that `batch_sampler` gives; it is sent to each actor once.
-        collate_fn: Function that makes a batch of the samples of one micro-batch.
-        batch_sampler: Keys of each micro-batch, by its number.
+        dataset: Dataset indexed by the keys that `sampler` gives; it is sent to each machine once.
+        collate: Function that makes a batch of the samples of one micro-batch.
+        sampler: Keys of each micro-batch, by its number.
         num_workers: Number of actors, 1 or more, with one CPU each.
         pin_memory: Copy each batch to page-locked memory, by its method `pin_memory`.
 
@@ -37,21 +38,21 @@ class RayLoader:
     def __init__(
         self,
         dataset: Any,
-        *,
-        collate_fn: Callable[[Any], Any],
-        batch_sampler: Sequence[Any],
+        collate: Callable[[Any], Any],
+        sampler: Sequence[Any],
         num_workers: int,
+        *,
         pin_memory: bool = False,
     ) -> None:
         if num_workers < 1:
             raise ValueError(f"data.num_workers is {num_workers}: Ray needs at least 1")
         self._ray = _connected()
-        self._parts = {"dataset": dataset, "collate_fn": collate_fn, "batch_sampler": batch_sampler}
+        self._parts = {"dataset": dataset, "collate": collate, "sampler": sampler}
         self._num_workers = num_workers
         self._pin_memory = pin_memory
 
     def __len__(self) -> int:
-        return len(self._parts["batch_sampler"])
+        return len(self._parts["sampler"])
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the batches in order; closing the iterator ends the actors.
@@ -86,8 +87,8 @@ class _BatchMaker:
         self._parts = parts
 
     def make(self, number: int) -> Any:
-        dataset, keys = self._parts["dataset"], self._parts["batch_sampler"][number]
-        return self._parts["collate_fn"]([dataset[key] for key in keys])
+        dataset, keys = self._parts["dataset"], self._parts["sampler"][number]
+        return self._parts["collate"]([dataset[key] for key in keys])
 
 
 def _make(actor: Any, number: int) -> Any:
@@ -102,7 +103,7 @@ def _connected() -> ModuleType:
     except ImportError as error:
         raise ValueError("data.loader is ray, and Ray is not installed: pip install ray") from error
     try:
-        ray.init(address="auto", ignore_reinit_error=True, logging_level="WARNING", log_to_driver=False)
+        ray.init(address="auto", ignore_reinit_error=True, logging_level=logging.WARNING, log_to_driver=False)
     except ConnectionError as error:
         raise ValueError(
             "data.loader is ray, and no Ray cluster is running: start one on this machine with `ray start "

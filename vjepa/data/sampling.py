@@ -10,8 +10,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from vjepa.choices import LoaderName
-from vjepa.data.ray_loader import RayLoader
 from vjepa.workers import Loader
 
 # Separate these random streams from others with the same seed.
@@ -222,13 +220,8 @@ class StepBatches:
 
 
 def step_loader(
-    dataset: Any,
-    collate: Callable[[Any], Any],
-    sampler: StepBatches,
-    num_workers: int,
-    engine: LoaderName = "torch",
-    **loader: Any,
-) -> Loader[Any] | RayLoader:
+    dataset: Any, collate: Callable[[Any], Any], sampler: StepBatches, num_workers: int, **loader: Any
+) -> Loader[Any]:
     """Build a loader of micro-batches from a dataset indexed by `SampleKey`.
 
     Args:
@@ -236,11 +229,8 @@ def step_loader(
         sampler: Batch sampler that determines which samples each micro-batch has.
         num_workers: Number of processes that load batches; 0 loads them in this process. Results do not
             depend on it.
-        engine: What makes the batches: processes of torch's DataLoader, or actors of a Ray cluster.
-        loader: Further arguments of torch's DataLoader, or of `RayLoader`.
+        loader: Further arguments of torch's DataLoader.
     """
-    made_by: Any = RayLoader if engine == "ray" else Loader
-    return cast(
-        "Loader[Any] | RayLoader",
-        made_by(dataset, num_workers=num_workers, batch_sampler=sampler, collate_fn=collate, **loader),
+    return Loader(
+        dataset, num_workers=num_workers, batch_sampler=cast(Any, sampler), collate_fn=collate, **loader
     )

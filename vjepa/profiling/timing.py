@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -64,6 +64,8 @@ class Row:
         memory_gb: Peak memory of the process in 10^9 bytes, or on an accelerator that of its tensors, beyond
             what was in use before the work was set up.
         seconds: Time in seconds of each run, in order.
+        cpu_seconds: CPU time in seconds of this process in each run, over all its threads. Other processes
+            disturb it less than they disturb `seconds`.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Row:
     gemm_share: float | None
     memory_gb: float | None
     seconds: list[float]
+    cpu_seconds: list[float]
 
 
 def measure(
@@ -100,15 +103,18 @@ def measure(
         raise ValueError(f"repeats is {repeats}: give 1 or more")
     gemms = {precision: _gemm(precision, device) for precision in precisions}
     works, memory = _set_up([lambda: list(gemms.values()), *parts], device)
-    seconds: dict[int, list[float]] = {id(work): [] for work in works}
+    timings: dict[int, list[Timing]] = {id(work): [] for work in works}
     for _ in range(repeats):
         for work in works:
             if work.precision is not None and work is not gemms[work.precision]:
                 gemm = gemms[work.precision]
-                seconds[id(gemm)].append(_seconds(gemm.run, device))
-            seconds[id(work)].append(_seconds(work.run, device))
-    peaks = {precision: _rate(gemm, min(seconds[id(gemm)])) for precision, gemm in gemms.items()}
-    return [_row(work, seconds[id(work)], peaks, grown) for work, grown in zip(works, memory, strict=True)]
+                timings[id(gemm)].append(_timing(gemm.run, device))
+            timings[id(work)].append(_timing(work.run, device))
+    peaks = {
+        precision: _rate(gemm, min(one.seconds for one in timings[id(gemm)]))
+        for precision, gemm in gemms.items()
+    }
+    return [_row(work, timings[id(work)], peaks, grown) for work, grown in zip(works, memory, strict=True)]
 
 
 def _set_up(
@@ -139,7 +145,7 @@ def _gemm(precision: Precision, device: torch.device) -> Work:
     while True:
         product = _product(precision, device, size, 1)
         product.run()  # The first run also starts threads and chooses kernels.
-        if size == GEMM_SIZE or _seconds(product.run, device) >= _LONG_GEMM:
+        if size == GEMM_SIZE or _timing(product.run, device).seconds >= _LONG_GEMM:
             return product
         size *= 2
 
@@ -156,12 +162,19 @@ def _product(precision: Precision, device: torch.device, size: int, times: int) 
     return Work("gemm", precision, None, 2.0 * times * size**3, run)
 
 
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
+class Timing(NamedTuple):
+    """Wall time and CPU time of one run, in seconds."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def _timing(run: Callable[[], object], device: torch.device) -> Timing:
     _synchronize(device)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     run()
     _synchronize(device)
-    return time.perf_counter() - started
+    return Timing(time.perf_counter() - started, time.process_time() - cpu_started)
 
 
 def _synchronize(device: torch.device) -> None:
@@ -174,9 +187,9 @@ def _rate(work: Work, seconds: float) -> float | None:
 
 
 def _row(
-    work: Work, seconds: list[float], peaks: Mapping[Precision, float | None], grown: float | None
+    work: Work, timings: Sequence[Timing], peaks: Mapping[Precision, float | None], grown: float | None
 ) -> Row:
-    median = statistics.median(seconds)
+    median = statistics.median(one.seconds for one in timings)
     rate = _rate(work, median)
     peak = None if work.precision is None else peaks[work.precision]
     return Row(
@@ -189,7 +202,8 @@ def _row(
         gflop_per_second=None if rate is None else rate / 1e9,
         gemm_share=None if rate is None or peak is None else rate / peak,
         memory_gb=None if grown is None else grown / 1e9,
-        seconds=seconds,
+        seconds=[one.seconds for one in timings],
+        cpu_seconds=[one.cpu_seconds for one in timings],
     )
 
 
@@ -246,6 +260,47 @@ def machine_name(device: torch.device) -> str:
     )
     cpu = found.group(1) if found else platform.processor() or platform.machine()
     return f"{cpu}, {versions}" if device.type == "cpu" else f"{device.type} on {cpu}, {versions}"
+
+
+class Ratio(NamedTuple):
+    """Speed of a piece of work relative to that of another library.
+
+    Attributes:
+        name: Name of the work.
+        peer: Name of the other library.
+        precision: Precision of both.
+        speed: Median, over the rounds, of the other library's time divided by the time of this one: above 1,
+            this library is faster. It is CPU time on a CPU and wall time on an accelerator.
+        lowest, highest: Lowest and highest ratio of a round.
+    """
+
+    name: str
+    peer: str
+    precision: Precision | None
+    speed: float
+    lowest: float
+    highest: float
+
+    def __str__(self) -> str:
+        spread = f"{self.lowest:.2f} to {self.highest:.2f}"
+        return f"{self.name}, {self.precision}: {self.speed:.2f} times as fast as {self.peer} ({spread})"
+
+
+def ratios(rows: Sequence[Row], device: torch.device) -> list[Ratio]:
+    """Compare each row named ``WORK (PEER)`` with the row ``WORK`` of the same precision."""
+    rows_of = {(row.name, row.precision): row for row in rows}
+    found = []
+    for row in rows:
+        name, _, peer = row.name.partition(" (")
+        own = rows_of.get((name, row.precision))
+        if not peer or own is None:
+            continue
+        theirs, ours = ((one.cpu_seconds if device.type == "cpu" else one.seconds) for one in (row, own))
+        values = [other / mine for other, mine in zip(theirs, ours, strict=True)]
+        found.append(
+            Ratio(name, peer[:-1], row.precision, statistics.median(values), min(values), max(values))
+        )
+    return found
 
 
 _COLUMNS = ("work", "precision", "clips", "clips/s", "ms", "GFLOP", "GFLOP/s", "of GEMM", "GB")

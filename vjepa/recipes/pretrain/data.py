@@ -218,9 +218,11 @@ def build_batches(
         config.masks.future_share,
         config.objective.noise_shape,
     )
-    return step_loader(
-        build_dataset(config, sources), collate, sampler, config.data.num_workers, config.data.loader, **loader
+    make: Any = RayLoader if config.data.loader == "ray" else step_loader
+    batches: Loader[Batch] | RayLoader = make(
+        build_dataset(config, sources), collate, sampler, config.data.num_workers, **loader
     )
+    return batches
 
 
 def probe_dataset(config: PretrainConfig, videos: Sequence[Video], classes: Sequence[str]) -> ClipDataset:
