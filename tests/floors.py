@@ -29,6 +29,7 @@ FLOORS = (
     ("config",),
     ("training",),
     ("recipes",),
-    ("tools",),
+    ("commands",),
+    ("__main__", "tools"),
 )
 FLOOR_OF = {name: number for number, floor in enumerate(FLOORS) for name in floor}

@@ -140,7 +140,7 @@ def test_a_shipped_file_opens_with_its_command(path):
         if not line.startswith("#"):
             break
         opening.append(line.lstrip("# "))
-    command = re.search(r"(accelerate launch|python) [^`]*", "\n".join(opening))
+    command = re.search(r"(accelerate launch|vjepa [a-z_]+) [^`]*", "\n".join(opening))
     assert command, f"{name_of(path)} does not open with the command that runs it"
     assert name_of(path) in command.group().replace("\\\n", " ")
 
@@ -289,9 +289,9 @@ def test_a_key_like_no_other_lists_them_all():
 
 
 def test_a_setting_of_another_tool_names_the_tool():
-    with pytest.raises(ConfigError, match=r"'dynamics\.depth' .* it is one of tools/action\.py"):
+    with pytest.raises(ConfigError, match=r"'dynamics\.depth' .* it is one of vjepa action"):
         read_config(["--dynamics.depth", "2"], PretrainConfig, others=CONFIGS)
-    with pytest.raises(ConfigError, match=r"it is one of tools/pretrain\.py"):
+    with pytest.raises(ConfigError, match=r"it is one of vjepa pretrain"):
         read_config(["--masks.tube", "[]"], FinetuneConfig, others=CONFIGS)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = sorted(path.stem for path in Path("tools").glob("*.py"))
+TOOLS = sorted(path.stem for path in Path("vjepa/commands").glob("[a-z]*.py"))
 
 
 def help_of(tool, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(f"tools.{tool}").main(["--help"])
+        importlib.import_module(f"vjepa.commands.{tool}").main(["--help"])
     assert not ended.value.code
     return capsys.readouterr().out
 
@@ -40,7 +40,7 @@ def test_help_tells_what_the_tool_does_and_what_each_option_is(tool, capsys, mon
     _, _, opening = text.partition("\n\n")
     first = opening.split("\n")[0]
     assert re.fullmatch(r"[A-Z].{15,}[.:?]", first), f"the first line is {first!r}"
-    assert f"tools/{tool}.py" in opening
+    assert f"vjepa {tool}" in opening
     assert "Exit status" in opening
     assert "<class" not in text
     options = dict(options_of(text))

@@ -16,7 +16,7 @@ SOURCES = sorted(path for folder in ("vjepa", "tools") for path in (ROOT / folde
 
 
 def room_of(module):
-    """``vjepa.data.readers.open`` is in the room `data`, ``tools.pretrain`` in `tools`."""
+    """``vjepa.data.readers.open`` is in the room `data`, ``tools.results`` in `tools`."""
     parts = module.split(".")
     return "tools" if parts[0] == "tools" else parts[1]
 

@@ -3,7 +3,7 @@
 A JSON file of results has ``rows``, and ``tables`` that choose from them, by name::
 
     {
-      "command": "accelerate launch tools/pretrain.py --config configs/pretrain/quickstart.yaml",
+      "command": "accelerate launch -m vjepa pretrain --config configs/pretrain/quickstart.yaml",
       "rows": [{"seed": 1, "metrics": {"probe": {"linear": {"trained": 0.863}}}}],
       "tables": {
         "probe": {

@@ -14,8 +14,8 @@ pytest.importorskip("aiohttp")
 from tests.accelerate_state import fresh_accelerate
 from tests.data.faulty_server import serving
 from tests.tiny_run import metrics
-from tools.pack_shards import main as pack
-from tools.pretrain import main as pretrain_tool
+from vjepa.commands.pack_shards import main as pack
+from vjepa.commands.pretrain import main as pretrain_tool
 from vjepa.data import remote
 from vjepa.data.cache import VideoCache
 from vjepa.data.manifest import read_manifest, write_manifest

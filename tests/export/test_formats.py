@@ -9,7 +9,7 @@ import torch
 
 import vjepa
 from tests.inference.conftest import make_video_model
-from tools.export import main
+from vjepa.commands.export import main
 from vjepa.export.formats import example, export_graph, greatest_difference
 from vjepa.export.graphs import ClassifierGraph, EncoderGraph, FutureGraph
 from vjepa.inference.classifier import VideoClassifier

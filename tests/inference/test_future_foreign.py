@@ -9,7 +9,7 @@ import pytest
 
 import vjepa
 from tests.inference.conftest import make_video_model
-from tools.predict import main
+from vjepa.commands.predict import main
 from vjepa.config import config_from_tree, read_config
 from vjepa.data.processor import VideoProcessor
 from vjepa.data.rendered import is_rendered

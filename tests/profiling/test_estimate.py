@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.objectives.builders import small_batch, small_jepa
-from tools.estimate import main
+from vjepa.commands.estimate import main
 from vjepa.profiling.estimate import GPUS, Cluster, Gpu, estimate
 from vjepa.profiling.flops import StepCost, step_cost
 

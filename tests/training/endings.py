@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 import torch
 
-import tools.pretrain
+import vjepa.commands.pretrain
 import vjepa.models.video_model
 from vjepa.objectives.jepa import JEPA
 
@@ -96,7 +96,7 @@ def fork(case, log):
     os.dup2(output, 2)
     if case["name"] in WRONG:
         patched(case["name"])
-    sys.exit(tools.pretrain.main(case["arguments"]))
+    sys.exit(vjepa.commands.pretrain.main(case["arguments"]))
 
 
 def session(leader):

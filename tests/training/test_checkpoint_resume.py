@@ -18,14 +18,14 @@ FORKED_LIVES = """
 import os, random, signal, sys, time
 import torch
 torch.set_num_threads(1)
-import tools.pretrain, torchvision.transforms.v2
+import vjepa.commands.pretrain, torchvision.transforms.v2
 lives, metrics, *arguments = sys.argv[1:]
 rng = random.Random(0)
 size = lambda: os.path.getsize(metrics) if os.path.exists(metrics) else 0
 for life in range(int(lives) + 1):
     before, child = size(), os.fork()
     if child == 0:
-        os._exit(tools.pretrain.main(arguments))
+        os._exit(vjepa.commands.pretrain.main(arguments))
     if life == int(lives):
         print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         break

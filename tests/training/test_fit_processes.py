@@ -65,7 +65,7 @@ def dying(self, batch):
         raise RuntimeError("rank one cannot go on")
     return forward(self, batch)
 JEPA.forward = dying
-from tools.pretrain import main
+from vjepa.commands.pretrain import main
 sys.exit(main())
 """
 
@@ -80,7 +80,7 @@ def dying_once(self, batch):
         os.kill(os.getpid(), signal.SIGKILL)
     return forward(self, batch)
 JEPA.forward = dying_once
-from tools.pretrain import main
+from vjepa.commands.pretrain import main
 sys.exit(main())
 """
 
@@ -96,7 +96,7 @@ def broken(self, batch):
         outputs["loss"] = outputs["loss"] * float("nan")
     return outputs
 JEPA.forward = broken
-from tools.pretrain import main
+from vjepa.commands.pretrain import main
 sys.exit(main())
 """
 
@@ -303,7 +303,7 @@ def sharding(**arguments):
     return accelerator
 
 home.Accelerator = sharding
-from tools.pretrain import main
+from vjepa.commands.pretrain import main
 sys.exit(main())
 """
 

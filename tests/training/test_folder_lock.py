@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import tools.pretrain
+import vjepa.commands.pretrain
 from tests.accelerate_state import fresh_accelerate
 from vjepa.training import folder_lock
 from vjepa.training.folder_lock import NAME, FolderInUseError, FolderLock
@@ -39,7 +39,7 @@ def test_a_second_start_is_refused_and_changes_nothing(tiny_arguments, tmp_path,
     ) as holder:
         assert holder.stdout.readline() == b"held\n"
         before = files(folder)
-        assert tools.pretrain.main(tiny_arguments("run", "--optim.steps=3")) == 2
+        assert vjepa.commands.pretrain.main(tiny_arguments("run", "--optim.steps=3")) == 2
         message = capfd.readouterr().err
         assert (
             f"{folder} is in use by a run (process {holder.pid} on {socket.gethostname()}, since 20"
@@ -51,14 +51,14 @@ def test_a_second_start_is_refused_and_changes_nothing(tiny_arguments, tmp_path,
         holder.send_signal(signal.SIGKILL)
     assert (folder / NAME).exists()  # it was killed, and holds nobody up
     fresh_accelerate()
-    assert tools.pretrain.main(tiny_arguments("run", "--optim.steps=3")) == 0
+    assert vjepa.commands.pretrain.main(tiny_arguments("run", "--optim.steps=3")) == 0
     assert not (folder / NAME).exists()
 
 
 def test_a_stage_of_a_run_holds_its_own_folder(tiny_arguments, tmp_path, capfd):
     lock = FolderLock(tmp_path / "run" / "teacher")
     lock.take()
-    assert tools.pretrain.main(tiny_arguments("run", "--objective.target_encoder=frozen")) == 2
+    assert vjepa.commands.pretrain.main(tiny_arguments("run", "--objective.target_encoder=frozen")) == 2
     assert f"{lock.path.parent} is in use by a run (process {os.getpid()} " in capfd.readouterr().err
     lock.release()
 

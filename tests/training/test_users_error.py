@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-import tools.pretrain
-from tools.compare import main as compare
-from tools.finetune import main as finetune
-from tools.pretrain import main as pretrain
+import vjepa.commands.pretrain
+from vjepa.commands.compare import main as compare
+from vjepa.commands.finetune import main as finetune
+from vjepa.commands.pretrain import main as pretrain
 from vjepa.training.errors import NonFiniteError
 
 CPU = ["--train.device=cpu", "--train.trackers=[]"]
@@ -102,7 +102,7 @@ def of_unpacking(_):
 
 @pytest.mark.parametrize("bug", [of_torch, of_an_operator, of_unpacking])
 def test_a_bug_keeps_its_traceback(bug, monkeypatch):
-    monkeypatch.setattr(tools.pretrain, "pretrain", bug)
+    monkeypatch.setattr(vjepa.commands.pretrain, "pretrain", bug)
     with pytest.raises((ValueError, RuntimeError)):
         pretrain([])
 
@@ -111,7 +111,7 @@ def test_what_shows_in_training_has_status_1(monkeypatch, capsys):
     def not_finite(_):
         raise NonFiniteError("step 3: loss is nan. Lower optim.lr")
 
-    monkeypatch.setattr(tools.pretrain, "pretrain", not_finite)
+    monkeypatch.setattr(vjepa.commands.pretrain, "pretrain", not_finite)
     assert pretrain([]) == 1
     assert capsys.readouterr().err == "NonFiniteError: step 3: loss is nan. Lower optim.lr\n"
 

@@ -1,6 +1,6 @@
 """Reading a configuration from YAML files and the command line, and writing it.
 
-    --config configs/pretrain/quickstart.yaml --config my_changes.yaml --optim.lr 5e-4
+    --config quickstart --config my_changes.yaml --optim.lr 5e-4
 
 A YAML file overrides the defaults, later files override earlier ones, and ``--section.key value`` overrides
 them all. Unknown keys and wrong types are errors. ``--print_config`` prints the resulting configuration.
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
+from vjepa.config.shipped import with_paths
 from vjepa.foreign_text import one_line
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def read_config(
     """
     _refuse_bytes(arguments)
     try:
+        arguments = with_paths(arguments)
         return _parse(arguments, kind, description)
     except READING_ERRORS as error:
         explained = _explain(str(error), kind, others)
@@ -142,7 +144,8 @@ def _parser(kind: type, description: str | None = None) -> ArgumentParser:
     parser.add_argument(
         "--config",
         action="config",
-        help="YAML file of settings; may be given several times, later files override earlier ones.",
+        help="YAML file of settings, or the name of one that comes with the library (quickstart); may be "
+        "given several times, later files override earlier ones.",
     )
     parser.add_class_arguments(kind, as_group=False)
     return parser

@@ -64,7 +64,7 @@ class VideoProcessor:
         if "clip" not in config:
             raise ValueError(
                 'the model does not say which clips it knows ("clip" in its config.json): give one that '
-                "tools/pretrain.py wrote"
+                "vjepa pretrain wrote"
             )
         fields: dict[str, Any] = dict(config["clip"])
         return VideoProcessor(

@@ -3,7 +3,7 @@
     pip install ray
     ray start --head --num-cpus 16             on one machine, which may be the one that trains
     ray start --address HEAD:6379              on each further machine
-    accelerate launch tools/pretrain.py ... --data.loader ray --data.num_workers 64
+    accelerate launch -m vjepa pretrain ... --data.loader ray --data.num_workers 64
 
 Each process that trains has `num_workers` actors, with one CPU each, that read, decode, crop and draw masks.
 On all machines, this library must be installed, and the paths of the videos must be valid (a shared file

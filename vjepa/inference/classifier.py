@@ -100,7 +100,7 @@ class VideoClassifier:
     def from_pretrained(
         source: str | Path, *, clips: int | None = None, crops: int | None = None
     ) -> VideoClassifier:
-        """Load a classifier from a run folder of tools/finetune.py or from a model folder.
+        """Load a classifier from a run folder of vjepa finetune or from a model folder.
 
         Args:
             source: Run folder or model folder.

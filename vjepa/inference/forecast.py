@@ -65,12 +65,12 @@ def window_of(
     if model.predictor is None and model.decoder is None:
         raise ValueError(
             "the model has no predictor, so it cannot predict what comes next: give one that "
-            "tools/pretrain.py trained, or weights with their predictor"
+            "vjepa pretrain trained, or weights with their predictor"
         )
     if "clip" not in model.config or "future" not in model.config:
         raise ValueError(
             'config.json of the model lacks "clip" or "future", which describe how it predicts the future: '
-            "give a model that tools/pretrain.py wrote"
+            "give a model that vjepa pretrain wrote"
         )
     frames = model.config["clip"]["num_frames"]
     grid = model.encoder.tubelet.grid_of(frames, height, width)

@@ -92,7 +92,7 @@ class FuturePredictor:
         self.model = model
         if model.decoder is not None:
             raise ValueError(
-                "the model predicts pixels, not embeddings: use vjepa.surprise or tools/reconstruct.py, or "
+                "the model predicts pixels, not embeddings: use vjepa.surprise or vjepa reconstruct, or "
                 "give a model with a predictor of embeddings"
             )
         self.processor = model.processor

@@ -5,7 +5,7 @@ from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.pretrain.config import PretrainConfig
 
 CONFIGS = {
-    "tools/pretrain.py": PretrainConfig,
-    "tools/finetune.py": FinetuneConfig,
-    "tools/action.py": ActionConfig,
+    "vjepa pretrain": PretrainConfig,
+    "vjepa finetune": FinetuneConfig,
+    "vjepa action": ActionConfig,
 }

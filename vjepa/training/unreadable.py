@@ -14,7 +14,7 @@ from vjepa.data.remote import source_of
 from vjepa.foreign_text import one_line
 
 WITHOUT_VIDEOS = (
-    "Give lists without them to go on (`python tools/validate_videos.py LIST --output CLEAN.csv` writes one)"
+    "Give lists without them to go on (`vjepa validate_videos LIST --output CLEAN.csv` writes one)"
 )
 WITHOUT_EPISODES = "Leave them out by their numbers, SOURCE?without=3,17, to go on"
 

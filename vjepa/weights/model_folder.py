@@ -97,7 +97,7 @@ class Weights(NamedTuple):
         """Build the action-conditioned model in evaluation mode; for errors see `load_action_model`."""
         if "dynamics" not in self.config:
             raise ValueError(
-                f"{self.place} is no action-conditioned model: give the folder of a run of tools/action.py"
+                f"{self.place} is no action-conditioned model: give the folder of a run of vjepa action"
             )
         names = inspect.signature(ActionModel).parameters
         model = ActionModel(**{name: value for name, value in self.config.items() if name in names})
@@ -167,7 +167,7 @@ def load_classifier(
     """Load an encoder with its classification head in evaluation mode, and its configuration.
 
     Args:
-        source: A model folder, the run folder of a fine-tuning (tools/finetune.py), or released weights of a
+        source: A model folder, the run folder of a fine-tuning (vjepa finetune), or released weights of a
             classifier in any form that `from_pretrained` takes.
         probe: File with an attentive probe of V-JEPA or V-JEPA 2 for the encoder from `source`, its target
             encoder where there is one, as in the authors' evaluations. None takes the head in `source`.
@@ -189,7 +189,7 @@ def load_classifier(
     config, tensors, place = read_weights(source, strict=strict, probe=probe, by_user=by_user)
     if "head" not in config:
         raise ValueError(
-            f"{place} has no classification head: give the folder of a run of tools/finetune.py, or released "
+            f"{place} has no classification head: give the folder of a run of vjepa finetune, or released "
             "weights of a classifier"
         )
     encoder = VideoEncoder(**config["encoder"])
@@ -212,7 +212,7 @@ def load_action_model(
     """Load an action-conditioned model in evaluation mode, and its configuration.
 
     Args:
-        source: A model folder; the run folder of tools/action.py; or the
+        source: A model folder; the run folder of vjepa action; or the
             checkpoint of V-JEPA 2-AC that its authors released.
         num_heads: Number of attention heads of the ``encoder`` and the ``predictor`` of V-JEPA 2-AC's
             checkpoint. Needed only for a width that no published network has.

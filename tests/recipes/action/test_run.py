@@ -17,9 +17,9 @@ from tests.precision_watch import precisions
 from tests.tiny_run import metrics, result_bytes
 from tests.training.processes import two_processes
 from tests.weights.released.files import vjepa2_ac_file
-from tools.action import main as action_tool
-from tools.exam import main as exam
-from tools.plan import main as plan
+from vjepa.commands.action import main as action_tool
+from vjepa.commands.exam import main as exam
+from vjepa.commands.plan import main as plan
 from vjepa.config import ConfigError, read_config
 from vjepa.data.trajectories.collect import POLICIES, collect
 from vjepa.environments.make import make_env
@@ -250,8 +250,8 @@ def test_it_is_examined(run, folder, tmp_path, capsys):
 
 def test_trajectories_of_one_s_own_need_no_gymnasium():
     code = (
-        "import sys; sys.modules['gymnasium'] = None; import tools.action, vjepa.recipes.action.run, "
-        "vjepa.planning.agent; "
+        "import sys; sys.modules['gymnasium'] = None; "
+        "import vjepa.commands.action, vjepa.recipes.action.run, vjepa.planning.agent; "
         "print('here'); import vjepa.planning.policies"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

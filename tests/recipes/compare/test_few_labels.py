@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tools.few_labels import main
+from vjepa.commands.few_labels import main
 from vjepa.config import ConfigError, read_config
 from vjepa.data.readers.open import check_reader
 from vjepa.data.synthetic.settings import RenderSettings

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.recipes.compare.tiny_comparison import ARMS, BASE, OWN_CLIPS, PIXELS, written
-from tools.compare import main
+from vjepa.commands.compare import main
 from vjepa.config import read_config
 from vjepa.data.manifest import Video
 from vjepa.evaluation.probes.small_frame import encode_frame

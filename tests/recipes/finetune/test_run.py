@@ -14,7 +14,7 @@ from tests.precision_watch import precisions
 from tests.tiny_run import metrics, result_bytes
 from tests.training.processes import two_processes
 from tests.weights.released.files import vjepa2_file
-from tools.classify import main as classify
+from vjepa.commands.classify import main as classify
 from vjepa.config import ConfigError, read_config
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.open import open_video

@@ -270,7 +270,7 @@ def falling(self, state, say):
     assert 0 <= measure(self, state, say) <= 1
     return next(values)
 OnlineProbe.__call__ = falling
-from tools.pretrain import main
+from vjepa.commands.pretrain import main
 sys.exit(main())
 """
 

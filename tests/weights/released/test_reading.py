@@ -17,7 +17,7 @@ from torch.nn import functional as F
 import vjepa
 from tests.weights.released import files
 from tests.weights.released.masked_autoencoders import plane_positions
-from tools.convert import main as convert
+from vjepa.commands.convert import main as convert
 from vjepa.data.transforms import clip_transform
 from vjepa.grid import Grid
 from vjepa.layers.pixels import PixelNormalizer
@@ -960,7 +960,7 @@ def test_convert_takes_what_shapes_do_not_tell(tmp_path, capsys, monkeypatch):
 
     Too many for a test, so that they are not compared here.
     """
-    monkeypatch.setattr("tools.convert._compare", lambda *_, **__: 0)
+    monkeypatch.setattr("vjepa.commands.convert._compare", lambda *_, **__: 0)
     path = saved(
         tmp_path,
         {

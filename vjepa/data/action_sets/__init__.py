@@ -3,8 +3,8 @@
     rows = ACTION_SETS["kinetics"].read("annotations/", "k400/", "train", allow_missing=0.05)
 
 Each reader takes the folder of the annotations, the folder of the videos and a split, and returns rows for
-`write_manifest` (`tools/make_manifest.py` does both). No video is decoded, so that broken files are not
-noticed: `tools/validate_videos.py` finds them. Labels are class names. The class indices that `class_names`
+`write_manifest` (`vjepa make_manifest` does both). No video is decoded, so that broken files are not
+noticed: `vjepa validate_videos` finds them. Labels are class names. The class indices that `class_names`
 gives them follow their sorted order, and are not the official ones. Where a data set withholds the labels of
 its test split, they are None. Listed videos that are missing are left out with a warning. If more than
 `allow_missing` of them are missing (by default the share `MISSING_SHARE`), the reader raises.

@@ -98,7 +98,7 @@ def window_and_last(
     if model.predictor is None:
         raise ValueError(
             "the model has no predictor of embeddings, so it has no predictions to measure: give a "
-            "JEPA, or look at a pixel model with vjepa.surprise and tools/reconstruct.py"
+            "JEPA, or look at a pixel model with vjepa.surprise and vjepa reconstruct"
         )
     height, width = model.processor.size
     window = window_of(model, height, width, context_steps, mask_token)

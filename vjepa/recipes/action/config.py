@@ -1,6 +1,6 @@
 """The configuration of a run that trains an action-conditioned model, with the default values.
 
-The docstrings of these classes are also what ``tools/action.py --help`` prints: the text of each attribute,
+The docstrings of these classes are also what ``vjepa action --help`` prints: the text of each attribute,
 shown alone, is the help of its option.
 """
 

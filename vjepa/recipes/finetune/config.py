@@ -1,6 +1,6 @@
 """The configuration of a fine-tuning run, with the default values.
 
-The docstrings of these classes are also what ``tools/finetune.py --help`` prints: the text of each attribute,
+The docstrings of these classes are also what ``vjepa finetune --help`` prints: the text of each attribute,
 shown alone, is the help of its option.
 """
 

@@ -72,7 +72,7 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], family: Family | None = Non
         raise ValueError(
             "encoders of V-JEPA and of V-JEPA 2 have the same names, and the position table (pos_embed) may "
             "be V-JEPA's, or an unused one that V-JEPA 2's files may have: give family='vjepa' or "
-            "family='vjepa2' (tools/convert.py --family writes a model folder that stores it)"
+            "family='vjepa2' (vjepa convert --family writes a model folder that stores it)"
         )
     return chosen, layout
 

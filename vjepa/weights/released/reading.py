@@ -145,7 +145,7 @@ def _with_probe(container: Container, probe: Container) -> Container:
     if container.description is not None:
         raise ValueError(
             f"{container.path} is a folder of transformers, and a probe needs an encoder in the authors' own "
-            "layout: give such a file, or write one (tools/convert.py FOLDER --to meta)"
+            "layout: give such a file, or write one (vjepa convert FOLDER --to meta)"
         )
     found = {name: value for name, value in probe.state.items() if name.startswith("classifier.")}
     if "classifier.pooler.query_tokens" not in found:

@@ -147,8 +147,8 @@ def num_heads_of(
     known = ", ".join(f"{num_heads} of {size}" for size, num_heads in sorted(published.items()))
     name = {"head": "probe"}.get(network, network)
     remedy = "num_heads=N" if network == "head" else f'num_heads={{"{network}": N}}'
-    if (family, network) != ("vjepa2_ac", "predictor"):  # tools/convert.py has no action-conditioned models
-        remedy += f" (tools/convert.py --num_heads {network}=N writes a model folder that stores it)"
+    if (family, network) != ("vjepa2_ac", "predictor"):  # vjepa convert has no action-conditioned models
+        remedy += f" (vjepa convert --num_heads {network}=N writes a model folder that stores it)"
     raise ValueError(
         f"how many heads {'an' if name == 'encoder' else 'a'} {name} of embed_dim {embed_dim} has cannot be "
         f"read from its shapes, and no published {name} of {TITLES[family]} has that width (heads of widths: "
@@ -175,7 +175,7 @@ def levels_of(depth: int, norms: int, stated: Mapping[str, Any]) -> list[int]:
         raise ValueError(
             f"it has {norms} level norms and {depth} blocks, and the levels are {levels or 'unknown'}: "
             "published models have 12, 24, 40 or 48 blocks and four levels; give the indices of the blocks "
-            "that the norms follow, levels=[...] (tools/convert.py --levels)"
+            "that the norms follow, levels=[...] (vjepa convert --levels)"
         )
     return levels
 
@@ -207,5 +207,5 @@ def probe_levels_of(classes: int, depth: int, family: Family, stated: Mapping[st
     raise ValueError(
         f"which blocks a probe of {classes} classes on {depth} blocks sees cannot be read from its shapes, "
         "and there is no such published probe: give levels=[] for the last block alone, or "
-        "levels=[17, 19, 21, 23] for several (tools/convert.py --levels)"
+        "levels=[17, 19, 21, 23] for several (vjepa convert --levels)"
     )

@@ -1,6 +1,6 @@
 """The pre-training configuration: a tree of dataclasses with the default values.
 
-The docstrings of these classes are also what ``tools/pretrain.py --help`` prints: the text of each attribute,
+The docstrings of these classes are also what ``vjepa pretrain --help`` prints: the text of each attribute,
 shown alone, is the help of its option.
 """
 

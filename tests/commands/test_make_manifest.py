@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.action_set_layouts import LAYOUTS
-from tools.make_manifest import main
+from vjepa.commands.make_manifest import main
 from vjepa.data.action_sets import ACTION_SETS
 from vjepa.data.manifest import read_manifest
 

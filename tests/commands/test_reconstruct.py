@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.accelerate_state import fresh_accelerate
-from tools.reconstruct import main, reconstruct
+from vjepa.commands.reconstruct import main, reconstruct
 from vjepa.config import config_from_tree
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
@@ -54,7 +54,9 @@ def runs(tmp_path_factory):
 @pytest.fixture
 def show(runs, tmp_path, monkeypatch):
     """Run the tool on two clips, with hardly any training of the small decoder; the exit status."""
-    monkeypatch.setattr("tools.reconstruct.train_pixel_decoder", lambda *a: train_pixel_decoder(*a, steps=5))
+    monkeypatch.setattr(
+        "vjepa.commands.reconstruct.train_pixel_decoder", lambda *a: train_pixel_decoder(*a, steps=5)
+    )
     fixed = ["--videos", str(runs / "test" / "manifest.csv"), "--clips", "2", "--output", str(tmp_path)]
     return lambda model, *more: main(["--model", str(runs / model), *fixed, *more])
 

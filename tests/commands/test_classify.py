@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from tools.classify import main
+from vjepa.commands.classify import main
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.recognition.scores import read_scores

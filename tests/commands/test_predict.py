@@ -11,7 +11,7 @@ from safetensors import safe_open
 import vjepa
 from tests.inference.conftest import make_video_model
 from tests.precision_watch import precisions
-from tools.predict import main
+from vjepa.commands.predict import main
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.plots.future import EmbeddingColours, nearest_steps

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.inference.conftest import make_video_model
-from tools.violations import main
+from vjepa.commands.violations import main
 from vjepa.config import read_config
 from vjepa.recipes.pretrain.build import Resolved, model_config
 from vjepa.recipes.pretrain.config import PretrainConfig

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.inference.conftest import make_video_model
-from tools.anticipate import main
+from vjepa.commands.anticipate import main
 from vjepa.weights.model_folder import save_pretrained
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.inference.conftest import make_video_model
-from tools.exam import main
+from vjepa.commands.exam import main
 from vjepa.weights.model_folder import save_pretrained
 
 FEW = ["--num_sets=1", "--num_ordinary=20", "--num_videos=10", "--nulls=2"]

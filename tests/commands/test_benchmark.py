@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from vjepa.commands import benchmark
 from vjepa.config import read_config
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
@@ -24,27 +23,18 @@ CHANGES = ["--encoder.depth=1", "--optim.batch_size=4", "--data.num_workers=0", 
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools" / "benchmark.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["benchmark"] = module  # its annotations are looked up there
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
     settings = RenderSettings(size=32, frames=8)
     return write_videos(tmp_path_factory.mktemp("videos"), settings, num_videos=6, seed=0)
 
 
 @pytest.fixture(scope="module")
-def report(tool, manifest, tmp_path_factory):
+def report(manifest, tmp_path_factory):
     """What a run of all splits on the debug configuration writes."""
     folder = tmp_path_factory.mktemp("report")
     config = ["--config", str(ROOT / "configs" / "debug.yaml"), f"--data.cache.folder={folder / 'cache'}"]
     files = ["--videos", str(manifest), "--json", str(folder / "report.json")]
-    assert tool.main([*PARTS, *config, *files, "--repeats", "1", *CHANGES]) == 0
+    assert benchmark.main([*PARTS, *config, *files, "--repeats", "1", *CHANGES]) == 0
     return json.loads((folder / "report.json").read_text())
 
 
@@ -78,9 +68,9 @@ def test_flops_of_a_step_are_those_of_step_cost(report):
     assert found == pytest.approx([expected, expected])
 
 
-def test_design_has_its_fixed_lengths(tool):
-    setting = tool.Setting(
-        read_config(tool.DEFAULT_SETTINGS, PretrainConfig), True, ["no"], torch.device("cpu")
+def test_design_has_its_fixed_lengths():
+    setting = benchmark.Setting(
+        read_config(benchmark.DEFAULT_SETTINGS, PretrainConfig), True, ["no"], torch.device("cpu")
     )
     batch = setting.batch()
     lengths = tuple((mask.context_BK.shape[1], mask.target_BM.shape[1]) for mask in batch.masks)
@@ -103,17 +93,17 @@ def test_design_has_its_fixed_lengths(tool):
         (["step", "--optim.batchsize=3"], "did you mean 'optim.batch_size'"),
     ],
 )
-def test_arguments_that_cannot_be_used(tool, capsys, arguments, message):
-    assert tool.main(arguments) == 2
+def test_arguments_that_cannot_be_used(capsys, arguments, message):
+    assert benchmark.main(arguments) == 2
     assert message in capsys.readouterr().err
 
 
-def test_peers_are_timed_on_the_same_clips_and_compared(tool, tmp_path, capsys):
+def test_peers_are_timed_on_the_same_clips_and_compared(tmp_path, capsys):
     pytest.importorskip("transformers")
     report = tmp_path / "report.json"
     small = ["--encoder.depth=1", "--optim.batch_size=2", "--train.device=cpu"]
     chosen = ["encode", "videomae", "peers", "--precision", "no", "--repeats", "2", "--json", str(report)]
-    assert tool.main([*chosen, *small]) == 0
+    assert benchmark.main([*chosen, *small]) == 0
     rows = {row["name"]: row for row in json.loads(report.read_text())["rows"]}
     printed = []
     for work in ("encode", "videomae"):

@@ -1,26 +1,16 @@
-"""The tool that checks a manifest before a run."""
+"""The command that checks a manifest before a run."""
 
 from __future__ import annotations
 
 import csv
-import importlib.util
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import av
 import pytest
 
+from vjepa.commands import validate_videos
 from vjepa.data.manifest import Video, read_manifest, write_manifest
-
-TOOL = Path(__file__).parents[2] / "tools" / "validate_videos.py"
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("validate_videos", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -40,11 +30,11 @@ def manifest(write_video, tmp_path):
 
 
 @pytest.mark.parametrize("reader", ["auto", "decord"])
-def test_what_is_wrong_is_listed_and_left_out(tool, manifest, tmp_path, capsys, reader):
+def test_what_is_wrong_is_listed_and_left_out(manifest, tmp_path, capsys, reader):
     if reader == "decord":
         pytest.importorskip("decord", reason="decord is not installed")
     clean = tmp_path / "clean.csv"
-    assert tool.main([str(manifest), "--output", str(clean), "--reader", reader]) == 1
+    assert validate_videos.main([str(manifest), "--output", str(clean), "--reader", reader]) == 1
     lines = capsys.readouterr().out.splitlines()
     for words in (
         ("doubtful", "one.mp4: it has one frame"),
@@ -61,11 +51,10 @@ def test_what_is_wrong_is_listed_and_left_out(tool, manifest, tmp_path, capsys, 
         ("one.mp4", None),
         ("good.mp4", 0.2),
     ]
-    assert tool.main([str(clean), "--reader", reader]) == 0
+    assert validate_videos.main([str(clean), "--reader", reader]) == 0
 
 
-def test_workers_give_the_same_report(tool, manifest, tmp_path, capsys, monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOL.parent))  # spawned workers import the tool by its name
+def test_workers_give_the_same_report(manifest, tmp_path, capsys, monkeypatch):
     import validate_videos
 
     outputs = []
@@ -75,17 +64,17 @@ def test_workers_give_the_same_report(tool, manifest, tmp_path, capsys, monkeypa
     assert outputs[0] == outputs[1]
 
 
-def test_select_and_unusable_manifests(tool, tmp_path, capsys):
+def test_select_and_unusable_manifests(tmp_path, capsys):
     (tmp_path / "m.csv").write_text("path,split\na.mp4,train\nb.mp4,test\n")
-    assert tool.main([f"{tmp_path}/m.csv?split=test"]) == 1
+    assert validate_videos.main([f"{tmp_path}/m.csv?split=test"]) == 1
     assert "1 videos: 0 can be read" in capsys.readouterr().out
-    assert tool.main([f"{tmp_path}/m.csv?split"]) == 2
+    assert validate_videos.main([f"{tmp_path}/m.csv?split"]) == 2
     assert "give column=value" in capsys.readouterr().err
-    assert tool.main([str(tmp_path / "absent.csv")]) == 2
+    assert validate_videos.main([str(tmp_path / "absent.csv")]) == 2
     assert "there is no manifest" in capsys.readouterr().err
 
 
-def test_damaged_videos_are_listed_and_stay_unless_skipped(tool, write_video, tmp_path, capsys):
+def test_damaged_videos_are_listed_and_stay_unless_skipped(write_video, tmp_path, capsys):
     """Damage in the 25th frame: only decoding everything finds it."""
     path = Path(write_video("a.mp4", frames=90, options={"bf": "0"}))
     content = bytearray(path.read_bytes())
@@ -95,30 +84,30 @@ def test_damaged_videos_are_listed_and_stay_unless_skipped(tool, write_video, tm
     path.write_bytes(content)
     manifest, report, clean = (tmp_path / name for name in ("m.csv", "report.csv", "clean.csv"))
     write_manifest(manifest, [Video(str(path))])
-    assert tool.main([str(manifest), "--report", str(report), "--output", str(clean)]) == 0
+    assert validate_videos.main([str(manifest), "--report", str(report), "--output", str(clean)]) == 0
     assert "damaged  " in capsys.readouterr().out
     (row,) = csv.DictReader(report.open())
     assert row["path"] == str(path)
     assert row["state"] == "damaged"
     assert "packets that do not decode: " in row["remark"]
     assert len(read_manifest(clean)) == 1
-    assert tool.main([str(manifest), "--quick"]) == 0
+    assert validate_videos.main([str(manifest), "--quick"]) == 0
     assert "(0 of them damaged" in capsys.readouterr().out
-    assert tool.main([str(manifest), "--damaged", "skip", "--output", str(clean)]) == 0
+    assert validate_videos.main([str(manifest), "--damaged", "skip", "--output", str(clean)]) == 0
     assert "wrote" in capsys.readouterr().out
     assert str(path) not in clean.read_text()
 
 
-def test_a_video_that_kills_its_process_is_unreadable(tool, monkeypatch):
+def test_a_video_that_kills_its_process_is_unreadable(monkeypatch):
     """The second of three; what else was under way when the pool broke is checked again."""
 
     def in_pool(look, videos, num_workers):
         for video in videos:
             if video.path == "killer.mp4":
                 raise BrokenProcessPool
-            yield tool.Finding("sound", [])
+            yield validate_videos.Finding("sound", [])
 
-    monkeypatch.setattr(tool, "_in_pool", in_pool)
+    monkeypatch.setattr(validate_videos, "_in_pool", in_pool)
     videos = [Video("a.mp4"), Video("killer.mp4"), Video("b.mp4")]
-    states = [finding.state for finding in tool.findings(videos, "auto", False, num_workers=2)]
+    states = [finding.state for finding in validate_videos.findings(videos, "auto", False, num_workers=2)]
     assert states == ["sound", "unreadable", "sound"]
