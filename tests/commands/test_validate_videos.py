@@ -54,9 +54,7 @@ def test_what_is_wrong_is_listed_and_left_out(manifest, tmp_path, capsys, reader
     assert validate_videos.main([str(clean), "--reader", reader]) == 0
 
 
-def test_workers_give_the_same_report(manifest, tmp_path, capsys, monkeypatch):
-    import validate_videos
-
+def test_workers_give_the_same_report(manifest, tmp_path, capsys):
     outputs = []
     for num_workers in ("0", "1"):
         assert validate_videos.main([str(manifest), "--num_workers", num_workers]) == 1
