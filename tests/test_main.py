@@ -79,11 +79,11 @@ def test_a_wheel_works_outside_the_clone(tmp_path):
     assert str(environment) in where
     run("vjepa", "pretrain", "--config", "debug", "--train.device", "cpu")
     assert (home / "runs/debug/model/model.safetensors").is_file()
-    videos = "runs/synthetic-debug/test"
+    videos = "runs/debug/videos/test/manifest.csv"
     assert "skill" in run("vjepa", "predict", "--model", "runs/debug", "--videos", videos)
     run(
         "python", "-m", "vjepa", "finetune", "--model.init", "runs/debug",
-        "--data.train", f"{videos}/manifest.csv", "--output_dir", "runs/classes", "--train.epochs", "1",
+        "--data.train", videos, "--output_dir", "runs/classes", "--optim.epochs", "1", "--optim.warmup_epochs", "0",
         "--train.device", "cpu",
     )  # fmt: skip
     assert (home / "runs/classes/summary.json").is_file()
