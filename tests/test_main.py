@@ -83,7 +83,7 @@ def test_a_wheel_works_outside_the_clone(tmp_path):
     assert "skill" in run("vjepa", "predict", "--model", "runs/debug", "--videos", videos)
     run(
         "python", "-m", "vjepa", "finetune", "--model.init", "runs/debug",
-        "--data.train", videos, "--output_dir", "runs/classes", "--optim.epochs", "1", "--optim.warmup_epochs", "0",
-        "--train.device", "cpu",
+        "--data.train", videos, "--output_dir", "runs/classes", "--optim.epochs", "1",
+        "--optim.warmup_epochs", "0", "--train.device", "cpu",
     )  # fmt: skip
     assert (home / "runs/classes/summary.json").is_file()

@@ -133,6 +133,13 @@ def _set_up(
     return works, memory
 
 
+def gemm_rate(precision: Precision, device: torch.device) -> float:
+    """Measure the speed of a matrix product in floating-point operations per second, the fastest of a few."""
+    product = _gemm(precision, device)
+    assert product.flops is not None
+    return product.flops / min(_timing(product.run, device).seconds for _ in range(3))
+
+
 def _gemm(precision: Precision, device: torch.device) -> Work:
     """Return a square matrix product as work; its rate approximates the best that the machine can reach.
 

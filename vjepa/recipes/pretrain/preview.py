@@ -17,11 +17,15 @@ from vjepa.masks.base import Mask
 from vjepa.masks.future import FutureMask
 from vjepa.masks.token_counts import count_tokens
 from vjepa.profiling.flops import StepCost, step_cost
+from vjepa.profiling.timing import gemm_rate
 from vjepa.recipes.pretrain.config import PretrainConfig, ViewsConfig
 from vjepa.training.accelerator import local_processes
 from vjepa.training.outline import device_phrase, parameters_phrase, steps_phrase
 
 _HOPELESS = 4  # A step that needs so many times the memory of a process is refused.
+_MOST_TIMES = 3000  # VideoMAE on Something-Something v2 sees each video 2,400 times.
+_SHORT = 1e13  # Floating-point operations of a run whose duration is not estimated: minutes on one CPU core.
+_LONG = 14 * 86400.0  # Seconds; the duration of a run above which there is a warning.
 
 
 def describe_run(
@@ -44,19 +48,58 @@ def describe_run(
     micro_batches, world_size = accelerator.gradient_accumulation_steps, accelerator.num_processes
     share = 0.5 if accelerator.mixed_precision in ("bf16", "fp16") else 1.0
     memory = cost.memory_bytes(clips // micro_batches // world_size, share)
+    times = config.optim.steps * config.optim.batch_size / num_videos
+    flops = cost.flops * clips * config.optim.steps
     return "\n".join(
         (
             f"{steps_phrase(config.optim.steps, clips, 'clips', accelerator)}, {config.optim.steps * clips} "
-            f"clips in all, {config.optim.steps * config.optim.batch_size / num_videos:.1f} times each of "
-            f"{num_videos} videos",
+            f"clips in all, {times:.1f} times each of {num_videos} videos",
             *describe_masks(config),
             f"{parameters_phrase(cost.trained, cost.parameters)}; about "
             f"{memory / 1e9:.2f} GB of tensors in each process, beside what Python and torch take; "
-            f"{_flops(cost.flops)} a clip, {_flops(cost.flops * clips * config.optim.steps)} in all",
+            f"{_flops(cost.flops)} a clip, {_flops(flops)} in all",
             device_phrase(accelerator),
             *_too_large(memory, accelerator.device),
+            *_too_often(times),
+            *_duration(flops / world_size, accelerator),
         )
     )
+
+
+def _too_often(times: float) -> list[str]:
+    """Return a warning if each video is seen more often than any published recipe sees its videos."""
+    if times <= _MOST_TIMES:
+        return []
+    return [
+        f"WARNING: each video is seen {times:.0f} times, and at most 2,400 times in the published recipes "
+        "that come with this library: give fewer optim.steps, more videos, or a recipe for few videos "
+        "(--config pretrain/clips)"
+    ]
+
+
+def _duration(flops: float, accelerator: Accelerator) -> list[str]:
+    """Return a line on how long a run takes whose `flops` each process computes; none for a short run.
+
+    The speed of a matrix product is measured; training steps reach some 30 to 50 % of it.
+    """
+    if flops < _SHORT:
+        return []
+    half = accelerator.mixed_precision == "bf16"
+    seconds = flops / gemm_rate("bf16" if half else "no", accelerator.device)
+    line = (
+        f"time: some {_hours(seconds / 0.5)} to {_hours(seconds / 0.3)}, by the speed of a matrix product "
+        "measured here, if videos are decoded fast enough"
+    )
+    if seconds / 0.5 < _LONG:
+        return [line]
+    return [f"WARNING: {line}: choose a smaller recipe (--config pretrain/clips) or a faster machine"]
+
+
+def _hours(seconds: float) -> str:
+    for unit, size in (("days", 86400.0), ("hours", 3600.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds / 60, 1):.0f} minutes"
 
 
 def _too_large(memory: float, device: torch.device) -> list[str]:
