@@ -361,9 +361,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_ratios(rows: Sequence[Row], compared: Sequence[Ratio]) -> list[dict[str, Any]]:
-    """Return the rows as dictionaries; those of peers have the ratio of this library's speed to theirs."""
+    """Return the rows for a JSON file; those of peers have the ratio of this library's speed to theirs."""
     ratio_of = {(f"{one.name} ({one.peer})", one.precision): one._asdict() for one in compared}
-    return [vars(row) | {"our_speed_against_it": ratio_of.get((row.name, row.precision))} for row in rows]
+    return [
+        {
+            "label": row.name if row.precision is None else f"{row.name}, {row.precision}",
+            "metrics": vars(row) | {"our_speed_against_it": ratio_of.get((row.name, row.precision))},
+        }
+        for row in rows
+    ]
 
 
 def _setting(options: argparse.Namespace, changes: Sequence[str]) -> Setting:

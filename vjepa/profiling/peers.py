@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from vjepa.batch import Batch
 
@@ -140,15 +140,23 @@ class MetaStep:
 
 
 def counted_flops(run: Run) -> float:
-    """Return the floating-point operations of the matrix products of one run.
-
-    Those of this library (`step_cost`) are counted with fused attention, whose backward pass computes the
-    scores once more.
-    """
-    # The counter sees the products of attention only where attention is not one fused operation.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    """Return the floating-point operations of the matrix products of one run, as `step_cost` counts them."""
+    # Without fused attention, whose backward pass has one product more. Where a peer insists on it, the CPU's
+    # is counted alike; torch's counter does not know it.
+    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    known = {fused: _attention_flops, backward: _attention_backward_flops}
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=known) as counter:
         run(nullcontext())
     return float(counter.get_total_flops())
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+def _attention_backward_flops(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
+    return 2 * int(sdpa_flop_count(query, key, value))
 
 
 def _transformers() -> Any:
