@@ -1,7 +1,6 @@
 """The command ``vjepa``, also ``python -m vjepa``: it runs a command of `vjepa.commands` by its name.
 
-vjepa pretrain --config quickstart
-accelerate launch -m vjepa pretrain --config quickstart
+With several processes, ``accelerate launch -m vjepa pretrain --config quickstart`` starts each of them.
 """
 
 from __future__ import annotations

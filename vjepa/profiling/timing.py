@@ -159,7 +159,9 @@ def _gemm(precision: Precision, device: torch.device) -> Work:
 
 def _product(precision: Precision, device: torch.device, size: int, times: int) -> Work:
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = torch.randn(2, size, size, device=device).to(dtype)
+    # A generator of its own: a run that measures its machine must not draw other random numbers for it.
+    generator = torch.Generator(device).manual_seed(0)
+    left, right = torch.randn(2, size, size, device=device, generator=generator).to(dtype)
     out = torch.empty_like(left)
 
     def run() -> None:

@@ -6,6 +6,7 @@ from accelerate import Accelerator
 
 from vjepa.config import read_config
 from vjepa.profiling.flops import StepCost
+from vjepa.profiling.timing import gemm_rate
 from vjepa.recipes.pretrain import build, preview
 from vjepa.recipes.pretrain.config import PretrainConfig
 
@@ -43,3 +44,9 @@ def test_the_time_follows_from_the_operations_and_the_speed_of_the_machine(speed
     monkeypatch.setattr(preview, "gemm_rate", lambda precision, device: speed)
     monkeypatch.setattr(preview, "average_cost", lambda *_: StepCost(1, 1, 4.18e15 / (1000 * 16), 1.0))
     assert said in outline(10_000, "--optim.steps=1000")
+
+
+def test_measuring_the_machine_draws_no_random_numbers_of_the_run():
+    before = torch.get_rng_state()
+    assert gemm_rate("no", torch.device("cpu")) > 1e8  # any machine multiplies faster
+    assert torch.equal(torch.get_rng_state(), before)
