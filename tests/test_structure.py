@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def module_of(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
 def is_module(name):
     path = ROOT / name.replace(".", "/")
     return path.is_dir() or path.with_suffix(".py").is_file()
@@ -32,7 +38,7 @@ def is_module(name):
 
 def imports_of(path):
     """Modules of this project that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -52,15 +58,19 @@ def test_every_module_has_a_floor():
     assert not new, f"give {new} a floor in this test and in vjepa/README.md"
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if module_of(path) != "vjepa"], ids=module_of)
-def test_imports_point_down(path):
-    here = room_of(module_of(path))
-    for name in imports_of(path):
-        if name == "vjepa":
-            continue
-        there = room_of(name)
-        below = FLOOR_OF[there] < FLOOR_OF[here]
-        assert there == here or below, f"{module_of(path)} imports {name}, which is not below it"
+def test_imports_point_down():
+    upward = [
+        f"{module_of(path)} imports {name}, which is not below it"
+        for path in SOURCES
+        for name in imports_of(path)
+        if module_of(path) != "vjepa" and name != "vjepa" and not may_import(path, name)
+    ]
+    assert not upward
+
+
+def may_import(path, name):
+    here, there = room_of(module_of(path)), room_of(name)
+    return there == here or FLOOR_OF[there] < FLOOR_OF[here]
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -118,7 +128,7 @@ def test_the_version_is_the_distribution_s():
 
 
 def functions_of(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -137,9 +147,9 @@ def depth_of(node):
     return deepest
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_of)
-def test_functions_are_small(path):
-    for function in functions_of(path):
+def test_functions_are_small():
+    functions = [(path, function) for path in SOURCES for function in functions_of(path)]
+    for path, function in functions:
         lines = function.end_lineno - function.lineno + 1
         assert lines <= 60, f"{module_of(path)}.{function.name} has {lines} lines"
         depth = depth_of(function)
@@ -155,13 +165,22 @@ OWNED = {
 }
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_of)
-def test_processes_and_signals_have_their_owners(path):
-    """Whoever else makes workers, or handles signals, makes runs that do not end."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def calls_of(path):
+    """Names of the functions that a file calls."""
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Call):
-            name = getattr(node.func, "attr", getattr(node.func, "id", None))
-            assert module_of(path) in OWNED.get(name, {module_of(path)}), f"{name} belongs to {OWNED[name]}"
+            yield getattr(node.func, "attr", getattr(node.func, "id", None))
+
+
+def test_processes_and_signals_have_their_owners():
+    """Whoever else makes workers, or handles signals, makes runs that do not end."""
+    taken = [
+        f"{module_of(path)} calls {name}, which belongs to {OWNED[name]}"
+        for path in SOURCES
+        for name in calls_of(path)
+        if module_of(path) not in OWNED.get(name, {module_of(path)})
+    ]
+    assert not taken
 
 
 def test_lines_have_the_declared_length():
@@ -200,46 +219,62 @@ def axes_of(name):
     return match[1] if match and re.search("[A-Z]", match[1]) else ""
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_of)
-def test_shape_letters_are_those_of_the_table(path):
+def names_of(path):
+    """Variables and arguments of a file."""
+    nodes = list(ast.walk(tree_of(path)))
+    return {node.id for node in nodes if isinstance(node, ast.Name)} | {
+        node.arg for node in nodes if isinstance(node, ast.arg)
+    }
+
+
+def test_shape_letters_are_those_of_the_table():
     letters = shape_letters()
-    tree = ast.parse(path.read_text())
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    for name in names:
-        unknown = {axis for axis in axes_of(name) if not axis.isdigit()} - letters
-        assert not unknown, (
-            f"{name} has {unknown}: give that axis a letter in vjepa/tokens.py, or take its letter"
-        )
-    if path.name != "tokens.py":
-        legend = re.search(r"Shape letters[^.]*;|Shape letters:", ast.get_docstring(tree) or "")
-        assert legend is None, "a letter means one axis everywhere: vjepa/tokens.py alone has the table"
+    unknown = {
+        f"{name} in {module_of(path)}: give its axes letters in vjepa/tokens.py, or take theirs"
+        for path in SOURCES
+        for name in names_of(path)
+        if {axis for axis in axes_of(name) if not axis.isdigit()} - letters
+    }
+    assert not unknown
+
+
+def test_one_file_has_the_table_of_shape_letters():
+    """A letter means one axis everywhere: no other module says what letters mean."""
+    legends = [
+        module_of(path)
+        for path in SOURCES
+        if re.search(r"Shape letters[^.]*;|Shape letters:", ast.get_docstring(tree_of(path)) or "")
+    ]
+    assert set(legends) <= {"vjepa.tokens"}
 
 
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_tests_mirror_the_library(path):
-    """A test lies where its module does and begins with its name.
-
-    Tests of the whole lie at the top, and import no test.
-    """
-    imported = [
-        node.module or ""
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom)
+def test_no_test_imports_another():
+    """What tests share has a file of its own."""
+    importing = [
+        path.relative_to(ROOT)
+        for path in TESTS
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and re.search(r"(^|\.)test_", node.module or "")
     ]
-    assert not [name for name in imported if re.search(r"(^|\.)test_", name)], (
-        "shared builders have files of their own"
-    )
-    room = path.parent.relative_to(ROOT / "tests")
-    if room == Path():
-        return
-    home = ROOT / room if room.parts[0] == "tools" else ROOT / "vjepa" / room
-    modules = {module.stem for module in home.iterdir() if module.suffix == ".py" or module.is_dir()}
-    name = path.stem.removeprefix("test_")
-    begun = {"_".join(name.split("_")[:count]) for count in range(1, len(name.split("_")) + 1)}
-    assert begun & modules, (
-        f"{home.relative_to(ROOT)} has no module with which {name} begins: {sorted(modules)}"
-    )
+    assert not importing
+
+
+@cache
+def modules_of(folder):
+    return {module.stem for module in folder.iterdir() if module.suffix == ".py" or module.is_dir()}
+
+
+def test_tests_mirror_the_library():
+    """A test lies where its module does and begins with its name; tests of the whole lie at the top."""
+    strays = []
+    for path in TESTS:
+        room = path.parent.relative_to(ROOT / "tests")
+        words = path.stem.removeprefix("test_").split("_")
+        begun = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
+        home = ROOT / room if room.parts[:1] == ("tools",) else ROOT / "vjepa" / room
+        if room != Path() and not begun & modules_of(home):
+            strays.append(f"{path.relative_to(ROOT)} begins with no module of {home.relative_to(ROOT)}")
+    assert not strays
