@@ -64,6 +64,7 @@ def test_a_run_that_is_described_is_left_as_it_is(described, folder):
     assert with_recipe(given) == given
 
 
-def test_without_videos_the_remedy_is_named(capsys):
+def test_without_videos_the_remedy_is_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert main(["--output_dir", "nothing"]) == 2
     assert "there are no videos to train on: give data.train" in capsys.readouterr().err
