@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.documents import DOCUMENTS, name_of
 from tests.floors import FLOORS
 from vjepa.config import read_config
 from vjepa.models.encoder import VideoEncoder
@@ -22,7 +23,6 @@ from vjepa.recipes.pretrain.config import PretrainConfig
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "vjepa" / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "vjepa" / "README.md", *sorted((ROOT / "configs").rglob("*.md"))]
 
 
 def section(title):
@@ -124,7 +124,7 @@ def imports_of(code):
             yield from (alias.name for alias in node.names if alias.name.startswith("vjepa."))
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_documents_import_public_modules_alone(path):
     """An example that needs a private module would teach what may change without notice."""
     for code in re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL):

@@ -18,6 +18,7 @@ import pytest
 
 import vjepa
 from tests.accelerate_state import fresh_accelerate
+from tests.documents import DOCUMENTS, name_of
 from vjepa.config import read_config
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.data.synthetic.settings import RenderSettings
@@ -33,8 +34,6 @@ from vjepa.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "vjepa" / "README.md"
-DOCUMENTS = [ROOT / "README.md", HOUSE, *sorted((ROOT / "configs").rglob("*.md"))]
-
 
 SHORT_RUN = [
     *("--config", "configs/debug.yaml", "--output_dir=runs/debug"),
@@ -90,10 +89,11 @@ def run_blocks(path):
     return namespace
 
 
-IN_PYTHON = [path for path in DOCUMENTS if path != HOUSE]
+IN_PYTHON = [path for path in DOCUMENTS if path != HOUSE and blocks_of(path, "python")]
+IN_SHELL = [path for path in DOCUMENTS if blocks_of(path, "bash")]
 
 
-@pytest.mark.parametrize("path", IN_PYTHON, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", IN_PYTHON, ids=name_of)
 def test_the_python_of_a_document_runs(path, furnished, monkeypatch):
     monkeypatch.chdir(furnished)
     run_blocks(path)
@@ -183,7 +183,7 @@ def commands_of(path):
             yield from (shlex.split(part) for part in line.split("&&"))
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", IN_SHELL, ids=name_of)
 def test_the_commands_of_a_document_are_understood(path, furnished, monkeypatch):
     """Programs exist and take these arguments; what they then do is tested elsewhere."""
     monkeypatch.chdir(furnished)

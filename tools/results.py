@@ -209,7 +209,7 @@ def _this_machine() -> str:
 
 def _documents() -> list[Path]:
     """Return all documents that have tables of results."""
-    return [Path("README.md"), Path("vjepa/README.md"), *sorted(Path("configs").rglob("README.md"))]
+    return [Path("README.md"), Path("vjepa/README.md"), *sorted(Path("docs/pages").rglob("*.md"))]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     writing.add_argument(
         "document",
         nargs="*",
-        help="Document in Markdown (default: README.md, vjepa/README.md and all configs/**/README.md).",
+        help="Document in Markdown (default: README.md, vjepa/README.md and those in docs/pages).",
     )
     writing.add_argument(
         "--check", action="store_true", help="Change nothing; exit with status 1 if a document would change."

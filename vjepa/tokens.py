@@ -1,6 +1,6 @@
 """The order of tokens and how videos become them, and the shape letters: defined here, once.
 
-A tensor's name ends in its axes, ``tokens_BND``. A letter means one axis in the whole library:
+A tensor's name ends in its axes, ``tokens_BND``. A letter means one axis in the whole library::
 
     A  numbers of an action                    N  tokens of a sequence
     B  batch                                   P  pixel values of a tubelet: (C, frames, rows, columns)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import DOCUMENTS, name_of
 from tools.results import main
 from vjepa.result_tables import markdown_table
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "vjepa" / "README.md", *sorted((ROOT / "configs").rglob("README.md"))]
 
 DOCUMENT = """# Seen
 
@@ -197,7 +197,7 @@ def test_the_tables_of_the_documents_are_those_of_the_results(monkeypatch, capsy
     assert main(["tables", "--check"]) == 0, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_no_figure_of_a_table_is_typed(path):
     """A cell that begins with a decimal number stands between markers."""
     prose = re.sub(r"<!-- results: .*?<!-- end of results -->", "", path.read_text(), flags=re.DOTALL)

@@ -1,40 +1,38 @@
 """N steps are k steps, an end of any kind, and N - k steps: the same bytes."""
 
 import os
-import subprocess
-import sys
+import random
+import signal
+import time
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
+import vjepa.commands.pretrain
 from tests.accelerate_state import fresh_accelerate
 from tests.tiny_run import STEPS, metrics, result_bytes
 from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.stop import Stopped
 from vjepa.training.trainer import Trainer
 
-# The parent imports everything once and each run is a fork of it: a kill costs no second of imports.
-# A life ends by SIGKILL after a random number of milliseconds, counted from its start or from its first step.
-FORKED_LIVES = """
-import os, random, signal, sys, time
-import torch
-torch.set_num_threads(1)
-import vjepa.commands.pretrain, torchvision.transforms.v2
-lives, metrics, *arguments = sys.argv[1:]
-rng = random.Random(0)
-size = lambda: os.path.getsize(metrics) if os.path.exists(metrics) else 0
-for life in range(int(lives) + 1):
-    before, child = size(), os.fork()
-    if child == 0:
-        os._exit(vjepa.commands.pretrain.main(arguments))
-    if life == int(lives):
-        print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-        break
-    while life % 4 and size() == before:
-        time.sleep(0.001)
-    time.sleep(rng.uniform(0, 0.15))
-    os.kill(child, signal.SIGKILL)
-    print("killed", -os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == signal.SIGKILL)
-"""
+
+def forked(arguments):
+    """The process of a run, a fork of this one: a kill costs no second of imports."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            status = vjepa.commands.pretrain.main(arguments)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(status)
+
+
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatch, capsys):
@@ -67,26 +65,32 @@ def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("lives", [4, pytest.param(22, marks=pytest.mark.slow)])
 def test_kill_at_random_instants_changes_no_byte(lives, tiny_arguments, tmp_path):
-    """Many kills (SIGKILL) of one run, most of them while it trains or saves."""
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    """Many kills (SIGKILL) of one run, most of them while it trains or saves.
 
-    def run(folder, lives, steps=5 * lives):
-        arguments = tiny_arguments(folder, f"--optim.steps={steps}", "--train.checkpoint_every=1")
-        command = [sys.executable, "-c", FORKED_LIVES, str(lives), str(tmp_path / folder / "metrics.jsonl")]
-        return subprocess.run(
-            [*command, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
-        )
-
-    undisturbed = run("whole", 0)
-    assert "status 0" in undisturbed.stdout, undisturbed.stderr
-    killed = run("killed", lives)
-    assert "status 0" in killed.stdout, killed.stderr
-    assert killed.stdout.count("killed True") >= lives - 2
+    A life ends after a random number of milliseconds, counted from its start or from its first step.
+    """
+    changes = (f"--optim.steps={5 * lives}", "--train.checkpoint_every=1")
+    assert ended(forked(tiny_arguments("whole", *changes))) == 0
+    rng, log = random.Random(0), tmp_path / "killed" / "metrics.jsonl"
+    statuses = []
+    for life in range(lives):
+        before, child = size_of(log), forked(tiny_arguments("killed", *changes))
+        while life % 4 and size_of(log) == before:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.15))
+        os.kill(child, signal.SIGKILL)
+        statuses.append(ended(child))
+    assert statuses.count(-signal.SIGKILL) >= lives - 2
+    assert ended(forked(tiny_arguments("killed", *changes))) == 0
     assert result_bytes(tmp_path / "whole").keys() == result_bytes(tmp_path / "killed").keys()
     expected, actual = result_bytes(tmp_path / "whole"), result_bytes(tmp_path / "killed")
     assert not [name for name in expected if expected[name] != actual[name] and name != "model/config.json"]
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "killed")
     assert not list((tmp_path / "killed" / "checkpoints").glob("partial_*"))
+
+
+def size_of(file):
+    return file.stat().st_size if file.exists() else 0
 
 
 def test_a_run_does_not_go_on_with_another_configuration(tiny_config):

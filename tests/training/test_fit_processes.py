@@ -1,29 +1,45 @@
 """Two processes on CPU (gloo): the same run as one, up to rounding, and no rank left behind."""
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
+import torch
+import torch.distributed as dist
 import yaml
 from safetensors.torch import load_file
+from torch.nn.parallel import DistributedDataParallel
 
 from tests.accelerate_state import fresh_accelerate
+from tests.objectives.builders import small_batch, small_jepa
 from tests.tiny_run import metrics
 from tests.training.methods import METHODS, changes_of
-from tests.training.processes import ENVIRONMENT, several_processes, two_processes
+from tests.training.processes import (
+    ENVIRONMENT,
+    forked_processes,
+    launched,
+    several_processes,
+    two_processes,
+)
+from vjepa.commands.pretrain import main as tool
+from vjepa.config import OptimConfig, read_config
+from vjepa.objectives.jepa import JEPA
+from vjepa.recipes.pretrain import build, data
+from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
+from vjepa.training.optimizer import build_optimizer
 
 
 @pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_two_processes_are_one(parts, tiny_config, tiny_arguments, tmp_path):
+def test_two_processes_are_one(parts, tiny_config, tiny_arguments, tmp_path, monkeypatch):
     same = ["--encoder.drop_path=0", "--optim.steps=6", "--optim.lr=0.005"]
     pretrain(tiny_config("one", *same))
     fresh_accelerate()
-    two = two_processes(
-        "tools/pretrain.py", *tiny_arguments("two", *same, f"--train.micro_batch={2 // parts}")
-    )
+    # The shipped file of the launcher, without which `--cpu --num_processes 2` would start one process.
+    monkeypatch.delitem(ENVIRONMENT, "ACCELERATE_USE_CPU")
+    changes = tiny_arguments("two", *same, f"--train.micro_batch={2 // parts}")
+    two = launched("--config_file", "configs/accelerate/two_cpu_processes.yaml", "tools/pretrain.py", *changes)
     assert two.returncode == 0, two.stderr
     assert f"2 processes x {parts} micro-batch" in two.stdout
 
@@ -84,23 +100,6 @@ from vjepa.commands.pretrain import main
 sys.exit(main())
 """
 
-BROKEN_RANK = """
-import os, sys, torch
-from vjepa.objectives.jepa import JEPA
-forward, calls = JEPA.forward, []
-def broken(self, batch):
-    outputs = forward(self, batch)
-    calls.append(None)
-    # The run describes itself with one forward pass before its first step.
-    if os.environ["RANK"] == "1" and len(calls) == 6:
-        outputs["loss"] = outputs["loss"] * float("nan")
-    return outputs
-JEPA.forward = broken
-from vjepa.commands.pretrain import main
-sys.exit(main())
-"""
-
-
 @pytest.mark.slow
 def test_a_rank_that_dies_takes_the_run_down(tiny_arguments, tmp_path):
     script = tmp_path / "dying.py"
@@ -128,16 +127,25 @@ def test_the_launcher_starts_a_run_again_whose_process_died(
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
 
 
-def test_all_ranks_agree_that_a_loss_is_not_finite(tiny_arguments, tmp_path):
-    script = tmp_path / "broken.py"
-    script.write_text(BROKEN_RANK)
-    run = two_processes(str(script), *tiny_arguments("run", "--train.checkpoint_every=2"))
-    assert run.returncode not in (0, 75)
-    # The launcher ends the other process as soon as one has ended, so that perhaps only one says why.
-    messages = run.stderr.split("NonFiniteError: step ")[1:]
-    assert messages, run.stderr
+def test_all_ranks_agree_that_a_loss_is_not_finite(tiny_arguments, tmp_path, monkeypatch):
+    forward, calls = JEPA.forward, []
+
+    def broken(objective, batch):
+        outputs = forward(objective, batch)
+        calls.append(None)
+        # The run describes itself with one forward pass before its first step.
+        if os.environ["RANK"] == "1" and len(calls) == 6:
+            outputs["loss"] = outputs["loss"] * float("nan")
+        return outputs
+
+    monkeypatch.setattr(JEPA, "forward", broken)
+    arguments = tiny_arguments("run", "--train.checkpoint_every=2")
+    statuses, said = forked_processes(lambda: tool(arguments), tmp_path)
+    assert statuses == [1, 1], said
+    messages = [text.split("NonFiniteError: step ")[1] for text in said]
     assert all(message.startswith("5: loss is nan") for message in messages)
-    assert all("another process's" in message or ".mp4" in message for message in messages)
+    assert "another process's" in messages[0]
+    assert ".mp4" in messages[1]
     assert all("The last good checkpoint is of step 4" in message for message in messages)
     # Both went through the fourth step and neither through the fifth.
     assert [path.name for path in sorted((tmp_path / "run" / "checkpoints").glob("step_*"))][
@@ -145,80 +153,60 @@ def test_all_ranks_agree_that_a_loss_is_not_finite(tiny_arguments, tmp_path):
     ] == "step_0000004"
 
 
-EVERY_METHOD = """
-import json, sys, torch
-import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
-from vjepa.recipes.pretrain import build, data
-from vjepa.recipes.pretrain.config import PretrainConfig
-from vjepa.config import read_config
-from vjepa.training.optimizer import build_optimizer
-
-STEPS = 4
-dist.init_process_group("gloo")
-rank, world_size = dist.get_rank(), dist.get_world_size()
-
-def train(objective, batches, wrapped):
+def trained(config, objective, batches, wrapped, steps=4):
     optimizer = build_optimizer(objective, config.optim)
-    for step, batch in zip(range(1, STEPS + 1), batches):
+    for step, batch in zip(range(1, steps + 1), batches, strict=False):
         wrapped(batch)["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
         objective.after_step(step)
     return objective.state_dict()
 
-def built():
-    torch.manual_seed(0)
-    return build.build_objective(build.Resolved(config))
 
-for method, arguments in json.load(open(sys.argv[1])).items():
-    config = read_config(arguments, PretrainConfig)
-    sources, size = data.training_sources(config), config.optim.batch_size
-    share = size // world_size
-    mine = data.build_batches(config, sources, micro_batch=share, rank=rank, world_size=world_size)
-    objective = built()
-    unused = config.encoder.image_tokenizer
-    both = train(objective, mine, DistributedDataParallel(objective, find_unused_parameters=unused))
-    # Alone: the regularisers ask how many processes there are, so the other one must be out of sight.
-    alone = dict.fromkeys(both)
-    if rank == 0:
-        count, torch.distributed.is_initialized = torch.distributed.is_initialized, lambda: False
-        objective = built()
-        start = {name: value.clone() for name, value in objective.state_dict().items()}
-        alone = train(objective, data.build_batches(config, sources, micro_batch=size), objective)
-        torch.distributed.is_initialized = count
-        # Views go through a batch norm, which takes out what this bias adds to all of them: its gradient is
-        # rounding, and AdamW's first steps do not depend on a gradient's size.
-        moot = {"encoder.transformer.norm.bias"} if method == "views" else set()
-        worst = max((both[name] - alone[name]).abs().max().item() for name in both.keys() - moot)
-        moved = max((alone[name] - start[name]).abs().max().item() for name in both)
-        print("RESULT", json.dumps([method, worst, moved]))
-    dist.barrier()
-dist.destroy_process_group()
-"""
+def train_alone_and_together(configs):
+    """Print how far the two end from each other, and how far training moved, of the worst weight by method."""
+    dist.init_process_group("gloo")
+    rank, world_size = dist.get_rank(), dist.get_world_size()
+    for method, config in configs.items():
+
+        def built(config=config):
+            torch.manual_seed(0)
+            return build.build_objective(build.Resolved(config))
+
+        sources, size = data.training_sources(config), config.optim.batch_size
+        share = size // world_size
+        mine = data.build_batches(config, sources, micro_batch=share, rank=rank, world_size=world_size)
+        objective, unused = built(), config.encoder.image_tokenizer
+        wrapped = DistributedDataParallel(objective, find_unused_parameters=unused)
+        both = trained(config, objective, mine, wrapped)
+        # Alone: the regularisers ask how many processes there are, so the other one must be out of sight.
+        if rank == 0:
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(torch.distributed, "is_initialized", lambda: False)
+                objective = built()
+                start = {name: value.clone() for name, value in objective.state_dict().items()}
+                whole = data.build_batches(config, sources, micro_batch=size)
+                alone = trained(config, objective, whole, objective)
+            # Views go through a batch norm, which takes out what this bias adds to all of them: its gradient
+            # is rounding, and AdamW's first steps do not depend on a gradient's size.
+            moot = {"encoder.transformer.norm.bias"} if method == "views" else set()
+            worst = max((both[name] - alone[name]).abs().max().item() for name in both.keys() - moot)
+            moved = max((alone[name] - start[name]).abs().max().item() for name in both)
+            print("RESULT", json.dumps([method, worst, moved]))
+        dist.barrier()
+    dist.destroy_process_group()
 
 
 def test_every_method_is_the_same_on_two_processes(tiny_arguments, manifest, tmp_path):
     """The same weights after four steps as of one process that has the whole batch."""
-    script, settings = tmp_path / "every.py", tmp_path / "settings.json"
-    script.write_text(EVERY_METHOD)
     same = ("--encoder.drop_path=0", "--optim.lr=0.005", "--optim.batch_size=8")
-    settings.write_text(
-        json.dumps(
-            {method: tiny_arguments(method, *same, *changes_of(method, manifest)) for method in METHODS}
-        )
-    )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    run = subprocess.run(
-        [*launch, str(script), str(settings)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    lines = [line.removeprefix("RESULT ") for line in run.stdout.splitlines() if line.startswith("RESULT")]
+    configs = {
+        method: read_config(tiny_arguments(method, *same, *changes_of(method, manifest)), PretrainConfig)
+        for method in METHODS
+    }
+    statuses, said = forked_processes(lambda: train_alone_and_together(configs), tmp_path)
+    assert statuses == [0, 0], said
+    lines = [line.removeprefix("RESULT ") for line in said[0].splitlines() if line.startswith("RESULT")]
     results = {method: (worst, moved) for method, worst, moved in map(json.loads, lines)}
     assert results.keys() == METHODS.keys()
     for method, (worst, moved) in results.items():
@@ -228,64 +216,45 @@ def test_every_method_is_the_same_on_two_processes(tiny_arguments, manifest, tmp
         assert worst < 0.02 * moved, f"{method}: {worst} of {moved}"
 
 
-SHARDED = """
-import sys, torch
-import torch.distributed as dist
-from torch.distributed.fsdp import fully_shard
-sys.path.insert(0, ".")
-from tests.objectives.builders import small_batch, small_jepa
-from vjepa.training.optimizer import build_optimizer
-from vjepa.config import OptimConfig
+def train_sharded():
+    """Print how far sharded parameters end from those of one process, and of what kind they are."""
+    from torch.distributed.fsdp import fully_shard
 
-dist.init_process_group("gloo")
-rank = dist.get_rank()
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
 
-def part(batch):
-    return batch.map(lambda tensor: tensor[2 * rank : 2 * rank + 2])
+    def train(jepa, batch):
+        optimizer = build_optimizer(jepa, OptimConfig(lr=1e-3))
+        for step in range(3):
+            jepa(batch)["loss"].backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            jepa.after_step(step + 1)
 
-def train(jepa, batch):
-    optimizer = build_optimizer(jepa, OptimConfig(lr=1e-3))
-    for step in range(3):
-        jepa(batch)["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        jepa.after_step(step + 1)
-
-whole, sharded = small_jepa(), small_jepa()
-train(whole, small_batch(clips=4))
-for module in (sharded.encoder, sharded.target_encoder, sharded.predictor):
-    for block in module.transformer.blocks:
-        fully_shard(block)
-    fully_shard(module)
-fully_shard(sharded)
-train(sharded, part(small_batch(clips=4)))
-worst = max(
-    (ours.full_tensor() - theirs).abs().max().item()
-    for ours, theirs in zip(sharded.parameters(), whole.parameters(), strict=True)
-)
-kinds = {type(parameter).__name__ for parameter in sharded.target_encoder.parameters()}
-if rank == 0:
+    whole, sharded, batch = small_jepa(), small_jepa(), small_batch(clips=4)
+    train(whole, batch)
+    for module in (sharded.encoder, sharded.target_encoder, sharded.predictor):
+        for block in module.transformer.blocks:
+            fully_shard(block)
+        fully_shard(module)
+    fully_shard(sharded)
+    train(sharded, batch.map(lambda tensor: tensor[2 * rank : 2 * rank + 2]))
+    worst = max(
+        (ours.full_tensor() - theirs).abs().max().item()
+        for ours, theirs in zip(sharded.parameters(), whole.parameters(), strict=True)
+    )
+    kinds = {type(parameter).__name__ for parameter in sharded.target_encoder.parameters()}
     print("worst", worst, "kinds", *kinds)
-dist.destroy_process_group()
-"""
+    dist.destroy_process_group()
 
 
 def test_sharded_parameters_and_their_average(tmp_path):
     """FSDP2's `fully_shard`: the target encoder is sharded like the encoder, so its average is local."""
-    script = tmp_path / "sharded.py"
-    script.write_text(SHARDED)
-    run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    worst = float(run.stdout.split("worst ")[1].split()[0])
-    assert worst < 1e-4
-    assert "kinds DTensor" in run.stdout
+    statuses, said = forked_processes(train_sharded, tmp_path)
+    assert statuses == [0, 0], said
+    for text in said:
+        assert float(text.split("worst ")[1].split()[0]) < 1e-4
+        assert "kinds DTensor" in text
 
 
 # accelerate 1.15 takes its FSDP plug-in only for accelerators (state.py, `AcceleratorState.__init__`), so the

@@ -207,7 +207,7 @@ def test_a_list_to_test_on_is_not_replaced_by_videos_that_were_trained_on():
 
 
 def test_the_table_names_settings_that_there_are_and_the_documents_say_the_same():
-    page = Path("configs/pretrain/README.md").read_text()
+    page = Path("docs/pages/tutorials/own_videos.md").read_text()
     start = page.index("| settings | when the run goes on |")
     rows = page[start : page.index("\n\n", start)].splitlines()[2:]
     features = dataclasses.replace(PROBE, features=FeaturesConfig())

@@ -55,13 +55,15 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
     millions of them take little memory; the file may then be replaced, but not be rewritten in place.
 
     `source` is one of
-        - a CSV file (comma- or tab-separated) whose header has ``path`` and optionally ``label``, ``start``
-          and ``end`` (seconds), and ``group`` or ``subject``;
-        - a ``.jsonl`` file of objects with the same keys;
-        - a text file of lines ``path label`` as in V-JEPA and VideoMAE: the last field, after white space, a
-          comma, a tab or ``::``, is the label; a line that is only a path is unlabelled. Lines with two whole
-          numbers, ``path frames label`` or ``path start frames``, are VideoMAE's formats, see `_from_lines`;
-        - a folder with one folder of videos per class, or a folder of videos (unlabelled).
+
+    - a CSV file (comma- or tab-separated) whose header has ``path`` and optionally ``label``, ``start`` and
+      ``end`` (seconds), and ``group`` or ``subject``;
+    - a ``.jsonl`` file of objects with the same keys;
+    - a text file of lines ``path label`` as in V-JEPA and VideoMAE: the last field, after white space, a
+      comma, a tab or ``::``, is the label; a line that is only a path is unlabelled. Lines with two whole
+      numbers, ``path frames label`` or ``path start frames``, are VideoMAE's formats, see `_from_lines`;
+    - a folder with one folder of videos per class, or a folder of videos (unlabelled).
+
     A folder of images and a ``.npy`` array each count as one video; a single image in a list is a video of
     one frame.
 

@@ -136,18 +136,20 @@ class JEPA(nn.Module):
         """Compute the loss, and the metrics that show whether the model learns.
 
         Returns:
-            ``loss``: Mean error over masks, targets and dimensions, plus the additional losses.
-            ``context_loss``, ``rollout_loss`` and the regularizers' losses: The additional losses, if there
-                are any.
-            ``relative_error``: Prediction error divided by the error of always predicting, at each position,
-                the mean target of the whole batch. At 1 nothing is predicted that differs between clips. NaN
-                for a single clip. With several futures, the error of their mean.
-            ``relative_spread``: How much several futures differ; the right value is 1 on average (see
-                `Futures`).
-            ``target_lag``: Distance between the weights of encoder and target encoder in their last block,
-                relative to the norm of the encoder's; only with a target encoder that follows the encoder.
-            ``context_BD``, ``target_BD``, ``predicted_BD``: Embeddings averaged over tokens, before any
-                LayerNorm of the targets.
+            A dictionary:
+
+            - ``loss``: Mean error over masks, targets and dimensions, plus the additional losses.
+            - ``context_loss``, ``rollout_loss`` and the regularizers' losses: The additional losses, if there
+              are any.
+            - ``relative_error``: Prediction error divided by the error of always predicting, at each
+              position, the mean target of the whole batch. At 1 nothing is predicted that differs between
+              clips. NaN for a single clip. With several futures, the error of their mean.
+            - ``relative_spread``: How much several futures differ; the right value is 1 on average (see
+              `Futures`).
+            - ``target_lag``: Distance between the weights of encoder and target encoder in their last block,
+              relative to the norm of the encoder's; only with a target encoder that follows the encoder.
+            - ``context_BD``, ``target_BD``, ``predicted_BD``: Embeddings averaged over tokens, before any
+              LayerNorm of the targets.
         """
         video_BCTHW = self.normalizer(batch.video_BTCHW)
         grid = self.encoder.grid_of(video_BCTHW)

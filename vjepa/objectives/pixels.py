@@ -50,10 +50,12 @@ class PixelReconstruction(nn.Module):
         """Compute the loss, and the metrics that show whether the model learns.
 
         Returns:
-            ``loss``: Mean squared error over masks, targets and pixel values.
-            ``relative_error``: Loss divided by the loss of always predicting the mean of the whole batch's
-                targets.
-            ``context_BD``: Embeddings of the context, averaged over tokens.
+            A dictionary:
+
+            - ``loss``: Mean squared error over masks, targets and pixel values.
+            - ``relative_error``: Loss divided by the loss of always predicting the mean of the whole batch's
+              targets.
+            - ``context_BD``: Embeddings of the context, averaged over tokens.
 
         Raises:
             ValueError: The batch has a separate video for the target encoder.

@@ -12,9 +12,10 @@ import vjepa
 from tests.accelerate_state import fresh_accelerate
 from tests.precision_watch import precisions
 from tests.tiny_run import metrics, result_bytes
-from tests.training.processes import two_processes
+from tests.training.processes import forked_processes
 from tests.weights.released.files import vjepa2_file
 from vjepa.commands.classify import main as classify
+from vjepa.commands.finetune import main as tool
 from vjepa.config import ConfigError, read_config
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.open import open_video
@@ -234,9 +235,11 @@ def test_stopping_and_going_on_changes_no_byte(changes, run, tmp_path, monkeypat
 def test_two_processes_are_one(run, arguments, tmp_path):
     changes = ("--data.repeats=2", "--augment={mixup: 0.8, cutmix: 1.0}")
     run("one", *changes)
-    two = two_processes("tools/finetune.py", *arguments("two", *changes, "--train.micro_batch=2"))
-    assert two.returncode == 0, two.stderr
-    assert "2 processes x 2 micro-batches" in two.stdout
+    fresh_accelerate()
+    two = arguments("two", *changes, "--train.micro_batch=2")
+    statuses, said = forked_processes(lambda: tool(two), tmp_path)
+    assert statuses == [0, 0], said
+    assert "2 processes x 2 micro-batches" in said[0]
     for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
     first, second = (read_scores(tmp_path / name / "scores.csv") for name in ("one", "two"))

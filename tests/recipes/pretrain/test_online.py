@@ -12,7 +12,8 @@ from tests.accelerate_state import fresh_accelerate
 from tests.precision_watch import precisions
 from tests.tiny_run import STEPS, metrics, result_bytes
 from tests.training.methods import METHODS, changes_of
-from tests.training.processes import two_processes
+from tests.training.processes import forked_processes
+from vjepa.commands.pretrain import main as tool
 from vjepa.config import ConfigError, read_config
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.recipes.pretrain import build, data, run
@@ -261,31 +262,24 @@ def test_it_is_shown_while_training_at_the_end_and_in_the_plot(go, tmp_path, cap
     assert widths[1] > widths[0]  # one more panel
 
 
-ENDING = """
-import sys
-from vjepa.recipes.pretrain.online import OnlineProbe
-values = iter([0.3, 0.5, 0.4, 0.4, 0.9])
-measure = OnlineProbe.__call__
-def falling(self, state, say):
-    assert 0 <= measure(self, state, say) <= 1
-    return next(values)
-OnlineProbe.__call__ = falling
-from vjepa.commands.pretrain import main
-sys.exit(main())
-"""
+def test_two_processes_agree_on_the_best_and_on_the_end(tiny_arguments, lists, tmp_path, monkeypatch):
+    values, measure = iter([0.3, 0.5, 0.4, 0.4, 0.9]), OnlineProbe.__call__
 
+    def falling(probe, state, say):
+        assert 0 <= measure(probe, state, say) <= 1
+        return next(values)
 
-def test_two_processes_agree_on_the_best_and_on_the_end(tiny_arguments, lists, tmp_path):
-    script = tmp_path / "ending.py"
-    script.write_text(ENDING)
+    monkeypatch.setattr(OnlineProbe, "__call__", falling)
     rules = (
         "--probe.every=2",
         "--train.patience=2",
         "--train.keep_best=true",
         "--train.checkpoint_every=100",
     )
-    both = two_processes(str(script), *tiny_arguments("two", *lists, "--probe.online=ridge", *rules))
-    assert both.returncode == 0, both.stderr
+    arguments = tiny_arguments("two", *lists, "--probe.online=ridge", *rules)
+    statuses, said = forked_processes(lambda: tool(arguments), tmp_path)
+    assert statuses == [0, 0], said
+    assert "2 processes" in said[0]
     summary = json.loads((tmp_path / "two/summary.json").read_text())
     assert (summary["steps"], summary["model_step"]) == (8, 4)
     assert measured(tmp_path / "two") == {2: 0.3, 4: 0.5, 6: 0.4, 8: 0.4}
