@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-sys.path[:0] = [str(DOCS), str(DOCS.parent)]
-
-from reference import write_pages  # noqa: E402
+sys.path.insert(0, str(DOCS.parent))
 
 import vjepa  # noqa: E402
+from docs.reference import write_pages  # noqa: E402
 
 write_pages(DOCS / "pages" / "made")
 
@@ -30,7 +29,6 @@ extensions = [
 ]
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
-html_extra_path = ["pages/reports"]  # reports with plots, which stand by themselves
 exclude_patterns = ["*.html"]
 
 default_role = "code"  # what stands in single back quotes in docstrings

@@ -15,6 +15,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from vjepa.data.synthetic.render import render_video
@@ -35,7 +36,7 @@ MASKS: dict[str, Mask] = {
     "block with a\ntime limit": MultiBlock(num_blocks=1, max_temporal_keep=0.5),
 }
 # Vermilion and black, which the colour-blind tell from each other and from the clip.
-TARGET, LEFT_OUT = np.array([213, 94, 0]), np.array([20, 20, 20])
+TARGET, LEFT_OUT = "#d55e00", "#141414"
 
 
 def main() -> None:
@@ -58,8 +59,11 @@ def main() -> None:
         panel.set_title(f"frames {first}, {first + 1}", fontsize=8)
     plot.suptitle("A clip of 16 frames as 8 x 8 x 8 tokens: what four masks show and hide", fontsize=12)
     shown = Patch(facecolor="#bbbbbb", label="context x: seen by the encoder")
-    target = Patch(facecolor=TARGET / 255, label="target y: hidden, to be predicted")
-    left_out = Patch(facecolor=LEFT_OUT / 255, label="neither, so that all clips have equally many")
+    target = Patch(facecolor=TARGET, label="target y: hidden, to be predicted")
+    left_out = Patch(
+        facecolor="#{:02x}{:02x}{:02x}".format(*LEFT_OUT),
+        label="neither, so that all clips have equally many",
+    )
     plot.legend(handles=[shown, target, left_out], loc="lower center", ncols=3, frameon=False, fontsize=9)
     plot.subplots_adjust(left=0.11, right=0.995, top=0.88, bottom=0.07, wspace=0.04, hspace=0.06)
     plot.savefig(OUTPUT, dpi=110)
@@ -69,8 +73,8 @@ def covers_of(mask: Mask) -> np.ndarray:
     """Return the colour that covers each token, on the token grid ``(t, h, w, 3)``; NaN where none does."""
     grid = TUBELET.grid_of(FRAMES, SIZE, SIZE)
     drawn = mask.sample(grid, [np.random.default_rng(4)], np.random.default_rng(0))
-    cover_NC = np.tile(LEFT_OUT.astype(float), (grid.size, 1))
-    cover_NC[drawn.target_BM[0]] = TARGET
+    cover_NC = np.tile(np.multiply(255, to_rgb(LEFT_OUT)), (grid.size, 1))
+    cover_NC[drawn.target_BM[0]] = np.multiply(255, to_rgb(TARGET))
     cover_NC[drawn.context_BK[0]] = np.nan
     return cover_NC.reshape(grid.t, grid.h, grid.w, 3)
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import docstring_parser
-import jupytext
 import yaml
 
 from vjepa.recipes.compare.config import CompareConfig
@@ -128,9 +127,7 @@ def settings_page(name: str, config: type) -> str:
     ]
     for section in sections(config):
         parts += [f"## {section.key}" if section.key else "## At the top", section.text]
-        rows = ["| key | values | default | meaning |", "|---|---|---|---|"]
-        rows += [f"| `{s.key}` | {s.type} | {s.default} | {s.text} |" for s in section.settings]
-        parts.append("\n".join(rows))
+        parts += [f"- **`{s.key}`** ({s.type}; default {s.default}): {s.text}" for s in section.settings]
     return "\n\n".join(parts) + "\n"
 
 
@@ -149,7 +146,7 @@ def sections(config: type, prefix: str = "", text: str = "") -> Iterator[Section
             inner.append((held, key, texts.get(field.name, "")))
         if held is None or default_of(field) in (None, (), []):
             kind = f"section [{key}](#{anchor(key)})" if held else words(hints[field.name])
-            settings.append(Setting(key, kind, _shown(default_of(field)), _cell(texts[field.name])))
+            settings.append(Setting(key, kind, _shown(default_of(field)), texts[field.name]))
     yield Section(prefix, text or (described[-1].short_description or ""), settings)
     for held, key, about in inner:
         yield from sections(held, key, about)
@@ -194,12 +191,18 @@ def words(hint: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(words(part) for part in inner)
     if origin is tuple and Ellipsis not in inner:
-        return f"{len(inner)} of {words(inner[0])}"
+        return f"{len(inner)} {_plural(inner[0])}"
     if origin in (tuple, list):
-        return f"list of {words(inner[0])}"
+        return f"list of {_plural(inner[0])}"
     if origin in (dict, Mapping) or hint is dict:
         return "mapping"
     return f"`{getattr(hint, '__name__', hint)}`"
+
+
+def _plural(hint: Any) -> str:
+    """Return what several values of a type are called."""
+    name = words(hint)
+    return {"integer": "integers", "number": "numbers", "text": "texts"}.get(name, name)
 
 
 def _shown(value: Any) -> str:
@@ -333,6 +336,8 @@ def notebook_page(path: Path) -> str:
 
 def notebook_cells(path: Path) -> list[str]:
     """Return the cells of a notebook as Markdown."""
+    import jupytext  # only the site needs it, and tests of other pages do without
+
     cells = []
     for cell in jupytext.read(path).cells:
         source = cell.source.strip()
