@@ -61,7 +61,7 @@ def main() -> None:
     shown = Patch(facecolor="#bbbbbb", label="context x: seen by the encoder")
     target = Patch(facecolor=TARGET, label="target y: hidden, to be predicted")
     left_out = Patch(
-        facecolor="#{:02x}{:02x}{:02x}".format(*LEFT_OUT),
+        facecolor=LEFT_OUT,
         label="neither, so that all clips have equally many",
     )
     plot.legend(handles=[shown, target, left_out], loc="lower center", ncols=3, frameon=False, fontsize=9)

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "pages"
+WRITTEN = ("made", "reports")  # by docs/reference.py, and by `vjepa compare`
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "vjepa" / "README.md",
     ROOT / "configs" / "README.md",
-    *sorted((ROOT / "docs" / "pages").rglob("*.md")),
+    *sorted(page for page in PAGES.rglob("*.md") if page.relative_to(PAGES).parts[0] not in WRITTEN),
 ]
 
 

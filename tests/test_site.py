@@ -12,10 +12,9 @@ import pytest
 import vjepa
 from docs.recipe_sizes import recipes, size_of
 from docs.reference import SETTINGS, Recipe, commands_page, dataclass_in, recipes_page, settings_page, sizes
-from tests.documents import ROOT
+from tests.documents import PAGES, ROOT
 from vjepa.__main__ import names
 
-PAGES = ROOT / "docs" / "pages"
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
 
 

@@ -208,8 +208,10 @@ def _this_machine() -> str:
 
 
 def _documents() -> list[Path]:
-    """Return all documents that have tables of results."""
-    return [Path("README.md"), Path("vjepa/README.md"), *sorted(Path("docs/pages").rglob("*.md"))]
+    """Return all documents that may have tables of results; pages that are made of others have none."""
+    pages = Path("docs/pages")
+    written = [page for page in sorted(pages.rglob("*.md")) if page.relative_to(pages).parts[0] != "made"]
+    return [Path("README.md"), Path("vjepa/README.md"), *written]
 
 
 def _parser() -> argparse.ArgumentParser:
