@@ -41,7 +41,7 @@ def test_the_chosen_recipe_and_the_reason_are_said(folder, capsys, monkeypatch):
     given = ["--data.train", folder, "--train.device", "cpu", "--output_dir", "mine"]
     assert with_recipe(given) == ["--config", "pretrain/clips", *given]
     assert capsys.readouterr().out == (
-        "no --config is given: pretrain/clips is chosen for 3 videos, because there is no GPU, and it takes "
+        "no recipe is given: pretrain/clips is chosen for 3 videos, because there is no GPU, and it takes "
         "minutes to hours on 2 CPU cores\n"
     )
     monkeypatch.setenv("RANK", "1")  # of several processes, one speaks

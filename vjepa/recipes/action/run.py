@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
+from vjepa.config.calls import config_of_call
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import TrajectoryDataset
 from vjepa.evaluation.features.frame_cache import encode_episodes
@@ -33,8 +35,13 @@ from vjepa.training.unreadable import WITHOUT_EPISODES, leave_out
 from vjepa.weights.model_folder import save_pretrained
 
 
-def train_action_model(config: ActionConfig) -> dict[str, Any]:
+def train_action_model(config: ActionConfig | str | Path | None = None, **settings: Any) -> dict[str, Any]:
     """Train an action-conditioned model, save it and measure its imagination; an interrupted run resumes.
+
+    Args:
+        config: Name or file of a recipe, or a whole configuration; None takes the default settings.
+        settings: Settings that override those of the recipe, as nested dictionaries. `data` may also be the
+            training episodes alone (``data.train``).
 
     Returns:
         The contents of ``summary.json``.
@@ -47,6 +54,7 @@ def train_action_model(config: ActionConfig) -> dict[str, Any]:
         SaveError: A checkpoint cannot be written.
         UnreadableVideosError: More episodes are unreadable than `data.max_unreadable` allows.
     """
+    config = config_of_call(config, settings, ActionConfig, {"data": "train"})
     folder = RunFolder(config.output_dir)
     with answering_signals():
         accelerator = build_accelerator(

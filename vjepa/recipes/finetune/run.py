@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -11,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, set_seed
 from torch import Tensor
 
+from vjepa.config.calls import config_of_call
 from vjepa.data.manifest import Video, class_names
 from vjepa.evaluation.features.cache import FeatureShards
 from vjepa.evaluation.features.extract import LeftOut
@@ -69,8 +71,16 @@ class Tested(NamedTuple):
     videos: list[Video]
 
 
-def finetune(config: FinetuneConfig) -> dict[str, Any]:
+def finetune(config: FinetuneConfig | str | Path | None = None, **settings: Any) -> dict[str, Any]:
     """Train a classifier, choose its head, save it and test it; the same call resumes an interrupted run.
+
+    ``finetune(model="runs/mine", data="FOLDER_PER_CLASS", output_dir="runs/actions")`` trains on a part of a
+    folder with a folder per class, and tests on the others.
+
+    Args:
+        config: Name or file of a recipe, or a whole configuration; None takes the default settings.
+        settings: Settings that override those of the recipe, as nested dictionaries. `data` may also be the
+            training videos alone (``data.train``), and `model` the pre-trained model alone (``model.init``).
 
     Returns:
         The contents of ``summary.json``.
@@ -83,6 +93,7 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
         SaveError: A checkpoint cannot be written.
         UnreadableVideosError: More videos of a split are unreadable than `data.max_unreadable` allows.
     """
+    config = config_of_call(config, settings, FinetuneConfig, {"data": "train", "model": "init"})
     folder = RunFolder(config.output_dir)
     with answering_signals():
         accelerator = build_accelerator(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,27 +46,40 @@ def choose(num_videos: int, device_type: str) -> Choice:
     return Choice("pretrain/small", f"there are {MANY} videos or more, enough for a ViT-S on one GPU")
 
 
-def with_recipe(arguments: Sequence[str]) -> list[str]:
-    """Return command-line arguments with a ``--config``: the given one, or that of a chosen recipe.
-
-    A run whose arguments describe its network, clips, masks or objective is left as it is.
+def recipe_for(options: Sequence[str], config: Callable[[], PretrainConfig]) -> str | None:
+    """Choose a recipe for a run that does not describe its network, clips, masks or objective.
 
     Args:
-        arguments: Command-line arguments of a pre-training run. The first process prints which recipe is
-            chosen for them, and why.
+        options: Names of the options that are given, such as ``--data.train``.
+        config: Function that reads the configuration.
+
+    Returns:
+        Name of a recipe, None where the run is described or has no videos. The first process prints which
+        recipe is chosen, and why.
+
+    Raises:
+        ValueError: The configuration cannot be read, or its videos cannot be listed.
+    """
+    if any(option.startswith(_DESCRIBING) for option in options):
+        return None
+    given = config()
+    if given.data.train is None:
+        return None
+    num_videos = training_sources(given).num_rows
+    found = torch.accelerator.current_accelerator(check_available=True)
+    on_cpu = found is None or given.train.device == "cpu"
+    name, reason = choose(num_videos, "cpu" if on_cpu or found is None else found.type)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"no recipe is given: {name} is chosen for {num_videos} videos, because {reason}")
+    return name
+
+
+def with_recipe(arguments: Sequence[str]) -> list[str]:
+    """Return command-line arguments with a ``--config``: the given one, or that of a chosen recipe.
 
     Raises:
         ValueError: The arguments cannot be read, or their videos cannot be listed.
     """
-    if any(argument.split("=")[0].startswith(_DESCRIBING) for argument in arguments):
-        return list(arguments)
-    config = read_config(arguments, PretrainConfig)
-    if config.data.train is None:
-        return list(arguments)
-    num_videos = training_sources(config).num_rows
-    found = torch.accelerator.current_accelerator(check_available=True)
-    on_cpu = found is None or config.train.device == "cpu"
-    name, reason = choose(num_videos, "cpu" if on_cpu or found is None else found.type)
-    if os.environ.get("RANK", "0") == "0":
-        print(f"no --config is given: {name} is chosen for {num_videos} videos, because {reason}")
-    return ["--config", name, *arguments]
+    options = [argument.split("=")[0] for argument in arguments]
+    name = recipe_for(options, lambda: read_config(arguments, PretrainConfig))
+    return list(arguments) if name is None else ["--config", name, *arguments]

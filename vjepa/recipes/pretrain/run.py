@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,12 +13,14 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
+from vjepa.config.calls import config_of_call, option_names, sections_of
 from vjepa.data.video import Video
 from vjepa.data.video_table import Mapped
 from vjepa.plots.run import draw_report, summary_table
 from vjepa.recipes.cache import say_cache
 from vjepa.recipes.cures import cures_of
 from vjepa.recipes.pretrain import build, data
+from vjepa.recipes.pretrain.choice import recipe_for
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.online import online_measurements
 from vjepa.recipes.pretrain.preview import describe_run
@@ -36,36 +39,56 @@ from vjepa.weights.model_folder import from_pretrained, save_pretrained
 BuildObjective = Callable[[build.Resolved], nn.Module]
 
 
-def pretrain(config: PretrainConfig, build_objective: BuildObjective | None = None) -> dict[str, Any]:
+def pretrain(
+    config: PretrainConfig | str | Path | None = None,
+    build_objective: BuildObjective | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
     """Pre-train a model, save it and measure it with probes; an interrupted run resumes.
+
+    ``pretrain(data="FOLDER", output_dir="runs/mine")`` trains on a folder of videos, and
+    ``pretrain("quickstart", optim={"steps": 500})`` a recipe with changed settings.
 
     If the configured objective trains its teacher first, that is a run of its own, in the folder ``teacher``
     of this one; it resumes in the same way, or is skipped if it is finished.
 
     Args:
-        config: Configuration of the run.
+        config: Name or file of a recipe; None chooses one that fits the device and the number of videos. Or a
+            whole configuration.
         build_objective: Function that builds an objective of your own (`vjepa.objectives.base.Objective`);
             None builds the configured one. Your objective must have an ``encoder`` that is built as
             `vjepa.recipes.pretrain.build.model_arguments` describes; the model folder then holds this encoder
             alone, and probes measure it.
+        settings: Settings that override those of the recipe, as nested dictionaries: ``seed=1``,
+            ``train={"precision": "bf16"}``. `data` may also be the training videos alone (``data.train``).
 
     Returns:
         The contents of ``summary.json``.
 
     Raises:
-        ConfigError: A step needs several times the memory of a process, or another run uses the folder.
+        ConfigError: A setting is not valid, a step needs several times the memory of a process, or another
+            run uses the folder.
         ValueError: The settings, the files or the run folder cannot be used.
         Stopped: The process was asked to stop; a run in training has saved a checkpoint.
         NonFiniteError: The loss or the gradient of a step is not finite.
         SaveError: A checkpoint cannot be written.
         UnreadableVideosError: More videos are unreadable than allowed.
     """
+    config = _configuration(config, settings)
     with answering_signals():
         if config.objective.trains_teacher and build_objective is None:
             _run(build.teacher_config(config), None)
         summary = _run(config, build_objective)
         leave_processes()
     return summary
+
+
+def _configuration(config: PretrainConfig | str | Path | None, settings: dict[str, Any]) -> PretrainConfig:
+    short = {"data": "train"}
+    if config is None:
+        options = option_names(sections_of(settings, short))
+        config = recipe_for(options, lambda: config_of_call(None, settings, PretrainConfig, short))
+    return config_of_call(config, settings, PretrainConfig, short)
 
 
 def _run(config: PretrainConfig, build_objective: BuildObjective | None) -> dict[str, Any]:
