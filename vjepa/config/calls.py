@@ -23,7 +23,8 @@ def config_of_call(
     Args:
         config: A whole configuration; or the name or file of a recipe; or None, for the default settings.
         settings: Settings that override those of the recipe: nested dictionaries, as in YAML. Dictionaries
-            are merged with the recipe's, all other values replace them.
+            are merged with the recipe's, all other values replace them. A dataset of Python may stand where
+            the name of a list of videos does.
         kind: Dataclass of the configuration.
         short: Section to the key that is meant where a section is given a value that is no dictionary:
             ``{"data": "train"}`` for ``data="FOLDER"``.
@@ -43,7 +44,12 @@ def config_of_call(
 
 
 def sections_of(settings: Mapping[str, Any], short: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings of a call with short forms written out and paths as text."""
+    """Return the settings of a call as plain values, with short forms written out and paths as text.
+
+    Args:
+        settings: Settings of the call.
+        short: Short forms, see `config_of_call`.
+    """
     return {
         name: _plain({short[name]: value} if name in short and not isinstance(value, Mapping) else value)
         for name, value in settings.items()
@@ -65,7 +71,13 @@ def _plain(value: Any) -> Any:
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, str) or not hasattr(value, "__getitem__"):
+        return value
+    from vjepa.data.python_datasets import name_dataset  # brings torch, which a configuration does without
+
+    return name_dataset(value)
 
 
 def _merged(tree: Any, settings: Any) -> Any:

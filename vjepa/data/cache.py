@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as F
 
+from vjepa.data.python_datasets import is_item
 from vjepa.data.readers.arrays import ArrayReader, frame_files
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.border import CHUNK
@@ -86,7 +87,7 @@ class VideoCache:
             CacheDirError: The folder cannot be written.
         """
         wanted = (path, reader, fps, channels)
-        if wanted in self._without_room:
+        if wanted in self._without_room or is_item(path):  # whether an item has changed is not known
             return open_video(*wanted)
         video = self._open.get(wanted)
         if video is not None:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vjepa.data.python_datasets import PREFIX, DatasetVideos
 from vjepa.data.readers.arrays import IMAGE_SUFFIXES, frame_files, natural_key
 from vjepa.data.remote import is_url, joined, local_list
 from vjepa.data.video import Video as Video
@@ -62,7 +63,8 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
     - a text file of lines ``path label`` as in V-JEPA and VideoMAE: the last field, after white space, a
       comma, a tab or ``::``, is the label; a line that is only a path is unlabelled. Lines with two whole
       numbers, ``path frames label`` or ``path start frames``, are VideoMAE's formats, see `_from_lines`;
-    - a folder with one folder of videos per class, or a folder of videos (unlabelled).
+    - a folder with one folder of videos per class, or a folder of videos (unlabelled);
+    - ``python:MODULE:NAME``, a dataset of Python (`vjepa.data.python_datasets`).
 
     A folder of images and a ``.npy`` array each count as one video; a single image in a list is a video of
     one frame.
@@ -81,6 +83,8 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
             reason.
         FileNotFoundError: There is no such file or folder.
     """
+    if str(source).startswith(PREFIX):
+        return _read_dataset(str(source))
     path, select = (source, {}) if os.path.exists(source) else _selection(str(source))
     if is_url(path):
         return _read_remote(str(path), select)
@@ -97,6 +101,13 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
             raise ValueError(f"{source} cannot be read as CSV ({error}): write it again") from error
     if not videos:
         raise ValueError(f"the manifest {source} names no video: give one a line, or a folder of them")
+    return videos
+
+
+def _read_dataset(name: str) -> Sequence[Video]:
+    videos = DatasetVideos(name)
+    if not videos:
+        raise ValueError(f"the dataset {name} is empty: give one with items")
     return videos
 
 

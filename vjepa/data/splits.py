@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from vjepa.data.manifest import Video, class_names
+from vjepa.data.python_datasets import is_item
 from vjepa.data.remote import source_of
 
 _BEGINNING = 1 << 16  # Bytes read first; they distinguish most videos of equal size.
@@ -126,7 +127,7 @@ def _groups(videos: Sequence[Video]) -> list[str]:
     """
     contents = _contents(video.path for video in videos)
     first: dict[object, int] = {}
-    rows = [first.setdefault(contents[os.path.realpath(video.path)], row) for row, video in enumerate(videos)]
+    rows = [first.setdefault(contents[_place(video.path)], row) for row, video in enumerate(videos)]
     return [video.group or f"\0{row}" for row, video in zip(rows, videos, strict=True)]
 
 
@@ -184,9 +185,9 @@ def _shared_groups(first: Sequence[Video], second: Sequence[Video]) -> list[str]
 def _shared_files(first: Sequence[Video], second: Sequence[Video]) -> tuple[str, str] | None:
     by_file = defaultdict(list)
     for video in first:
-        by_file[os.path.realpath(video.path)].append(video)
+        by_file[_place(video.path)].append(video)
     for video in second:
-        for other in by_file.get(os.path.realpath(video.path), ()):
+        for other in by_file.get(_place(video.path), ()):
             if _overlap(video, other):
                 return other.path, video.path
     return None
@@ -200,13 +201,18 @@ def _overlap(video: Video, other: Video) -> bool:
 def _shared_contents(first: Sequence[Video], second: Sequence[Video]) -> tuple[str, str] | None:
     """Return two paths with equal content, one of each split; None if there are none."""
     contents = _contents(video.path for video in (*first, *second))
-    known = {contents[os.path.realpath(video.path)]: video.path for video in first}
+    known = {contents[_place(video.path)]: video.path for video in first}
     for video in second:
-        same = known.get(contents[os.path.realpath(video.path)])
+        same = known.get(contents[_place(video.path)])
         # One file in both splits is no copy: `_shared_files` checks whether its ranges overlap.
-        if same is not None and os.path.realpath(same) != os.path.realpath(video.path):
+        if same is not None and _place(same) != _place(video.path):
             return same, video.path
     return None
+
+
+def _place(path: str) -> str:
+    """Return a name that is equal for equal places: the real path of a local file, else the path itself."""
+    return path if source_of(path) or is_item(path) else os.path.realpath(path)
 
 
 def _contents(paths: Iterable[str]) -> dict[str, tuple[object, ...]]:
@@ -216,7 +222,7 @@ def _contents(paths: Iterable[str]) -> dict[str, tuple[object, ...]]:
     beginnings.
     """
     keys: dict[str, tuple[object, ...]] = {}
-    for path in dict.fromkeys(path if source_of(path) else os.path.realpath(path) for path in paths):
+    for path in dict.fromkeys(map(_place, paths)):
         keys[path] = (os.path.getsize(path),) if os.path.isfile(path) else (path,)
     for most in (_BEGINNING, None):
         counts = Counter(keys.values())

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
 from vjepa.choices import Precision
@@ -40,6 +41,7 @@ def build_accelerator(
     Raises:
         ValueError: The processes do not find each other, or the batch cannot be divided among them as asked.
     """
+    _forget_last_run()
     cpu = train.device == "cpu"
     state = PartialState(cpu=cpu)
     world_size = state.num_processes
@@ -65,6 +67,18 @@ def build_accelerator(
             DistributedDataParallelKwargs(find_unused_parameters=find_unused, broadcast_buffers=False)
         ],
     )
+
+
+def _forget_last_run() -> None:
+    """Let a further run in the same process have its own precision and device.
+
+    Accelerate keeps one state for all accelerators of a process, and refuses another precision. The group of
+    several processes stays: it is the same for all their runs.
+    """
+    AcceleratorState._reset_state()
+    GradientState._reset_state()
+    if not torch.distributed.is_initialized():
+        PartialState._reset_state()
 
 
 def networks_precision(accelerator: Accelerator) -> Precision:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from accelerate.utils import gather_object
 
+from vjepa.data.python_datasets import is_item
 from vjepa.data.remote import source_of
 from vjepa.foreign_text import one_line
 
@@ -71,7 +72,7 @@ def check_files(lists: Mapping[str, Sequence[str]], max_share: float, say: Calla
         gone = {
             row: (path, "there is no such file")
             for row, path in enumerate(paths)
-            if source_of(path) is None and not os.path.exists(path)
+            if not (source_of(path) or is_item(path) or os.path.exists(path))
         }
         leave_out(name, len(paths), gone, max_share, say)
 

@@ -6,6 +6,7 @@ import os
 from typing import get_args
 
 from vjepa.choices import ReaderName
+from vjepa.data.python_datasets import is_item, open_item
 from vjepa.data.readers.arrays import IMAGE_SUFFIXES, FrameFolderReader, open_npy
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
 from vjepa.data.readers.border import GuardedReader, check_kind, reading
@@ -21,7 +22,8 @@ def open_video(
     """Open a video file, a folder of images, an image, or a ``.npy`` array of uint8 ``(T, H, W, C)``.
 
     Args:
-        path: Path of a file or folder, a URL, or a part of a tar file (`vjepa.data.remote`).
+        path: Path of a file or folder, a URL, a part of a tar file (`vjepa.data.remote`), or an item of a
+            dataset of Python (`vjepa.data.python_datasets`).
         reader: Decoder of video files: ``auto``, ``pyav``, ``torchcodec``, ``torchcodec_cuda`` (on the
             decoding unit of a GPU) or ``decord``. ``auto`` is PyAV on every machine, so that a run's frames
             do not depend on the installed packages. The last three are compared with PyAV on each file, and
@@ -43,6 +45,8 @@ def open_video(
     check_reader(reader)
     if not fps > 0:
         raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
+    if is_item(path):
+        return open_item(path, lambda file: open_video(file, reader, fps, channels), fps, channels)
     try:
         local = local_file(path)
     except FileNotFoundError as error:

@@ -80,7 +80,8 @@ def finetune(config: FinetuneConfig | str | Path | None = None, **settings: Any)
     Args:
         config: Name or file of a recipe, or a whole configuration; None takes the default settings.
         settings: Settings that override those of the recipe, as nested dictionaries. `data` may also be the
-            training videos alone (``data.train``), and `model` the pre-trained model alone (``model.init``).
+            training videos alone (``data.train``), a list or a dataset of Python, and `model` the
+            pre-trained model alone (``model.init``).
 
     Returns:
         The contents of ``summary.json``.

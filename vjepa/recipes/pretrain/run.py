@@ -60,7 +60,8 @@ def pretrain(
             `vjepa.recipes.pretrain.build.model_arguments` describes; the model folder then holds this encoder
             alone, and probes measure it.
         settings: Settings that override those of the recipe, as nested dictionaries: ``seed=1``,
-            ``train={"precision": "bf16"}``. `data` may also be the training videos alone (``data.train``).
+            ``train={"precision": "bf16"}``. `data` may also be the training videos alone (``data.train``):
+            a list of videos, or a dataset of Python (`vjepa.data.python_datasets`).
 
     Returns:
         The contents of ``summary.json``.

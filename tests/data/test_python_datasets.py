@@ -1,0 +1,183 @@
+"""Datasets of Python are lists of videos like any other: for training, tests and single files."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import vjepa
+from vjepa.data.manifest import read_manifest
+from vjepa.data.python_datasets import dataset_of, name_dataset
+from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.readers.open import open_video
+from vjepa.data.splits import check_leaks
+
+
+class Clips(torch.utils.data.Dataset):
+    """Clips that are told apart by their brightness, which rises from frame to frame."""
+
+    def __init__(self, count=8, labels=None):
+        self.count = count
+        if labels is not None:
+            self.labels = labels
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, number):
+        if number >= self.count:
+            raise IndexError(number)
+        return torch.full((10, 3, 32, 32), 10 * number, dtype=torch.uint8) + torch.arange(
+            10, dtype=torch.uint8
+        ).view(-1, 1, 1, 1)
+
+
+class Items(list):
+    """A list is a list of sources; a class of its own is a dataset."""
+
+
+def frames_of(item, **options):
+    with open_video(f"{name_dataset(Items([item]))}#0", **options) as video:
+        return video.get_frames(range(len(video))), video.timestamps
+
+
+CLIP = Clips()[3]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        CLIP,
+        CLIP.numpy(),
+        CLIP / 255,
+        [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in CLIP],
+        (CLIP, torch.zeros(1), 4),
+        {"video": CLIP, "label": 4},
+        {"pixel_values": CLIP},
+        {"video": {"path": "gone.mp4", "frames": CLIP}},
+    ],
+    ids=["tensor", "array", "floats", "images", "torchvision", "video", "pixel values", "nested"],
+)
+def test_items_of_many_forms_are_the_same_video(item):
+    if isinstance(item, dict) and isinstance(item["video" if "video" in item else "pixel_values"], dict):
+        item["video"].pop("path")
+    frames, timestamps = frames_of(item, fps=5.0)
+    torch.testing.assert_close(frames, CLIP)
+    np.testing.assert_allclose(timestamps, np.arange(10) / 5)
+
+
+def test_items_may_be_files_their_bytes_or_have_a_rate_of_their_own(tmp_path, write_video):
+    path = write_video("a.mp4", frames=6)
+    with open_video(path) as video:
+        expected, times = video.get_frames(range(6)), video.timestamps
+    for item in (path, {"path": path}, {"path": None, "bytes": Path(path).read_bytes()}):
+        frames, timestamps = frames_of(item)
+        torch.testing.assert_close(frames, expected)
+        np.testing.assert_allclose(timestamps, times)
+    np.testing.assert_allclose(frames_of({"video": CLIP, "fps": 2})[1], np.arange(10) / 2)
+
+
+@pytest.mark.parametrize(
+    ("item", "cause"),
+    [
+        ({"clip": CLIP}, "dictionary of clip: name its video one of video, pixel_values, frames, path"),
+        (CLIP.permute(0, 2, 3, 1), r"shape \(10, 32, 32, 3\): give .* \(T, C, H, W\)"),
+        (torch.stack([CLIP, CLIP]), "the item holds 2 clips: give one"),
+        (5, "pixels are of type int"),
+    ],
+    ids=["keys", "layout", "batch", "number"],
+)
+def test_what_is_no_video_says_why(item, cause):
+    with pytest.raises(VideoDecodeError, match=cause):
+        frames_of(item)
+
+
+def test_labels_groups_and_parts():
+    dataset = Clips(4, labels=torch.tensor([0, 1, 0, 1]))
+    dataset.groups = ["a", "a", "b", "b"]
+    videos = read_manifest(name_dataset(dataset))
+    assert [(video.label, video.group) for video in videos] == [
+        ("0", "a"), ("1", "a"), ("0", "b"), ("1", "b"),
+    ]  # fmt: skip
+    assert [video.path[-2:] for video in videos[1:3]] == ["#1", "#2"]
+    check_leaks({"train": videos[:2], "test": videos[2:]})
+    with pytest.raises(ValueError, match="share 1 groups"):
+        check_leaks({"train": videos[:1], "test": videos[1:]})
+    with pytest.raises(ValueError, match="4 items and 3 labels: give one for each item"):
+        read_manifest(name_dataset(Clips(4, labels=[0, 1, 0])))
+
+
+def test_a_name_is_that_of_the_same_call_and_finds_the_same_dataset():
+    dataset = Clips()
+    assert name_dataset(dataset) == name_dataset(dataset)
+    assert name_dataset(dataset) != name_dataset(Clips())
+    assert dataset_of(name_dataset(dataset)) is dataset
+    with pytest.raises(TypeError, match="given as int, which has no length"):
+        name_dataset(3)
+
+
+def test_a_process_that_is_spawned_takes_the_dataset_with_it(tmp_path):
+    (tmp_path / "videos.pkl").write_bytes(pickle.dumps(read_manifest(name_dataset(Clips()))))
+    code = (
+        "import pickle, sys; videos = pickle.load(open(sys.argv[1], 'rb')); "
+        "from vjepa.data.readers.open import open_video; print(len(open_video(videos[3].path)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "videos.pkl")], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "10\n"
+
+
+def test_a_dataset_is_named_by_its_module(tmp_path, monkeypatch):
+    (tmp_path / "my_clips.py").write_text(
+        "import torch\n\n\ndef clips():\n    return torch.zeros(3, 10, 3, 32, 32, dtype=torch.uint8)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert len(read_manifest("python:my_clips:clips")) == 3
+    for name in ("python:my_clips:gone", "python:no_such_module:clips", "python:my_clips"):
+        with pytest.raises(ValueError, match="give python:MODULE:NAME"):
+            read_manifest(name)
+    with pytest.raises(ValueError, match="was given to a call of Python"):
+        read_manifest("python:my_clips:Clips:7")
+
+
+def test_it_is_trained_on_and_classified(tmp_path, monkeypatch):
+    """The same seed gives the same weights with loader workers as without."""
+    monkeypatch.chdir(tmp_path)
+    same = {
+        "optim": {"steps": 2, "warmup_steps": 1, "batch_size": 4},
+        "train": {"trackers": [], "device": "cpu", "threads": 1},
+    }
+    losses = []
+    for workers in (0, 2):
+        summary = vjepa.pretrain(
+            "debug", output_dir=tmp_path / f"run{workers}", **same,
+            data={"train": Clips(), "synthetic": None, "num_workers": workers},
+        )  # fmt: skip
+        losses.append(summary["final"]["loss"])
+    assert losses[0] == losses[1]
+    summary = vjepa.finetune(
+        model=tmp_path / "run0", output_dir=tmp_path / "actions", train=same["train"],
+        data={"train": Clips(8, labels=["dark"] * 4 + ["bright"] * 4), "num_workers": 0, "test_share": 0.25},
+        optim={"epochs": 1, "warmup_epochs": 0},
+    )  # fmt: skip
+    assert summary["test"]["videos"] == 2
+    assert vjepa.VideoClassifier.from_pretrained(tmp_path / "actions").classes == ("bright", "dark")
+
+
+def test_a_dataset_of_hugging_face(tmp_path, write_video):
+    datasets = pytest.importorskip("datasets", reason="Hugging Face datasets are not installed")
+    paths = [write_video(f"{number}.mp4", frames=5) for number in range(3)]
+    features = datasets.Features(
+        {"video": datasets.Video(decode=False), "label": datasets.ClassLabel(names=["run", "jump"])}
+    )
+    table = datasets.Dataset.from_dict({"video": paths, "label": [0, 1, 1]}, features=features)
+    videos = read_manifest(name_dataset(table))
+    assert [video.label for video in videos] == ["run", "jump", "jump"]
+    with open_video(videos[2].path) as video, open_video(paths[2]) as file:
+        torch.testing.assert_close(video.get_frames(range(5)), file.get_frames(range(5)))

@@ -1,0 +1,223 @@
+"""Datasets of Python as lists of videos: those of torchvision and Hugging Face, or of your own.
+
+A dataset has ``len`` and items by their number. A list of videos is given as ``python:MODULE:NAME``, where
+NAME is a dataset in a module, or a function without arguments that returns one; in Python, the dataset itself
+may be given. Its video number 3 has the path ``python:MODULE:NAME#3``.
+
+An item is one of
+
+- frames: a uint8 tensor or array ``(T, C, H, W)`` in [0, 255], floats in [0, 1], or a list of PIL images;
+- the path of a video, a folder of frames or a ``.npy`` array;
+- a decoder of torchcodec, as Hugging Face's column of videos gives it; or, of a column that is not decoded, a
+  dictionary of ``path`` and ``bytes``;
+- a tuple that begins with one of these, as torchvision's datasets give it;
+- a dictionary with one of these as ``video``, ``pixel_values``, ``frames`` or ``path``, and optionally
+  ``fps``, its frame rate in frames per second.
+
+Labels must be known before items are read: as ``labels`` or ``targets`` of the dataset, one for each item; or
+as the column ``label`` of a Hugging Face dataset. Groups, which must stay in one split, are ``groups``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from vjepa.data.memory import clips_in_memory
+from vjepa.data.readers.arrays import ArrayReader
+from vjepa.data.readers.base import VideoDecodeError, VideoReader
+from vjepa.data.video import Video
+
+PREFIX = "python:"
+_READER = "python"
+_ITEM = re.compile(r"(python:.+)#(\d+)", re.DOTALL)
+_VIDEO_KEYS = ("video", "pixel_values", "frames", "path")
+_named: dict[str, Any] = {}  # datasets of this process by their names
+
+
+def is_item(path: str) -> bool:
+    """Return whether a path names an item of a dataset of Python."""
+    return _ITEM.fullmatch(path) is not None
+
+
+def name_dataset(dataset: Any) -> str:
+    """Give a dataset a name by which lists of videos find it in this process, and return the name.
+
+    Names are the same whenever a program makes the same calls, so that an interrupted run can go on.
+
+    Raises:
+        TypeError: The object is no dataset.
+    """
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise TypeError(
+            f"videos are given as {type(dataset).__name__}, which has no length and no items by number: give "
+            "a list of videos (a file or folder) or a map-style dataset"
+        )
+    for name, known in _named.items():
+        if known is dataset:
+            return name
+    kind = f"{type(dataset).__module__}:{type(dataset).__qualname__}"
+    name = f"{PREFIX}{kind}:{sum(name.startswith(f'{PREFIX}{kind}:') for name in _named)}"
+    _named[name] = dataset
+    return name
+
+
+def dataset_of(name: str) -> Any:
+    """Return the dataset of a name; one that is not known in this process is imported.
+
+    Raises:
+        ValueError: There is no such dataset.
+    """
+    if name not in _named:
+        _named[name] = _imported(name)
+    return _named[name]
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.removeprefix(PREFIX).partition(":")
+    if ":" in attribute:
+        raise ValueError(
+            f"the dataset {name} was given to a call of Python: give it again, vjepa.pretrain(data=DATASET), "
+            "or name a function that makes it, python:MODULE:FUNCTION"
+        )
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{name} cannot be imported ({error}): give python:MODULE:NAME, with a module that Python finds "
+            "(PYTHONPATH) and a dataset, or a function that returns one, in it"
+        ) from error
+    return found if hasattr(found, "__getitem__") and hasattr(found, "__len__") else found()
+
+
+class DatasetVideos(Sequence[Video]):
+    """The items of a dataset as a list of videos. Pickled, it takes the dataset with it.
+
+    Args:
+        name: Name of the dataset, see `dataset_of`.
+        rows: Numbers of the items; None takes all.
+    """
+
+    def __init__(self, name: str, rows: range | None = None) -> None:
+        self._name, self._dataset = name, dataset_of(name)
+        self._rows = range(len(self._dataset)) if rows is None else rows
+        self._labels = _column(self._dataset, ("labels", "targets", "label"))
+        self._groups = _column(self._dataset, ("groups", "group"))
+        for column, values in (("labels", self._labels), ("groups", self._groups)):
+            if values is not None and len(values) != len(self._dataset):
+                raise ValueError(
+                    f"{name} has {len(self._dataset)} items and {len(values)} {column}: give one for each "
+                    "item"
+                )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _named.setdefault(self._name, self._dataset)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, row: int) -> Video: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> DatasetVideos: ...
+
+    def __getitem__(self, row: int | slice) -> Video | DatasetVideos:
+        if isinstance(row, slice):
+            return DatasetVideos(self._name, self._rows[row])
+        number = self._rows[row]
+        return Video(
+            f"{self._name}#{number}",
+            label=None if self._labels is None else str(self._labels[number]),
+            group=None if self._groups is None else str(self._groups[number]),
+        )
+
+    def __iter__(self) -> Iterator[Video]:
+        return map(self.__getitem__, range(len(self)))
+
+
+def _column(dataset: Any, names: Sequence[str]) -> Sequence[Any] | None:
+    """Return the values of an attribute, or of a column of a Hugging Face dataset; None if there is none.
+
+    Numbers of classes whose names the dataset knows become these names.
+    """
+    columns = getattr(dataset, "column_names", ())
+    for name in names:
+        if isinstance(columns, list) and name in columns:
+            feature, numbers = dataset.features[name], list(dataset[name])
+            return feature.int2str(numbers) if hasattr(feature, "int2str") else numbers
+        values: Any = getattr(dataset, name, None)
+        if hasattr(values, "tolist"):
+            return list(values.tolist())
+        if isinstance(values, Sequence):
+            return values
+    return None
+
+
+Open = Callable[[str], VideoReader]
+
+
+def open_item(path: str, open_file: Open, fps: float, channels: int) -> VideoReader:
+    """Open an item of a dataset as a video.
+
+    Args:
+        path: Name of the dataset and number of the item.
+        open_file: Function that opens an item that is a file.
+        fps: Frame rate in frames per second of frames that have none of their own.
+        channels: Number of pixel channels.
+
+    Raises:
+        VideoDecodeError: The item is no video.
+    """
+    parts = _ITEM.fullmatch(path)
+    assert parts is not None, path
+    item = dataset_of(parts[1])[int(parts[2])]
+    try:
+        return _opened(item, path, open_file, fps, channels)
+    except VideoDecodeError as error:
+        raise VideoDecodeError(path, error.reader, error.cause) from error
+    except ValueError as error:
+        raise VideoDecodeError(path, _READER, str(error)) from error
+
+
+def _opened(item: Any, path: str, open_file: Open, fps: float, channels: int) -> VideoReader:
+    if isinstance(item, Mapping):
+        if item.get("bytes") is not None:
+            return _of_bytes(item["bytes"], path, open_file)
+        key = next((key for key in _VIDEO_KEYS if key in item), None)
+        if key is None:
+            raise ValueError(
+                f"the item is a dictionary of {', '.join(map(str, item))}: name its video one of "
+                f"{', '.join(_VIDEO_KEYS)}"
+            )
+        return _opened(item[key], path, open_file, float(item.get("fps") or fps), channels)
+    if isinstance(item, tuple):
+        return _opened(item[0], path, open_file, fps, channels)
+    if isinstance(item, str | os.PathLike):
+        return open_file(os.fspath(item))
+    if hasattr(item, "get_frames_in_range"):  # a decoder of torchcodec, which has the frame rate
+        fps = item.metadata.average_fps or fps
+        item = item.get_frames_in_range(0, len(item)).data
+    clips = clips_in_memory(item, channels)
+    if len(clips) != 1:
+        raise ValueError(f"the item holds {len(clips)} clips: give one, of the shape (T, C, H, W)")
+    frames_THWC = clips[0].permute(0, 2, 3, 1).contiguous().numpy()
+    return ArrayReader(path, frames_THWC, np.arange(len(frames_THWC)) / fps)
+
+
+def _of_bytes(content: bytes, path: str, open_file: Open) -> VideoReader:
+    """Decode a whole video that is given as the bytes of its file."""
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        file.write(content)
+        file.flush()
+        with open_file(file.name) as video:
+            frames_TCHW = video.get_frames(range(len(video)))
+            frames_THWC = frames_TCHW.permute(0, 2, 3, 1).contiguous().numpy()
+            return ArrayReader(path, frames_THWC, video.timestamps, video.damage)
