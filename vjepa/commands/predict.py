@@ -23,7 +23,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 from tqdm import tqdm
 
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
@@ -44,16 +43,11 @@ from vjepa.evaluation.future.skill import Embedded, embed_clips, horizon_reports
 from vjepa.foreign_text import one_line
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.inference.forecast import Window
-from vjepa.inference.surprise import Surprise, sliding_windows, surprise
+from vjepa.inference.surprise import sliding_windows
 from vjepa.models.video_model import VideoModel
-from vjepa.plots.future import (
-    EmbeddingColours,
-    draw_future,
-    heat_colours,
-    nearest_steps,
-    write_future_film,
-)
-from vjepa.plots.video_page import Layer, VideoPage, write_video_page
+from vjepa.plots.future import draw_future, write_future_film
+from vjepa.plots.video_page import write_video_page
+from vjepa.plots.watched import page_of, watch
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
@@ -136,7 +130,7 @@ def _predict(options: argparse.Namespace) -> int:
         duration = frames.period * depth
         horizons = _horizons(options, window, len(frames.video_TCHW) // depth, duration)
         asked |= set(horizons)
-        embedded = _embed_video(model, frames, window, max(horizons))
+        embedded = embed_video(model, frames, window, max(horizons))
         found.append(embedded)
         durations.add(round(duration, 9))
         folder.mkdir(parents=True, exist_ok=True)
@@ -186,8 +180,12 @@ def _horizons(options: argparse.Namespace, window: Window, steps: int, duration:
     return sorted(set(horizons))
 
 
-def _embed_video(model: VideoModel, frames: Frames, window: Window, last: int) -> Embedded:
-    """Embed every context of a video that has `last` time steps after it, with predictions of these."""
+def embed_video(model: VideoModel, frames: Frames, window: Window, last: int) -> Embedded:
+    """Embed every context of a video that has `last` time steps after it, with predictions of these.
+
+    Raises:
+        ValueError: The video is too short.
+    """
     steps, depth = window.context_steps + last, model.encoder.tubelet.t
     if len(frames.video_TCHW) < steps * depth:
         raise ValueError(
@@ -244,86 +242,18 @@ def _draw(
     options: argparse.Namespace,
 ) -> None:
     """Draw plot, film and page of a video, for horizon 1 and the last one that is predicted at once."""
-    depth, context = model.encoder.tubelet.t, window.context_steps
-    steps = len(frames.video_TCHW) // depth
-    video_TCHW = frames.video_TCHW[: steps * depth]
-    frames_tCHW = video_TCHW.unflatten(0, (steps, depth))[:, depth // 2]
-    colours = _embedding_colours(embedded, window, steps)
-    nearest_V = nearest_steps(embedded.predicted_VFSY[:, 0], embedded.true_VFSY[:, 0])
-    retrieved = torch.full((steps, *frames_tCHW.shape[2:], 3), torch.nan)
-    retrieved[context : context + len(nearest_V)] = frames_tCHW[nearest_V + context].permute(0, 2, 3, 1) / 255
-    rows = {**colours, "nearest to prediction": retrieved}
-    found = surprise(model, video_TCHW) if steps >= window.grid.t else None
-    curve_t, map_thw = (None, None) if found is None else (found.curve, found.map_thw)
-    seconds = frames.starts[: steps * depth].tolist()
-    draw_future(frames_tCHW, rows, curve_t, map_thw, seconds[::depth], path.with_name(f"{path.name}.png"))
+    watched = watch(model, frames, embedded, window)
+    map_thw = None if watched.surprise is None else watched.surprise.map_thw
+    curve_t = None if watched.surprise is None else watched.surprise.curve
+    drawn = (watched.frames_tCHW, watched.rows)
+    draw_future(*drawn, curve_t, map_thw, watched.step_seconds, path.with_name(f"{path.name}.png"))
     if options.film:
-        rate = 1 / (frames.period * depth)
-        write_future_film(frames_tCHW, rows, map_thw, path.with_name(f"{path.name}.mp4"), rate)
+        rate = 1 / (frames.period * watched.depth)
+        write_future_film(*drawn, map_thw, path.with_name(f"{path.name}.mp4"), rate)
     if options.page:
-        span, notes = _unusual(found)
-        nearest_t = torch.full((steps,), -1)
-        nearest_t[context : context + len(nearest_V)] = nearest_V + context
-        page = VideoPage(
-            title=f"What {Path(options.model).name} predicts in {path.name}",
-            video_TCHW=video_TCHW,
-            times_T=seconds,
-            depth=depth,
-            surprise_t=torch.full((steps,), torch.nan) if curve_t is None else curve_t[:steps],
-            layers=_layers(colours, map_thw),
-            nearest_t=nearest_t.tolist(),
-            notes=[*notes, *([f"Warning: {FOREIGN}."] if model.processor.is_foreign(frames.path) else [])],
-            marked=span,
-        )
-        write_video_page(path.with_name(f"{path.name}.html"), page)
-
-
-def _unusual(found: Surprise | None) -> tuple[list[tuple[int, int]], list[str]]:
-    """Return the time span that is unusually surprising, and sentences about it; for a calibrated model."""
-    if found is None or found.normal is None:
-        return [], []
-    judged = found.judged
-    sentence = f"p-value of the most surprising time step among those of ordinary videos: {judged.p:.3g}."
-    if judged.span is None:
-        return [], [f"{sentence} No time step is unusual at the level of .05."]
-    return [judged.span], [f"{sentence} The span around it with p-values below .05 is marked in the curve."]
-
-
-def _embedding_colours(embedded: Embedded, window: Window, steps: int) -> dict[str, Tensor]:
-    """Return the colours of true and predicted embeddings by name, ``(t, h, w, 3)``."""
-    context, place = window.context_steps, (window.grid.h, window.grid.w)
-    far = min(window.rest, embedded.true_VFSY.shape[1])
-    colours = EmbeddingColours(embedded.true_VFSY[:, 0].flatten(0, 1))
-    true_tSY = _in_time(embedded.true_VFSY, 1, context, steps)
-    found = {"true": colours(true_tSY.unflatten(1, place))}
-    for horizon in sorted({1, far}):
-        predicted_tSY = _in_time(embedded.predicted_VFSY, horizon, context, steps)
-        found[f"predicted, {horizon} ahead"] = colours(predicted_tSY.unflatten(1, place))
-    return found
-
-
-def _layers(colours: Mapping[str, Tensor], map_thw: Tensor | None) -> list[Layer]:
-    layers = []
-    if map_thw is not None:
-        caption = (
-            "Surprise: error of the prediction one time step ahead, dark where small, yellow where large."
-        )
-        layers.append(Layer("surprise", caption, heat_colours(map_thw)))
-    for name, image_thwC in colours.items():
-        caption = (
-            f"First three principal components of the embeddings ({name}) as red, green and blue; the same "
-            "colours mean the same in all layers."
-        )
-        layers.append(Layer(f"embeddings, {name}", caption, image_thwC))
-    return layers
-
-
-def _in_time(embeddings_VFSY: Tensor, horizon: int, context: int, steps: int) -> Tensor:
-    """Place the embeddings of one horizon at the time steps they predict, ``(t, S, Y)``; NaN elsewhere."""
-    placed_tSY = torch.full((steps, *embeddings_VFSY.shape[2:]), torch.nan)
-    first = context + horizon - 1
-    placed_tSY[first : first + len(embeddings_VFSY)] = embeddings_VFSY[:, horizon - 1]
-    return placed_tSY
+        title = f"What {Path(options.model).name} predicts in {path.name}"
+        notes = [f"Warning: {FOREIGN}."] if model.processor.is_foreign(frames.path) else []
+        write_video_page(path.with_name(f"{path.name}.html"), page_of(watched, title, notes))
 
 
 def _report(

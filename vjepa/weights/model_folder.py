@@ -120,8 +120,8 @@ def from_pretrained(
     Args:
         source: A model folder; a run folder that has one in ``model/``; a released checkpoint of V-JEPA
             (2, 2.1, 2-AC), I-JEPA, VideoMAE or MAE; a folder of the VJEPA2, VideoMAE, IJepa or ViTMAE classes
-            of transformers (configs/released/README.md lists what is tested); or ``organisation/name`` on the
-            Hugging Face hub.
+            of transformers (the page "Released weights" lists what is tested); or ``organisation/name`` on
+            the Hugging Face hub.
         which: The encoder to load: ``target_encoder``, the published choice for frozen use, or ``encoder``,
             which was trained by gradients; the target encoder then becomes the model's ``teacher``, whose
             tokens predictions are compared with. None loads the target encoder where there is one. Stored in

@@ -1,0 +1,173 @@
+"""Show in a browser what a model makes of a video that is uploaded: predictions and surprise, or classes.
+
+    vjepa demo --model runs/quickstart
+    vjepa demo --model runs/quickstart-probe --port 7861
+
+A model with a predictor plays the video with the colours of true and predicted embeddings and its surprise; a
+classifier names the classes, and those of each part of the video. Needs gradio (the extra `demo`). The page
+is served to this machine alone, unless --share asks gradio for a public address.
+
+Exit status: 0 stopped by Ctrl-C; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import vjepa.cpu_threads  # noqa: F401  (before torch)
+
+# isort: split
+from vjepa.commands.predict import embed_video
+from vjepa.data.processor import read_frames
+from vjepa.data.rendered import FOREIGN
+from vjepa.evaluation.future.skill import horizon_reports, skill_table, window_and_last
+from vjepa.foreign_text import one_line
+from vjepa.inference.classifier import VideoClassifier
+from vjepa.inference.device_options import add_device_options, placed
+from vjepa.models.video_model import VideoModel
+from vjepa.plots.video_page import write_video_page
+from vjepa.plots.watched import page_of, watch
+from vjepa.training.stop import command
+from vjepa.weights.model_folder import from_pretrained, read_model_config
+
+if TYPE_CHECKING:
+    import gradio
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return the exit status."""
+    options = _parser().parse_args(arguments)
+    page = build_demo(options)
+    page.launch(server_port=options.port, share=options.share, show_error=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="Run folder, model folder or released weights.")
+    parser.add_argument("--port", type=int, help="Port of the page (default: the first free one from 7860).")
+    parser.add_argument("--share", action="store_true", help="Ask gradio for a public address.")
+    add_device_options(parser)
+    return parser
+
+
+class Shown(NamedTuple):
+    """What a page shows below the video.
+
+    Attributes:
+        outputs: Gradio's components for the answer.
+        answer: Function from the path of a video to the values of the components.
+        text: What the model does with a video, in a sentence.
+    """
+
+    outputs: list[Any]
+    answer: Callable[[str], Any]
+    text: str
+
+
+def build_demo(options: argparse.Namespace) -> gradio.Blocks:
+    """Build the page of a model.
+
+    Args:
+        options: Options of the command.
+
+    Raises:
+        ValueError: The model cannot be read, it neither predicts nor classifies, or gradio is not installed.
+    """
+    gradio = _gradio()
+    shown = _classes(gradio, options) if _is_classifier(options.model) else _predictions(gradio, options)
+
+    def answer(path: str | None) -> Any:
+        if path is None:
+            raise gradio.Error("there is no video: upload one")
+        try:
+            return shown.answer(path)
+        except ValueError as error:  # shown to the person who uploaded the video
+            raise gradio.Error(one_line(str(error))) from error
+
+    with gradio.Blocks(title=f"vjepa: {Path(options.model).name}", analytics_enabled=False) as page:
+        gradio.Markdown(f"# {html.escape(Path(options.model).name)}\n{shown.text}")
+        video = gradio.Video(label="Video", sources=["upload"])
+        button = gradio.Button("Show", variant="primary")
+        for output in shown.outputs:
+            output.render()
+        button.click(answer, video, shown.outputs, api_name="show")
+    return page
+
+
+def _gradio() -> Any:
+    try:
+        import gradio
+    except ImportError as error:
+        raise ValueError(
+            "the demo needs gradio, which is not installed: pip install 'vjepa-world[demo]', or gradio alone"
+        ) from error
+    return gradio
+
+
+def _is_classifier(source: str) -> bool:
+    return "classes" in read_model_config(source)
+
+
+def _predictions(gradio: Any, options: argparse.Namespace) -> Shown:
+    model = placed(from_pretrained(options.model), options)
+    window_and_last(model, None, None)  # a model without a predictor is refused before the page opens
+    return Shown(
+        [gradio.HTML(label="Predictions and surprise"), gradio.Markdown()],
+        lambda path: _predict(model, path, Path(options.model).name),
+        "The model predicts the embeddings of what comes next, and is surprised where something else comes.",
+    )
+
+
+def _predict(model: VideoModel, path: str, name: str) -> tuple[str, str]:
+    """Return the page of a video, inside a frame of its own, and the table of skills in Markdown."""
+    frames = read_frames(path, model.processor)
+    window, _ = window_and_last(model, None, None)
+    embedded = embed_video(model, frames, window, 1)
+    notes = [f"Warning: {FOREIGN}."] if model.processor.is_foreign(path) else []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "page.html"
+        watched = watch(model, frames, embedded, window)
+        write_video_page(file, page_of(watched, f"What {name} predicts", notes))
+        text = html.escape(file.read_text(), quote=True)
+    duration = frames.period * model.encoder.tubelet.t
+    reports = horizon_reports(embedded, window, duration, groups=[0] * len(embedded.true_VFSY))
+    frame = f'<iframe title="Predictions and surprise" style="width: 100%; height: 900px" srcdoc="{text}">'
+    return f"{frame}</iframe>", f"```text\n{skill_table(reports)}\n```"
+
+
+def _classes(gradio: Any, options: argparse.Namespace) -> Shown:
+    classifier = VideoClassifier.from_pretrained(options.model)
+    placed(classifier.network, options)
+
+    def answer(path: str) -> tuple[dict[str, float], list[list[str]]]:
+        whole = classifier.predict(path)
+        parts = [
+            [f"{start:.2f}", f"{end:.2f}", part.label, f"{part.probability:.0%}"]
+            for start, end, part in classifier.over_time(path)
+        ]
+        return dict(zip(whole.classes, whole.probabilities, strict=True)), parts
+
+    columns = ["from, s", "to, s", "class", "probability"]
+    return Shown(
+        [
+            gradio.Label(label="Classes", num_top_classes=5),
+            gradio.Dataframe(headers=columns, label="Over time"),
+        ],
+        answer,
+        "The model names what happens in a video, as a whole and in each of its parts.",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
