@@ -24,7 +24,7 @@ def sections_of(folder):
 
 
 def test_a_model_with_a_predictor_is_examined_in_everything(tmp_path, capsys):
-    model = saved(tmp_path / "model")
+    model = saved(tmp_path / "model", encoder={"depth": 1}, predictor={"depth": 1})
     assert main(["--model", model, *FEW, f"--output={tmp_path / 'out'}"]) == 0
     found = sections_of(tmp_path / "out")
     assert list(found) == ["Future", "Arrow of time", "Violations", "Occlusion", "Tracking", "Corruption"]

@@ -45,7 +45,7 @@ def test_the_page_of_a_calibrated_model_has_a_p_value(model, folder, tmp_path):
 
 
 def test_all_is_computed_in_the_precision_asked_for(model, folder, tmp_path):
-    videos = ["--videos", str(folder), "--page", "--output", str(tmp_path)]
+    videos = ["--videos", str(folder), "--page", "--plots", "1", "--output", str(tmp_path)]
     with precisions() as seen:
         assert main(["--model", model, *videos, "--precision", "bf16"]) == 0
     assert set(seen) == {torch.bfloat16}
@@ -84,16 +84,15 @@ def test_one_video(model, folder, tmp_path, capsys):
 
 
 def test_a_folder_and_a_manifest_give_the_same(model, folder, tmp_path):
-    for name, source in (("a", folder / "videos"), ("b", folder / "manifest.csv")):
+    for name, source, plots in (("a", folder / "videos", "1"), ("b", folder / "manifest.csv", "0")):
         arguments = ["--model", model, "--videos", str(source), "--output", str(tmp_path / name)]
-        assert (
-            main([*arguments, "--seconds", "0.3", "--format", "npz", "--plots", "1", "--device", "cpu"]) == 0
-        )
+        arguments += ["--seconds", "0.3", "--format", "npz", "--plots", plots, "--device", "cpu"]
+        assert main(arguments) == 0
     first, second = (np.load(tmp_path / name / "000002.npz") for name in "ab")
     assert np.array_equal(first["predicted"], second["predicted"])
     assert first["predicted"].shape[1] == 1
     assert json.loads(str(first["metadata"]))["steps"] == [2]  # 8 frames a second: .3 s is in the second step
-    assert len(list((tmp_path / "a").glob("*.png"))) == 1
+    assert [len(list((tmp_path / name).glob("*.png"))) for name in "ab"] == [1, 0]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Datasets of Python are lists of videos like any other: for training, tests and single files."""
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 from PIL import Image
 
 import vjepa
+from vjepa.data import python_datasets
 from vjepa.data.manifest import read_manifest
 from vjepa.data.python_datasets import dataset_of, name_dataset
 from vjepa.data.readers.base import VideoDecodeError
@@ -121,16 +120,11 @@ def test_a_name_is_that_of_the_same_call_and_finds_the_same_dataset():
         name_dataset(3)
 
 
-def test_a_process_that_is_spawned_takes_the_dataset_with_it(tmp_path):
-    (tmp_path / "videos.pkl").write_bytes(pickle.dumps(read_manifest(name_dataset(Clips()))))
-    code = (
-        "import pickle, sys; videos = pickle.load(open(sys.argv[1], 'rb')); "
-        "from vjepa.data.readers.open import open_video; print(len(open_video(videos[3].path)))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "videos.pkl")], capture_output=True, text=True, check=True
-    )
-    assert run.stdout == "10\n"
+def test_a_list_that_is_sent_to_another_process_takes_the_dataset_with_it(monkeypatch):
+    sent = pickle.dumps(read_manifest(name_dataset(Clips())))
+    monkeypatch.setattr(python_datasets, "_named", {})  # as in a process that was spawned
+    with open_video(pickle.loads(sent)[3].path) as video:
+        assert len(video) == 10
 
 
 def test_a_dataset_is_named_by_its_module(tmp_path, monkeypatch):

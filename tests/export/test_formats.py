@@ -27,20 +27,20 @@ def require(kind):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    model = make_video_model(0)
+    model = make_video_model(0, encoder={"depth": 1}, predictor={"depth": 1})
     save_pretrained(folder, model.state_dict(), model.config)
     return folder
 
 
 @pytest.mark.parametrize("kind", ["onnx", "torch"])
-def test_encoder_and_future_are_the_model_s(kind, saved, tmp_path):
+def test_a_future_is_the_model_s(kind, saved, tmp_path):
     require(kind)
     model = vjepa.from_pretrained(saved)
-    for number, graph in enumerate((EncoderGraph(model), FutureGraph(model, [1, 5]))):
-        run = export_graph(graph, tmp_path / f"{number}.{ENDINGS[kind]}", kind)
-        for clips in (1, 4):
-            video = example(graph, clips, seed=clips)
-            assert greatest_difference(run, graph, video) < 1e-4
+    graph = FutureGraph(model, [1, 5])
+    run = export_graph(graph, tmp_path / f"future.{ENDINGS[kind]}", kind)
+    for clips in (1, 4):
+        video = example(graph, clips, seed=clips)
+        assert greatest_difference(run, graph, video) < 1e-4
     expected = vjepa.FuturePredictor(model).observe(video).predict(steps=[1, 5]).embeddings_BFhwY
     torch.testing.assert_close(run(video), expected, atol=1e-4, rtol=1e-4)
 
@@ -76,8 +76,9 @@ def test_segments_stand_one_after_the_other(classifier_folder):
 
 RUN_ALONE = """
 import sys, numpy, onnxruntime
-video = numpy.load(sys.argv[2])
-numpy.save(sys.argv[3], onnxruntime.InferenceSession(sys.argv[1]).run(None, {"video": video})[0])
+session = onnxruntime.InferenceSession(sys.argv[1])
+videos = numpy.load(sys.argv[2])
+numpy.savez(sys.argv[3], **{name: session.run(None, {"video": videos[name]})[0] for name in videos})
 assert "torch" not in sys.modules and "vjepa" not in sys.modules
 """
 
@@ -88,13 +89,14 @@ def test_the_tool_writes_a_file_that_runs_alone(saved, tmp_path, capsys):
     assert main(["--model", str(saved), "--what", "encoder", "--output", str(output)]) == 0
     assert "largest difference from the model" in capsys.readouterr().out
     model = vjepa.from_pretrained(saved)
-    video = example(EncoderGraph(model), 2, seed=5)
-    np.save(tmp_path / "video.npy", video.numpy())
-    files = [str(output), str(tmp_path / "video.npy"), str(tmp_path / "tokens.npy")]
+    videos = {str(clips): example(EncoderGraph(model), clips, seed=5) for clips in (1, 2, 4)}
+    np.savez(tmp_path / "videos.npz", **{clips: video.numpy() for clips, video in videos.items()})
+    files = [str(output), str(tmp_path / "videos.npz"), str(tmp_path / "tokens.npz")]
     subprocess.run([sys.executable, "-c", RUN_ALONE, *files], check=True)
-    with torch.no_grad():
-        expected = model.encode(video)
-    np.testing.assert_allclose(np.load(tmp_path / "tokens.npy"), expected.numpy(), atol=1e-4)
+    tokens = np.load(tmp_path / "tokens.npz")
+    for clips, video in videos.items():
+        with torch.no_grad():
+            np.testing.assert_allclose(tokens[clips], model.encode(video).numpy(), atol=1e-4)
 
 
 def test_what_cannot_be_exported_is_refused(saved, tmp_path, capsys):

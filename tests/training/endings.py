@@ -11,6 +11,7 @@ session of processes, all of which must be gone at its end.
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -163,4 +164,5 @@ def main():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    gc.freeze()  # what is imported is not collected, or copied, again in every fork
     main()

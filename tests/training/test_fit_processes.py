@@ -39,7 +39,9 @@ def test_two_processes_are_one(parts, tiny_config, tiny_arguments, tmp_path, mon
     # The shipped file of the launcher, without which `--cpu --num_processes 2` would start one process.
     monkeypatch.delitem(ENVIRONMENT, "ACCELERATE_USE_CPU")
     changes = tiny_arguments("two", *same, f"--train.micro_batch={2 // parts}")
-    two = launched("--config_file", "configs/accelerate/two_cpu_processes.yaml", "tools/pretrain.py", *changes)
+    two = launched(
+        "--config_file", "configs/accelerate/two_cpu_processes.yaml", "tools/pretrain.py", *changes
+    )
     assert two.returncode == 0, two.stderr
     assert f"2 processes x {parts} micro-batch" in two.stdout
 
@@ -99,6 +101,7 @@ JEPA.forward = dying_once
 from vjepa.commands.pretrain import main
 sys.exit(main())
 """
+
 
 @pytest.mark.slow
 def test_a_rank_that_dies_takes_the_run_down(tiny_arguments, tmp_path):
@@ -164,7 +167,7 @@ def trained(config, objective, batches, wrapped, steps=4):
 
 
 def train_alone_and_together(configs):
-    """Print how far the two end from each other, and how far training moved, of the worst weight by method."""
+    """Print for each method how far apart the two end, and how far training moved, of the worst weight."""
     dist.init_process_group("gloo")
     rank, world_size = dist.get_rank(), dist.get_world_size()
     for method, config in configs.items():

@@ -109,23 +109,23 @@ def test_label_says_how_things_move() -> None:
 def test_one_frame_does_not_tell_the_motion_but_two_do() -> None:
     """Nearest class mean on the spectrum of one frame; then on the phase shift from it to the next."""
     settings = RenderSettings(texture=0, noise=0, camera=0, motions=("left", "right", "up", "down"))
-    videos = [render_video(settings, 7, number)[0] for number in range(800)]
-    labels = np.arange(800) % 4
+    videos = [render_video(settings, 7, number)[0] for number in range(480)]
+    labels = np.arange(480) % 4
     spectra = np.fft.fft2(np.stack([_ink(video[6:8]) for video in videos]))[:, :, :6, :6]
     shift = spectra[:, 0].conj() * spectra[:, 1]
     one, two = np.log1p(np.abs(spectra[:, 0])), np.angle(shift)
-    assert _nearest_mean_accuracy(one.reshape(800, -1), labels) < 0.34  # chance is .25
-    assert _nearest_mean_accuracy(two.reshape(800, -1), labels) > 0.8
+    assert _nearest_mean_accuracy(one.reshape(480, -1), labels) < 0.34  # chance is .25
+    assert _nearest_mean_accuracy(two.reshape(480, -1), labels) > 0.8
 
 
 def test_one_frame_is_near_chance_over_all_motions() -> None:
-    videos = np.stack([render_video(RenderSettings(), 2, number)[0][[0, 15]] for number in range(1000)])
-    labels = np.arange(1000) % len(MOTIONS)
+    videos = np.stack([render_video(RenderSettings(), 2, number)[0][[0, 15]] for number in range(480)])
+    labels = np.arange(480) % len(MOTIONS)
     for frame in (0, 1):
         images = videos[:, frame].astype(float)
-        assert _nearest_mean_accuracy(images.reshape(1000, -1), labels) < 0.2  # chance is .125
+        assert _nearest_mean_accuracy(images.reshape(480, -1), labels) < 0.2  # chance is .125
         spectra = np.abs(np.fft.fft2(images, axes=(1, 2)))[:, :8, :8]
-        assert _nearest_mean_accuracy(np.log1p(spectra).reshape(1000, -1), labels) < 0.2
+        assert _nearest_mean_accuracy(np.log1p(spectra).reshape(480, -1), labels) < 0.2
 
 
 def _nearest_mean_accuracy(features: np.ndarray, labels: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """World models with actions: what they learn, that they go on where they were, and what they refuse."""
 
+import importlib
 import json
-import subprocess
 import sys
 from functools import partial
 
@@ -15,7 +15,7 @@ pytest.importorskip("gymnasium")
 from tests.accelerate_state import fresh_accelerate
 from tests.precision_watch import precisions
 from tests.tiny_run import metrics, result_bytes
-from tests.training.processes import two_processes
+from tests.training.processes import forked_processes, two_processes
 from tests.weights.released.files import vjepa2_ac_file
 from vjepa.commands.action import main as action_tool
 from vjepa.commands.exam import main as exam
@@ -23,7 +23,7 @@ from vjepa.commands.plan import main as plan
 from vjepa.config import ConfigError, read_config
 from vjepa.data.trajectories.collect import POLICIES, collect
 from vjepa.environments.make import make_env
-from vjepa.evaluation.probes import frame_decoder
+from vjepa.evaluation.probes import frame_decoder, state
 from vjepa.evaluation.probes.pixels import train_pixel_decoder
 from vjepa.models.video_model import VideoModel
 from vjepa.recipes.action import run as action_run
@@ -53,8 +53,9 @@ LEARNING = (
 
 
 @pytest.fixture(autouse=True)
-def _quick_plots(monkeypatch):
-    """Plots need not be good here."""
+def _quick_probes(monkeypatch):
+    """Probes, which plots and plans need, need not be good here."""
+    monkeypatch.setattr(state, "STEPS", 50)
     monkeypatch.setattr(frame_decoder, "STEPS", 20)
     monkeypatch.setattr(frame_decoder, "train_pixel_decoder", partial(train_pixel_decoder, steps=20))
 
@@ -248,15 +249,23 @@ def test_it_is_examined(run, folder, tmp_path, capsys):
     assert "give --episodes" in capsys.readouterr().err
 
 
-def test_trajectories_of_one_s_own_need_no_gymnasium():
-    code = (
-        "import sys; sys.modules['gymnasium'] = None; "
-        "import vjepa.commands.action, vjepa.recipes.action.run, vjepa.planning.agent; "
-        "print('here'); import vjepa.planning.policies"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert found.stdout == "here\n"
-    assert "environments need the package gymnasium: pip install 'vjepa-world[env]'" in found.stderr
+def import_without_gymnasium():
+    """Import anew what is of this library alone, for the others take seconds."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in ("vjepa", "gymnasium"):
+            del sys.modules[name]
+    sys.modules["gymnasium"] = None
+    for name in ("vjepa.commands.action", "vjepa.recipes.action.run", "vjepa.planning.agent"):
+        importlib.import_module(name)
+    print("here", flush=True)
+    importlib.import_module("vjepa.planning.policies")
+
+
+def test_trajectories_of_one_s_own_need_no_gymnasium(tmp_path):
+    statuses, (said,) = forked_processes(import_without_gymnasium, tmp_path, number=1)
+    assert statuses == [1]
+    assert said.startswith("here\n"), said
+    assert "environments need the package gymnasium: pip install 'vjepa-world[env]'" in said
 
 
 def refused(run, message, *changes):

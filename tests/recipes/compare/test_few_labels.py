@@ -1,10 +1,12 @@
 """Tests of fine-tuning with few labels: its runs, resuming, results and errors."""
 
 import json
+import pickle
 
 import pytest
 import torch
 
+from tests.accelerate_state import fresh_accelerate
 from vjepa.commands.few_labels import main
 from vjepa.config import ConfigError, read_config
 from vjepa.data.readers.open import check_reader
@@ -12,6 +14,7 @@ from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.label_curve import draw_label_curve, label_curve_table
+from vjepa.recipes.compare import few_labels as module
 from vjepa.recipes.compare import processes
 from vjepa.recipes.compare.few_labels import few_labels, read_arm
 from vjepa.recipes.finetune.config import FinetuneConfig
@@ -46,7 +49,19 @@ def arguments(tmp_path):
     ]
 
 
-def test_one_command_makes_the_curve_and_goes_on(arguments, tmp_path, capsys):
+def in_this_process(tasks, work, jobs):
+    """What `run_tasks` does, without the seconds in which fresh processes import."""
+    for task in tasks:
+        fresh_accelerate()
+        sent, job = pickle.loads(pickle.dumps((task, work)))
+        job(sent)
+        yield task
+
+
+@pytest.mark.parametrize("fresh", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_one_command_makes_the_curve_and_goes_on(fresh, arguments, tmp_path, capsys, monkeypatch):
+    if not fresh:
+        monkeypatch.setattr(module, "run_tasks", in_this_process)
     arms = ["--arm", f"trained={tmp_path}", "--arm", f"untrained=random:{tmp_path}"]
     chosen = ["--shares", "0.2", "--seeds", "0", "--jobs", "2"]
     assert main([*arms, *chosen, *arguments]) == 0

@@ -15,12 +15,20 @@ from vjepa.config import read_config
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
 from vjepa.profiling.timing import machine_name
+from vjepa.recipes.pretrain import run
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
 from vjepa.source_commit import source_commit
 from vjepa.training.errors import NonFiniteError
 from vjepa.training.unreadable import UnreadableVideosError
 from vjepa.weights import model_folder
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leave out the outline before a run and the plot after it, which take longer than its steps."""
+    monkeypatch.setattr(run, "describe_run", lambda *_: "")
+    monkeypatch.setattr(run, "draw_report", lambda *_: None)
 
 
 def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, capsys):
@@ -60,7 +68,7 @@ def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, caps
     assert model.config["training"]["optim"]["steps"] == STEPS
 
 
-def test_steps_on_images_are_told_from_steps_on_videos(tiny_config, manifest, tmp_path):
+def test_steps_on_images_are_told_from_steps_on_videos(tiny_config, quick, manifest, tmp_path):
     summary = pretrain(tiny_config("run", "--train.log_every=3", *changes_of("vjepa2_1", manifest)))
     records = metrics(tmp_path / "run")
     kinds = [record["kind"] for record in records]
@@ -110,6 +118,7 @@ def test_images_are_rendered_beside_the_videos(tmp_path):
         "--data.synthetic.images={objects: [1, 1], frames: 2, size: 32}",
         "--encoder.image_tokenizer=true",
         "--optim={steps: 4, batch_size: 2, warmup_steps: 1}",
+        "--data.num_workers=0",
         "--train.trackers=[]",
         "--train.device=cpu",
     ]
@@ -119,7 +128,7 @@ def test_images_are_rendered_beside_the_videos(tmp_path):
     assert math.isfinite(summary["final_on_images"]["loss"])
 
 
-def test_schedules_are_those_of_the_configuration(tiny_config, tmp_path):
+def test_schedules_are_those_of_the_configuration(tiny_config, quick, tmp_path):
     pretrain(tiny_config("run", "--optim.lr=0.01", "--optim.start_lr=0.001", "--optim.final_lr=0"))
     records = metrics(tmp_path / "run")
     assert records[0]["lr"] == pytest.approx(0.001)
@@ -140,7 +149,7 @@ def with_broken_video(manifest, folder):
     return listed
 
 
-def test_an_unreadable_video_is_reported_once_and_counted(tiny_config, manifest, tmp_path, capsys):
+def test_an_unreadable_video_is_reported_once_and_counted(tiny_config, quick, manifest, tmp_path, capsys):
     listed = with_broken_video(manifest, tmp_path)
     pretrain(tiny_config("run", f"--data.train={listed}", "--data.max_unreadable=0.1"))
     assert capsys.readouterr().out.count("unreadable video, replaced by another") == 1
@@ -148,7 +157,9 @@ def test_an_unreadable_video_is_reported_once_and_counted(tiny_config, manifest,
     assert records[-1]["unreadable"] == 1
 
 
-def test_an_unreadable_video_of_a_probe_is_left_out_and_counted(tiny_config, manifest, tmp_path, capsys):
+def test_an_unreadable_video_of_a_probe_is_left_out_and_counted(
+    tiny_config, quick, manifest, tmp_path, capsys
+):
     videos = read_manifest(manifest)
     broken = tmp_path / "broken.mp4"
     broken.write_text("not a video")
@@ -171,7 +182,7 @@ def test_an_unreadable_video_of_a_probe_is_left_out_and_counted(tiny_config, man
     assert not (tmp_path / "new" / "metrics.jsonl").exists()
 
 
-def test_too_many_unreadable_videos_end_the_run(tiny_config, manifest, tmp_path):
+def test_too_many_unreadable_videos_end_the_run(tiny_config, quick, manifest, tmp_path):
     listed = with_broken_video(manifest, tmp_path)
     with pytest.raises(UnreadableVideosError, match=r"1 of 11 videos .* more than 1.0%") as error:
         pretrain(tiny_config("run", f"--data.train={listed}"))
@@ -201,7 +212,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_files(tiny_config, tmp_
     assert all(value["exp_avg"].isfinite().all() for value in kept["state"].values())
 
 
-def test_the_same_seed_gives_the_same_run_and_another_does_not(tiny_config, tmp_path):
+def test_the_same_seed_gives_the_same_run_and_another_does_not(tiny_config, quick, tmp_path):
     for name, seed, num_workers in (("a", 0, 0), ("b", 0, 2), ("c", 1, 0)):
         pretrain(tiny_config(name, f"--seed={seed}", f"--data.num_workers={num_workers}", "--optim.steps=4"))
         fresh_accelerate()
@@ -209,7 +220,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(tiny_config, tmp_
     assert metrics(tmp_path / "a") != metrics(tmp_path / "c")
 
 
-def test_accumulated_parts_are_the_whole_batch(tiny_config, tmp_path):
+def test_accumulated_parts_are_the_whole_batch(tiny_config, quick, tmp_path):
     for name, most in (("whole", 4), ("parts", 1)):
         pretrain(tiny_config(name, "--optim.steps=4", "--encoder.drop_path=0", f"--train.micro_batch={most}"))
         fresh_accelerate()
@@ -219,7 +230,7 @@ def test_accumulated_parts_are_the_whole_batch(tiny_config, tmp_path):
         assert whole["lr"] == parts["lr"]
 
 
-def test_a_trained_model_is_a_starting_point(tiny_config, tmp_path):
+def test_a_trained_model_is_a_starting_point(tiny_config, quick, tmp_path):
     pretrain(tiny_config("first", "--optim.steps=2", "--optim.warmup_steps=1"))
     trained = vjepa.from_pretrained(tmp_path / "first")
     fresh_accelerate()
@@ -240,7 +251,9 @@ def test_a_trained_model_is_a_starting_point(tiny_config, tmp_path):
         pretrain(tiny_config("third", f"--init={tmp_path / 'first'}", "--predictor.embed_dim=24"))
 
 
-def test_a_predictor_of_the_future_is_trained_on_the_encoder_of_a_model(tiny_config, manifest, tmp_path):
+def test_a_predictor_of_the_future_is_trained_on_the_encoder_of_a_model(
+    tiny_config, quick, manifest, tmp_path
+):
     """The encoder stays as it was, and the untrained predictor copies what it saw last."""
     pretrain(tiny_config("first", "--optim.steps=2", "--optim.warmup_steps=1"))
     encoder = vjepa.from_pretrained(tmp_path / "first").encoder
@@ -264,7 +277,7 @@ def test_a_predictor_of_the_future_is_trained_on_the_encoder_of_a_model(tiny_con
         pretrain(tiny_config("third", "--objective.target_encoder=init"))
 
 
-def test_a_run_with_a_convolutional_stem_goes_on_and_keeps_it(tiny_config, tmp_path):
+def test_a_run_with_a_convolutional_stem_goes_on_and_keeps_it(tiny_config, quick, tmp_path):
     """Two halves are the whole, bit for bit, and the model folder has the stem."""
     changes = ("--encoder.stem=convolutional", "--optim.steps=6")
     stretched = ("--optim.steps=3", "--optim.schedule_stretch=2")
@@ -282,7 +295,7 @@ def test_a_run_with_a_convolutional_stem_goes_on_and_keeps_it(tiny_config, tmp_p
         pretrain(tiny_config("parts", *changes, "--encoder.stem=linear"))
 
 
-def test_each_model_that_a_run_names_is_read_once(tiny_config, tmp_path, monkeypatch):
+def test_each_model_that_a_run_names_is_read_once(tiny_config, quick, tmp_path, monkeypatch):
     pretrain(tiny_config("first", "--optim.steps=2", "--optim.warmup_steps=1"))
     read = []
     load = model_folder.load_tensors
