@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Pre-train a model and look inside
 #
-# Train a small V-JEPA on rendered videos, see whether it learns or collapses, and look at what its embeddings hold. It takes some two minutes on 2
+# Train a small V-JEPA on rendered videos, see whether it learns or collapses, and look at what its embeddings hold. It takes some five minutes on 2
 # CPU cores.
 
 # %%
@@ -26,16 +26,16 @@ import torch
 import vjepa
 
 # %% [markdown]
-# The quickstart's recipe, shortened: a tenth of its steps and an eighth of its videos. All settings are those of a YAML file, as nested dictionaries. With real
+# The quickstart's recipe, shortened: a third of its steps and a quarter of its videos. All settings are those of a YAML file, as nested dictionaries. With real
 # videos, `data="FOLDER"` is all that is needed.
 
 # %%
 summary = vjepa.pretrain(
     "quickstart",
     output_dir="runs/inside",
-    data={"synthetic": {"folder": "runs/inside/videos", "num_train": 256, "num_test": 256}},
-    optim={"steps": 200, "warmup_steps": 20},
-    train={"trackers": [], "log_every": 10},
+    data={"synthetic": {"folder": "runs/inside/videos", "num_train": 512, "num_test": 256}},
+    optim={"steps": 700, "warmup_steps": 100},
+    train={"trackers": [], "log_every": 25},
 )
 
 # %% [markdown]

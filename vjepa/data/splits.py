@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from vjepa.data.manifest import Video, class_names
@@ -83,6 +82,9 @@ def _stratified(
     """Return the rows outside and inside each fold; there may be fewer folds than asked for."""
     # scikit-learn allows no more folds than the largest class has videos, and warns of smaller classes.
     folds = min(folds, len(set(groups)), max(Counter(labels).values()))
+    # Imported here, because scikit-learn takes a second, which commands without it are spared.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -42,6 +41,9 @@ def knn_classes(train: tuple[Tensor, Tensor], others_VD: Tensor) -> Tensor:
     """
     mean_D = train[0].mean(dim=0)
     train_VD, others_VD = (F.normalize(features - mean_D, dim=-1) for features in (train[0], others_VD))
+    # Imported here, because scikit-learn takes a second, which commands without it are spared.
+    from sklearn.neighbors import NearestNeighbors
+
     nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(train_VD)), metric="cosine", algorithm="brute")
     distance_Vn, row_Vn = map(torch.from_numpy, nearest.fit(train_VD.numpy()).kneighbors(others_VD.numpy()))
     vote_Vn = ((1 - distance_Vn) / TEMPERATURE).exp() * class_weights(train[1])[row_Vn]

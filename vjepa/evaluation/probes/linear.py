@@ -13,9 +13,6 @@ from __future__ import annotations
 import warnings
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -69,6 +66,11 @@ def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> f
     mean_D, scale = train[0].mean(dim=0), train[0].std(dim=0).square().mean().sqrt().clamp_min(1e-8)
     train_VD, test_VD = (in_double((features - mean_D) / scale).numpy() for features in (train[0], test[0]))
     labels_V = train[1].numpy()
+    # Imported here, because scikit-learn takes a second, which commands without it are spared.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
     model = LogisticRegression(max_iter=300, class_weight="balanced")
     folds = min(_FOLDS, int(train[1].bincount().min()) // 2)
     if folds >= 2:

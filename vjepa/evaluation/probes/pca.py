@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from vjepa.data.dataset import ClipDataset
@@ -22,6 +21,9 @@ class PixelComponents:
     def __init__(self, train: ClipDataset, components: int, seed: int) -> None:
         pixels_VP, _ = extract_features(lambda video_BTCHW: video_BTCHW.flatten(1), train)
         # Noisy images have flat spectra, for which the default number of iterations is too small.
+        # Imported here, because scikit-learn takes a second, which commands without it are spared.
+        from sklearn.decomposition import PCA
+
         solver = PCA(
             min(components, len(pixels_VP)), svd_solver="randomized", iterated_power=8, random_state=seed
         )
