@@ -84,8 +84,9 @@ def build_demo(options: argparse.Namespace) -> gradio.Blocks:
     Raises:
         ValueError: The model cannot be read, it neither predicts nor classifies, or gradio is not installed.
     """
+    show = _classes if "classes" in read_model_config(options.model) else _predictions
     gradio = _gradio()
-    shown = _classes(gradio, options) if _is_classifier(options.model) else _predictions(gradio, options)
+    shown = show(gradio, options)
 
     def answer(path: str | None) -> Any:
         if path is None:
@@ -113,10 +114,6 @@ def _gradio() -> Any:
             "the demo needs gradio, which is not installed: pip install 'vjepa-world[demo]', or gradio alone"
         ) from error
     return gradio
-
-
-def _is_classifier(source: str) -> bool:
-    return "classes" in read_model_config(source)
 
 
 def _predictions(gradio: Any, options: argparse.Namespace) -> Shown:
