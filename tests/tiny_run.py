@@ -10,7 +10,7 @@ from vjepa.data.synthetic.write import write_videos
 from vjepa.recipes.pretrain.config import PretrainConfig
 
 STEPS = 12
-CLOCK = ("clips_per_second", "data_wait", "data_wait_most", "data_wait_process")
+CLOCK = ("clips_per_second", "data_wait", "data_wait_most", "data_wait_process", "memory_gb")
 
 
 @pytest.fixture(scope="session")

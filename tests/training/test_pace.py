@@ -30,7 +30,8 @@ def test_the_share_of_waiting_for_data_is_measured():
     found = pace.read()
     assert found["data_wait"] == pytest.approx(1 / 4, abs=0.08)
     assert found["clips_per_second"] == pytest.approx(20 / 0.48, rel=0.2)
-    assert found.keys() == {"data_wait", "clips_per_second"}
+    assert found.keys() == {"data_wait", "clips_per_second", "memory_gb"}
+    assert 0.05 < found["memory_gb"] < 100
     time.sleep(0.05)
     assert pace.read()["data_wait"] == 0, "the measure did not begin again"
 

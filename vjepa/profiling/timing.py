@@ -221,7 +221,7 @@ def _memory(device: torch.device) -> float | None:
     if device.type == "cuda":
         return torch.cuda.memory_allocated()
     _give_back_freed()
-    return _resident("VmRSS") if device.type == "cpu" else None
+    return resident_bytes("VmRSS") if device.type == "cpu" else None
 
 
 def _peak_memory(run: Callable[[], object], device: torch.device) -> float | None:
@@ -241,7 +241,7 @@ def _peak_memory(run: Callable[[], object], device: torch.device) -> float | Non
     _give_back_freed()
     resets.write_text("5")  # Resets the peak, VmHWM.
     run()
-    return _resident("VmHWM")
+    return resident_bytes("VmHWM")
 
 
 def _give_back_freed() -> None:
@@ -250,7 +250,12 @@ def _give_back_freed() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _resident(field: str) -> float | None:
+def resident_bytes(field: str) -> float | None:
+    """Return the memory of this process that Linux reports; None on other systems.
+
+    Args:
+        field: ``VmRSS``, what is in use now, or ``VmHWM``, the most that was.
+    """
     status = Path("/proc/self/status")
     found = re.search(rf"^{field}:\s+(\d+) kB", status.read_text(), re.MULTILINE) if status.exists() else None
     return 1024.0 * int(found.group(1)) if found else None

@@ -1,12 +1,9 @@
-"""The accelerator of a run: its processes, the micro-batches of a step, and experiment trackers."""
+"""The accelerator of a run: its processes and the micro-batches of a step."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -14,8 +11,9 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
 from vjepa.choices import Precision
-from vjepa.config import TrainConfig, config_tree
+from vjepa.config import TrainConfig
 from vjepa.cpu_threads import threads_per_process
+from vjepa.training.trackers import check_trackers
 
 
 def build_accelerator(
@@ -39,8 +37,10 @@ def build_accelerator(
         find_unused: Whether a step may leave some weights without a gradient.
 
     Raises:
-        ValueError: The processes do not find each other, or the batch cannot be divided among them as asked.
+        ValueError: The processes do not find each other, the batch cannot be divided among them as asked, or
+            a tracker is not installed.
     """
+    check_trackers(train.trackers)
     _forget_last_run()
     cpu = train.device == "cpu"
     state = PartialState(cpu=cpu)
@@ -120,9 +120,3 @@ def _accumulation_steps(
             "smaller optim.batch_size"
         )
     return count
-
-
-def start_trackers(accelerator: Accelerator, config: Any, output_dir: str) -> None:
-    """Start the experiment trackers, and give them the configuration of the run."""
-    flat = {key: json.dumps(value) for key, value in config_tree(config).items()}
-    accelerator.init_trackers(Path(output_dir).name, config=flat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
@@ -14,11 +15,11 @@ from torch import nn
 from vjepa.config import OptimConfig, TrainConfig
 from vjepa.data.video_table import Mapped
 from vjepa.evaluation.collapse_alarm import Cures
-from vjepa.training.accelerator import start_trackers
 from vjepa.training.alone import wait_for_all
 from vjepa.training.going_on import calmer_settings
 from vjepa.training.measurements import Measurements
 from vjepa.training.run_folder import Row, RunFolder
+from vjepa.training.trackers import show_picture, start_trackers
 from vjepa.training.trainer import Trainer
 from vjepa.training.unreadable import WITHOUT_VIDEOS, UnreadableVideos
 
@@ -104,9 +105,16 @@ def fit(
     return cast(nn.Module, prepared)
 
 
-def finish(accelerator: Accelerator) -> None:
-    """Wait for all processes, then close the trackers."""
+def finish(accelerator: Accelerator, folder: RunFolder, picture: Path) -> None:
+    """Wait for all processes, then give the trackers the picture of the run and close them.
+
+    Args:
+        accelerator, folder: Accelerator and folder of the run.
+        picture: Plot of the run; nothing is shown if it was not drawn.
+    """
     wait_for_all(accelerator)
+    if accelerator.is_main_process and picture.exists():
+        show_picture(accelerator, picture, folder.read_metrics()[-1]["step"])
     for tracker in accelerator.trackers:
         tracker.finish()
 

@@ -12,6 +12,8 @@ from typing import TextIO, TypeVar
 import torch
 from accelerate import Accelerator
 
+from vjepa.profiling.timing import resident_bytes
+
 T = TypeVar("T")
 
 _REARM = 1.0  # Seconds between two postponements, so that fast steps do not pay for them.
@@ -59,7 +61,8 @@ class Pace:
             ``clips_per_second`` of all processes together, and ``data_wait``, the share of the time in which
             a process waited for its next batch, mean over the processes. With several processes also
             ``data_wait_most``, the share of the process that waited most, and ``data_wait_process``, its
-            number: the others wait for it in every step.
+            number: the others wait for it in every step. ``memory_gb`` is the most memory that this process
+            has taken so far: of its GPU, or resident in the machine, where that is reported.
         """
         passed = max(time.perf_counter() - self._clock, 1e-9)
         measures = {"clips_per_second": self._clips / passed}
@@ -71,8 +74,17 @@ class Pace:
         if len(shares) > 1:
             most = max(range(len(shares)), key=shares.__getitem__)
             measures |= {"data_wait_most": shares[most], "data_wait_process": most}
+        memory = _most_memory(self.accelerator.device)
+        if memory is not None:
+            measures["memory_gb"] = memory / 1e9
         self.start()
         return measures
+
+
+def _most_memory(device: torch.device) -> float | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resident_bytes("VmHWM") if device.type == "cpu" else None
 
 
 class HangWatch:

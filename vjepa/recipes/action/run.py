@@ -112,7 +112,7 @@ def _run(config: ActionConfig, accelerator: Accelerator, folder: RunFolder) -> d
         return _summary(config, report, len(left_out), folder)
 
     summary = alone(accelerator, write)
-    finish(accelerator)
+    finish(accelerator, folder, folder.path / "imagination.png")
     return summary or {}
 
 

@@ -134,7 +134,7 @@ def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) ->
     alone(accelerator, partial(_save_model, run, classifier, network, folder))
     test = _test(run, network, datasets, accelerator)
     summary = alone(accelerator, partial(_summary, run, choice, test, folder))
-    finish(accelerator)
+    finish(accelerator, folder, folder.path / "confusion.png")
     return summary or {}
 
 

@@ -214,7 +214,7 @@ def _finish(
         return summary
 
     summary = alone(accelerator, write)
-    finish(accelerator)
+    finish(accelerator, folder, folder.plot)
     return summary or {}
 
 
