@@ -122,7 +122,8 @@ def test_the_launcher_starts_a_run_again_whose_process_died(
     script = tmp_path / "dying.py"
     script.write_text(DYING_ONCE)
     monkeypatch.setitem(ENVIRONMENT, "DIED", str(tmp_path / "died"))
-    run = two_processes("--max_restarts", "1", str(script), *tiny_arguments("two", *same))
+    again = ("--max_restarts", "1", str(script))
+    run = two_processes(*again, *tiny_arguments("two", *same), timeout=400)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "died").exists()
     assert "goes on after step 3 of 6" in run.stdout

@@ -1,6 +1,7 @@
 """What trackers show, read with their own packages, offline."""
 
 import sqlite3
+import sys
 
 import pytest
 
@@ -39,12 +40,10 @@ def test_wandb_has_them_offline(tiny_config, tmp_path, monkeypatch):
 
 def test_trackio_has_them_in_its_project(tiny_config, tmp_path, monkeypatch):
     pytest.importorskip("trackio", reason="trackio is not installed")
-    import trackio.sqlite_storage
-    import trackio.utils
-
-    for module in (trackio.sqlite_storage, trackio.utils):
-        for name in {"TRACKIO_DIR", "MEDIA_DIR"} & vars(module).keys():
-            monkeypatch.setattr(module, name, tmp_path / "trackio" / name)
+    places = {"TRACKIO_DIR": tmp_path / "trackio", "MEDIA_DIR": tmp_path / "trackio" / "media"}
+    for module in [module for name, module in sys.modules.items() if name.split(".")[0] == "trackio"]:
+        for name in places.keys() & vars(module).keys():
+            monkeypatch.setattr(module, name, places[name])
     pretrain(tiny_config("run", *SHORT, "--train.trackers=[trackio]"))
     (database,) = (tmp_path / "trackio").rglob("vjepa*.db")
     with sqlite3.connect(database) as table:
