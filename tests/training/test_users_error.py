@@ -55,6 +55,7 @@ TOOLS = sorted(path.stem for path in Path("tools").glob("*.py"))
 MORE = {
     "anticipate": ["--train=a.csv", "--test=b.csv"],
     "classify": ["--videos=a.mp4"],
+    "embeddings": ["--videos=a.mp4"],
     "export": ["--what=encoder", "--output=a.onnx"],
     "predict": ["--videos=a.mp4"],
     "reconstruct": ["--videos=a.mp4"],

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -16,8 +14,9 @@ from string import Template
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
+
+from vjepa.plots.sprite import sprite_columns, sprite_url
 
 _OPAQUE = 255
 
@@ -76,15 +75,15 @@ def write_video_page(path: Path, page: VideoPage) -> None:
         "duration": _duration(page.times_T),
         "depth": page.depth,
         "size": list(page.video_TCHW.shape[:1:-1]),
-        "columns": _columns(len(page.video_TCHW)),
-        "video": _sprite(page.video_TCHW.permute(0, 2, 3, 1).numpy(), "JPEG"),
+        "columns": sprite_columns(len(page.video_TCHW)),
+        "video": sprite_url(page.video_TCHW.permute(0, 2, 3, 1).numpy(), "JPEG"),
         "layers": [
             {
                 "name": layer.name,
                 "caption": layer.caption,
                 "size": list(layer.image_thwC.shape[2:0:-1]),
-                "columns": _columns(len(layer.image_thwC)),
-                "source": _sprite(_with_alpha(layer.image_thwC), "PNG"),
+                "columns": sprite_columns(len(layer.image_thwC)),
+                "source": sprite_url(_with_alpha(layer.image_thwC), "PNG"),
             }
             for layer in page.layers
         ],
@@ -123,25 +122,6 @@ def _duration(times_T: Sequence[float]) -> float:
 
 def _share_below(value: float, known: Sequence[float]) -> float:
     return sum(other < value for other in known) / len(known)
-
-
-def _columns(count: int) -> int:
-    return math.ceil(math.sqrt(count))
-
-
-def _sprite(images: NDArray[np.uint8], kind: str) -> str:
-    """Return images ``(n, H, W, C)`` as one image, in rows of `_columns`, in a data URL."""
-    count, height, width, channels = images.shape
-    columns = _columns(count)
-    rows = math.ceil(count / columns)
-    sheet = np.zeros((rows * columns, height, width, channels), dtype=np.uint8)
-    sheet[:count] = images
-    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    pixels = sheet.reshape(rows * height, columns * width, channels)
-    image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-    file = io.BytesIO()
-    image.save(file, kind, **({"quality": 92, "subsampling": 0} if kind == "JPEG" else {}))
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _with_alpha(image_thwC: Tensor) -> NDArray[np.uint8]:

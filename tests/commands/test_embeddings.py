@@ -1,0 +1,46 @@
+"""The tool as a user runs it: labelled videos, a broken one among them, too few."""
+
+import shutil
+
+import pytest
+
+from tests.inference.conftest import make_video_model
+from tests.page_data import data_of
+from vjepa.commands.embeddings import main
+from vjepa.data.synthetic.settings import RenderSettings
+from vjepa.data.synthetic.write import write_videos
+from vjepa.weights.model_folder import save_pretrained
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Arguments of the tool: a model, and a folder with two folders of videos."""
+    model = make_video_model()
+    save_pretrained(tmp_path / "model", model.state_dict(), model.config)
+    write_videos(tmp_path / "rendered", RenderSettings(size=16, frames=12), num_videos=6, seed=0)
+    for number, video in enumerate(sorted((tmp_path / "rendered" / "videos").glob("*.mp4"))):
+        folder = tmp_path / "videos" / ("odd" if number % 2 else "even")
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(video, folder)
+    return ["--model", str(tmp_path / "model"), "--videos", str(tmp_path / "videos"), "--device", "cpu"]
+
+
+def test_the_page_has_every_video_with_its_label(given, tmp_path, capsys):
+    assert main(given) == 0
+    data = data_of(tmp_path / "model" / "embeddings.html")
+    assert sorted(zip(data["names"], (data["classes"][label] for label in data["labels"]), strict=True)) == [
+        (f"00000{number}.mp4", "odd" if number % 2 else "even") for number in range(6)
+    ]
+    assert "6 of 6 videos: " in capsys.readouterr().out
+
+
+def test_a_broken_video_is_named_and_left_out(given, tmp_path, capsys):
+    (tmp_path / "videos" / "odd" / "broken.mp4").write_bytes(b"no video")
+    assert main([*given, "--output", str(tmp_path / "page.html")]) == 1
+    assert len(data_of(tmp_path / "page.html")["names"]) == 6
+    assert "broken.mp4 cannot be read" in capsys.readouterr().err
+
+
+def test_too_few_videos_are_refused(given, capsys):
+    assert main([*given, "--most", "3"]) == 2
+    assert "--most is 3: give 4 or more" in capsys.readouterr().err
