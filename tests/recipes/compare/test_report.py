@@ -76,7 +76,7 @@ def test_the_first_sentence_answers_the_question(tmp_path):
     comparison, results = reported(tmp_path, LEVELS, contrasts=[["vjepa", "pixels"], ["pixels", "untrained"]])
     first, *others = answer(comparison, results)
     assert first.startswith(
-        "Embeddings or pixels? On these videos embeddings in 1 of 1 contrasts. By ridge regression, all "
+        "Embeddings or pixels? On these videos, of 1 contrasts, embeddings are better in 1. By ridge regression, all "
         "labels: V-JEPA is 30.0 points above pixels at equal clips (95 % interval "
     )
     assert others[0].startswith("By k-NN, all labels: V-JEPA is 30.0 points above pixels")

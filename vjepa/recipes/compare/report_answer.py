@@ -67,11 +67,11 @@ def _verdict(
             assert winner is not None
             won[winner] += 1
     undecided = len(pairs) - sum(won.values())
-    parts = [f"{what} in {count}" for what, count in won.items() if count]
+    parts = [f"{what} are better in {count}" for what, count in won.items() if count]
     if not parts:
         return "On these videos no difference is found."
     rest = f", and no difference is found in {undecided}" if undecided else ""
-    return f"On these videos {' and '.join(parts)} of {len(pairs)} contrasts{rest}."
+    return f"On these videos, of {len(pairs)} contrasts, {' and '.join(parts)}{rest}."
 
 
 def _differences(
