@@ -11,10 +11,11 @@ import torch
 from tests.accelerate_state import fresh_accelerate
 from vjepa.commands.reconstruct import main, reconstruct
 from vjepa.config import config_from_tree
+from vjepa.data.readers.open import open_video
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.probes.pixels import train_pixel_decoder
-from vjepa.plots.strip import side_by_side
+from vjepa.plots.strip import write_film
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
 from vjepa.tokens import gather_tokens, patchify
@@ -80,7 +81,7 @@ def test_a_masked_auto_encoder_is_shown(show, tmp_path, capsys):
     assert show("pixels") == 0
     assert matplotlib.image.imread(tmp_path / "reconstruction.png").shape[0] > 6 * 100
     for number in (1, 2):
-        assert film_size(tmp_path / f"clip_{number}.mp4") == (4, 192, 3 * 192 + 2 * 8, 3)
+        assert film_size(tmp_path / f"clip_{number}.mp4") == (4, 16 + 192, 3 * 192 + 2 * 8, 3)
     printed = capsys.readouterr().out
     for line in ("hidden pixels, reconstruction", "true mean colour instead", "they are not predicted"):
         assert line in printed
@@ -123,7 +124,7 @@ def test_embeddings_are_decoded_beside_an_untrained_encoder_s(model, show, runs,
     assert show(*model, *train) == 0
     first = matplotlib.image.imread(tmp_path / "reconstruction.png")
     assert "an untrained encoder's" in capsys.readouterr().out
-    assert film_size(tmp_path / "clip_1.mp4") == (4, 192, 4 * 192 + 3 * 8, 3)
+    assert film_size(tmp_path / "clip_1.mp4") == (4, 16 + 192, 4 * 192 + 3 * 8, 3)
     assert show(*model, *train) == 0
     assert (matplotlib.image.imread(tmp_path / "reconstruction.png") == first).all()
 
@@ -165,9 +166,21 @@ def test_clips_that_were_trained_on_are_refused(show, runs, capsys):
     assert "8 videos are in both --videos and --train" in capsys.readouterr().err
 
 
-def test_panels_are_enlarged_by_whole_numbers():
-    panel = torch.arange(2 * 3 * 5 * 5, dtype=torch.uint8).reshape(2, 3, 5, 5)
-    film = side_by_side([panel, panel])
-    assert film.shape[1] % 2 == film.shape[2] % 2 == 0
-    times = 39  # 195 pixels, the first multiple of 5 above 192
-    assert (film[0, :times, :times] == panel[0, :, 0, 0].numpy()).all()
+def test_a_film_has_enlarged_panels_below_their_names(tmp_path):
+    panel = torch.zeros(2, 3, 5, 5, dtype=torch.uint8)
+    panel[:, :, 0, 0] = 200
+    enlarged = 39  # a pixel becomes 39, so that 5 are 195, the first multiple of 5 above 192
+    write_film({"true": panel, "predicted": panel}, tmp_path / "named.mp4", 8)
+    write_film({"": panel}, tmp_path / "bare.mp4", 8)
+    with open_video(tmp_path / "named.mp4") as named, open_video(tmp_path / "bare.mp4") as bare:
+        named_CHW, bare_CHW = named.get_frames([0])[0].float(), bare.get_frames([0])[0].float()
+    assert bare_CHW.shape == (3, 196, 196)
+    line = named_CHW.shape[1] - 196
+    assert named_CHW.shape[2] >= 2 * 195
+    for left in (0, named_CHW.shape[2] // 2):
+        name_CHW = named_CHW[:, :line, left : left + 60]
+        assert name_CHW.max() > 240, "the line is not white"
+        assert name_CHW.min() < 100, "nothing is written"
+    inside = slice(4, enlarged - 4)
+    assert (named_CHW[:, line:][:, inside, inside] - 200).abs().max() < 12
+    assert named_CHW[:, line + enlarged + 4 : line + 190, 4:190].max() < 30

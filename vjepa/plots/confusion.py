@@ -44,7 +44,7 @@ def draw_confusion(counts_XX: NDArray[np.int64], classes: Sequence[str], path: P
     names = [in_plot(_short(classes[place])) for place in places]
     axes.set_xticks(places, names, rotation=90, fontsize=8)
     axes.set_yticks(places, names, fontsize=8)
-    axes.set(xlabel="given", ylabel="true")
+    axes.set(title="classes of the test videos", xlabel="given by the model", ylabel="true")
     if len(classes) <= _MOST_NUMBERS:
         for (row, column), count in np.ndenumerate(counts_XX):
             colour = "white" if shares_XX[row, column] > 0.5 else "black"

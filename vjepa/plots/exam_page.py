@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from vjepa.evaluation.exam import Exam, Section, columns_of, shown
 from vjepa.files import written_atomically
 from vjepa.foreign_text import in_plot
+from vjepa.plots.colours import GREEN, PURPLE, TRAINED, UNTRAINED, VERMILION
 from vjepa.plots.svg import svg_text
 
 # Colours that the colour-blind tell apart (Okabe and Ito), and markers, so that colour is not needed.
-_LOOKS = (("#0072b2", "o"), ("#777777", "s"), ("#d55e00", "^"), ("#cc79a7", "D"), ("#009e73", "v"))
+_LOOKS = ((TRAINED, "o"), (UNTRAINED, "s"), (VERMILION, "^"), (PURPLE, "D"), (GREEN, "v"))
 _SPREAD = 0.6  # part of a row's height over which its columns are spread
 
 

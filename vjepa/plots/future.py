@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vjepa.foreign_text import in_plot
+from vjepa.plots.colours import SURPRISE
 from vjepa.plots.strip import write_film
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def draw_future(
     shown = {"frame": frames_tCHW.permute(0, 2, 3, 1) / 255, **rows}
     if map_thw is not None:
         shown["surprise"] = heat(frames_tCHW, map_thw)
-    height = 0.85 * len(shown) + (2.0 if curve_t is not None else 0.3)
+    height = 0.85 * len(shown) + (2.6 if curve_t is not None else 0.5)
     figure = Figure(figsize=(0.8 * len(steps) + 2.2, height), layout="constrained")
     ratios = [0.85] * len(shown) + ([1.8] if curve_t is not None else [])
     grid = figure.add_gridspec(len(ratios), len(steps), height_ratios=ratios)
@@ -107,9 +109,11 @@ def draw_future(
     if curve_t is not None:
         axis = figure.add_subplot(grid[len(shown), :])
         axis.plot(
-            list(seconds_t), curve_t[: len(seconds_t)].tolist(), marker="o", markersize=3, color="tab:red"
+            list(seconds_t), curve_t[: len(seconds_t)].tolist(), marker="o", markersize=3, color=SURPRISE
         )
-        axis.set(xlim=(seconds_t[0], seconds_t[-1] + 1e-6), ylabel="surprise", xlabel="seconds")
+        axis.set(xlim=(seconds_t[0], seconds_t[-1] + 1e-6), ylim=(0, 1.1 * float(curve_t.nan_to_num().max())))
+        axis.set(title="surprise", ylabel="error of the prediction", xlabel="seconds")
+    figure.suptitle(in_plot(path.stem), fontsize=10)
     figure.savefig(path, dpi=110)
 
 

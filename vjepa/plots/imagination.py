@@ -89,9 +89,10 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
         known = None if states is None else states[row, :seen]
         energy_axis = axes[2 * row][columns]
         _draw_energy(energy_axis, model, true_VTSD[row], batch.actions_BIA[row], known, seen)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
+    for row, line in enumerate(axes):
+        for axis in line[: columns if row % 2 == 0 else None]:  # energies, on even rows, keep their axes
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
     caption = (
         f"decoded by a small network that was fitted to other frames; given: the first {seen}. Right: energy "
         "of one step over the first two numbers of its action, dark is low; cross: the action that was taken"
@@ -134,5 +135,10 @@ def _draw_energy(
     energy = energy_landscape(model, tokens_TSD[:seen], done_IA, tokens_TSD[seen], grid_sA, states)
     extent = (across[0].item(), across[-1].item(), down[-1].item(), down[0].item())
     energy_map = energy.unflatten(0, (POINTS, POINTS)).cpu()
-    axis.imshow(energy_map, extent=extent, cmap="viridis", aspect="auto")
+    image = axis.imshow(energy_map, extent=extent, cmap="viridis", aspect="auto")
+    axis.figure.colorbar(image, ax=axis).ax.tick_params(labelsize=6)
+    axis.set_title("energy of one action", fontsize=8)
+    axis.set_xlabel("its first number", fontsize=7)
+    axis.set_ylabel("its second number", fontsize=7)
+    axis.tick_params(labelsize=6)
     axis.plot([taken_A[0].item()], [taken_A[min(1, len(taken_A) - 1)].item()], "rx")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vjepa.evaluation.statistics import estimate
 from vjepa.foreign_text import in_plot, in_table
+from vjepa.plots.colours import SERIES
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]
 """Accuracies in [0, 1], one for each seed, by the name of the arm and the share of labels in (0, 1]."""
@@ -26,7 +27,7 @@ def draw_label_curve(curves: Curves, path: Path, chance: float) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for number, (name, points) in enumerate(curves.items()):
-        shares, colour = sorted(points), f"C{number}"
+        shares, colour = sorted(points), SERIES[number % len(SERIES)]
         found = [estimate(points[share]) for share in shares]
         percent = [100 * share for share in shares]
         axes.plot(percent, [100 * e.mean for e in found], marker="o", color=colour, label=in_plot(name))
@@ -39,7 +40,8 @@ def draw_label_curve(curves: Curves, path: Path, chance: float) -> None:
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set(xlabel="labels used, %", ylabel="mean-class accuracy, %", ylim=(0, 100))
+    axes.set(title="accuracy with few labels", ylim=(0, 100))
+    axes.set(xlabel="labels used, %", ylabel="mean-class accuracy, %")
     axes.legend(loc="best", fontsize=8)
     figure.savefig(path, dpi=120)
 

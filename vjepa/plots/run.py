@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vjepa.foreign_text import in_plot, one_line
+from vjepa.plots.colours import BLUE, GREEN, ORANGE, PURPLE, TRAINED, UNTRAINED, VERMILION
 
 
 def summary_table(summary: dict[str, Any], folder: Path) -> str:
@@ -57,7 +58,7 @@ def _online_name(online: dict[str, Any]) -> str:
 def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Path) -> None:
     """Draw panels: the loss, the effective rank of the embeddings, the online probe and the final probes.
 
-    Without an online probe its panel is left out.
+    Panels of probes that were not measured are left out.
 
     Args:
         records: Metrics of each logged step.
@@ -67,31 +68,36 @@ def draw_report(records: list[dict[str, Any]], summary: dict[str, Any], path: Pa
     # Imported here, because matplotlib takes longer to import than a short run lasts.
     from matplotlib.figure import Figure
 
-    online = "online_probe" in summary
-    figure = Figure(figsize=(16 if online else 12, 3.6), layout="constrained")
-    panels = figure.subplots(1, 3 + online, width_ratios=(1, 1, *[1] * online, 0.8))
-    loss, life, probes = panels[0], panels[1], panels[-1]
+    online, probed = "online_probe" in summary, bool(summary["probe"])
+    widths = (1, 1, *[1] * online, *[0.8] * probed)
+    figure = Figure(figsize=(4.2 * sum(widths), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(widths), width_ratios=widths)
+    loss, life = panels[0], panels[1]
     if online:
         _draw_online(panels[2], records, summary)
+    if probed:
+        _draw_probes(panels[-1], summary["probe"])
     for kind in dict.fromkeys(record["kind"] for record in records):
         _draw_kind(loss, life, [record for record in records if record["kind"] == kind], kind)
-    loss.set(xlabel="step", ylim=(0, None), title="prediction error")
+    loss.set(xlabel="step", ylabel="error", ylim=(0, None), title="prediction error")
     loss.legend()
-    life.set(xlabel="step", ylim=(0, None), title="effective rank of embeddings")
+    life.set(xlabel="step", ylabel="dimensions", ylim=(0, None), title="effective rank of embeddings")
     life.legend()
-
-    for position, (name, probe) in enumerate(summary["probe"].items()):
-        for offset, (key, color) in enumerate((("random", "0.7"), ("trained", "tab:blue"))):
-            bars = probes.bar(position + 0.4 * offset, 100 * probe[key], 0.38, color=color, label=key)
-            probes.bar_label(bars, fmt="%.1f")
-        probes.axhline(100 * probe["chance"], color="black", linestyle=":", label="chance")
-        probes.set_title(f"{in_plot(name)} probe of frozen features")
-    if summary["probe"]:
-        probes.set(ylabel="balanced accuracy, %", xticks=[], ylim=(0, 105))
-        probes.legend(loc="upper left")
-    else:
-        probes.axis("off")
+    figure.suptitle(in_plot(path.parent.name))
     figure.savefig(path, dpi=120)
+
+
+def _draw_probes(panel: Any, probes: dict[str, dict[str, float]]) -> None:
+    """Draw the accuracy of each final probe, beside that of the same encoder untrained."""
+    looks = (("random", UNTRAINED, "untrained"), ("trained", TRAINED, "trained"))
+    for position, (name, probe) in enumerate(probes.items()):
+        for offset, (key, colour, label) in enumerate(looks):
+            bars = panel.bar(position + 0.4 * offset, 100 * probe[key], 0.38, color=colour, label=label)
+            panel.bar_label(bars, fmt="%.1f")
+        panel.axhline(100 * probe["chance"], color="black", linestyle=":", label="chance")
+        panel.set_title(f"{in_plot(name)} probe of frozen features")
+    panel.set(ylabel="balanced accuracy, %", xticks=[], ylim=(0, 105))
+    panel.legend(loc="upper left")
 
 
 def _draw_online(panel: Any, records: list[dict[str, Any]], summary: dict[str, Any]) -> None:
@@ -100,10 +106,10 @@ def _draw_online(panel: Any, records: list[dict[str, Any]], summary: dict[str, A
     measured = [record for record in records if online["metric"] in record]
     steps = [record["step"] for record in measured]
     values = [100 * record[online["metric"]] for record in measured]
-    panel.plot(steps, values, "-o", markersize=3, color="tab:blue", label="balanced accuracy, %")
+    panel.plot(steps, values, "-o", markersize=3, color=TRAINED, label="balanced accuracy")
     panel.axvline(summary["model_step"], color="black", linestyle=":", label="weights of the model")
     title = f"online {in_plot(_online_name(online))} probe"
-    panel.set(xlabel="step", xlim=(0, None), ylim=(0, 105), title=title)
+    panel.set(xlabel="step", ylabel="balanced accuracy, %", xlim=(0, None), ylim=(0, 105), title=title)
     panel.legend()
 
 
@@ -112,12 +118,12 @@ def _draw_kind(loss: Any, life: Any, records: list[dict[str, Any]], kind: str) -
     style = {"videos": "-", "images": ":"}[kind]
     steps = [record["step"] for record in records]
     for key, name, color in (
-        ("loss", "loss", "tab:blue"),
-        ("relative_error", "error / error of the mean", "tab:orange"),
+        ("loss", "loss", BLUE),
+        ("relative_error", "error / error of the mean", ORANGE),
     ):
         if key in records[-1]:
             loss.plot(steps, [record[key] for record in records], style, label=f"{name}, {kind}", color=color)
-    for part, color in (("context", "tab:green"), ("target", "tab:red"), ("predicted", "tab:purple")):
+    for part, color in (("context", GREEN), ("target", VERMILION), ("predicted", PURPLE)):
         key = f"{part}/rank"
         if key in records[-1]:
             life.plot(steps, [record[key] for record in records], style, label=f"{part}, {kind}", color=color)

@@ -12,12 +12,14 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from vjepa.foreign_text import in_plot
+from vjepa.foreign_text import in_plot, one_line
 
 FILM_HEIGHT = 192  # Smallest height of a panel in pixels; smaller videos are enlarged by a whole number.
 _GAP = 8  # Width in pixels of the gap between two panels.
+_LINE = 16  # Height in pixels of the line of text above a panel.
 
 
 def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) -> None:
@@ -52,14 +54,14 @@ def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) 
 
 
 def write_film(panels: Mapping[str, Tensor], path: Path, frame_rate: float) -> None:
-    """Write the panels side by side as an .mp4.
+    """Write the panels side by side as an .mp4, each below its name.
 
     Args:
         panels: Panels by name, all of one size and length.
         path: Film to write.
         frame_rate: Frame rate of the film, in frames per second.
     """
-    film_THWC = side_by_side(list(panels.values()))
+    film_THWC = side_by_side([_captioned(name, panel) for name, panel in panels.items()])
     with av.open(str(path), "w", format="mp4") as container:
         rate = Fraction(frame_rate).limit_denominator(1000)
         stream = container.add_stream("libx264", rate=rate, options={"crf": "12"})
@@ -71,15 +73,30 @@ def write_film(panels: Mapping[str, Tensor], path: Path, frame_rate: float) -> N
         container.mux(stream.encode())
 
 
+def _captioned(name: str, panel_TCHW: Tensor) -> Tensor:
+    """Return an enlarged panel below a line with its name; a panel without a name is left as it is."""
+    enlarged = _enlarged(panel_TCHW)
+    if not name:
+        return enlarged
+    text = Image.new("RGB", (enlarged.shape[-1], _LINE), "white")
+    ImageDraw.Draw(text).text((2, 0), one_line(name), fill="black", font=ImageFont.load_default(size=12))
+    line_CHW = torch.from_numpy(np.array(text)).permute(2, 0, 1)
+    return torch.cat([line_CHW.expand(len(enlarged), -1, -1, -1), enlarged], dim=-2)
+
+
+def _enlarged(panel_TCHW: Tensor) -> Tensor:
+    """Return a panel of at least `FILM_HEIGHT` rows, whose pixels are repeated a whole number of times."""
+    times = max(-(-FILM_HEIGHT // panel_TCHW.shape[-2]), 1)
+    return panel_TCHW.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2)
+
+
 def side_by_side(panels: Sequence[Tensor]) -> np.ndarray:
-    """Return enlarged panels side by side with white gaps between them, uint8 ``(T, H, W, 3)``.
+    """Return panels side by side with white gaps between them, uint8 ``(T, H, W, 3)``.
 
     Height and width are padded to even numbers, which H.264 requires.
     """
-    times = max(-(-FILM_HEIGHT // panels[0].shape[-2]), 1)
-    enlarged = [panel.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2) for panel in panels]
-    gap = torch.full((*enlarged[0].shape[:-1], _GAP), 255, dtype=torch.uint8)
-    joined = torch.cat([piece for panel in enlarged for piece in (gap, panel)][1:], dim=-1)
+    gap = torch.full((*panels[0].shape[:-1], _GAP), 255, dtype=torch.uint8)
+    joined = torch.cat([piece for panel in panels for piece in (gap, panel)][1:], dim=-1)
     height, width = joined.shape[-2:]
     even = torch.nn.functional.pad(joined, (0, width % 2, 0, height % 2), value=255)
     return even.permute(0, 2, 3, 1).contiguous().numpy()

@@ -12,6 +12,7 @@ from vjepa.data.violation_sets import Matched
 from vjepa.foreign_text import in_plot
 from vjepa.inference.surprise import surprise
 from vjepa.models.video_model import VideoModel
+from vjepa.plots.colours import IMPOSSIBLE, POSSIBLE
 from vjepa.plots.future import heat
 
 COLUMNS = 8  # Largest number of time steps in a plot, around the violation.
@@ -65,9 +66,9 @@ def _draw_pair(block: object, model: VideoModel, matched: Matched) -> None:
             if column == 0:
                 axis.set_ylabel(name, rotation=0, ha="right", va="center")
     axis = block.add_subplot(grid[:, COLUMNS:])  # type: ignore[attr-defined]
-    for name, result, colour in (("possible", found[0], "0.6"), ("impossible", found[1], "tab:red")):
+    for name, result, colour in (("possible", found[0], POSSIBLE), ("impossible", found[1], IMPOSSIBLE)):
         axis.plot(result.curve.tolist(), marker="o", markersize=3, color=colour, label=name)
     if event is not None:
         axis.axvline(event / depth - 0.5, color="black", linestyle=":", label="they differ from here")
-    axis.set(title=f"{in_plot(matched.kind)}: surprise by time step")
+    axis.set(title=in_plot(matched.kind), xlabel="time step", ylabel="surprise: error of the prediction")
     axis.legend(fontsize=8)

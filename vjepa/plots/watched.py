@@ -121,10 +121,10 @@ def _embedding_colours(embedded: Embedded, window: Window, steps: int) -> dict[s
     far = min(window.rest, embedded.true_VFSY.shape[1])
     colours = EmbeddingColours(embedded.true_VFSY[:, 0].flatten(0, 1))
     true_tSY = _in_time(embedded.true_VFSY, 1, context, steps)
-    found = {"true": colours(true_tSY.unflatten(1, place))}
+    found = {"embeddings, true": colours(true_tSY.unflatten(1, place))}
     for horizon in sorted({1, far}):
         predicted_tSY = _in_time(embedded.predicted_VFSY, horizon, context, steps)
-        found[f"predicted, {horizon} ahead"] = colours(predicted_tSY.unflatten(1, place))
+        found[f"embeddings, predicted {horizon} ahead"] = colours(predicted_tSY.unflatten(1, place))
     return found
 
 
@@ -137,10 +137,10 @@ def _layers(colours: Mapping[str, Tensor], map_thw: Tensor | None) -> list[Layer
         layers.append(Layer("surprise", caption, heat_colours(map_thw)))
     for name, image_thwC in colours.items():
         caption = (
-            f"First three principal components of the embeddings ({name}) as red, green and blue; the same "
+            f"First three principal components ({name}) as red, green and blue; the same "
             "colours mean the same in all layers."
         )
-        layers.append(Layer(f"embeddings, {name}", caption, image_thwC))
+        layers.append(Layer(name, caption, image_thwC))
     return layers
 
 

@@ -76,8 +76,8 @@ def test_the_first_sentence_answers_the_question(tmp_path):
     comparison, results = reported(tmp_path, LEVELS, contrasts=[["vjepa", "pixels"], ["pixels", "untrained"]])
     first, *others = answer(comparison, results)
     assert first.startswith(
-        "Embeddings or pixels? On these videos, of 1 contrasts, embeddings are better in 1. By ridge regression, all "
-        "labels: V-JEPA is 30.0 points above pixels at equal clips (95 % interval "
+        "Embeddings or pixels? On these videos, of 1 contrasts, embeddings are better in 1. By ridge "
+        "regression, all labels: V-JEPA is 30.0 points above pixels at equal clips (95 % interval "
     )
     assert others[0].startswith("By k-NN, all labels: V-JEPA is 30.0 points above pixels")
     assert any(
@@ -98,7 +98,7 @@ def test_an_interval_that_includes_zero_is_called_no_difference(tmp_path):
 def test_pixels_may_win_and_the_size_is_given_without_a_sign(tmp_path):
     comparison, results = reported(tmp_path, {**LEVELS, "vjepa": 0.2})
     first = answer(comparison, results)[0]
-    assert "pixels in 1 of 1 contrasts" in first
+    assert "of 1 contrasts, pixels are better in 1." in first
     assert "V-JEPA is 30.0 points below pixels" in first
     low, high = (float(part) for part in first.split("95 % interval ")[1].rstrip(").").split(" to "))
     assert 0 < low < 30 < high
@@ -117,7 +117,7 @@ def test_equal_flops_are_said_to_be_equal(tmp_path):
             metrics["cost"]["total_flops"] = 1e12 if cell.arm != "pixels" else 5e11
         _write_results(lambda _, metrics=metrics: metrics, cell)
     first = answer(comparison, Results(cells))[0]
-    assert "embeddings in 1 of 2 contrasts, and no difference is found in 1." in first
+    assert "of 2 contrasts, embeddings are better in 1, and no difference is found in 1." in first
     assert "V-JEPA is 30.0 points above pixels at equal clips" in first
     assert "between V-JEPA and pixels, more steps is found at equal FLOPs" in first
 

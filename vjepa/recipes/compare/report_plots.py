@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,26 +12,13 @@ from matplotlib.figure import Figure
 from vjepa.evaluation.probes.factors import MOVING, NUISANCE, SIGNAL
 from vjepa.evaluation.statistics import Metric
 from vjepa.foreign_text import in_plot
+from vjepa.plots.colours import GREYS, SERIES
 from vjepa.plots.svg import svg_text
 from vjepa.recipes.compare.cells import base_videos
 from vjepa.recipes.compare.config import CompareConfig
 from vjepa.recipes.compare.report_sections import sweep_metrics
 from vjepa.recipes.compare.report_words import MEASURES, Named, accuracy, factor, shares_of
 from vjepa.recipes.compare.results import Results
-
-_COLOURS = (
-    "tab:blue",
-    "tab:orange",
-    "tab:green",
-    "tab:red",
-    "tab:purple",
-    "tab:brown",
-    "tab:olive",
-    "tab:pink",
-    "0.3",
-    "0.5",
-    "0.7",
-)
 
 
 def all_plots(comparison: CompareConfig, results: Results) -> dict[str, str]:
@@ -48,9 +36,10 @@ def all_plots(comparison: CompareConfig, results: Results) -> dict[str, str]:
 
 def _coloured(comparison: CompareConfig) -> Iterator[tuple[str, str, str, str]]:
     """Yield the name, title, colour and line style of each arm."""
-    for number, (name, arm) in enumerate(comparison.arms.items()):
-        style = "-" if arm.kind == "trained" else ":"
-        yield name, in_plot(arm.title), _COLOURS[number % len(_COLOURS)], style
+    colours = {True: itertools.cycle(SERIES), False: itertools.cycle(GREYS)}
+    for name, arm in comparison.arms.items():
+        trained = arm.kind == "trained"
+        yield name, in_plot(arm.title), next(colours[trained]), "-" if trained else ":"
 
 
 def _draw_curve(
