@@ -67,7 +67,8 @@ def commands_page() -> str:
     """Return a page with what every command prints with --help, but for the settings of recipes."""
     parts = [
         "# Commands",
-        "`vjepa COMMAND --help` prints the options of a command. In a clone, `tools/COMMAND.py` is the same.",
+        "`vjepa COMMAND --help` prints the options of a command, and `--debug` shows the traceback of an "
+        "error. In a clone, `tools/COMMAND.py` is the same.",
     ]
     for path in sorted((ROOT / "vjepa" / "commands").glob("[a-z]*.py")):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""

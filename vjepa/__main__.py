@@ -19,7 +19,8 @@ _USAGE = """usage: vjepa COMMAND [arguments]
 
 {commands}
 
-`vjepa COMMAND --help` describes a command with its arguments; `vjepa --version` prints the version. Several
+`vjepa COMMAND --help` describes a command with its arguments; `vjepa --version` prints the version. An error
+that can be mended is said in a sentence; with `--debug`, any command shows its traceback, too. Several
 processes are started with `accelerate launch -m vjepa COMMAND [arguments]`."""
 
 

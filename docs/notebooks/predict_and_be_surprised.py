@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Predict and be surprised
 #
-# Train a model that predicts the embeddings of coming frames, compare it with copying the last frame, and let it watch a video in which something
-# impossible happens. It takes some three minutes on 2 CPU cores.
+# Train a model that predicts the embeddings of coming frames, compare it with copying the last frame, and
+# let it watch a video in which something impossible happens. It takes some three minutes on 2 CPU cores.
 
 # %%
 import matplotlib.pyplot as plt
@@ -24,7 +24,8 @@ import torch
 import vjepa
 
 # %% [markdown]
-# A box of colliding objects, without noise. Blocks and future masks take turns: blocks teach the encoder, future masks the predictor.
+# A box of colliding objects, without noise. Blocks and future masks take turns: blocks teach the encoder,
+# future masks the predictor.
 
 # %%
 summary = vjepa.pretrain(
@@ -44,7 +45,8 @@ model = vjepa.from_pretrained("runs/future")
 # %% [markdown]
 # ## x and y
 #
-# `observe` gives the model the frames before one second, x; `predict` returns the embeddings of those that follow, y. No later frame is read.
+# `observe` gives the model the frames before one second, x; `predict` returns the embeddings of those that
+# follow, y. No later frame is read.
 
 # %%
 video = vjepa.read_manifest("runs/future/videos/test/manifest.csv")[0]
@@ -56,7 +58,8 @@ print("embeddings (batch, horizon, h, w, dimension):", tuple(prediction.embeddin
 # %% [markdown]
 # ## Is it better than a copy?
 #
-# Skill is 1 - error / error of copying the last embedding: above 0, the prediction is closer to what came. So short a training may stay below.
+# Skill is 1 - error / error of copying the last embedding: above 0, the prediction is closer to what came.
+# So short a training may stay below.
 
 # %%
 report = vjepa.evaluate_future(model, "runs/future/videos/test/manifest.csv")
@@ -65,10 +68,12 @@ print(report.table())
 # %% [markdown]
 # ## Surprise
 #
-# The model watches a video, predicts each next step, and compares. We cut the video and join another one: no prediction can see that coming.
+# The model watches a video, predicts each next step, and compares. We cut the video and join another one:
+# no prediction can see that coming.
 
 # %%
-first, second = (model.processor(one.path)[0] for one in vjepa.read_manifest("runs/future/videos/test/manifest.csv")[:2])
+videos = vjepa.read_manifest("runs/future/videos/test/manifest.csv")
+first, second = (model.processor(one.path)[0] for one in videos[:2])
 half = len(first) // 2
 joined_TCHW = torch.cat([first[:half], second[half:]])
 expected = vjepa.surprise(model, first)
@@ -82,4 +87,5 @@ axis.legend()
 plot.tight_layout()
 
 # %% [markdown]
-# To say whether a value is unusual, `vjepa.calibrate_surprise` measures what is normal on ordinary videos, and `vjepa.surprise` then gives p-values.
+# To say whether a value is unusual, `vjepa.calibrate_surprise` measures what is normal on ordinary videos,
+# and `vjepa.surprise` then gives p-values.

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Pre-train a model and look inside
 #
-# Train a small V-JEPA on rendered videos, see whether it learns or collapses, and look at what its embeddings hold. It takes some five minutes on 2
-# CPU cores.
+# Train a small V-JEPA on rendered videos, see whether it learns or collapses, and look at what its
+# embeddings hold. It takes some five minutes on 2 CPU cores.
 
 # %%
 import json
@@ -26,8 +26,8 @@ import torch
 import vjepa
 
 # %% [markdown]
-# The quickstart's recipe, shortened: a third of its steps and a quarter of its videos. All settings are those of a YAML file, as nested dictionaries. With real
-# videos, `data="FOLDER"` is all that is needed.
+# The quickstart's recipe, shortened: a third of its steps and a quarter of its videos. All settings are
+# those of a YAML file, as nested dictionaries. With real videos, `data="FOLDER"` is all that is needed.
 
 # %%
 summary = vjepa.pretrain(
@@ -41,8 +41,9 @@ summary = vjepa.pretrain(
 # %% [markdown]
 # ## Does it learn?
 #
-# The loss alone does not tell, since its targets are learnt, too. `relative_error` compares the prediction with the batch's mean target: at 1, nothing is predicted that
-# differs between clips. The effective rank shows a collapse: it would fall towards 1.
+# The loss alone does not tell, since its targets are learnt, too. `relative_error` compares the prediction
+# with the batch's mean target: at 1, nothing is predicted that differs between clips. The effective rank
+# shows a collapse: it would fall towards 1.
 
 # %%
 with open("runs/inside/metrics.jsonl") as file:
@@ -59,8 +60,9 @@ right.legend()
 plot.tight_layout()
 
 # %% [markdown]
-# The probe is a linear classifier on frozen embeddings, tested on videos that were not trained on, and beside it the same on an untrained encoder. So few steps give a part
-# of what the whole quickstart reaches (some 82 %).
+# The probe is a linear classifier on frozen embeddings, tested on videos that were not trained on, and
+# beside it the same on an untrained encoder. So few steps give a part of what the whole quickstart reaches
+# (some 82 %).
 
 # %%
 probe = summary["probe"]["linear"]
@@ -69,7 +71,8 @@ print({name: f"{value:.1%}" for name, value in probe.items()})
 # %% [markdown]
 # ## What do the embeddings show?
 #
-# Each token's embedding has many dimensions; the first three principal components become red, green and blue. Tokens of one colour are alike for the model.
+# Each token's embedding has many dimensions; the first three principal components become red, green and
+# blue. Tokens of one colour are alike for the model.
 
 # %%
 model = vjepa.from_pretrained("runs/inside")
@@ -97,7 +100,8 @@ for time, (above, below) in enumerate(axes.T):
 # %% [markdown]
 # ## Which videos are alike?
 #
-# For each of the first videos, the most similar others by their mean embedding. If the model has learnt motion, neighbours move alike (the labels are motions).
+# For each of the first videos, the most similar others by their mean embedding. If the model has learnt
+# motion, neighbours move alike (the labels are motions).
 
 # %%
 videos = vjepa.read_manifest("runs/inside/videos/test/manifest.csv")[:64]

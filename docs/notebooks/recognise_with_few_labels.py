@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Recognise actions with few labels
 #
-# Pre-train without labels, then fit a classifier with a handful of labels, on the trained and on an untrained encoder. It takes some three minutes on 2
-# CPU cores.
+# Pre-train without labels, then fit a classifier with a handful of labels, on the trained and on an
+# untrained encoder. It takes some three minutes on 2 CPU cores.
 
 # %%
 import matplotlib.pyplot as plt
@@ -35,7 +35,8 @@ vjepa.pretrain(
 # %% [markdown]
 # ## A probe of the frozen encoder
 #
-# `label_share` takes a part of the labels of each class. With your own videos, `data="FOLDER_PER_CLASS"` is enough: a fifth of them is held back for the test.
+# `label_share` takes a part of the labels of each class. With your own videos, `data="FOLDER_PER_CLASS"` is
+# enough: a fifth of them is held back for the test.
 
 # %%
 accuracy = {}
@@ -59,10 +60,14 @@ plot, axis = plt.subplots(figsize=(6, 3.5))
 for weights, name in (("trained", "pre-trained encoder"), ("random", "the same, untrained")):
     shares = [share for kind, share in accuracy if kind == weights]
     means = [100 * accuracy[weights, share][0] for share in shares]
-    below, above = ([100 * abs(accuracy[weights, share][k] - accuracy[weights, share][0]) for share in shares] for k in (1, 2))
+    below, above = (
+        [100 * abs(accuracy[weights, share][end] - accuracy[weights, share][0]) for share in shares]
+        for end in (1, 2)
+    )
     axis.errorbar([100 * share for share in shares], means, yerr=[below, above], marker="o", label=name)
 axis.axhline(12.5, color="0.5", linestyle=":", label="chance")
-axis.set(title="Eight motions, 256 unseen videos", xlabel="labels used, %", ylabel="mean-class accuracy, %", ylim=(0, 100))
+axis.set(title="Eight motions, 256 unseen videos", ylim=(0, 100))
+axis.set(xlabel="labels used, %", ylabel="mean-class accuracy, %")
 axis.legend()
 plot.tight_layout()
 

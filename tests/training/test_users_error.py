@@ -51,6 +51,13 @@ def test_what_a_user_can_mend_is_said_in_a_sentence(main, arguments, words, tmp_
     assert main is compare or "\n" not in printed
 
 
+def test_debug_shows_the_traceback(tmp_path):
+    arguments = ["--data.train=nothere.csv", f"--output_dir={tmp_path / 'run'}"]
+    assert pretrain([*arguments, "--train.device=cpu"]) == 2
+    with pytest.raises(FileNotFoundError, match=r"there is no manifest .*nothere\.csv"):
+        pretrain(["--debug", *arguments])
+
+
 TOOLS = sorted(path.stem for path in Path("tools").glob("*.py"))
 MORE = {
     "anticipate": ["--train=a.csv", "--test=b.csv"],

@@ -21,7 +21,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -257,22 +257,28 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
 
     The exit status is what `main` returns, 75 after a stop request, or 130 after a second Ctrl-C. An error
     that the user can fix prints a sentence on stderr and gives 2, or 1 if it showed in training
-    (`vjepa.training.users_error`); all other errors keep their traceback.
+    (`vjepa.training.users_error`); all other errors keep their traceback. With ``--debug`` among its
+    arguments, which `main` then does not see, every error does.
     """
 
     @functools.wraps(main)
-    def owning(*args: Any, **kwargs: Any) -> int:
+    def owning(arguments: Sequence[str] | None = None) -> int:
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        debug = "--debug" in given
+        given = [argument for argument in given if argument != "--debug"]
         if isinstance(sys.stdout, io.TextIOWrapper):  # For paths that are not UTF-8; stderr does the same.
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             with answering_signals():
-                return main(*args, **kwargs)
+                return main(given)
         except Stopped as stopped:
             _say(str(stopped))
             return EXIT_STOPPED
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
         except Exception as error:
+            if debug:
+                raise
             # Not at the top of the file: it imports the trainer, which imports this module.
             from vjepa.training import users_error
 
