@@ -87,15 +87,18 @@ def blocks(text: str) -> Iterator[str]:
 
 
 def _runs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
-    """Yield runs of lines that are indented, or not."""
+    """Yield runs of lines that are code, or not: code is indented, and no item of a list goes on there."""
     run: list[str] = []
+    code = listed = False
     for line in lines:
-        if run and line.startswith("  ") != run[0].startswith("  "):
-            yield run[0].startswith("  "), run
+        listed = line.startswith("- ") or (listed and line.startswith(" "))
+        if run and code != (line.startswith("  ") and not listed):
+            yield code, run
             run = []
+        code = line.startswith("  ") and not listed
         run.append(line)
     if run:
-        yield run[0].startswith("  "), run
+        yield code, run
 
 
 # Settings
@@ -221,6 +224,10 @@ def _cell(text: str) -> str:
 # Recipes
 
 
+# In the opening of a recipe, lines such as "Hardware: ..." begin a paragraph without an empty line before.
+_NEW_PARAGRAPH = re.compile(r"\n(?=(?:[A-Z][a-z]+(?: [a-z]+)?: |Needs |Not run |Takes ))")
+
+
 class Recipe:
     """A YAML file of configs/, with the text that it opens with.
 
@@ -234,7 +241,8 @@ class Recipe:
         opening = re.match(r"(#[^\n]*\n)+", source)
         assert opening is not None, f"{path} says nothing"
         self.settings = source[opening.end() :].lstrip()
-        self.text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in opening[0].splitlines())
+        text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in opening[0].splitlines())
+        self.text = _NEW_PARAGRAPH.sub("\n\n", text)
 
     @property
     def summary(self) -> str:

@@ -14,7 +14,7 @@
 # # Predict and be surprised
 #
 # Train a model that predicts the embeddings of coming frames, compare it with copying the last frame, and
-# let it watch a video in which something impossible happens. It takes some three minutes on 2 CPU cores.
+# let it watch a video in which something impossible happens. It takes some five minutes on 2 CPU cores.
 
 # %%
 import matplotlib.pyplot as plt
