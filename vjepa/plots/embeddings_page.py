@@ -100,7 +100,7 @@ def _map(similar_VV: Tensor) -> list[list[float]]:
     # Imported here, because scikit-learn takes a second, which commands without it are spared.
     from sklearn.manifold import TSNE
 
-    distances_VV = (1 - similar_VV).clamp(min=0).fill_diagonal_(0).double().cpu().numpy()
+    distances_VV = (1 - similar_VV).clamp(min=0).fill_diagonal_(0).numpy()
     perplexity = min(30.0, (len(distances_VV) - 1) / 3)
     solver = TSNE(metric="precomputed", init="random", perplexity=perplexity, random_state=0)
     places_V2 = solver.fit_transform(distances_VV)
