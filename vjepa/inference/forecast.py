@@ -118,7 +118,8 @@ def predict_rest(
         steps: Number of time steps to predict; None takes the rest of the window.
     """
     steps = window.rest if steps is None else steps
-    grid = window.grid._replace(t=window.context_steps + steps)
+    # Not by _replace, which older torch.export cannot follow.
+    grid = Grid(window.context_steps + steps, window.grid.h, window.grid.w)
     index_N = torch.arange(grid.size, device=context_BKY.device)
     context_K, target_M = index_N.tensor_split([window.context_steps * window.plane])
     batch = context_BKY.shape[0]  # len() would fix the number of clips in an exported graph.
