@@ -131,7 +131,7 @@ def encode_video(path: Path, frames: NDArray[np.uint8], frame_rate: int) -> None
 
 def _save_factors(path: Path, factors: dict[str, NDArray[Any]]) -> None:
     with path.open("wb") as file:  # numpy appends .npz to a file name, but not to an open file
-        np.savez_compressed(file, **factors)
+        np.savez_compressed(file, **factors)  # type: ignore[arg-type]  # no factor is called allow_pickle
 
 
 def _write_manifest(path: Path, folder: Path, settings: RenderSettings, num_videos: int) -> None:
