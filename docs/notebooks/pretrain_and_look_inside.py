@@ -14,7 +14,7 @@
 # # Pre-train a model and look inside
 #
 # Train a small V-JEPA on rendered videos, see whether it learns or collapses, and look at what its
-# embeddings hold. It takes some five minutes on 2 CPU cores.
+# embeddings hold. It takes some ten minutes on 2 CPU cores.
 
 # %%
 import json
@@ -26,15 +26,14 @@ import torch
 import vjepa
 
 # %% [markdown]
-# The quickstart's recipe, shortened: a third of its steps and a quarter of its videos. All settings are
-# those of a YAML file, as nested dictionaries. With real videos, `data="FOLDER"` is all that is needed.
+# The quickstart's recipe. All settings are those of a YAML file, as nested dictionaries. With real videos,
+# `data="FOLDER"` is all that is needed.
 
 # %%
 summary = vjepa.pretrain(
     "quickstart",
     output_dir="runs/inside",
-    data={"synthetic": {"folder": "runs/inside/videos", "num_train": 512, "num_test": 256}},
-    optim={"steps": 700, "warmup_steps": 100},
+    data={"synthetic": {"folder": "runs/inside/videos"}},
     train={"trackers": [], "log_every": 25},
 )
 
@@ -61,8 +60,7 @@ plot.tight_layout()
 
 # %% [markdown]
 # The probe is a linear classifier on frozen embeddings, tested on videos that were not trained on, and
-# beside it the same on an untrained encoder. So few steps give a part of what the whole quickstart reaches
-# (some 82 %).
+# beside it the same on an untrained encoder. Seeds 0 to 9 reach 78 to 87 %.
 
 # %%
 probe = summary["probe"]["linear"]
