@@ -28,7 +28,6 @@ extensions = [
     "sphinx_copybutton",
 ]
 myst_heading_anchors = 3
-myst_enable_extensions = ["colon_fence"]
 exclude_patterns = ["*.html"]
 
 default_role = "code"  # what stands in single back quotes in docstrings

@@ -14,7 +14,7 @@
 # # Pre-train a model and look inside
 #
 # Train a small V-JEPA on rendered videos, see whether it learns or collapses, and look at what its
-# embeddings hold. It takes some ten minutes on 2 CPU cores.
+# embeddings hold. The quickstart takes some 7 minutes on 2 CPU cores.
 
 # %%
 import json
@@ -26,8 +26,8 @@ import torch
 import vjepa
 
 # %% [markdown]
-# The quickstart's recipe. All settings are those of a YAML file, as nested dictionaries. With real videos,
-# `data="FOLDER"` is all that is needed.
+# The quickstart's recipe. All settings are those of a YAML file, as nested dictionaries. Of real videos,
+# `vjepa.pretrain(data="FOLDER")` makes a model with a recipe that it chooses.
 
 # %%
 summary = vjepa.pretrain(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vjepa.config import ConfigError, config_tree, read_config
@@ -41,6 +42,11 @@ def test_videos_and_a_model_may_be_given_alone():
     short = {"data": "train", "model": "init"}
     tuned = config_of_call(None, {"data": "a.csv", "model": "runs/mine"}, FinetuneConfig, short)
     assert (tuned.data.train, tuned.model.init) == ("a.csv", "runs/mine")
+
+
+def test_numbers_of_numpy_are_numbers():
+    config = called(optim={"lr": np.float64(0.25)}, data={"crop_scale": np.array([0.5, 1.0])})
+    assert (config.optim.lr, config.data.crop_scale) == (0.25, (0.5, 1.0))
 
 
 def test_a_whole_configuration_is_taken_as_it_is_and_alone():

@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,6 +80,24 @@ def test_items_may_be_files_their_bytes_or_have_a_rate_of_their_own(tmp_path, wr
         torch.testing.assert_close(frames, expected)
         np.testing.assert_allclose(timestamps, times)
     np.testing.assert_allclose(frames_of({"video": CLIP, "fps": 2})[1], np.arange(10) / 2)
+
+
+class FakeDecoder:
+    """What is used of torchcodec 0.17's VideoDecoder, which needs FFmpeg's libraries."""
+
+    metadata = SimpleNamespace(average_fps=4.0)
+
+    def __len__(self):
+        return len(CLIP)
+
+    def get_frames_in_range(self, start, stop):
+        return SimpleNamespace(data=CLIP[start:stop])
+
+
+def test_a_decoder_has_its_own_rate():
+    frames, timestamps = frames_of({"video": FakeDecoder()}, fps=25.0)
+    torch.testing.assert_close(frames, CLIP)
+    np.testing.assert_allclose(timestamps, np.arange(10) / 4)
 
 
 @pytest.mark.parametrize(

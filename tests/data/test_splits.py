@@ -137,3 +137,10 @@ def test_few_labels_are_of_every_class_and_nested():
     assert len(more) == pytest.approx(20, abs=2)
     assert take_labels(videos, 1, seed=0) == videos
     assert take_labels(videos, 0.05, seed=1) != few
+
+
+def test_what_is_elsewhere_is_compared_by_its_address():
+    first, second = Video("https://host.example/a.mp4"), Video("https://host.example/b.mp4")
+    check_leaks({"train": [first], "test": [second]})
+    with pytest.raises(ValueError, match="train and test share what"):
+        check_leaks({"train": [first], "test": [first]})

@@ -140,7 +140,7 @@ def test_the_cleaning_up_of_a_stop_is_not_announced_as_work(capsys):
     assert captured.out + captured.err == "SIGTERM: stopping\n"
 
 
-def test_a_run_in_a_thread(tiny_config, tmp_path):
+def test_a_run_in_a_thread_and_another_of_other_precision_after_it(tiny_config, tmp_path):
     """Signals have handlers in the main thread alone; the run does without, and its workers end with it."""
     thread = threading.Thread(
         target=pretrain, args=(tiny_config("run", "--data.num_workers=2", "--optim.steps=3"),)
@@ -149,6 +149,10 @@ def test_a_run_in_a_thread(tiny_config, tmp_path):
     thread.join()
     assert (tmp_path / "run" / "summary.json").exists()
     assert not multiprocessing.active_children()
+    summary = pretrain(
+        tiny_config("again", "--optim.steps=1", "--optim.warmup_steps=1", "--train.precision=bf16")
+    )
+    assert summary["precision"] == "bf16"
 
 
 def test_a_loader_that_is_left_has_no_workers():

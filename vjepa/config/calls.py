@@ -73,6 +73,8 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if hasattr(value, "tolist") and getattr(value, "ndim", 2) < 2:  # numbers of numpy or torch
+        return value.tolist()
     if isinstance(value, str) or not hasattr(value, "__getitem__"):
         return value
     from vjepa.data.python_datasets import name_dataset  # brings torch, which a configuration does without

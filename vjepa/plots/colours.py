@@ -5,6 +5,7 @@ SKY, OLIVE = "#56b4e9", "#b5a800"
 
 TRAINED = BLUE  # the model that was trained
 UNTRAINED = "#777777"  # the same network untrained, and other baselines
+UNLABELLED = "#777777"  # videos without a label
 POSSIBLE, IMPOSSIBLE = "#777777", VERMILION  # videos that keep to the laws of motion, and those that do not
 SURPRISE = VERMILION
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vjepa.plots.colours import SERIES, UNLABELLED
 from vjepa.plots.sprite import sprite_columns, sprite_url
 
 NEAREST = 8  # videos shown beside the chosen one
@@ -55,6 +56,8 @@ def write_embeddings_page(path: Path, page: EmbeddingsPage) -> None:
         "classes": classes,
         "nearest": nearest_Vn.tolist(),
         "similarity": [[round(float(value), 3) for value in row] for row in similar_VV.gather(1, nearest_Vn)],
+        "colours": SERIES,
+        "unlabelled": UNLABELLED,
         "size": [page.pictures_VHWC.shape[2], page.pictures_VHWC.shape[1]],
         "columns": sprite_columns(len(page.names)),
         "pictures": sprite_url(page.pictures_VHWC, "JPEG"),
