@@ -7,8 +7,7 @@ A model with a predictor plays the video with the colours of true and predicted 
 classifier names the classes, and those of each part of the video. Needs gradio (the extra `demo`). The page
 is served to this machine alone, unless --share asks gradio for a public address.
 
-Exit status: 0 stopped by Ctrl-C; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop;
-130 interrupted.
+Exit status: 75 stopped, as by Ctrl-C; 1 an unexpected error; 2 arguments that cannot be used.
 """
 
 from __future__ import annotations
