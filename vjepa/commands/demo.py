@@ -75,7 +75,7 @@ class Shown(NamedTuple):
 
 
 def build_demo(options: argparse.Namespace) -> gradio.Blocks:
-    """Build the page of a model.
+    """Build the web page that shows what a model makes of an uploaded video.
 
     Args:
         options: Options of the command.
