@@ -14,7 +14,7 @@
 # # Pre-train a model and look inside
 #
 # Train a small V-JEPA on rendered videos, see whether it learns or collapses, and look at what its
-# embeddings hold. The quickstart takes some 7 minutes on 2 CPU cores.
+# embeddings hold. The quickstart takes some 8 minutes on 2 CPU cores.
 
 # %%
 import json

@@ -14,7 +14,7 @@
 # # Recognise actions with few labels
 #
 # Pre-train without labels, then fit a classifier with a handful of labels, on the trained and on an
-# untrained encoder. It trains the quickstart, which takes some 7 minutes on 2 CPU cores, and then six probes.
+# untrained encoder. It trains the quickstart, which takes some 8 minutes on 2 CPU cores, and then six probes.
 
 # %%
 import matplotlib.pyplot as plt
