@@ -85,7 +85,7 @@ def test_every_tool_ends_by_a_sentence_where_its_model_or_list_is_missing(tool, 
         "pack_shards": [f"--videos={nothing}", f"--output={tmp_path / 'out'}"],
         "pretrain": [f"--data.train={nothing}"],
         "results": ["tables", nothing],
-        "validate_videos": [nothing],
+        "validate": [nothing],
     }
     main = importlib.import_module(f"tools.{tool}").main
     given = arguments[tool] if tool in arguments else [f"--model={nothing}", *MORE.get(tool, [])]

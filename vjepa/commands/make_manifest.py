@@ -3,7 +3,7 @@
     vjepa make_manifest kinetics --annotations lists/ --videos k400/ --split val --output val.csv
 
 One subcommand per data set; `SUBCOMMAND --help` lists the files that it reads. No video is decoded;
-vjepa validate_videos checks the videos of a manifest. Prints the number of rows per class.
+vjepa validate checks the videos of a manifest. Prints the number of rows per class.
 
 Exit status: 0 done; 1 an unexpected error; 2 input that cannot be used, or more videos missing than
 --allow_missing; 75 asked to stop; 130 interrupted.

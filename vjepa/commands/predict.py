@@ -138,7 +138,7 @@ def _predict(options: argparse.Namespace) -> int:
         if number < options.plots:
             _draw(folder / names[number], model, frames, embedded, window, options)
     if not found:
-        raise ValueError(f"none of the {len(videos)} videos can be read: vjepa validate_videos reports why")
+        raise ValueError(f"none of the {len(videos)} videos can be read: vjepa validate reports why")
     foreign = sum(model.processor.is_foreign(video.path) for video in videos)
     _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, foreign, options)
     return len(videos) - len(found)

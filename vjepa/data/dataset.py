@@ -166,7 +166,7 @@ class ClipDataset(Dataset[Sample]):
                 raise NothingReadableError("{} cannot be read: {}".format(*failures[0]))
             listed = "\n  ".join(f"{path}: {cause}" for path, cause in dict(failures).items())
             raise NothingReadableError(
-                f"none of {len(failures)} tries gave a video that can be read; vjepa validate_videos LIST "
+                f"none of {len(failures)} tries gave a video that can be read; vjepa validate LIST "
                 f"looks at all of them. Tried were:\n  {listed}"
             )
         return (row + 1 + int(rng.integers(len(self.videos) - 1))) % len(self.videos)

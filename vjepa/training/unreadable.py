@@ -14,9 +14,7 @@ from vjepa.data.python_datasets import is_item
 from vjepa.data.remote import source_of
 from vjepa.foreign_text import one_line
 
-WITHOUT_VIDEOS = (
-    "Give lists without them to go on (`vjepa validate_videos LIST --output CLEAN.csv` writes one)"
-)
+WITHOUT_VIDEOS = "Give lists without them to go on (`vjepa validate LIST --output CLEAN.csv` writes one)"
 WITHOUT_EPISODES = "Leave them out by their numbers, SOURCE?without=3,17, to go on"
 
 

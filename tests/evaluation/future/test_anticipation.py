@@ -231,7 +231,7 @@ def test_what_cannot_be_used_is_refused(model, parts, tmp_path):
         (train, test, {"train_horizons": (0.2, math.nan)}, "a horizon is nan s"),
         (train, test, {"train_horizons": (1.0, 0.5)}, "go from 1.0 to 0.5 s: give the lowest"),
         (train, test, {"draws": 0}, "draws is 0"),
-        ([dataclasses.replace(train[0], path=str(bad))], test, {}, "cannot be read by .*validate_videos"),
+        ([dataclasses.replace(train[0], path=str(bad))], test, {}, "cannot be read by .*validate"),
         ([dataclasses.replace(train[0], start=9.0)], test, {}, "starts at 9.0 s, and .* its video has ended"),
     ]
     for first, second, more, message in cases:

@@ -4,7 +4,7 @@
 
 Each reader takes the folder of the annotations, the folder of the videos and a split, and returns rows for
 `write_manifest` (`vjepa make_manifest` does both). No video is decoded, so that broken files are not
-noticed: `vjepa validate_videos` finds them. Labels are class names. The class indices that `class_names`
+noticed: `vjepa validate` finds them. Labels are class names. The class indices that `class_names`
 gives them follow their sorted order, and are not the official ones. Where a data set withholds the labels of
 its test split, they are None. Listed videos that are missing are left out with a warning. If more than
 `allow_missing` of them are missing (by default the share `MISSING_SHARE`), the reader raises.

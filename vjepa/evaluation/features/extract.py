@@ -116,7 +116,7 @@ def extract_features(
         row, (path, cause) = next(iter(unreadable.items()))
         raise ValueError(
             f"{path} (row {row + 1} of {len(dataset)}) cannot be read ({cause}): leave it out of the list "
-            "that is measured; vjepa validate_videos writes one without it"
+            "that is measured; vjepa validate writes one without it"
         )
     if left_out is not None:
         left_out |= unreadable

@@ -277,7 +277,7 @@ def _context_frames(model: VideoModel, window: Window, segment: Video, horizon: 
         frames = read_frames(segment.path, clip, last=window.context_steps * model.encoder.tubelet.t, end=end)
     except VideoDecodeError as error:
         raise ValueError(
-            f"{error}: leave it out of the manifest; vjepa validate_videos writes a clean one"
+            f"{error}: leave it out of the manifest; vjepa validate writes a clean one"
         ) from error
     except ValueError:  # shorter than the context
         return None

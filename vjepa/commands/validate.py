@@ -1,6 +1,6 @@
 """Check the videos of a manifest before a run, and write a manifest of those that can be read.
 
-    vjepa validate_videos MANIFEST [--output CLEAN.csv] [--report REPORT.csv] [--num_workers N]
+    vjepa validate MANIFEST [--output CLEAN.csv] [--report REPORT.csv] [--num_workers N]
 
 Opens each video and decodes all of it. With --quick, decodes only its first, middle and last frame, which
 finds damage only there and in the header. A video is in one of four states:

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from vjepa.commands import validate_videos
+from vjepa.commands import validate
 from vjepa.data.manifest import Video, read_manifest, write_manifest
 
 
@@ -34,7 +34,7 @@ def test_what_is_wrong_is_listed_and_left_out(manifest, tmp_path, capsys, reader
     if reader == "decord":
         pytest.importorskip("decord", reason="decord is not installed")
     clean = tmp_path / "clean.csv"
-    assert validate_videos.main([str(manifest), "--output", str(clean), "--reader", reader]) == 1
+    assert validate.main([str(manifest), "--output", str(clean), "--reader", reader]) == 1
     lines = capsys.readouterr().out.splitlines()
     for words in (
         ("doubtful", "one.mp4: it has one frame"),
@@ -51,24 +51,24 @@ def test_what_is_wrong_is_listed_and_left_out(manifest, tmp_path, capsys, reader
         ("one.mp4", None),
         ("good.mp4", 0.2),
     ]
-    assert validate_videos.main([str(clean), "--reader", reader]) == 0
+    assert validate.main([str(clean), "--reader", reader]) == 0
 
 
 def test_workers_give_the_same_report(manifest, tmp_path, capsys):
     outputs = []
     for num_workers in ("0", "1"):
-        assert validate_videos.main([str(manifest), "--num_workers", num_workers]) == 1
+        assert validate.main([str(manifest), "--num_workers", num_workers]) == 1
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]
 
 
 def test_select_and_unusable_manifests(tmp_path, capsys):
     (tmp_path / "m.csv").write_text("path,split\na.mp4,train\nb.mp4,test\n")
-    assert validate_videos.main([f"{tmp_path}/m.csv?split=test"]) == 1
+    assert validate.main([f"{tmp_path}/m.csv?split=test"]) == 1
     assert "1 videos: 0 can be read" in capsys.readouterr().out
-    assert validate_videos.main([f"{tmp_path}/m.csv?split"]) == 2
+    assert validate.main([f"{tmp_path}/m.csv?split"]) == 2
     assert "give column=value" in capsys.readouterr().err
-    assert validate_videos.main([str(tmp_path / "absent.csv")]) == 2
+    assert validate.main([str(tmp_path / "absent.csv")]) == 2
     assert "there is no manifest" in capsys.readouterr().err
 
 
@@ -82,16 +82,16 @@ def test_damaged_videos_are_listed_and_stay_unless_skipped(write_video, tmp_path
     path.write_bytes(content)
     manifest, report, clean = (tmp_path / name for name in ("m.csv", "report.csv", "clean.csv"))
     write_manifest(manifest, [Video(str(path))])
-    assert validate_videos.main([str(manifest), "--report", str(report), "--output", str(clean)]) == 0
+    assert validate.main([str(manifest), "--report", str(report), "--output", str(clean)]) == 0
     assert "damaged  " in capsys.readouterr().out
     (row,) = csv.DictReader(report.open())
     assert row["path"] == str(path)
     assert row["state"] == "damaged"
     assert "packets that do not decode: " in row["remark"]
     assert len(read_manifest(clean)) == 1
-    assert validate_videos.main([str(manifest), "--quick"]) == 0
+    assert validate.main([str(manifest), "--quick"]) == 0
     assert "(0 of them damaged" in capsys.readouterr().out
-    assert validate_videos.main([str(manifest), "--damaged", "skip", "--output", str(clean)]) == 0
+    assert validate.main([str(manifest), "--damaged", "skip", "--output", str(clean)]) == 0
     assert "wrote" in capsys.readouterr().out
     assert str(path) not in clean.read_text()
 
@@ -103,9 +103,9 @@ def test_a_video_that_kills_its_process_is_unreadable(monkeypatch):
         for video in videos:
             if video.path == "killer.mp4":
                 raise BrokenProcessPool
-            yield validate_videos.Finding("sound", [])
+            yield validate.Finding("sound", [])
 
-    monkeypatch.setattr(validate_videos, "_in_pool", in_pool)
+    monkeypatch.setattr(validate, "_in_pool", in_pool)
     videos = [Video("a.mp4"), Video("killer.mp4"), Video("b.mp4")]
-    states = [finding.state for finding in validate_videos.findings(videos, "auto", False, num_workers=2)]
+    states = [finding.state for finding in validate.findings(videos, "auto", False, num_workers=2)]
     assert states == ["sound", "unreadable", "sound"]
