@@ -200,6 +200,34 @@ def test_the_published_schedules_of_the_rivals_come_out():
     assert [context_loss.weight_at(step) for step in (15_000, 22_500, 30_000)] == [0, 0.25, 0.5]
 
 
+@pytest.mark.parametrize(
+    ("name", "videos", "lr", "clips", "mirrored"),
+    [
+        # MCG-NJU/VideoMAE at 14ef8d8, scripts/*/finetune.sh: GPUs x videos, lr x videos / 256, clips, data_set
+        ("videomae_vitb16_k400", 64 * 6, 5e-4 * 64 * 6 / 256, 5, True),
+        ("videomae_vitb16_ssv2", 64 * 6, 5e-4 * 64 * 6 / 256, 2, False),
+        ("videomae_vitb16_ucf101", 8 * 16, 5e-4 * 8 * 16 / 256, 5, True),
+        # facebookresearch/jepa at 51c59d5, configs/evals; its eval.py mirrors nothing
+        ("vjepa_k400_probe", 64 * 4, 1e-3, 8, False),
+        ("vjepa_ssv2_probe", 64 * 4, 1e-3, 2, False),
+        # facebookresearch/vjepa2 at c2963a4, configs/eval/vitl; its eval.py mirrors nothing
+        ("vjepa2_k400_probe", 64 * 4, None, 8, False),
+        ("vjepa2_ssv2_probe", 64 * 4, None, 2, False),
+        ("vjepa2_diving48_probe", 64 * 2, None, 4, False),
+        ("vjepa2_jester_probe", 64 * 2, None, 4, False),
+    ],
+)
+def test_a_published_fine_tuning_has_its_authors_settings(name, videos, lr, clips, mirrored):
+    config = read_config(["--config", str(ROOT / f"configs/finetune/{name}.yaml")], FinetuneConfig)
+    assert (config.optim.batch_size, config.evaluation.clips) == (videos, clips)
+    assert config.augment.flip is mirrored
+    assert config.evaluation.crops == 3
+    if lr is not None:
+        assert config.optim.lr == pytest.approx(lr)
+    if name.startswith("vjepa"):
+        assert config.data.segments == clips
+
+
 @pytest.mark.parametrize("size", ["l", "h", "g"])
 def test_a_cooldown_goes_on_with_the_model_of_its_pretraining(size):
     before, after = (
