@@ -203,7 +203,7 @@ def test_the_published_schedules_of_the_rivals_come_out():
 @pytest.mark.parametrize(
     ("name", "videos", "lr", "clips", "mirrored"),
     [
-        # MCG-NJU/VideoMAE at 14ef8d8, scripts/*/finetune.sh: GPUs x videos, lr x videos / 256, clips, data_set
+        # MCG-NJU/VideoMAE at 14ef8d8, finetune.sh: GPUs x videos, lr x videos / 256, clips, data_set
         ("videomae_vitb16_k400", 64 * 6, 5e-4 * 64 * 6 / 256, 5, True),
         ("videomae_vitb16_ssv2", 64 * 6, 5e-4 * 64 * 6 / 256, 2, False),
         ("videomae_vitb16_ucf101", 8 * 16, 5e-4 * 8 * 16 / 256, 5, True),
