@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.splits import check_leaks, folds_by_group, split_by_group, take_labels
+from vjepa.data.splits import check_leaks, folds_by_group, label_subset, split_by_group, take_labels
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
@@ -137,6 +138,11 @@ def test_few_labels_are_of_every_class_and_nested():
     assert len(more) == pytest.approx(20, abs=2)
     assert take_labels(videos, 1, seed=0) == videos
     assert take_labels(videos, 0.05, seed=1) != few
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.07, 7), (0.14, 14), (0.29, 29), (0.071, 8)])
+def test_a_share_of_the_labels_is_rounded_up_as_it_is_written(share, number):
+    assert len(label_subset(torch.zeros(100, dtype=torch.long), share, seed=0)) == number
 
 
 def test_what_is_elsewhere_is_compared_by_its_address():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vjepa.data.transforms import eval_transform, resize_to_cover, train_transform
+from vjepa.data.transforms import clip_transform, eval_transform, resize_to_cover, train_transform
 
 
 def still_clip(height, width, frames=3):
@@ -54,6 +54,18 @@ def test_a_square_clip_of_the_right_size_passes_through():
     passed = train_transform(32, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=False)(clip)
     assert passed.data_ptr() == clip.data_ptr()
     assert torch.equal(passed, clip)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 64)])
+def test_a_whole_frame_is_the_same_in_training_and_afterwards(size):
+    """The largest central region with the aspect ratio of the size; no random number is drawn for it."""
+    clip = torch.randint(0, 256, (2, 3, 100, 101), dtype=torch.uint8)
+    state = torch.get_rng_state()
+    whole = clip_transform(size, whole_frame=True)(clip)
+    assert torch.equal(train_transform(size, (1.0, 1.0), (1.0, 1.0), flip=False)(clip), whole)
+    assert torch.equal(torch.get_rng_state(), state)
+    sized = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
+    assert torch.equal(clip_transform(size, whole_frame=True)(sized), sized)
 
 
 def test_evaluation_takes_the_middle_at_the_customary_margin():

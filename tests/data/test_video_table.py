@@ -69,6 +69,13 @@ def test_what_is_unusual_is_read_thoroughly(name, tmp_path, monkeypatch):
     assert found == expected
 
 
+def test_white_space_in_the_cells_of_a_selection_does_not_count(tmp_path, monkeypatch):
+    (tmp_path / "l.csv").write_text("path,split\na.mp4,train\nb.mp4,train \nc.mp4, train\nd.mp4,test\n")
+    found, expected = both(None, monkeypatch, f"{tmp_path / 'l.csv'}?split=train")
+    assert [os.path.basename(video.path) for video in found] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert list(found) == expected
+
+
 @pytest.mark.parametrize("query", ["split=test", "split=train&person=3", "split=tes"])
 def test_rows_are_selected_by_whole_cells(query, tmp_path, monkeypatch):
     text = "path,split,person\na.mp4,train,3\nb.mp4,test,3\nc.mp4,train,33\nd.mp4,tes,3\ne.mp4,,3\n"

@@ -15,9 +15,15 @@ LONG = MultiBlock(num_blocks=2, spatial_scale=(0.7, 0.7))
 
 shares = st.tuples(st.floats(0.05, 1), st.floats(0.05, 1)).map(lambda pair: tuple(sorted(pair)))
 grids = st.builds(Grid, st.integers(2, 6), st.integers(2, 9), st.integers(2, 9))
+
+
+def multiblock(**settings):
+    return MultiBlock(**settings | ({"max_keep": None} if settings["complement"] == "context" else {}))
+
+
 any_mask = st.one_of(
     st.builds(
-        MultiBlock,
+        multiblock,
         num_blocks=st.integers(1, 10),
         spatial_scale=shares,
         temporal_scale=shares,
@@ -245,3 +251,14 @@ def test_target_blocks_overlap_at_times_and_their_sizes_change_with_the_step():
 def test_image_blocks_too_large_for_their_grid_are_refused():
     with pytest.raises(ValueError, match="leave nothing to see"):
         draw(ImageBlocks(), Grid(1, 1, 1))
+
+
+def test_later_time_steps_are_hidden_from_inverted_blocks_too():
+    context = draw(MultiBlock(max_temporal_keep=0.5, invert=True)).context_BK
+    assert context.max() < 4 * 14 * 14
+    assert draw(MultiBlock(invert=True)).context_BK.max() > 4 * 14 * 14
+
+
+def test_a_limit_of_the_context_that_would_be_overrun_is_refused():
+    with pytest.raises(ValueError, match="max_keep is 100 and complement context"):
+        MultiBlock(max_keep=100, complement="context")

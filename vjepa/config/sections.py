@@ -190,10 +190,11 @@ class OptimConfig:
         )
         checks.above_zero("optim", self, "schedule_stretch", "eps", "clip_grad")
         checks.below_one("optim", self, "betas")
-        if self.warmup_steps > self.steps:
+        if self.warmup_steps > self.steps * min(self.schedule_stretch, 1):
             raise ValueError(
-                f"optim.warmup_steps {self.warmup_steps} is more than optim.steps {self.steps}: "
-                "the learning rate would never reach its peak; shorten the warm-up"
+                f"optim.warmup_steps {self.warmup_steps} is more than optim.steps {self.steps}, or than the "
+                f"schedule of optim.schedule_stretch {self.schedule_stretch}: the learning rate would never "
+                "reach its peak; shorten the warm-up"
             )
 
 

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -273,5 +274,5 @@ def label_subset(labels_V: Tensor, share: float, seed: int) -> Tensor:
     for label in labels_V.unique().tolist():
         rows = (labels_V == label).nonzero()[:, 0]
         order = torch.randperm(len(rows), generator=generator)
-        chosen.append(rows[order[: math.ceil(share * len(rows))]])
+        chosen.append(rows[order[: math.ceil(Fraction(str(share)) * len(rows))]])
     return torch.cat(chosen).sort().values

@@ -19,8 +19,8 @@ def train_transform(
     """Build random crop, resize and flip: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
 
     The same random draw, from torch's global generator, is used for all frames. Defaults are those of V-JEPA
-    (app/vjepa/transforms.py). With ``scale=(1, 1), ratio=(1, 1), flip=False`` a square clip of the right size
-    is unchanged.
+    (app/vjepa/transforms.py). With ``scale=(1, 1), ratio=(1, 1)`` nothing is cropped by chance: the largest
+    central region with the aspect ratio of `size` is taken, as `clip_transform` does for a whole frame.
 
     Args:
         size: Side length in pixels, or ``(height, width)``.
@@ -36,7 +36,10 @@ def train_transform(
         raise ValueError(f"scale is {scale}: give two shares of the image, 0 < smallest <= largest <= 1")
     if not 0 < ratio[0] <= ratio[1]:
         raise ValueError(f"ratio is {ratio}: give two of width by height, 0 < smallest <= largest")
-    crop = v2.RandomResizedCrop(_pair(size), scale=scale, ratio=ratio, antialias=True)
+    if (*scale, *ratio) == (1, 1, 1, 1):
+        crop: nn.Module = CentreCrop(_pair(size), margin=1)
+    else:
+        crop = v2.RandomResizedCrop(_pair(size), scale=scale, ratio=ratio, antialias=True)
     return v2.Compose([crop, v2.RandomHorizontalFlip()]) if flip else crop
 
 
@@ -63,7 +66,7 @@ def clip_transform(size: Size, whole_frame: bool) -> nn.Module:
         whole_frame: Whether to use the largest central region with the right aspect ratio, without a margin,
             for a model that was trained without crops; else `eval_transform` is used.
     """
-    return train_transform(size, (1.0, 1.0), (1.0, 1.0), flip=False) if whole_frame else eval_transform(size)
+    return CentreCrop(_pair(size), margin=1) if whole_frame else eval_transform(size)
 
 
 class CentreCrop(nn.Module):

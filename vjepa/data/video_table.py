@@ -272,7 +272,9 @@ def read_plain_csv(path: str, select: Mapping[str, str], absolute: Callable[[str
         return None
     columns = {name: (bounds[number] + 1, bounds[number + 1]) for number, name in enumerate(names)}
     wanted = {name: columns[name] for name in names if name in _COLUMNS}
-    if not len(wanted["path"][0]) or not all(_is_tidy(data, *cells) for cells in wanted.values()):
+    if not len(wanted["path"][0]) or not all(
+        _is_tidy(data, *columns[name]) for name in wanted.keys() | select.keys()
+    ):
         return None
     if (wanted["path"][0] == wanted["path"][1]).any():
         return None

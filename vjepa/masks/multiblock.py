@@ -61,7 +61,7 @@ class MultiBlock:
         aspect_ratio: Smallest and largest height of a block divided by its width.
         max_temporal_keep: Share of the time steps, from the first, that the context may span; all later
             tokens are hidden.
-        max_keep: Largest number of context tokens; null sets no limit.
+        max_keep: Largest number of context tokens; null sets no limit. Excludes `complement: context`.
         complement: `targets` makes every token that is not context a target, `context` makes every token that
             is not a target context; `none` drops the tokens by which a sample exceeds the common lengths.
         invert: Use the blocks as the context and predict all other tokens.
@@ -86,6 +86,11 @@ class MultiBlock:
             raise ValueError(f"max_temporal_keep is {self.max_temporal_keep}: give a share in (0, 1]")
         if self.max_keep is not None and self.max_keep < 1:
             raise ValueError(f"max_keep is {self.max_keep}: give 1 or more, or null for no limit")
+        if self.max_keep is not None and self.complement == "context":
+            raise ValueError(
+                f"max_keep is {self.max_keep} and complement context, which makes every token that is not a "
+                "target context: leave out one of the two"
+            )
 
     def sample(
         self, grid: Grid, sample_rngs: Sequence[np.random.Generator], step_rng: np.random.Generator
@@ -126,9 +131,10 @@ class MultiBlock:
         """
         hidden_Bnthw = place_blocks(grid, block, uniform_Bn3)
         hidden_Bthw = np.logical_or.reduce(hidden_Bnthw, axis=1)
+        if self.invert:
+            hidden_Bthw = ~hidden_Bthw
         hidden_Bthw[:, max(1, int(grid.t * self.max_temporal_keep)) :] = True
-        hidden_BN = hidden_Bthw.reshape(len(hidden_Bthw), -1)
-        return ~hidden_BN if self.invert else hidden_BN
+        return hidden_Bthw.reshape(len(hidden_Bthw), -1)
 
     @lru_cache(maxsize=1024)  # noqa: B019  (self is a small frozen value; block sizes are few)
     def _calibrate(self, grid: Grid, block: Grid) -> _Calibration | None:

@@ -41,7 +41,9 @@ class TubeMask:
         ratio: Share of the positions that is hidden, in (0, 1). The published share is 0.9.
         running_cell: Share of the hidden tokens that is not predicted (0.5 in VideoMAE v2, arXiv 2303.16727):
             in every cell of 2 x 2 positions, ``int(4 * running_cell)`` positions are left out, and move on by
-            one position with each time step. Null predicts all hidden tokens.
+            one position with each time step. Where the number of time steps is no multiple of 4, a few
+            percent of the left-out tokens are predicted all the same, so that all samples predict equally
+            many. Null predicts all hidden tokens.
     """
 
     ratio: float = 0.9
@@ -75,14 +77,14 @@ class TubeMask:
         """Choose the hidden tokens that are predicted, equally many for each sample.
 
         If the number of time steps is a multiple of 4, every position is left out equally often, so all
-        samples have equally many; otherwise surplus tokens are dropped at random.
+        samples have equally many; otherwise the mean number is predicted: surplus tokens are dropped at
+        random, and missing ones are taken from those left out.
         """
         left_out = int(4 * (self.running_cell or 0))
         time, row, column = np.unravel_index(hidden_BM, grid)
         phase_B1 = np.array([[rng.integers(4)] for rng in sample_rngs])
         kept_BM = (2 * (row % 2) + column % 2 - time - phase_B1) % 4 >= left_out
-        # A number that every phase and choice of positions reaches; it depends on the grid and the ratio
-        # alone.
+        # The mean over all phases; it depends on the grid and the ratio alone.
         places = hidden_BM.shape[1] // grid.t
         count = max(places * (grid.t * (4 - left_out) // 4), 1)
         key_BM = np.stack([rng.random(hidden_BM.shape[1]) for rng in sample_rngs])

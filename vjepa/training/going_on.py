@@ -27,6 +27,7 @@ TABLE: dict[str, Change] = {
     "train.keep_best": Change.METRICS,
     "train.patience": Change.SAID,
     "data.num_workers": Change.FREE,
+    "data.loader": Change.FREE,
     "features.folder": Change.FREE,
     "probe": Change.METRICS,
     "data.test": Change.METRICS,

@@ -71,6 +71,12 @@ class RunFolder:
         """Whether the folder has a checkpoint or a model, so that not all settings may change."""
         return has_checkpoints(self.checkpoints) or self.model.exists()
 
+    def finished_with(self, config: DataclassInstance) -> bool:
+        """Return whether the folder holds a finished run of all settings that its metrics depend on."""
+        settings = _read_json(self.finished).get("settings")
+        same = settings == _digest_of_settings(config)
+        return same and self.model.exists() and bool(self.read_summary())
+
     def claim(self, config: DataclassInstance, say: Callable[[str], None]) -> bool:
         """Store the resolved configuration, after a check against that of the run in the folder.
 
@@ -91,8 +97,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._say(self._differing(config) if self.trained else [], say)
         self._settings = _digest_of_settings(config)
-        settings = _read_json(self.finished).get("settings")
-        finished = self.model.exists() and bool(self.read_summary()) and settings == self._settings
+        finished = self.finished_with(config)
         if self.model.exists() and not finished and not has_checkpoints(self.checkpoints):
             raise ValueError(
                 f"{self.path} holds a model and no checkpoint to go on from: {_ELSEWHERE}, or move "

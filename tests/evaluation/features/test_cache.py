@@ -89,6 +89,9 @@ def test_anything_that_matters_is_extracted_anew(model, videos, tmp_path, extrac
     assert count(dataset=dataset_of(videos, sampling=ClipSampling(num_frames=2, stride=1))) == 1
     assert count(dataset=dataset_of(videos[:5])) == 1
     assert count(dataset=dataset_of([replace(videos[0], end=0.3), *videos[1:]])) == 1
+    another_seed = dataset_of(videos)
+    another_seed.seed += 1  # It decides nothing where clips are evenly spread.
+    assert count(dataset=another_seed) == 0
     with torch.no_grad():
         model.encoder.patch_embed.proj.bias[0] += 1e-6
     assert count() == 1

@@ -52,6 +52,12 @@ def test_the_attentive_probe_reads_tokens():
     assert attentive_probe((train[0], labels), test, seed=0) < 0.5
 
 
+@pytest.mark.parametrize("width", [200, 224])
+def test_the_attentive_probe_takes_any_width(width):
+    tokens, labels = torch.randn(6, 4, width), torch.arange(6) % 2
+    assert 0 <= attentive_probe((tokens, labels), (tokens, labels), seed=0) <= 1
+
+
 def test_the_attentive_probe_is_a_function_of_its_seed_and_disturbs_no_other():
     train, test = one_telling_token(60, 0), one_telling_token(60, 1)
     torch.manual_seed(5)

@@ -2,11 +2,12 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.recipes.compare.tiny_comparison import ARMS, OWN_CLIPS, PIXELS, written
-from vjepa.config import read_config
+from vjepa.config import config_tree, read_config
 from vjepa.data.manifest import read_manifest
 from vjepa.recipes.compare.cells import _write_results, all_cells, run_cells
 from vjepa.recipes.compare.config import CompareConfig
@@ -65,7 +66,7 @@ def test_every_split_trains_on_its_own_videos_and_never_on_its_test_videos(tmp_p
         split = splits[int(cell.videos.removeprefix("split")) - 1]
         assert (cell.train, cell.test) == (split["train"], split["test"])
         assert cell.config.data.train == [split["train"], "more.csv"]
-        assert split["test"] not in json.dumps(cell.settings()["config"])
+        assert split["test"] not in json.dumps(config_tree(cell.config))
 
 
 def test_an_online_probe_sees_the_training_videos_and_no_run_may_end_early(tmp_path):
@@ -154,8 +155,32 @@ def test_test_videos_among_the_training_videos_are_refused_before_the_first_run(
         run_cells(cells_of(tmp_path, **changes), fake_metrics, jobs=1, say=lambda _: None)
 
 
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [("", r"1 videos of .*odd\.csv have no label"), ("UP", r".*odd\.csv has the classes UP, none of which")],
+)
+def test_labels_that_cannot_be_read_out_are_refused_before_the_first_run(lists, tmp_path, label, message):
+    rows = Path(lists["test"]).read_text().splitlines()
+    path, _, group = rows[1].split(",")
+    (tmp_path / "odd.csv").write_text(f"{rows[0]}\n{path},{label},{group}\n")
+    splits = [{"train": lists["train"], "test": str(tmp_path / "odd.csv")}]
+    with pytest.raises(ValueError, match=message):
+        run_cells(cells_of(tmp_path, base=OWN_CLIPS, splits=splits), fake_metrics, 1, lambda _: None)
+
+
+def test_a_cell_is_not_finished_once_its_lists_have_changed(lists, tmp_path):
+    splits = [{"train": lists["train"], "test": lists["test"]}]
+    cell = cells_of(tmp_path, base=OWN_CLIPS, splits=splits)[0]
+    _write_results(fake_metrics, cell)
+    assert cell.finished()
+    rows = Path(lists["test"]).read_text().splitlines()
+    Path(lists["test"]).write_text("\n".join(rows[:-1]) + "\n")
+    with pytest.raises(ValueError, match=r"of other settings \(lists\)"):
+        cell.finished()
+
+
 def test_groups_of_further_videos_may_have_the_same_names(lists, tmp_path):
-    from vjepa.recipes.compare.cells import _check_leaks
+    from vjepa.recipes.compare.cells import _check_lists
 
     splits = [{"train": lists["train"], "test": lists["test"]}]
-    _check_leaks(cells_of(tmp_path, base=OWN_CLIPS, splits=splits, extra_train=[lists["same_name"]]))
+    _check_lists(cells_of(tmp_path, base=OWN_CLIPS, splits=splits, extra_train=[lists["same_name"]]))

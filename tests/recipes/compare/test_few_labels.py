@@ -80,6 +80,9 @@ def test_one_command_makes_the_curve_and_goes_on(fresh, arguments, tmp_path, cap
     assert (tmp_path / "few" / "few_labels.png").stat().st_size > 5000
     assert main([*arms, *chosen, *arguments]) == 0
     assert "2 runs, 2 finished already" in capsys.readouterr().out
+    # A finished run of other settings is not taken for one of these.
+    assert main([*arms, *chosen, *arguments, "--optim.weight_decay=0.5"]) == 2
+    assert "optim.weight_decay" in capsys.readouterr().err
 
 
 def test_what_cannot_be_compared_is_refused(arguments):

@@ -12,11 +12,10 @@ import torch
 from tests.recipes.compare.tiny_comparison import ARMS, BASE, OWN_CLIPS, PIXELS, written
 from vjepa.commands.compare import main
 from vjepa.config import read_config
-from vjepa.data.manifest import Video
 from vjepa.evaluation.probes.small_frame import encode_frame
 from vjepa.recipes.compare.cells import _write_results, all_cells
 from vjepa.recipes.compare.config import CompareConfig
-from vjepa.recipes.compare.measure import _folds, measure_cell
+from vjepa.recipes.compare.measure import measure_cell
 from vjepa.recipes.compare.predictions import read_predictions
 from vjepa.recipes.pretrain.data import render_synthetic
 
@@ -50,19 +49,6 @@ def test_an_untrained_arm_is_measured_without_a_run(tmp_path):
     assert {score["block"] for score in found["factors"]["position"].values()} <= {1, 2}
     assert found["training"] == found["cost"] == {}
     assert not (cell.folder / "checkpoints").exists()
-
-
-def test_groups_are_never_divided_when_a_level_is_chosen():
-    people = [number // 3 for number in range(60)]
-    videos = [
-        Video(f"{number}.mp4", f"class {person % 2}", group=f"{person}")
-        for number, person in enumerate(people)
-    ]
-    folds = _folds(videos).tolist()
-    assert set(folds) == {0, 1, 2, 3, 4}
-    assert len(set(zip(people, folds, strict=True))) == 20
-    # One label of each class leaves nothing to validate on.
-    assert _folds(videos[2:4]).tolist() == [-1, -1]
 
 
 def test_one_frame_tells_no_direction_of_time():

@@ -1,6 +1,7 @@
 """The online probe measures what `from_pretrained` would load, on held-back videos, and disturbs nothing."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +190,7 @@ def test_each_video_is_held_back_once_and_no_group_is_on_both_sides(tiny_config,
     assert sorted(video.path for video in probe.clips.videos) == sorted(video.path for video in learnt)
     assert not {video.path for video in probe.clips.videos} & {video.path for video in tested}
     calls = []
-    probe.probe = lambda kept, held: calls.append((kept, held)) or 0.0
+    probe.probe = lambda kept, held, folds: calls.append((kept, held)) or 0.0
     torch.manual_seed(0)
     probe({f"encoder.{key}": value for key, value in build.build_objective(
         build.Resolved(config)).encoder.state_dict().items()}, print)  # fmt: skip
@@ -313,3 +314,13 @@ def test_settings_that_make_no_sense_together_are_refused(changes, sentence):
     with pytest.raises(ConfigError) as error:
         read_config(list(changes), PretrainConfig)
     assert sentence in str(error.value)
+
+
+def test_the_probe_of_few_videos_has_all_classes(tiny_config, tmp_path):
+    """A list that is sorted by class, as a folder per class is."""
+    rows = "".join(f"{label}{number}.mp4,class {label}\n" for label in range(5) for number in range(10))
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text("path,label\n" + rows)
+    lists = [f"--probe.{name}={tmp_path / name}.csv" for name in ("train", "test")]
+    for videos in data.probe_sources(tiny_config(tmp_path / "run", *lists, "--probe.max_videos=20")):
+        assert Counter(video.label for video in videos) == {f"class {label}": 4 for label in range(5)}

@@ -130,7 +130,7 @@ def extract_shards(
         rank: Number of this process, which extracts a share of the shards without waiting for the others.
         world_size: Number of processes.
     """
-    facts = {**identity, **_dataset_identity(dataset), "views": views, "precision": str(precision)}
+    facts = {**identity, **_dataset_identity(dataset, views), "views": views, "precision": str(precision)}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     entry = Path(folder) / key
     entry.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,8 @@ def _pooled(model: VideoModel, video_BTCHW: Tensor, pooling: Pooling) -> Tensor:
     return tokens_BND.mean(dim=1)
 
 
-def _dataset_identity(dataset: ClipDataset) -> dict[str, Any]:
+def _dataset_identity(dataset: ClipDataset, views: int) -> dict[str, Any]:
+    random = views > 1 or not dataset.spread  # Only random clips depend on the seed.
     return {
         "videos": [_state(dataclasses.asdict(video)) for video in dataset.videos],
         "classes": dataset.classes,
@@ -243,7 +244,7 @@ def _dataset_identity(dataset: ClipDataset) -> dict[str, Any]:
             None if dataset.cache is None else dataset.cache.short_side,
             dataset.fps,
             dataset.spread,
-            dataset.seed,
+            dataset.seed if random else None,
             dataset.damaged,
             dataset.channels,
         ],

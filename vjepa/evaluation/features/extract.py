@@ -18,7 +18,9 @@ LeftOut = dict[int, tuple[str, str]]
 """Rows of a list that are left out of its metrics: path and cause of failure by row number."""
 
 
-def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[str], int]:
+def probe_classes(
+    train: Sequence[Video], test: Sequence[Video], names: tuple[str, str] = ("probe.train", "probe.test")
+) -> tuple[list[str], int]:
     """Return the classes of the training and the test split of a probe.
 
     A warning names the test classes that the training split lacks: their videos count as missed.
@@ -26,6 +28,7 @@ def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[s
     Args:
         train: Labelled training videos.
         test: Labelled test videos, none of them a training video.
+        names: What to call the two lists in messages.
 
     Returns:
         Names of all classes, those of the training split first, and the number of classes of the training
@@ -34,25 +37,27 @@ def probe_classes(train: Sequence[Video], test: Sequence[Video]) -> tuple[list[s
     Raises:
         ValueError: A video has no label, a video is in both splits, or no test class is a training class.
     """
-    unlabelled = [video.path for video in (*train, *test) if video.label is None]
-    if unlabelled:
-        raise ValueError(
-            f"{len(unlabelled)} videos have no label, e.g. {unlabelled[0]}: a probe needs labels"
-        )
+    for name, videos in zip(names, (train, test), strict=True):
+        unlabelled = [video.path for video in videos if video.label is None]
+        if unlabelled:
+            raise ValueError(
+                f"{len(unlabelled)} videos of {name} have no label, e.g. {unlabelled[0]}: a probe needs "
+                "labels"
+            )
     shared = {video.path for video in train} & {video.path for video in test}
     if shared:
-        raise ValueError(f"{len(shared)} videos are in both probe.train and probe.test, e.g. {min(shared)}")
+        raise ValueError(f"{len(shared)} videos are in both {names[0]} and {names[1]}, e.g. {min(shared)}")
     classes, tested = class_names(train), class_names(test)
     unseen = [name for name in tested if name not in set(classes)]
     if unseen and len(unseen) == len(tested):
         raise ValueError(
-            f"probe.test has the classes {', '.join(unseen[:10])}, none of which probe.train has: it has "
+            f"{names[1]} has the classes {', '.join(unseen[:10])}, none of which {names[0]} has: it has "
             f"{', '.join(classes[:10])}; write them alike in both"
         )
     if unseen:
         missed = sum(video.label in unseen for video in test)
         warnings.warn(
-            f"{missed} videos of probe.test are of {len(unseen)} classes that probe.train lacks, and count "
+            f"{missed} videos of {names[1]} are of {len(unseen)} classes that {names[0]} lacks, and count "
             f"as missed: {', '.join(unseen[:10])}",
             stacklevel=2,
         )

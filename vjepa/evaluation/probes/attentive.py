@@ -68,7 +68,9 @@ def attentive_classes(train: tuple[Tensor, Tensor], others_VND: Tensor, *, seed:
 class _AttentiveClassifier(nn.Module):
     def __init__(self, embed_dim: int, num_classes: int) -> None:
         super().__init__()
-        self.pool = AttentionPoolLatent(embed_dim, num_heads=max(embed_dim // 64, 1))
+        most = max(embed_dim // 64, 1)
+        heads = next(number for number in range(most, 0, -1) if embed_dim % number == 0)
+        self.pool = AttentionPoolLatent(embed_dim, num_heads=heads)
         self.head = nn.Linear(embed_dim, num_classes)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from vjepa.data.clips import ClipSampling, spread_clips
 from vjepa.data.manifest import Video
 from vjepa.data.synthetic.settings import SHAPES
+from vjepa.evaluation.probes.folds import random_folds
 from vjepa.evaluation.probes.linear import ridge_predictions, ridge_regression
 
 SIGNAL = ("position", "velocity", "identity", "count")
@@ -184,7 +185,7 @@ def best_factor_scores(
 def _validation_errors(train_VD: Tensor, factors: Mapping[str, Tensor]) -> dict[str, float]:
     """Return the error of each factor on a held-out fifth, relative to the factor's variance."""
     wanted_VQ = torch.cat(list(factors.values()), dim=1)
-    held_V = torch.arange(len(train_VD)) % 5 == 0
+    held_V = random_folds(len(train_VD)) == 0
     predicted_VQ = ridge_predictions((train_VD[~held_V], wanted_VQ[~held_V]), train_VD[held_V])
     error_Q = (predicted_VQ - wanted_VQ[held_V]).square().mean(dim=0) / wanted_VQ.var(dim=0).clamp_min(1e-12)
     parts = error_Q.split([part.shape[1] for part in factors.values()])

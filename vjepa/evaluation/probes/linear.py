@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vjepa.double_precision import in_double
+from vjepa.evaluation.probes.folds import FOLDS, random_folds
 
 STRENGTHS = tuple(10.0**power for power in range(-3, 5))  # penalties, for features of unit variance
 _PENALTIES = (0.01, 0.1, 1.0)  # inverse strengths, scikit-learn's C
-_FOLDS = 5
 
 
 def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -72,7 +72,7 @@ def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> f
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
     model = LogisticRegression(max_iter=300, class_weight="balanced")
-    folds = min(_FOLDS, int(train[1].bincount().min()) // 2)
+    folds = min(FOLDS, int(train[1].bincount().min()) // 2)
     if folds >= 2:
         strata = StratifiedKFold(folds)
         model = GridSearchCV(model, {"C": _PENALTIES}, cv=strata, scoring="balanced_accuracy")
@@ -83,26 +83,34 @@ def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> f
     return balanced_accuracy(torch.from_numpy(model.predict(test_VD)), test[1])
 
 
-def ridge_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
+def ridge_probe(
+    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], fold_V: Tensor | None = None
+) -> float:
     """Fit a ridge classifier on `train`, and return its balanced accuracy on `test`.
 
-    Features are standardised with the training split's mean and standard deviation.
+    Features are standardised with the training split's mean and standard deviation. The penalty is the one
+    that validates best over the folds.
 
     Args:
         train: Features ``(V, D)`` and int64 classes ``(V,)`` to fit on.
         test: Features and classes to measure on.
+        fold_V: Fold of each training video, int64 from 0; -1 for one that is never held back, see
+            `vjepa.evaluation.probes.folds`. None, or no fold at all, divides each class by chance.
 
     Raises:
         ValueError: A video has no class (-1).
     """
     check_labelled(train, test)
     features_VD, labels_V = train
-    fold_V = torch.arange(len(features_VD)) % _FOLDS
-    held_sV = torch.empty(len(STRENGTHS), len(features_VD), dtype=torch.long)
-    for fold in fold_V.unique():
+    if fold_V is None or bool((fold_V < 0).all()):
+        fold_V = random_folds(len(features_VD), labels_V)
+    held_sV = torch.full((len(STRENGTHS), len(features_VD)), -1)
+    for fold in fold_V[fold_V >= 0].unique():
         kept_V, rest_V = fold_V != fold, fold_V == fold
         held_sV[:, rest_V] = ridge_classes((features_VD[kept_V], labels_V[kept_V]), features_VD[rest_V])
-    best = max(range(len(STRENGTHS)), key=lambda number: balanced_accuracy(held_sV[number], labels_V))
+    validated_V = fold_V >= 0
+    accuracies = [balanced_accuracy(held_V[validated_V], labels_V[validated_V]) for held_V in held_sV]
+    best = accuracies.index(max(accuracies))
     return balanced_accuracy(ridge_classes(train, test[0])[best], test[1])
 
 
@@ -140,7 +148,7 @@ def ridge_predictions(train: tuple[Tensor, Tensor], others_BD: Tensor) -> Tensor
     target_VQ = in_double(train[1])
     mean_Q, std_Q = target_VQ.mean(dim=0), target_VQ.std(dim=0).clamp_min(1e-8)
     train_VQ = (target_VQ - mean_Q) / std_Q
-    held_V = torch.arange(len(train_VD)) % _FOLDS == 0
+    held_V = random_folds(len(train_VD)) == 0
     path_sVQ = ridge_path(train_VD[~held_V], train_VQ[~held_V], train_VD[held_V])
     best_Q = (path_sVQ - train_VQ[held_V]).square().mean(dim=1).argmin(dim=0)
     path_sBQ = ridge_path(train_VD, train_VQ, others_BD)

@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -21,6 +22,7 @@ import torch
 from vjepa.config import TrainConfig, config_from_tree, config_tree
 from vjepa.data.manifest import read_manifest
 from vjepa.data.splits import check_leaks
+from vjepa.evaluation.features.extract import probe_classes
 from vjepa.evaluation.probes.factors import frame_ahead
 from vjepa.files import written_atomically
 from vjepa.profiling.timing import machine_name
@@ -31,6 +33,7 @@ from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.data import as_list, probe_manifests, render_synthetic
 from vjepa.source_commit import source_commit
+from vjepa.training.run_folder import digest_of_rows
 
 WITHOUT_TOKENS: tuple[Kind, ...] = ("pca", "frame")  # kinds of arms that are no encoder
 OF_TOKENS: tuple[Measure, ...] = ("attentive", "finetune")  # measures that need one
@@ -127,7 +130,15 @@ class Cell:
             for field in dataclasses.fields(self)
             if field.name not in ("arm", "videos", "seed")
         }
+        if self.config.data.synthetic is None:
+            settings["lists"] = [self._digest(self.train), self._digest(self.test)]
         return dict(json.loads(json.dumps({**settings, "config": config_tree(self.config)})))
+
+    def _digest(self, manifest: str) -> str:
+        """Return a digest of the videos of a list, which may have changed since a cell was finished."""
+        videos = read_manifest(manifest, images=self.config.data.kind == "images")
+        rows = [(video.path, video.label, video.group, video.start, video.end) for video in videos]
+        return digest_of_rows(rows)
 
 
 class _Videos(NamedTuple):
@@ -284,11 +295,12 @@ def run_cells(
         say: Function that prints a line.
 
     Raises:
-        ValueError: A cell has results of other settings, or test videos are among the training videos.
+        ValueError: A cell has results of other settings, labels cannot be read out, or test videos are among
+            the training videos.
     """
     left = [cell for cell in cells if not cell.finished()]
     say(f"{len(cells)} cells, {len(cells) - len(left)} finished already")
-    _check_leaks(left)
+    _check_lists(left)
     for config in _configs_of_rendered_videos(left):
         assert config.data.synthetic is not None
         render_synthetic(config.data.synthetic, jobs, say)
@@ -302,13 +314,18 @@ def run_cells(
         )
 
 
-def _check_leaks(cells: Sequence[Cell]) -> None:
-    """Raise ValueError where test videos are trained on, or share a group with labelled training videos."""
+def _check_lists(cells: Sequence[Cell]) -> None:
+    """Raise ValueError where labels cannot be read out or test videos are trained on, or share a group with
+    labelled training videos.
+    """
     splits = {(cell.train, cell.test): cell for cell in cells if cell.config.data.synthetic is None}
     for (train, test), cell in splits.items():
         read = partial(read_manifest, images=cell.config.data.kind == "images")
-        tested = read(test)
-        check_leaks({f"train {train}": read(train), f"test {test}": tested})
+        fitted, tested = read(train), read(test)
+        check_leaks({f"train {train}": fitted, f"test {test}": tested})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Each measurement will warn.
+            probe_classes(fitted, tested, (train, test))
         # Groups of another manifest may have the same names by chance: files and contents decide.
         ungrouped = [replace(video, group=None) for video in tested]
         for source in as_list(cell.config.data.train)[1:]:

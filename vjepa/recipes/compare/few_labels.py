@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from vjepa.plots.label_curve import draw_label_curve, label_curve_table
 from vjepa.recipes.compare.processes import run_tasks
 from vjepa.recipes.finetune import build as finetuning
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.finetune.run import finetune
+from vjepa.training.run_folder import RunFolder
 from vjepa.weights.model_folder import read_model_config
 
 SHARES = (0.01, 0.05, 0.1, 0.5, 1.0)
@@ -91,13 +93,13 @@ def few_labels(
         for seed in seeds
         for arm in arms
     }
-    left = [cell for cell in cells.values() if not _summary(cell).exists()]
+    left = [cell for cell in cells.values() if not RunFolder(cell.output_dir).finished_with(cell)]
     say(f"{len(cells)} runs, {len(cells) - len(left)} finished already")
     for number, cell in enumerate(run_tasks(left, _run, jobs), start=1):
         say(f"{number}/{len(left)} {cell.output_dir}")
     curves: dict[str, dict[float, list[float]]] = {}
     for (name, share, _), cell in cells.items():
-        metrics = json.loads(_summary(cell).read_text())
+        metrics = RunFolder(cell.output_dir).read_summary()
         curves.setdefault(name, {}).setdefault(share, []).append(metrics["test"]["mean_class"][0])
     _write(Path(config.output_dir), curves, 1 / metrics["test"]["known_classes"])
     return curves
@@ -105,17 +107,13 @@ def few_labels(
 
 def _cell(config: FinetuneConfig, arm: Arm, share: float, seed: int) -> FinetuneConfig:
     folder = Path(config.output_dir) / "runs" / f"{arm.name}-{share:g}-{seed}"
-    model = dataclasses.replace(config.model, init=arm.init, weights="random" if arm.untrained else "trained")
-    data = dataclasses.replace(config.data, label_share=share, label_seed=seed)
-    return dataclasses.replace(config, output_dir=str(folder), seed=seed, model=model, data=data)
-
-
-def _summary(cell: FinetuneConfig) -> Path:
-    return Path(cell.output_dir) / "summary.json"
+    model = replace(config.model, init=arm.init, weights="random" if arm.untrained else "trained")
+    data = replace(config.data, label_share=share, label_seed=seed)
+    return replace(config, output_dir=str(folder), seed=seed, model=model, data=data)
 
 
 def _run(cell: FinetuneConfig) -> None:
-    finetune(cell)
+    finetune(replace(cell, train=replace(cell.train, threads=torch.get_num_threads())))
 
 
 def _write(folder: Path, curves: dict[str, dict[float, list[float]]], chance: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +13,12 @@ from torch import Tensor
 
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.splits import folds_by_group, label_subset
+from vjepa.data.splits import label_subset
 from vjepa.evaluation.collapse import embedding_measures, lidar
 from vjepa.evaluation.features.extract import LeftOut, extract_features, probe_classes
 from vjepa.evaluation.probes.attentive import attentive_classes
 from vjepa.evaluation.probes.factors import MOVING, best_factor_scores, read_factor_targets
+from vjepa.evaluation.probes.folds import group_folds
 from vjepa.evaluation.probes.levels import ReadOut, knn_read_out, ridge_read_out
 from vjepa.evaluation.probes.linear import balanced_accuracy
 from vjepa.evaluation.probes.pca import PixelComponents
@@ -38,7 +38,6 @@ from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.unreadable import leave_out
 from vjepa.weights.model_folder import from_pretrained, save_pretrained
 
-FOLDS = 5  # of the cross-validation that chooses the level and the penalty of a read-out
 LIDAR_CLIPS = 4  # clips of each test video, from which LiDAR is computed
 
 Encode = Callable[
@@ -109,7 +108,7 @@ def _labelled_videos(
     """Return the readable training and test videos, the names of all classes, and the number in training."""
     images = config.data.kind == "images"
     splits = (read_manifest(cell.train, images=images), read_manifest(cell.test, images=images))
-    names, known = probe_classes(*splits)
+    names, known = probe_classes(*splits, (cell.train, cell.test))
     return _readable(config, splits, names), (names, known)
 
 
@@ -201,25 +200,9 @@ def _read_out(measure: Measure, seed: int, train: Features, chosen: Tensor, test
         tokens = (train.tokens_VLND[chosen, -1], labels_V)
         classes_V = attentive_classes(tokens, test.tokens_VLND[:, -1], seed=seed)
         return ReadOut(classes_V, f"block {train.pooled_VLD.shape[1]}")
-    fold_V = _folds([train.videos[row] for row in chosen.tolist()])
+    fold_V = group_folds([train.videos[row] for row in chosen.tolist()])
     read_out = ridge_read_out if measure == "ridge" else knn_read_out
     return read_out(train.pooled_VLD[chosen], labels_V, fold_V, test.pooled_VLD)
-
-
-def _folds(videos: Sequence[Video]) -> Tensor:
-    """Return the fold of each video, int64; -1 for videos of classes with a single group.
-
-    All are -1 if fewer than two classes have more groups, as with one label of each class.
-    """
-    fold_V = torch.full((len(videos),), -1)
-    groups = defaultdict(set)
-    for video in videos:
-        groups[video.label].add(video.group or video.path)
-    if sum(len(names) > 1 for names in groups.values()) < 2:
-        return fold_V
-    for number, rows in enumerate(folds_by_group(videos, FOLDS, 0, "train")):
-        fold_V[rows] = number
-    return fold_V
 
 
 def _finetuned(cell: Cell, videos: Sequence[Video], classes: Sequence[str]) -> ReadOut:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 from vjepa.config import ConfigError
+from vjepa.cpu_threads import threads_per_process
 from vjepa.training.stop import Stopped, answering_signals
 from vjepa.training.users_error import EXIT_UNUSABLE, exit_status
 from vjepa.workers import pool
@@ -32,9 +34,8 @@ def run_tasks(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) ->
         ConfigError: A task found settings, files or folders that cannot be used.
         Exception: A task failed with any other error, which is raised unchanged.
     """
-    threads = str(max((os.cpu_count() or 1) // jobs, 1))
-    os.environ["OMP_NUM_THREADS"] = threads  # torch reads it in the new processes.
     with (
+        _threads(threads_per_process(jobs)),
         answering_signals() as request,
         request.finishing("step of every run"),
         pool(jobs, obedient=True, tasks_each=1) as executor,
@@ -48,6 +49,19 @@ def run_tasks(tasks: Sequence[Task], work: Callable[[Task], None], jobs: int) ->
             for future in done:
                 future.result()
                 yield running[future]
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Let processes that are started meanwhile compute with this number of threads; torch reads it there."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(number)
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _run(work: Callable[[Task], None], task: Task) -> None:

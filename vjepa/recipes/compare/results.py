@@ -39,6 +39,23 @@ class Results:
         for cell in sorted(cells, key=lambda cell: cell.seed):
             run = _Run(json.loads(cell.results_file.read_text()), read_predictions(cell.predictions_file))
             self._runs.setdefault((cell.videos, cell.arm), []).append(run)
+        self._check_paths()
+
+    def _check_paths(self) -> None:
+        """Raise ValueError where runs on one set of videos were tested on different videos.
+
+        Such runs could not be paired.
+        """
+        paths: dict[str, tuple[str, list[str]]] = {}
+        for (videos, arm), runs in self._runs.items():
+            for run in runs:
+                first, tested = paths.setdefault(videos, (arm, run.predictions.paths))
+                if run.predictions.paths != tested:
+                    raise ValueError(
+                        f"the arms {first} and {arm} were tested on different videos of {videos}: a list was "
+                        "changed between two runs, or a video became unreadable; delete the results.json of "
+                        "the cells that were measured first, to measure them again"
+                    )
 
     def metric(self, videos: Sequence[str], arm: str, path: str) -> Metric | None:
         """Return a metric of an arm with its interval; None if the arm has no such metric.

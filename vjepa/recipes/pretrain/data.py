@@ -22,6 +22,7 @@ from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import clip_transform, train_transform
 from vjepa.data.video_table import ChainedVideos
 from vjepa.data.views import MultiView, SeparateTarget
+from vjepa.evaluation.features.extract import spread_rows
 from vjepa.recipes.cache import build_cache
 from vjepa.recipes.pretrain.config import PretrainAugment, PretrainConfig, SyntheticConfig
 from vjepa.workers import Loader
@@ -136,9 +137,16 @@ def probe_sources(config: PretrainConfig) -> tuple[Sequence[Video], Sequence[Vid
     train, test = probe_manifests(config)
     if train is None or test is None:
         return None
-    most = config.probe.max_videos
-    on_images = config.data.kind == "images"
-    return read_manifest(train, images=on_images)[:most], read_manifest(test, images=on_images)[:most]
+    most, on_images = config.probe.max_videos, config.data.kind == "images"
+    splits = (read_manifest(manifest, images=on_images) for manifest in (train, test))
+    fitted, tested = (videos if most is None else _spread(videos, most) for videos in splits)
+    return fitted, tested
+
+
+def _spread(videos: Sequence[Video], most: int) -> list[Video]:
+    """Choose at most `most` videos, evenly spread over the list of each class, in the order of the list."""
+    by_class = sorted(range(len(videos)), key=lambda row: videos[row].label or "")
+    return [videos[row] for row in sorted(by_class[number] for number in spread_rows(len(videos), most))]
 
 
 def build_dataset(config: PretrainConfig, sources: Sources) -> ClipDataset | MixedDataset:

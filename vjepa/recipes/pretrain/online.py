@@ -32,7 +32,8 @@ from vjepa.training.run_folder import digest_of_rows
 from vjepa.training.unreadable import leave_out
 
 _FOLDS = 4
-_PROBES = {"knn": knn_probe, "ridge": ridge_probe}
+# Each takes the training part, the part that is held back, and the folds of the training part.
+_PROBES = {"knn": lambda train, test, fold_V: knn_probe(train, test), "ridge": ridge_probe}
 
 
 def online_measurements(
@@ -161,7 +162,7 @@ class OnlineProbe:
         for fold in fold_V.unique():
             held_V = fold_V == fold
             kept, held = (feature_VD[~held_V], label_V[~held_V]), (feature_VD[held_V], label_V[held_V])
-            accuracies.append(self.probe(kept, held))
+            accuracies.append(self.probe(kept, held, fold_V[~held_V]))
         return fmean(accuracies)
 
     def _features(

@@ -16,6 +16,7 @@ from vjepa.choices import Precision
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
 from vjepa.evaluation.features.extract import LeftOut, extract_features, probe_classes
+from vjepa.evaluation.probes.folds import group_folds
 from vjepa.evaluation.probes.linear import ridge_probe
 from vjepa.evaluation.untrained import untrained_copy
 from vjepa.models.network import set_precision
@@ -81,9 +82,11 @@ def probe_encoders(
     untrained = untrained_copy(trained, config.seed)
     for name, causes in unreadable.items():
         leave_out(name, len(lists[name]), causes, config.data.max_unreadable, say)
+    left_out = unreadable["probe.train"]
+    fold_V = group_folds([video for row, video in enumerate(lists["probe.train"]) if row not in left_out])
     metrics = {
-        "trained": ridge_probe(*found),
-        "random": ridge_probe(*pooled_features(untrained, clips, num_workers)[0]),
+        "trained": ridge_probe(*found, fold_V),
+        "random": ridge_probe(*pooled_features(untrained, clips, num_workers)[0], fold_V),
         "chance": 1 / known,
     }
     return {"linear": metrics}, {name: len(causes) for name, causes in unreadable.items() if causes}

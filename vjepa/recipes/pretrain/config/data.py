@@ -115,7 +115,7 @@ class DataConfig:
     @property
     def whole_frame(self) -> bool:
         """Whether training uses whole frames, without crops."""
-        return self.crop_scale == (1.0, 1.0)
+        return self.crop_scale == (1.0, 1.0) and self.crop_ratio == (1.0, 1.0)
 
     @property
     def mixes_in_images(self) -> bool:
@@ -138,11 +138,11 @@ class DataConfig:
     def _check_mixtures(self) -> None:
         sources = len(self.train) if isinstance(self.train, list) else 1
         if self.weights is not None and (
-            len(self.weights) != sources or min(self.weights) < 0 or not 0 < sum(self.weights) < math.inf
+            len(self.weights) != sources or not min(self.weights) > 0 or not sum(self.weights) < math.inf
         ):
             raise ValueError(
                 f"data.weights is {self.weights} for {sources} sources in data.train: give one weight for "
-                "each, 0 or more, not all 0"
+                "each, above 0, and leave out what is not to be sampled"
             )
         if not 0 < self.image_share < 1:
             raise ValueError(f"data.image_share is {self.image_share}: give a share of the steps in (0, 1)")

@@ -25,7 +25,8 @@ class ProbeConfig:
             and `test` turns the probes off. With `data.synthetic`, the rendered videos are used instead.
         test: Labelled manifest to test the linear probe on at the end of the run, with none of the videos of
             `train`.
-        max_videos: Largest number of videos taken from each of the two manifests; null takes all.
+        max_videos: Largest number of videos taken from each of the two manifests, evenly spread over the list
+            of each class; null takes all.
         online: Probe that is fitted again and again during training, on videos of `train` alone: `knn`
             (nearest neighbours) or `ridge` (linear); null fits none. By cross-validation over four parts,
             each part is held back once; parts never share a group. The mean balanced accuracy is logged, and
@@ -125,6 +126,12 @@ class PretrainConfig:
             )
         if self.objective.future_loss is not None:
             self._check_future_loss(self.objective.future_loss)
+        context_loss = self.objective.context_loss
+        if context_loss is not None and context_loss.warmup[0] >= self.optim.steps:
+            raise ValueError(
+                f"objective.context_loss.warmup is {context_loss.warmup} and optim.steps {self.optim.steps}: "
+                "the loss would have a weight of 0 in all steps; begin its warm-up earlier, or leave it out"
+            )
         if self.encoder.levels and self.objective.target_blocks > 1:
             raise ValueError(
                 f"objective.target_blocks is {self.objective.target_blocks} and encoder.levels "
