@@ -8,9 +8,8 @@ import torch
 from torch import nn
 from torchvision.transforms import v2
 
+from vjepa.data.randaugment import ClipRandAugment
 from vjepa.data.transforms import Size, train_transform
-
-_STRENGTHS = 11  # Number of RandAugment strengths, 0 to 10.
 
 
 def augment_transform(
@@ -25,14 +24,13 @@ def augment_transform(
 
     The transform turns uint8 ``(T, C, H, W)`` into ``(T, C, height, width)`` and draws from torch's global
     generator. VideoMAE and V-JEPA's probes use timm's "rand-m7-n4-mstd0.5-inc1" and erase in a quarter of the
-    clips, which is ``randaugment=(4, 7), erase=0.25`` here. RandAugment is torchvision's: it has the same
-    operations, but their strength is constant.
+    clips, which is ``randaugment=(4, 7), erase=0.25`` here; they change whole frames before the crop.
 
     Args:
         size: Side length in pixels, or ``(height, width)``.
         scale, ratio, flip: Range of a crop's area and aspect ratio, and mirroring; see `train_transform`.
-        randaugment: Number of operations per clip and their strength from 0 to 10; None turns RandAugment
-            off.
+        randaugment: Number of operations that are drawn per clip, each applied with probability one half, and
+            their mean strength from 0 to 10; None turns RandAugment off.
         erase: Share of the clips, in [0, 1], in which a box is filled with noise.
 
     Raises:
@@ -40,13 +38,7 @@ def augment_transform(
     """
     parts = [train_transform(size, scale, ratio, flip)]
     if randaugment is not None:
-        operations, strength = randaugment
-        if operations < 1 or not 0 <= strength < _STRENGTHS:
-            raise ValueError(
-                f"randaugment is {randaugment}: give a number of operations and a strength from 0 to "
-                f"{_STRENGTHS - 1}"
-            )
-        parts.append(v2.RandAugment(operations, strength, num_magnitude_bins=_STRENGTHS))
+        parts.append(ClipRandAugment(*randaugment))
     if not 0 <= erase <= 1:
         raise ValueError(f"erase is {erase}: give a share of the clips in [0, 1]")
     if erase:
