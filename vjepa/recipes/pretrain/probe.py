@@ -73,7 +73,7 @@ def probe_encoders(
     lists = probed_lists(config)
     if not lists:
         return {}, {}
-    classes, known = probe_classes(*lists.values())
+    classes, known = probe_classes(lists["probe.train"], lists["probe.test"])
     clips = {name: data.probe_dataset(config, videos, classes) for name, videos in lists.items()}
     trained = from_pretrained(model)
     set_precision(trained, precision)
@@ -84,9 +84,10 @@ def probe_encoders(
         leave_out(name, len(lists[name]), causes, config.data.max_unreadable, say)
     left_out = unreadable["probe.train"]
     fold_V = group_folds([video for row, video in enumerate(lists["probe.train"]) if row not in left_out])
+    without, _ = pooled_features(untrained, clips, num_workers)
     metrics = {
-        "trained": ridge_probe(*found, fold_V),
-        "random": ridge_probe(*pooled_features(untrained, clips, num_workers)[0], fold_V),
+        "trained": ridge_probe(found[0], found[1], fold_V),
+        "random": ridge_probe(without[0], without[1], fold_V),
         "chance": 1 / known,
     }
     return {"linear": metrics}, {name: len(causes) for name, causes in unreadable.items() if causes}
