@@ -1,5 +1,7 @@
 """Naming what a video shows: from files and frames, in views, over time."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,18 @@ def test_segments_are_seen_together(classifier):
         tokens = classifier.network.features(views[1, [1, 3]]).flatten(0, 1)
         second = classifier.network.head(tokens.unsqueeze(0)).softmax(dim=-1)
     torch.testing.assert_close(together[1], (first + second)[0] / 2, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("frames", [5, 7, 9, 11])
+def test_frames_in_memory_and_in_a_file_are_the_same_clips(classifier_folder, tmp_path, frames):
+    pixels = np.random.default_rng(0).integers(0, 256, (frames, 24, 24, 3), dtype=np.uint8)
+    np.save(tmp_path / "video.npy", pixels)
+    for clips in (1, 3):
+        loaded = vjepa.VideoClassifier.from_pretrained(classifier_folder)
+        every_frame = dataclasses.replace(loaded.processor, fps=None, stride=1)
+        classifier = vjepa.VideoClassifier(loaded.network, CLASSES, every_frame, clips=clips)
+        in_memory = classifier.predict(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        assert in_memory == classifier.predict(tmp_path / "video.npy")
 
 
 def test_frames_in_memory_are_a_video(classifier_folder, video):

@@ -16,7 +16,7 @@ CONTEXTS, STEPS, WINDOWS, SIDE = (1, 2, 3), 4, 6, 3
 SETTINGS = {"encoder": "encoder"}
 
 
-def errors(count, seed):
+def errors(count, seed, windows=WINDOWS, common=0.5):
     """Errors of ordinary videos: each place has a level and a spread of its own, and steps hang together."""
     draws = torch.Generator().manual_seed(0)
     level_hw, spread_hw = (
@@ -26,9 +26,9 @@ def errors(count, seed):
     draws.manual_seed(seed)
     videos = []
     for _ in range(count):
-        noise = torch.randn(len(CONTEXTS), WINDOWS, STEPS, SIDE, SIDE, generator=draws)
-        common = 0.5 * torch.randn(1, 1, 1, 1, 1, generator=draws)
-        error = (level_hw + spread_hw * (noise + common)).exp()
+        noise = torch.randn(len(CONTEXTS), windows, STEPS, SIDE, SIDE, generator=draws)
+        shared = common * torch.randn(1, 1, 1, 1, 1, generator=draws)
+        error = (level_hw + spread_hw * (noise + shared)).exp()
         for row, context in enumerate(CONTEXTS):
             error[row, :, :context] = torch.nan
         videos.append(error)
@@ -53,6 +53,29 @@ def test_p_values_of_ordinary_videos_are_uniform(normal):
             share = (p_values <= level).float().mean().item()
             assert share == pytest.approx(level, abs=0.075), (name, level)
     assert all(each.p_t[0].isnan() for each in judged)  # it has no context
+
+
+@pytest.mark.parametrize("windows", [3, 30])
+def test_p_values_of_shorter_and_of_longer_videos_are_uniform_too(windows):
+    """A longer ordinary video has more time steps that may score high by chance."""
+    normal = NormalSurprise.of_errors(errors(400, seed=1, common=0), CONTEXTS, SETTINGS)
+    p_values = torch.tensor([normal.judge(e, SETTINGS, None).p for e in errors(300, 7, windows, common=0)])
+    for level in (0.05, 0.2, 0.5):
+        assert (p_values <= level).float().mean().item() == pytest.approx(level, abs=0.09), level
+
+
+def test_medians_and_scores_are_of_different_groups():
+    """Ten films of which each gives four equal clips."""
+    films = errors(10, seed=8)
+    videos = [film for film in films for _ in range(4)]
+    groups = [number for number in range(10) for _ in range(4)]
+    normal = NormalSurprise.of_errors(videos, CONTEXTS, SETTINGS, groups)
+    alone = NormalSurprise.of_errors([film for film in films for _ in range(2)], CONTEXTS, SETTINGS)
+    fitted = torch.stack(films[::2])[:, 0, :, 1].flatten(0, 1).log().median(dim=0).values
+    torch.testing.assert_close(normal.median_chw[0], fitted)
+    assert not torch.equal(alone.median_chw[0], fitted)
+    with pytest.raises(ValueError, match="40 ordinary videos are of one group, film: give videos of two"):
+        NormalSurprise.of_errors(videos, CONTEXTS, SETTINGS, ["film"] * 40)
 
 
 def test_an_event_is_found_at_its_step_and_place(normal):

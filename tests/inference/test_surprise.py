@@ -1,12 +1,15 @@
 """Surprise against the published procedure, written out window by window."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 import vjepa
 from tests.inference.conftest import make_video_model
+from vjepa.data.manifest import Video
 from vjepa.grid import Grid
+from vjepa.inference.normal_surprise import NormalSurprise
 
 
 def published(model, video, context):
@@ -38,9 +41,25 @@ def test_the_map_is_the_error_of_the_step_that_comes_next(video):
     assert result.map_thw.shape == (20, 2, 2)
     assert result.map_thw[:2].isnan().all()
     assert result.map_thw[18:].isnan().all()  # no window puts them right after five steps or fewer
-    both = torch.minimum(result.error_cVthw[0, 6, 2], result.error_cVthw[1, 3, 5])
-    assert torch.equal(result.map_thw[8], both)
-    torch.testing.assert_close(result.curve[8], both.mean())
+    # The longest context that a time step has, wherever it is: the fewest errors come from too short a one.
+    assert torch.equal(result.map_thw[4], result.error_cVthw[0, 2, 2])
+    assert torch.equal(result.map_thw[8], result.error_cVthw[1, 3, 5])
+    torch.testing.assert_close(result.curve[8], result.error_cVthw[1, 3, 5].mean())
+
+
+def test_a_file_is_cropped_once_for_calibration_as_for_surprise(tmp_path, monkeypatch):
+    """A model that was trained on crops evaluates the middle of a frame."""
+    model = make_video_model(clip={"whole_frame": False})
+    videos = []
+    for number in range(20):
+        np.save(path := tmp_path / f"{number}.npy", np.random.default_rng(number).integers(
+            0, 256, (18, 32, 32, 3), dtype=np.uint8))  # fmt: skip
+        videos.append(Video(str(path)))
+    found = []
+    monkeypatch.setattr(NormalSurprise, "of_errors", lambda errors, *_: found.extend(errors))
+    vjepa.calibrate_surprise(model, videos)
+    for video, error in zip(videos[:3], found, strict=False):
+        torch.testing.assert_close(error, vjepa.surprise(model, video.path).error_cVthw, equal_nan=True)
 
 
 def test_files_have_times(video_file, video):
@@ -91,3 +110,8 @@ def test_short_videos_and_bad_contexts_are_refused(video):
         vjepa.surprise(make_video_model(), video, context_steps=[8])
     with pytest.raises(ValueError, match="one at a time"):
         vjepa.surprise(make_video_model(), torch.stack([video, video]))
+
+
+def test_no_context_at_all_is_refused(video):
+    with pytest.raises(ValueError, match="context_steps is empty: give one context length"):
+        vjepa.surprise(make_video_model(), video, context_steps=[])

@@ -12,7 +12,7 @@ TICK = 1e-6
 
 
 class EmptyRangeError(ValueError):
-    """No frame of the video is shown in the time range."""
+    """A time range of a video has no frame, or fewer than are needed."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vjepa.data.clips import TICK, ClipSampling, frame_duration, spread_clips
+from vjepa.data.clips import TICK, ClipSampling, EmptyRangeError, frame_duration, spread_clips
 from vjepa.data.memory import Pixels, clips_in_memory
 from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.open import open_video
@@ -224,7 +224,7 @@ def read_frames(
             open.
 
     Raises:
-        ValueError: The range is shorter than `last` frames, or empty.
+        EmptyRangeError: The range is shorter than `last` frames, or empty.
         VideoDecodeError: The video cannot be read.
     """
     with clip.open(path) as video:
@@ -234,7 +234,7 @@ def read_frames(
         part = (start or 0.0, over if end is None else min(end, over))
         starts, number_T = _moments(timestamps, clip, part, from_end=last is not None)
         if len(number_T) < (last or 1):
-            raise ValueError(
+            raise EmptyRangeError(
                 f"{path} has {len(number_T)} frames at the model's rate from {part[0]:.3f} to {part[1]:.3f} "
                 f"s, and {last or 1} are needed: give a longer video or a later end, or a shorter context"
             )

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vjepa.evaluation.violations.accuracy import MatchedLosses, SurpriseReport, measure_surprise
-from vjepa.inference.surprise import surprise
+from vjepa.inference.surprise import surprise_of_frames
 from vjepa.models.video_model import VideoModel
 
 KIND = "reversed"
@@ -41,7 +41,7 @@ def arrow_of_time(
         whole_TCHW = video_TCHW[: len(video_TCHW) // depth * depth]
         sides = pairs.setdefault(name, ([], []))
         for side, frames_TCHW in zip(sides, (whole_TCHW, whole_TCHW.flip(0)), strict=True):
-            found = surprise(model, frames_TCHW)
+            found = surprise_of_frames(model, frames_TCHW)
             side.append(found.losses_cV)
             contexts = tuple(context * depth for context in found.context_steps)
     sets = [MatchedLosses(KIND, forwards, backwards) for forwards, backwards in pairs.values()]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vjepa.data.clips import TICK, ClipSampling, frame_duration
+from vjepa.data.clips import TICK, ClipSampling, frame_duration, spread_clips
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
 from vjepa.data.memory import Pixels
@@ -200,12 +200,14 @@ class VideoClassifier:
                 floats in [0, 1].
 
         Raises:
-            ValueError: The views do not have six axes.
+            ValueError: The views do not have six axes, or their number is no multiple of segments and crops.
         """
-        if views_BRTCHW.ndim != 6:
+        together = self.segments * self.crops
+        if views_BRTCHW.ndim != 6 or views_BRTCHW.shape[1] % together:
             raise ValueError(
                 f"views have shape {tuple(views_BRTCHW.shape)}: give (B, R, T, C, H, W), R views of each "
-                "video; predict takes whole videos"
+                f"video, a multiple of {self.segments} segments x {self.crops} crops; predict takes whole "
+                "videos"
             )
         device = next(self.network.parameters()).device
         return view_probabilities(
@@ -230,9 +232,6 @@ class VideoClassifier:
         """Return clips spread evenly over the frames of one video; a short video repeats its last frame."""
         if len(videos) != 1:
             raise ValueError(f"frames of {len(videos)} videos at once: give one video, (T, C, H, W)")
-        frames, length = videos[0], self.processor.num_frames
-        latest = max(len(frames) - length, 0)
-        firsts = np.linspace(0, latest, self.clips) if self.clips > 1 else np.array([latest / 2])
-        numbers_RT = firsts.round().astype(int)[:, None] + np.arange(length)
-        clips = [frames[numbers_T] for numbers_T in numbers_RT.clip(0, len(frames) - 1)]
-        return torch.cat([self.transform(clip_TCHW) for clip_TCHW in clips])
+        sampling = ClipSampling(self.processor.num_frames, clips_per_video=self.clips)
+        index_RT = torch.from_numpy(spread_clips(np.arange(len(videos[0])), sampling))
+        return torch.cat([self.transform(videos[0][index_T]) for index_T in index_RT])

@@ -13,9 +13,10 @@ in units of its spread there, and the resulting scores with those of other ordin
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from safetensors import safe_open
@@ -49,7 +50,8 @@ class Judged:
         p_thw: p-value of each score.
         score_t: Score of each time step: the mean of its highest tenth of places.
         p_t: p-value of each time step.
-        p: p-value of the video: that of its highest time step among those of ordinary videos.
+        p: p-value of the video: that of its highest time step among those of ordinary videos, corrected for
+            the number of its time steps where they have fewer or more.
         span: Time steps around the highest one with p-values below .05, as the first and the last plus one;
             None if it has no such p-value.
         seconds: The same span in seconds; None without a span, or for frames from memory.
@@ -74,6 +76,7 @@ class NormalSurprise:
         place_Q: Scores at single places in other ordinary videos, ascending.
         step_Q: Scores of their time steps, ascending.
         video_Q: Highest score of a time step of each of them, ascending.
+        steps: Mean number of time steps of these videos that have a score.
         context_steps: Context lengths in time steps.
         settings: Encoder, mask token and normalisation of the surprise that was calibrated.
     """
@@ -83,32 +86,39 @@ class NormalSurprise:
     place_Q: Tensor
     step_Q: Tensor
     video_Q: Tensor
+    steps: float
     context_steps: tuple[int, ...]
     settings: dict[str, str]
 
     @classmethod
     def of_errors(
-        cls, videos: Sequence[Tensor], context_steps: Sequence[int], settings: dict[str, str]
+        cls,
+        videos: Sequence[Tensor],
+        context_steps: Sequence[int],
+        settings: dict[str, str],
+        groups: Sequence[Hashable] | None = None,
     ) -> NormalSurprise:
         """Compute the statistics from ordinary videos.
 
-        Medians and spreads are taken of every second video, and the scores of the others, which have no part
-        in them, as a new video has none.
+        Medians and spreads are taken of the videos of every second group, and the scores of the others, which
+        have no part in them, as a new video has none.
 
         Args:
             videos: Errors ``(c, V, t, h, w)`` of each video, see `vjepa.inference.surprise.Surprise`.
             context_steps: Context lengths in time steps.
             settings: Encoder, mask token and normalisation of the errors.
+            groups: Group of each video, such as the film that it was cut from. None takes each as its own.
 
         Raises:
-            ValueError: There are fewer than `FEWEST_VIDEOS` videos.
+            ValueError: There are fewer than `FEWEST_VIDEOS` videos, or all are of one group.
         """
         if len(videos) < FEWEST_VIDEOS:
             raise ValueError(
                 f"{len(videos)} ordinary videos can be read: give {FEWEST_VIDEOS} or more to calibrate on"
             )
+        fitted, scored = _halves(videos, range(len(videos)) if groups is None else groups)
         rows: list[list[Tensor]] = [[] for _ in context_steps]
-        for error_cVthw in videos[::2]:
+        for error_cVthw in fitted:
             for row, context in enumerate(context_steps):
                 rows[row].append(_log(error_cVthw[row, :, context]))
         logs = [torch.cat(row) for row in rows]
@@ -121,19 +131,18 @@ class NormalSurprise:
         )
         nothing = torch.zeros(0)
         unjudged = cls(
-            median_chw, spread_chw.clamp_min(_LEAST_SPREAD), nothing, nothing, nothing,
+            median_chw, spread_chw.clamp_min(_LEAST_SPREAD), nothing, nothing, nothing, 0.0,
             tuple(context_steps), dict(settings),
         )  # fmt: skip
-        scores = [unjudged.scores(error_cVthw) for error_cVthw in videos[1::2]]
+        scores = [unjudged.scores(error_cVthw) for error_cVthw in scored]
         steps = [step_scores(score_thw) for score_thw in scores]
-        return cls(
-            unjudged.median_chw,
-            unjudged.spread_chw,
-            _sample(torch.cat([score_thw.flatten() for score_thw in scores])),
-            _sample(torch.cat(steps)),
-            _sample(torch.stack([step_t[~step_t.isnan()].max() for step_t in steps])),
-            unjudged.context_steps,
-            unjudged.settings,
+        known = [step_t[~step_t.isnan()] for step_t in steps]
+        return replace(
+            unjudged,
+            place_Q=_sample(torch.cat([score_thw.flatten() for score_thw in scores])),
+            step_Q=_sample(torch.cat(steps)),
+            video_Q=_sample(torch.stack([step_t.max() for step_t in known])),
+            steps=fmean(len(step_t) for step_t in known),
         )
 
     def scores(self, error_cVthw: Tensor) -> Tensor:
@@ -173,10 +182,19 @@ class NormalSurprise:
             p_thw=_p_values(score_thw, self.place_Q),
             score_t=score_t,
             p_t=p_t,
-            p=float(_p_values(score_t[highest], self.video_Q)),
+            p=self._p_of_video(score_t, highest),
             span=span,
             seconds=None if span is None or seconds_t is None else _in_seconds(span, seconds_t),
         )
+
+    def _p_of_video(self, score_t: Tensor, highest: int) -> float:
+        """Return the p-value of a video whose highest time step is given.
+
+        A video with k times as many time steps as the ordinary ones is taken for k of these, one of which
+        scores as high with probability ``1 - (1 - p)^k`` (Sidak's correction).
+        """
+        p = float(_p_values(score_t[highest], self.video_Q))
+        return 1 - (1 - p) ** (int((~score_t.isnan()).sum()) / self.steps)
 
     def save(self, folder: str | Path) -> None:
         """Write the statistics into a model folder, or into that of a run folder.
@@ -184,7 +202,7 @@ class NormalSurprise:
         Raises:
             ValueError: There is no model in the folder.
         """
-        metadata = {"context_steps": json.dumps(self.context_steps), "settings": json.dumps(self.settings)}
+        metadata = {name: json.dumps(getattr(self, name)) for name in ("steps", "context_steps", "settings")}
         with written_atomically(model_folder(folder) / FILE) as draft:
             save_file({name: getattr(self, name).contiguous() for name in _TENSORS}, draft, metadata=metadata)
 
@@ -204,7 +222,22 @@ class NormalSurprise:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in _TENSORS}
             known = {name: json.loads(text) for name, text in file.metadata().items()}
-        return cls(**tensors, context_steps=tuple(known["context_steps"]), settings=known["settings"])
+        known["context_steps"] = tuple(known["context_steps"])
+        return cls(**tensors, **known)
+
+
+def _halves(videos: Sequence[Tensor], groups: Sequence[Hashable]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the videos of every second group, and all others."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    if len(numbers) < 2:
+        raise ValueError(
+            f"all {len(videos)} ordinary videos are of one group, {next(iter(numbers))}: give videos of two "
+            "groups or more, since some are judged by what is normal in others"
+        )
+    halves: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for error_cVthw, group in zip(videos, groups, strict=True):
+        halves[numbers[group] % 2].append(error_cVthw)
+    return halves
 
 
 def step_scores(score_thw: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from vjepa.data.clips import EmptyRangeError
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.memory import Pixels
 from vjepa.data.processor import read_frames
@@ -106,15 +107,14 @@ class Surprise:
     def map_thw(self) -> Tensor:
         """Surprise at every time step and place of the video: error one time step after the context.
 
-        It is the smallest over the context lengths. It is NaN for the first time steps, which have no
-        context, and for the last ones, which directly follow no window's context.
+        It is that of the longest context which a time step has. It is NaN for the first time steps, which
+        have no context, and for the last ones, which directly follow no window's context.
         """
         steps, windows = self.error_cVthw.shape[2], self.error_cVthw.shape[1]
-        map_thw = torch.full((windows + steps - 1, *self.error_cVthw.shape[3:]), torch.inf)
-        for row, context in enumerate(self.context_steps):
-            when = slice(context, context + windows)
-            map_thw[when] = torch.minimum(map_thw[when], self.error_cVthw[row, :, context])
-        return map_thw.masked_fill(map_thw.isinf(), torch.nan)
+        map_thw = torch.full((windows + steps - 1, *self.error_cVthw.shape[3:]), torch.nan)
+        for row, context in sorted(enumerate(self.context_steps), key=lambda place: place[1]):
+            map_thw[context : context + windows] = self.error_cVthw[row, :, context]
+        return map_thw
 
     @property
     def curve(self) -> Tensor:
@@ -158,14 +158,45 @@ def surprise(
         video_TCHW = frames.video_TCHW
         depth = model.encoder.tubelet.t
         seconds = frames.starts[: len(frames.starts) // depth * depth : depth]
+    return surprise_of_frames(
+        model, video_TCHW, seconds=seconds, context_steps=context_steps, mask_token=mask_token, normal=normal
+    )
+
+
+@torch.no_grad()
+def surprise_of_frames(
+    model: VideoModel,
+    video_TCHW: Tensor,
+    *,
+    seconds: np.ndarray | None = None,
+    context_steps: Sequence[int] | None = None,
+    mask_token: int | None = None,
+    normal: NormalSurprise | None = None,
+) -> Surprise:
+    """Measure how surprising frames are that already have the model's rate and size; see `surprise`.
+
+    `surprise` would crop them again.
+
+    Args:
+        model: Model with a predictor of embeddings or a decoder of pixels.
+        video_TCHW: Frames at the model's rate and size, uint8.
+        seconds: Time in seconds at which each time step begins; None if unknown.
+        context_steps, mask_token, normal: See `surprise`.
+
+    Raises:
+        ValueError: There are fewer frames than a window has, no context length is given, one leaves nothing
+            to predict, or the model cannot predict the future (see `window_of`).
+    """
     height, width = video_TCHW.shape[-2:]
     window = window_of(model, height, width, mask_token=mask_token)
     contexts = tuple(range(1, window.grid.t) if context_steps is None else context_steps)
+    if not contexts:
+        raise ValueError("context_steps is empty: give one context length or more, or None for all")
     windows_VTCHW = sliding_windows(video_TCHW, window.grid.t, model.encoder.tubelet.t)
     asked = [replace_context(window, context) for context in contexts]
+    device = next(model.parameters()).device
     errors = [
-        window_errors(model, batch_BTCHW, asked)
-        for batch_BTCHW in windows_VTCHW.to(next(model.parameters()).device).split(BATCH)
+        window_errors(model, batch_BTCHW.to(device), asked) for batch_BTCHW in windows_VTCHW.split(BATCH)
     ]
     return Surprise(
         error_cVthw=torch.cat(errors, dim=1).cpu(),
@@ -193,27 +224,31 @@ def calibrate_surprise(
         model: Model with a predictor of embeddings or a decoder of pixels.
         manifest: Path of a manifest or a list of ordinary videos, 20 or more, best of 100 or more: p-values
             of a whole video are no smaller than 1 divided by half of their number. Videos that were not
-            trained on are less well predicted, as those that will be judged are. Unreadable videos, and those
-            shorter than a window, are left out with a warning.
+            trained on are less well predicted, as those that will be judged are. Best they are about as long
+            as those: a longer video has more time steps that may surprise by chance, for which its p-value is
+            corrected. Unreadable videos, and those shorter than a window, are left out with a warning.
         progress: Show a progress bar.
 
     Raises:
-        ValueError: Fewer than 20 videos are left, or the model cannot predict the future.
+        ValueError: Fewer than 20 videos are left, all are of one group, or the model cannot predict the
+            future.
     """
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
     window = window_of(model, *model.processor.size)
     found: list[Surprise] = []
+    groups: list[str] = []
     left_out: list[str] = []
     for video in tqdm(videos, desc="calibrating", disable=not progress):
         try:
             frames = read_frames(video.path, model.processor, start=video.start, end=video.end)
-        except VideoDecodeError as error:
+        except (VideoDecodeError, EmptyRangeError) as error:
             left_out.append(str(error))
             continue
         if len(frames.video_TCHW) < window.grid.t * model.encoder.tubelet.t:
             left_out.append(f"{video.path} is shorter than a window of the model")
             continue
-        found.append(surprise(model, frames.video_TCHW))
+        found.append(surprise_of_frames(model, frames.video_TCHW))
+        groups.append(video.group or video.path)
     if left_out:
         warnings.warn(
             f"{len(left_out)} of {len(videos)} ordinary videos are left out, e.g. {one_line(left_out[0])}",
@@ -221,7 +256,7 @@ def calibrate_surprise(
         )
     contexts = tuple(range(1, window.grid.t))
     settings = found[0].settings if found else {}
-    return NormalSurprise.of_errors([each.error_cVthw for each in found], contexts, settings)
+    return NormalSurprise.of_errors([each.error_cVthw for each in found], contexts, settings, groups)
 
 
 def replace_context(window: Window, context_steps: int) -> Window:

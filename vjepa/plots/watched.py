@@ -11,7 +11,7 @@ from torch import Tensor
 from vjepa.data.processor import Frames
 from vjepa.evaluation.future.skill import Embedded
 from vjepa.inference.forecast import Window
-from vjepa.inference.surprise import Surprise, surprise
+from vjepa.inference.surprise import Surprise, surprise_of_frames
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.future import EmbeddingColours, heat_colours, nearest_steps
 from vjepa.plots.video_page import Layer, VideoPage
@@ -76,7 +76,7 @@ def watch(model: VideoModel, frames: Frames, embedded: Embedded, window: Window)
         frames_tCHW=video_TCHW.unflatten(0, (steps, depth))[:, depth // 2],
         colours=_embedding_colours(embedded, window, steps),
         nearest_t=nearest_t,
-        surprise=surprise(model, video_TCHW) if steps >= window.grid.t else None,
+        surprise=surprise_of_frames(model, video_TCHW) if steps >= window.grid.t else None,
     )
 
 
@@ -108,6 +108,8 @@ def _unusual(found: Surprise | None) -> tuple[list[tuple[int, int]], list[str]]:
     """Return the time span that is unusually surprising, and sentences about it; for a calibrated model."""
     if found is None or found.normal is None:
         return [], []
+    if found.normal.settings != found.settings:
+        return [], ["Surprise was calibrated with other settings than these, so there are no p-values."]
     judged = found.judged
     sentence = f"p-value of the most surprising time step among those of ordinary videos: {judged.p:.3g}."
     if judged.span is None:
