@@ -11,7 +11,8 @@ from safetensors import safe_open
 import vjepa
 from tests.inference.conftest import make_video_model
 from tests.precision_watch import precisions
-from vjepa.commands.predict import main
+from vjepa.commands.predict import _names, main
+from vjepa.data.manifest import Video
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.plots.future import EmbeddingColours, nearest_steps
@@ -93,6 +94,57 @@ def test_a_folder_and_a_manifest_give_the_same(model, folder, tmp_path):
     assert first["predicted"].shape[1] == 1
     assert json.loads(str(first["metadata"]))["steps"] == [2]  # 8 frames a second: .3 s is in the second step
     assert [len(list((tmp_path / name).glob("*.png"))) for name in "ab"] == [1, 0]
+
+
+def noise(path, frames):
+    path.parent.mkdir(exist_ok=True)
+    np.save(path, np.random.default_rng(frames).integers(0, 256, (frames, 16, 16, 3), dtype=np.uint8))
+    return path
+
+
+def test_a_short_video_is_left_out_and_each_horizon_counts_the_contexts_that_reach_it(
+    model, tmp_path, capsys
+):
+    """A context takes 5 time steps of 2 frames, and the window 8."""
+    for name, frames in (("a", 40), ("b", 10), ("c", 18)):
+        noise(tmp_path / "in" / f"{name}.npy", frames)
+    assert main(["--model", model, "--videos", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr()
+    assert "not read" in said.err
+    assert "b.npy has 10 frames" in said.err
+    horizons = json.loads((tmp_path / "out/future.json").read_text())["horizons"]
+    assert [horizon["step"] for horizon in horizons] == [1, 2, 3, 4, 5, 6]
+    assert [horizon["clips"] for horizon in horizons] == [12, 12, 12, 10, 10, 10]
+    assert "10 of 12 clips" in said.out
+
+
+def test_a_single_context_is_predicted_without_skills(model, tmp_path, capsys):
+    video = noise(tmp_path / "in" / "a.npy", 12)
+    assert main(["--model", model, "--videos", str(video), "--output", str(tmp_path / "out")]) == 0
+    assert "one context alone: skills over baselines need two" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out/future.json").read_text())["horizons"] == []
+
+
+def test_seconds_are_pooled_by_what_was_asked_where_frame_rates_differ(model, tmp_path):
+    """A model of every frame: half a second is two time steps at 8 frames a second, and three at 12."""
+    for rate in (8, 12):
+        write_videos(tmp_path / f"{rate}", RenderSettings(size=16, frames=24, frame_rate=rate), 2, seed=rate)
+    rows = [video.path for rate in (8, 12) for video in vjepa.read_manifest(str(tmp_path / f"{rate}"))]
+    (tmp_path / "all.csv").write_text("path\n" + "\n".join(rows) + "\n")
+    arguments = ["--model", model, "--videos", str(tmp_path / "all.csv"), "--seconds", "0.5", "--plots", "0"]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    (horizon,) = json.loads((tmp_path / "out/future.json").read_text())["horizons"]
+    assert (horizon["step"], horizon["seconds"], horizon["clips"]) == (None, 0.5, 4 * 5)
+    steps = []
+    for path in (tmp_path / "out").glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            steps.append(json.loads(file.metadata()["steps"]))
+    assert sorted(steps) == [[2], [2], [3], [3]]
+
+
+def test_every_video_has_a_name_of_its_own():
+    videos = [Video(path) for path in ("a/a.mp4", "b/a.mp4", "c/a_1.mp4", "d/b.mp4")]
+    assert _names(videos) == ["a_0", "a_2", "a_1", "b"]
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,12 @@ def _predict(model: VideoModel, path: str, name: str) -> tuple[str, str]:
         write_video_page(file, page_of(watched, f"What {name} predicts", notes))
         text = html.escape(file.read_text(), quote=True)
     duration = frames.period * model.encoder.tubelet.t
-    reports = horizon_reports(embedded, window, duration, groups=[0] * len(embedded.true_VFSY))
+    table = "A video with two contexts or more also gets skills over baselines."
+    if len(embedded.true_VFSY) > 1:
+        groups = [path] * len(embedded.true_VFSY)
+        table = skill_table(horizon_reports(embedded, window, duration, groups=groups))
     frame = f'<iframe title="Predictions and surprise" style="width: 100%; height: 900px" srcdoc="{text}">'
-    return f"{frame}</iframe>", f"```text\n{skill_table(reports)}\n```"
+    return f"{frame}</iframe>", f"```text\n{table}\n```"
 
 
 def _classes(gradio: Any, options: argparse.Namespace) -> Shown:

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
@@ -35,11 +36,20 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from vjepa.data.clips import EmptyRangeError
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.data.processor import Frames, read_frames
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.rendered import FOREIGN
-from vjepa.evaluation.future.skill import Embedded, embed_clips, horizon_reports, skill_table, window_and_last
+from vjepa.evaluation.future.skill import (
+    AtHorizon,
+    Embedded,
+    HorizonReport,
+    embed_clips,
+    horizon_report,
+    skill_table,
+    window_and_last,
+)
 from vjepa.foreign_text import one_line
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.inference.forecast import Window
@@ -72,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         "--steps",
         type=int,
         nargs="+",
-        help="Horizons in time steps after the context (default: all up to twice as far as the model's "
-        "window reaches).",
+        help="Horizons in time steps after the context (default: all as far as the model's window reaches, "
+        "and as many again if its predictions can be rolled out, within the video).",
     )
     horizons.add_argument(
         "--seconds", type=float, nargs="+", help="Horizons in seconds after the context, instead of --steps."
@@ -113,35 +123,45 @@ def _predict(options: argparse.Namespace) -> int:
     model = placed(from_pretrained(options.model, options.which), options)
     videos = _videos(options.videos)
     folder = Path(options.output or Path(options.model) / "future")
-    window, _ = window_and_last(model, None, options.context)
-    found: list[Embedded] = []
-    durations: set[float] = set()
-    asked: set[int] = set()
+    window, last = window_and_last(model, None, options.context)
+    found: list[_Found] = []
     names = _names(videos)
+    depth = model.encoder.tubelet.t
     for number, video in enumerate(tqdm(videos, unit="video", disable=len(videos) == 1 or None)):
         try:
             frames = read_frames(video.path, model.processor, start=video.start, end=video.end)
-        except VideoDecodeError as error:
+            duration = frames.period * depth
+            most = min(last, len(frames.video_TCHW) // depth - window.context_steps - 1)
+            horizons = _horizons(options, most, duration)
+            embedded = embed_video(model, frames, window, max(horizons.values()))
+        except (VideoDecodeError, EmptyRangeError) as error:
             if len(videos) == 1:
                 raise
             tqdm.write(one_line(f"not read: {error}"), file=sys.stderr)
             continue
-        depth = model.encoder.tubelet.t
-        duration = frames.period * depth
-        horizons = _horizons(options, window, len(frames.video_TCHW) // depth, duration)
-        asked |= set(horizons)
-        embedded = embed_video(model, frames, window, max(horizons))
-        found.append(embedded)
-        durations.add(round(duration, 9))
+        found.append(_Found(embedded, horizons, round(duration, 9), video.group or video.path))
         folder.mkdir(parents=True, exist_ok=True)
-        _save(folder / names[number], embedded, horizons, window, frames, model, options.format)
+        steps = sorted(set(horizons.values()))
+        _save(folder / names[number], embedded, steps, window, frames, model, options.format)
         if number < options.plots:
             _draw(folder / names[number], model, frames, embedded, window, options)
     if not found:
         raise ValueError(f"none of the {len(videos)} videos can be read: vjepa validate reports why")
     foreign = sum(model.processor.is_foreign(video.path) for video in videos)
-    _report(folder, found, asked, window, durations.pop() if len(durations) == 1 else None, foreign, options)
+    _report(folder, found, window, foreign, options)
     return len(videos) - len(found)
+
+
+class _Found(NamedTuple):
+    """Predictions in a video: embeddings, horizons, duration of a time step, and group.
+
+    Horizons are time steps, by what was asked for: the same steps, or seconds.
+    """
+
+    embedded: Embedded
+    horizons: dict[float, int]
+    duration: float
+    group: str
 
 
 def _videos(source: str) -> list[Video]:
@@ -153,42 +173,48 @@ def _videos(source: str) -> list[Video]:
 def _names(videos: Sequence[Video]) -> list[str]:
     """Return the file names without suffix, numbered where they are not unique."""
     stems = [Path(video.path).stem for video in videos]
-    return [stem if stems.count(stem) == 1 else f"{stem}_{number}" for number, stem in enumerate(stems)]
+    taken = {stem for stem in stems if stems.count(stem) == 1}
+    names = []
+    for stem in stems:
+        free = (f"{stem}_{number}" for number in itertools.count())
+        names.append(stem if stem in taken else next(name for name in free if name not in taken))
+        taken.add(names[-1])
+    return names
 
 
-def _horizons(options: argparse.Namespace, window: Window, steps: int, duration: float) -> list[int]:
-    """Return the horizons in time steps, ascending.
-
-    Without --steps and --seconds: up to twice as far as the window reaches, or to the end of the video.
+def _horizons(options: argparse.Namespace, most: int, duration: float) -> dict[float, int]:
+    """Return the horizons in time steps, by the number of steps or seconds that was asked for, ascending.
 
     Args:
         options: Command-line options.
-        window: Window of the predictor.
-        steps: Length of the video in time steps.
+        most: Last horizon without --steps and --seconds, which is at least 1.
         duration: Duration of a time step in seconds.
     """
-    if options.seconds is not None:
-        horizons = [math.ceil(seconds / duration - 1e-6) for seconds in options.seconds]
-    else:
-        most = max(min(2 * window.rest, steps - window.context_steps), 1)
-        horizons = options.steps or list(range(1, most + 1))
-    if min(horizons) < 1:
+    asked = options.seconds or options.steps or range(1, max(most, 1) + 1)
+    if min(asked) <= 0:
         raise ValueError(
             f"horizons are {options.seconds or options.steps}: the future begins after the context, so give "
             "numbers above 0"
         )
-    return sorted(set(horizons))
+    if options.seconds is None:
+        return {step: step for step in sorted(asked)}
+    return {seconds: math.ceil(seconds / duration - 1e-6) for seconds in sorted(asked)}
 
 
 def embed_video(model: VideoModel, frames: Frames, window: Window, last: int) -> Embedded:
-    """Embed every context of a video that has `last` time steps after it, with predictions of these.
+    """Embed every context of a video that the model's window and `last` time steps follow, with predictions.
+
+    In a video that is shorter than the window, `last` time steps are enough.
 
     Raises:
-        ValueError: The video is too short.
+        EmptyRangeError: The video is too short.
     """
-    steps, depth = window.context_steps + last, model.encoder.tubelet.t
+    depth = model.encoder.tubelet.t
+    steps = window.context_steps + max(last, window.rest)
     if len(frames.video_TCHW) < steps * depth:
-        raise ValueError(
+        steps = window.context_steps + last
+    if len(frames.video_TCHW) < steps * depth:
+        raise EmptyRangeError(
             f"{frames.path} has {len(frames.video_TCHW)} frames at the model's rate; a context of "
             f"{window.context_steps} and a horizon of {last} time steps of {depth} frames need "
             f"{steps * depth}: give a longer video, fewer --steps, or a shorter --context"
@@ -257,45 +283,48 @@ def _draw(
 
 
 def _report(
-    folder: Path,
-    found: Sequence[Embedded],
-    asked: set[int],
-    window: Window,
-    duration: float | None,
-    foreign: int,
-    options: argparse.Namespace,
+    folder: Path, found: Sequence[_Found], window: Window, foreign: int, options: argparse.Namespace
 ) -> None:
     """Write and print metrics over all videos.
 
     `foreign` of them show what a model that saw only this library's rendered videos cannot know.
     """
-    last = min(
-        len(embedded.true_VFSY[0]) for embedded in found
-    )  # horizons for which every video is long enough
-    befores = [embedded.before_VSY for embedded in found if embedded.before_VSY is not None]
-    together = Embedded(
-        torch.cat([embedded.true_VFSY[:, :last] for embedded in found]),
-        torch.cat([embedded.predicted_VFSY[:, :last] for embedded in found]),
-        torch.cat([embedded.last_VSY for embedded in found]),
-        torch.cat(befores) if befores else None,
-        torch.cat([embedded.motion_V for embedded in found]),
-    )
-    video_of_each = [number for number, embedded in enumerate(found) for _ in embedded.true_VFSY]
-    reports = horizon_reports(together, window, duration, groups=video_of_each)
-    reports = tuple(report for report in reports if report.step in asked)
+    asked = sorted({horizon for video in found for horizon in video.horizons})
+    reports = [
+        report for horizon in asked if (report := _pooled(found, horizon, window, options)) is not None
+    ]
+    contexts = sum(len(video.embedded.true_VFSY) for video in found)
     metrics: dict[str, Any] = {
         "model": options.model,
         "videos": len(found),
         "foreign_videos": foreign,
-        "contexts": len(together.true_VFSY),
+        "contexts": contexts,
         "horizons": [dataclasses.asdict(report) for report in reports],
     }
     (folder / "future.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    print(
-        f"{len(together.true_VFSY)} contexts of {len(found)} videos; intervals are over "
-        f"{'videos' if len(found) > 1 else 'contexts, which overlap in time'}"
-    )
-    print(skill_table(reports))
+    if reports:
+        over = "groups" if len({video.group for video in found}) > 1 else "contexts, which overlap in time"
+        print(f"{contexts} contexts of {len(found)} videos; intervals are over {over}")
+        print(skill_table(reports))
+    else:
+        print("one context alone: skills over baselines need two, so give a longer video, or several")
     if foreign:
         print(f"warning about {foreign} of {len(found)} videos: {FOREIGN}")
     print(folder)
+
+
+def _pooled(
+    found: Sequence[_Found], asked: float, window: Window, options: argparse.Namespace
+) -> HorizonReport | None:
+    """Measure a horizon over all contexts of the videos that reach it; None for a single context."""
+    videos = [video for video in found if asked in video.horizons]
+    clips = AtHorizon.joined([video.embedded.at(video.horizons[asked]) for video in videos])
+    if len(clips.true_VSY) < 2:
+        return None
+    steps, durations = ({one[asked] for one in (v.horizons for v in videos)}, {v.duration for v in videos})
+    step = steps.pop() if len(steps) == 1 else None
+    seconds = step * durations.pop() if step is not None and len(durations) == 1 else None
+    if options.seconds is not None and seconds is None:
+        seconds = asked
+    groups = [video.group for video in videos for _ in video.embedded.true_VFSY]
+    return horizon_report(clips, window, step=step, seconds=seconds, groups=groups)

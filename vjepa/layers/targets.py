@@ -138,6 +138,11 @@ class PredictionTargets(nn.Module):
         self.mean_Y += share * shift_Y
         self.variance_Y.lerp_(variance_Y, share)
 
+    @property
+    def restorable(self) -> bool:
+        """Whether predictions that are as wide as the encoder's tokens can become such, see `restore`."""
+        return self.blocks == 1
+
     def restore(self, normalised_BMY: Tensor, like_BKY: Tensor) -> Tensor:
         """Undo the normalisation: predictions become tokens of the encoder, ``(B, M, Y)``.
 

@@ -14,6 +14,7 @@ from vjepa.evaluation.future import samples
 from vjepa.evaluation.future.samples import evaluate_samples
 from vjepa.evaluation.future.skill import (
     Embedded,
+    _strangers,
     embed_clips,
     horizon_reports,
     motion_energy,
@@ -112,6 +113,49 @@ def test_intervals_are_over_groups():
     assert value == pytest.approx(alone[0])
     assert narrow < alone[1] / 2
     assert width(8, ["one"] * 64) == pytest.approx((value, narrow))
+
+
+@pytest.mark.parametrize("sizes", [[3, 3], [5, 1, 2], [1, 1, 1, 1], [7, 1]])
+def test_strangers_and_means_are_of_other_groups(sizes):
+    """A clip is compared neither with the truth of another clip of its video, nor with a mean over it."""
+    groups = [number for number, size in enumerate(sizes) for _ in range(size)]
+    groups = [groups[place] for place in torch.randperm(len(groups)).tolist()]
+    assert all(groups[row] != groups[other] for row, other in enumerate(_strangers(groups).tolist()))
+    level = torch.tensor(groups, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 1, 2, 3)
+    window, _ = window_and_last(make_video_model(), None)
+    embedded = Embedded(level, level + 0.5, level[:, 0] - 1, None, torch.arange(float(len(groups))))
+    skill = horizon_reports(embedded, window, None, groups=groups)[0].skill
+    means = [np.mean([other for other in groups if other != group]) for group in groups]
+    error = np.abs(np.array(means) - np.array(groups)).mean()
+    assert skill["mean"].value == pytest.approx(1 - 0.5 / error, abs=1e-5)
+    alone = horizon_reports(embedded, window, None, groups=[0] * len(groups))[0].skill
+    assert (alone["mean"], alone["shuffled"]) == (None, None)
+
+
+def test_the_truth_of_a_step_does_not_depend_on_which_others_are_measured(videos):
+    model = make_video_model()
+    first = [vjepa.evaluate_future(model, videos[:6], steps=steps).horizons[0] for steps in (1, 2, 3)]
+    assert first[0].l1 == first[1].l1 == first[2].l1
+
+
+def test_a_model_that_cannot_roll_out_is_measured_in_its_window(videos):
+    """Targets that are averages of blocks cannot become context."""
+    model = make_video_model()
+    model.targets.blocks = 4
+    window, last = window_and_last(model, None)
+    assert last == window.rest == 3
+
+
+def test_a_range_without_frames_is_left_out(videos):
+    beyond = [*videos[:4], Video(videos[0].path, start=100.0)]
+    report = vjepa.evaluate_future(make_video_model(), beyond, steps=1)
+    assert (report.clips, report.too_short) == (4, (videos[0].path,))
+
+
+def test_few_rendered_videos_are_measured_without_read_outs(tmp_path):
+    settings = RenderSettings(size=16, frames=24, objects=(1, 1), radius=(0.2, 0.2), camera=0.0)
+    few = write_videos(tmp_path, settings, num_videos=3, seed=0)
+    assert vjepa.evaluate_future(make_video_model(), few, steps=1).horizons[0].read_out is None
 
 
 def test_a_third_of_the_clips_that_is_one_group_has_an_interval():

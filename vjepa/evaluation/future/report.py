@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from vjepa.data.clips import EmptyRangeError
 from vjepa.data.manifest import Video, read_manifest
-from vjepa.data.processor import Frames, read_frames
+from vjepa.data.processor import Frames, is_rendered, read_frames
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.evaluation.future.skill import (
     Embedded,
@@ -36,6 +37,7 @@ from vjepa.inference.forecast import Window
 from vjepa.models.video_model import VideoModel
 
 READ_OUT = ("position", "velocity")
+_FEWEST_READ = 10  # smallest number of videos whose factors are read out
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,16 @@ def evaluate_future(
 
     The truth is the target network's embedding of the frames, normalised as in training. Neither the
     predictions nor the baselines (`vjepa.evaluation.future.skill`) see a frame of the same video after its
-    context. Intervals are over the groups of the list, if it has any, else over its videos.
+    context, nor one of its group. Intervals are over the groups of the list, if it has any, else over its
+    videos.
 
     Args:
         model: A model with a predictor of embeddings.
         manifest: Path of a manifest or a list of videos, two or more. Unreadable videos, and those too short
-            for context and horizons, are left out and named in the report.
+            for the model's window and the horizons, are left out and named in the report.
         steps: Last horizon, in time steps after the context. None takes twice as many as the trained window
-            has after its context; the second half is then rolled out.
+            has after its context; the second half is then rolled out, if the model's predictions can become
+            context.
         context_steps: Number of time steps of the context; None takes the largest number in training.
         mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
         progress: Show a progress bar.
@@ -107,7 +111,8 @@ def evaluate_future(
     """
     window, last = window_and_last(model, steps, context_steps, mask_token)
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
-    clips = read_beginnings(model, videos, (window.context_steps + last) * model.encoder.tubelet.t, progress)
+    frames = (window.context_steps + max(last, window.rest)) * model.encoder.tubelet.t
+    clips = read_beginnings(model, videos, frames, progress)
     embedded = embed_clips(model, clips.video_VTCHW, window, last, progress)
     period = clips.periods[0] if len(set(clips.periods)) == 1 else None
     return FutureReport(
@@ -167,6 +172,9 @@ def read_beginnings(
         except VideoDecodeError:  # named in the report
             unreadable.append(video.path)
             continue
+        except EmptyRangeError:
+            too_short.append(video.path)
+            continue
         if len(found.video_TCHW) < frames:
             too_short.append(video.path)
             continue
@@ -194,9 +202,10 @@ def _read_outs(
     """Compute R2 of position and velocity from true, predicted and copied embeddings at every horizon.
 
     A ridge regression is fitted on the true embeddings of every second video and measured on the others.
-    Return None if a video has no file of factors beside it, since only rendered videos have one.
+    Return None for fewer than 10 videos, or if one is not rendered, since only rendered videos have factors;
+    factors that do not vary are left out.
     """
-    if not all(Path(video.path).with_suffix(".npz").exists() for video in clips.videos):
+    if len(clips.videos) < _FEWEST_READ or not all(is_rendered(video.path) for video in clips.videos):
         return None
     train_V = torch.arange(len(clips.videos)) % 2 == 0
     reports = []
@@ -211,6 +220,8 @@ def _read_outs(
         report = {}
         for name in READ_OUT:
             target_VQ = found[name]
+            if not all((target_VQ[half_V].std(dim=0) > 0).all() for half_V in (train_V, ~train_V)):
+                continue
             train = (sources["true"][train_V], target_VQ[train_V])
             report[name] = {
                 source: ridge_regression(train, (features_VD[~train_V], target_VQ[~train_V])).mean().item()

@@ -58,7 +58,7 @@ def evaluate_samples(
     window, last = window_and_last(model, steps)
     depth = model.encoder.tubelet.t
     videos = read_manifest(manifest) if isinstance(manifest, str | Path) else list(manifest)
-    clips = read_beginnings(model, videos, (window.context_steps + last) * depth)
+    clips = read_beginnings(model, videos, (window.context_steps + max(last, window.rest)) * depth)
     true_VFQ, single_VFQ, samples_VsFQ = _embed(model, clips.video_VTCHW, window, last, samples, seed)
     report = {}
     for row in range(last):

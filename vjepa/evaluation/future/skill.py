@@ -2,8 +2,11 @@
 
 copy_last   Embeddings of the context's last step, from the context encoded by itself.
 linear      Last step plus the horizon times its difference from the step before; needs two context steps.
-mean        Mean of the other clips' true embeddings at this horizon and place.
-shuffled    Prediction compared with another clip's truth: how specific it is to its own clip.
+mean        Mean of the true embeddings of clips of other groups at this horizon and place.
+shuffled    Prediction compared with the truth of a clip of another group: how specific it is to its own clip.
+
+A group is what clips have in common, such as the video that they were cut from. The last two baselines need
+two groups or more.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ THIRDS = ("least", "middle", "most")  # of the clips, by motion
 BATCH = 32
 _DRAWS, _SEED = 1000, 0
 
-Errors = Mapping[str, Tensor]  # (V, F), by name of the prediction or baseline
+Errors = Mapping[str, Tensor]  # (V,), by name of the prediction or baseline
 
 
 @dataclass(frozen=True)
@@ -37,23 +40,27 @@ class HorizonReport:
     """Metrics of one horizon.
 
     Attributes:
-        step: Horizon in time steps after the context.
+        step: Horizon in time steps after the context; None if it was asked for in seconds and videos differ
+            in frame rate.
         seconds: Seconds from the context's end to the end of the step; None if videos differ in frame rate.
-        rolled_out: Whether the step is beyond the window that the model was trained with.
+        clips: Number of clips.
+        rolled_out: Whether the step is, in some clips, beyond the window that the model was trained with.
         l1: Mean absolute error of the predicted embeddings.
         cosine: Mean cosine error of the predicted embeddings: 1 minus the cosine similarity to the true ones.
         skill: ``1 - l1 / l1 of the baseline`` for each baseline: 1 is perfect, 0 no better than the baseline.
-            None for `linear` if the context has one step.
+            None for `linear` if the context has one step, and for `mean` and `shuffled` if all clips are of
+            one group.
         cosine_skill: Skill over each baseline by the cosine error in place of `l1`.
         skill_by_motion: Skill over `copy_last` by `l1`, in each third of the clips by `motion_energy`: the
             ``least``, the ``middle`` and the ``most``. None with fewer than six clips.
         read_out: R2 of position and velocity at this step, by factor and then by source: one ridge regression
             reads them off the ``true``, the ``predicted`` and the copied (``copy_last``) embeddings. None if
-            a video is not a rendered one.
+            a video is not a rendered one, or with fewer than ten; without a factor that does not vary.
     """
 
-    step: int
+    step: int | None
     seconds: float | None
+    clips: int
     rolled_out: bool
     l1: Metric
     cosine: Metric
@@ -61,6 +68,30 @@ class HorizonReport:
     cosine_skill: dict[str, Metric | None]
     skill_by_motion: dict[str, Metric] | None
     read_out: dict[str, dict[str, float]] | None
+
+
+class AtHorizon(NamedTuple):
+    """Embeddings of clips at one horizon, on the CPU.
+
+    Attributes:
+        true_VSY: True embeddings.
+        predicted_VSY: Predicted embeddings.
+        last_VSY, before_VSY, motion_V: See `Embedded`.
+        ahead_V: Number of time steps from the context's last one, for each clip.
+    """
+
+    true_VSY: Tensor
+    predicted_VSY: Tensor
+    last_VSY: Tensor
+    before_VSY: Tensor | None
+    motion_V: Tensor
+    ahead_V: Tensor
+
+    @staticmethod
+    def joined(parts: Sequence[AtHorizon]) -> AtHorizon:
+        """Return the clips of all parts together."""
+        columns = [None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)]
+        return AtHorizon(*columns)  # type: ignore[arg-type]
 
 
 class Embedded(NamedTuple):
@@ -80,6 +111,12 @@ class Embedded(NamedTuple):
     before_VSY: Tensor | None
     motion_V: Tensor
 
+    def at(self, step: int) -> AtHorizon:
+        """Return the clips at a horizon in time steps, from 1."""
+        ahead_V = torch.full((len(self.true_VFSY),), step)
+        true_VSY, predicted_VSY = self.true_VFSY[:, step - 1], self.predicted_VFSY[:, step - 1]
+        return AtHorizon(true_VSY, predicted_VSY, self.last_VSY, self.before_VSY, self.motion_V, ahead_V)
+
 
 def window_and_last(
     model: VideoModel, steps: int | None, context_steps: int | None = None, mask_token: int | None = None
@@ -88,7 +125,8 @@ def window_and_last(
 
     Args:
         model: A model with a predictor of embeddings.
-        steps: Last horizon. None takes twice as many steps as the trained window has after its context.
+        steps: Last horizon. None takes twice as many steps as the trained window has after its context, or as
+            many if predictions cannot be rolled out.
         context_steps: Number of time steps of the context; None takes the largest number in training.
         mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
 
@@ -102,10 +140,16 @@ def window_and_last(
         )
     height, width = model.processor.size
     window = window_of(model, height, width, context_steps, mask_token)
-    last = 2 * window.rest if steps is None else steps
+    last = longest_horizon(model, window) if steps is None else steps
     if last < 1:
         raise ValueError(f"steps is {steps}: give the last horizon, 1 or more")
     return window, last
+
+
+def longest_horizon(model: VideoModel, window: Window) -> int:
+    """Return the last horizon by default: twice the window's rest where predictions can be rolled out."""
+    assert model.targets is not None
+    return 2 * window.rest if model.targets.restorable else window.rest
 
 
 @torch.no_grad()
@@ -116,7 +160,8 @@ def embed_clips(
 
     Args:
         model: A model with a predictor of embeddings.
-        video_VTCHW: Uint8 clips of `window.context_steps` plus `last` time steps.
+        video_VTCHW: Uint8 clips of `window.context_steps` plus `last` time steps, or of a whole window if
+            that is longer: true embeddings are those of the whole clip, as in training.
         window: Prediction window.
         last: Last horizon, in time steps after the context.
         progress: Show a progress bar.
@@ -132,7 +177,8 @@ def embed_clips(
         parts.append((true_BFSY.cpu(), predicted_BNY.unflatten(1, (last, -1)).cpu(), seen_BtSY[:, -2:].cpu()))
     true_VFSY, predicted_VFSY, seen_VtSY = (torch.cat(column) for column in zip(*parts, strict=True))
     before_VSY = seen_VtSY[:, -2] if window.context_steps > 1 else None
-    return Embedded(true_VFSY, predicted_VFSY, seen_VtSY[:, -1], before_VSY, motion_energy(video_VTCHW).cpu())
+    seen_VTCHW = video_VTCHW[:, : (window.context_steps + last) * model.encoder.tubelet.t]
+    return Embedded(true_VFSY, predicted_VFSY, seen_VtSY[:, -1], before_VSY, motion_energy(seen_VTCHW).cpu())
 
 
 def motion_energy(video_VTCHW: Tensor) -> Tensor:
@@ -160,8 +206,9 @@ def temporal_share(true_VFSY: Tensor) -> float | None:
 def true_embeddings(model: VideoModel, video_BTCHW: Tensor, window: Window, last: int) -> Tensor:
     """Encode the true steps after a context by the target network, ``(B, F, S, Y)``.
 
-    Steps inside the trained window are encoded together with the context. Each later step is encoded as the
-    last step of its own window, which is as long as in training.
+    Steps inside the trained window are encoded together with the context and with the rest of the window, as
+    far as the video has it. Each later step is encoded as the last step of its own window, which is as long
+    as in training.
     """
     depth, steps = model.encoder.tubelet.t, window.grid.t
 
@@ -169,7 +216,8 @@ def true_embeddings(model: VideoModel, video_BTCHW: Tensor, window: Window, last
         frames_BTCHW = video_BTCHW[:, max(end - steps, 0) * depth : end * depth]
         return model.embed_targets(frames_BTCHW).unflatten(1, (-1, window.plane))
 
-    rows = list(embedded(min(steps, window.context_steps + last))[:, window.context_steps :].unbind(1))
+    whole = min(steps, video_BTCHW.shape[1] // depth)
+    rows = list(embedded(whole)[:, window.context_steps :].unbind(1))[:last]
     rows += [embedded(window.context_steps + step)[:, -1] for step in range(len(rows) + 1, last + 1)]
     return torch.stack(rows, dim=1)
 
@@ -197,40 +245,68 @@ def horizon_reports(
     clips, last = embedded.true_VFSY.shape[:2]
     if clips < 2:
         raise ValueError(f"{clips} clip has no other to be compared with: give a longer video, or several")
-    groups = range(clips) if groups is None else groups
-    l1, cosine = (_errors(measure, embedded) for measure in (_l1, _cosine))
-    reports = []
-    for row in range(last):
-        weight_bV = drawn_weights(groups, _DRAWS, [_SEED, row])
-        reports.append(
-            HorizonReport(
-                step=row + 1,
-                seconds=None if step_seconds is None else (row + 1) * step_seconds,
-                rolled_out=row >= window.rest,
-                l1=_mean(l1["predicted"][:, row], weight_bV),
-                cosine=_mean(cosine["predicted"][:, row], weight_bV),
-                skill=_skills(l1, row, weight_bV),
-                cosine_skill=_skills(cosine, row, weight_bV),
-                skill_by_motion=_skill_by_motion(l1, row, embedded.motion_V, groups),
-                read_out=None if read_outs is None else read_outs[row],
-            )
+    return tuple(
+        horizon_report(
+            embedded.at(step),
+            window,
+            step=step,
+            seconds=None if step_seconds is None else step * step_seconds,
+            groups=groups,
+            read_out=None if read_outs is None else read_outs[step - 1],
         )
-    return tuple(reports)
+        for step in range(1, last + 1)
+    )
+
+
+def horizon_report(
+    clips: AtHorizon,
+    window: Window,
+    *,
+    step: int | None,
+    seconds: float | None,
+    groups: Sequence[Hashable] | None = None,
+    read_out: dict[str, dict[str, float]] | None = None,
+) -> HorizonReport:
+    """Compute errors, skills and their intervals at one horizon.
+
+    Args:
+        clips: Embeddings of two clips or more.
+        window: Prediction window.
+        step, seconds, read_out: See `HorizonReport`.
+        groups: Group of each clip, see `horizon_reports`.
+    """
+    groups = range(len(clips.true_VSY)) if groups is None else groups
+    seed = [_SEED, int(clips.ahead_V.max()) - 1]
+    weight_bV = drawn_weights(groups, _DRAWS, seed)
+    l1, cosine = (_errors(measure, clips, groups) for measure in (_l1, _cosine))
+    return HorizonReport(
+        step=step,
+        seconds=seconds,
+        clips=len(clips.true_VSY),
+        rolled_out=bool((clips.ahead_V > window.rest).any()),
+        l1=_mean(l1["predicted"], weight_bV),
+        cosine=_mean(cosine["predicted"], weight_bV),
+        skill=_skills(l1, weight_bV),
+        cosine_skill=_skills(cosine, weight_bV),
+        skill_by_motion=_skill_by_motion(l1, clips.motion_V, groups, seed),
+        read_out=read_out,
+    )
 
 
 def skill_table(reports: Sequence[HorizonReport]) -> str:
     """Format a text table of the skills over the baselines, with one line for each horizon."""
     heads = "".join(f"{name:>21}" for name in BASELINES)
+    most = max(report.clips for report in reports)
     lines = [
         "skill: 1 - L1 of the prediction / L1 of the baseline, so 1 is perfect and below 0 worse than the "
         "baseline",
         f"{'step':>4} {'seconds':>8} {'L1':>7}  {'skill over':>15}{heads}",
     ]
     for report in reports:
-        seconds = "-" if report.seconds is None else f"{report.seconds:.2f}"
         skills = "".join(f"{_shown(report.skill[name]):>21}" for name in BASELINES)
         how = "  rolled out" if report.rolled_out else ""
-        lines.append(f"{report.step:>4} {seconds:>8} {report.l1.value:>7.3f}  {'':>15}{skills}{how}")
+        how += f"  {report.clips} of {most} clips" if report.clips < most else ""
+        lines.append(f"{_begin(report)} {report.l1.value:>7.3f}  {'':>15}{skills}{how}")
     if reports[0].skill_by_motion is not None:
         lines += ["skill over copying, by how much the frames of a clip change, in thirds of the clips"]
         lines += [f"{'step':>4} {'seconds':>8} {'':>7}  {'':>15}" + "".join(f"{name:>21}" for name in THIRDS)]
@@ -241,27 +317,48 @@ def skill_table(reports: Sequence[HorizonReport]) -> str:
 
 
 def _motion_line(report: HorizonReport, skill: Mapping[str, Metric]) -> str:
-    seconds = "-" if report.seconds is None else f"{report.seconds:.2f}"
     shown = "".join(f"{_shown(skill[name]):>21}" for name in THIRDS)
-    return f"{report.step:>4} {seconds:>8} {'':>7}  {'':>15}{shown}"
+    return f"{_begin(report)} {'':>7}  {'':>15}{shown}"
+
+
+def _begin(report: HorizonReport) -> str:
+    """Return the cells of the horizon."""
+    step = "-" if report.step is None else f"{report.step}"
+    seconds = "-" if report.seconds is None else f"{report.seconds:.2f}"
+    return f"{step:>4} {seconds:>8}"
 
 
 def _shown(metric: Metric | None) -> str:
     return "-" if metric is None else f"{metric.value:+z.2f} ({metric.low:+.2f} {metric.high:+.2f})"
 
 
-def _baselines(embedded: Embedded) -> dict[str, Tensor]:
-    true_VFSY = embedded.true_VFSY
-    last_VFSY = embedded.last_VSY.unsqueeze(1).expand_as(true_VFSY)
-    baselines = {
-        "copy_last": last_VFSY,
-        "mean": (true_VFSY.sum(dim=0) - true_VFSY) / (len(true_VFSY) - 1),
-    }
-    if embedded.before_VSY is not None:
-        horizon_F11 = torch.arange(1, true_VFSY.shape[1] + 1).view(-1, 1, 1)
-        change_V1SY = (embedded.last_VSY - embedded.before_VSY).unsqueeze(1)
-        baselines["linear"] = last_VFSY + horizon_F11 * change_V1SY
+def _baselines(clips: AtHorizon, groups: Sequence[Hashable]) -> dict[str, Tensor]:
+    baselines = {"copy_last": clips.last_VSY}
+    if clips.before_VSY is not None:
+        baselines["linear"] = clips.last_VSY + clips.ahead_V.view(-1, 1, 1) * (
+            clips.last_VSY - clips.before_VSY
+        )
+    names = list(dict.fromkeys(groups))
+    if len(names) > 1:
+        group_V = torch.tensor([names.index(group) for group in groups])
+        sum_GSY = torch.zeros(len(names), *clips.true_VSY.shape[1:]).index_add(0, group_V, clips.true_VSY)
+        others_V = len(group_V) - group_V.bincount()[group_V]
+        baselines["mean"] = (sum_GSY.sum(dim=0) - sum_GSY[group_V]) / others_V.view(-1, 1, 1)
     return baselines
+
+
+def _strangers(groups: Sequence[Hashable]) -> Tensor:
+    """Return the row of a clip of another group for each clip, of two groups or more."""
+    names = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    group_V = torch.tensor([names[group] for group in groups])
+    order_V = group_V.argsort(stable=True)  # Groups one after the other: what follows a group is of others.
+    count_G = group_V.bincount()
+    ends_G = count_G.cumsum(0)
+    row_V = torch.empty_like(order_V)
+    row_V[order_V] = torch.arange(len(order_V))
+    within_V = row_V - (ends_G - count_G)[group_V]
+    others_V = len(group_V) - count_G[group_V]
+    return order_V[(ends_G[group_V] + within_V % others_V) % len(group_V)]
 
 
 def _l1(first: Tensor, second: Tensor) -> Tensor:
@@ -272,11 +369,14 @@ def _cosine(first: Tensor, second: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(first, second, dim=-1).mean(dim=-1)
 
 
-def _errors(measure: Callable[[Tensor, Tensor], Tensor], embedded: Embedded) -> Errors:
-    true_VFSY, predicted_VFSY = embedded.true_VFSY, embedded.predicted_VFSY
-    errors = {name: measure(baseline, true_VFSY) for name, baseline in _baselines(embedded).items()}
-    errors["shuffled"] = measure(predicted_VFSY, true_VFSY.roll(1, dims=0))
-    return {**errors, "predicted": measure(predicted_VFSY, true_VFSY)}
+def _errors(
+    measure: Callable[[Tensor, Tensor], Tensor], clips: AtHorizon, groups: Sequence[Hashable]
+) -> Errors:
+    baselines = _baselines(clips, groups)
+    errors = {name: measure(baseline_VSY, clips.true_VSY) for name, baseline_VSY in baselines.items()}
+    if "mean" in baselines:
+        errors["shuffled"] = measure(clips.predicted_VSY, clips.true_VSY[_strangers(groups)])
+    return {**errors, "predicted": measure(clips.predicted_VSY, clips.true_VSY)}
 
 
 def _mean(error_V: Tensor, weight_bV: NDArray[np.float64]) -> Metric:
@@ -284,11 +384,10 @@ def _mean(error_V: Tensor, weight_bV: NDArray[np.float64]) -> Metric:
     return interval(values_V.mean(), weight_bV @ values_V)
 
 
-def _skills(errors: Errors, row: int, weight_bV: NDArray[np.float64]) -> dict[str, Metric | None]:
+def _skills(errors: Errors, weight_bV: NDArray[np.float64]) -> dict[str, Metric | None]:
     """Compute skills over the baselines, paired by clip: both means are over the same bootstrap draws."""
-    predicted_V = errors["predicted"][:, row]
     return {
-        name: _skill(predicted_V, errors[name][:, row], weight_bV) if name in errors else None
+        name: _skill(errors["predicted"], errors[name], weight_bV) if name in errors else None
         for name in BASELINES
     }
 
@@ -300,12 +399,12 @@ def _skill(predicted_V: Tensor, baseline_V: Tensor, weight_bV: NDArray[np.float6
 
 
 def _skill_by_motion(
-    errors: Errors, row: int, motion_V: Tensor, groups: Sequence[Hashable]
+    errors: Errors, motion_V: Tensor, groups: Sequence[Hashable], seed: Sequence[int]
 ) -> dict[str, Metric] | None:
     if len(motion_V) < 2 * len(THIRDS):
         return None
     skills = {}
     for name, rows in zip(THIRDS, motion_V.argsort(stable=True).tensor_split(len(THIRDS)), strict=True):
-        weight_bV = drawn_weights([groups[clip] for clip in rows.tolist()], _DRAWS, [_SEED, row])
-        skills[name] = _skill(errors["predicted"][rows, row], errors["copy_last"][rows, row], weight_bV)
+        weight_bV = drawn_weights([groups[clip] for clip in rows.tolist()], _DRAWS, seed)
+        skills[name] = _skill(errors["predicted"][rows], errors["copy_last"][rows], weight_bV)
     return skills

@@ -89,8 +89,8 @@ def _read(video: Video) -> dict[str, NDArray[np.float64]]:
         factors = dict(file)
     if "background" not in factors:
         raise ValueError(
-            f"{path} was written without the factor 'background': delete {path.parents[1]} and render it "
-            "again"
+            f"{path} was written without the factor 'background', by an earlier version or another program: "
+            "render the videos again, to another folder"
         )
     return factors
 
