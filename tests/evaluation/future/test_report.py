@@ -118,10 +118,10 @@ def test_intervals_are_over_groups():
 @pytest.mark.parametrize("sizes", [[3, 3], [5, 1, 2], [1, 1, 1, 1], [7, 1]])
 def test_strangers_and_means_are_of_other_groups(sizes):
     """A clip is compared neither with the truth of another clip of its video, nor with a mean over it."""
-    groups = [number for number, size in enumerate(sizes) for _ in range(size)]
+    groups = [3.0**number for number, size in enumerate(sizes) for _ in range(size)]
     groups = [groups[place] for place in torch.randperm(len(groups)).tolist()]
     assert all(groups[row] != groups[other] for row, other in enumerate(_strangers(groups).tolist()))
-    level = torch.tensor(groups, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 1, 2, 3)
+    level = torch.tensor(groups).view(-1, 1, 1, 1).expand(-1, 1, 2, 3)
     window, _ = window_and_last(make_video_model(), None)
     embedded = Embedded(level, level + 0.5, level[:, 0] - 1, None, torch.arange(float(len(groups))))
     skill = horizon_reports(embedded, window, None, groups=groups)[0].skill
