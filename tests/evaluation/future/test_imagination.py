@@ -136,3 +136,42 @@ def test_a_probe_reads_how_things_stand(monkeypatch):
         fit_state_probe(
             Walker(), [Episode(Places(place.numpy()), place.numpy())], lambda video: video, [0], 0
         )
+
+
+def test_states_that_have_nothing_to_do_with_the_frames_are_not_read():
+    """Windows of an episode overlap: a regression that was fitted on some would know frames of others."""
+    window = WindowConfig(frames=6)
+    rng = np.random.default_rng(0)
+    episodes = [
+        Episode(Noise(rng.integers(0, 256, (20, 3, 4, 4), dtype=np.uint8)), np.zeros((20, 3), np.float32),
+                rng.standard_normal((20, 2)).astype(np.float32))
+        for _ in range(6)
+    ]  # fmt: skip
+    report = measure_imagination(Whole(), episodes, window, lambda frames: frames, seed=0)
+    assert max(report.true_state_r2) < 0.1
+    alone = measure_imagination(Whole(), episodes[:1], window, lambda frames: frames, seed=0)
+    assert (alone.state_r2, alone.true_state_r2) == (None, None)
+    with pytest.raises(ValueError, match="one window alone"):
+        measure_imagination(Whole(), episodes[:1], WindowConfig(frames=20), lambda frames: frames, seed=0)
+
+
+class Noise:
+    """Frames that are given."""
+
+    path = "noise"
+
+    def __init__(self, frames_TCHW):
+        self.frames_TCHW = frames_TCHW
+
+    def read(self, index_K, damage=None):
+        return torch.from_numpy(self.frames_TCHW[index_K])
+
+
+class Whole(Walker):
+    """Embeds a frame as all of its pixels, and imagines that nothing moves."""
+
+    def encode(self, video_BTCHW):
+        return video_BTCHW.flatten(2).float().unsqueeze(2)
+
+    def imagine(self, tokens, actions, states=None, next_state=None):
+        return Imagined(tokens[:, -1:].expand(-1, actions.shape[1] - tokens.shape[1] + 1, -1, -1), None)

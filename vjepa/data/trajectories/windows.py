@@ -73,8 +73,12 @@ class TrajectoryDataset(Dataset[TrajectorySample]):
         """Number of windows."""
         return int(self._ends[-1])
 
+    def episode_of(self, row: int) -> int:
+        """Return the number of the episode that a window is of."""
+        return int(np.searchsorted(self._ends, row, side="right"))
+
     def __getitem__(self, key: SampleKey) -> TrajectorySample:
-        number = int(np.searchsorted(self._ends, key.index, side="right"))
+        number = self.episode_of(key.index)
         start = key.index - int(self._ends[number - 1] if number else 0)
         failures: list[tuple[str, str]] = []
         damage: list[str] = []

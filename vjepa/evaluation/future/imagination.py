@@ -36,8 +36,8 @@ class ImaginationReport:
         permuted_error: Error of steps that are imagined with the actions of another window; no higher than
             `error` if the model ignores actions.
         state_r2: R2 of states that a ridge regression reads off the imagined embeddings, averaged over the
-            numbers of the state that change. The regression is fitted on true embeddings. None if episodes
-            have no states.
+            numbers of the state that change. The regression is fitted on true embeddings of other episodes.
+            None if episodes have no states, or if there is one episode.
         true_state_r2: R2 of states that the same regression reads off the true embeddings of these frames.
     """
 
@@ -76,12 +76,14 @@ class Windows(NamedTuple):
         imagined_VFSD: Embeddings imagined with the true actions.
         permuted_VFSD: Embeddings imagined with the actions of another window.
         states_VTQ: States of all frames; None if episodes have none.
+        episode_V: Number of the episode that each window is of.
     """
 
     true_VTSD: Tensor
     imagined_VFSD: Tensor
     permuted_VFSD: Tensor
     states_VTQ: Tensor | None
+    episode_V: Tensor
 
 
 def measure_imagination(
@@ -110,7 +112,8 @@ def measure_imagination(
             out. None makes such an episode an error.
 
     Raises:
-        ValueError: An episode cannot be read and `left_out` is None, or no episode can be read.
+        ValueError: An episode cannot be read and `left_out` is None, no episode can be read, or there is one
+            window alone.
     """
     seen = min(context or model.window, window.frames - 1)
     unreadable: dict[str, str] = {}
@@ -128,7 +131,7 @@ def measure_imagination(
         for part in (windows.imagined_VFSD, copied_VFSD, windows.permuted_VFSD)
     ]
     state_r2 = true_r2 = None
-    if windows.states_VTQ is not None:
+    if windows.states_VTQ is not None and len(windows.episode_V.unique()) > 1:
         state_r2, true_r2 = _state_r2(windows, seen)
     return ImaginationReport(len(target_VFSD), errors[0], errors[1], errors[2], state_r2, true_r2)
 
@@ -145,16 +148,20 @@ def _windows(
 ) -> Windows:
     dataset = TrajectoryDataset(episodes, window, transform)
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(dataset), generator=generator)[:MOST_WINDOWS].tolist()
+    row_V = torch.randperm(len(dataset), generator=generator)[:MOST_WINDOWS]
+    if len(row_V) < 2:
+        raise ValueError(
+            "there is one window alone, whose actions cannot be exchanged with another's: give more episodes"
+        )
     device = next(model.parameters()).device
     found: list[tuple[Tensor, ...]] = []
-    for begin in range(0, len(rows), BATCH):
-        taken = [dataset[SampleKey(0, row, 0)] for row in rows[begin : begin + BATCH]]
-        unreadable |= dict(failure for sample in taken for failure in sample.failures)
-        samples = [sample for sample in taken if not sample.failures]
-        if not samples:
+    for rows in row_V.tensor_split(-(-len(row_V) // BATCH)):  # No part has a single window.
+        taken = {row: dataset[SampleKey(0, row, 0)] for row in rows.tolist()}
+        unreadable |= dict(failure for sample in taken.values() for failure in sample.failures)
+        samples = {row: sample for row, sample in taken.items() if not sample.failures}
+        if len(samples) < 2:
             continue
-        batch = collate_trajectories(samples).to(device)
+        batch = collate_trajectories(list(samples.values())).to(device)
         tokens_VTSD = model.encode(batch.inputs)
         given = batch.states_BTQ if model.dynamics.state_size else None
         states = None if given is None else given[:, :seen]
@@ -168,27 +175,31 @@ def _windows(
             for actions in (batch.actions_BIA, other_VIA)
         ]
         known = () if batch.states_BTQ is None else (batch.states_BTQ,)
-        found.append((tokens_VTSD, *paths, *known))
+        episode_V = torch.tensor([dataset.episode_of(row) for row in samples])
+        found.append((episode_V, tokens_VTSD, *paths, *known))
     if not found:
         raise ValueError(f"none of the {len(episodes)} episodes that are measured can be read: {unreadable}")
     columns = [torch.cat(parts) for parts in zip(*found, strict=True)]
-    return Windows(columns[0], columns[1], columns[2], columns[3] if len(columns) > 3 else None)
+    episode_V, true_VTSD, imagined_VFSD, permuted_VFSD = columns[:4]
+    states_VTQ = columns[4] if len(columns) > 4 else None
+    return Windows(true_VTSD, imagined_VFSD, permuted_VFSD, states_VTQ, episode_V)
 
 
 def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
     """Compute R2 of states at each imagined step, read off imagined and off true embeddings.
 
-    The ridge regression is fitted on one half of the windows and measured on the other.
+    The ridge regression is fitted on the windows of every second episode and measured on the others.
     """
     assert windows.states_VTQ is not None
-    half = len(windows.true_VTSD) // 2
+    _, number_V = windows.episode_V.unique(return_inverse=True)
+    fitted_V = (number_V % 2 == 0).to(windows.true_VTSD.device)
     changes_Q = windows.states_VTQ.flatten(0, 1).std(dim=0) > 1e-6
     states_VTQ = in_double(windows.states_VTQ[..., changes_Q])
-    read = _ridge(windows.true_VTSD[:half].flatten(0, 1), states_VTQ[:half].flatten(0, 1))
-    wanted = states_VTQ[half:, seen:]
+    read = _ridge(windows.true_VTSD[fitted_V].flatten(0, 1), states_VTQ[fitted_V].flatten(0, 1))
+    wanted = states_VTQ[~fitted_V, seen:]
     scale = (wanted - wanted.mean(dim=0)).square().mean(dim=0)
     both = []
-    for tokens_VFSD in (windows.imagined_VFSD[half:], windows.true_VTSD[half:, seen:]):
+    for tokens_VFSD in (windows.imagined_VFSD[~fitted_V], windows.true_VTSD[~fitted_V, seen:]):
         error = (read(tokens_VFSD.flatten(0, 1)).unflatten(0, wanted.shape[:2]) - wanted).square().mean(dim=0)
         both.append((1 - error / scale).mean(dim=-1).tolist())
     return both[0], both[1]
