@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.inference.conftest import make_video_model
 from vjepa.commands.exam import main
+from vjepa.data.manifest import Video
+from vjepa.recipes.exam import sections
 from vjepa.weights.model_folder import save_pretrained
 
 FEW = ["--num_sets=1", "--num_ordinary=20", "--num_videos=10", "--nulls=2"]
@@ -62,3 +65,25 @@ def test_what_an_encoder_cannot_do_is_named(tmp_path):
 def test_too_few_are_refused(name, tmp_path, capsys):
     assert main([f"--model={saved(tmp_path / 'model')}", f"--{name}=1"]) == 2
     assert f"{name} is 1: give" in capsys.readouterr().err
+
+
+def test_short_videos_leave_out_the_sections_that_need_them(tmp_path):
+    """With a model of longer clips; the other sections render videos of their own."""
+    videos = [Video(str(tmp_path / f"{number}.npy")) for number in range(4)]
+    for number, video in enumerate(videos):
+        frames = np.random.default_rng(number).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+        np.save(video.path, frames)
+    model = make_video_model(encoder={"depth": 1}, predictor={"depth": 1})
+    found = [
+        sections.future(model, videos, nulls=2, steps=None),
+        sections.time_arrow(model, videos, nulls=2),
+        sections.corruption(model, videos, num_videos=4),
+    ]
+    assert [each.rows for each in found] == [(), (), ()]
+    assert all("videos" in each.skipped for each in found)
+
+
+def test_options_that_episodes_do_not_use_are_refused(tmp_path, capsys):
+    given = ["--episodes", str(tmp_path), "--nulls=2", "--steps=3"]
+    assert main([f"--model={saved(tmp_path / 'model')}", *given]) == 2
+    assert "--nulls, --steps are for video models" in capsys.readouterr().err

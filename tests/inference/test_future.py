@@ -168,6 +168,12 @@ def test_rates_are_met_as_in_a_file(video, video_file):
     assert torch.equal(slow.embeddings_BFhwY, twice.embeddings_BFhwY)
 
 
+def test_horizons_may_be_numbers_of_numpy(video):
+    future = vjepa.FuturePredictor(make_video_model()).observe(video)
+    asked = (2, np.int64(2), np.float32(2), [np.int64(2)], torch.tensor(2))
+    assert {future.predict(steps=steps).steps for steps in asked} == {(2,)}
+
+
 def without(model, part):
     setattr(model, part, None)
     return model
@@ -192,6 +198,18 @@ def without(model, part):
             "after the context",
         ),
         (lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(seconds=1), "is unknown"),
+        (
+            lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(steps=[1.9]),
+            "whole time steps",
+        ),
+        (
+            lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(steps=float("inf")),
+            "whole time steps",
+        ),
+        (
+            lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(beyond="extrapolat"),
+            "beyond is 'extrapolat': give one of slide, extrapolate",
+        ),
         (
             lambda model, video: vjepa.FuturePredictor(model).observe(video).predict(steps=1, seconds=1),
             "give one of them",

@@ -19,6 +19,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import vjepa.cpu_threads  # noqa: F401  (before torch)
@@ -106,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
 def _examined(options: argparse.Namespace, folder: Path) -> Exam:
     name = Path(options.model).name
     if options.episodes is not None:
+        given = [name for name, value in asdict(ExamSettings()).items() if getattr(options, name) != value]
+        if given:
+            raise ValueError(
+                f"--{', --'.join(given)} are for video models, and --episodes for an action-conditioned one: "
+                "leave out one or the other"
+            )
         action_model, config = load_action_model(options.model)
         placed(action_model, options)
         window = WindowConfig(**config["trajectories"])

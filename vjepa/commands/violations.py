@@ -31,7 +31,7 @@ from vjepa.evaluation.violations.benchmark import evaluate_violations
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.violations import draw_violations
-from vjepa.recipes.exam.worlds import matched_sets, ordinary_videos, trained_on
+from vjepa.recipes.exam.worlds import calibration_videos, matched_sets, trained_on
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
@@ -122,7 +122,7 @@ def _measure(options: argparse.Namespace) -> None:
                 "the model was not trained on rendered videos: give --matched, or the folder of a data set"
             )
         sets = matched_sets(world, folder / "matched", options.num_sets, print)
-        ordinary = ordinary or ordinary_videos(world, folder / "ordinary", options.num_ordinary)
+        ordinary = ordinary or calibration_videos(world, folder / "ordinary", options.num_ordinary)
     else:
         sets = _sets(options)
     report = evaluate_violations(

@@ -111,7 +111,7 @@ def read_reversed(folder: str | os.PathLike[str]) -> list[Matched]:
     ``dataset_metadata.json``: a list of entries with ``video_path_forward`` and ``video_path_backward``. A
     path may begin with folders of the machine on which it was written; these are left out until the file is
     found in the folder of the list or in `folder`. The reversed video takes the impossible side, so the
-    relative accuracy is the authors' RSI, except that here equal losses are wrong. Source of the layout:
+    relative accuracy is the authors' RSI, except that here equal losses count half. Source of the layout:
     ``evaluation/evaluate.py`` of youzhe0305/YoCausal at 2cee25b.
 
     Raises:

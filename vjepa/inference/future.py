@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from vjepa.inference.observation import Observation
 from vjepa.models.video_model import VideoModel
 
 Horizons = float | Sequence[float] | Tensor
+Beyond = Literal["slide", "extrapolate"]
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ class FuturePredictor:
         *,
         steps: Horizons | None = None,
         seconds: Horizons | None = None,
-        beyond: Literal["slide", "extrapolate"] = "slide",
+        beyond: Beyond = "slide",
     ) -> Prediction:
         """Predict embeddings at one horizon or several.
 
@@ -253,27 +255,30 @@ class FuturePredictor:
             duration = self._observation.step_seconds
             if duration is None:
                 raise ValueError(
-                    "the duration of a time step is unknown: the model counts frames (data.clip.stride) and "
-                    "the frame rate is unknown; give steps, or FuturePredictor(model, fps=...)"
+                    "the duration of a time step is unknown: the model counts frames (data.clip.stride), and "
+                    "files differ in their frame rate, or that of frames is unknown; give steps, or for "
+                    "frames FuturePredictor(model, fps=...)"
                 )
             asked = [float(second) / duration for second in _as_list(seconds)]
-            horizons = [max(int(np.ceil(step - 1e-6)), 1) if step > 0 else 0 for step in asked]
+            horizons = [max(float(np.ceil(step - 1e-6)), 1.0) if step > 0 else 0.0 for step in asked]
         elif steps is not None:
-            horizons = [int(step) for step in _as_list(steps)]
+            horizons = _as_list(steps)
         else:
             horizons = list(range(1, self.window.rest + 1))
-        if not horizons or min(horizons) < 1:
+        if not horizons or not all(step >= 1 and float(step).is_integer() for step in horizons):
             raise ValueError(
                 f"horizons are {steps if seconds is None else seconds}: the future begins after the context, "
                 "so give numbers above 0, whole time steps or seconds"
             )
-        return horizons
+        return [int(step) for step in horizons]
 
     def _embeddings(self, horizons: Sequence[int], beyond: str, noise_BZ: Tensor | None) -> Tensor:
         """Predict the embeddings at the horizons, ``(B, F * S, Y)``."""
         predictor, window, context_BKY = self.model.predictor, self.window, self._observation.tokens()
         assert predictor is not None
         last = max(horizons)
+        if beyond not in get_args(Beyond):
+            raise ValueError(f"beyond is {beyond!r}: give one of {', '.join(get_args(Beyond))}")
         if beyond == "extrapolate" and last > window.rest:
             if predictor.transformer.positions != "rotary":
                 raise ValueError(
@@ -307,4 +312,4 @@ class FuturePredictor:
 def _as_list(horizons: Horizons) -> list[float]:
     if isinstance(horizons, Tensor):
         return [float(horizon) for horizon in horizons.flatten().tolist()]
-    return [horizons] if isinstance(horizons, int | float) else list(horizons)
+    return [float(horizons)] if isinstance(horizons, Real) else list(horizons)  # type: ignore[arg-type]

@@ -158,9 +158,17 @@ def surprise(
         video_TCHW = frames.video_TCHW
         depth = model.encoder.tubelet.t
         seconds = frames.starts[: len(frames.starts) // depth * depth : depth]
-    return surprise_of_frames(
-        model, video_TCHW, seconds=seconds, context_steps=context_steps, mask_token=mask_token, normal=normal
-    )
+    try:
+        return surprise_of_frames(
+            model,
+            video_TCHW,
+            seconds=seconds,
+            context_steps=context_steps,
+            mask_token=mask_token,
+            normal=normal,
+        )
+    except EmptyRangeError as error:
+        raise EmptyRangeError(f"{video}: {error}" if isinstance(video, str | Path) else f"{error}") from None
 
 
 @torch.no_grad()
@@ -282,11 +290,11 @@ def sliding_windows(video_TCHW: Tensor, steps: int, depth: int) -> Tensor:
         depth: Number of frames of a time step.
 
     Raises:
-        ValueError: The video is shorter than a window.
+        EmptyRangeError: The video is shorter than a window.
     """
     frames = steps * depth
     if len(video_TCHW) < frames:
-        raise ValueError(
+        raise EmptyRangeError(
             f"the video has {len(video_TCHW)} frames at the model's rate and a window {frames}: give a "
             "longer video"
         )

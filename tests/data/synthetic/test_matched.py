@@ -215,6 +215,7 @@ def test_the_control_of_speed_has_a_slow_and_a_fast_object_that_meet_at_the_even
         ({"frames": 11}, "stop", "frames is 11: matched videos need 12"),
         ({"occluder": 0}, "vanish", "occluder is 0.*give it a width"),
         ({"speed": (0.05, 0.06)}, "fast", "highest speed of 1.5 times the lowest"),
+        ({"speed": (0.0, 0.06)}, "fast", "and a lowest above 0"),
         ({"speed": (0.0, 0.0)}, "stop", "none of 20 scenes.*room for 'stop'.*faster"),
         ({"occluder": 0.05}, "vanish", "wider occluder"),
     ],

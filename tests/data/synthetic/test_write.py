@@ -85,6 +85,23 @@ def test_bounces_and_collisions_conserve_energy(motion: str) -> None:
     assert positions.max() < 1
 
 
+def test_a_scene_without_room_is_refused_and_not_searched_for_ever() -> None:
+    crowded = RenderSettings(
+        size=16, frames=4, motions=("collide",), objects=(2, 2), radius=(0.14, 0.14), wall=0.2, camera=0.0
+    )
+    with pytest.raises(ValueError, match=r"no room was found for 2 objects .* walls of 0.2, .* give fewer"):
+        render_video(crowded, 0, 0)
+
+
+def test_videos_are_numbered_from_where_they_are_asked_for(tmp_path) -> None:
+    settings = RenderSettings(size=16, frames=4)
+    every = read_manifest(write_videos(tmp_path / "a", settings, 4, seed=0))
+    later = read_manifest(write_videos(tmp_path / "b", settings, 2, seed=0, first=2))
+    assert [Path(video.path).name for video in later] == ["000002.mp4", "000003.mp4"]
+    assert [video.label for video in later] == [video.label for video in every[2:]]
+    assert Path(later[0].path).read_bytes() == Path(every[2].path).read_bytes()
+
+
 def test_objects_start_apart_and_rigid_motions_keep_them_so() -> None:
     for number in range(64):
         settings = RenderSettings(motions=("left", "orbit"), objects=(6, 6), camera=3)

@@ -1,5 +1,7 @@
 """Surprise with its controls, on pairs whose answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -115,6 +117,19 @@ def test_the_peak_is_where_the_curves_part():
 def test_a_rival_takes_nobody_s_place(sets):
     with pytest.raises(ValueError, match="a rival is called untrained"):
         evaluate_violations(make_video_model(), sets, rivals={"untrained": make_video_model()})
+
+
+def test_a_rival_has_windows_of_the_same_length(sets):
+    rival = make_video_model(clip={"num_frames": 8}, future={"context_steps": 2})
+    with pytest.raises(ValueError, match="windows have 4 time steps in the rival short and 8 in the model"):
+        evaluate_violations(make_video_model(), sets, rivals={"short": rival})
+
+
+def test_a_short_video_is_named(sets, tmp_path):
+    np.save(tmp_path / "short.npy", np.zeros((12, 16, 16, 3), dtype=np.uint8))
+    short = dataclasses.replace(sets[0], possible=(str(tmp_path / "short.npy"),))
+    with pytest.raises(ValueError, match=r"short\.npy: the video has 12 frames"):
+        evaluate_violations(make_video_model(), [short], nulls=2)
 
 
 def test_one_null_is_no_null(sets):

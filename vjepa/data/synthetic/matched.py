@@ -152,7 +152,7 @@ def check_violation(settings: RenderSettings, kind: str) -> None:
         )
     if kind == "vanish" and not settings.occluder:
         raise ValueError("occluder is 0: an object can vanish only behind one; give it a width")
-    if kind == "fast" and settings.speed[1] < SPREAD * max(settings.speed[0], 1e-9):
+    if kind == "fast" and not 0 < SPREAD * settings.speed[0] <= settings.speed[1]:
         raise ValueError(
             f"speed is {settings.speed}: fast and slow objects need a highest speed of {SPREAD} times the "
             "lowest or more, and a lowest above 0"

@@ -23,13 +23,18 @@ ORBIT_RATE = 2 * np.pi / 16  # radians per frame
 GRAVITY_RATE = (
     0.25  # share of the video's speed per frame: an object that falls from rest reaches it in 4 frames
 )
+_MOST_BEGINNINGS = 1000  # times that the places of a scene are drawn anew at most
 SUBSTEPS = 8  # share of a frame, so that fast objects collide at their rims and not inside each other
 
 
 def start_positions(radii: Array, rng: np.random.Generator, wall: float = 0.0) -> Array:
-    """Draw positions ``(n, 2)`` between walls at which no two objects touch, for radii ``(n,)``."""
+    """Draw positions ``(n, 2)`` between walls at which no two objects touch, for radii ``(n,)``.
+
+    Raises:
+        ValueError: No room was found for all objects.
+    """
     count, tries = len(radii), 50
-    while True:
+    for _ in range(_MOST_BEGINNINGS):
         places = np.empty((count, 2))
         for placed, radius in enumerate(radii + wall):
             candidates = rng.uniform(radius, 1 - radius, size=(tries, 2))
@@ -41,6 +46,10 @@ def start_positions(radii: Array, rng: np.random.Generator, wall: float = 0.0) -
             places[placed] = candidates[free.argmax()]
         else:
             return places
+    raise ValueError(
+        f"no room was found for {count} objects with radii up to {radii.max():.3g} between walls of "
+        f"{wall:.3g}, which objects keep as a distance, too: give fewer or smaller objects, or thinner walls"
+    )
 
 
 class Box(NamedTuple):

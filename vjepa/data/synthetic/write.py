@@ -25,9 +25,15 @@ KEYFRAME_DISTANCE = "8"  # largest number of frames that a seek decodes
 
 
 def write_videos(
-    folder: str | os.PathLike[str], settings: RenderSettings, num_videos: int, seed: int, num_workers: int = 1
+    folder: str | os.PathLike[str],
+    settings: RenderSettings,
+    num_videos: int,
+    seed: int,
+    num_workers: int = 1,
+    *,
+    first: int = 0,
 ) -> Path:
-    """Write videos 0 to ``num_videos - 1`` as ``.mp4`` files; return the path of their ``manifest.csv``.
+    """Write `num_videos` videos as ``.mp4`` files; return the path of their ``manifest.csv``.
 
     The columns of the manifest are ``path``, ``factors`` (an ``.npz`` with the factors that `render_video`
     returns) and ``label`` (name of the motion, or of the shape); paths are relative to the manifest. A folder
@@ -40,6 +46,7 @@ def write_videos(
         num_videos: Number of videos, 1 or more.
         seed: Random seed of the scenes.
         num_workers: Number of processes that render, 1 or more; frames do not depend on it.
+        first: Number of the first video, 0 or more: videos of one seed and number are equal.
 
     Raises:
         ValueError: The folder was written with other arguments, or a number is below 1.
@@ -48,11 +55,10 @@ def write_videos(
         raise ValueError(f"num_videos is {num_videos} and workers {num_workers}: give 1 or more of each")
     folder = Path(folder)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
-    claim_folder(
-        folder / "render.json", {"seed": seed, "num_videos": num_videos, "settings": asdict(settings)}
-    )
-
-    missing = [number for number in range(num_videos) if not _written(folder, number)]
+    wanted = {"seed": seed, "num_videos": num_videos, "settings": asdict(settings)}
+    claim_folder(folder / "render.json", wanted | ({"first": first} if first else {}))
+    numbers = range(first, first + num_videos)
+    missing = [number for number in numbers if not _written(folder, number)]
     write = partial(_write_video, folder, settings, seed)
     if num_workers == 1 or len(missing) < 2:
         _drain(map(write, missing))
@@ -62,7 +68,7 @@ def write_videos(
 
     manifest = folder / "manifest.csv"
     with written_atomically(manifest) as draft:
-        _write_manifest(draft, folder, settings, num_videos)
+        _write_manifest(draft, folder, settings, numbers)
     return manifest
 
 
@@ -134,11 +140,11 @@ def _save_factors(path: Path, factors: dict[str, NDArray[Any]]) -> None:
         np.savez_compressed(file, **factors)  # type: ignore[arg-type]  # no factor is called allow_pickle
 
 
-def _write_manifest(path: Path, folder: Path, settings: RenderSettings, num_videos: int) -> None:
+def _write_manifest(path: Path, folder: Path, settings: RenderSettings, numbers: range) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "label", "factors"))
-        for number in range(num_videos):
+        for number in numbers:
             label = _label(folder, settings, number)
             writer.writerow((_name(number, ".mp4"), label, _name(number, ".npz")))
 

@@ -134,6 +134,10 @@ def evaluate_future(
     )
 
 
+class TooFewVideosError(ValueError):
+    """Fewer videos are left, once short and unreadable ones are left out, than a measurement needs."""
+
+
 @dataclass(frozen=True)
 class Beginnings:
     """The first frames of videos.
@@ -161,7 +165,7 @@ def read_beginnings(
     """Read the first `frames` frames, at the model's rate, of each video that is long enough.
 
     Raises:
-        ValueError: Fewer than two videos are left.
+        TooFewVideosError: Fewer than two videos are left.
     """
     clip = model.processor
     read: list[Frames] = []
@@ -181,7 +185,7 @@ def read_beginnings(
         read.append(found)
         kept.append(video)
     if len(read) < 2:
-        raise ValueError(
+        raise TooFewVideosError(
             f"{len(read)} of {len(videos)} videos have the {frames} frames at the model's rate that context "
             f"and horizons need ({len(unreadable)} cannot be read): give longer videos, more of them, or "
             "fewer steps"

@@ -151,7 +151,7 @@ def evaluate_violations(
         progress: Show progress bars.
 
     Raises:
-        ValueError: `nulls` is below 2, or a rival has the name of a control.
+        ValueError: `nulls` is below 2, or a rival has the name of a control or windows of other length.
     """
     if nulls < 2:
         raise ValueError(f"nulls is {nulls}: an interval over seeds needs 2 or more")
@@ -160,6 +160,13 @@ def evaluate_violations(
         raise ValueError(
             f"a rival is called {min(taken)}, which every report has already: give it another name"
         )
+    for name, rival in (rivals or {}).items():
+        own, others = _window_steps(model), _window_steps(rival)
+        if own != others:
+            raise ValueError(
+                f"windows have {others} time steps in the rival {name} and {own} in the model: give a rival "
+                "whose windows have as many"
+            )
     found = _surprises(model, sets, "model", ordinary, progress)
     depth = model.encoder.tubelet.t
     reports = {"model": _measured(found, sets, model)}
@@ -180,6 +187,10 @@ def evaluate_violations(
     }
     reports["motion_energy"] = measure_surprise(_losses(energies, sets), (frames,), frames)
     return ExpectationReport(reports, _localisation(found, nothing, sets, model), nulls)
+
+
+def _window_steps(model: VideoModel) -> int:
+    return int(model.config["clip"]["num_frames"]) // model.encoder.tubelet.t
 
 
 def _paths(sets: Sequence[Matched]) -> list[str]:
@@ -240,14 +251,15 @@ def _localisation(
     report = {}
     for kind in dict.fromkeys(matched.kind for matched in sets):
         pairs, near = [], []
-        for matched in sets:
-            if matched.kind != kind or matched.first_difference is None:
-                continue
-            known_t = ~found[matched.impossible[0]].curve.isnan()
-            near_t = known_t & _near(matched.first_difference, len(known_t), model)
-            if bool(near_t.any()):
-                pairs.append(matched)
-                near.append(near_t)
+        known = [each for each in sets if each.kind == kind and each.first_difference is not None]
+        for matched in known:
+            assert matched.first_difference is not None
+            for pair in zip(matched.impossible, matched.possible, strict=True):
+                known_t = ~found[pair[0]].curve.isnan()
+                near_t = known_t & _near(matched.first_difference, len(known_t), model)
+                if bool(near_t.any()):
+                    pairs.append(pair)
+                    near.append(near_t)
         if pairs:
             hits = [_hits(surprises, pairs, near) for surprises in (found, *nothing)]
             steps = range(max(len(near_t) for near_t in near))
@@ -264,8 +276,10 @@ def _near(frame: int, steps: int, model: VideoModel) -> Tensor:
     return (torch.arange(steps) - event).abs() <= NEAR
 
 
-def _hits(surprises: Mapping[str, Surprise], pairs: Sequence[Matched], near: Sequence[Tensor]) -> float:
+def _hits(
+    surprises: Mapping[str, Surprise], pairs: Sequence[tuple[str, str]], near: Sequence[Tensor]
+) -> float:
     peaks = [
-        peak_step(surprises[pair.impossible[0]].curve, surprises[pair.possible[0]].curve) for pair in pairs
+        peak_step(surprises[impossible].curve, surprises[possible].curve) for impossible, possible in pairs
     ]
     return sum(bool(near_t[peak]) for near_t, peak in zip(near, peaks, strict=True)) / len(pairs)

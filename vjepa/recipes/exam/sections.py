@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vjepa.data.clips import EmptyRangeError
 from vjepa.data.manifest import Video
 from vjepa.data.processor import read_frames
 from vjepa.data.readers.base import VideoDecodeError
@@ -20,7 +21,7 @@ from vjepa.evaluation.arrow_of_time import KIND, arrow_of_time
 from vjepa.evaluation.corruption import recognise_corrupted
 from vjepa.evaluation.exam import MODEL, Row, Section, shown
 from vjepa.evaluation.future.imagination import measure_imagination
-from vjepa.evaluation.future.report import evaluate_future, read_beginnings
+from vjepa.evaluation.future.report import TooFewVideosError, evaluate_future, read_beginnings
 from vjepa.evaluation.occlusion import permanence
 from vjepa.evaluation.probes.small_frame import encode_frame
 from vjepa.evaluation.statistics import Metric, estimate
@@ -31,7 +32,7 @@ from vjepa.evaluation.violations.benchmark import evaluate_violations
 from vjepa.inference.forecast import window_of
 from vjepa.models.action_model import ActionModel
 from vjepa.models.video_model import VideoModel
-from vjepa.recipes.exam.worlds import matched_sets, ordinary_videos
+from vjepa.recipes.exam.worlds import calibration_videos, matched_sets, ordinary_videos
 from vjepa.recipes.pretrain.config import SyntheticConfig
 from vjepa.tokens import patchify
 
@@ -65,7 +66,10 @@ def future(model: VideoModel, videos: Sequence[Video], nulls: int, steps: int | 
     if reason is not None:
         return _skipped(section, reason)
     last = window_of(model, *model.processor.size).rest if steps is None else steps
-    report = evaluate_future(model, videos, steps=last)
+    try:
+        report = evaluate_future(model, videos, steps=last)
+    except TooFewVideosError as error:
+        return _skipped(section, str(error))
     others = [evaluate_future(untrained_copy(model, seed), videos, steps=last) for seed in range(nulls)]
     rows = []
     for number, horizon in enumerate(report.horizons):
@@ -135,7 +139,7 @@ def violations(
         return _skipped(section, reason)
     remarks: list[str] = []
     sets = matched_sets(world, folder / f"matched-{num_sets}", num_sets, remarks.append)
-    ordinary = ordinary_videos(world, folder / f"ordinary-{num_ordinary}", num_ordinary)
+    ordinary = calibration_videos(world, folder / f"ordinary-{num_ordinary}", num_ordinary)
     report = evaluate_violations(model, sets, nulls=nulls, ordinary=ordinary)
     judged = report.reports["judged"]
     columns = {MODEL: judged, "untrained": report.reports["untrained judged"]}
@@ -203,7 +207,10 @@ def corruption(model: VideoModel, videos: Sequence[Video], num_videos: int) -> S
         "clips.",
         against="an untrained network",
     )
-    clips = read_beginnings(model, videos[:num_videos], model.processor.num_frames)
+    try:
+        clips = read_beginnings(model, videos[:num_videos], model.processor.num_frames)
+    except TooFewVideosError as error:
+        return _skipped(section, str(error))
     encoders = {
         MODEL: _pooled(model),
         "untrained": _pooled(untrained_copy(model, 0)),
@@ -304,7 +311,7 @@ def _long_enough(model: VideoModel, videos: Sequence[Video]) -> tuple[list[Tenso
             found = read_frames(
                 video.path, model.processor, first=_LONGEST * window, start=video.start, end=video.end
             )
-        except VideoDecodeError:  # counted in the section's remark
+        except (VideoDecodeError, EmptyRangeError):  # counted in the section's remark
             continue
         if len(found.video_TCHW) >= window:
             frames.append(found.video_TCHW)

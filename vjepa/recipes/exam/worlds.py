@@ -97,6 +97,20 @@ def matched_sets(
     return read_matched(folder)
 
 
+def calibration_videos(world: SyntheticConfig, folder: Path, num_videos: int) -> Sequence[Video]:
+    """Render videos without violations, by which surprise at matched sets is judged.
+
+    Their scenes are in no training video and no set, but they have the background of the sets.
+
+    Args:
+        world: Settings of the sets.
+        folder: Folder that they are written to, or kept from an earlier call with the same arguments.
+        num_videos: Number of videos.
+    """
+    write_videos(folder, world.render, num_videos, 2 * world.seed, first=world.num_train)
+    return read_manifest(folder / "manifest.csv")
+
+
 def ordinary_videos(
     world: SyntheticConfig, folder: Path, num_videos: int, **changes: object
 ) -> Sequence[Video]:
