@@ -169,6 +169,16 @@ def _folder_at_fault(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def file_states(path: str) -> list[tuple[str, int, int]]:
+    """Return name, size and modification time of a video's file, or of each image of a folder of frames.
+
+    Raises:
+        OSError: There is no such file or folder.
+    """
+    files = frame_files(path) if os.path.isdir(path) else [Path(path)]
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
 def _entries(folder: Path) -> Iterator[tuple[os.stat_result, Path]]:
     for path in folder.glob(f"*{SUFFIX}"):
         try:
@@ -207,8 +217,7 @@ def _key(path: str, reader: str, short_side: int, fps: float, channels: int) -> 
         if elsewhere:
             states: Any = state_of(path)
         else:
-            files = frame_files(path) if os.path.isdir(path) else [Path(path)]
-            states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+            states = file_states(path)
     except OSError as error:
         raise VideoDecodeError(path, reader, f"{type(error).__name__}: {error.strerror}") from error
     where = path if elsewhere else os.path.abspath(path)

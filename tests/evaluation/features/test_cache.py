@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
+from torch.utils.data import TensorDataset
 
 from vjepa.data.clips import ClipSampling
 from vjepa.data.dataset import ClipDataset
-from vjepa.data.manifest import read_manifest
+from vjepa.data.manifest import Video, read_manifest
+from vjepa.data.python_datasets import name_dataset
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.data.transforms import eval_transform
@@ -98,6 +101,30 @@ def test_anything_that_matters_is_extracted_anew(model, videos, tmp_path, extrac
     os.utime(videos[2].path, ns=(1, 1))
     assert count() == 1
     assert count() == 0
+
+
+def test_an_image_that_changes_in_a_folder_of_frames_is_noticed(model, tmp_path, extractions):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(4):
+        Image.new("RGB", (16, 16), (40 * number,) * 3).save(folder / f"{number}.png")
+    dataset = dataset_of([Video(str(folder), "a")])
+    before, _ = cached_features(tmp_path / "c", model, dataset)
+    with (folder / "1.png").open("r+b") as file:  # the folder's modification time stays
+        Image.new("RGB", (16, 16), (255, 0, 0)).save(file, "PNG")
+    after, _ = cached_features(tmp_path / "c", model, dataset)
+    assert len(extractions) == 2
+    assert not torch.equal(before, after)
+
+
+def test_items_of_a_dataset_of_python_are_refused(model, tmp_path):
+    """Their pixels may change under the same name, and nothing would tell."""
+    listed = read_manifest(name_dataset(TensorDataset(torch.zeros(3, 4, 3, 16, 16, dtype=torch.uint8))))
+    with pytest.raises(
+        ValueError, match=r"features on disk are asked for, and python:.*#0 is .*: nothing tells"
+    ):
+        cached_features(tmp_path / "c", model, dataset_of(listed))
+    assert not (tmp_path / "c").exists()
 
 
 def test_another_precision_is_extracted_anew(model, videos, tmp_path, extractions):

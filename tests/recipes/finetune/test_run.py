@@ -18,6 +18,7 @@ from vjepa.commands.classify import main as classify
 from vjepa.commands.finetune import main as tool
 from vjepa.config import ConfigError, read_config
 from vjepa.data.manifest import Video, read_manifest, write_manifest
+from vjepa.data.python_datasets import dataset_of, name_dataset
 from vjepa.data.readers.open import open_video
 from vjepa.data.sampling import SampleKey
 from vjepa.data.synthetic.settings import RenderSettings
@@ -361,6 +362,10 @@ def test_bad_input_is_named(run, pretrained, tmp_path):
     (tmp_path / "classes" / "empty").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"the class folder .*empty has no videos"):
         run("a", f"--data.train={tmp_path / 'classes'}")
+    clips = name_dataset(torch.zeros(4, 6, 3, 16, 16, dtype=torch.uint8))
+    dataset_of(clips).labels = ["bright", "dark"] * 2
+    with pytest.raises(ValueError, match=r"features on disk are asked for, and python:.*leave features out"):
+        run("a", f"--data.train={clips}", *FROZEN, f"--features={{folder: {tmp_path / 'features'}}}")
     with pytest.raises(ValueError, match="cannot be cut into patches of 4 x 4"):
         run("a", "--data.size=18")
     with pytest.raises(ValueError, match=r"model.init is null"):

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +23,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from vjepa.data.cache import file_states
 from vjepa.data.dataset import ClipDataset
+from vjepa.data.python_datasets import is_item
 from vjepa.data.remote import state_of
 from vjepa.data.sampling import SampleKey
+from vjepa.data.video import Video
 from vjepa.evaluation.features.extract import LeftOut, feature_batches, pool_steps
 from vjepa.files import written_atomically
 from vjepa.models.network import Network
@@ -129,7 +133,11 @@ def extract_shards(
         num_workers: Number of processes that decode videos.
         rank: Number of this process, which extracts a share of the shards without waiting for the others.
         world_size: Number of processes.
+
+    Raises:
+        ValueError: A video is an item of a dataset of Python, see `check_recognisable`.
     """
+    check_recognisable(dataset.videos)
     facts = {**identity, **_dataset_identity(dataset, views), "views": views, "precision": str(precision)}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     entry = Path(folder) / key
@@ -179,7 +187,7 @@ def cached_features(
         Features, averaged over the clips of each video, and int64 classes ``(V,)``, on the CPU.
 
     Raises:
-        ValueError: A video cannot be read.
+        ValueError: A video cannot be read, or is an item of a dataset of Python (see `check_recognisable`).
     """
     shards = extract_shards(
         folder,
@@ -198,6 +206,20 @@ def cached_features(
         )
     features, labels = shards.load()
     return features.mean(dim=1), labels
+
+
+def check_recognisable(videos: Iterable[Video]) -> None:
+    """Check that a change of each video would be noticed, so that its features are never another video's.
+
+    Raises:
+        ValueError: A video is an item of a dataset of Python, which has neither size nor modification time.
+    """
+    item = next((video.path for video in videos if is_item(video.path)), None)
+    if item is not None:
+        raise ValueError(
+            f"features on disk are asked for, and {item} is an item of a dataset of Python: nothing tells "
+            "whether it has changed since it was encoded; leave features out, or give a list of video files"
+        )
 
 
 def encoder_identity(encoder: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,8 +282,10 @@ def _digest(encoder: nn.Module) -> str:
 
 
 def _state(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of a manifest with the size and modification time of its file or folder."""
+    """Return a row of a manifest with size and modification time of its file, or of each of its images."""
     try:
+        if os.path.isdir(row["path"]):
+            return {**row, "images": file_states(row["path"])}
         size, changed = state_of(row["path"]) or (None, None)
     except OSError:  # the loader will report the video as unreadable
         size, changed = None, None

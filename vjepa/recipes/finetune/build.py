@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from vjepa.data.rendered import is_rendered
 from vjepa.data.sampling import SampleOrder, StepBatches, step_loader
 from vjepa.data.splits import check_leaks, split_by_group, take_labels
 from vjepa.data.transforms import SpatialViews
+from vjepa.evaluation.features.cache import check_recognisable
 from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.head_grid import HeadGrid
@@ -51,7 +53,8 @@ def labelled_splits(config: FinetuneConfig) -> LabelledSplits:
     """Read the labelled videos of all splits, and hold back validation and test videos if none are given.
 
     Raises:
-        ValueError: Labels are missing, a split has no class of the training videos, or splits share videos.
+        ValueError: Labels are missing, a split has no class of the training videos, splits share videos, or
+            `features` are asked for of a dataset of Python.
     """
     data = config.data
     if data.train is None:
@@ -64,6 +67,8 @@ def labelled_splits(config: FinetuneConfig) -> LabelledSplits:
         if source is not None
     }
     train, val, test = (given.get(name, []) for name in ("train", "val", "test"))
+    if config.features is not None:
+        check_recognisable(itertools.chain.from_iterable(given.values()))
     check_leaks({f"data.{name}": videos for name, videos in given.items()})
     classes = class_names(train)
     if len(classes) < 2:
