@@ -1,5 +1,6 @@
 """Datasets of Python are lists of videos like any other: for training, tests and single files."""
 
+import math
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,19 +86,19 @@ def test_items_may_be_files_their_bytes_or_have_a_rate_of_their_own(tmp_path, wr
 class FakeDecoder:
     """What is used of torchcodec 0.17's VideoDecoder, which needs FFmpeg's libraries."""
 
-    metadata = SimpleNamespace(average_fps=4.0)
+    seconds = torch.tensor([2.0, 2.25, 2.5, 2.75, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], dtype=torch.float64)
 
     def __len__(self):
         return len(CLIP)
 
     def get_frames_in_range(self, start, stop):
-        return SimpleNamespace(data=CLIP[start:stop])
+        return SimpleNamespace(data=CLIP[start:stop], pts_seconds=self.seconds[start:stop])
 
 
-def test_a_decoder_has_its_own_rate():
+def test_a_decoder_has_its_own_times_from_its_first_frame_on():
     frames, timestamps = frames_of({"video": FakeDecoder()}, fps=25.0)
     torch.testing.assert_close(frames, CLIP)
-    np.testing.assert_allclose(timestamps, np.arange(10) / 4)
+    np.testing.assert_array_equal(timestamps, [0, 0.25, 0.5, 0.75, 1, 2, 3, 4, 5, 6])
 
 
 @pytest.mark.parametrize(
@@ -107,8 +108,9 @@ def test_a_decoder_has_its_own_rate():
         (CLIP.permute(0, 2, 3, 1), r"shape \(10, 32, 32, 3\): give .* \(T, C, H, W\)"),
         (torch.stack([CLIP, CLIP]), "the item holds 2 clips: give one"),
         (5, "pixels are of type int"),
+        ({"video": CLIP, "fps": 0}, "the item's fps is 0: give a number of frames a second above 0"),
     ],
-    ids=["keys", "layout", "batch", "number"],
+    ids=["keys", "layout", "batch", "number", "rate"],
 )
 def test_what_is_no_video_says_why(item, cause):
     with pytest.raises(VideoDecodeError, match=cause):
@@ -128,6 +130,19 @@ def test_labels_groups_and_parts():
         check_leaks({"train": videos[:1], "test": videos[1:]})
     with pytest.raises(ValueError, match="4 items and 3 labels: give one for each item"):
         read_manifest(name_dataset(Clips(4, labels=[0, 1, 0])))
+
+
+def test_what_is_missing_is_no_label_and_no_group():
+    dataset = Clips(6, labels=[None, math.nan, torch.tensor(0), np.int64(3), "", "dark"])
+    dataset.groups = np.array([1.0, math.nan, 2.0, 3.0, 4.0, 5.0])
+    videos = read_manifest(name_dataset(dataset))
+    assert [video.label for video in videos] == [None, None, "0", "3", None, "dark"]
+    assert [video.group for video in videos] == ["1.0", None, "2.0", "3.0", "4.0", "5.0"]
+    dataset.labels[4] = [0, 1]
+    with pytest.raises(
+        ValueError, match=r"the label of item 4 of the dataset python:.*Clips:\d+ is \[0, 1\] of"
+    ):
+        list(read_manifest(name_dataset(dataset)))
 
 
 def test_a_name_is_that_of_the_same_call_and_finds_the_same_dataset():
@@ -192,5 +207,8 @@ def test_a_dataset_of_hugging_face(tmp_path, write_video):
     table = datasets.Dataset.from_dict({"video": paths, "label": [0, 1, 1]}, features=features)
     videos = read_manifest(name_dataset(table))
     assert [video.label for video in videos] == ["run", "jump", "jump"]
+    partly = datasets.Dataset.from_dict({"video": paths, "label": [-1, None, 1]}, features=features)
+    for table in (partly, partly.with_format("torch")):
+        assert [video.label for video in read_manifest(name_dataset(table))] == [None, None, "jump"]
     with open_video(videos[2].path) as video, open_video(paths[2]) as file:
         torch.testing.assert_close(video.get_frames(range(5)), file.get_frames(range(5)))

@@ -8,24 +8,26 @@ An item is one of
 
 - frames: a uint8 tensor or array ``(T, C, H, W)`` in [0, 255], floats in [0, 1], or a list of PIL images;
 - the path of a video, a folder of frames or a ``.npy`` array;
-- a decoder of torchcodec, as Hugging Face's column of videos gives it; or, of a column that is not decoded, a
-  dictionary of ``path`` and ``bytes``;
+- a decoder of torchcodec, which has times of its own, as Hugging Face's column of videos gives it; or, of a
+  column that is not decoded, a dictionary of ``path`` and ``bytes``;
 - a tuple that begins with one of these, as torchvision's datasets give it;
 - a dictionary with one of these as ``video``, ``pixel_values``, ``frames`` or ``path``, and optionally
   ``fps``, its frame rate in frames per second.
 
 Labels must be known before items are read: as ``labels`` or ``targets`` of the dataset, one for each item; or
 as the column ``label`` of a Hugging Face dataset. Groups, which must stay in one split, are ``groups``.
+None, NaN and an empty text are no label and no group, and so is -1 in a column of classes.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -109,11 +111,11 @@ class DatasetVideos(Sequence[Video]):
         self._rows = range(len(self._dataset)) if rows is None else rows
         self._labels = _column(self._dataset, ("labels", "targets", "label"))
         self._groups = _column(self._dataset, ("groups", "group"))
-        for column, values in (("labels", self._labels), ("groups", self._groups)):
-            if values is not None and len(values) != len(self._dataset):
+        for what, column in (("labels", self._labels), ("groups", self._groups)):
+            if column is not None and len(column.values) != len(self._dataset):
                 raise ValueError(
-                    f"{name} has {len(self._dataset)} items and {len(values)} {column}: give one for each "
-                    "item"
+                    f"{name} has {len(self._dataset)} items and {len(column.values)} {what}: give one for "
+                    "each item"
                 )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -135,29 +137,67 @@ class DatasetVideos(Sequence[Video]):
         number = self._rows[row]
         return Video(
             f"{self._name}#{number}",
-            label=None if self._labels is None else str(self._labels[number]),
-            group=None if self._groups is None else str(self._groups[number]),
+            label=self._text("label", self._labels, number),
+            group=self._text("group", self._groups, number),
         )
 
     def __iter__(self) -> Iterator[Video]:
         return map(self.__getitem__, range(len(self)))
 
+    def _text(self, kind: str, column: _Column | None, number: int) -> str | None:
+        try:
+            return None if column is None else column.text(number)
+        except ValueError as error:
+            raise ValueError(f"the {kind} of item {number} of the dataset {self._name} {error}") from error
 
-def _column(dataset: Any, names: Sequence[str]) -> Sequence[Any] | None:
-    """Return the values of an attribute, or of a column of a Hugging Face dataset; None if there is none.
 
-    Numbers of classes whose names the dataset knows become these names.
+class _Column(NamedTuple):
+    """Labels or groups of a dataset.
+
+    Attributes:
+        values: Value of each item.
+        classes: Hugging Face's description of classes, where the values are their numbers; else None.
     """
+
+    values: Sequence[Any]
+    classes: Any = None
+
+    def text(self, number: int) -> str | None:
+        """Return the value of an item as text; None if it is missing.
+
+        Raises:
+            ValueError: It is no value that can be used; the message lacks its subject.
+        """
+        value = self.values[number]
+        if math.prod(getattr(value, "shape", (0,))) == 1:  # of torch or numpy
+            value = value.item()
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return None
+        if not isinstance(value, str | int | float):
+            kind = type(value).__name__
+            raise ValueError(f"is {value!r} of type {kind}: give a text or a number, or None for none")
+        if self.classes is None:
+            return str(value).strip() or None
+        if value == -1:
+            return None
+        if value not in range(self.classes.num_classes):
+            count = self.classes.num_classes
+            raise ValueError(f"is {value}: give the number of one of the {count} classes, or None for none")
+        return str(self.classes.int2str(int(value)))
+
+
+def _column(dataset: Any, names: Sequence[str]) -> _Column | None:
+    """Return an attribute, or a column of a Hugging Face dataset; None if there is none."""
     columns = getattr(dataset, "column_names", ())
     for name in names:
         if isinstance(columns, list) and name in columns:
-            feature, numbers = dataset.features[name], list(dataset[name])
-            return feature.int2str(numbers) if hasattr(feature, "int2str") else numbers
+            feature = dataset.features[name]
+            return _Column(list(dataset[name]), feature if hasattr(feature, "int2str") else None)
         values: Any = getattr(dataset, name, None)
         if hasattr(values, "tolist"):
-            return list(values.tolist())
+            return _Column(values.tolist())
         if isinstance(values, Sequence):
-            return values
+            return _Column(values)
     return None
 
 
@@ -197,19 +237,28 @@ def _opened(item: Any, path: str, open_file: Open, fps: float, channels: int) ->
                 f"the item is a dictionary of {', '.join(map(str, item))}: name its video one of "
                 f"{', '.join(_VIDEO_KEYS)}"
             )
-        return _opened(item[key], path, open_file, float(item.get("fps") or fps), channels)
+        given = item.get("fps")
+        if given is not None and not given > 0:
+            raise ValueError(f"the item's fps is {given}: give a number of frames a second above 0, or None")
+        return _opened(item[key], path, open_file, fps if given is None else float(given), channels)
     if isinstance(item, tuple):
         return _opened(item[0], path, open_file, fps, channels)
     if isinstance(item, str | os.PathLike):
         return open_file(os.fspath(item))
-    if hasattr(item, "get_frames_in_range"):  # a decoder of torchcodec, which has the frame rate
-        fps = item.metadata.average_fps or fps
-        item = item.get_frames_in_range(0, len(item)).data
-    clips = clips_in_memory(item, channels)
+    if hasattr(item, "get_frames_in_range"):  # a decoder of torchcodec
+        batch = item.get_frames_in_range(0, len(item))
+        times_T = batch.pts_seconds.numpy()
+        return ArrayReader(path, _frames_THWC(batch.data, channels), times_T - times_T[0])
+    frames_THWC = _frames_THWC(item, channels)
+    return ArrayReader(path, frames_THWC, np.arange(len(frames_THWC)) / fps)
+
+
+def _frames_THWC(pixels: Any, channels: int) -> np.ndarray:
+    clips = clips_in_memory(pixels, channels)
     if len(clips) != 1:
         raise ValueError(f"the item holds {len(clips)} clips: give one, of the shape (T, C, H, W)")
-    frames_THWC = clips[0].permute(0, 2, 3, 1).contiguous().numpy()
-    return ArrayReader(path, frames_THWC, np.arange(len(frames_THWC)) / fps)
+    frames_THWC: np.ndarray = clips[0].permute(0, 2, 3, 1).contiguous().numpy()
+    return frames_THWC
 
 
 def _of_bytes(content: bytes, path: str, open_file: Open) -> VideoReader:
