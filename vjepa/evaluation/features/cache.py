@@ -137,7 +137,6 @@ def extract_shards(
     Raises:
         ValueError: A video is an item of a dataset of Python, see `check_recognisable`.
     """
-    check_recognisable(dataset.videos)
     facts = {**identity, **_dataset_identity(dataset, views), "views": views, "precision": str(precision)}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     entry = Path(folder) / key
@@ -255,6 +254,7 @@ def _pooled(model: VideoModel, video_BTCHW: Tensor, pooling: Pooling) -> Tensor:
 
 
 def _dataset_identity(dataset: ClipDataset, views: int) -> dict[str, Any]:
+    check_recognisable(dataset.videos)
     random = views > 1 or not dataset.spread  # Only random clips depend on the seed.
     return {
         "videos": [_state(dataclasses.asdict(video)) for video in dataset.videos],
