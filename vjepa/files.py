@@ -1,12 +1,63 @@
-"""Writing files so that nobody ever reads half of one."""
+"""Places for results, and writing files so that nobody ever reads half of one."""
 
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def results_home(model: str | Path) -> Path:
+    """Return the folder for what is computed of a model: its own folder, where it has one.
+
+    A file of weights and a name on the Hugging Face hub have none. Their folder lies below the current one
+    and is called after them in one word: a folder `organisation/name` would be taken for the model itself.
+
+    Args:
+        model: Folder, file or name of a model, as `vjepa.from_pretrained` takes it.
+    """
+    path = Path(model)
+    if path.is_dir():
+        return path
+    return Path(path.stem if path.is_file() else re.sub(r"[^\w.-]+", "-", str(model)))
+
+
+def ready_folder(path: str | Path) -> Path:
+    """Create a folder to which results will be written; called before the work that they take.
+
+    Raises:
+        ValueError: The folder cannot be created, or nothing can be written to it.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"the folder {path} for results cannot be created ({error.strerror}): give another place"
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ValueError(f"the folder {path} for results cannot be written to: give another place")
+    return path
+
+
+def ready_file(path: str | Path) -> Path:
+    """Create the folder of a file that will be written; called before the work that its content takes.
+
+    Raises:
+        ValueError: The folder cannot be created, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is to be a file of results, and is a folder: give the name of a file")
+    if path.exists() and not path.is_file() and os.access(path, os.W_OK):  # a pipe or a device
+        return path
+    ready_folder(path.parent)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ValueError(f"the file {path} for results cannot be written: give another place")
+    return path
 
 
 @contextmanager

@@ -59,6 +59,16 @@ def test_horizon_seed_and_place_can_be_chosen(folder):
     assert (metrics["horizon"], metrics["seed"]) == (0.5, 3)
 
 
+def test_figures_of_a_model_of_the_hub_lie_under_another_name_than_its_own(folder, on_hub, monkeypatch):
+    source = f"{folder / 'actions.csv'}?split="
+    arguments = ["--model", on_hub(folder / "model"), "--train", f"{source}train", "--test", f"{source}test"]
+    for _ in range(2):
+        assert main(arguments) == 0
+    assert (folder / "here" / "acme-model" / "anticipation" / "anticipation.json").exists()
+    monkeypatch.setattr("vjepa.commands.anticipate.evaluate_anticipation", None)  # refused before the work
+    assert main([*arguments, "--output", str(folder / "actions.csv")]) == 2
+
+
 def test_what_cannot_be_used_is_an_error(folder, capsys):
     for arguments, message in (
         ({"test": "split=train"}, "are in both the training and the test split"),

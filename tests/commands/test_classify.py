@@ -43,6 +43,16 @@ def test_a_manifest_is_named_and_films_are_written(classifier_folder, videos, tm
     assert (frames[0][4:14, 4:40] < 40).mean() > 0.3  # the black box behind the text
 
 
+def test_scores_of_a_model_of_the_hub_lie_under_another_name_than_its_own(
+    classifier_folder, videos, on_hub, tmp_path
+):
+    arguments = ["--model", on_hub(classifier_folder), "--videos", str(videos / "manifest.csv")]
+    for _ in range(2):
+        assert main(arguments) == 0
+    assert len(read_scores(tmp_path / "here" / "acme-model" / "classified" / "scores.csv").paths) == 2
+    assert main([*arguments, "--output", str(videos / "manifest.csv")]) == 2
+
+
 def test_a_broken_video_is_named_and_the_rest_is_done(classifier_folder, videos, tmp_path, capsys):
     (videos / "videos" / "broken.mp4").write_bytes(np.random.default_rng(0).bytes(500))
     (videos / "videos" / "000000.npz").unlink()

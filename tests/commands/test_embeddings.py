@@ -41,6 +41,20 @@ def test_a_broken_video_is_named_and_left_out(given, tmp_path, capsys):
     assert "broken.mp4 cannot be read" in capsys.readouterr().err
 
 
+def test_a_model_of_the_hub_stays_one(given, on_hub, tmp_path):
+    """Its page lies under another name than its own, which would be taken for a folder the second time."""
+    given[1] = on_hub(given[1])
+    for _ in range(2):
+        assert main(given) == 0
+    assert len(data_of(tmp_path / "here" / "acme-model" / "embeddings.html")["names"]) == 6
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(given, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vjepa.commands.embeddings._look_at", None)
+    assert main([*given, "--output", str(tmp_path)]) == 2
+    assert "is to be a file of results, and is a folder" in capsys.readouterr().err
+
+
 def test_too_few_videos_are_refused(given, capsys):
     assert main([*given, "--most", "3"]) == 2
     assert "--most is 3: give 4 or more" in capsys.readouterr().err

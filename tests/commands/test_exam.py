@@ -8,6 +8,7 @@ import pytest
 from tests.inference.conftest import make_video_model
 from vjepa.commands.exam import main
 from vjepa.data.manifest import Video
+from vjepa.evaluation.exam import Exam
 from vjepa.recipes.exam import sections
 from vjepa.weights.model_folder import save_pretrained
 
@@ -46,6 +47,23 @@ def test_a_model_with_a_predictor_is_examined_in_everything(tmp_path, capsys):
         in (tmp_path / "out" / "exam.html").read_text()
     )
     assert "Is an impossible event more surprising" in capsys.readouterr().out
+
+
+def test_the_exam_of_a_model_of_the_hub_lies_under_another_name_than_its_own(tmp_path, on_hub, monkeypatch):
+    folders = []
+
+    def examined(model, name, folder, videos, settings):
+        assert folder.is_dir()
+        folders.append(folder)
+        return Exam(name, {}, (), None, "here", 1.0)
+
+    monkeypatch.setattr("vjepa.commands.exam.examine", examined)
+    arguments = ["--model", on_hub(saved(tmp_path / "model"))]
+    for _ in range(2):
+        assert main(arguments) == 0
+    assert (tmp_path / "here" / "acme-model" / "exam" / "exam.html").exists()
+    assert main([*arguments, "--output", str(tmp_path / "model" / "config.json")]) == 2
+    assert len(folders) == 2
 
 
 def test_what_an_encoder_cannot_do_is_named(tmp_path):

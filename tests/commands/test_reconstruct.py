@@ -87,6 +87,17 @@ def test_a_masked_auto_encoder_is_shown(show, tmp_path, capsys):
         assert line in printed
 
 
+def test_images_of_a_model_of_the_hub_lie_under_another_name_than_its_own(
+    runs, on_hub, tmp_path, monkeypatch
+):
+    videos = ["--videos", str(runs / "test" / "manifest.csv"), "--clips", "1"]
+    arguments = ["--model", on_hub(runs / "pixels"), *videos]
+    assert main(arguments) == 0
+    assert (tmp_path / "here" / "acme-model" / "reconstruction" / "clip_1.mp4").exists()
+    monkeypatch.setattr("vjepa.commands.reconstruct.reconstruct", None)  # refused before the work
+    assert main([*arguments, "--output", str(runs / "test" / "manifest.csv")]) == 2
+
+
 def test_what_is_seen_is_the_input_s_own(two_clips):
     for clip in reconstruct(*two_clips, 0, seed=0).panels:
         seen = clip["seen"] != 128

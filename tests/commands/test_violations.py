@@ -55,6 +55,21 @@ def test_sets_are_rendered_measured_and_drawn(model, tmp_path, capsys, monkeypat
     )
 
 
+def test_the_folder_of_a_model_of_the_hub_is_made_before_the_work(model, on_hub, tmp_path, monkeypatch):
+    arguments = ["--model", on_hub(model), "--synthetic"]
+    folder = tmp_path / "here" / "acme-model" / "violations"
+
+    def rendered(world, target, *_):
+        assert folder.is_dir()
+        assert target.resolve() == folder / "matched"
+        raise InterruptedError
+
+    monkeypatch.setattr(violations, "matched_sets", rendered)
+    with pytest.raises(InterruptedError):
+        main(arguments)
+    assert main([*arguments, "--output", f"{model}/config.json"]) == 2
+
+
 def test_what_cannot_be_measured_is_said(model, tmp_path, capsys):
     save_pretrained(tmp_path / "bare", make_video_model().state_dict(), make_video_model().config)
     for arguments, message in (

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
@@ -25,6 +24,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 from vjepa.data.manifest import read_manifest
 from vjepa.evaluation.future.anticipation import evaluate_anticipation
+from vjepa.files import ready_folder, results_home
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         "(default 1.0).",
     )
     parser.add_argument(
-        "--output", help="Output folder (default: anticipation/ in the folder given by --model)."
+        "--output",
+        help="Output folder (default: anticipation/ in the folder given by --model; for a file or a "
+        "model on the hub, in a new folder of its name).",
     )
     parser.add_argument(
         "--seed",
@@ -71,16 +73,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _anticipate(options: argparse.Namespace) -> None:
+    model = placed(from_pretrained(options.model), options)
+    train, test = read_manifest(options.train), read_manifest(options.test)
+    folder = ready_folder(options.output or results_home(options.model) / "anticipation")
     report = evaluate_anticipation(
-        placed(from_pretrained(options.model), options),
-        read_manifest(options.train),
-        read_manifest(options.test),
+        model,
+        train,
+        test,
         horizon=options.horizon,
         seed=options.seed,
         progress=True,
     )
-    folder = Path(options.output or Path(options.model) / "anticipation")
-    folder.mkdir(parents=True, exist_ok=True)
     metrics = {
         "model": options.model,
         "train": options.train,

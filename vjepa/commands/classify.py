@@ -33,6 +33,7 @@ from vjepa.data.clips import frame_duration
 from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.recognition.report import report_of, with_class_names, write_scores_of
+from vjepa.files import ready_folder, results_home
 from vjepa.foreign_text import one_line
 from vjepa.inference.classifier import Answer, VideoClassifier
 from vjepa.inference.device_options import add_device_options, placed
@@ -82,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         help="Also write each video as an .mp4 that shows its classes over time.",
     )
     parser.add_argument(
-        "--output", help="Output folder (default: classified/ in the folder given by --model)."
+        "--output",
+        help="Output folder (default: classified/ in the folder given by --model; for a file or a "
+        "model on the hub, in a new folder of its name).",
     )
     add_device_options(parser)
     return parser
@@ -91,11 +94,10 @@ def _parser() -> argparse.ArgumentParser:
 def _classify(options: argparse.Namespace) -> int:
     classifier = VideoClassifier.from_pretrained(options.model, clips=options.clips, crops=options.crops)
     placed(classifier.network, options)
-    folder = Path(options.output or Path(options.model) / "classified")
-    folder.mkdir(parents=True, exist_ok=True)
+    videos = _videos(options.videos)
+    folder = ready_folder(options.output or results_home(options.model) / "classified")
     read: list[Video] = []
     scores: list[Tensor] = []
-    videos = _videos(options.videos)
     for number, video in enumerate(videos):
         try:
             answer = classifier.predict(video.path, start=video.start, end=video.end)

@@ -29,6 +29,7 @@ from tqdm import tqdm
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.evaluation.features.extract import spread_rows
+from vjepa.files import ready_file, results_home
 from vjepa.foreign_text import one_line
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.models.video_model import VideoModel
@@ -56,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "--most", type=int, default=1000, help="Largest number of videos, evenly spread (default 1000)."
     )
     parser.add_argument(
-        "--output", help="HTML file to write (default: embeddings.html in the folder given by --model)."
+        "--output",
+        help="HTML file to write (default: embeddings.html in the folder given by --model; for a file or a "
+        "model on the hub, in a new folder of its name).",
     )
     add_device_options(parser)
     return parser
@@ -68,6 +71,7 @@ def _show(options: argparse.Namespace) -> int:
         raise ValueError(f"--most is {options.most}: give {_FEWEST} or more")
     model = placed(from_pretrained(options.model), options)
     videos = read_manifest(options.videos)
+    path = ready_file(options.output or results_home(options.model) / "embeddings.html")
     chosen = [videos[row] for row in spread_rows(len(videos), options.most)]
     read: list[Video] = []
     pictures: list[Tensor] = []
@@ -83,8 +87,6 @@ def _show(options: argparse.Namespace) -> int:
         embeddings.append(embedding)
     if len(read) < _FEWEST:
         raise ValueError(f"{len(read)} of {len(chosen)} videos can be read: give {_FEWEST} or more for a map")
-    path = Path(options.output or Path(options.model) / "embeddings.html")
-    path.parent.mkdir(parents=True, exist_ok=True)
     page = EmbeddingsPage(
         title=f"Which of {len(read)} videos are alike for {Path(options.model).name}?",
         names=[Path(video.path).name for video in read],

@@ -31,6 +31,7 @@ from vjepa.data.manifest import read_manifest
 from vjepa.data.trajectories.open import read_episodes
 from vjepa.data.trajectories.window import WindowConfig
 from vjepa.evaluation.exam import Exam
+from vjepa.files import ready_folder, results_home
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.plots.exam_page import write_exam_page
 from vjepa.recipes.exam.run import ExamSettings, examine, examine_actions
@@ -42,9 +43,8 @@ from vjepa.weights.model_folder import from_pretrained, load_action_model
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = _parser().parse_args(arguments)
-    folder = Path(options.output or Path(options.model) / "exam")
+    folder = Path(options.output or results_home(options.model) / "exam")
     exam = _examined(options, folder)
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "exam.json").write_text(json.dumps(exam.to_json(), indent=2) + "\n")
     write_exam_page(folder / "exam.html", exam)
     print(exam.table())
@@ -99,7 +99,11 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         help="Last horizon of the future in time steps (default: as many as the model predicts at once).",
     )
-    parser.add_argument("--output", help="Output folder (default: exam/ in the folder given by --model).")
+    parser.add_argument(
+        "--output",
+        help="Output folder (default: exam/ in the folder given by --model; for a file or a "
+        "model on the hub, in a new folder of its name).",
+    )
     add_device_options(parser)
     return parser
 
@@ -118,6 +122,7 @@ def _examined(options: argparse.Namespace, folder: Path) -> Exam:
         window = WindowConfig(**config["trajectories"])
         states = action_model.dynamics.state_size > 0
         episodes = read_episodes(options.episodes, states=states, least_frames=window.span)
+        ready_folder(folder)
         return examine_actions(action_model, name, window, episodes)
     model = placed(from_pretrained(options.model), options)
     if "dynamics" in model.config:
@@ -133,7 +138,7 @@ def _examined(options: argparse.Namespace, folder: Path) -> Exam:
         steps=options.steps,
     )
     videos = None if options.videos is None else read_manifest(options.videos)
-    return examine(model, name, folder, videos, settings)
+    return examine(model, name, ready_folder(folder), videos, settings)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@
 Prints the success rate over episodes with a 95 % interval, compared with a random policy, planning with a
 model in which nothing moves, and an oracle that plans with the true dynamics. The planner's settings are
 those of the run (section `planning`); further options change them, such as --planner mppi. Writes
-planning.json to the model folder, and a film of some episodes: the observation, what the model imagines the
-plan leads to, and the goal.
+planning.json to the model folder (for a model on the hub, to a new folder of its name), and a film of some
+episodes: the observation, what the model imagines the plan leads to, and the goal.
 
 Exit status: 0 done; 1 an unexpected error; 2 arguments that cannot be used; 75 asked to stop; 130
 interrupted.
@@ -29,6 +29,7 @@ import yaml
 
 from vjepa.config import ConfigError, read_config
 from vjepa.environments.make import make_env
+from vjepa.files import ready_file, results_home
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.planning.episodes import EpisodeReport, run_episodes
 from vjepa.planning.policies import ModelPolicy
@@ -75,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         "nothing moves, and planning with the true dynamics (default: all).",
     )
     parser.add_argument(
-        "--film", type=Path, help=f".mp4 file for a film of {FILMED} episodes (default: MODEL/planning.mp4)."
+        "--film",
+        type=Path,
+        help=f".mp4 file for a film of {FILMED} episodes (default: planning.mp4 beside planning.json).",
     )
     add_device_options(parser)
     return parser
@@ -94,6 +97,8 @@ def _plan(options: argparse.Namespace, changes: list[str]) -> int:
     name = options.env or (collected or {}).get("env")
     if name is None:
         raise ValueError("the run's episodes are not from one of the library's environments: give --env")
+    home = results_home(options.model)
+    path, film = ready_file(home / "planning.json"), ready_file(options.film or home / "planning.mp4")
     print(f"{name}, {options.episodes} episodes of {options.steps} steps at most; {_describe(config)}")
     found: dict[str, EpisodeReport] = {}
     for policy_name in options.policies:
@@ -102,10 +107,8 @@ def _plan(options: argparse.Namespace, changes: list[str]) -> int:
         found[policy_name] = run_episodes(env, policy, options.seed)
         print(found[policy_name].line(policy_name), flush=True)
     record = {policy: _record(report) for policy, report in found.items()}
-    path = Path(options.model) / "planning.json"
     path.write_text(json.dumps({"env": name, "seed": options.seed, **record}, indent=2) + "\n")
     if "model" in found:
-        film = options.film or Path(options.model) / "planning.mp4"
         env = make_env(name, FILMED, model.size[0], options.steps)
         policy = build_policy("model", model, folder, config, env, options.seed)
         assert isinstance(policy, ModelPolicy)

@@ -32,6 +32,7 @@ from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
 from vjepa.evaluation.features.extract import spread_rows
 from vjepa.evaluation.probes.pixels import psnr, train_pixel_decoder
 from vjepa.evaluation.untrained import untrained_copy
+from vjepa.files import ready_folder, results_home
 from vjepa.grid import Grid, Tubelet
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.layers.pixel_targets import restore_pixels
@@ -70,8 +71,12 @@ class Shown(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = _parser().parse_args(arguments)
-    shown = _show(options)
-    _write(Path(options.output or Path(options.model) / "reconstruction"), shown.panels, shown.caption)
+    if options.clips < 1:
+        raise ValueError(f"--clips is {options.clips}: give 1 or more")
+    model = placed(from_pretrained(options.model), options)
+    folder = ready_folder(options.output or results_home(options.model) / "reconstruction")
+    shown = _show(model, options)
+    _write(folder, shown.panels, shown.caption)
     print(shown.caption)
     for name, decibels in shown.metrics.items():
         print(f"{name:<58} {decibels:6.2f} dB")
@@ -99,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         "--mask", type=int, default=0, help="Number of the model's mask to use, from 0 (default 0)."
     )
     parser.add_argument(
-        "--output", help="Output folder (default: reconstruction/ in the folder given by --model)."
+        "--output",
+        help="Output folder (default: reconstruction/ in the folder given by --model; for a file or a "
+        "model on the hub, in a new folder of its name).",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="Random seed of the masks and of the small decoder (default 0)."
@@ -108,10 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _show(options: argparse.Namespace) -> Shown:
-    if options.clips < 1:
-        raise ValueError(f"--clips is {options.clips}: give 1 or more")
-    model = placed(from_pretrained(options.model), options)
+def _show(model: VideoModel, options: argparse.Namespace) -> Shown:
     videos = _videos(model, options.videos)
     video_BTCHW = _clips(model, videos, options.clips)
     if model.decoder is not None and not options.readout:
@@ -268,7 +272,6 @@ def _bytes(pixels: Tensor) -> Tensor:
 
 
 def _write(folder: Path, panels: Sequence[Panels], caption: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     draw_strip(panels, folder / "reconstruction.png", caption)
     for number, clip in enumerate(panels, 1):
         write_film(clip, folder / f"clip_{number}.mp4", FRAME_RATE)

@@ -17,7 +17,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
@@ -28,6 +27,7 @@ from vjepa.data.manifest import read_manifest
 from vjepa.data.violation_lists import read_intphys2, read_mvp, read_reversed
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_matched
 from vjepa.evaluation.violations.benchmark import evaluate_violations
+from vjepa.files import ready_folder, results_home
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.violations import draw_violations
@@ -104,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         help="Number of untrained models, one per random seed, as the baseline; 2 or more (default 5).",
     )
     parser.add_argument(
-        "--output", help="Output folder (default: violations/ in the folder given by --model)."
+        "--output",
+        help="Output folder (default: violations/ in the folder given by --model; for a file or a "
+        "model on the hub, in a new folder of its name).",
     )
     add_device_options(parser)
     return parser
@@ -113,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(options: argparse.Namespace) -> None:
     model = placed(from_pretrained(options.model), options)
     rivals = {name: placed(rival, options) for name, rival in map(_rival, options.rival)}
-    folder = Path(options.output or Path(options.model) / "violations")
+    folder = ready_folder(options.output or results_home(options.model) / "violations")
     ordinary = read_manifest(options.ordinary) if options.ordinary else None
     if options.synthetic:
         world = trained_on(model)
@@ -128,7 +130,6 @@ def _measure(options: argparse.Namespace) -> None:
     report = evaluate_violations(
         model, sets, nulls=options.nulls, rivals=rivals, ordinary=ordinary, progress=True
     )
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "violations.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
     draw_violations(model, sets, folder / "violations.png")
     print(

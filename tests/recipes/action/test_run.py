@@ -195,7 +195,7 @@ def test_statistics_travel_with_the_model(run, folder, tmp_path):
     assert standard.mean(dim=0).abs().max() < 1e-4
 
 
-def test_it_is_planned_with(run, tmp_path, capsys):
+def test_it_is_planned_with(run, tmp_path, capsys, monkeypatch):
     run("run", *LEARNING)
     command = ["--model", str(tmp_path / "run"), "--env", "point_mass", "--episodes", "3", "--steps", "6"]
     assert (
@@ -219,6 +219,14 @@ def test_it_is_planned_with(run, tmp_path, capsys):
     assert plan([*command, "--horizn", "2"]) == 2
     assert "did you mean 'horizon'?" in capsys.readouterr().err
     assert plan(["--model", str(tmp_path / "nothing"), "--env", "point_mass"]) == 2
+    monkeypatch.setattr("vjepa.weights.model_folder.download", lambda name: tmp_path / "run")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for _ in range(2):  # the results do not take the name of a model of the hub
+        assert plan(["--model", "acme/model", *command[2:], *quick, "--policies", "random"]) == 0
+    assert (tmp_path / "here" / "acme-model" / "planning.json").exists()
+    monkeypatch.setattr("vjepa.commands.plan.run_episodes", None)
+    assert plan([*command, *quick, "--film", str(tmp_path)]) == 2  # before the work
     assert plan(["--model", str(tmp_path / "run")]) == 2
     assert "give --env" in capsys.readouterr().err
     assert plan([*command[:2], "--env", "desert"]) == 2
