@@ -48,6 +48,7 @@ from torch.nn.functional import cosine_similarity
 
 from vjepa.batch import Batch
 from vjepa.config import read_config
+from vjepa.files import ready_file
 from vjepa.profiling.timing import machine_name
 from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
@@ -372,7 +373,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         raise ValueError(f"'{unknown[0]}' cannot be checked: choose among {', '.join(PARTS)}")
     device = _device(options.device)
-    path = Path(options.output)
+    path = ready_file(options.output)
     report = json.loads(path.read_text()) if path.exists() else {"parts": {}}
     failed = []
     for part in options.parts or PARTS:

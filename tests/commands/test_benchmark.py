@@ -104,6 +104,15 @@ def test_arguments_that_cannot_be_used(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "benchmark", lambda *_: [])
+    assert benchmark.main(["step", "--json", str(tmp_path / "new" / "report.json")]) == 0
+    assert (tmp_path / "new" / "report.json").exists()
+    monkeypatch.setattr(benchmark, "benchmark", None)
+    assert benchmark.main(["step", "--json", str(tmp_path)]) == 2
+    assert "is to be a file of results, and is a folder" in capsys.readouterr().err
+
+
 def test_peers_are_timed_on_the_same_clips_and_compared(tmp_path, capsys):
     pytest.importorskip("transformers")
     report = tmp_path / "report.json"

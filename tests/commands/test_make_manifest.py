@@ -102,8 +102,10 @@ def test_input_that_cannot_be_used_is_said(tmp_path, capsys):
     LAYOUTS["ucf101"](tmp_path)
     assert main(arguments("ucf101", tmp_path, "--fold", "3")) == 2
     assert "has no trainlist03.txt" in capsys.readouterr().err
-    assert main([*arguments("ucf101", tmp_path), "--output", str(tmp_path / "no/where.csv")]) == 2
-    assert "no/where.csv" in capsys.readouterr().err
+    assert main([*arguments("ucf101", tmp_path), "--output", str(tmp_path / "new" / "rows.csv")]) == 0
+    assert (tmp_path / "new" / "rows.csv").exists()
+    assert main([*arguments("ucf101", tmp_path), "--output", str(tmp_path)]) == 2
+    assert "and is a folder: give the name of a file" in capsys.readouterr().err
     for wrong in (["--split", "val"], ["--allow_missing", "many"], ["--label", "verb"]):
         with pytest.raises(SystemExit) as stopped:
             main(arguments("ucf101", tmp_path, *wrong))

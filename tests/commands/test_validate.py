@@ -54,6 +54,18 @@ def test_what_is_wrong_is_listed_and_left_out(manifest, tmp_path, capsys, reader
     assert validate.main([str(clean), "--reader", reader]) == 0
 
 
+def test_folders_are_made_before_the_work(manifest, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out dir"
+    files = ["--output", str(out / "videos.csv"), "--report", str(out / "more" / "report.csv")]
+    assert validate.main([str(manifest), "--quick", *files]) == 1
+    assert len(read_manifest(out / "videos.csv")) == 3
+    assert (out / "more" / "report.csv").exists()
+    monkeypatch.setattr(validate, "findings", None)
+    for option in ("--output", "--report"):
+        assert validate.main([str(manifest), option, str(manifest / "list.csv")]) == 2
+        assert "m.csv for results cannot be created (File exists): give another" in capsys.readouterr().err
+
+
 def test_workers_give_the_same_report(manifest, tmp_path, capsys):
     outputs = []
     for num_workers in ("0", "1"):

@@ -56,8 +56,8 @@ def test_the_tool_says_what_fits(tmp_path, capsys):
         objective = build.build_objective(build.Resolved(read_config(config, PretrainConfig)))
     trained = sum(one.numel() for one in objective.parameters() if one.requires_grad)
     asked = [*config, "--gpus", "64"]
-    assert main([*asked, "--output", str(tmp_path / "costs.json")]) == 0
-    ddp, fsdp = (row["metrics"] for row in json.loads((tmp_path / "costs.json").read_text())["rows"])
+    assert main([*asked, "--output", str(tmp_path / "new" / "costs.json")]) == 0
+    ddp, fsdp = (row["metrics"] for row in json.loads((tmp_path / "new" / "costs.json").read_text())["rows"])
     assert ddp["gigabytes"]["weights"] == pytest.approx(64 * fsdp["gigabytes"]["weights"])
     assert ddp["days"] == pytest.approx([ddp["compute_seconds"] * 90_000 / 86_400, ddp["days"][1]])
     printed = capsys.readouterr().out

@@ -56,6 +56,7 @@ from vjepa.choices import ReaderName
 from vjepa.config import CacheConfig, read_config
 from vjepa.data.manifest import Video
 from vjepa.data.readers.open import open_video
+from vjepa.files import ready_file
 from vjepa.grid import Tubelet
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.masks.random import TubeMask
@@ -347,6 +348,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options, changes = _options(arguments)
     setting = _setting(options, changes)
+    if options.json:
+        ready_file(options.json)
     rows = benchmark(options.parts or ["step", "encode"], setting, options.repeats)
     machine = machine_name(setting.device)
     print(f"{machine}; median of {options.repeats} timings; ms, GFLOP and GB are for all clips of a row")

@@ -25,6 +25,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 import torch
 
 from vjepa.config import read_config
+from vjepa.files import ready_file
 from vjepa.profiling.estimate import GPUS, Cluster, Estimate, estimate
 from vjepa.profiling.flops import StepCost
 from vjepa.recipes.configs import CONFIGS
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cluster = Cluster(
         GPUS[options.gpu], options.gpus, options.per_machine, options.network_gb * 1e9, options.mfu
     )
+    if options.output is not None:
+        ready_file(options.output)
     with torch.device("meta"):
         objective = build.build_objective(build.resolve(config))
     cost = average_cost(config, objective)

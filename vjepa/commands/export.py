@@ -29,6 +29,7 @@ import torch
 
 from vjepa.export.formats import Format, Run, example, export_graph, greatest_difference
 from vjepa.export.graphs import ClassifierGraph, EncoderGraph, FutureGraph, Graph
+from vjepa.files import ready_file
 from vjepa.inference.classifier import VideoClassifier
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
@@ -79,7 +80,7 @@ def _export(options: argparse.Namespace) -> int:
     if kind is None:
         raise ValueError(f"--output is {options.output}: give a name that ends in {' or '.join(FORMATS)}")
     graph = _graph(options).eval()
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+    ready_file(options.output)
     run = export_graph(graph, options.output, kind)
     differences = [greatest_difference(run, graph, example(graph, clips, seed=clips)) for clips in BATCHES]
     print(f"{options.output}: uint8 (clips, {', '.join(map(str, graph.shape))}) to {graph.output}")

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from vjepa.data.action_sets import ACTION_SETS, MISSING_SHARE, ActionSet
 from vjepa.data.manifest import Video, write_manifest
+from vjepa.files import ready_file
 from vjepa.foreign_text import one_line
 from vjepa.training.stop import command
 
@@ -30,7 +31,7 @@ _ENDS = 3  # number of largest and of smallest classes that are printed
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = vars(_parser().parse_args(arguments))
-    chosen, output = ACTION_SETS[options.pop("set")], options.pop("output")
+    chosen, output = ACTION_SETS[options.pop("set")], ready_file(options.pop("output"))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         videos = chosen.read(**options)

@@ -35,6 +35,7 @@ from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.border import cause_of
 from vjepa.data.readers.open import ReaderName, open_video
+from vjepa.files import ready_file
 from vjepa.foreign_text import in_cell, one_line
 from vjepa.training.stop import command
 from vjepa.workers import pool
@@ -124,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = _options(arguments)
     videos = read_manifest(options.manifest)
+    for path in filter(None, (options.output, options.report)):
+        ready_file(path)
     found: list[Finding] = []
     checks = findings(videos, options.reader, options.quick, options.num_workers)
     # With `disable=None`, the bar is shown only in a terminal.
