@@ -1,6 +1,7 @@
 """Names that are commands elsewhere are shown as names."""
 
 import csv
+import html
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from vjepa.evaluation.recognition.metrics import classification_report
 from vjepa.evaluation.recognition.scores import read_scores, write_scores
-from vjepa.foreign_text import from_cell, in_cell, in_plot, in_table, one_line
+from vjepa.foreign_text import from_cell, in_cell, in_page, in_plot, in_table, one_line
 from vjepa.plots.confusion import draw_confusion
 from vjepa.plots.label_curve import draw_label_curve, label_curve_table
 from vjepa.plots.labelled_video import write_labelled_film
@@ -49,6 +50,12 @@ def test_plots_and_films_take_any_name(tmp_path):
     video = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     draw_strip([dict.fromkeys(NAMES[:3], video)], tmp_path / "strip.png", NAMES[0])
     write_labelled_film(video, [NAMES], tmp_path / "film.mp4", 10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pages_show_any_name_in_utf8(name):
+    assert html.unescape(in_page(name).encode().decode()) == one_line(name)
+    assert "<" not in in_page(name)
 
 
 def test_tables_keep_their_cells():

@@ -6,6 +6,7 @@ pages and spreadsheets treat some characters as commands; each function here esc
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -41,6 +42,11 @@ def in_table(text: object) -> str:
     There, ``|`` ends a cell, ``<`` begins HTML, and some characters are formatting marks.
     """
     return _MARKDOWN.sub(r"\\\g<0>", one_line(text)).replace("<", "&lt;")
+
+
+def in_page(text: object) -> str:
+    """Escape text for HTML, where ``<`` and ``&`` begin marks; what UTF-8 cannot encode is escaped, too."""
+    return html.escape(one_line(text))
 
 
 def in_cell(text: str) -> str:

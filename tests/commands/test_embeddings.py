@@ -1,5 +1,6 @@
 """The tool as a user runs it: labelled videos, a broken one among them, too few."""
 
+import os
 import shutil
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.inference.conftest import make_video_model
 from tests.page_data import data_of
 from vjepa.commands.embeddings import main
+from vjepa.data.manifest import Video, read_manifest, write_manifest
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.weights.model_folder import save_pretrained
@@ -39,6 +41,23 @@ def test_a_broken_video_is_named_and_left_out(given, tmp_path, capsys):
     assert main([*given, "--output", str(tmp_path / "page.html")]) == 1
     assert len(data_of(tmp_path / "page.html")["names"]) == 6
     assert "broken.mp4 cannot be read" in capsys.readouterr().err
+
+
+def test_a_range_beyond_the_end_is_named_and_left_out(given, tmp_path, capsys):
+    videos = read_manifest(given[3])
+    listed = tmp_path / "list.csv"
+    write_manifest(listed, [Video(videos[0].path, start=99.0), *videos])
+    given[3] = str(listed)
+    assert main([*given, "--output", str(tmp_path / "page.html")]) == 1
+    assert len(data_of(tmp_path / "page.html")["names"]) == 6
+    assert f"not read: {videos[0].path}: no frame is shown from 99.0 s" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf8_goes_onto_the_page(given, tmp_path):
+    video = tmp_path / "videos" / "odd" / "000001.mp4"
+    video.rename(video.with_name(os.fsdecode(b"clip\xff1.mp4")))
+    assert main(given) == 0
+    assert r"clip\udcff1.mp4" in data_of(tmp_path / "model" / "embeddings.html")["names"]
 
 
 def test_a_model_of_the_hub_stays_one(given, on_hub, tmp_path):

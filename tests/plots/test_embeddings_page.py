@@ -1,5 +1,7 @@
 """The page of many videos: nearest ones are those that are given as nearest, and its sentence is true."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,14 @@ def test_neighbours_are_of_the_same_group_on_the_page_and_on_the_map(page, tmp_p
     assert text.count("</script>") == 2
     assert "18 of 18 videos (100%)" in text
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_names_need_not_be_utf8(page, tmp_path):
+    foreign = replace(page, title="caf\udce9", names=["clip\udcff0.avi"] * 18, labels=["a\udcff"] * 18)
+    write_embeddings_page(tmp_path / "page.html", foreign)
+    assert r"<td>clip\udcff0.avi</td><td>a\udcff</td>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    data = data_of(tmp_path / "page.html")
+    assert (data["names"][0], data["classes"]) == (r"clip\udcff0.avi", [r"a\udcff"])
 
 
 def test_the_sentence_compares_with_chance():

@@ -49,6 +49,12 @@ def data_of(text):
     return json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', text)[1])
 
 
+def test_a_title_and_notes_need_not_be_utf8(tmp_path):
+    text = written(tmp_path, title="caf\udce9", notes=["clip\udcff0.avi < 1"])
+    assert r"<title>caf\udce9</title>" in text
+    assert r"<p>clip\udcff0.avi &lt; 1</p>" in text
+
+
 def pixels_of(url):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
 

@@ -27,7 +27,7 @@ from vjepa.commands.predict import embed_video
 from vjepa.data.processor import read_frames
 from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.future.skill import horizon_reports, skill_table, window_and_last
-from vjepa.foreign_text import one_line
+from vjepa.foreign_text import in_page, one_line
 from vjepa.inference.classifier import VideoClassifier
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.models.video_model import VideoModel
@@ -96,7 +96,7 @@ def build_demo(options: argparse.Namespace) -> gradio.Blocks:
             raise gradio.Error(one_line(str(error))) from error
 
     with gradio.Blocks(title=f"vjepa: {Path(options.model).name}", analytics_enabled=False) as page:
-        gradio.Markdown(f"# {html.escape(Path(options.model).name)}\n{shown.text}")
+        gradio.Markdown(f"# {in_page(Path(options.model).name)}\n{shown.text}")
         video = gradio.Video(label="Video", sources=["upload"])
         button = gradio.Button("Show", variant="primary")
         for output in shown.outputs:
@@ -135,7 +135,7 @@ def _predict(model: VideoModel, path: str, name: str) -> tuple[str, str]:
         file = Path(folder) / "page.html"
         watched = watch(model, frames, embedded, window)
         write_video_page(file, page_of(watched, f"What {name} predicts", notes))
-        text = html.escape(file.read_text(), quote=True)
+        text = html.escape(file.read_text(encoding="utf-8"), quote=True)
     duration = frames.period * model.encoder.tubelet.t
     table = "A video with two contexts or more also gets skills over baselines."
     if len(embedded.true_VFSY) > 1:

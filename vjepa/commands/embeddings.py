@@ -26,6 +26,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
+from vjepa.data.clips import EmptyRangeError
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.evaluation.features.extract import spread_rows
@@ -79,7 +80,7 @@ def _show(options: argparse.Namespace) -> int:
     for video in tqdm(chosen, unit="video", disable=None):
         try:
             picture, embedding = _look_at(model, video)
-        except VideoDecodeError as error:
+        except (VideoDecodeError, EmptyRangeError) as error:
             tqdm.write(one_line(f"not read: {error}"), file=sys.stderr)
             continue
         read.append(video)

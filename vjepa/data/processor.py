@@ -96,6 +96,7 @@ class VideoProcessor:
             ValueError: `videos` has none of these forms or not the model's channels, or an argument does not
                 apply to it.
             VideoDecodeError: A file cannot be read.
+            EmptyRangeError: No frame of a file is shown in the range.
         """
         paths = paths_of(videos)
         if paths is None:
@@ -167,7 +168,10 @@ class VideoProcessor:
 
     def _from_file(self, path: str, start: float | None, end: float | None) -> Tensor:
         with self.open(path) as video:
-            (index_T,) = spread_clips(video.timestamps, self._sampling, start, end)
+            try:
+                (index_T,) = spread_clips(video.timestamps, self._sampling, start, end)
+            except EmptyRangeError as error:
+                raise EmptyRangeError(f"{path}: {error}") from error
             return self.frames_of(path, video, index_T)
 
     def _from_memory(self, clip_TCHW: Tensor, fps: float | None) -> Tensor:

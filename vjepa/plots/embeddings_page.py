@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vjepa.foreign_text import in_page, one_line
 from vjepa.plots.colours import SERIES, UNLABELLED
 from vjepa.plots.sprite import sprite_columns, sprite_url
 
@@ -51,9 +51,9 @@ def write_embeddings_page(path: Path, page: EmbeddingsPage) -> None:
     classes = sorted({label for label in page.labels if label is not None})
     data = {
         "places": _map(similar_VV),
-        "names": list(page.names),
+        "names": [one_line(name) for name in page.names],
         "labels": [-1 if label is None else classes.index(label) for label in page.labels],
-        "classes": classes,
+        "classes": [one_line(name) for name in classes],
         "nearest": nearest_Vn.tolist(),
         "similarity": [[round(float(value), 3) for value in row] for row in similar_VV.gather(1, nearest_Vn)],
         "colours": SERIES,
@@ -62,14 +62,14 @@ def write_embeddings_page(path: Path, page: EmbeddingsPage) -> None:
         "columns": sprite_columns(len(page.names)),
         "pictures": sprite_url(page.pictures_VHWC, "JPEG"),
     }
-    template = Template(files("vjepa.plots").joinpath("embeddings_page.html").read_text())
+    template = Template(files("vjepa.plots").joinpath("embeddings_page.html").read_text(encoding="utf-8"))
     text = template.substitute(
-        title=html.escape(page.title),
-        summary=html.escape(agreement(page.labels, nearest_Vn[:, 0].tolist())),
+        title=in_page(page.title),
+        summary=in_page(agreement(page.labels, nearest_Vn[:, 0].tolist())),
         table=_table(page, nearest_Vn[:, 0].tolist()),
         data=json.dumps(data).replace("<", "\\u003c"),
     )
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def similarities(embeddings_VD: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def _map(similar_VV: Tensor) -> list[list[float]]:
 
 def _table(page: EmbeddingsPage, nearest: Sequence[int]) -> str:
     rows = [
-        "".join(f"<td>{html.escape(cell or '')}</td>" for cell in cells)
+        "".join(f"<td>{in_page(cell or '')}</td>" for cell in cells)
         for cells in zip(
             page.names,
             page.labels,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vjepa.foreign_text import in_page
 from vjepa.plots.sprite import sprite_columns, sprite_url
 
 _OPAQUE = 255
@@ -66,7 +66,7 @@ class VideoPage:
 
 def write_video_page(path: Path, page: VideoPage) -> None:
     """Write a page as one HTML file, which needs no other file and no network."""
-    template = Template(files("vjepa.plots").joinpath("video_page.html").read_text())
+    template = Template(files("vjepa.plots").joinpath("video_page.html").read_text(encoding="utf-8"))
     curve = [None if math.isnan(value) else value for value in page.surprise_t.tolist()]
     known = [value for value in curve if value is not None]
     starts = page.times_T[:: page.depth]
@@ -93,17 +93,17 @@ def write_video_page(path: Path, page: VideoPage) -> None:
         "marked": [list(span) for span in page.marked],
     }
     text = template.substitute(
-        title=html.escape(page.title),
-        summary=html.escape(_summary(known, curve, starts)),
-        curve_text=html.escape(_summary(known, curve, starts)),
+        title=in_page(page.title),
+        summary=in_page(_summary(known, curve, starts)),
+        curve_text=in_page(_summary(known, curve, starts)),
         curve_range=f"lowest {min(known):.3g}, highest {max(known):.3g}" if known else "not known",
         begin=f"{page.times_T[0]:.2f}",
         end=f"{page.times_T[0] + _duration(page.times_T):.2f}",
-        notes="".join(f"<p>{html.escape(note)}</p>" for note in page.notes),
+        notes="".join(f"<p>{in_page(note)}</p>" for note in page.notes),
         table=_table(curve, starts, page.nearest_t),
         data=json.dumps(data).replace("<", "\\u003c"),
     )
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def _summary(known: Sequence[float], curve: Sequence[float | None], starts: Sequence[float]) -> str:
