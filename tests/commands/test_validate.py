@@ -54,6 +54,16 @@ def test_what_is_wrong_is_listed_and_left_out(manifest, tmp_path, capsys, reader
     assert validate.main([str(clean), "--reader", reader]) == 0
 
 
+def test_the_clean_list_keeps_the_columns_of_the_manifest(write_video, tmp_path):
+    write_video("a.mp4")
+    write_video("c.mp4")
+    (tmp_path / "m.csv").write_text("path,label,split1\na.mp4,x,train\nnone.mp4,x,train\nc.mp4,y,test\n")
+    clean = tmp_path / "clean.csv"
+    assert validate.main([str(tmp_path / "m.csv"), "--quick", "--output", str(clean)]) == 1
+    for split, name in (("train", "a.mp4"), ("test", "c.mp4")):
+        assert [Path(video.path).name for video in read_manifest(f"{clean}?split1={split}")] == [name]
+
+
 def test_folders_are_made_before_the_work(manifest, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out dir"
     files = ["--output", str(out / "videos.csv"), "--report", str(out / "more" / "report.csv")]

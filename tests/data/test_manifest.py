@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vjepa.data.manifest import Video, class_names, read_manifest, write_manifest
+from vjepa.data.manifest import Video, class_names, other_cells, read_manifest, write_manifest
 
 
 def manifest(folder, name, text):
@@ -188,6 +189,41 @@ def test_written_manifests_read_back(tmp_path):
     assert read_manifest(tmp_path / "m.csv") == videos
     assert "sub/a, b.mp4" in (tmp_path / "m.csv").read_text().splitlines()[1]
     assert str(tmp_path) not in (tmp_path / "m.csv").read_text()
+
+
+LINES = ["a.mp4,x,1,train,s1", "", "b.mp4,y,,test,", 'c.mp4,x,0,train," s 3"']
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_list_that_is_written_again_keeps_its_other_columns(tmp_path, kind):
+    names = ["path", "label", "start", "split1", "subject"]
+    if kind == "csv":
+        source = manifest(tmp_path, "m.csv", "\n".join([",".join(names), *LINES]))
+    else:
+        rows = [
+            {name: cell for name, cell in zip(names, row, strict=True) if cell}
+            for row in csv.reader(LINES)
+            if row
+        ]
+        source = manifest(
+            tmp_path, "m.jsonl", "\n".join(map(json.dumps, [*rows, {"path": "d.mp4", "depth": 3}]))
+        )
+    write_manifest(tmp_path / "again.csv", read_manifest(source), other_cells(source))
+    for query in ("", "?split1=train", "?subject=s 3", "?split1=test&label=y"):
+        assert read_manifest(f"{tmp_path / 'again.csv'}{query}") == read_manifest(f"{source}{query}"), query
+    part = f"{source}?split1=train"
+    write_manifest(tmp_path / "again.csv", read_manifest(part), other_cells(part))
+    assert read_manifest(f"{tmp_path / 'again.csv'}?split1=train") == read_manifest(part)
+
+
+def test_lists_without_other_columns_have_none(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    for source in (
+        tmp_path,
+        manifest(tmp_path, "m.csv", "path,label,start,end,group\na.mp4,x,,,\n"),
+        manifest(tmp_path, "m.txt", "a.mp4 3\nb.mp4 4\n"),
+    ):
+        assert other_cells(source) == []
 
 
 def test_class_names():

@@ -4,7 +4,7 @@
     vjepa pack_shards --videos 'videos.csv?split=train' --output shards --shard_mb 1000
 
 Writes shard-00000.tar and so on, plain tar files that other programs can read, too, and videos.csv: the list
-of the same videos, with their labels, times and groups, in which each path names a part of a tar file. Copy
+of the same videos, with all columns of the former list, in which each path names a part of a tar file. Copy
 the folder wherever you like; the list is used in place of the former one, as a file or by its URL:
 
     accelerate launch -m vjepa pretrain --config configs/debug.yaml --data.train shards/videos.csv
@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from vjepa.data.manifest import Video, read_manifest, write_manifest
+from vjepa.data.manifest import Video, other_cells, read_manifest, write_manifest
 from vjepa.data.remote import local_file, part_of_tar
 from vjepa.files import written_atomically
 from vjepa.training.stop import command
@@ -35,7 +36,8 @@ from vjepa.training.stop import command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = _parser().parse_args(arguments)
-    _pack(read_manifest(options.videos), Path(options.output), options.shard_mb * 1e6)
+    videos, others = read_manifest(options.videos), other_cells(options.videos)
+    _pack(videos, others, Path(options.output), options.shard_mb * 1e6)
     return 0
 
 
@@ -54,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _pack(videos: Sequence[Video], folder: Path, most: float) -> None:
+def _pack(videos: Sequence[Video], others: Sequence[Mapping[str, str]], folder: Path, most: float) -> None:
     listed = folder / "videos.csv"
     if listed.exists():
         raise ValueError(f"{listed} exists: give another folder, or remove that one")
@@ -68,7 +70,8 @@ def _pack(videos: Sequence[Video], folder: Path, most: float) -> None:
         for count, shard in enumerate(_shards(paths, most), 1):
             parts |= _write(folder / f"shard-{count - 1:05d}.tar", shard, first=len(parts))
             progress.update(len(shard))
-    write_manifest(listed, (dataclasses.replace(video, path=parts[video.path]) for video in videos))
+    packed = (dataclasses.replace(video, path=parts[video.path]) for video in videos)
+    write_manifest(listed, packed, others)
     print(f"{len(parts)} videos in {count} shards: {listed}")
 
 
@@ -103,7 +106,7 @@ def _write(shard: Path, paths: Sequence[str], first: int) -> dict[str, str]:
         with tarfile.open(draft, "r:") as tar:
             found = {member.name: (member.offset_data, member.size) for member in tar}
     return {
-        path: part_of_tar(str(shard.resolve()), *found[name], name)
+        path: part_of_tar(os.path.abspath(shard), *found[name], name)
         for name, path in zip(names, paths, strict=True)
     }
 

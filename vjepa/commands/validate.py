@@ -10,8 +10,8 @@ finds damage only there and in the header. A video is in one of four states:
                 header counts more frames than the file has
     unreadable  it cannot be read at all, or its range has no frame
 Prints a line for each remark, and a summary. --output has all videos but the unreadable ones and, with
---damaged skip (see data.damaged of a run), the damaged ones. --report lists path, state and remark of every
-video that is not sound.
+--damaged skip (see data.damaged of a run), the damaged ones, with all columns of the manifest. --report lists
+path, state and remark of every video that is not sound.
 
 Exit status: 0 done; 1 some videos cannot be read, or an unexpected error; 2 the manifest, or an argument,
 cannot be used; 75 asked to stop; 130 interrupted.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -31,7 +32,7 @@ from tqdm import tqdm
 
 from vjepa.data.clips import ClipSampling, EmptyRangeError, spread_clips
 from vjepa.data.dataset import Damaged
-from vjepa.data.manifest import Video, read_manifest, write_manifest
+from vjepa.data.manifest import Video, other_cells, read_manifest, write_manifest
 from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.border import cause_of
 from vjepa.data.readers.open import ReaderName, open_video
@@ -124,7 +125,7 @@ def _alone(look: partial[Finding], video: Video) -> Finding:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = _options(arguments)
-    videos = read_manifest(options.manifest)
+    videos, others = read_manifest(options.manifest), other_cells(options.manifest)
     for path in filter(None, (options.output, options.report)):
         ready_file(path)
     found: list[Finding] = []
@@ -145,9 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _write_report(options.report, videos, found)
     if options.output:
         left_out = {"unreadable"} | ({"damaged"} if options.damaged == "skip" else set())
-        good = [video for video, finding in zip(videos, found, strict=True) if finding.state not in left_out]
-        write_manifest(options.output, good)
-        print(f"wrote {options.output} with {len(good)} videos")
+        good = [finding.state not in left_out for finding in found]
+        kept = itertools.compress(videos, good)
+        write_manifest(options.output, kept, list(itertools.compress(others, good)))
+        print(f"wrote {options.output} with {sum(good)} videos")
     return 1 if counts["unreadable"] else 0
 
 

@@ -104,6 +104,29 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
     return videos
 
 
+def other_cells(source: str | Path) -> list[dict[str, str]]:
+    """Read the columns of a list that videos have no place for, such as ``split``, for `write_manifest`.
+
+    Args:
+        source: What `read_manifest` has read.
+
+    Returns:
+        The further cells of each video by the names of their columns, in the order of `read_manifest`; empty
+        where there are none, as in a folder.
+    """
+    if str(source).startswith(PREFIX):
+        return []
+    path, select = (source, {}) if os.path.exists(source) else _selection(str(source))
+    file = Path(local_list(str(path)) if is_url(path) else path)
+    rows = None if file.is_dir() else _table_rows(file, _text_of(file))
+    found = [
+        {name: _text(value) or "" for name, value in row.items() if name not in COLUMNS}
+        for _, row in rows or ()
+        if _is_selected(row, select)
+    ]
+    return found if any(found) else []
+
+
 def _read_dataset(name: str) -> Sequence[Video]:
     videos = DatasetVideos(name)
     if not videos:
@@ -140,8 +163,16 @@ def _selection(source: str) -> tuple[str, dict[str, str]]:
     return path, dict(pairs)
 
 
-def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
-    """Write a CSV manifest for `read_manifest`; paths below its folder are written relative to it."""
+def write_manifest(
+    path: str | Path, videos: Iterable[Video], others: Sequence[Mapping[str, str]] = ()
+) -> None:
+    """Write a CSV manifest for `read_manifest`; paths below its folder are written relative to it.
+
+    Args:
+        path: File to write.
+        videos: Rows of the list.
+        others: Further cells of each row by the names of their columns, see `other_cells`; empty for none.
+    """
     folder = Path(os.path.abspath(path)).parent
     # The videos may be rows of the very file that is written, which is therefore replaced as a whole.
     target = Path(os.path.realpath(path))
@@ -151,12 +182,14 @@ def write_manifest(path: str | Path, videos: Iterable[Video]) -> None:
         draft.open("w", newline="", encoding="utf-8", errors=BYTES) as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for video in videos:
+        names = list(dict.fromkeys(name for row in others for name in row))
+        writer.writerow([*COLUMNS, *names])
+        further = ([row.get(name, "") for name in names] for row in others)
+        for video, more in zip(videos, further if others else itertools.repeat([]), strict=bool(others)):
             inside = Path(video.path).is_relative_to(folder)
             shown = os.path.relpath(video.path, folder) if inside else video.path
             cells = (shown, video.label, video.start, video.end, video.group)
-            writer.writerow("" if cell is None else cell for cell in cells)
+            writer.writerow([*("" if cell is None else cell for cell in cells), *more])
 
 
 def class_names(videos: Iterable[Video]) -> list[str]:
@@ -181,22 +214,40 @@ def _read_file(source: Path, select: Mapping[str, str], home: Path | str) -> Seq
         table = read_plain_csv(str(source), select, partial(_absolute, folder=home))
         if table is not None:
             return table
-    text = source.read_text(encoding="utf-8-sig", errors=BYTES)
-    if "\0" in text:
-        raise ValueError(f"{source} is no text: give a list of videos, or the folder in which this file lies")
+    text = _text_of(source)
+    rows = _table_rows(source, text)
+    if rows is not None:
+        return _from_rows(list(rows), source, select, home)
     lines = text.splitlines()
-    first = next((line for line in lines if line.strip()), "")
-    if source.suffix.lower() == ".jsonl":
-        return _from_rows(list(_json_rows(source, lines)), source, select, home)
-    delimiter = "\t" if "\t" in first else ","
-    header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
-    if "path" in header:
-        return _from_rows(list(_csv_rows(text, delimiter)), source, select, home)
+    _, header = _header(lines)
     if len(header) > 1 and _HEADER_WORDS & {cell.lower() for cell in header}:
         raise ValueError(f"{source} has the columns {', '.join(header)}: one of them must be called 'path'")
     _refuse_select(select, source)
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     return _from_lines(numbered, source, home)
+
+
+def _text_of(source: Path) -> str:
+    text = source.read_text(encoding="utf-8-sig", errors=BYTES)
+    if "\0" in text:
+        raise ValueError(f"{source} is no text: give a list of videos, or the folder in which this file lies")
+    return text
+
+
+def _table_rows(source: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]] | None:
+    """Return the numbered rows of a JSONL file, or of a CSV file with the column `path`; else None."""
+    lines = text.splitlines()
+    if source.suffix.lower() == ".jsonl":
+        return _json_rows(source, lines)
+    delimiter, header = _header(lines)
+    return _csv_rows(text, delimiter) if "path" in header else None
+
+
+def _header(lines: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the delimiter of a CSV file, and the cells of its first line that is not empty."""
+    first = next((line for line in lines if line.strip()), "")
+    delimiter = "\t" if "\t" in first else ","
+    return delimiter, [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
 
 
 def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -234,15 +285,15 @@ def _from_rows(
             raise ValueError(
                 f"select asks for the column '{column}', which {source} does not have; nearest is '{near[0]}'"
             )
-    chosen = [
-        (number, row)
-        for number, row in rows
-        if all(_text(row.get(column)) == str(value) for column, value in select.items())
-    ]
+    chosen = [(number, row) for number, row in rows if _is_selected(row, select)]
     if rows and not chosen:
         values = {c: sorted({_text(row.get(c)) or "" for _, row in rows})[:10] for c in select}
         raise ValueError(f"no row of {source} has {dict(select)}; the values there are {values}")
     return [_from_row(row, source, number, home) for number, row in chosen]
+
+
+def _is_selected(row: Mapping[str, Any], select: Mapping[str, str]) -> bool:
+    return all(_text(row.get(column)) == str(value) for column, value in select.items())
 
 
 def _from_row(row: Mapping[str, Any], source: Path, number: int, home: Path | str) -> Video:
