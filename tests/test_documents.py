@@ -28,6 +28,7 @@ from vjepa.recipes.action.run import train_action_model
 from vjepa.recipes.compare.cells import all_cells
 from vjepa.recipes.compare.config import CompareConfig
 from vjepa.recipes.finetune.config import FinetuneConfig
+from vjepa.recipes.pretrain.choice import choose
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
 from vjepa.training.run_folder import RunFolder
@@ -161,6 +162,22 @@ def test_a_tree_is_read_as_it_is_drawn():
     assert [str(entry) for entry in tree_entries(drawn)] == [
         "vjepa", "vjepa/data", "vjepa/data/clips.py", "vjepa/tokens.py", "README.md",
     ]  # fmt: skip
+
+
+def test_documents_say_how_long_the_recipe_for_a_cpu_takes_in_the_words_of_the_program():
+    said = re.search(r"it takes (.+) on 2 CPU cores", choose(1, "cpu").reason)[1]
+    for path in (ROOT / "README.md", ROOT / "docs" / "pages" / "faq.md"):
+        sentence = re.search(r"[^.]*`pretrain/clips`[^.]*", path.read_text())[0]
+        assert said in sentence, sentence
+
+
+def test_no_document_trains_the_decoder_of_a_reconstruction_on_what_it_shows():
+    """The command refuses it."""
+    for path in DOCUMENTS:
+        found = re.findall(
+            r"vjepa reconstruct[^`\n]*--videos (\S+)[^`\n]*--train ([^\s`]+)", path.read_text()
+        )
+        assert not [pair for pair in found if pair[0] == pair[1]], path
 
 
 def test_the_changelog_has_this_version():
