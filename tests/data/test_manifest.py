@@ -184,7 +184,7 @@ def test_what_is_wrong_with_folders(tmp_path):
 
 def test_written_manifests_read_back(tmp_path):
     inside, outside = str(tmp_path / "sub" / "a, b.mp4"), "/elsewhere/c.mp4"
-    videos = [Video(inside, "two words", 0.25, 1e-3 + 1, "g"), Video(outside)]
+    videos = [Video(inside, "two words", 0.25, 1e-3 + 1, "g"), Video(outside), Video("python:m:clips#3")]
     write_manifest(tmp_path / "m.csv", videos)
     assert read_manifest(tmp_path / "m.csv") == videos
     assert "sub/a, b.mp4" in (tmp_path / "m.csv").read_text().splitlines()[1]

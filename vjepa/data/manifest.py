@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vjepa.data.python_datasets import PREFIX, DatasetVideos
+from vjepa.data.python_datasets import PREFIX, DatasetVideos, is_item
 from vjepa.data.readers.arrays import IMAGE_SUFFIXES, frame_files, natural_key
 from vjepa.data.remote import is_url, joined, local_list
 from vjepa.data.video import Video as Video
@@ -70,8 +70,9 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
     one frame.
 
     Paths may be URLs or parts of tar files (`vjepa.data.remote`), and so may `source` be the URL of a list.
-    Relative paths are relative to the manifest's folder. ``FILE.csv?split=train`` keeps the rows of a CSV or
-    JSONL file whose column `split` is `train`; with ``?split=train&person=3`` both conditions must hold.
+    They may be items of a dataset of Python (``python:MODULE:NAME#3``), too. Relative paths are relative to
+    the manifest's folder. ``FILE.csv?split=train`` keeps the rows of a CSV or JSONL file whose column `split`
+    is `train`; with ``?split=train&person=3`` both conditions must hold.
 
     Args:
         source: Path of the manifest or folder, with an optional ``?column=value`` selection.
@@ -429,7 +430,7 @@ def _refuse_select(select: Mapping[str, str] | None, source: Path) -> None:
 
 
 def _absolute(path: str, folder: Path | str) -> str:
-    if is_url(path):
+    if is_url(path) or is_item(path):
         return path
     if isinstance(folder, str):
         return joined(folder, path)
