@@ -118,6 +118,16 @@ def test_a_short_video_is_left_out_and_each_horizon_counts_the_contexts_that_rea
     assert "10 of 12 clips" in said.out
 
 
+def test_a_model_that_cannot_be_rolled_out_predicts_as_far_as_its_window(folder, tmp_path):
+    """As those of the recipe pretrain/clips, whose targets are averages of blocks."""
+    built = make_video_model(future={"target_blocks": 2})
+    config = {name: part for name, part in built.config.items() if name != "which"}
+    save_pretrained(tmp_path / "model", built.state_dict(), config)
+    assert main(["--model", str(tmp_path / "model"), "--videos", str(folder / "videos"), "--plots", "0"]) == 0
+    found = json.loads((tmp_path / "model/future/future.json").read_text())
+    assert [horizon["step"] for horizon in found["horizons"]] == [1, 2, 3]
+
+
 def test_a_single_context_is_predicted_without_skills(model, tmp_path, capsys):
     video = noise(tmp_path / "in" / "a.npy", 12)
     assert main(["--model", model, "--videos", str(video), "--output", str(tmp_path / "out")]) == 0

@@ -50,6 +50,7 @@ from vjepa.evaluation.future.skill import (
     skill_table,
     window_and_last,
 )
+from vjepa.files import ready_folder, results_home
 from vjepa.foreign_text import one_line
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.inference.forecast import Window
@@ -122,7 +123,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise ValueError(f"--plots is {options.plots}: give 0 or more")
     model = placed(from_pretrained(options.model, options.which), options)
     videos = _videos(options.videos)
-    folder = Path(options.output or Path(options.model) / "future")
+    folder = ready_folder(options.output or results_home(options.model) / "future")
     window, last = window_and_last(model, None, options.context)
     found: list[_Found] = []
     names = _names(videos)
@@ -140,7 +141,6 @@ def _predict(options: argparse.Namespace) -> int:
             tqdm.write(one_line(f"not read: {error}"), file=sys.stderr)
             continue
         found.append(_Found(embedded, horizons, round(duration, 9), video.group or video.path))
-        folder.mkdir(parents=True, exist_ok=True)
         steps = sorted(set(horizons.values()))
         _save(folder / names[number], embedded, steps, window, frames, model, options.format)
         if number < options.plots:
