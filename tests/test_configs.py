@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
@@ -316,13 +315,18 @@ NO_MASKS = "masks: {multiblock: []}"
 @pytest.mark.parametrize(
     ("text", "field", "value", "rule"),
     [
-        ("optim: {steps: many}", "optim.steps", "many", "int"),
-        ("optim: {lr: fast}", "optim.lr", "fast", "float"),
-        ("encoder: {size: hug}", "encoder.size", "hug", "'huge', 'giant'"),
-        ("data: {size: [1, 2, 3]}", "data.size", "[1, 2, 3]", "tuple with 2 elements"),
+        ("optim: {steps: many}", "optim.steps", "many", "a whole number"),
+        ("optim: {lr: fast}", "optim.lr", "fast", "a number"),
+        ("encoder: {size: hug}", "encoder.size", "hug", "huge or giant"),
+        ("data: {size: [1, 2, 3]}", "data.size", "[1, 2, 3]", "or [a whole number, a whole number]"),
         ("optim: {steps: 0}", "optim.steps", "0", "give 1 or more"),
         ("objective: {momentum: [0.9, 1.1]}", "objective.momentum", "1.1", "[0, 1]"),
-        ("optim: {steps: 10, warmup_steps: 20}", "optim.warmup_steps", "20", "shorten the warm-up"),
+        (
+            "optim: {steps: 10, warmup_steps: 20}",
+            "optim.warmup_steps is 20",
+            "10 steps",
+            "give optim.warmup_steps 1,",
+        ),
         ("masks: {multiblock: [{num_blocks: 0}]}", "num_blocks", "0", "give 1 or more"),
         ("masks: {future_share: 0.3}", "masks.future_share", "needs masks.future", "another kind"),
         (
@@ -331,7 +335,7 @@ NO_MASKS = "masks: {multiblock: []}"
             "1.5",
             "(0, 1)",
         ),
-        ("objective: {target_encoder: hope}", "objective.target_encoder", "hope", "'frozen', 'none'"),
+        ("objective: {target_encoder: hope}", "objective.target_encoder", "hope", "frozen or none"),
         ("objective: {vicreg: {places: 0}}", "vicreg.places", "0", "null for all together"),
         (
             "data: {images: x, synthetic: {images: {frames: 2}}}",
@@ -364,9 +368,9 @@ NO_MASKS = "masks: {multiblock: []}"
         ),
         (
             "optim: {steps: 100, warmup_steps: 80, schedule_stretch: 0.5}",
-            "optim.warmup_steps 80",
+            "optim.warmup_steps is 80",
             "schedule_stretch 0.5",
-            "shorten the warm-up",
+            "at most 50",
         ),
         ("data: {train: [a, b], weights: [1, 0]}", "data.weights", "above 0", "leave out"),
         ("objective: {views: {}}", "objective.views", "embeddings", "leave objective.views out"),
@@ -408,19 +412,6 @@ def test_a_wrong_value_names_field_value_and_rule(text, field, value, rule, tmp_
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match=r"does not exist: '.*configs/none\.yaml'"):
         read_config(["--config", "configs/none.yaml"], PretrainConfig)
-
-
-def test_print_config_prints_what_results(capsys):
-    with pytest.raises(SystemExit) as stop:
-        read_config(
-            ["--config", str(ROOT / "configs/debug.yaml"), "--optim.steps=30", "--print_config"],
-            PretrainConfig,
-        )
-    assert stop.value.code == 0
-    printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["optim"]["steps"] == 30
-    assert printed["encoder"]["size"] == "nano"
-    assert printed["objective"]["distance"] == "l1"
 
 
 # `build` and `data` hand these sections to constructors as a whole: a key that those lack is an error in the

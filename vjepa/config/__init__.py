@@ -6,7 +6,9 @@ from vjepa.config.reading import (
     config_from_tree,
     config_tree,
     read_config,
+    read_settings,
     refuse_bombs,
+    settings_from_tree,
     write_config,
 )
 from vjepa.config.sections import (
@@ -30,6 +32,8 @@ __all__ = [
     "config_from_tree",
     "config_tree",
     "read_config",
+    "read_settings",
     "refuse_bombs",
+    "settings_from_tree",
     "write_config",
 ]

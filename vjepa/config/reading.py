@@ -3,7 +3,8 @@
     --config quickstart --config my_changes.yaml --optim.lr 5e-4
 
 A YAML file overrides the defaults, later files override earlier ones, and ``--section.key value`` overrides
-them all. Unknown keys and wrong types are errors. ``--print_config`` prints the resulting configuration.
+them all. Unknown keys and wrong types are errors. ``--print_config`` prints the resulting configuration as
+YAML, which ``--config`` reads back.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import difflib
 import itertools
 import math
 import re
+import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from vjepa.config.shipped import with_paths
 from vjepa.foreign_text import one_line
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Kind = TypeVar("Kind")
+Result = TypeVar("Result")
+
+_PRINT = "--print_config"
 
 
 class ConfigError(ValueError):
@@ -60,11 +65,32 @@ def read_config(
 
     Raises:
         ConfigError: The arguments, or the files that they name, are not a valid configuration.
+        SystemExit: The arguments ask for help, or, by ``--print_config``, for the configuration alone.
     """
+    config = _read(lambda given: _parse(given, kind, description), arguments, kind, others)
+    if _PRINT in arguments:
+        print(_yaml(config), end="")
+        raise SystemExit(0)
+    return config
+
+
+def read_settings(
+    arguments: Sequence[str], kind: type, others: Mapping[str, type] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Read nested settings from command-line arguments, without a check of the rules between settings.
+
+    For arguments, defaults and errors see `read_config`.
+    """
+    return _read(lambda given: _values(given, kind, _parser(kind)).as_dict(), arguments, kind, others)
+
+
+def _read(
+    read: Callable[[Sequence[str]], Result], arguments: Sequence[str], kind: type, others: Mapping[str, type]
+) -> Result:
     _refuse_bytes(arguments)
     try:
         arguments = with_paths(arguments)
-        return _parse(arguments, kind, description)
+        return read(arguments)
     except READING_ERRORS as error:
         explained = _explain(str(error), kind, others)
         raise ConfigError(_faulty_file(arguments, str(error), kind) + explained) from error
@@ -89,9 +115,22 @@ def config_from_tree(tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
     Raises:
         ConfigError: The dictionaries are not a valid configuration.
     """
-    parser = _parser(kind)
+    return _read_tree(lambda parser: kind(**_sections(parser, parser.parse_object(dict(tree)))), tree, kind)
+
+
+def settings_from_tree(tree: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Return nested dictionaries as `read_settings` does, with the rules between settings unchecked.
+
+    Raises:
+        ConfigError: A key is unknown, or a value has the wrong type.
+    """
+    return _read_tree(lambda parser: parser.parse_object(dict(tree)).as_dict(), tree, kind)
+
+
+def _read_tree(read: Callable[[ArgumentParser], Result], tree: Mapping[str, Any], kind: type) -> Result:
     try:
-        return kind(**_sections(parser, parser.parse_object(dict(tree))))
+        _check_sections(tree, kind)
+        return read(_parser(kind))
     except READING_ERRORS as error:
         raise ConfigError(_explain(str(error), kind, {})) from error
 
@@ -124,9 +163,32 @@ def _count_values(node: yaml.Node, known: dict[int, float]) -> float:
 
 
 def _parse(arguments: Sequence[str], kind: type[Kind], description: str | None = None) -> Kind:
-    refuse_bombs(arguments)
     parser = _parser(kind, description)
-    return kind(**_sections(parser, parser.parse_args(list(arguments))))
+    return kind(**_sections(parser, _values(arguments, kind, parser)))
+
+
+def _values(arguments: Sequence[str], kind: type, parser: ArgumentParser) -> Namespace:
+    refuse_bombs(arguments)
+    values = parser.parse_args(list(arguments))
+    _check_sections(values.as_dict(), kind)
+    return values
+
+
+def _check_sections(tree: Mapping[str, Any], kind: type, within: str = "") -> None:
+    """Raise ValueError where a section has no keys, or null is no value; the parser lets both pass."""
+    for name, annotation in typing.get_type_hints(kind).items():
+        value = tree.get(name)
+        if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
+            _check_sections(value, cast(type, annotation), f"{within}{name}.")
+        elif name in tree and (
+            dataclasses.is_dataclass(annotation) or (value is None and not _may_be_null(annotation))
+        ):
+            shown = "null" if value is None else value
+            raise ValueError(f"{within}{name} is {shown}: give {_values_of(annotation)}")
+
+
+def _may_be_null(annotation: Any) -> bool:
+    return annotation is Any or types.NoneType in typing.get_args(annotation)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -140,6 +202,7 @@ def _parser(kind: type, description: str | None = None) -> ArgumentParser:
         formatter_class=_HelpFormatter,
         exit_on_error=False,
         default_env=False,
+        print_config=None,  # jsonargparse's own cannot write masks
     )
     parser.add_argument(
         "--config",
@@ -147,8 +210,21 @@ def _parser(kind: type, description: str | None = None) -> ArgumentParser:
         help="YAML file of settings, or the name of one that comes with the library (quickstart); may be "
         "given several times, later files override earlier ones.",
     )
+    parser.add_argument(
+        _PRINT, action=_Flag, help="Print the resulting configuration as YAML, and do nothing else."
+    )
     parser.add_class_arguments(kind, as_group=False)
     return parser
+
+
+class _Flag(argparse.Action):
+    """An option without a value, which is no setting."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, *_: Any) -> None:
+        """Store nothing."""
 
 
 def _faulty_file(arguments: Sequence[str], message: str, kind: type) -> str:
@@ -173,7 +249,11 @@ def _sections(parser: ArgumentParser, tree: Any) -> dict[str, Any]:
 
 def write_config(config: DataclassInstance, path: Path) -> None:
     """Write the resolved configuration as YAML that `read_config` can read."""
-    path.write_text(yaml.safe_dump(config_tree(config), sort_keys=False))
+    path.write_text(_yaml(config))
+
+
+def _yaml(config: Any) -> str:
+    return yaml.safe_dump(config_tree(config), sort_keys=False)
 
 
 def config_tree(config: DataclassInstance) -> dict[str, Any]:
@@ -192,22 +272,61 @@ def _plain(value: Any) -> Any:
 def _explain(message: str, kind: type, others: Mapping[str, type]) -> str:
     """Rewrite the parser's message for the user.
 
-    Of a broken rule, the rule alone is kept; to an unknown key, the nearest known one is added.
+    Of a broken rule, the rule alone is kept; to an unknown key, the nearest known one is added; of a value of
+    the wrong type, the key, the value and what it may be are said.
     """
     rule = re.search(r"^\s*- (\S+ is .*: give .*)$", message, re.MULTILINE)
     if rule is not None:  # for a section that may be null, the parser also lists every type it tried
         return rule.group(1)
     unknown = re.search(r"(?:accept option '|arguments: --|Option ')([\w.]+)", message)
     if unknown is None:
-        return message
+        return _explain_value(message, kind)
     within = re.search(r"(?:Group '|Parser key \")([\w.]+)", message)
     name = f"{within.group(1)}.{unknown.group(1)}" if within else unknown.group(1)
     return f"{message}\n'{name}' is not a key of the configuration; {_hint(name, kind, others)}"
 
 
+def _explain_value(message: str, kind: type) -> str:
+    """Rewrite the parser's message on a value of the wrong type; other messages stay as they are."""
+    missing = re.search(r"arguments are required: ([\w.]+)\.\w+$", message)
+    if missing is not None:
+        return f"{missing.group(1)}, or a section that it is in, has no keys: give keys and their values"
+    names = re.findall(r'Parser key "([\w.]+)"', message)
+    annotation = dict(_keys(kind)).get(".".join(names))
+    given = re.search(r"Given value: (.*)", message) if len(names) == 1 else None
+    given = given or re.search(r"Got value: (.*)", message)
+    if annotation is None or given is None:
+        return message
+    shown = "null" if given.group(1) == "None" else given.group(1)
+    return f"{'.'.join(names)} is {shown}: give {_values_of(annotation)}"
+
+
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    types.NoneType: "null",
+}
+
+
+def _values_of(annotation: Any) -> str:
+    """Return in words what values a type has in a configuration."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(map(str, parts))
+    if origin in (typing.Union, types.UnionType):
+        return ", or ".join(map(_values_of, parts))
+    if origin in (list, tuple) and (origin is list or ... in parts):
+        return f"a list, each item {_values_of(parts[0])}"
+    if origin is tuple:
+        return f"[{', '.join(map(_values_of, parts))}]"
+    return _WORDS.get(annotation, "keys and their values")
+
+
 def _hint(name: str, kind: type, others: Mapping[str, type]) -> str:
     """Suggest the nearest key, the tool that has this key, or the keys of the section."""
-    keys = list(_keys(kind))
+    keys = [key for key, _ in _keys(kind)]
     section, _, last = name.rpartition(".")
     while section and section not in keys:
         section = section.rpartition(".")[0]
@@ -222,15 +341,15 @@ def _hint(name: str, kind: type, others: Mapping[str, type]) -> str:
     if near:
         return f"did you mean '{near[0]}'?"
     for tool, other in others.items():
-        if other is not kind and name in _keys(other):
+        if other is not kind and name in dict(_keys(other)):
             return f"it is one of {tool}, which has other settings"
     return f"there are {', '.join(within + key for key in below)}"
 
 
-def _keys(section: type, prefix: str = "") -> Iterator[str]:
-    """Iterate over the dotted names of all keys below a dataclass."""
+def _keys(section: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Iterate over the dotted names of all keys below a dataclass, and their types."""
     for name, annotation in typing.get_type_hints(section).items():
-        yield prefix + name
+        yield prefix + name, annotation
         for part in (annotation, *typing.get_args(annotation)):
             if dataclasses.is_dataclass(part):
                 yield from _keys(cast(type, part), f"{prefix}{name}.")

@@ -190,11 +190,13 @@ class OptimConfig:
         )
         checks.above_zero("optim", self, "schedule_stretch", "eps", "clip_grad")
         checks.below_one("optim", self, "betas")
-        if self.warmup_steps > self.steps * min(self.schedule_stretch, 1):
+        most = int(self.steps * min(self.schedule_stretch, 1))
+        if self.warmup_steps > most:
             raise ValueError(
-                f"optim.warmup_steps {self.warmup_steps} is more than optim.steps {self.steps}, or than the "
-                f"schedule of optim.schedule_stretch {self.schedule_stretch}: the learning rate would never "
-                "reach its peak; shorten the warm-up"
+                f"optim.warmup_steps is {self.warmup_steps}, and the schedule has {most} steps (optim.steps "
+                f"{self.steps}, optim.schedule_stretch {self.schedule_stretch}): the learning rate would "
+                f"never reach its peak; give optim.warmup_steps {most // 10}, which is a tenth, or at most "
+                f"{most}"
             )
 
 

@@ -264,8 +264,9 @@ class FinetuneOptim:
         checks.below_one("optim", self, "betas", "average")
         if self.warmup_epochs > self.epochs:
             raise ValueError(
-                f"optim.warmup_epochs {self.warmup_epochs} is more than optim.epochs {self.epochs}: "
-                "the learning rate would never reach its peak; shorten the warm-up"
+                f"optim.warmup_epochs is {self.warmup_epochs} and optim.epochs {self.epochs}: the learning "
+                f"rate would never reach its peak; give optim.warmup_epochs {self.epochs / 10:g}, which is a "
+                f"tenth, or at most {self.epochs}"
             )
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"optim.layer_decay is {self.layer_decay}: give a factor in (0, 1]")
