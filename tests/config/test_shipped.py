@@ -29,6 +29,12 @@ def test_a_file_comes_before_a_name(tmp_path, monkeypatch):
     assert read_config(["--config", "quickstart"], PretrainConfig).seed == 7
 
 
+def test_a_folder_does_not_hide_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("quickstart").mkdir()
+    assert Path(find_config("quickstart")) == QUICKSTART
+
+
 def test_a_name_of_several_is_refused_with_all_of_them():
     with pytest.raises(ConfigError, match=r"clips stands for several .*: give one of .*pretrain/clips"):
         read_config(["--config", "clips"], PretrainConfig)

@@ -40,7 +40,7 @@ def find_config(name: str) -> str:
     Raises:
         ValueError: Several configurations have this name.
     """
-    if Path(name).exists():
+    if Path(name).is_file():
         return name
     wanted = Path(name.removesuffix(".yaml")).parts
     if wanted[:1] == ("configs",):
