@@ -131,3 +131,8 @@ def test_a_video_that_kills_its_process_is_unreadable(monkeypatch):
     videos = [Video("a.mp4"), Video("killer.mp4"), Video("b.mp4")]
     states = [finding.state for finding in validate.findings(videos, "auto", False, num_workers=2)]
     assert states == ["sound", "unreadable", "sound"]
+
+
+def test_a_video_alone_is_checked(write_video, capsys):
+    assert validate.main([write_video("a.mp4", frames=6)]) == 0
+    assert "1 videos: 1 can be read (0 of them damaged" in capsys.readouterr().out

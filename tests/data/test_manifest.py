@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,13 +161,37 @@ def test_select_keeps_rows(tmp_path):
             r"line 2 has 'two words' after the video b\.mp4: give a label",
         ),
         ("m.csv", f"path,label\n{'a' * 200_000},1\n", "cannot be read as CSV"),
-        ("film.mkv", "\x1aE\u00df\0\0matroska", "is no text: give a list of videos"),
+        ("film.dat", "\x1aE\u00df\0\0matroska", "is no text: give a list of videos"),
         ("l.txt", "AVA/x 9601 300\nAVA/x 9901 300\n", "line 1 takes 300 frames from number 9601 on"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, name, text, message):
     with pytest.raises(ValueError, match=message):
         read_manifest(manifest(tmp_path, name, text))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.MOV", "a.npy", "a.png"])
+def test_a_video_is_a_list_of_one(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).touch()
+    assert read_manifest(name) == [Video(str(tmp_path / name))]
+    with pytest.raises(ValueError, match="has no columns: give a CSV or JSONL manifest"):
+        read_manifest(f"{name}?split=train")
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no video .*none\.mp4: give .*, a video, or a folder"
+    ):
+        read_manifest("none.mp4")
+    Path("frames.mp4").mkdir()
+    Path("frames.mp4", "b.avi").touch()
+    assert read_manifest("frames.mp4") == [Video(str(tmp_path / "frames.mp4" / "b.avi"))]
+
+
+def test_a_video_that_is_no_file_is_a_list_of_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for url in ("https://host/a.mp4", "s3://bucket/a.mp4", "https://host/a.mp4?token=x&y"):
+        assert read_manifest(url) == [Video(url)]
+    part = "shards/0.tar#1536+81747/a.mp4"
+    assert read_manifest(part) == [Video(str(tmp_path / part))]
 
 
 def test_what_is_wrong_with_folders(tmp_path):

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from vjepa.data.clips import frame_duration
-from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
+from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.recognition.report import report_of, with_class_names, write_scores_of
 from vjepa.files import ready_folder, results_home
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 def _classify(options: argparse.Namespace) -> int:
     classifier = VideoClassifier.from_pretrained(options.model, clips=options.clips, crops=options.crops)
     placed(classifier.network, options)
-    videos = _videos(options.videos)
+    videos = read_manifest(options.videos)
     folder = ready_folder(options.output or results_home(options.model) / "classified")
     read: list[Video] = []
     scores: list[Tensor] = []
@@ -139,12 +139,6 @@ def _compare(folder: Path, videos: Sequence[Video], scores_VX: Tensor, classes: 
     write_confusion(folder, report)
     (folder / "accuracy.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
     print(f"{report.table()}\n{report.headline()}")
-
-
-def _videos(source: str) -> Sequence[Video]:
-    if Path(source).is_file() and Path(source).suffix.lower() in VIDEO_SUFFIXES:
-        return [Video(source)]
-    return read_manifest(source)
 
 
 def _in_order(answer: Answer, classes: Sequence[str]) -> Tensor:

@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", required=True, help="Run folder, model folder or released weights.")
-    parser.add_argument("--videos", required=True, help="Folder of videos, folder per class, or manifest.")
+    parser.add_argument(
+        "--videos", required=True, help="Folder of videos, folder per class, manifest, or video."
+    )
     parser.add_argument(
         "--most", type=int, default=1000, help="Largest number of videos, evenly spread (default 1000)."
     )

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from vjepa.config import config_from_tree
-from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
+from vjepa.data.manifest import Video, read_manifest
 from vjepa.evaluation.features.extract import spread_rows
 from vjepa.evaluation.probes.pixels import psnr, train_pixel_decoder
 from vjepa.evaluation.untrained import untrained_copy
@@ -150,9 +150,7 @@ def _masks(model: VideoModel, source: str) -> tuple[Mask, ...]:
 
 
 def _videos(model: VideoModel, source: str) -> list[Video]:
-    """Read the videos of a manifest or a folder, or one video file, without labels."""
-    if Path(source).suffix.lower() in VIDEO_SUFFIXES:
-        return [Video(str(Path(source).absolute()))]
+    """Read videos without their labels."""
     videos = read_manifest(source, images=model.processor.num_frames == 1)
     return [dataclasses.replace(video, label=None) for video in videos]
 

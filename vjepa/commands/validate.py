@@ -171,8 +171,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "manifest",
-        help="Manifest (CSV, JSONL or text list) or folder of videos; FILE.csv?split=train takes the rows "
-        "with that value.",
+        help="Manifest (CSV, JSONL or text list), folder of videos, or video; FILE.csv?split=train takes the "
+        "rows with that value.",
     )
     parser.add_argument(
         "--output", help="CSV file for a manifest of the videos that can be read (default: none is written)."

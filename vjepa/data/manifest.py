@@ -17,7 +17,7 @@ from typing import Any
 
 from vjepa.data.python_datasets import PREFIX, DatasetVideos, is_item
 from vjepa.data.readers.arrays import IMAGE_SUFFIXES, frame_files, natural_key
-from vjepa.data.remote import is_url, joined, local_list
+from vjepa.data.remote import is_url, joined, local_list, source_of
 from vjepa.data.video import Video as Video
 from vjepa.data.video_table import BYTES, ChainedVideos, VideoTable, read_plain_csv
 from vjepa.files import written_atomically
@@ -64,6 +64,7 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
       comma, a tab or ``::``, is the label; a line that is only a path is unlabelled. Lines with two whole
       numbers, ``path frames label`` or ``path start frames``, are VideoMAE's formats, see `_from_lines`;
     - a folder with one folder of videos per class, or a folder of videos (unlabelled);
+    - a video or image, which is a list of one video; it may also be a URL or a part of a tar file;
     - ``python:MODULE:NAME``, a dataset of Python (`vjepa.data.python_datasets`).
 
     A folder of images and a ``.npy`` array each count as one video; a single image in a list is a video of
@@ -75,7 +76,7 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
     is `train`; with ``?split=train&person=3`` both conditions must hold.
 
     Args:
-        source: Path of the manifest or folder, with an optional ``?column=value`` selection.
+        source: Path of the manifest, folder or video, with an optional ``?column=value`` selection.
         images: Whether each image in a folder is a sample of its own, for training on single frames; a folder
             of images per class then labels them.
 
@@ -86,12 +87,24 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
     """
     if str(source).startswith(PREFIX):
         return _read_dataset(str(source))
+    if source_of(str(source)) and _has_suffix(str(source).partition("?")[0]):
+        return [Video(_absolute(str(source), Path.cwd()))]
     path, select = (source, {}) if os.path.exists(source) else _selection(str(source))
     if is_url(path):
         return _read_remote(str(path), select)
-    source = Path(os.path.abspath(path))
+    return _read_local(Path(os.path.abspath(path)), select, images)
+
+
+def _read_local(source: Path, select: Mapping[str, str], images: bool) -> Sequence[Video]:
+    is_video = _has_suffix(str(source))
     if not source.exists():
-        raise FileNotFoundError(f"there is no manifest {source}: give a CSV, JSONL or text file, or a folder")
+        raise FileNotFoundError(
+            f"there is no {'video' if is_video else 'manifest'} {source}: give a CSV, JSONL or text file, a "
+            "video, or a folder"
+        )
+    if is_video and source.is_file():
+        _refuse_select(select, source)
+        return [Video(str(source))]
     if source.is_dir():
         _refuse_select(select, source)
         videos: Sequence[Video] = _read_folder(source, images)
