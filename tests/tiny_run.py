@@ -22,9 +22,12 @@ def manifest(tmp_path_factory):
 @pytest.fixture
 def tiny_arguments(manifest, tmp_path):
     """Arguments of a run; later ones override earlier ones."""
+    own = tmp_path / "own.yaml"  # with a configuration, no recipe is chosen
+    own.write_text("seed: 0\n")
 
     def arguments(folder="run", *changes):
         return [
+            f"--config={own}",
             f"--output_dir={tmp_path / folder}",
             f"--data.train={manifest}",
             "--data.clip.num_frames=4",

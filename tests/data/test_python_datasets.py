@@ -1,7 +1,9 @@
 """Datasets of Python are lists of videos like any other: for training, tests and single files."""
 
+import gc
 import math
 import pickle
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -43,7 +45,8 @@ class Items(list):
 
 
 def frames_of(item, **options):
-    with open_video(f"{name_dataset(Items([item]))}#0", **options) as video:
+    dataset = Items([item])  # a name keeps no dataset alive
+    with open_video(f"{name_dataset(dataset, 'data.train')}#0", **options) as video:
         return video.get_frames(range(len(video))), video.timestamps
 
 
@@ -108,19 +111,39 @@ def test_a_decoder_has_its_own_times_from_its_first_frame_on():
         (CLIP.permute(0, 2, 3, 1), r"shape \(10, 32, 32, 3\): give .* \(T, C, H, W\)"),
         (torch.stack([CLIP, CLIP]), "the item holds 2 clips: give one"),
         (5, "pixels are of type int"),
+        ((), "an empty tuple: give one that begins with a video"),
+        ([], "the list holds nothing: give frames"),
+        ({"video": None}, "pixels are of type NoneType"),
         ({"video": CLIP, "fps": 0}, "the item's fps is 0: give a number of frames a second above 0"),
+        ({"video": CLIP, "fps": "fast"}, "could not convert string to float: 'fast'"),
+        ({"bytes": 5}, "TypeError: "),
     ],
-    ids=["keys", "layout", "batch", "number", "rate"],
+    ids=["keys", "layout", "batch", "number", "empty tuple", "empty list", "nothing", "rate 0", "rate", "bytes"],
 )
 def test_what_is_no_video_says_why(item, cause):
-    with pytest.raises(VideoDecodeError, match=cause):
+    with pytest.raises(VideoDecodeError, match=cause) as error:
         frames_of(item)
+    assert error.value.path == f"python:{__name__}:Items:data.train#0"
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("frames"), IndexError(3), RuntimeError("no codec"), ValueError("x")]
+)
+def test_an_error_of_the_dataset_names_the_item(error):
+    class Faulty(Clips):
+        def __getitem__(self, number):
+            raise error
+
+    dataset = Faulty()
+    with pytest.raises(VideoDecodeError, match=r"Faulty:data\.train#2 cannot be read by python: ") as raised:
+        open_video(f"{name_dataset(dataset, 'data.train')}#2")
+    assert raised.value.__cause__ is error
 
 
 def test_labels_groups_and_parts():
     dataset = Clips(4, labels=torch.tensor([0, 1, 0, 1]))
     dataset.groups = ["a", "a", "b", "b"]
-    videos = read_manifest(name_dataset(dataset))
+    videos = read_manifest(name_dataset(dataset, "data.train"))
     assert [(video.label, video.group) for video in videos] == [
         ("0", "a"), ("1", "a"), ("0", "b"), ("1", "b"),
     ]  # fmt: skip
@@ -128,36 +151,66 @@ def test_labels_groups_and_parts():
     check_leaks({"train": videos[:2], "test": videos[2:]})
     with pytest.raises(ValueError, match="share 1 groups"):
         check_leaks({"train": videos[:1], "test": videos[1:]})
+    dataset = Clips(4, labels=[0, 1, 0])
     with pytest.raises(ValueError, match="4 items and 3 labels: give one for each item"):
-        read_manifest(name_dataset(Clips(4, labels=[0, 1, 0])))
+        read_manifest(name_dataset(dataset, "data.train"))
 
 
 def test_what_is_missing_is_no_label_and_no_group():
     dataset = Clips(6, labels=[None, math.nan, torch.tensor(0), np.int64(3), "", "dark"])
     dataset.groups = np.array([1.0, math.nan, 2.0, 3.0, 4.0, 5.0])
-    videos = read_manifest(name_dataset(dataset))
+    videos = read_manifest(name_dataset(dataset, "data.train"))
     assert [video.label for video in videos] == [None, None, "0", "3", None, "dark"]
     assert [video.group for video in videos] == ["1.0", None, "2.0", "3.0", "4.0", "5.0"]
     dataset.labels[4] = [0, 1]
     with pytest.raises(
-        ValueError, match=r"the label of item 4 of the dataset python:.*Clips:\d+ is \[0, 1\] of"
+        ValueError, match=r"the label of item 4 of the dataset python:.*Clips:data\.train is \[0, 1\] of"
     ):
-        list(read_manifest(name_dataset(dataset)))
+        list(read_manifest(name_dataset(dataset, "data.train")))
 
 
-def test_a_name_is_that_of_the_same_call_and_finds_the_same_dataset():
+def test_a_name_stands_for_the_latest_dataset_of_its_class_and_key():
+    one, two = Clips(), Clips()
+    name = name_dataset(one, "data.train")
+    assert dataset_of(name) is one
+    assert name_dataset(two, "data.train") == name == f"python:{__name__}:Clips:data.train"
+    assert dataset_of(name) is two
+    assert dataset_of(name_dataset(one, "data.test")) is one
+    with pytest.raises(TypeError, match=r"data\.train is of type int, which has no length"):
+        name_dataset(3, "data.train")
+
+
+def test_a_name_keeps_no_dataset_alive():
     dataset = Clips()
-    assert name_dataset(dataset) == name_dataset(dataset)
-    assert name_dataset(dataset) != name_dataset(Clips())
-    assert dataset_of(name_dataset(dataset)) is dataset
-    with pytest.raises(TypeError, match="given as int, which has no length"):
-        name_dataset(3)
+    watched = weakref.ref(dataset)
+    name = name_dataset(dataset, "data.train")
+    del dataset
+    gc.collect()
+    assert watched() is None
+    with pytest.raises(ValueError, match="was given to a call of Python: give it again"):
+        dataset_of(name)
+
+
+def test_a_cell_of_a_notebook_may_run_twice(tmp_path):
+    """The second call, with datasets of its own, is the same run, which is finished."""
+
+    def cell():
+        return vjepa.pretrain(
+            "debug", data={"train": Clips(), "synthetic": None, "num_workers": 0},
+            probe={"train": Clips(6, labels=[0, 1] * 3), "test": Clips(4, labels=[0, 1] * 2)},
+            optim={"steps": 2, "warmup_steps": 1, "batch_size": 4}, output_dir=tmp_path,
+            train={"trackers": [], "device": "cpu", "threads": 1},
+        )  # fmt: skip
+
+    assert cell() == cell()
 
 
 def test_a_list_that_is_sent_to_another_process_takes_the_dataset_with_it(monkeypatch):
-    sent = pickle.dumps(read_manifest(name_dataset(Clips())))
-    monkeypatch.setattr(python_datasets, "_named", {})  # as in a process that was spawned
-    with open_video(pickle.loads(sent)[3].path) as video:
+    dataset = Clips()
+    sent = pickle.dumps(read_manifest(name_dataset(dataset, "data.train")))
+    monkeypatch.setattr(python_datasets, "_given", {})  # as in a process that was spawned
+    videos = pickle.loads(sent)
+    with open_video(videos[3].path) as video:
         assert len(video) == 10
 
 
@@ -205,7 +258,7 @@ def test_a_dataset_of_hugging_face(tmp_path, write_video):
         {"video": datasets.Video(decode=False), "label": datasets.ClassLabel(names=["run", "jump"])}
     )
     table = datasets.Dataset.from_dict({"video": paths, "label": [0, 1, 1]}, features=features)
-    videos = read_manifest(name_dataset(table))
+    videos = read_manifest(name_dataset(table, "data.train"))
     assert [video.label for video in videos] == ["run", "jump", "jump"]
     partly = datasets.Dataset.from_dict({"video": paths, "label": [-1, None, 1]}, features=features)
     for table in (partly, partly.with_format("torch")):

@@ -5,6 +5,7 @@
     vjepa pretrain --data.train FOLDER
 
 Without --config, a recipe is chosen that fits the device and the number of videos; which and why is said.
+Other options override its settings, and --print_config prints the configuration that would be trained.
 The same command again resumes the run from its latest checkpoint.
 
 Exit status: 0 done; 1 an unexpected error, or one that showed during training; 2 arguments, settings, files

@@ -1,8 +1,12 @@
 """Datasets of Python as lists of videos: those of torchvision and Hugging Face, or of your own.
 
 A dataset has ``len`` and items by their number. A list of videos is given as ``python:MODULE:NAME``, where
-NAME is a dataset in a module, or a function without arguments that returns one; in Python, the dataset itself
-may be given. Its video number 3 has the path ``python:MODULE:NAME#3``.
+NAME is a dataset in a module, or a function without arguments that returns one. Its video number 3 has the
+path ``python:MODULE:NAME#3``.
+
+In a call of Python, the dataset itself may be given; a list whose elements are not all text is one, too. It
+is named by its class and the setting that has it, ``python:MODULE:CLASS:data.train``, so that the same call
+is the same run, in this process or a later one. The name stands for the dataset of the latest call.
 
 An item is one of
 
@@ -21,11 +25,13 @@ None, NaN and an empty text are no label and no group, and so is -1 in a column 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import os
 import re
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
@@ -34,13 +40,14 @@ import numpy as np
 from vjepa.data.memory import clips_in_memory
 from vjepa.data.readers.arrays import ArrayReader
 from vjepa.data.readers.base import VideoDecodeError, VideoReader
+from vjepa.data.readers.border import reading
 from vjepa.data.video import Video
 
 PREFIX = "python:"
 _READER = "python"
 _ITEM = re.compile(r"(python:.+)#(\d+)", re.DOTALL)
 _VIDEO_KEYS = ("video", "pixel_values", "frames", "path")
-_named: dict[str, Any] = {}  # datasets of this process by their names
+_given: dict[str, Callable[[], Any]] = {}  # what returns a dataset that was given to a call, by its name
 
 
 def is_item(path: str) -> bool:
@@ -48,39 +55,47 @@ def is_item(path: str) -> bool:
     return _ITEM.fullmatch(path) is not None
 
 
-def name_dataset(dataset: Any) -> str:
+def name_dataset(dataset: Any, key: str) -> str:
     """Give a dataset a name by which lists of videos find it in this process, and return the name.
 
-    Names are the same whenever a program makes the same calls, so that an interrupted run can go on.
+    The name is that of the latest dataset of this class and key. It does not keep the dataset alive, except
+    for lists and tuples, which know no weak references.
+
+    Args:
+        dataset: Dataset with a length and items by their number.
+        key: Setting that has the dataset, such as ``data.train``.
 
     Raises:
         TypeError: The object is no dataset.
     """
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise TypeError(
-            f"videos are given as {type(dataset).__name__}, which has no length and no items by number: give "
-            "a list of videos (a file or folder) or a map-style dataset"
+            f"{key} is of type {type(dataset).__name__}, which has no length and no items by number: give a "
+            "list of videos (a file or folder) or a map-style dataset"
         )
-    for name, known in _named.items():
-        if known is dataset:
-            return name
-    kind = f"{type(dataset).__module__}:{type(dataset).__qualname__}"
-    name = f"{PREFIX}{kind}:{sum(name.startswith(f'{PREFIX}{kind}:') for name in _named)}"
-    _named[name] = dataset
+    name = f"{PREFIX}{type(dataset).__module__}:{type(dataset).__qualname__}:{key}"
+    _given[name] = _held(dataset)
     return name
 
 
+def _held(dataset: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(dataset)
+    except TypeError:
+        return lambda: dataset
+
+
 def dataset_of(name: str) -> Any:
-    """Return the dataset of a name; one that is not known in this process is imported.
+    """Return the dataset of a name; one that was not given to a call in this process is imported.
 
     Raises:
         ValueError: There is no such dataset.
     """
-    if name not in _named:
-        _named[name] = _imported(name)
-    return _named[name]
+    dataset = _given[name]() if name in _given else None
+    return _imported(name) if dataset is None else dataset
 
 
+@functools.cache
 def _imported(name: str) -> Any:
     module, _, attribute = name.removeprefix(PREFIX).partition(":")
     if ":" in attribute:
@@ -120,7 +135,8 @@ class DatasetVideos(Sequence[Video]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        _named.setdefault(self._name, self._dataset)
+        if self._name not in _given or _given[self._name]() is None:
+            _given[self._name] = _held(self._dataset)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -214,17 +230,19 @@ def open_item(path: str, open_file: Open, fps: float, channels: int) -> VideoRea
         channels: Number of pixel channels.
 
     Raises:
-        VideoDecodeError: The item is no video.
+        VideoDecodeError: The item is no video, or the dataset raises an error instead of giving it.
+        ValueError: There is no such dataset.
     """
     parts = _ITEM.fullmatch(path)
     assert parts is not None, path
-    item = dataset_of(parts[1])[int(parts[2])]
-    try:
-        return _opened(item, path, open_file, fps, channels)
-    except VideoDecodeError as error:
-        raise VideoDecodeError(path, error.reader, error.cause) from error
-    except ValueError as error:
-        raise VideoDecodeError(path, _READER, str(error)) from error
+    dataset, number = dataset_of(parts[1]), int(parts[2])
+    with reading(path, _READER):
+        try:
+            return _opened(dataset[number], path, open_file, fps, channels)
+        except VideoDecodeError as error:
+            raise VideoDecodeError(path, error.reader, error.cause) from error
+        except ValueError as error:
+            raise VideoDecodeError(path, _READER, str(error)) from error
 
 
 def _opened(item: Any, path: str, open_file: Open, fps: float, channels: int) -> VideoReader:
@@ -242,6 +260,8 @@ def _opened(item: Any, path: str, open_file: Open, fps: float, channels: int) ->
             raise ValueError(f"the item's fps is {given}: give a number of frames a second above 0, or None")
         return _opened(item[key], path, open_file, fps if given is None else float(given), channels)
     if isinstance(item, tuple):
+        if not item:
+            raise ValueError("the item is an empty tuple: give one that begins with a video")
         return _opened(item[0], path, open_file, fps, channels)
     if isinstance(item, str | os.PathLike):
         return open_file(os.fspath(item))

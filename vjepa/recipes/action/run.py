@@ -10,7 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from vjepa.config.calls import config_of_call
+from vjepa.config.calls import CallForms, config_of_call
 from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.windows import TrajectoryDataset
 from vjepa.evaluation.features.frame_cache import encode_episodes
@@ -54,7 +54,7 @@ def train_action_model(config: ActionConfig | str | Path | None = None, **settin
         SaveError: A checkpoint cannot be written.
         UnreadableVideosError: More episodes are unreadable than `data.max_unreadable` allows.
     """
-    config = config_of_call(config, settings, ActionConfig, {"data": "train"})
+    config = config_of_call(config, settings, ActionConfig, CallForms({"data": "train"}))
     folder = RunFolder(config.output_dir)
     with answering_signals():
         accelerator = build_accelerator(

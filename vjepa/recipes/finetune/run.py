@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, set_seed
 from torch import Tensor
 
-from vjepa.config.calls import config_of_call
+from vjepa.config.calls import CallForms, config_of_call
 from vjepa.data.manifest import Video, class_names
 from vjepa.evaluation.features.cache import FeatureShards
 from vjepa.evaluation.features.extract import LeftOut
@@ -41,6 +41,8 @@ from vjepa.training.run_folder import RunFolder, claim, metrics_of
 from vjepa.training.stop import answering_signals
 from vjepa.training.unreadable import check_files, leave_out
 from vjepa.weights.model_folder import save_pretrained
+
+_FORMS = CallForms({"data": "train", "model": "init"}, ("data.train", "data.val", "data.test"))
 
 
 class Choice(NamedTuple):
@@ -94,7 +96,7 @@ def finetune(config: FinetuneConfig | str | Path | None = None, **settings: Any)
         SaveError: A checkpoint cannot be written.
         UnreadableVideosError: More videos of a split are unreadable than `data.max_unreadable` allows.
     """
-    config = config_of_call(config, settings, FinetuneConfig, {"data": "train", "model": "init"})
+    config = config_of_call(config, settings, FinetuneConfig, _FORMS)
     folder = RunFolder(config.output_dir)
     with answering_signals():
         accelerator = build_accelerator(

@@ -1,22 +1,23 @@
-"""The recipe of a run for which no configuration is given: chosen by the device and the number of videos."""
+"""The recipe of a run for which no configuration is given: chosen by the device and the number of videos.
+
+Settings that are given override those of the recipe.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
-from vjepa.config import read_config
+from vjepa.config import read_settings
+from vjepa.recipes.configs import CONFIGS
 from vjepa.recipes.pretrain.config import PretrainConfig
-from vjepa.recipes.pretrain.data import training_sources
+from vjepa.recipes.pretrain.data import read_sources
 
-# Arguments with which a run is described by its settings, or which only ask for help.
-_DESCRIBING = (
-    "--config", "--data.clip", "--data.size", "--data.synthetic", "--encoder", "--masks", "--objective",
-    "--predictor", "--help", "-h", "--print_config",
-)  # fmt: skip
+_CHOSEN_OR_ASKED = {"--config", "--help", "-h"}  # Options of a call that needs no recipe.
 FEW, MANY = 5_000, 50_000  # Numbers of videos from which a larger network is chosen on a GPU.
 
 
@@ -46,40 +47,44 @@ def choose(num_videos: int, device_type: str) -> Choice:
     return Choice("pretrain/small", f"there are {MANY} videos or more, enough for a ViT-S on one GPU")
 
 
-def recipe_for(options: Sequence[str], config: Callable[[], PretrainConfig]) -> str | None:
-    """Choose a recipe for a run that does not describe its network, clips, masks or objective.
+def recipe_for(settings: Mapping[str, Any]) -> str | None:
+    """Choose the recipe of a run for which none is given.
 
     Args:
-        options: Names of the options that are given, such as ``--data.train``.
-        config: Function that reads the configuration.
+        settings: Settings of the run by section, with defaults for those that are not given
+            (`vjepa.config.read_settings`). Rules between them are not checked: they are to hold for the
+            settings on top of the chosen recipe.
 
     Returns:
-        Name of a recipe, None where the run is described or has no videos. The first process prints which
+        Name of a recipe; None for a run without videos of its own. The first process prints to stderr which
         recipe is chosen, and why.
 
     Raises:
-        ValueError: The configuration cannot be read, or its videos cannot be listed.
+        ValueError: The videos cannot be listed.
     """
-    if any(option.startswith(_DESCRIBING) for option in options):
+    data = settings["data"]
+    if data["train"] is None:
         return None
-    given = config()
-    if given.data.train is None:
-        return None
-    num_videos = training_sources(given).num_rows
+    one_frame = data["clip"]["num_frames"] == 1
+    num_videos = read_sources(data["train"], data["images"], on_images=one_frame).num_rows
     found = torch.accelerator.current_accelerator(check_available=True)
-    on_cpu = found is None or given.train.device == "cpu"
+    on_cpu = found is None or settings["train"]["device"] == "cpu"
     name, reason = choose(num_videos, "cpu" if on_cpu or found is None else found.type)
     if os.environ.get("RANK", "0") == "0":
-        print(f"no recipe is given: {name} is chosen for {num_videos} videos, because {reason}")
+        message = f"no recipe is given: {name} is chosen for {num_videos} videos, because {reason}"
+        print(message, file=sys.stderr)  # as stdout has what --print_config prints
     return name
 
 
 def with_recipe(arguments: Sequence[str]) -> list[str]:
     """Return command-line arguments with a ``--config``: the given one, or that of a chosen recipe.
 
+    Other given settings stay: they override those of the recipe.
+
     Raises:
         ValueError: The arguments cannot be read, or their videos cannot be listed.
     """
-    options = [argument.split("=")[0] for argument in arguments]
-    name = recipe_for(options, lambda: read_config(arguments, PretrainConfig))
+    if _CHOSEN_OR_ASKED & {argument.split("=")[0] for argument in arguments}:
+        return list(arguments)
+    name = recipe_for(read_settings(arguments, PretrainConfig, CONFIGS))
     return list(arguments) if name is None else ["--config", name, *arguments]

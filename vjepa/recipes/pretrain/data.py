@@ -113,7 +113,17 @@ def training_sources(config: PretrainConfig) -> Sources:
         splits = _synthetic_splits(data.synthetic)
         train = splits["train"].manifest
         images = splits["images"].manifest if "images" in splits else images
-    on_images = data.kind == "images"
+    return read_sources(train, images, on_images=data.kind == "images")
+
+
+def read_sources(
+    train: str | list[str] | None, images: str | list[str] | None, *, on_images: bool
+) -> Sources:
+    """Read manifests of videos and images to train on; with `on_images`, each image of `train` is a sample.
+
+    Raises:
+        ValueError: A manifest cannot be read.
+    """
     return Sources(
         [read_manifest(source, images=on_images) for source in as_list(train)],
         [read_manifest(source, images=True) for source in as_list(images)],

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from vjepa.config.calls import config_of_call, option_names, sections_of
+from vjepa.config.calls import CallForms, config_of_call, settings_of_call
 from vjepa.data.video import Video
 from vjepa.data.video_table import Mapped
 from vjepa.plots.run import draw_report, summary_table
@@ -38,6 +38,8 @@ from vjepa.weights.model_folder import from_pretrained, save_pretrained
 
 BuildObjective = Callable[[build.Resolved], nn.Module]
 
+_FORMS = CallForms({"data": "train"}, ("data.train", "data.images", "probe.train", "probe.test"))
+
 
 def pretrain(
     config: PretrainConfig | str | Path | None = None,
@@ -53,15 +55,15 @@ def pretrain(
     of this one; it resumes in the same way, or is skipped if it is finished.
 
     Args:
-        config: Name or file of a recipe; None chooses one that fits the device and the number of videos. Or a
-            whole configuration.
+        config: Name or file of a recipe; None chooses one that fits the device and the number of videos, and
+            takes the default settings without videos of your own. Or a whole configuration.
         build_objective: Function that builds an objective of your own (`vjepa.objectives.base.Objective`);
             None builds the configured one. Your objective must have an ``encoder`` that is built as
             `vjepa.recipes.pretrain.build.model_arguments` describes; the model folder then holds this encoder
             alone, and probes measure it.
         settings: Settings that override those of the recipe, as nested dictionaries: ``seed=1``,
             ``train={"precision": "bf16"}``. `data` may also be the training videos alone (``data.train``):
-            a list of videos, or a dataset of Python (`vjepa.data.python_datasets`).
+            a list of videos, or a dataset of Python (`vjepa.data.python_datasets`), such as a list of clips.
 
     Returns:
         The contents of ``summary.json``.
@@ -85,11 +87,9 @@ def pretrain(
 
 
 def _configuration(config: PretrainConfig | str | Path | None, settings: dict[str, Any]) -> PretrainConfig:
-    short = {"data": "train"}
     if config is None:
-        options = option_names(sections_of(settings, short))
-        config = recipe_for(options, lambda: config_of_call(None, settings, PretrainConfig, short))
-    return config_of_call(config, settings, PretrainConfig, short)
+        config = recipe_for(settings_of_call(settings, PretrainConfig, _FORMS))
+    return config_of_call(config, settings, PretrainConfig, _FORMS)
 
 
 def _run(config: PretrainConfig, build_objective: BuildObjective | None) -> dict[str, Any]:
