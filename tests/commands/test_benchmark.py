@@ -97,6 +97,7 @@ def test_design_has_its_fixed_lengths():
         (["peers", "--config", str(ROOT / "configs" / "debug.yaml")], "leave out --config, or peers"),
         (["peers", "--meta", "configs", *CHANGES], "configs is no clone of facebookresearch/vjepa2"),
         (["step", "--optim.batchsize=3"], "did you mean 'optim.batch_size'"),
+        (["--optim.batch_size", "--repeats", "2", "gemm"], "--optim.batch_size: expected one argument"),
     ],
 )
 def test_arguments_that_cannot_be_used(capsys, arguments, message):
@@ -111,6 +112,13 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, caps
     monkeypatch.setattr(benchmark, "benchmark", None)
     assert benchmark.main(["step", "--json", str(tmp_path)]) == 2
     assert "is to be a file of results, and is a folder" in capsys.readouterr().err
+
+
+def test_measurements_may_follow_settings():
+    given = ["--optim.batch_size", "2", "gemm", "--train.device=cpu", "--repeats", "3", "--seed", "1", "step"]
+    options, changes = benchmark._options(given)
+    assert (options.parts, options.repeats) == (["gemm", "step"], 3)
+    assert changes == ["--optim.batch_size=2", "--train.device=cpu", "--seed=1"]
 
 
 def test_peers_are_timed_on_the_same_clips_and_compared(tmp_path, capsys):

@@ -118,7 +118,18 @@ def test_a_decoder_has_its_own_times_from_its_first_frame_on():
         ({"video": CLIP, "fps": "fast"}, "could not convert string to float: 'fast'"),
         ({"bytes": 5}, "TypeError: "),
     ],
-    ids=["keys", "layout", "batch", "number", "empty tuple", "empty list", "nothing", "rate 0", "rate", "bytes"],
+    ids=[
+        "keys",
+        "layout",
+        "batch",
+        "number",
+        "empty tuple",
+        "empty list",
+        "nothing",
+        "rate 0",
+        "rate",
+        "bytes",
+    ],
 )
 def test_what_is_no_video_says_why(item, cause):
     with pytest.raises(VideoDecodeError, match=cause) as error:

@@ -116,3 +116,9 @@ def test_what_is_no_classifier_is_refused(tmp_path, classifier):
             clips=3,
             segments=2,
         )
+
+
+@pytest.mark.parametrize("views", [{"clips": 0}, {"crops": -1}])
+def test_a_classifier_without_views_is_refused(views, classifier_folder):
+    with pytest.raises(ValueError, match=r"clips is \S+ and crops \S+: give 1 or more of each"):
+        vjepa.VideoClassifier.from_pretrained(classifier_folder, **views)

@@ -54,3 +54,10 @@ def test_a_stream_is_the_clip_in_lower_precision_too():
     tokens = torch.cat([stream.step(video[:, :, t : t + 2]) for t in range(0, 8, 2)], dim=1)
     assert tokens.dtype == torch.float32
     assert 0 < relative(tokens, exact) < BOUNDS["bf16"]
+
+
+def test_a_precision_that_there_is_not_is_refused_at_once():
+    encoder = small_encoder()
+    with pytest.raises(ValueError, match="precision is 'half': give one of no, bf16, fp16"):
+        set_precision(encoder, "half")
+    assert encoder.precision == "no"

@@ -22,6 +22,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
 
+from vjepa.config import checks
 from vjepa.data.manifest import read_manifest
 from vjepa.evaluation.future.anticipation import evaluate_anticipation
 from vjepa.files import ready_folder, results_home
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _anticipate(options: argparse.Namespace) -> None:
+    checks.options_at_least(options, seed=0)
     model = placed(from_pretrained(options.model), options)
     train, test = read_manifest(options.train), read_manifest(options.test)
     folder = ready_folder(options.output or results_home(options.model) / "anticipation")

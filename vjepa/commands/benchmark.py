@@ -422,4 +422,21 @@ def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[
     parser.add_argument(
         "--json", help="JSON file to write the table and every single timing to (default: none is written)."
     )
-    return parser.parse_known_args(arguments)
+    options, others = parser.parse_known_args(_joined(sys.argv[1:] if arguments is None else arguments))
+    # argparse takes only the first measurements, up to a setting.
+    options.parts += [other for other in others if other in PARTS]
+    return options, [other for other in others if other not in PARTS]
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Join settings to their values by ``=``; argparse would take the values for measurements."""
+    sections = {field.name for field in dataclasses.fields(PretrainConfig)}
+    joined: list[str] = []
+    for argument in arguments:
+        option = joined[-1] if joined else ""
+        is_setting = option.startswith("--") and option[2:].split(".")[0] in sections
+        if is_setting and "=" not in option and not argument.startswith("--"):
+            joined[-1] = f"{option}={argument}"
+        else:
+            joined.append(argument)
+    return joined

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vjepa.config import checks
 from vjepa.data.clips import frame_duration
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.rendered import FOREIGN
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _classify(options: argparse.Namespace) -> int:
+    checks.options_at_least(options, clips=1, top=1)
     classifier = VideoClassifier.from_pretrained(options.model, clips=options.clips, crops=options.crops)
     placed(classifier.network, options)
     videos = read_manifest(options.videos)

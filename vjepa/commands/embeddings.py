@@ -26,6 +26,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
+from vjepa.config import checks
 from vjepa.data.clips import EmptyRangeError
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.readers.base import VideoDecodeError
@@ -70,8 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _show(options: argparse.Namespace) -> int:
     """Write the page; returns the number of videos that cannot be read, which are named on stderr."""
-    if options.most < _FEWEST:
-        raise ValueError(f"--most is {options.most}: give {_FEWEST} or more")
+    checks.options_at_least(options, most=_FEWEST)
     model = placed(from_pretrained(options.model), options)
     videos = read_manifest(options.videos)
     path = ready_file(options.output or results_home(options.model) / "embeddings.html")

@@ -27,7 +27,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import yaml
 
-from vjepa.config import ConfigError, read_config
+from vjepa.config import ConfigError, checks, read_config
 from vjepa.environments.make import make_env
 from vjepa.files import ready_file, results_home
 from vjepa.inference.device_options import add_device_options, placed
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _plan(options: argparse.Namespace, changes: list[str]) -> int:
+    checks.options_at_least(options, episodes=1, steps=1, seed=0)
     model, folder = load_action_model(options.model)
     if "training" not in folder:
         raise ValueError(

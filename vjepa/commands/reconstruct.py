@@ -27,7 +27,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 import torch
 from torch import Tensor
 
-from vjepa.config import config_from_tree
+from vjepa.config import checks, config_from_tree
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.evaluation.features.extract import spread_rows
 from vjepa.evaluation.probes.pixels import psnr, train_pixel_decoder
@@ -71,8 +71,7 @@ class Shown(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = _parser().parse_args(arguments)
-    if options.clips < 1:
-        raise ValueError(f"--clips is {options.clips}: give 1 or more")
+    checks.options_at_least(options, clips=1, seed=0)
     model = placed(from_pretrained(options.model), options)
     folder = ready_folder(options.output or results_home(options.model) / "reconstruction")
     shown = _show(model, options)

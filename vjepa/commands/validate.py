@@ -30,6 +30,7 @@ from typing import Literal, NamedTuple, get_args
 
 from tqdm import tqdm
 
+from vjepa.config import checks
 from vjepa.data.clips import ClipSampling, EmptyRangeError, spread_clips
 from vjepa.data.dataset import Damaged
 from vjepa.data.manifest import Video, other_cells, read_manifest, write_manifest
@@ -125,14 +126,15 @@ def _alone(look: partial[Finding], video: Video) -> Finding:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = _options(arguments)
+    checks.options_at_least(options, num_workers=0)
     videos, others = read_manifest(options.manifest), other_cells(options.manifest)
     for path in filter(None, (options.output, options.report)):
         ready_file(path)
     found: list[Finding] = []
-    checks = findings(videos, options.reader, options.quick, options.num_workers)
+    results = findings(videos, options.reader, options.quick, options.num_workers)
     # With `disable=None`, the bar is shown only in a terminal.
     for video, finding in zip(
-        videos, tqdm(checks, total=len(videos), unit="video", disable=None), strict=True
+        videos, tqdm(results, total=len(videos), unit="video", disable=None), strict=True
     ):
         found.append(finding)
         for remark in finding.remarks:

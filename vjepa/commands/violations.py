@@ -23,6 +23,7 @@ import vjepa.cpu_threads  # noqa: F401  (before torch)
 # isort: split
 import torch
 
+from vjepa.config import checks
 from vjepa.data.manifest import read_manifest
 from vjepa.data.violation_lists import read_intphys2, read_mvp, read_reversed
 from vjepa.data.violation_sets import Matched, read_grasp, read_inflevel, read_intphys, read_matched
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(options: argparse.Namespace) -> None:
+    checks.options_at_least(options, num_sets=1, num_ordinary=20, nulls=2)
     model = placed(from_pretrained(options.model), options)
     rivals = {name: placed(rival, options) for name, rival in map(_rival, options.rival)}
     folder = ready_folder(options.output or results_home(options.model) / "violations")

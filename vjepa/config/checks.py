@@ -1,11 +1,12 @@
 """Checks of settings, made when a configuration is created; errors name value, rule and remedy.
 
-Each function takes the section's name, as error messages print it, and the section's dataclass. A setting
-that is null passes where its type allows null.
+Except for `options_at_least`, each function takes the section's name, as error messages print it, and the
+section's dataclass. A setting that is null passes where its type allows null.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
 from typing import Any
@@ -21,6 +22,14 @@ def at_least(section: str, settings: Any, **least: float) -> None:
         value = getattr(settings, name)
         if value is not None and not bound <= value < math.inf:
             raise ValueError(_message(section, settings, name, f"give {bound} or more"))
+
+
+def options_at_least(options: argparse.Namespace, **least: int) -> None:
+    """Raise ValueError where an option of a command is below its smallest value."""
+    for name, bound in least.items():
+        value = getattr(options, name)
+        if value is not None and value < bound:
+            raise ValueError(f"--{name} is {value}: give {bound} or more")
 
 
 def above_zero(section: str, settings: Any, *names: str) -> None:

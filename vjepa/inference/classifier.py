@@ -70,7 +70,7 @@ class VideoClassifier:
         segments: Number of clips whose tokens the head sees together; a divisor of `clips`.
 
     Raises:
-        ValueError: `clips` is not a multiple of `segments`.
+        ValueError: `clips` is not a multiple of `segments`, or `clips` or `crops` is less than 1.
     """
 
     def __init__(
@@ -83,6 +83,8 @@ class VideoClassifier:
         crops: int = 1,
         segments: int = 1,
     ) -> None:
+        if clips < 1 or crops < 1:
+            raise ValueError(f"clips is {clips} and crops {crops}: give 1 or more of each")
         if clips % segments:
             raise ValueError(
                 f"clips is {clips} and segments {segments}: the head sees {segments} clips together, so give "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,12 @@ def set_precision(model: nn.Module, precision: Precision) -> None:
     Args:
         model: A model, or an objective.
         precision: `no` (float32), `bf16` or `fp16`.
+
+    Raises:
+        ValueError: There is no such precision.
     """
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision is {precision!r}: give one of {', '.join(get_args(Precision))}")
     for module in model.modules():
         if isinstance(module, Network):
             module.precision = precision

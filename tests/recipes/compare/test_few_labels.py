@@ -89,6 +89,10 @@ def test_what_cannot_be_compared_is_refused(arguments):
     config = read_config(arguments, FinetuneConfig)
     with pytest.raises(ValueError, match="with names that differ"):
         few_labels(config, [read_arm("a=x"), read_arm("a=y")])
+    with pytest.raises(ValueError, match="jobs is 0: give 1 or more"):
+        few_labels(config, [read_arm("a=x")], jobs=0)
+    with pytest.raises(ValueError, match=r"shares is \[\] and seeds \[0\]: give one or more of each"):
+        few_labels(config, [read_arm("a=x")], shares=[], seeds=[0])
     with pytest.raises(ValueError, match="the arm is 'a'"):
         read_arm("a")
     with pytest.raises(ValueError, match=r"data\.test is null and data\.test_share 0"):

@@ -73,9 +73,13 @@ def few_labels(
         Mean-class accuracies on the test split, in [0, 1], by arm and share: a list with one value per seed.
 
     Raises:
-        ValueError: There is no test split, there are no arms or two of the same name, or the splits or a
+        ValueError: There is no test split, nothing to run or two arms of the same name, or the splits or a
             model cannot be used.
     """
+    if jobs < 1:
+        raise ValueError(f"jobs is {jobs}: give 1 or more")
+    if not shares or not seeds:
+        raise ValueError(f"shares is {list(shares)} and seeds {list(seeds)}: give one or more of each")
     if config.data.test is None and not config.data.test_share:
         raise ValueError(
             "data.test is null and data.test_share 0: give the videos to measure on, or a share to hold back"
