@@ -154,6 +154,8 @@ ROLLOUT = (
     ("arguments", "sentence"),
     [
         (["--train.log_every=0"], "train.log_every is 0: give 1 or more"),
+        (["--data.train=[]"], "data.train is []: give one source or more, or null"),
+        (["--data.images=[]"], "data.images is []: give one source or more, or null"),
         (["--seed=-1"], "seed is -1: give a whole number from 0 to 4294967295"),
         (["--optim.clip_grad=0"], "optim.clip_grad is 0.0: give a number above 0, or null"),
         (["--data.synthetic.seed=-1"], "data.synthetic.seed is -1: give a whole number from 0 to 4294967295"),

@@ -126,6 +126,11 @@ def test_what_cannot_be_read_is_explained_as_with_a_recipe(option, folder):
     assert errors[0] == errors[1]
 
 
+def test_of_an_empty_list_no_recipe_is_chosen(capsys):
+    assert main(["--data.train=[]"]) == 2
+    assert capsys.readouterr().err == "error: data.train is []: give one source or more, or null\n"
+
+
 def test_without_videos_the_remedy_is_named(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["--output_dir", "nothing"]) == 2

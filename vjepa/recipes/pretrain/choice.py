@@ -63,7 +63,7 @@ def recipe_for(settings: Mapping[str, Any]) -> str | None:
         ValueError: The videos cannot be listed.
     """
     data = settings["data"]
-    if data["train"] is None:
+    if not data["train"]:
         return None
     one_frame = data["clip"]["num_frames"] == 1
     num_videos = read_sources(data["train"], data["images"], on_images=one_frame).num_rows

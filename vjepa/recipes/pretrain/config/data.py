@@ -136,6 +136,9 @@ class DataConfig:
         self._check_mixtures()
 
     def _check_mixtures(self) -> None:
+        for name in ("train", "images"):
+            if getattr(self, name) == []:
+                raise ValueError(f"data.{name} is []: give one source or more, or null")
         sources = len(self.train) if isinstance(self.train, list) else 1
         if self.weights is not None and (
             len(self.weights) != sources or not min(self.weights) > 0 or not sum(self.weights) < math.inf
