@@ -36,8 +36,9 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from vjepa.config import checks
 from vjepa.data.clips import EmptyRangeError
-from vjepa.data.manifest import VIDEO_SUFFIXES, Video, read_manifest
+from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.processor import Frames, read_frames
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.rendered import FOREIGN
@@ -119,10 +120,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _predict(options: argparse.Namespace) -> int:
     """Predict in every video; returns the number of videos that cannot be read, which are named on stderr."""
-    if options.plots < 0:
-        raise ValueError(f"--plots is {options.plots}: give 0 or more")
+    checks.options_at_least(options, plots=0)
     model = placed(from_pretrained(options.model, options.which), options)
-    videos = _videos(options.videos)
+    videos = [dataclasses.replace(video, label=None) for video in read_manifest(options.videos)]
     folder = ready_folder(options.output or results_home(options.model) / "future")
     window, last = window_and_last(model, None, options.context)
     found: list[_Found] = []
@@ -162,12 +162,6 @@ class _Found(NamedTuple):
     horizons: dict[float, int]
     duration: float
     group: str
-
-
-def _videos(source: str) -> list[Video]:
-    if Path(source).suffix.lower() in VIDEO_SUFFIXES:
-        return [Video(str(Path(source).absolute()))]
-    return [dataclasses.replace(video, label=None) for video in read_manifest(source)]
 
 
 def _names(videos: Sequence[Video]) -> list[str]:

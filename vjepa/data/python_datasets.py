@@ -256,9 +256,10 @@ def _opened(item: Any, path: str, open_file: Open, fps: float, channels: int) ->
                 f"{', '.join(_VIDEO_KEYS)}"
             )
         given = item.get("fps")
-        if given is not None and not given > 0:
-            raise ValueError(f"the item's fps is {given}: give a number of frames a second above 0, or None")
-        return _opened(item[key], path, open_file, fps if given is None else float(given), channels)
+        fps = fps if given is None else float(given)
+        if not fps > 0:
+            raise ValueError(f"the item's fps is {fps}: give a number of frames a second above 0, or None")
+        return _opened(item[key], path, open_file, fps, channels)
     if isinstance(item, tuple):
         if not item:
             raise ValueError("the item is an empty tuple: give one that begins with a video")

@@ -160,13 +160,7 @@ def evaluate_violations(
         raise ValueError(
             f"a rival is called {min(taken)}, which every report has already: give it another name"
         )
-    for name, rival in (rivals or {}).items():
-        own, others = _window_steps(model), _window_steps(rival)
-        if own != others:
-            raise ValueError(
-                f"windows have {others} time steps in the rival {name} and {own} in the model: give a rival "
-                "whose windows have as many"
-            )
+    _check_windows(model, rivals or {})
     found = _surprises(model, sets, "model", ordinary, progress)
     depth = model.encoder.tubelet.t
     reports = {"model": _measured(found, sets, model)}
@@ -187,6 +181,16 @@ def evaluate_violations(
     }
     reports["motion_energy"] = measure_surprise(_losses(energies, sets), (frames,), frames)
     return ExpectationReport(reports, _localisation(found, nothing, sets, model), nulls)
+
+
+def _check_windows(model: VideoModel, rivals: Mapping[str, VideoModel]) -> None:
+    own = _window_steps(model)
+    for name, rival in rivals.items():
+        if _window_steps(rival) != own:
+            raise ValueError(
+                f"windows have {_window_steps(rival)} time steps in the rival {name} and {own} in the model: "
+                "give a rival whose windows have as many"
+            )
 
 
 def _window_steps(model: VideoModel) -> int:
@@ -248,26 +252,27 @@ def _localisation(
     # First differences are frame numbers, but a model with a frame rate samples by seconds.
     if model.config["clip"]["fps"] is not None:
         return {}
-    report = {}
-    for kind in dict.fromkeys(matched.kind for matched in sets):
-        pairs, near = [], []
-        known = [each for each in sets if each.kind == kind and each.first_difference is not None]
-        for matched in known:
-            assert matched.first_difference is not None
-            for pair in zip(matched.impossible, matched.possible, strict=True):
-                known_t = ~found[pair[0]].curve.isnan()
-                near_t = known_t & _near(matched.first_difference, len(known_t), model)
-                if bool(near_t.any()):
-                    pairs.append(pair)
-                    near.append(near_t)
-        if pairs:
-            hits = [_hits(surprises, pairs, near) for surprises in (found, *nothing)]
-            steps = range(max(len(near_t) for near_t in near))
-            guesses = [sum(bool(near_t[step : step + 1].any()) for near_t in near) for step in steps]
-            report[kind] = Localisation(
-                hits[0], sum(hits[1:]) / len(nothing), max(guesses) / len(pairs), len(pairs)
-            )
-    return report
+    near: dict[str, dict[tuple[str, str], Tensor]] = {}  # steps that count as hits, by kind and pair
+    for matched in sets:
+        for pair in zip(matched.impossible, matched.possible, strict=True):
+            if matched.first_difference is None:
+                continue
+            known_t = ~found[pair[0]].curve.isnan()
+            near_t = known_t & _near(matched.first_difference, len(known_t), model)
+            if bool(near_t.any()):
+                near.setdefault(matched.kind, {})[pair] = near_t
+    return {kind: _localised(found, nothing, pairs) for kind, pairs in near.items()}
+
+
+def _localised(
+    found: Mapping[str, Surprise],
+    nothing: Sequence[Mapping[str, Surprise]],
+    near: Mapping[tuple[str, str], Tensor],
+) -> Localisation:
+    hits = [_hits(surprises, near) for surprises in (found, *nothing)]
+    steps = range(max(len(near_t) for near_t in near.values()))
+    guesses = [sum(bool(near_t[step : step + 1].any()) for near_t in near.values()) for step in steps]
+    return Localisation(hits[0], sum(hits[1:]) / len(nothing), max(guesses) / len(near), len(near))
 
 
 def _near(frame: int, steps: int, model: VideoModel) -> Tensor:
@@ -276,10 +281,9 @@ def _near(frame: int, steps: int, model: VideoModel) -> Tensor:
     return (torch.arange(steps) - event).abs() <= NEAR
 
 
-def _hits(
-    surprises: Mapping[str, Surprise], pairs: Sequence[tuple[str, str]], near: Sequence[Tensor]
-) -> float:
-    peaks = [
-        peak_step(surprises[impossible].curve, surprises[possible].curve) for impossible, possible in pairs
+def _hits(surprises: Mapping[str, Surprise], near: Mapping[tuple[str, str], Tensor]) -> float:
+    hits = [
+        bool(near_t[peak_step(surprises[impossible].curve, surprises[possible].curve)])
+        for (impossible, possible), near_t in near.items()
     ]
-    return sum(bool(near_t[peak]) for near_t, peak in zip(near, peaks, strict=True)) / len(pairs)
+    return sum(hits) / len(hits)
