@@ -164,7 +164,7 @@ def test_every_video_has_a_name_of_its_own():
         (["--steps", "20"], "a horizon of 20 time steps"),
         (["--context", "8"], "give 1 to 7"),
         (["--model", "nowhere"], "is not a model"),
-        (["--videos", "nowhere.mp4"], "no such file"),
+        (["--videos", "nowhere.mp4"], "there is no video"),
         (["--device", "cuda:77"], "does not have"),
         (["--plots", "-1"], "--plots is -1"),
         (["--which", "encoder"], "choose with which="),

@@ -126,9 +126,9 @@ def other_cells(source: str | Path) -> list[dict[str, str]]:
 
     Returns:
         The further cells of each video by the names of their columns, in the order of `read_manifest`; empty
-        where there are none, as in a folder.
+        where there are none, as in a folder or for a single video.
     """
-    if str(source).startswith(PREFIX):
+    if str(source).startswith(PREFIX) or _has_suffix(str(source).partition("?")[0]):
         return []
     path, select = (source, {}) if os.path.exists(source) else _selection(str(source))
     file = Path(local_list(str(path)) if is_url(path) else path)

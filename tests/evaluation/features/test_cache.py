@@ -119,7 +119,8 @@ def test_an_image_that_changes_in_a_folder_of_frames_is_noticed(model, tmp_path,
 
 def test_items_of_a_dataset_of_python_are_refused(model, tmp_path):
     """Their pixels may change under the same name, and nothing would tell."""
-    listed = read_manifest(name_dataset(TensorDataset(torch.zeros(3, 4, 3, 16, 16, dtype=torch.uint8))))
+    clips = TensorDataset(torch.zeros(3, 4, 3, 16, 16, dtype=torch.uint8))
+    listed = read_manifest(name_dataset(clips, "data.train"))
     with pytest.raises(
         ValueError, match=r"features on disk are asked for, and python:.*#0 is .*: nothing tells"
     ):

@@ -91,7 +91,7 @@ def test_other_videos_and_old_folders_are_refused(videos, tmp_path):
     old = tmp_path / "old" / "videos" / "0.npz"
     old.parent.mkdir(parents=True)
     np.savez(old, positions=np.zeros((8, 1, 2)))
-    with pytest.raises(ValueError, match=r"delete .*old and render it again"):
+    with pytest.raises(ValueError, match=r"render the videos again, to another folder"):
         read_factor_targets([Video(path=str(old.with_suffix(".mp4")))], SAMPLING)
 
 

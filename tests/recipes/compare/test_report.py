@@ -156,7 +156,10 @@ class Links(HTMLParser):
         self.fetched += [value for name, value in attributes if name in ("src", "href") and value[:1] != "#"]
 
 
-def test_the_report_is_whole(tmp_path):
+def test_the_report_is_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a1", "b1", "a2", "b2"):
+        (tmp_path / f"{name}.csv").write_text(f"path,label\n{name}.mp4,walk\n")
     splits = [{"train": f"a{n}.csv", "test": f"b{n}.csv"} for n in (1, 2)]
     comparison, results = reported(
         tmp_path, LEVELS, base=OWN_CLIPS, splits=splits, measures=["ridge", "finetune"]

@@ -362,7 +362,8 @@ def test_bad_input_is_named(run, pretrained, tmp_path):
     (tmp_path / "classes" / "empty").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"the class folder .*empty has no videos"):
         run("a", f"--data.train={tmp_path / 'classes'}")
-    clips = name_dataset(torch.zeros(4, 6, 3, 16, 16, dtype=torch.uint8))
+    pixels = torch.zeros(4, 6, 3, 16, 16, dtype=torch.uint8)
+    clips = name_dataset(pixels, "data.train")
     dataset_of(clips).labels = ["bright", "dark"] * 2
     with pytest.raises(ValueError, match=r"features on disk are asked for, and python:.*leave features out"):
         run("a", f"--data.train={clips}", *FROZEN, f"--features={{folder: {tmp_path / 'features'}}}")

@@ -192,17 +192,22 @@ def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
     """
     assert windows.states_VTQ is not None
     _, number_V = windows.episode_V.unique(return_inverse=True)
-    fitted_V = (number_V % 2 == 0).to(windows.true_VTSD.device)
+    fitted, others = ((number_V % 2 == rest).nonzero()[:, 0] for rest in (0, 1))
     changes_Q = windows.states_VTQ.flatten(0, 1).std(dim=0) > 1e-6
     states_VTQ = in_double(windows.states_VTQ[..., changes_Q])
-    read = _ridge(windows.true_VTSD[fitted_V].flatten(0, 1), states_VTQ[fitted_V].flatten(0, 1))
-    wanted = states_VTQ[~fitted_V, seen:]
+    read = _ridge(*(_rows(part, fitted).flatten(0, 1) for part in (windows.true_VTSD, states_VTQ)))
+    wanted = _rows(states_VTQ, others)[:, seen:]
     scale = (wanted - wanted.mean(dim=0)).square().mean(dim=0)
     both = []
-    for tokens_VFSD in (windows.imagined_VFSD[~fitted_V], windows.true_VTSD[~fitted_V, seen:]):
+    for tokens_VFSD in (windows.imagined_VFSD, windows.true_VTSD[:, seen:]):
+        tokens_VFSD = _rows(tokens_VFSD, others)
         error = (read(tokens_VFSD.flatten(0, 1)).unflatten(0, wanted.shape[:2]) - wanted).square().mean(dim=0)
         both.append((1 - error / scale).mean(dim=-1).tolist())
     return both[0], both[1]
+
+
+def _rows(values: Tensor, rows: Tensor) -> Tensor:
+    return values[rows.to(values.device)]
 
 
 def _ridge(tokens_BSD: Tensor, states_BQ: Tensor) -> Callable[[Tensor], Tensor]:
