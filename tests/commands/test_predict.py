@@ -108,7 +108,8 @@ def test_a_short_video_is_left_out_and_each_horizon_counts_the_contexts_that_rea
     """A context takes 5 time steps of 2 frames, and the window 8."""
     for name, frames in (("a", 40), ("b", 10), ("c", 18)):
         noise(tmp_path / "in" / f"{name}.npy", frames)
-    assert main(["--model", model, "--videos", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 1
+    videos = ["--videos", str(tmp_path / "in"), "--plots", "0"]
+    assert main(["--model", model, *videos, "--output", str(tmp_path / "out")]) == 1
     said = capsys.readouterr()
     assert "not read" in said.err
     assert "b.npy has 10 frames" in said.err
@@ -130,7 +131,8 @@ def test_a_model_that_cannot_be_rolled_out_predicts_as_far_as_its_window(folder,
 
 def test_a_single_context_is_predicted_without_skills(model, tmp_path, capsys):
     video = noise(tmp_path / "in" / "a.npy", 12)
-    assert main(["--model", model, "--videos", str(video), "--output", str(tmp_path / "out")]) == 0
+    videos = ["--videos", str(video), "--plots", "0"]
+    assert main(["--model", model, *videos, "--output", str(tmp_path / "out")]) == 0
     assert "one context alone: skills over baselines need two" in capsys.readouterr().out
     assert json.loads((tmp_path / "out/future.json").read_text())["horizons"] == []
 

@@ -115,6 +115,7 @@ def test_intervals_are_over_groups():
     assert width(8, ["one"] * 64) == pytest.approx((value, narrow))
 
 
+@pytest.mark.filterwarnings("ignore:(divide|invalid)")  # The cosine error of parallel vectors is 0.
 @pytest.mark.parametrize("sizes", [[3, 3], [5, 1, 2], [1, 1, 1, 1], [7, 1]])
 def test_strangers_and_means_are_of_other_groups(sizes):
     """A clip is compared neither with the truth of another clip of its video, nor with a mean over it."""
