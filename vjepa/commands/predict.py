@@ -297,7 +297,7 @@ def _report(
     }
     (folder / "future.json").write_text(json.dumps(metrics, indent=2) + "\n")
     if reports:
-        over = "groups" if len({video.group for video in found}) > 1 else "contexts, which overlap in time"
+        over = "videos or groups" if len({v.group for v in found}) > 1 else "contexts, which overlap in time"
         print(f"{contexts} contexts of {len(found)} videos; intervals are over {over}")
         print(skill_table(reports))
     else:
