@@ -97,6 +97,10 @@ def test_nothing_ever_ends_up_in_a_wall(wall):
     assert 0 < crossed.sum() < 200
     starts, goals = env.goal_eQ[:, 0] < env.goal_eQ[:, 2], side
     assert (starts != goals).all()  # the way leads through the door
+    for _ in range(20):  # goals that a scripted policy draws on its way are in the same rooms
+        goals = env.draw_goals(rng)
+        assert not env._blocked(goals[:, :2], env.state_eQ[:, 2:]).any()
+        assert np.array_equal(goals[:, 2:], env.state_eQ[:, 2:])
 
 
 def test_a_mass_goes_on_and_must_be_slowed():

@@ -113,7 +113,32 @@ def test_noise_has_deviation_one_and_slow_waves(exponent, steps):
     assert neighbours == pytest.approx(0, abs=0.02) if exponent == 0 else neighbours > 0.25
 
 
+def test_a_plan_by_gradients_gives_the_model_s_weights_none():
+    model = torch.nn.Linear(2, 1)
+    GradientPlanner(steps=3).plan(lambda actions: model(actions).sum(dim=(-2, -1)), START, BOUNDS, seeded())
+    assert [parameter.grad for parameter in model.parameters()] == [None, None]
+
+
+@pytest.mark.parametrize("planner", [PLANNERS["cem"], PLANNERS["mppi"]], ids=["cem", "mppi"])
+def test_candidates_that_are_forbidden_cost_infinitely_much(planner):
+    """The optimum is at the edge of what is allowed."""
+    allowed = BOUNDS.centre_A + 0.3 * BOUNDS.half_A
+
+    def cost(actions):
+        free = quadratic(BOUNDS.high_A.expand(BATCH, HORIZON, 2))(actions)
+        return free.masked_fill((actions > allowed).flatten(2).any(dim=2), torch.inf)
+
+    plan = planner.plan(cost, START, BOUNDS, seeded())
+    assert plan.cost_B.isfinite().all()
+    assert (plan.actions_BFA <= allowed).all()
+    assert (plan.cost_B < cost(START[:, None])[:, 0]).all()
+    with pytest.raises(ValueError, match="all candidates is infinite"):
+        MPPI().plan(lambda actions: torch.full(actions.shape[:2], torch.inf), START, BOUNDS, seeded())
+
+
 def test_what_cannot_be_planned_is_refused():
+    with pytest.raises(ValueError, match=r"noise_exponent is -1\.0 and least_deviation 0\.01: give 0"):
+        CEM(noise_exponent=-1.0)
     with pytest.raises(ValueError, match="more samples than elites"):
         CEM(samples=10, elites=10)
     with pytest.raises(ValueError, match=r"momentum is 1\.0"):

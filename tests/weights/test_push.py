@@ -52,6 +52,13 @@ def test_data_keeps_its_name(run, train, named):
     assert "/home/someone" not in card
 
 
+def test_a_card_of_an_action_model_says_how_it_is_loaded(tmp_path):
+    model = make_video_model(0)
+    dynamics = {"embed_dim": 8, "depth": 1, "num_heads": 1}
+    save_pretrained(tmp_path / "model", model.state_dict(), {**model.config, "dynamics": dynamics})
+    assert "`vjepa.load_action_model(FOLDER)`" in hub.model_card(tmp_path / "model", "mit")
+
+
 def test_no_path_of_the_owner_s_machine_is_in_it(run):
     assert "/home/someone" not in hub.model_card(run, "apache-2.0")
 

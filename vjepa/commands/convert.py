@@ -163,6 +163,11 @@ def _convert(options: argparse.Namespace) -> int:
 def _load(
     source: str | Path, which: Any = None, probe: str | None = None, by_user: StatedByUser = NOTHING
 ) -> Model:
+    if probe is None and "dynamics" in read_model_config(source, by_user):
+        raise ValueError(
+            f"{source} is an action-conditioned model, which other layouts have no place for: copy its "
+            "folder, or load it by vjepa.load_action_model"
+        )
     hints: dict[str, Any] = {"family": by_user.family, "num_heads": by_user.num_heads}
     if probe is not None or "head" in read_model_config(source, by_user):
         classifier, config = load_classifier(source, probe=probe, levels=by_user.probe_levels, **hints)

@@ -21,13 +21,14 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
 import yaml
 
-from vjepa.config import ConfigError, checks, read_config
+from vjepa.config import ConfigError, checks, config_tree, read_config
 from vjepa.environments.make import make_env
 from vjepa.files import ready_file, results_home
 from vjepa.inference.device_options import add_device_options, placed
@@ -40,6 +41,8 @@ from vjepa.training.stop import command
 from vjepa.weights.model_folder import load_action_model
 
 FILMED = 6  # number of episodes
+
+_WITHOUT_GRADIENT = ("copy_last", "oracle")  # policies whose costs do not follow actions, or are numpy's
 
 
 @command
@@ -71,9 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         "--policies",
         nargs="+",
         choices=POLICIES,
-        default=list(POLICIES),
         help="Policies to measure: planning with the model, random actions, planning with a model in which "
-        "nothing moves, and planning with the true dynamics (default: all).",
+        "nothing moves, and planning with the true dynamics (default: all; with --planner gradient the first "
+        "two, since the costs of the others have no gradient).",
     )
     parser.add_argument(
         "--film",
@@ -94,6 +97,7 @@ def _plan(options: argparse.Namespace, changes: list[str]) -> int:
         )
     placed(model, options)
     config = _planning(folder["training"]["planning"], changes)
+    policies = _policies(options.policies, config)
     collected = folder["training"]["data"]["collect"]
     name = options.env or (collected or {}).get("env")
     if name is None:
@@ -101,21 +105,39 @@ def _plan(options: argparse.Namespace, changes: list[str]) -> int:
     home = results_home(options.model)
     path, film = ready_file(home / "planning.json"), ready_file(options.film or home / "planning.mp4")
     print(f"{name}, {options.episodes} episodes of {options.steps} steps at most; {_describe(config)}")
-    found: dict[str, EpisodeReport] = {}
-    for policy_name in options.policies:
+    record: dict[str, Any] = {
+        "env": name,
+        "seed": options.seed,
+        "episodes": options.episodes,
+        "steps": options.steps,
+        "planning": config_tree(config),
+    }
+    for policy_name in policies:
         env = make_env(name, options.episodes, model.size[0], options.steps)
         policy = build_policy(policy_name, model, folder, config, env, options.seed)
-        found[policy_name] = run_episodes(env, policy, options.seed)
-        print(found[policy_name].line(policy_name), flush=True)
-    record = {policy: _record(report) for policy, report in found.items()}
-    path.write_text(json.dumps({"env": name, "seed": options.seed, **record}, indent=2) + "\n")
-    if "model" in found:
+        report = run_episodes(env, policy, options.seed)
+        print(report.line(policy_name), flush=True)
+        record[policy_name] = _record(report)
+        path.write_text(json.dumps(record, indent=2) + "\n")
+    if "model" in policies:
         env = make_env(name, FILMED, model.size[0], options.steps)
         policy = build_policy("model", model, folder, config, env, options.seed)
         assert isinstance(policy, ModelPolicy)
         film_episodes(env, policy, model, film, options.seed)
         print(f"film {film}, metrics {path}")
     return 0
+
+
+def _policies(asked: Sequence[str] | None, config: PlanningConfig) -> list[str]:
+    """Return the policies to measure; ValueError if one cannot plan as the configuration says."""
+    possible = [name for name in POLICIES if config.planner != "gradient" or name not in _WITHOUT_GRADIENT]
+    wrong = [name for name in asked or () if name not in possible]
+    if wrong:
+        raise ValueError(
+            f"--policies has {', '.join(wrong)}, whose costs have no gradient, and planner is gradient: "
+            "leave them out, or give --planner cem or mppi"
+        )
+    return list(asked or possible)
 
 
 def _planning(known: dict[str, object], changes: list[str]) -> PlanningConfig:

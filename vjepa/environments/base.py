@@ -25,8 +25,8 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
     """Copies of one environment, stepped together.
 
     Lengths are shares of the frame's side, and times are steps. Observations are images, uint8 ``(e, H, W,
-    3)``; ``info`` has ``state`` and ``goal``, ``(e, Q)``, and ``goal_image``. The reward is 1 in the step in
-    which a goal is reached. Reaching the goal or taking the last step ends an episode; ended copies keep
+    3)``; ``info`` has ``state`` and ``goal``, ``(e, Q)``, and ``goal_image``. Reaching the goal or taking the
+    last step ends an episode; the reward is 1 in a step that ends it at the goal, else 0. Ended copies keep
     their state until `reset`.
 
     Args:
@@ -143,7 +143,7 @@ class ArrayEnv(VectorEnv[Pixels, Array, Any], ABC):
         """
 
     def draw_goals(self, rng: np.random.Generator) -> Array:
-        """Draw goals for all copies, ``(e, Q)``, as `reset` does."""
+        """Draw goals for all copies, ``(e, Q)``, as `reset` does for copies that stay as they are."""
         return self._draw(rng)[1]
 
     @abstractmethod

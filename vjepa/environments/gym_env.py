@@ -35,6 +35,7 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
         self.name = name
         self.num_envs = num_envs
         self.size = size
+        self.arguments = arguments
         self.envs = [gymnasium.make(name, render_mode="rgb_array", **arguments) for _ in range(num_envs)]
         self._given = self.envs[0].action_space
         if isinstance(self._given, Discrete):

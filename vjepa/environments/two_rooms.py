@@ -55,6 +55,15 @@ class TwoRooms(ArrayEnv):
         layout = np.tile([0.5, 0.5], (count, 1))
         if self.wall == "random":
             layout = np.stack([rng.uniform(0.35, 0.65, count), rng.uniform(0.25, 0.75, count)], axis=1)
+        return self._draw_places(rng, layout)
+
+    def draw_goals(self, rng: np.random.Generator) -> Array:
+        """Draw goals for all copies, ``(e, 4)``, in the rooms that they have."""
+        return self._draw_places(rng, self.state_eQ[:, 2:])[1]
+
+    def _draw_places(self, rng: np.random.Generator, layout: Array) -> tuple[Array, Array]:
+        """Draw states and goals in rooms of a layout."""
+        count = self.num_envs
         left = rng.random(count) < 0.5
         goes_left = ~left if self.cross else rng.random(count) < 0.5
         start, goal = (self._place(rng, layout, side) for side in (left, goes_left))

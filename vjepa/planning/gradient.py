@@ -34,8 +34,9 @@ class GradientPlanner(GradientSettings):
         optimizer = torch.optim.Adam([free_BsFA], lr=self.lr)
         with torch.enable_grad():
             for _ in range(self.steps):
-                optimizer.zero_grad()
-                evaluate(cost, _actions(free_BsFA, bounds)).sum().backward()
+                # Gradients of the actions alone: backward would add to those of the model's weights.
+                total = evaluate(cost, _actions(free_BsFA, bounds)).sum()
+                (free_BsFA.grad,) = torch.autograd.grad(total, free_BsFA)
                 optimizer.step()
                 with torch.no_grad():
                     free_BsFA.clamp_(-1, 1)

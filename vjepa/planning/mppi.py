@@ -40,6 +40,13 @@ class MPPI(MPPISettings):
         return Plan(mean_BFA, evaluate(cost, mean_BFA[:, None])[:, 0])
 
     def _weights(self, cost_Bs: Tensor) -> Tensor:
-        deviation_B1 = cost_Bs.std(dim=1, keepdim=True).clamp_min(1e-12)
-        standard_Bs = (cost_Bs - cost_Bs.mean(dim=1, keepdim=True)) / deviation_B1
-        return (-standard_Bs / self.temperature).softmax(dim=1)
+        """Return the weight of each candidate; that of an infinite cost is 0."""
+        finite_Bs = cost_Bs.isfinite()
+        if not bool(finite_Bs.any(dim=1).all()):
+            raise ValueError("the cost of all candidates is infinite: give a cost that some plans can pay")
+        count_B1 = finite_Bs.sum(dim=1, keepdim=True)
+        known_Bs = cost_Bs.where(finite_Bs, 0)
+        gap_Bs = (known_Bs - known_Bs.sum(dim=1, keepdim=True) / count_B1).where(finite_Bs, 0)
+        variance_B1 = gap_Bs.square().sum(dim=1, keepdim=True) / (count_B1 - 1).clamp_min(1)
+        standard_Bs = gap_Bs / variance_B1.sqrt().clamp_min(1e-12)
+        return (-standard_Bs / self.temperature).masked_fill(~finite_Bs, -torch.inf).softmax(dim=1)

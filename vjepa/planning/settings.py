@@ -43,6 +43,11 @@ class CEMSettings:
                 f"momentum is {self.momentum}, kept {self.kept}, deviation {self.deviation}: give a momentum "
                 "in [0, 1), at most as many kept as elites, and a deviation above 0"
             )
+        if not self.noise_exponent >= 0 or not self.least_deviation >= 0:
+            raise ValueError(
+                f"noise_exponent is {self.noise_exponent} and least_deviation {self.least_deviation}: give 0 "
+                "or more of each"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

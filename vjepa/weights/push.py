@@ -70,7 +70,9 @@ def model_card(source: str | Path, licence: str) -> str:
     rows = "\n".join(
         f"| {in_table(name)} | {in_table(value)} |" for name, value in _facts(config, summary).items()
     )
-    use = "vjepa.VideoClassifier.from_pretrained" if classifies else "vjepa.from_pretrained"
+    acts = "dynamics" in config
+    use = "vjepa.load_action_model" if acts else "vjepa.from_pretrained"
+    use = "vjepa.VideoClassifier.from_pretrained" if classifies else use
     return (
         f"---\n{_yaml(head)}---\n\n# {in_table(Path(source).resolve().name)}\n\n"
         f"A model of [vjepa](https://pypi.org/project/vjepa-world): `{use}(FOLDER)`.\n\n"

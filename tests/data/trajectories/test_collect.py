@@ -51,6 +51,11 @@ def test_the_same_seed_writes_the_same_bytes_and_what_is_there_is_kept(tmp_path)
     assert written("a", 0) == first
     with pytest.raises(ValueError, match="holds other episodes"):
         written("a", 1)
+    with pytest.raises(ValueError, match="holds other episodes"):
+        collect(
+            tmp_path / "a", make_env("point_mass", 2, 16, 6, ends=False), POLICIES["scripted"],
+            episodes=3, steps=6, seed=0,
+        )  # fmt: skip
 
 
 def test_scripted_episodes_get_somewhere(tmp_path):

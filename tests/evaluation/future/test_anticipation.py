@@ -221,10 +221,14 @@ def test_what_cannot_be_used_is_refused(model, parts, tmp_path):
     train, test = parts
     bad = tmp_path / "bad.npy"
     bad.write_bytes(b"no array")
+    link = tmp_path / "link.npy"
+    link.symlink_to(train[0].path)
+    linked = dataclasses.replace(train[0], path=str(link), start=9.0)
     cases = [
         (train, [dataclasses.replace(test[0], start=None)], {}, "1 segments have no start, e.g. one of"),
         ([dataclasses.replace(train[0], label=None)], test, {}, "1 segments have no label"),
-        (train, [*test, train[0]], {}, "1 videos are in both"),
+        (train, [*test, train[0]], {}, "training and test share what"),
+        (train, [*test, linked], {}, "1 videos are in both"),
         (train, [], {}, "the test split has no segment"),
         (train[::4], test, {"draws": 1}, "one class, 'pour'"),
         (train, test, {"horizon": -0.1}, "a horizon is -0.1 s: give 0 or more"),

@@ -210,6 +210,9 @@ def test_it_is_planned_with(run, tmp_path, capsys, monkeypatch):
     metrics = json.loads((tmp_path / "run" / "planning.json").read_text())
     assert metrics["model"]["interval"][0] <= metrics["model"]["success"] <= metrics["model"]["interval"][1]
     assert (tmp_path / "run" / "planning.mp4").stat().st_size > 1000
+    assert (metrics["episodes"], metrics["planning"]["horizon"]) == (3, 2)
+    assert plan([*command, "--planner", "gradient", "--policies", "model", "oracle"]) == 2
+    assert "--policies has oracle, whose costs have no gradient" in capsys.readouterr().err
     quick = ("--horizon", "2", "--cem.samples", "20", "--cem.elites", "4", "--cem.iterations", "1")
     for distance in ("inverse", "probe"):
         assert plan([*command, *quick, "--policies", "model", "--distance", distance]) == 0
@@ -298,6 +301,12 @@ def test_what_does_not_fit_is_refused(run, folder, tmp_path):
         f"--data.test={train}?episodes=4-7",
     )
     refused(run, "data.train and data.collect are both given", frozen, "--data.collect={env: pushing}")
+    refused(
+        run, "data.test and data.collect are both given", frozen, "--data.train=null",
+        "--data.collect={env: pushing}", f"--data.test={train}",
+    )  # fmt: skip
+    refused(run, r"context is 9 and data\.window\.frames 4", frozen, "--dynamics.context=9")
+    refused(run, r"data\.mean is .* and the frozen encoder of init has", frozen, "--data.mean=[0, 0, 0]")
 
 
 def test_actions_that_cannot_be_used_are_named(run, folder, tmp_path):

@@ -22,7 +22,7 @@ from vjepa.data.transforms import clip_transform
 from vjepa.grid import Grid
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.video_model import VideoModel
-from vjepa.weights.model_folder import load_classifier
+from vjepa.weights.model_folder import load_action_model, load_classifier, save_pretrained
 from vjepa.weights.released import families
 from vjepa.weights.released.families import recognise
 from vjepa.weights.released.meta_layout import to_meta
@@ -1506,3 +1506,18 @@ def test_a_predictor_s_table_tells_v_jepa_whose_encoder_lost_its_own(tmp_path):
 def test_what_is_said_in_another_form_is_named(said, words, tmp_path):
     with pytest.raises(ValueError, match=words):
         vjepa.from_pretrained(saved(tmp_path, files.vjepa_file()), **said)
+
+
+def test_facts_in_a_file_that_cannot_be_are_refused_with_its_path(tmp_path):
+    torch.save({**files.vjepa2_file(), "vjepa": {"num_heads": 2}}, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match=r"x\.pt, key 'vjepa': heads are 2: give them by network"):
+        read_released(tmp_path / "x.pt")
+
+
+def test_an_action_model_is_not_converted_without_its_dynamics(tmp_path, capsys):
+    torch.save({**files.vjepa2_ac_file(), "vjepa": {"num_heads": {"predictor": 1}}}, tmp_path / "ac.pt")
+    model, config = load_action_model(tmp_path / "ac.pt")
+    save_pretrained(tmp_path / "model", model.state_dict(), config)
+    assert convert([str(tmp_path / "model"), "--to", "ours", "--output", str(tmp_path / "out")]) == 2
+    assert "is an action-conditioned model" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,6 +1,6 @@
 """Recording episodes of an environment as files: an .mp4 of the images and an .npz of actions and states.
 
-collect("runs/two_rooms/train", TwoRooms(100, ends=False), mixed_policy, episodes=2000, steps=50, seed=0)
+collect("runs/two_rooms/train", TwoRooms(100, ends=False), MixedPolicy, episodes=2000, steps=50, seed=0)
 """
 
 from __future__ import annotations
@@ -130,7 +130,13 @@ def collect(
     folder.mkdir(parents=True, exist_ok=True)
     _claim(
         folder / "collected.json",
-        {"episodes": episodes, "steps": steps, "seed": seed, "env": describe(env)},
+        {
+            "episodes": episodes,
+            "steps": steps,
+            "seed": seed,
+            "env": describe(env),
+            "policy": getattr(policy, "__qualname__", repr(policy)),
+        },
     )
     for first in range(0, episodes, env.num_envs):
         numbers = range(first, min(first + env.num_envs, episodes))
@@ -144,8 +150,10 @@ def collect(
 
 
 def describe(env: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
-    """Return the settings that distinguish environments, as JSON values."""
+    """Return the settings that distinguish environments, as JSON values; further `arguments` as text."""
     plain = {name: value for name, value in vars(env).items() if isinstance(value, bool | int | float | str)}
+    arguments = getattr(env, "arguments", {})
+    plain |= {name: repr(value) for name, value in arguments.items()}
     return {
         "name": type(env).__name__,
         **{name: value for name, value in sorted(plain.items()) if name[0] != "_"},

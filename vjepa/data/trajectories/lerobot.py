@@ -76,7 +76,7 @@ def list_lerobot(
 def _read(
     place: _Place, columns: list[str], tables: dict[Path, dict[str, Rows]], reading: dict[str, Any]
 ) -> Episode:
-    """Read an episode; tables that hold several episodes are kept in `tables`."""
+    """Read an episode; the tables that were read are kept in `tables`."""
     if place.table not in tables:
         wanted = columns if place.rows is None else [*columns, EPISODE]
         table = Table(place.table, wanted)

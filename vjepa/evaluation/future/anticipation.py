@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from vjepa.data.clips import TICK
 from vjepa.data.manifest import Video, class_names
 from vjepa.data.processor import Frames, read_frames
 from vjepa.data.readers.base import VideoDecodeError
+from vjepa.data.splits import check_leaks
 from vjepa.evaluation.future.anticipation_probe import AnticipationProbe, mean_class_recall
 from vjepa.evaluation.future.skill import window_and_last
 from vjepa.inference.forecast import Window, encode_context, roll_out
@@ -375,7 +377,8 @@ def _check(train: Sequence[Video], test: Sequence[Video], horizons: Sequence[flo
         if not split:
             raise ValueError(f"the {name} split has no segment: give one or more")
         _check_segments(split)
-    shared = {video.path for video in train} & {video.path for video in test}
+    check_leaks({"training": train, "test": test})
+    shared = {os.path.realpath(video.path) for video in train} & {os.path.realpath(v.path) for v in test}
     if shared:
         raise ValueError(
             f"{len(shared)} videos are in both the training and the test split, e.g. {min(shared)}: part "

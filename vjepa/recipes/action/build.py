@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from vjepa.models.action_model import ActionModel
 from vjepa.models.sizes import SIZES
 from vjepa.models.video_model import VideoModel
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
-from vjepa.recipes.action.config import ActionConfig, CollectConfig
+from vjepa.recipes.action.config import ActionConfig, CollectConfig, TrajectoryConfig
 from vjepa.recipes.cache import build_cache
 from vjepa.recipes.regularizers import build_regularizers
 from vjepa.weights.model_folder import read_weights
@@ -67,7 +67,11 @@ def read_splits(config: ActionConfig, say: Callable[[str], None]) -> Episodes:
     known = data.states or data.collect is not None
     measured = [] if test is None else _read(config, test, known)
     check_alike(train)
-    check_alike([replace(train[0], states_TQ=None), *(replace(one, states_TQ=None) for one in measured)])
+    if data.states:
+        check_alike([train[0], *measured])
+    elif measured:
+        check_alike(measured)
+        check_alike([replace(one, states_TQ=None) for one in (train[0], measured[0])])
     _check_leaks(train, measured)
     say(
         f"{len(train)} episodes to train on with {sum(map(len, train))} frames, {len(measured)} to measure on"
@@ -168,8 +172,11 @@ def model_arguments(run: Resolved) -> dict[str, Any]:
 def _frame_arguments(run: Resolved) -> dict[str, Any]:
     """Return how frames are embedded: like the frozen model, or according to the configuration."""
     config, given = run.config, run.frozen_config
+    if run.frozen is not None:
+        _check_pixels(config.data, given["pixels"])
     if isinstance(run.frozen, ActionModel):
-        return {name: given[name] for name in ("encoder", "pixels", "pool", "pool_dim", "normalised")}
+        names = ("encoder", "pixels", "pool", "pool_dim", "normalised")
+        return {name: given[name] for name in names if name in given}
     if run.frozen is not None:
         return {"encoder": given["encoder"], "pixels": given["pixels"], "pool": "none", "normalised": True}
     section = {key: value for key, value in dataclasses.asdict(config.encoder).items() if value is not None}
@@ -178,6 +185,16 @@ def _frame_arguments(run: Resolved) -> dict[str, Any]:
     pixels = {"mean": list(config.data.mean), "std": list(config.data.std)}
     pooling = {"pool": config.frames.pool, "pool_dim": config.frames.embed_dim}
     return {"encoder": encoder, "pixels": pixels, **pooling, "normalised": False}
+
+
+def _check_pixels(data: TrajectoryConfig, own: Mapping[str, list[float]]) -> None:
+    """Raise ValueError where pixel statistics are given that the frozen encoder does not have."""
+    for name in ("mean", "std"):
+        given = getattr(data, name)
+        if given != getattr(TrajectoryConfig(), name) and list(given) != list(own[name]):
+            raise ValueError(
+                f"data.{name} is {given}, and the frozen encoder of init has {own[name]}: leave it out"
+            )
 
 
 def model_config(config: ActionConfig, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -69,8 +69,9 @@ class TrajectoryConfig:
         states: Also read the states (proprioception) and let the model predict them.
         camera: Name of the camera, for sources with several; null takes the only one.
         size: Height and width of a frame in pixels, or one number for both.
-        mean: Mean of each pixel channel, in [0, 1].
-        std: Standard deviation of each pixel channel, on the same scale as `mean`.
+        mean: Mean of each pixel channel, in [0, 1]; with `init` the encoder's own is used.
+        std: Standard deviation of each pixel channel, on the same scale as `mean`; with `init` the encoder's
+            own is used.
         reader: Video decoder: `auto` (`pyav` on every machine), `pyav`, `decord` or `torchcodec`. The last
             two are compared with PyAV on each file and replaced by it, with a warning, where they differ.
         cache: Cache of decoded, resized videos.
@@ -102,9 +103,10 @@ class TrajectoryConfig:
         checks.pixel_statistics("data", self)
         checks.at_least("data", self, num_workers=0)
         checks.share("data", self, "max_unreadable")
-        if self.train is not None and self.collect is not None:
+        given = [f"data.{name}" for name in ("train", "test") if getattr(self, name) is not None]
+        if given and self.collect is not None:
             raise ValueError(
-                "data.train and data.collect are both given: give one of them, and null for the other"
+                f"{given[0]} and data.collect are both given: give one of them, and null for the other"
             )
 
     @property
@@ -141,8 +143,9 @@ class DynamicsConfig:
         num_heads: Number of attention heads per block.
         conditioning: How actions enter the predictor: as `tokens` (V-JEPA 2-AC), or by adaptive layer norms,
             `adaln` (jepa-wms, LeWM).
-        context: Largest number of past frames that the predictor attends to, the current one included; null
-            takes all frames of a window but the last.
+        context: Largest number of past frames that imagined steps, and so plans, attend to, the current one
+            included; null takes all frames of a window but the last, to which the predictor of true frames
+            attends in training.
     """
 
     embed_dim: int = 384
@@ -312,6 +315,12 @@ class ActionConfig:
         if not frozen and self.data.features is not None:
             raise ValueError(
                 "data.features is for a frozen encoder, and this one learns: leave it out, or give init"
+            )
+        if (self.dynamics.context or 1) >= self.data.window.frames:
+            raise ValueError(
+                f"dynamics.context is {self.dynamics.context} and data.window.frames "
+                f"{self.data.window.frames}: the predictor would attend to more frames than in training, so "
+                "give fewer than a window has"
             )
         rollout = objective.rollout
         if rollout is not None and rollout.steps >= self.data.window.frames:

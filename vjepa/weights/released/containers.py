@@ -62,6 +62,11 @@ class Container(NamedTuple):
     def with_statements(self, by_user: StatedByUser) -> Container:
         """The same container, with the user's statements, which override those in the file."""
         said = by_user.check().as_stated()
+        names = ("num_heads", "levels", "probe_levels")
+        try:
+            StatedByUser(**{name: self.stated[name] for name in names if name in self.stated}).check()
+        except ValueError as error:
+            raise ValueError(f"{self.path}, key '{STATED}': {error}") from error
         num_heads = {**self.stated.get("num_heads", {}), **said.get("num_heads", {})}
         return self._replace(stated={**self.stated, **said, "num_heads": num_heads})
 

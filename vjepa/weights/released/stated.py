@@ -101,8 +101,7 @@ class StatedByUser(NamedTuple):
 
     def as_stated(self) -> dict[str, Any]:
         """The statements that were made, by field name, as `Container.stated` holds them."""
-        named: dict[str, Any] = {name: value for name, value in self._asdict().items() if value is not None}
-        return named if self.num_heads else {key: value for key, value in named.items() if key != "heads"}
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 def _as_integers(values: Sequence[int] | None) -> list[int] | None:
