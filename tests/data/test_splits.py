@@ -31,6 +31,15 @@ def test_no_group_is_in_both_parts(share):
     assert split_by_group(videos, share, seed=1) != (rest, held)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.25, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9])
+def test_the_share_that_is_asked_for_is_held_back(share):
+    videos = videos_of(groups=200, each=1, classes=4)
+    rest, held = split_by_group(videos, share, 0, "data.test_share")
+    assert len(held) / 200 == pytest.approx(share, abs=0.025)
+    assert sorted(video.path for video in (*rest, *held)) == sorted(video.path for video in videos)
+    assert {video.label for video in held} == {video.label for video in rest} == {"0", "1", "2", "3"}
+
+
 def test_videos_without_groups_are_split_one_by_one():
     videos = [Video(f"/v/{n}.mp4", label=str(n % 3)) for n in range(30)]
     rest, held = split_by_group(videos, 0.2, seed=0)

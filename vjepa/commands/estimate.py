@@ -45,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("gpus", "per_machine", "network_gb", "mfu", "clip_mb", "clips_per_core"):
         if getattr(options, name) <= 0:
             raise ValueError(f"--{name} is {getattr(options, name)}: give a number above 0")
+    if options.mfu > 1:
+        raise ValueError(f"--mfu is {options.mfu}: give a share of the GPU's speed in (0, 1]")
+    if config.optim.batch_size % options.gpus:
+        raise ValueError(
+            f"optim.batch_size {config.optim.batch_size} cannot be shared by {options.gpus} GPUs: give a "
+            "number of GPUs that divides it"
+        )
     cluster = Cluster(
         GPUS[options.gpu], options.gpus, options.per_machine, options.network_gb * 1e9, options.mfu
     )
@@ -53,9 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with torch.device("meta"):
         objective = build.build_objective(build.resolve(config))
     cost = average_cost(config, objective)
-    clips = config.optim.batch_size * config.data.clip.clips_per_video
+    each, most = config.data.clip.clips_per_video, config.train.micro_batch
+    clips, at_once = config.optim.batch_size * each, None if most is None else most * each
     found = {
-        name: estimate(cost, cluster, clips, config.train.micro_batch, sharded=sharded)
+        name: estimate(cost, cluster, clips, at_once, sharded=sharded)
         for name, sharded in (("DDP", False), ("FSDP", True))
     }
     print(_report(config, cost, cluster, found, options))

@@ -235,7 +235,8 @@ class CacheConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How the run is executed; up to rounding, nothing here changes what is learnt.
+    """How the run is executed; up to rounding, nothing here changes what is learnt, but for dropout and drop
+    path, whose random numbers follow `micro_batch`.
 
     Attributes:
         micro_batch: Largest number of videos (action-conditioned models: windows) that one process holds in

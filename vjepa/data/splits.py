@@ -20,6 +20,8 @@ from vjepa.data.manifest import Video, class_names
 from vjepa.data.python_datasets import is_item
 from vjepa.data.remote import source_of
 
+_FOLDS = 20  # of which a share is held back that is not near that of a single fold
+_NEAR = 0.02
 _BEGINNING = 1 << 16  # Bytes read first; they distinguish most videos of equal size.
 
 
@@ -68,13 +70,31 @@ def _nearest_fold(
     It is the one that leaves the fewest classes out on either side and, among these, is nearest to `share` in
     size.
     """
-    pairs = _stratified(labels, groups, max(round(1 / share), 2), seed)
+    folds = max(round(1 / share), 2)
+    if abs(1 / folds - share) <= _NEAR:
+        pairs = _stratified(labels, groups, folds, seed)
+    else:
+        pairs = _joined(_stratified(labels, groups, _FOLDS, seed), share)
 
     def cost(pair: tuple[NDArray[np.int64], NDArray[np.int64]]) -> tuple[int, float]:
         lost = sum(len(set(labels) - {labels[row] for row in rows}) for rows in pair)
         return lost, abs(len(pair[1]) / len(labels) - share)
 
     return min(pairs, key=cost)
+
+
+def _joined(
+    pairs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]], share: float
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return the rows outside and inside a share of the folds, which are taken as a ring, from each on."""
+    inside = [held for _, held in pairs]
+    count = min(max(round(share * len(inside)), 1), len(inside) - 1)
+    every = np.sort(np.concatenate(inside))
+    held = [
+        np.sort(np.concatenate([inside[(first + n) % len(inside)] for n in range(count)]))
+        for first in range(len(inside))
+    ]
+    return [(np.setdiff1d(every, rows), rows) for rows in held]
 
 
 def _stratified(

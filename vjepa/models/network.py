@@ -1,4 +1,4 @@
-"""The precision in which networks compute, outside of a training step as well as in it."""
+"""How networks compute, outside of a training step as well as in it: precision, memory, compilation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vjepa.choices import Precision
+from vjepa.layers.blocks import TokenTransformer
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -50,6 +51,21 @@ def in_own_precision(method: Callable[Concatenate[N, P], R]) -> Callable[Concate
             return _in_float32(method(self, *args, **kwargs))
 
     return computed
+
+
+def set_execution(model: nn.Module, *, activation_checkpointing: bool, compiled: bool) -> None:
+    """Let the transformers of a model trade time for memory, or compile their blocks.
+
+    Args:
+        model: A model, or an objective with all its networks.
+        activation_checkpointing: Whether blocks recompute their activations in the backward pass.
+        compiled: Whether blocks are compiled.
+    """
+    for network in model.modules():
+        if isinstance(network, TokenTransformer):
+            network.grad_checkpointing = activation_checkpointing
+            if compiled:
+                network.compile_blocks()
 
 
 def set_precision(model: nn.Module, precision: Precision) -> None:

@@ -146,6 +146,11 @@ class RunFolder:
         except ConfigError as error:
             raise ValueError(f"{self.path} holds a run of another kind: {_ELSEWHERE}\n{error}") from error
 
+    def learnt_from_others(self, rows: Sequence[Row]) -> bool:
+        """Return whether the run in the folder learnt from other rows than these."""
+        before = _read_json(self.learnt_from).get("digest") if self.trained else None
+        return before is not None and before != digest_of_rows(rows)
+
     def compare_sources(
         self, rows: Sequence[Row], classes: Sequence[str] | None = None, precision: str | None = None
     ) -> Iterator[str]:

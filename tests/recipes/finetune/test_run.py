@@ -25,7 +25,9 @@ from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
 from vjepa.evaluation.features.cache import FeatureShards
 from vjepa.evaluation.recognition.scores import read_scores
+from vjepa.layers.blocks import TokenTransformer
 from vjepa.models.video_model import VideoModel
+from vjepa.recipes.finetune import build
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.finetune.run import finetune
 from vjepa.training.stop import Stopped
@@ -373,6 +375,40 @@ def test_bad_input_is_named(run, pretrained, tmp_path):
         run("a", "--model.init=null")
     with pytest.raises(ValueError, match="is not a model"):
         run("a", f"--model.init={tmp_path}")
+
+
+def test_a_run_does_not_go_on_with_a_list_of_which_it_would_be_tested_on_what_it_learnt(
+    run, pretrained, tmp_path
+):
+    train = read_manifest(pretrained / "train.csv")
+    whole, fewer = (listed(tmp_path, f"{n}.csv", train[: len(train) - n]) for n in (0, 2))
+    run("a", f"--data.train={whole}", "--data.test=null", "--data.test_share=0.5", "--optim.epochs=1")
+    with pytest.raises(ValueError, match=r"list of training videos has changed .* test_share would hold"):
+        run("a", f"--data.train={fewer}", "--data.test=null", "--data.test_share=0.5", "--optim.epochs=2")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--model.drop_path=0.1"], r"model\.drop_path is 0\.1, .* and model\.tune none"),
+        (["--optim.layer_decay=0.5"], r"optim\.layer_decay 0\.5 and model\.tune none"),
+        (["--features={folder: f}", "--data.repeats=2"], r"data\.repeats is 2 and features\.views 0"),
+    ],
+)
+def test_what_a_frozen_encoder_does_not_use_is_refused(changes, message, run):
+    with pytest.raises(ValueError, match=message):
+        run("a", *FROZEN, *changes)
+
+
+def test_a_classifier_is_executed_as_the_run_says(arguments, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(TokenTransformer, "compile_blocks", lambda network: compiled.append(network))
+    given = [*arguments("a"), "--train.activation_checkpointing=true", "--train.compile=true"]
+    config = read_config(given, FinetuneConfig)
+    resolved, model = build.resolve(config, build.labelled_splits(config))
+    network = build.build_classifier(resolved, model)
+    assert network.encoder.transformer.grad_checkpointing
+    assert compiled == [network.encoder.transformer]
 
 
 def test_a_checkpoint_of_another_size_is_refused(run, pretrained, tmp_path):

@@ -20,6 +20,7 @@ from vjepa.data.trajectories.windows import TrajectoryDataset, action_statistics
 from vjepa.data.transforms import CentreCrop
 from vjepa.evaluation.features.cache import encoder_identity
 from vjepa.models.action_model import ActionModel
+from vjepa.models.network import set_execution
 from vjepa.models.sizes import SIZES
 from vjepa.models.video_model import VideoModel
 from vjepa.objectives.action_jepa import ActionJEPA, RollOut
@@ -219,6 +220,8 @@ def build_objective(run: Resolved, arguments: dict[str, Any]) -> ActionJEPA:
     objective, model = run.config.objective, ActionModel(**arguments)
     if run.frozen is not None:
         _load_frozen(model, run.frozen)
+    train = run.config.train
+    set_execution(model, activation_checkpointing=train.activation_checkpointing, compiled=train.compile)
     rollout = objective.rollout
     return ActionJEPA(
         model=model,

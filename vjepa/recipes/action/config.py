@@ -273,7 +273,8 @@ class ActionConfig:
         objective: Training objective: distance, further losses, and what prevents collapse.
         planning: Planning: how actions are searched with the model.
         optim: AdamW and its schedules, counted in optimiser steps.
-        train: How the run is executed; up to rounding, nothing here changes what is learnt.
+        train: How the run is executed; up to rounding, nothing here changes what is learnt, but for dropout
+            and drop path, whose random numbers follow `micro_batch`.
     """
 
     output_dir: str = "runs/action"

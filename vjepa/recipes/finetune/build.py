@@ -26,6 +26,7 @@ from vjepa.models.classifier import Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.head_grid import HeadGrid
 from vjepa.models.lora import add_lora
+from vjepa.models.network import set_execution
 from vjepa.models.video_model import VideoModel
 from vjepa.recipes.cache import build_cache
 from vjepa.recipes.finetune.config import FinetuneConfig
@@ -184,6 +185,8 @@ def build_classifier(run: Resolved, model: VideoModel) -> Classifier:
     if not token_norm(config):
         # The norm is unused. If it were trainable, distributed processes would wait for its gradient.
         encoder.transformer.norm.requires_grad_(False)
+    train = config.train
+    set_execution(encoder, activation_checkpointing=train.activation_checkpointing, compiled=train.compile)
     return Classifier(encoder, head, model.normalizer, start.levels, token_norm(config))
 
 

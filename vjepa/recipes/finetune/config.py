@@ -353,7 +353,8 @@ class FinetuneConfig:
         features: Settings of a cache of frozen features on disk, so that each clip is encoded once; null
             encodes every time.
         evaluation: Views of each test video, whose class probabilities are averaged.
-        train: How the run is executed; up to rounding, nothing here changes what is learnt.
+        train: How the run is executed; up to rounding, nothing here changes what is learnt, but for dropout
+            and drop path, whose random numbers follow `micro_batch`.
     """
 
     output_dir: str = "runs/finetune"
@@ -386,6 +387,16 @@ class FinetuneConfig:
             raise ValueError(
                 f"evaluation.clips is {self.evaluation.clips} and data.segments {self.data.segments}: clips "
                 "are seen together by segments, so give a multiple of them"
+            )
+        if self.model.tune == "none" and (self.model.drop_path > 0 or self.optim.layer_decay < 1):
+            raise ValueError(
+                f"model.drop_path is {self.model.drop_path}, optim.layer_decay {self.optim.layer_decay} and "
+                "model.tune none: both are for an encoder that is trained, so leave them out"
+            )
+        if self.features is not None and not self.features.views and self.data.repeats > 1:
+            raise ValueError(
+                f"data.repeats is {self.data.repeats} and features.views 0: one clip of each video is "
+                "encoded once; give features.views, or leave data.repeats out"
             )
         if self.features is not None and self.augment.mixes:
             raise ValueError(

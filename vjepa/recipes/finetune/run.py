@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -112,6 +113,26 @@ def finetune(config: FinetuneConfig | str | Path | None = None, **settings: Any)
     return summary
 
 
+def _rows(videos: Sequence[Video]) -> list[tuple[str, str | None, float | None, float | None]]:
+    return [(video.path, video.label, video.start, video.end) for video in videos]
+
+
+def _check_held_back(config: FinetuneConfig, train: Sequence[Video], folder: RunFolder) -> None:
+    """Raise ValueError where a run goes on with a list of which other videos are held back than before.
+
+    It would be measured on videos that it was trained on.
+    """
+    data = config.data
+    held = data.test is None and data.test_share > 0, config.grid is not None and data.val is None
+    if any(held) and folder.learnt_from_others(_rows(train)):
+        key = "data.test" if held[0] else "data.val"
+        raise ValueError(
+            f"the list of training videos has changed since {folder.path} was begun, and {key}_share would "
+            "hold back videos that the run was trained on: give the list as it was, or another output_dir, "
+            f"and {key} for lists that may change"
+        )
+
+
 def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) -> dict[str, Any]:
     splits = build.labelled_splits(config)
     if claim(folder, config, accelerator):
@@ -121,6 +142,7 @@ def _run(config: FinetuneConfig, accelerator: Accelerator, folder: RunFolder) ->
             f"data.{name}": [video.path for video in getattr(splits, name)] for name in ("val", "test")
         }
         check_files(measured, config.data.max_unreadable, accelerator.print)
+    _check_held_back(config, splits.train, folder)
     set_seed(config.seed)
     run, pretrained = build.resolve(config, splits)
     classifier = build.build_classifier(run, pretrained)
@@ -174,7 +196,7 @@ def _train(
     )
     prepared = fit(
         run.config, accelerator, folder, objective, optimizer, batches, optim=optim,
-        rows=[(video.path, video.label, video.start, video.end) for video in run.splits.train],
+        rows=_rows(run.splits.train),
         classes=run.splits.classes,
     )  # fmt: skip
     return cast(Classification, accelerator.unwrap_model(prepared))
@@ -300,8 +322,11 @@ def _summary(
     summary["final"] = metrics_of(records[-1])
     if choice.val is not None:
         summary["val"] = choice.val.to_json()
-        summary["chosen"] = dict(zip(("lr", "weight_decay"), choice.setting or (), strict=False))
-        print(f"chosen on the validation split: {summary['chosen']}\n{choice.val.table()}")
+        if choice.setting is None:
+            print(f"validation split\n{choice.val.table()}")
+        else:
+            summary["chosen"] = dict(zip(("lr", "weight_decay"), choice.setting, strict=True))
+            print(f"chosen on the validation split: {summary['chosen']}\n{choice.val.table()}")
     if test is not None:
         report, scores_VX, videos = test
         summary["test"] = report.to_json()

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from vjepa.config import config_tree
 from vjepa.data.rendered import is_rendered
-from vjepa.layers.blocks import TokenTransformer
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.layers.targets import PredictionTargets
 from vjepa.models.encoder import VideoEncoder
+from vjepa.models.network import set_execution
 from vjepa.models.predictor import Predictor
 from vjepa.models.sizes import SIZES
 from vjepa.models.video_model import VideoModel
@@ -240,11 +240,7 @@ def _future_arguments(config: PretrainConfig) -> dict[str, Any]:
 def build_objective(run: Resolved) -> Configured:
     """Build the objective with its networks; initial weights are drawn from torch's global generator."""
     objective, train = _configured(run), run.config.train
-    for network in objective.modules():  # the target encoder included
-        if isinstance(network, TokenTransformer):
-            network.grad_checkpointing = train.activation_checkpointing
-            if train.compile:
-                network.compile_blocks()
+    set_execution(objective, activation_checkpointing=train.activation_checkpointing, compiled=train.compile)
     return objective
 
 

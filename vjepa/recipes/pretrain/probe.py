@@ -15,6 +15,7 @@ from torch import Tensor
 from vjepa.choices import Precision
 from vjepa.data.dataset import ClipDataset
 from vjepa.data.manifest import Video
+from vjepa.data.splits import check_leaks
 from vjepa.evaluation.features.extract import LeftOut, extract_features, probe_classes
 from vjepa.evaluation.probes.folds import group_folds
 from vjepa.evaluation.probes.linear import ridge_probe
@@ -43,7 +44,10 @@ def probed_lists(config: PretrainConfig) -> dict[str, Sequence[Video]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # The probe itself will warn.
         probe_classes(*splits)
-    return dict(zip(("probe.train", "probe.test"), splits, strict=True))
+    lists = dict(zip(("probe.train", "probe.test"), splits, strict=True))
+    if config.data.synthetic is None:
+        check_leaks(lists)
+    return lists
 
 
 def probe_encoders(
