@@ -22,7 +22,9 @@ def folder(tmp_path, monkeypatch):
     save_pretrained(tmp_path / "model", model.state_dict(), model.config)
     lines = ["path,label,start,end,split"]
     for number in range(12):
-        np.save(tmp_path / f"{number}.npy", np.full((75, 16, 16, 3), 60 * (number % 3), np.uint8))
+        frames = np.full((75, 16, 16, 3), 60 * (number % 3), np.uint8)
+        frames[:, 0, 0] = number  # no two videos show the same
+        np.save(tmp_path / f"{number}.npy", frames)
         split, start = ("train", "test")[number // 6], 0.5 if number == 11 else 2.25
         lines.append(f"{number}.npy,{'abc'[number % 3]},{start},3.0,{split}")
     (tmp_path / "actions.csv").write_text("\n".join(lines) + "\n")
@@ -71,7 +73,7 @@ def test_figures_of_a_model_of_the_hub_lie_under_another_name_than_its_own(folde
 
 def test_what_cannot_be_used_is_an_error(folder, capsys):
     for arguments, message in (
-        ({"test": "split=train"}, "are in both the training and the test split"),
+        ({"test": "split=train"}, "training and test share what"),
         ({"test": "split=val"}, "no row of"),
     ):
         assert run(folder, **arguments) == 2

@@ -89,6 +89,9 @@ def test_what_cannot_be_compared_is_refused(arguments):
     config = read_config(arguments, FinetuneConfig)
     with pytest.raises(ValueError, match="with names that differ"):
         few_labels(config, [read_arm("a=x"), read_arm("a=y")])
+    for given in ("--seed=7", "--data.label_share=0.5", "--model.init=x"):
+        with pytest.raises(ValueError, match="arms, shares and seeds determine it"):
+            few_labels(read_config([*arguments, given], FinetuneConfig), [read_arm("a=x")])
     with pytest.raises(ValueError, match="jobs is 0: give 1 or more"):
         few_labels(config, [read_arm("a=x")], jobs=0)
     with pytest.raises(ValueError, match=r"shares is \[\] and seeds \[0\]: give one or more of each"):

@@ -84,6 +84,7 @@ def few_labels(
         raise ValueError(
             "data.test is null and data.test_share 0: give the videos to measure on, or a share to hold back"
         )
+    _check_unset(config)
     if len({arm.name for arm in arms}) < len(arms) or not arms:
         raise ValueError(
             f"the arms are {[arm.name for arm in arms]}: give one or more, with names that differ"
@@ -107,6 +108,22 @@ def few_labels(
         curves.setdefault(name, {}).setdefault(share, []).append(metrics["test"]["mean_class"][0])
     _write(Path(config.output_dir), curves, 1 / metrics["test"]["known_classes"])
     return curves
+
+
+def _check_unset(config: FinetuneConfig) -> None:
+    """Raise ValueError where a setting is given that arms, shares and seeds determine."""
+    one, default = (
+        {
+            "seed": each.seed,
+            "data.label_seed": each.data.label_seed,
+            "data.label_share": each.data.label_share,
+            "model.init": each.model.init,
+        }
+        for each in (config, FinetuneConfig())
+    )
+    for key, value in one.items():
+        if value != default[key]:
+            raise ValueError(f"{key} is {value}, and arms, shares and seeds determine it: leave it out")
 
 
 def _cell(config: FinetuneConfig, arm: Arm, share: float, seed: int) -> FinetuneConfig:
