@@ -121,6 +121,7 @@ def test_measurements_may_follow_settings():
     assert changes == ["--optim.batch_size=2", "--train.device=cpu", "--seed=1"]
 
 
+@pytest.mark.slow
 def test_peers_are_timed_on_the_same_clips_and_compared(tmp_path, capsys):
     pytest.importorskip("transformers")
     report = tmp_path / "report.json"

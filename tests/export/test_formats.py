@@ -32,7 +32,7 @@ def saved(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch"])
+@pytest.mark.parametrize("kind", [pytest.param("onnx", marks=pytest.mark.slow), "torch"])
 def test_a_future_is_the_model_s(kind, saved, tmp_path):
     require(kind)
     model = vjepa.from_pretrained(saved)
