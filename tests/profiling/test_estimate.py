@@ -26,7 +26,7 @@ def test_weights_are_what_a_step_of_adamw_holds():
     optimizer.step()
     held = [*objective.parameters(), *(parameter.grad for parameter in trained)]
     held += [state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
-    found = estimate(cost, ONE, clips=3, micro_batch=None, sharded=False)
+    found = estimate(cost, ONE, clips=3, micro_batch=3, sharded=False)
     assert found.weights_bytes == sum(tensor.nbytes for tensor in held)
     assert found.sent_bytes == 0
     assert found.activation_bytes == pytest.approx(3 * cost.activation_bytes / 2)
@@ -66,3 +66,8 @@ def test_the_tool_says_what_fits(tmp_path, capsys):
     assert main([*asked, "--gpus", "1", "--train.micro_batch", "3072"]) == 1
     assert main([*asked, "--mfu", "0"]) == 2
     assert "--mfu is 0.0: give a number above 0" in capsys.readouterr().err
+    assert main([*asked, "--gpus", "7"]) == 2
+    assert "cannot be shared by 7 processes" in capsys.readouterr().err
+    whole = ["--config=configs/pretrain/sigreg_vits16.yaml", "--gpus", "1", "--train.micro_batch=1"]
+    assert main(whole) == 2  # refused, as the run would be
+    assert " micro-batches, but objective.sigreg" in capsys.readouterr().err

@@ -32,6 +32,7 @@ from vjepa.recipes.configs import CONFIGS
 from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.preview import average_cost
+from vjepa.training.accelerator import accumulation_steps
 from vjepa.training.stop import command
 
 _FREE = 0.9  # Share of a GPU's memory that tensors can take.
@@ -47,11 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--{name} is {getattr(options, name)}: give a number above 0")
     if options.mfu > 1:
         raise ValueError(f"--mfu is {options.mfu}: give a share of the GPU's speed in (0, 1]")
-    if config.optim.batch_size % options.gpus:
-        raise ValueError(
-            f"optim.batch_size {config.optim.batch_size} cannot be shared by {options.gpus} GPUs: give a "
-            "number of GPUs that divides it"
-        )
+    batch = config.optim.batch_size
+    pieces = accumulation_steps(
+        batch, options.gpus, config.train.micro_batch, measures_batch=config.objective.measures_batch
+    )
     cluster = Cluster(
         GPUS[options.gpu], options.gpus, options.per_machine, options.network_gb * 1e9, options.mfu
     )
@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with torch.device("meta"):
         objective = build.build_objective(build.resolve(config))
     cost = average_cost(config, objective)
-    each, most = config.data.clip.clips_per_video, config.train.micro_batch
-    clips, at_once = config.optim.batch_size * each, None if most is None else most * each
+    clips = batch * config.data.clip.clips_per_video
+    at_once = clips // options.gpus // pieces
     found = {
         name: estimate(cost, cluster, clips, at_once, sharded=sharded)
         for name, sharded in (("DDP", False), ("FSDP", True))

@@ -91,23 +91,20 @@ class Estimate:
         return max(self.compute_seconds, self.sent_seconds), self.compute_seconds + self.sent_seconds
 
 
-def estimate(
-    cost: StepCost, cluster: Cluster, clips: int, micro_batch: int | None, *, sharded: bool
-) -> Estimate:
+def estimate(cost: StepCost, cluster: Cluster, clips: int, micro_batch: int, *, sharded: bool) -> Estimate:
     """Estimate a step in bfloat16 with weights in float32.
 
     Args:
         cost: Cost of the run's step.
         cluster: GPUs of the run.
         clips: Clips of a step, over all GPUs.
-        micro_batch: Largest number of clips that a GPU holds at once; None takes its whole share.
+        micro_batch: Number of clips that a GPU holds at once; it divides the GPU's share.
         sharded: Whether weights, gradients and moments are divided among all GPUs (FSDP).
     """
     share = clips / cluster.count
-    held = share if micro_batch is None else min(share, micro_batch)
     parts = cluster.count if sharded else 1
     others = (cluster.count - 1) / cluster.count
-    passes = max(share / held, 1)
+    passes = share / micro_batch
     if sharded:
         # Each pass gathers the weights twice, forward and backward, and adds up gradients, all in bfloat16;
         # weights of the target encoder are gathered once.
@@ -117,7 +114,7 @@ def estimate(
         sent = 2 * others * _FLOAT32 * cost.trained  # A ring all-reduce sends every gradient twice.
     return Estimate(
         weights_bytes=_FLOAT32 * (cost.parameters + 3 * cost.trained) / parts,
-        activation_bytes=held * cost.activation_bytes * _LOW / _FLOAT32,
+        activation_bytes=micro_batch * cost.activation_bytes * _LOW / _FLOAT32,
         sent_bytes=sent,
         compute_seconds=share * cost.flops / (cluster.gpu.flops * cluster.mfu),
         sent_seconds=sent / cluster.slowest_link,

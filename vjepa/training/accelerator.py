@@ -22,7 +22,7 @@ def build_accelerator(
     batch_size: int,
     *,
     group_size: int = 1,
-    no_accumulation_reason: str | None = None,
+    measures_batch: bool = False,
     find_unused: bool = False,
 ) -> Accelerator:
     """Build the accelerator of a run, with the fewest micro-batches that respect `train.micro_batch`.
@@ -32,8 +32,8 @@ def build_accelerator(
         output_dir: Run folder; trackers write below it.
         batch_size: Number of videos of one step, over all processes and micro-batches.
         group_size: Number of neighbouring videos that must stay in the same micro-batch.
-        no_accumulation_reason: What needs the whole batch at once, for the error message; None if a step may
-            be cut into micro-batches.
+        measures_batch: Whether the loss is a statistic of the whole batch (objective.sigreg or
+            objective.vicreg), so that a step cannot be cut into micro-batches.
         find_unused: Whether a step may leave some weights without a gradient.
 
     Raises:
@@ -56,8 +56,8 @@ def build_accelerator(
     return Accelerator(
         cpu=cpu,
         mixed_precision=train.precision,
-        gradient_accumulation_steps=_accumulation_steps(
-            batch_size, world_size, train.micro_batch, group_size, no_accumulation_reason
+        gradient_accumulation_steps=accumulation_steps(
+            batch_size, world_size, train.micro_batch, group_size, measures_batch
         ),
         log_with=train.trackers or None,
         project_config=ProjectConfiguration(project_dir=output_dir, logging_dir=output_dir),
@@ -95,10 +95,21 @@ def local_processes() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _accumulation_steps(
-    batch_size: int, world_size: int, most: int | None, group_size: int, no_accumulation_reason: str | None
+def accumulation_steps(
+    batch_size: int, world_size: int, most: int | None, group_size: int = 1, measures_batch: bool = False
 ) -> int:
-    """Return the number of micro-batches of a step on one process, the fewest of at most `most` videos."""
+    """Return the number of micro-batches of a step on one process, the fewest of at most `most` videos.
+
+    Args:
+        batch_size: Number of videos of one step, over all processes and micro-batches.
+        world_size: Number of processes.
+        most: Largest number of videos of a micro-batch; None for no limit.
+        group_size: Number of neighbouring videos that must stay in the same micro-batch.
+        measures_batch: Whether the loss is a statistic of the whole batch.
+
+    Raises:
+        ValueError: The batch cannot be divided as asked.
+    """
     if batch_size % (world_size * group_size):
         raise ValueError(
             f"optim.batch_size {batch_size} cannot be shared by {world_size} processes: start as many as "
@@ -113,10 +124,10 @@ def _accumulation_steps(
                 f"train.micro_batch is {most}, and {group_size} neighbouring videos are mixed: give "
                 f"{group_size} or more"
             )
-    if count > 1 and no_accumulation_reason is not None:
+    if count > 1 and measures_batch:
         raise ValueError(
-            f"train.micro_batch {most} cuts a step into {count} micro-batches, but {no_accumulation_reason} "
-            f"measures the whole batch at once: give micro_batch {share} or more, more processes, or a "
-            "smaller optim.batch_size"
+            f"train.micro_batch {most} cuts a step into {count} micro-batches, but objective.sigreg or "
+            f"objective.vicreg measures the whole batch at once: give micro_batch {share} or more, more "
+            "processes, or a smaller optim.batch_size"
         )
     return count

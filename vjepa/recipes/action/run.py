@@ -58,12 +58,7 @@ def train_action_model(config: ActionConfig | str | Path | None = None, **settin
     folder = RunFolder(config.output_dir)
     with answering_signals():
         accelerator = build_accelerator(
-            config.train,
-            config.output_dir,
-            config.optim.batch_size,
-            no_accumulation_reason=(
-                "objective.sigreg or objective.vicreg" if config.measures_batch else None
-            ),
+            config.train, config.output_dir, config.optim.batch_size, measures_batch=config.measures_batch
         )
         with exclusive(folder.path, accelerator):
             summary = _run(config, accelerator, folder)

@@ -146,12 +146,11 @@ def _row(video: Video) -> Row:
 
 
 def _start(config: PretrainConfig) -> Accelerator:
-    objective = config.objective
     return build_accelerator(
         config.train,
         config.output_dir,
         config.optim.batch_size,
-        no_accumulation_reason=("objective.sigreg or objective.vicreg" if objective.measures_batch else None),
+        measures_batch=config.objective.measures_batch,
         # A step on videos does not use the tokenizer of images, nor a step on images that of videos.
         find_unused=config.encoder.image_tokenizer,
     )
