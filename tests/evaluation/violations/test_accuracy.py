@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -163,6 +164,13 @@ def test_pairs_of_one_set_are_drawn_together():
         metric = measure_surprise(sets, CONTEXTS, 4).kinds["one"]["fixed"]["relative_mean"]
         widths.append(metric.high - metric.low)
     assert widths[0] == pytest.approx(widths[1], rel=0.01)
+
+
+def test_sets_of_one_scene_are_drawn_together():
+    """A second kind with the same losses tells nothing new: the mean over both is no more certain."""
+    sets = draw_sets("one", 13, 2, 1, 0)
+    report = measure_surprise([*sets, *(replace(one, kind="two") for one in sets)], CONTEXTS, fixed=4)
+    assert report.macro["4"]["relative_mean"] == report.kinds["one"]["4"]["relative_mean"]
 
 
 def test_intervals_are_a_function_of_the_seed():

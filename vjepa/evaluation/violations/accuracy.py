@@ -110,8 +110,9 @@ def measure_surprise(
 ) -> SurpriseReport:
     """Measure accuracies for each kind and over kinds, with bootstrap intervals over the matched sets.
 
-    Whole sets are drawn, since the pairs of a set share a scene. The interval of `best` is that of the chosen
-    context length and ignores that it was chosen. Absolute accuracies have no interval.
+    Whole sets are drawn, since the pairs of a set share a scene; and the n-th sets of kinds with as many sets
+    are drawn together, since the renderer makes them of the same scene. The interval of `best` is that of
+    the chosen context length and ignores that it was chosen. Absolute accuracies have no interval.
 
     Args:
         sets: Matched sets, with losses for the context lengths in the order of `contexts`.
@@ -135,9 +136,8 @@ def measure_surprise(
         raise ValueError(
             f"the sets are of {kinds} and controls {tuple(controls)}: give sets of a kind that is no control"
         )
-    rng = np.random.default_rng(seed)
     losses = {kind: _kind_losses([m for m in sets if m.kind == kind], contexts) for kind in kinds}
-    metrics = {kind: _metrics(losses[kind], contexts.index(fixed), rng) for kind in kinds}
+    metrics = {kind: _metrics(losses[kind], contexts.index(fixed), seed) for kind in kinds}
     macro = {
         name: tuple(np.mean([metrics[kind][name][part] for kind in counted], axis=0) for part in (0, 1))
         for name in metrics[kinds[0]]
@@ -187,9 +187,10 @@ def _by_severity(
         if len(known) < 2 * THIRDS:
             continue
         ordered = [matched for _, matched in sorted(known, key=lambda pair: pair[0])]
-        rng = np.random.default_rng(seed)
         parts = np.array_split(np.arange(len(ordered)), THIRDS)
-        metrics = [_metrics(_kind_losses([ordered[n] for n in part], contexts), fixed, rng) for part in parts]
+        metrics = [
+            _metrics(_kind_losses([ordered[n] for n in part], contexts), fixed, seed) for part in parts
+        ]
         found[kind] = {
             name: [interval(each[name][0][fixed], each[name][1][:, fixed]) for each in metrics]
             for name in ("relative_mean", "relative_max")
@@ -305,9 +306,9 @@ def _rows(video_cV: Array, reduce: Callable[..., Any]) -> Array:
     return reduce(np.concatenate([video_cV, video_cV.min(axis=0, keepdims=True)]), axis=1)
 
 
-def _metrics(losses: _KindLosses, fixed: int, rng: np.random.Generator) -> dict[str, tuple[Array, Array]]:
+def _metrics(losses: _KindLosses, fixed: int, seed: int) -> dict[str, tuple[Array, Array]]:
     """Compute values ``(m,)`` and bootstrap draws ``(b, m)`` of each metric; add rows `fixed` and `best`."""
-    num_sets = int(losses.set_p.max()) + 1
+    rng, num_sets = np.random.default_rng(seed), int(losses.set_p.max()) + 1
     # How often each pair is drawn: as often as its set.
     drawn_bp = rng.multinomial(num_sets, np.full(num_sets, 1 / num_sets), size=SAMPLES)[:, losses.set_p]
     # The first row has every pair once and gives the value itself.
