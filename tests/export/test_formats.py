@@ -45,7 +45,7 @@ def test_a_future_is_the_model_s(kind, saved, tmp_path):
     torch.testing.assert_close(run(video), expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch"])
+@pytest.mark.parametrize("kind", [pytest.param("onnx", marks=pytest.mark.slow), "torch"])
 def test_an_encoder_with_a_convolutional_stem_is_the_model_s(kind, tmp_path):
     require(kind)
     graph = EncoderGraph(make_video_model(0, encoder={"stem": "convolutional", "depth": 1}))

@@ -62,7 +62,6 @@ ALWAYS = {
     "twice in c": (130, "SIGINT: stopping after this step; a second Ctrl-C leaves without saving"),
     "asked with its workers": (75, "checkpoint saved; the same command goes on from there"),
     "without its launcher": (-KILL, "checkpoint saved; the same command goes on from there"),
-    "rendering": (75, "SIGTERM: stopping\n"),
 }
 SLOW = {
     "unreadable": (1, "UnreadableVideosError: "),
@@ -72,6 +71,7 @@ SLOW = {
     "asked": (75, "SIGTERM: stopping after this step"),
     "killed": (-KILL, "step 2/"),
     "probe": (75, "SIGTERM: stopping\n"),
+    "rendering": (75, "SIGTERM: stopping\n"),
 }
 
 

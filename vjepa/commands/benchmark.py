@@ -303,12 +303,14 @@ def peer_works(setting: Setting) -> list[Work]:
     hidden_BN = torch.zeros(len(clips_BTCHW), DEFAULT_TOKENS, dtype=torch.bool, device=setting.device)
     hidden_BN.scatter_(1, hidden.target_BM, True)
     depth = build.model_arguments(build.resolve(setting.config))["encoder"]["depth"]
+    meta: dict[str, peers.Run] = {}
+    if setting.meta is not None:  # first, so that a folder which is no clone is refused at once
+        meta["step (Meta)"] = peers.MetaStep(setting.meta, batch, clips_BTCHW, depth=depth).step
     runs: dict[str, peers.Run] = {
         "encode (transformers)": peers.hf_encoder(clips_BTCHW, depth=depth),
         "videomae (transformers)": peers.hf_videomae_step(clips_BTCHW, hidden_BN, depth=depth),
+        **meta,
     }
-    if setting.meta is not None:
-        runs["step (Meta)"] = peers.MetaStep(setting.meta, batch, clips_BTCHW, depth=depth).step
 
     def run(work: peers.Run, precision: Precision) -> None:
         work(setting.autocast(precision))
