@@ -52,7 +52,8 @@ class EmbeddingGoal:
 class InverseGoal:
     """Mean square of the standardised action that inverse dynamics predicts from a frame to the goal frame.
 
-    It is 0 where no action is left to do.
+    It is small where no action is left to do, and 0 where the predicted action is the mean of the training
+    actions.
 
     Attributes:
         inverse: Inverse dynamics of the model. The source `change` suits best, because it also predicts the
