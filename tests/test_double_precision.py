@@ -238,7 +238,8 @@ def test_what_a_world_model_imagines_and_plans():
 
     def metrics():
         report = measure_imagination(model, episodes, WindowConfig(frames=4), lambda video: video)
-        return [*report.error, *report.permuted_error, *report.state_r2, *report.true_state_r2]
+        errors = [each.value for each in (*report.error, *report.permuted_error)]
+        return [*errors, *report.state_r2, *report.true_state_r2]
 
     expected = metrics()
     with SmallDevice():

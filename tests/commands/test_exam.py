@@ -8,8 +8,9 @@ import pytest
 from tests.inference.conftest import make_video_model
 from vjepa.commands.exam import main
 from vjepa.data.manifest import Video
+from vjepa.data.processor import _moments
 from vjepa.evaluation.exam import Exam
-from vjepa.recipes.exam import sections
+from vjepa.recipes.exam import sections, worlds
 from vjepa.weights.model_folder import save_pretrained
 
 FEW = ["--num_sets=1", "--num_ordinary=20", "--num_videos=10", "--nulls=2"]
@@ -105,3 +106,22 @@ def test_options_that_episodes_do_not_use_are_refused(tmp_path, capsys):
     given = ["--episodes", str(tmp_path), "--nulls=2", "--steps=3"]
     assert main([f"--model={saved(tmp_path / 'model')}", *given]) == 2
     assert "--nulls, --steps are for video models" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("clip", "rendered", "rate"), [
+    ({"fps": 7.5, "stride": None}, None, 8), ({"fps": 29.97, "stride": None}, None, 30),
+    ({"fps": 4.0, "stride": None}, 8, 8), ({"fps": None, "stride": 2}, None, 8),
+])  # fmt: skip
+def test_rendered_videos_are_long_enough_at_the_model_s_own_rate(clip, rendered, rate):
+    """What the exam renders has the frames that it asks for, whatever the two frame rates are."""
+    model = make_video_model(clip=clip)
+    if rendered is not None:
+        own = {"render": {"frames": 32, "frame_rate": rendered, "size": 16}}
+        model.config["training"] = {"data": {"synthetic": own}}
+    render = worlds.home_of(model).render
+    assert round(render.frame_rate) == rate
+    times = np.arange(render.frames) / render.frame_rate
+    part = (0.0, render.frames / render.frame_rate)
+    read = len(_moments(times, model.processor, part, from_end=False)[0])
+    assert read >= max(2 * 16, 32)
+    assert worlds.windows_of(model, render) == read // 16

@@ -1,6 +1,7 @@
 """Label propagation against a written-out reference, and tracks of rendered objects that are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from tests.inference.conftest import make_video_model
 from vjepa.data.manifest import read_manifest
+from vjepa.data.processor import read_frames
 from vjepa.data.synthetic.render import object_covers, render_video
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
@@ -108,3 +110,24 @@ def test_videos_without_factors_and_models_without_time_are_refused(videos, tmp_
         track_objects(make_video_model(), read_manifest(str(tmp_path / "list.csv")))
     with pytest.raises(ValueError, match="clips are 1 time step"):
         track_objects(make_video_model(encoder={"tubelet": [16, 8, 8]}), videos)
+
+
+def test_labels_are_cropped_as_the_frames_are(tmp_path):
+    """A model that was trained on crops sees the middle of a frame; there its labels are, too."""
+    settings = replace(SETTINGS, size=32, motions=("still",), objects=(1, 1))
+    videos = read_manifest(write_videos(tmp_path, settings, num_videos=6, seed=0))
+    for whole in (True, False):
+        model = make_video_model(clip={"size": [32, 32], "whole_frame": whole})
+        for video in videos:
+            frames = read_frames(video.path, model.processor, first=2)
+            labels = tracking._labels(video, frames.numbers, model.processor, 2)
+            white = (frames.video_TCHW.float().mean(dim=(0, 1)) - 127.5) / 127.5
+            assert (labels[0, 1] - white).abs().mean() < 0.02
+
+
+def test_videos_that_cannot_be_tracked_are_refused_by_name(videos, tmp_path):
+    model = make_video_model(clip={"num_frames": 32})
+    with pytest.raises(ValueError, match=r"0\.mp4 has 16 frames at the model's rate, and a clip 32"):
+        track_objects(model, videos)
+    with pytest.raises(ValueError, match="give 1 or more"):
+        track_objects(model, [])

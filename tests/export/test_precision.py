@@ -41,6 +41,11 @@ def test_answers_stay_nearly_the_same(kind, most, stem):
     assert 0 < (predicted - whole).norm() / whole.norm() < 3 * most
 
 
+def a_classifier(encoder):
+    head = build_head(embed_dim=24, num_classes=5, kind="attentive")
+    return Classifier(encoder, head, PixelNormalizer([0.5] * 3, [0.25] * 3), (0,), True).eval()
+
+
 @torch.no_grad()
 def test_other_ways_through_a_model_stay_nearly_the_same():
     """Levels, a stream step by step, and a classifier: none of them passes the encoder's `forward`."""
@@ -49,7 +54,7 @@ def test_other_ways_through_a_model_stay_nearly_the_same():
         embed_dim=24, depth=3, num_heads=2, tubelet=(2, 8, 8), causal=True, levels=(1, 2)
     ).eval()
     reduced = copy.deepcopy(encoder)
-    reduce_precision(torch.nn.ModuleDict({"encoder": reduced}), "bf16")
+    reduce_precision(a_classifier(reduced), "bf16")
     video = torch.randn(2, 3, 4, 16, 16)
     streams = [CausalStream(network, 2) for network in (encoder, reduced)]
     for start in (0, 2):
@@ -64,13 +69,7 @@ def test_other_ways_through_a_model_stay_nearly_the_same():
     for whole, narrow in levels:
         assert narrow.dtype == torch.float32
         assert 0 < (narrow - whole).norm() / whole.norm() < 0.03
-    classifier = Classifier(
-        encoder,
-        build_head(embed_dim=24, num_classes=5, kind="attentive"),
-        PixelNormalizer([0.5] * 3, [0.25] * 3),
-        (0,),
-        True,
-    ).eval()
+    classifier = a_classifier(encoder)
     clip = torch.randint(0, 256, (2, 4, 3, 16, 16), dtype=torch.uint8)
     whole = classifier.head(classifier.features(clip))
     reduce_precision(classifier, "bf16")
@@ -83,3 +82,11 @@ def test_bfloat16_takes_half_the_memory():
     model = make_video_model(0)
     before = stored_bytes(model.encoder)
     assert stored_bytes(reduce_precision(model, "bf16").encoder) == before / 2
+
+
+def test_what_would_stay_as_it_is_is_refused():
+    model = make_video_model(0)
+    with pytest.raises(ValueError, match="kind is fp16: give one of int8, bf16"):
+        reduce_precision(model, "fp16")
+    with pytest.raises(ValueError, match="network is a Linear: give a VideoModel or a Classifier"):
+        reduce_precision(torch.nn.Linear(2, 2), "bf16")

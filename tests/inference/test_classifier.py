@@ -99,8 +99,12 @@ def test_windows_cover_the_video(classifier, video):
     assert windows[-1][1] == pytest.approx(2.0)
     whole = list(classifier.over_time(video, every=10.0))
     assert [round(start, 6) for start, _, _ in whole] == [0.0, 1.2]
-    with pytest.raises(ValueError, match="every is 0"):
-        next(classifier.over_time(video, every=0))
+    for every in (0, float("inf")):
+        with pytest.raises(ValueError, match=f"every is {every}"):
+            next(classifier.over_time(video, every=every))
+    pairs = vjepa.VideoClassifier(classifier.network, CLASSES, classifier.processor, clips=2, segments=2)
+    parts = list(pairs.over_time(video))  # as long as the two clips that the head sees together
+    assert [round(end - start, 6) for start, end, _ in parts] == [1.6, 1.6]
 
 
 def test_what_is_no_classifier_is_refused(tmp_path, classifier):
@@ -108,6 +112,8 @@ def test_what_is_no_classifier_is_refused(tmp_path, classifier):
     save_pretrained(tmp_path, model.state_dict(), model.config)
     with pytest.raises(ValueError, match="has no classification head"):
         vjepa.VideoClassifier.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="segments 0: give 1 or more"):
+        vjepa.VideoClassifier(classifier.network, CLASSES, classifier.processor, segments=0)
     with pytest.raises(ValueError, match="clips is 3 and segments 2"):
         vjepa.VideoClassifier(
             classifier.network,
@@ -120,5 +126,5 @@ def test_what_is_no_classifier_is_refused(tmp_path, classifier):
 
 @pytest.mark.parametrize("views", [{"clips": 0}, {"crops": -1}])
 def test_a_classifier_without_views_is_refused(views, classifier_folder):
-    with pytest.raises(ValueError, match=r"clips is \S+ and crops \S+: give 1 or more of each"):
+    with pytest.raises(ValueError, match=r"clips is \S+ crops \S+ and segments 1: give 1 or more of each"):
         vjepa.VideoClassifier.from_pretrained(classifier_folder, **views)

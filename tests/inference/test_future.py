@@ -150,6 +150,11 @@ def test_samples_are_repeatable_and_differ(video):
     assert samples.embeddings_BFhwY.shape == (1, 3, 2, 2, 2, 24)
     assert torch.equal(samples.embeddings_BFhwY, future.sample(3, steps=[1, 6], seed=1).embeddings_BFhwY)
     assert not torch.allclose(samples.embeddings_BFhwY[:, 0], samples.embeddings_BFhwY[:, 1])
+    more = future.sample(5, steps=[1, 6], seed=1).embeddings_BFhwY
+    assert torch.equal(more[:, :3], samples.embeddings_BFhwY)  # further samples change no earlier one,
+    two = vjepa.FuturePredictor(model).observe(torch.stack([video[FRAMES : 2 * FRAMES], video[:FRAMES]]))
+    beside = two.sample(3, steps=[1, 6], seed=1).embeddings_BFhwY[1:]
+    torch.testing.assert_close(beside, samples.embeddings_BFhwY)  # nor do other clips
     with pytest.raises(ValueError, match=r"one future, not several.*objective\.futures"):
         vjepa.FuturePredictor(make_video_model()).observe(video[:FRAMES]).sample(2)
 
@@ -166,6 +171,21 @@ def test_rates_are_met_as_in_a_file(video, video_file):
     slow = vjepa.FuturePredictor(model, fps=5).observe(video[:5]).predict()  # each frame is shown twice
     twice = vjepa.FuturePredictor(model).observe(video[:5].repeat_interleave(2, dim=0)).predict()
     assert torch.equal(slow.embeddings_BFhwY, twice.embeddings_BFhwY)
+
+
+def test_frames_without_a_rate_are_taken_as_they_are(video, video_file):
+    """What the processor of a model with a stride has read is not thinned out again."""
+    model = make_video_model(clip={"stride": 2})
+    clip = model.processor(video_file)
+    expected = vjepa.FuturePredictor(make_video_model()).observe(clip[:, :10]).predict()
+    found = vjepa.FuturePredictor(model).observe(clip[:, :10]).predict()
+    assert torch.equal(found.embeddings_BFhwY, expected.embeddings_BFhwY)
+    camera = vjepa.FuturePredictor(model, fps=25).observe(video[:19]).predict()  # every second one
+    assert torch.equal(
+        camera.embeddings_BFhwY,
+        vjepa.FuturePredictor(model).observe(video[:19:2]).predict().embeddings_BFhwY,
+    )
+    assert camera.seconds[0] == pytest.approx(4 / 25)
 
 
 def test_horizons_may_be_numbers_of_numpy(video):
@@ -185,6 +205,7 @@ def without(model, part):
         (lambda model, video: vjepa.FuturePredictor(without(model, "predictor")), "has no predictor"),
         (lambda model, video: vjepa.FuturePredictor(model, context_steps=8), "give 1 to 7"),
         (lambda model, video: vjepa.FuturePredictor(model, fps=0), "fps is 0"),
+        (lambda model, video: vjepa.FuturePredictor(model, fps=float("inf")), "fps is inf"),
         (
             lambda model, video: vjepa.FuturePredictor(model).predict(),
             "0 whole time steps .* observe 10 frames",

@@ -33,6 +33,11 @@ def test_losses_are_those_of_the_published_procedure(video):
     expected = torch.stack([published(model, video, context) for context in (2, 5)]).detach()
     torch.testing.assert_close(result.losses_cV, expected, atol=1e-5, rtol=1e-5)
     assert torch.equal(result.filtered_V, result.losses_cV.min(dim=0).values)
+    one = vjepa.surprise(model, video, context_steps=5)
+    assert torch.equal(one.losses_cV, result.losses_cV[1:])
+    assert vjepa.surprise(model, video, context_steps=np.array([5])).context_steps == one.context_steps
+    narrow = vjepa.surprise(model.to(torch.bfloat16), video, context_steps=5)
+    assert narrow.error_cVthw.dtype == torch.float32
     assert (result.encoder, result.mask_token, result.normalisation) == ("target_encoder", 1, "layer_norm")
 
 

@@ -169,6 +169,17 @@ def test_the_future_never_contains_the_past(context, horizon, grid, step):
     assert mask.context_BK.max() // plane < mask.target_BM.min() // plane
 
 
+@pytest.mark.parametrize("steps", [4, 7, 8])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("mask", [
+    lambda share: FutureMask(context=(share, share)), lambda share: MultiBlock(max_temporal_keep=share)
+])  # fmt: skip
+def test_the_longest_context_is_the_longest_that_is_drawn(mask, share, steps):
+    mask, grid = mask(share), Grid(steps, 6, 6)
+    longest = max(draw(mask, grid, 2, step).context_BK.max() // 36 + 1 for step in range(20))
+    assert longest == mask.longest_context(steps)
+
+
 def test_a_still_has_no_future():
     with pytest.raises(ValueError, match="no future"):
         draw(FutureMask(), Grid(1, 4, 4))
@@ -218,6 +229,16 @@ def test_a_running_cell_decodes_its_share_of_every_place(share, grid):
         assert matching
         phases.update(matching[:1])
     assert len(phases) > 1
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 6])
+def test_a_running_cell_decodes_its_share_whatever_the_number_of_time_steps(steps, share):
+    hidden, decoded = (
+        draw(mask, Grid(steps, 10, 10), count=3).target_BM.shape[1]
+        for mask in (TubeMask(ratio=0.9), TubeMask(ratio=0.9, running_cell=share))
+    )
+    assert abs(decoded - (1 - share) * hidden) < 1
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])

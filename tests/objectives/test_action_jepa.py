@@ -91,6 +91,10 @@ def test_actions_may_be_read_from_the_change_alone():
     torch.testing.assert_close(inverse(z[:, 0], z[:, 3]) - bias, steps.sum(dim=1))  # differences add up
     with pytest.raises(ValueError, match="the model has no inverse dynamics"):
         ActionJEPA(model=make_model(), frozen=True, inverse=1.0)
+    with pytest.raises(ValueError, match="neither collapses nor becomes smoother"):
+        ActionJEPA(model=make_model(), frozen=True, smoothness=1.0)
+    with pytest.raises(ValueError, match="give fewer steps, or longer windows"):
+        ActionJEPA(model=make_model(window=8), frozen=True, rollout=RollOut(20, True))(batch())
     with pytest.raises(ValueError, match="the model has an inverse dynamics"):
         ActionJEPA(model=make_model(inverse="change"), frozen=True)
 

@@ -153,6 +153,16 @@ def test_whom_it_is_compared_with():
     assert rates["oracle"] > rates["nothing moves"] + 0.3
 
 
+def test_a_goal_is_reached_whether_or_not_that_ends_the_episode():
+    ended, going_on = (
+        run_episodes(env, Oracle(PLANNER, horizon=8, execute=2, path=1.0, seed=0), seed=3)
+        for env in (make_env("two_rooms", 6, 16, 40, ends=ends) for ends in (True, False))
+    )
+    assert ended.success_e.any()
+    assert np.array_equal(ended.success_e, going_on.success_e)
+    assert np.array_equal(ended.steps_e, going_on.steps_e)
+
+
 def test_the_same_seed_gives_the_same_episodes():
     def episodes(seed):
         return run_episodes(make_env("two_rooms", 5, 16, 10), RandomActions(seed), seed).images_TeHWC

@@ -147,6 +147,15 @@ def test_what_cannot_be_planned_is_refused():
         MPPI(temperature=0.0)
     with pytest.raises(ValueError, match=r"learning rate 0"):
         GradientPlanner(lr=0.0)
+    for refused in (
+        lambda: CEM(deviation=float("nan")),
+        lambda: CEM(samples=3, elites=2, kept=2),  # with the mean, no candidate would be new
+        lambda: MPPI(temperature=float("nan")),
+        lambda: GradientPlanner(deviation=float("nan")),
+        lambda: GradientPlanner(deviation=-1.0),
+    ):
+        with pytest.raises(ValueError, match=r"deviation|kept is 2|temperature"):
+            refused()
     with pytest.raises(ValueError, match="a low and a higher end"):
         Bounds(torch.zeros(2), torch.zeros(2))
     with pytest.raises(ValueError, match="finite ends"):

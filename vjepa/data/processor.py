@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vjepa.data.clips import TICK, ClipSampling, EmptyRangeError, frame_duration, spread_clips
 from vjepa.data.memory import Pixels, clips_in_memory
 from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.open import open_video
 from vjepa.data.rendered import FOREIGN, is_rendered
-from vjepa.data.transforms import clip_transform
+from vjepa.data.transforms import CentreCrop, clip_transform
 from vjepa.layers.pixels import check_layout
 
 # Share of the model's frame rate below which a third or more of a clip's frames are repeats.
@@ -123,7 +123,7 @@ class VideoProcessor:
         return self.transform(video_TCHW)
 
     @property
-    def transform(self) -> nn.Module:
+    def transform(self) -> CentreCrop:
         """Resize and crop that `fit` applies."""
         return clip_transform(self.size, self.whole_frame)
 

@@ -43,7 +43,7 @@ def train_transform(
     return v2.Compose([crop, v2.RandomHorizontalFlip()]) if flip else crop
 
 
-def eval_transform(size: Size) -> nn.Module:
+def eval_transform(size: Size) -> CentreCrop:
     """Build a resize and centre crop: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
 
     Frames are resized to 256/224 of `size` before the crop. The margin is that of ImageNet, Kinetics and
@@ -56,7 +56,7 @@ def eval_transform(size: Size) -> nn.Module:
     return CentreCrop(_pair(size))
 
 
-def clip_transform(size: Size, whole_frame: bool) -> nn.Module:
+def clip_transform(size: Size, whole_frame: bool) -> CentreCrop:
     """Build the resize and crop for inference: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
 
     Deterministic.
@@ -82,7 +82,7 @@ class CentreCrop(nn.Module):
         super().__init__()
         self.size = size
         self.margin = margin
-        self.covered = tuple(int(side * margin) for side in size)
+        self.covered = (int(size[0] * margin), int(size[1] * margin))
 
     def extra_repr(self) -> str:
         """Return the settings, which are part of the key of cached features."""

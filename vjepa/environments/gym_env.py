@@ -87,11 +87,10 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
         if isinstance(self._given, Discrete):
             return int(self._given.start) + int(action_A.argmax())
         assert isinstance(self._given, Box)
-        return (
-            action_A.reshape(self._given.shape)
-            .clip(self._given.low, self._given.high)
-            .astype(self._given.dtype)
-        )
+        action = action_A.reshape(self._given.shape).clip(self._given.low, self._given.high)
+        if np.issubdtype(self._given.dtype, np.integer):
+            action = action.round()
+        return action.astype(self._given.dtype)
 
     def _drawn(self, env: gymnasium.Env[Any, Any]) -> Pixels:
         image = env.render()
@@ -113,7 +112,10 @@ class GymEnv(VectorEnv[Pixels, Array, Any]):
 
 
 def _flat(observation: Any) -> NDArray[np.float64]:
-    """Return an observation as a vector of numbers; empty if it is not an array of numbers."""
+    """Return the numbers in an observation as a vector; text and other parts without numbers are left out."""
     if isinstance(observation, dict):
-        return np.concatenate([_flat(observation[name]) for name in sorted(observation)])
-    return np.asarray(observation, dtype=np.float64).reshape(-1)
+        observation = tuple(observation[name] for name in sorted(observation))
+    if isinstance(observation, tuple):
+        return np.concatenate([np.zeros(0), *(_flat(part) for part in observation)])
+    values = np.asarray(observation)
+    return values.astype(np.float64).reshape(-1) if values.dtype.kind in "biuf" else np.zeros(0)

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.v2.functional import center_crop
 from tqdm import tqdm
 
 from vjepa.data.manifest import Video
-from vjepa.data.processor import read_frames
+from vjepa.data.processor import VideoProcessor, read_frames
 from vjepa.data.synthetic.render import object_covers
 from vjepa.evaluation.statistics import Metric, interval
 from vjepa.models.video_model import VideoModel
@@ -94,8 +95,8 @@ def track_objects(
 
     Args:
         model: Model whose tokens after the last norm are compared.
-        videos: Rendered videos with their factors beside them, without an occluder; of each, the first clip
-            of the model's length is tracked.
+        videos: Rendered videos with their factors beside them, without an occluder, one or more; of each, the
+            first clip of the model's length is tracked.
         rivals: Other encoders of the same token grid by name.
         progress: Show a progress bar.
 
@@ -103,7 +104,8 @@ def track_objects(
         Tracks of ``model``, of the rivals, and of ``standing still``: the labels of the first time step.
 
     Raises:
-        ValueError: A video has no factors beside it, or the model's clips are a single time step.
+        ValueError: There are no videos, one has no factors beside it or is shorter than a clip, or the
+            model's clips are a single time step.
     """
     encoders: dict[str, Encode | None] = {"model": model.encode, **(rivals or {}), "standing still": None}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in encoders}
@@ -113,9 +115,16 @@ def track_objects(
         raise ValueError(
             f"the model's clips are {grid.t} time step, in which nothing moves: give another model"
         )
+    if not videos:
+        raise ValueError("there are no videos to track objects in: give 1 or more")
     for video in tqdm(videos, desc="tracking", disable=not progress):
         frames = read_frames(video.path, clip, first=clip.num_frames, start=video.start, end=video.end)
-        true_tXHW = _labels(video, frames.numbers, clip.size, model.encoder.tubelet.t)
+        if len(frames.video_TCHW) < clip.num_frames:
+            raise ValueError(
+                f"{video.path} has {len(frames.video_TCHW)} frames at the model's rate, and a clip "
+                f"{clip.num_frames}: give longer videos"
+            )
+        true_tXHW = _labels(video, frames.numbers, clip, model.encoder.tubelet.t)
         first_hwX = F.adaptive_avg_pool2d(true_tXHW[0], (grid.h, grid.w)).permute(1, 2, 0)
         pixels = frames.video_TCHW[None].to(device)
         for name, encode in encoders.items():
@@ -127,14 +136,18 @@ def track_objects(
     return {name: _tracks(np.array(scores)) for name, scores in found.items()}
 
 
-def _labels(video: Video, numbers_T: np.ndarray, size: tuple[int, int], depth: int) -> Tensor:
-    """Return the shares of each pixel that background and objects cover, ``(t, X, H, W)``, in this order."""
+def _labels(video: Video, numbers_T: np.ndarray, clip: VideoProcessor, depth: int) -> Tensor:
+    """Return the shares of each pixel that background and objects cover, ``(t, X, H, W)``, in this order.
+
+    They are cropped as the processor crops the frames.
+    """
     source = Path(video.path).with_suffix(".npz")
     if not source.exists():
         raise ValueError(f"{source} is not there: only rendered videos have their factors beside them")
     with np.load(source) as factors:
         part = {name: factors[name][numbers_T] for name in ("positions", "sizes", "shapes")}
-    covers_TnHW = torch.from_numpy(object_covers(**part, size=size[0]))
+    whole_TnHW = torch.from_numpy(object_covers(**part, size=max(clip.transform.covered)))
+    covers_TnHW = center_crop(whole_TnHW, list(clip.size))
     covers_tnHW = covers_TnHW.unflatten(0, (-1, depth)).mean(dim=1)
     return torch.cat([1 - covers_tnHW.sum(dim=1, keepdim=True), covers_tnHW], dim=1)
 

@@ -6,13 +6,16 @@ Inputs and outputs of the networks stay float32. The result cannot be trained.
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 
+from vjepa.models.classifier import Classifier
+from vjepa.models.video_model import VideoModel
+
 Kind = Literal["int8", "bf16"]
-M = TypeVar("M", bound=nn.Module)
+M = TypeVar("M", VideoModel, Classifier)
 
 _PARTS = ("encoder", "predictor", "decoder", "teacher", "head")
 
@@ -29,7 +32,15 @@ def reduce_precision(network: M, kind: Kind) -> M:
 
     Raises:
         ModuleNotFoundError: `kind` is `int8` and torchao is not installed.
+        ValueError: `kind` is another format, or `network` another kind of object.
     """
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind is {kind}: give one of {', '.join(get_args(Kind))}")
+    if not isinstance(network, VideoModel | Classifier):
+        raise ValueError(
+            f"network is a {type(network).__name__}: give a VideoModel or a Classifier, such as the network "
+            "of a VideoClassifier"
+        )
     for name in _PARTS:
         part = getattr(network, name, None)
         if part is None:

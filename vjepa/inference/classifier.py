@@ -70,7 +70,7 @@ class VideoClassifier:
         segments: Number of clips whose tokens the head sees together; a divisor of `clips`.
 
     Raises:
-        ValueError: `clips` is not a multiple of `segments`, or `clips` or `crops` is less than 1.
+        ValueError: `clips` is not a multiple of `segments`, or one of the three is less than 1.
     """
 
     def __init__(
@@ -83,8 +83,10 @@ class VideoClassifier:
         crops: int = 1,
         segments: int = 1,
     ) -> None:
-        if clips < 1 or crops < 1:
-            raise ValueError(f"clips is {clips} and crops {crops}: give 1 or more of each")
+        if min(clips, crops, segments) < 1:
+            raise ValueError(
+                f"clips is {clips}, crops {crops} and segments {segments}: give 1 or more of each"
+            )
         if clips % segments:
             raise ValueError(
                 f"clips is {clips} and segments {segments}: the head sees {segments} clips together, so give "
@@ -158,15 +160,16 @@ class VideoClassifier:
     def over_time(
         self, path: str | Path, every: float | None = None
     ) -> Iterator[tuple[float, float, Answer]]:
-        """Classify a video clip by clip; yield start and end of each clip in seconds, and its classes.
+        """Classify a video part by part; yield start and end of each part in seconds, and its classes.
 
-        A clip has the model's clip length; the last one ends with the video. A video shorter than a clip is
-        classified once, as a whole.
+        A part is as long as a clip of the model, or as all the clips that the head sees together
+        (`segments`); the last one ends with the video. A video shorter than a part is classified once, as a
+        whole.
 
         Args:
             path: Path of the video.
-            every: Time in seconds from the start of one clip to the start of the next; None takes half the
-                duration of a clip.
+            every: Time in seconds from the start of one part to the start of the next; None takes half the
+                duration of a part.
 
         Raises:
             ValueError: The video cannot be read, or `every` is not above 0.
@@ -177,11 +180,11 @@ class VideoClassifier:
         over = float(timestamps[-1]) + lasting
         period = self.processor.period(1 / lasting)
         assert period is not None
-        span = min(self.processor.num_frames * period, over)
+        span = min(self.segments * self.processor.num_frames * period, over)
         every = span / 2 if every is None else every
-        if not every > 0:
+        if not 0 < every < np.inf:
             raise ValueError(f"every is {every}: give a number of seconds above 0")
-        one_clip = VideoClassifier(
+        one_part = VideoClassifier(
             self.network,
             self.classes,
             self.processor,
@@ -192,7 +195,7 @@ class VideoClassifier:
         count = int(np.ceil(max(over - span, 0) / every - TICK)) + 1
         for number in range(count):
             start = min(number * every, over - span)
-            yield start, start + span, one_clip.predict(path, start=start, end=start + span)
+            yield start, start + span, one_part.predict(path, start=start, end=start + span)
 
     def probabilities(self, views_BRTCHW: Tensor) -> Tensor:
         """Return the class probabilities of videos, averaged over their views: ``(B, X)``, on the CPU.

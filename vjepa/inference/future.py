@@ -89,7 +89,7 @@ class FuturePredictor:
         mask_token: int | None = None,
         fps: float | None = None,
     ) -> None:
-        if fps is not None and not fps > 0:
+        if fps is not None and not 0 < fps < np.inf:
             raise ValueError(f"fps is {fps}: give a number of frames a second above 0")
         self.model = model
         if model.decoder is not None:
@@ -229,7 +229,8 @@ class FuturePredictor:
             num: Number of samples of each clip.
             steps: Horizons in time steps; see `predict`.
             seconds: Horizons in seconds, in place of `steps`; see `predict`.
-            seed: Random seed of the noise. One noise vector serves all time steps of a sample.
+            seed: Random seed of the noise. Each sample has one noise vector, for all time steps and clips: it
+                depends on neither the batch nor `num`.
 
         Raises:
             ValueError: The predictor takes no noise, `num` is below 1, or see `predict`.
@@ -242,10 +243,13 @@ class FuturePredictor:
         if num < 1:
             raise ValueError(f"num is {num}: ask for 1 sample or more")
         horizons = self._horizons(steps, seconds)
-        shape = (len(self._observation.tokens()), num, noise.in_features)
-        noise_BsZ = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(noise.weight.device)
+        clips, size = len(self._observation.tokens()), noise.in_features
+        noise_sZ = np.stack([np.random.default_rng((seed, n)).standard_normal(size) for n in range(num)])
         with torch.no_grad():
-            samples = [self._embeddings(horizons, "slide", noise_BZ) for noise_BZ in noise_BsZ.unbind(1)]
+            samples = [
+                self._embeddings(horizons, "slide", noise_Z.expand(clips, -1))
+                for noise_Z in torch.from_numpy(noise_sZ).to(noise.weight)
+            ]
         return self._prediction(torch.stack(samples, dim=1), horizons, "slide")
 
     def _horizons(self, steps: Horizons | None, seconds: Horizons | None) -> list[int]:

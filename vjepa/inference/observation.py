@@ -94,10 +94,10 @@ class Observation:
     def _repeats(self) -> int:
         """Return how many times the new frame appears at the model's rate; 0 drops it."""
         number, self._arrived = self._arrived, self._arrived + 1
+        if self.fps is None:  # already at the model's rate
+            return 1
         if self.processor.fps is None:
             return int(number % (self.processor.stride or 1) == 0)
-        if self.fps is None:
-            return 1
         # A frame is shown until the next one comes. It appears once for every tick of the model's frame clock
         # within that time.
         rate = self.processor.fps / self.fps

@@ -127,7 +127,7 @@ def surprise(
     model: VideoModel,
     video: Pixels | Sequence[Any] | str | Path,
     *,
-    context_steps: Sequence[int] | None = None,
+    context_steps: int | Sequence[int] | None = None,
     mask_token: int | None = None,
     normal: NormalSurprise | None = None,
 ) -> Surprise:
@@ -137,8 +137,8 @@ def surprise(
         model: Model with a predictor of embeddings or a decoder of pixels.
         video: Path of a video, or frames at the model's rate: ``(T, C, H, W)``, uint8 in [0, 255] or floats
             in [0, 1], or a list of single frames or PIL images.
-        context_steps: Context lengths in time steps. None takes all, from 1 to one less than the time steps
-            of a window.
+        context_steps: Context length in time steps, or several of them. None takes all, from 1 to one less
+            than the time steps of a window.
         mask_token: Index of the mask token at the targets; None takes that of the model's configuration.
         normal: What surprise is normal for the model, for p-values (`Surprise.judged`). None takes what is
             stored in the folder that the model was read from, if anything is.
@@ -177,7 +177,7 @@ def surprise_of_frames(
     video_TCHW: Tensor,
     *,
     seconds: np.ndarray | None = None,
-    context_steps: Sequence[int] | None = None,
+    context_steps: int | Sequence[int] | None = None,
     mask_token: int | None = None,
     normal: NormalSurprise | None = None,
 ) -> Surprise:
@@ -197,7 +197,11 @@ def surprise_of_frames(
     """
     height, width = video_TCHW.shape[-2:]
     window = window_of(model, height, width, mask_token=mask_token)
-    contexts = tuple(range(1, window.grid.t) if context_steps is None else context_steps)
+    if context_steps is None:
+        context_steps = range(1, window.grid.t)
+    elif isinstance(context_steps, int):
+        context_steps = [context_steps]
+    contexts = tuple(map(int, context_steps))
     if not contexts:
         raise ValueError("context_steps is empty: give one context length or more, or None for all")
     windows_VTCHW = sliding_windows(video_TCHW, window.grid.t, model.encoder.tubelet.t)
@@ -231,10 +235,11 @@ def calibrate_surprise(
     Args:
         model: Model with a predictor of embeddings or a decoder of pixels.
         manifest: Path of a manifest or a list of ordinary videos, 20 or more, best of 100 or more: p-values
-            of a whole video are no smaller than 1 divided by half of their number. Videos that were not
-            trained on are less well predicted, as those that will be judged are. Best they are about as long
-            as those: a longer video has more time steps that may surprise by chance, for which its p-value is
-            corrected. Unreadable videos, and those shorter than a window, are left out with a warning.
+            of a whole video of their length are no smaller than 1 divided by half of their number. Videos
+            that were not trained on are less well predicted, as those that will be judged are. Best they are
+            about as long as those: a longer video has more time steps that may surprise by chance, for which
+            its p-value is corrected. Unreadable videos, and those shorter than a window, are left out with a
+            warning.
         progress: Show a progress bar.
 
     Raises:
@@ -316,7 +321,7 @@ def window_errors(model: VideoModel, video_BTCHW: Tensor, asked: Sequence[Window
         predicted_BMY = _predicted_values(
             model, video_BTCHW[:, : window.context_steps * model.encoder.tubelet.t], window
         )
-        error_BM = (predicted_BMY - true_BNY[:, first:]).abs().mean(dim=-1)
+        error_BM = (predicted_BMY.float() - true_BNY[:, first:].float()).abs().mean(dim=-1)
         errors.append(F.pad(error_BM, (first, 0), value=torch.nan).unflatten(1, window.grid))
     return torch.stack(errors)
 

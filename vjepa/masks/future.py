@@ -39,9 +39,9 @@ class FutureMask:
             raise ValueError(
                 f"a clip of {grid.t} time step has no future: give more frames or a shorter tubelet"
             )
-        context_steps = _draw_steps(grid.t - 1, grid.t, self.context, step_rng)
+        context_steps = _steps(grid.t - 1, grid.t, step_rng.uniform(*self.context))
         rest = grid.t - context_steps
-        horizon_steps = _draw_steps(rest, rest, self.horizon, step_rng)
+        horizon_steps = _steps(rest, rest, step_rng.uniform(*self.horizon))
         plane = grid.h * grid.w
         index_N = np.arange(grid.size)
         context_K = index_N[: context_steps * plane]
@@ -49,6 +49,10 @@ class FutureMask:
         context_BK, target_BM = (np.tile(index, (len(sample_rngs), 1)) for index in (context_K, target_M))
         return MaskIndices(context_BK, target_BM)
 
+    def longest_context(self, steps: int) -> int:
+        """Return the largest number of time steps that are context, in clips of `steps` time steps."""
+        return _steps(steps - 1, steps, self.context[1])
 
-def _draw_steps(most: int, whole: int, share: tuple[float, float], rng: np.random.Generator) -> int:
-    return min(max(round(whole * rng.uniform(*share)), 1), most)
+
+def _steps(most: int, whole: int, share: float) -> int:
+    return min(max(round(whole * share), 1), most)

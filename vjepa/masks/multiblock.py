@@ -133,8 +133,12 @@ class MultiBlock:
         hidden_Bthw = np.logical_or.reduce(hidden_Bnthw, axis=1)
         if self.invert:
             hidden_Bthw = ~hidden_Bthw
-        hidden_Bthw[:, max(1, int(grid.t * self.max_temporal_keep)) :] = True
+        hidden_Bthw[:, self.longest_context(grid.t) :] = True
         return hidden_Bthw.reshape(len(hidden_Bthw), -1)
+
+    def longest_context(self, steps: int) -> int:
+        """Return the number of time steps that may be context, in clips of `steps` time steps."""
+        return max(1, int(steps * self.max_temporal_keep))
 
     @lru_cache(maxsize=1024)  # noqa: B019  (self is a small frozen value; block sizes are few)
     def _calibrate(self, grid: Grid, block: Grid) -> _Calibration | None:

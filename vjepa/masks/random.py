@@ -86,7 +86,7 @@ class TubeMask:
         kept_BM = (2 * (row % 2) + column % 2 - time - phase_B1) % 4 >= left_out
         # The mean over all phases; it depends on the grid and the ratio alone.
         places = hidden_BM.shape[1] // grid.t
-        count = max(places * (grid.t * (4 - left_out) // 4), 1)
+        count = max(places * grid.t * (4 - left_out) // 4, 1)
         key_BM = np.stack([rng.random(hidden_BM.shape[1]) for rng in sample_rngs])
         order_BM = np.argsort(key_BM + ~kept_BM, axis=1)[:, :count]
         return np.sort(np.take_along_axis(hidden_BM, order_BM, axis=1), axis=1)

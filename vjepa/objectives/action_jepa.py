@@ -49,8 +49,8 @@ class ActionJEPA(nn.Module):
             dynamics, else 0.
 
     Raises:
-        ValueError: If `inverse` is above 0 and the model has no inverse dynamics, or the other way round; or
-            regularizers for a frozen encoder.
+        ValueError: `inverse` is above 0 and the model has no inverse dynamics, or the other way round; or a
+            frozen encoder is given with regularizers or smoothness.
     """
 
     def __init__(
@@ -70,8 +70,11 @@ class ActionJEPA(nn.Module):
                 f"inverse is {inverse} and the model has {'no' if model.inverse is None else 'an'} inverse "
                 "dynamics: give a weight above 0 to a model that has one, and to no other"
             )
-        if frozen and regularizers:
-            raise ValueError("a frozen encoder cannot collapse: leave regularizers out")
+        if frozen and (regularizers or smoothness):
+            raise ValueError(
+                "a frozen encoder neither collapses nor becomes smoother: leave regularizers out, and set "
+                "smoothness to 0"
+            )
         self.model = model
         self.frozen = frozen
         if frozen:
@@ -96,7 +99,8 @@ class ActionJEPA(nn.Module):
                 and of its prediction, averaged over the frame's tokens.
 
         Raises:
-            ValueError: If a rollout needs imagined states and the predictor does not predict states.
+            ValueError: A rollout needs imagined states and the predictor does not predict states, or more
+                steps than windows have.
         """
         model = self.model
         tokens_BTSD = self._tokens(batch.inputs)
@@ -147,6 +151,11 @@ class ActionJEPA(nn.Module):
         Each is imagined from the first true frame and the frames imagined before it. As in V-JEPA 2-AC, the
         first of them is the teacher-forced prediction, so its error is counted twice in the loss.
         """
+        if rollout.steps >= tokens_BTSD.shape[1]:
+            raise ValueError(
+                f"rollout has {rollout.steps} steps and windows {tokens_BTSD.shape[1]} frames, from the "
+                "first of which they are imagined: give fewer steps, or longer windows"
+            )
         begun_BTSD = torch.cat([tokens_BTSD[:, :1], following.tokens_BTSD[:, :1]], dim=1)
         known = states_BTQ
         if states_BTQ is not None and rollout.imagined_states:

@@ -73,10 +73,12 @@ def run_episodes(env: ArrayEnv, policy: EnvPolicy, seed: int) -> EpisodeReport:
         actions_eIA = policy.act(env, image)
         looks += 1
         for action_eA in actions_eIA.transpose(1, 0, 2)[: env.max_steps - taken]:
-            image, _, reached_e, _, _ = env.step(action_eA)
+            image = env.step(action_eA)[0]
             taken += 1
             images.append(image)
-            steps_e[reached_e] = taken
+            # By the states: where reaching the goal does not end an episode, no step reports it.
+            reached_e = env.reached(env.state_eQ, env.goal_eQ)
+            steps_e[reached_e & ~success_e] = taken
             success_e |= reached_e
     seconds = time.perf_counter() - started
     return EpisodeReport(success_e, steps_e, seconds, looks, np.stack(images))

@@ -18,7 +18,8 @@ class CEMSettings:
         momentum: Share of the old mean and deviation in the new ones, in [0, 1).
         noise_exponent: Exponent of the noise over the steps of a plan (see `coloured_noise`); 0 is white
             noise.
-        kept: Number of elites that are candidates again in the next round, from 0 to `elites`.
+        kept: Number of elites that are candidates again in the next round, from 0 to `elites`, and fewer than
+            `samples` - 1: the mean is a candidate as well, and at least one is drawn.
         least_deviation: Smallest standard deviation in any later round, as a share of half the range of the
             actions.
     """
@@ -38,10 +39,15 @@ class CEMSettings:
                 f"{self.samples} samples, {self.elites} elites, {self.iterations} iterations: give 2 elites "
                 "or more, more samples than elites, and 1 iteration or more"
             )
-        if not 0 <= self.momentum < 1 or not 0 <= self.kept <= self.elites or self.deviation <= 0:
+        if not 0 <= self.momentum < 1 or not self.deviation > 0:
             raise ValueError(
-                f"momentum is {self.momentum}, kept {self.kept}, deviation {self.deviation}: give a momentum "
-                "in [0, 1), at most as many kept as elites, and a deviation above 0"
+                f"momentum is {self.momentum} and deviation {self.deviation}: give a momentum in [0, 1) and "
+                "a deviation above 0"
+            )
+        if not 0 <= self.kept <= min(self.elites, self.samples - 2):
+            raise ValueError(
+                f"kept is {self.kept} of {self.elites} elites and {self.samples} samples: give at most as "
+                "many as elites, and 2 fewer than samples, so that new plans are drawn"
             )
         if not self.noise_exponent >= 0 or not self.least_deviation >= 0:
             raise ValueError(
@@ -79,7 +85,7 @@ class MPPISettings:
                 f"{self.samples} samples and {self.iterations} iterations: give 2 samples or more and 1 "
                 "iteration or more"
             )
-        if self.temperature <= 0 or self.deviation <= 0 or not 0 < self.decay <= 1:
+        if not (self.temperature > 0 and self.deviation > 0 and 0 < self.decay <= 1):
             raise ValueError(
                 f"temperature is {self.temperature}, deviation {self.deviation}, decay {self.decay}: give "
                 "values above 0, and a decay of at most 1"
@@ -94,7 +100,8 @@ class GradientSettings:
         starts: Number of starting plans: the given one and random ones around it.
         steps: Number of Adam steps.
         lr: Learning rate of Adam, as a share of half the range of the actions.
-        deviation: Standard deviation of the random starts, as a share of half the range of the actions.
+        deviation: Standard deviation of the random starts, as a share of half the range of the actions; 0 or
+            more.
     """
 
     starts: int = 8
@@ -103,8 +110,9 @@ class GradientSettings:
     deviation: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.starts < 1 or self.steps < 1 or self.lr <= 0:
+        if self.starts < 1 or self.steps < 1 or not (self.lr > 0 and self.deviation >= 0):
             raise ValueError(
-                f"{self.starts} starts, {self.steps} steps, learning rate {self.lr}: give 1 start or more, 1 "
-                "step or more, and a learning rate above 0"
+                f"{self.starts} starts, {self.steps} steps, learning rate {self.lr}, deviation "
+                f"{self.deviation}: give 1 start or more, 1 step or more, a learning rate above 0, and a "
+                "deviation of 0 or more"
             )

@@ -9,7 +9,7 @@ import gymnasium
 
 from vjepa.data.readers.open import open_video
 from vjepa.data.trajectories.collect import POLICIES, RandomPolicy, collect
-from vjepa.environments.gym_env import GymEnv
+from vjepa.environments.gym_env import GymEnv, _flat
 from vjepa.environments.make import make_env
 
 
@@ -75,7 +75,9 @@ class Line(gymnasium.Env):
     """A point on a line, drawn as a bright column."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
-    observation_space = gymnasium.spaces.Dict({"x": gymnasium.spaces.Box(-3, 3, (1,))})
+    observation_space = gymnasium.spaces.Dict(
+        {"x": gymnasium.spaces.Box(-3, 3, (1,)), "mission": gymnasium.spaces.Text(20)}
+    )
 
     def __init__(self, render_mode, numbered=False):
         self.render_mode, self.numbered = render_mode, numbered
@@ -84,11 +86,14 @@ class Line(gymnasium.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.x = self.np_random.uniform(-0.5, 0.5)
-        return {"x": np.array([self.x], dtype=np.float32)}, {}
+        return self.seen(), {}
+
+    def seen(self):
+        return {"x": np.array([self.x], dtype=np.float32), "mission": "go to the right"}
 
     def step(self, action):
         self.x += 0.1 * (int(action) - 1 if self.numbered else float(action[0]))
-        return {"x": np.array([self.x], dtype=np.float32)}, 0.0, abs(self.x) > 1, False, {}
+        return self.seen(), 0.0, abs(self.x) > 1, False, {}
 
     def render(self):
         image = np.zeros((20, 40, 3), np.uint8)
@@ -130,3 +135,10 @@ def test_bad_arguments_are_refused(tmp_path):
     gym.reset(seed=0)
     with pytest.raises(ValueError, match="finite numbers of shape"):
         gym.step(np.full((2, 1), np.nan))
+
+
+def test_states_are_the_numbers_of_an_observation_and_whole_numbers_are_rounded():
+    np.testing.assert_array_equal(_flat(("text", {"b": 2, "a": np.array([[1.5, True]])}, None)), [1.5, 1, 2])
+    env = GymEnv("vjepa-test/Line-v0", 1, 16)
+    env._given = gymnasium.spaces.Box(0, 4, (1,), dtype=np.int64)
+    assert [env._native(np.array([x])).item() for x in (-1.0, 0.4, 3.9, 9.0)] == [0, 0, 4, 4]

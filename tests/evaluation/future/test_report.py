@@ -254,6 +254,8 @@ def test_samples_are_measured(rendered):
     assert metrics["single_score"]["value"] > 0
     with pytest.raises(ValueError, match="knows one future"):
         evaluate_samples(make_video_model(), rendered)
+    with pytest.raises(ValueError, match=r"3 of 3 videos .* and 4 are needed"):
+        evaluate_samples(make_video_model(predictor={"noise_dim": 4}), read_manifest(rendered)[:3])
 
 
 def test_the_error_of_the_read_out_can_be_taken_out(tmp_path, monkeypatch):

@@ -254,7 +254,8 @@ def test_it_is_examined(run, folder, tmp_path, capsys):
     assert exam(["--model", str(tmp_path / "run"), "--episodes", str(folder / "test")]) == 0
     rows = json.loads((tmp_path / "run" / "exam" / "exam.json").read_text())["sections"][0]["rows"]
     for column, name in (("model", "error"), ("other actions", "permuted_error"), ("copy", "copy_error")):
-        assert [row["values"][column]["value"] for row in rows] == pytest.approx(found[name])
+        for row, metric in zip(rows, found[name], strict=True):
+            assert row["values"][column] == pytest.approx(metric)
     capsys.readouterr()
     assert exam(["--model", str(tmp_path / "run")]) == 2
     assert "give --episodes" in capsys.readouterr().err
@@ -288,6 +289,8 @@ def test_what_does_not_fit_is_refused(run, folder, tmp_path):
     frozen = f"--init={folder / 'model'}"
     refused(run, "makes all frames alike")
     refused(run, "a frozen encoder's tokens are predicted as they are", frozen, "--frames.pool=mean")
+    refused(run, "nor become smoother", frozen, "--objective.smoothness=0.5")
+    refused(run, "which is encoder and init null", *LEARNING, "--which=encoder")
     refused(run, r"rollout\.steps is 4 and data\.window\.frames 4", frozen, "--objective.rollout.steps=4")
     refused(run, r"data\.features is for a frozen encoder", *LEARNING, "--data.features=x")
     refused(run, "has 14 frames, and a window spans 31", frozen, "--data.window={frames: 16, skip: 2}")

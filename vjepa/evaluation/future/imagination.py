@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,16 +18,20 @@ from vjepa.data.trajectories.episode import Episode
 from vjepa.data.trajectories.window import WindowConfig
 from vjepa.data.trajectories.windows import TrajectoryDataset, collate_trajectories
 from vjepa.double_precision import in_double
+from vjepa.evaluation.statistics import Metric, drawn_weights, interval
 from vjepa.models.action_model import ActionModel
 
 MOST_WINDOWS = 512
 BATCH = 64
 RIDGE = 1e-2  # strength of the ridge regression from standardised embeddings to states
+_DRAWS = 1000
 
 
 @dataclass(frozen=True)
 class ImaginationReport:
     """Metrics of imagined steps: one value for each step, averaged over windows that were not trained on.
+
+    Errors have 95 % intervals over episodes; over windows, if there is one episode.
 
     Attributes:
         windows: Number of windows.
@@ -37,14 +42,15 @@ class ImaginationReport:
             `error` if the model ignores actions.
         state_r2: R2 of states that a ridge regression reads off the imagined embeddings, averaged over the
             numbers of the state that change. The regression is fitted on true embeddings of other episodes.
-            None if episodes have no states, or if there is one episode.
+            None if episodes have no states, if there is one episode, or if no number of the state differs
+            between the windows.
         true_state_r2: R2 of states that the same regression reads off the true embeddings of these frames.
     """
 
     windows: int
-    error: list[float]
-    copy_error: list[float]
-    permuted_error: list[float]
+    error: list[Metric]
+    copy_error: list[Metric]
+    permuted_error: list[Metric]
     state_r2: list[float] | None
     true_state_r2: list[float] | None
 
@@ -61,7 +67,7 @@ class ImaginationReport:
         for step, row in enumerate(
             zip(self.error, self.copy_error, self.permuted_error, strict=True), start=1
         ):
-            line = f"{step:>6}{row[0]:>9.3f}{row[1]:>9.3f}{row[2]:>15.3f}"
+            line = f"{step:>6}{row[0].value:>9.3f}{row[1].value:>9.3f}{row[2].value:>15.3f}"
             if self.state_r2 is not None and self.true_state_r2 is not None:
                 line += f"{self.state_r2[step - 1]:>10.3f}{self.true_state_r2[step - 1]:>9.3f}"
             lines.append(line)
@@ -126,14 +132,22 @@ def measure_imagination(
     target_VFSD = windows.true_VTSD[:, seen:]
     copied_VFSD = windows.true_VTSD[:, seen - 1 : seen].expand_as(target_VFSD)
     scale = (target_VFSD - target_VFSD.mean(dim=0)).square().mean().clamp_min(1e-12)
+    weights = drawn_weights(windows.episode_V.tolist(), _DRAWS, [seed])
     errors = [
-        ((part - target_VFSD).square().mean(dim=(0, 2, 3)) / scale).tolist()
+        _over_episodes((part - target_VFSD).square().mean(dim=(2, 3)) / scale, weights)
         for part in (windows.imagined_VFSD, copied_VFSD, windows.permuted_VFSD)
     ]
     state_r2 = true_r2 = None
     if windows.states_VTQ is not None and len(windows.episode_V.unique()) > 1:
         state_r2, true_r2 = _state_r2(windows, seen)
     return ImaginationReport(len(target_VFSD), errors[0], errors[1], errors[2], state_r2, true_r2)
+
+
+def _over_episodes(error_VF: Tensor, weights: np.ndarray) -> list[Metric]:
+    """Return the mean error of each step, with its interval from the weights of bootstrap draws."""
+    values = error_VF.cpu().double().numpy()
+    draws = (weights @ values).T
+    return [interval(value, drawn_b) for value, drawn_b in zip(values.mean(axis=0), draws, strict=True)]
 
 
 @torch.no_grad()
@@ -185,10 +199,11 @@ def _windows(
     return Windows(true_VTSD, imagined_VFSD, permuted_VFSD, states_VTQ, episode_V)
 
 
-def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
+def _state_r2(windows: Windows, seen: int) -> tuple[list[float] | None, list[float] | None]:
     """Compute R2 of states at each imagined step, read off imagined and off true embeddings.
 
-    The ridge regression is fitted on the windows of every second episode and measured on the others.
+    None where the states of the windows do not differ. The ridge regression is fitted on the windows of every
+    second episode and measured on the others.
     """
     assert windows.states_VTQ is not None
     _, number_V = windows.episode_V.unique(return_inverse=True)
@@ -198,6 +213,8 @@ def _state_r2(windows: Windows, seen: int) -> tuple[list[float], list[float]]:
     read = _ridge(*(_rows(part, fitted).flatten(0, 1) for part in (windows.true_VTSD, states_VTQ)))
     wanted = _rows(states_VTQ, others)[:, seen:]
     scale = (wanted - wanted.mean(dim=0)).square().mean(dim=0)
+    if not len(wanted) or not (scale > 0).all():
+        return None, None
     both = []
     for tokens_VFSD in (windows.imagined_VFSD, windows.true_VTSD[:, seen:]):
         tokens_VFSD = _rows(tokens_VFSD, others)

@@ -160,12 +160,12 @@ class Beginnings:
 
 
 def read_beginnings(
-    model: VideoModel, videos: Sequence[Video], frames: int, progress: bool = False
+    model: VideoModel, videos: Sequence[Video], frames: int, progress: bool = False, *, fewest: int = 2
 ) -> Beginnings:
     """Read the first `frames` frames, at the model's rate, of each video that is long enough.
 
     Raises:
-        TooFewVideosError: Fewer than two videos are left.
+        TooFewVideosError: Fewer than `fewest` videos are left.
     """
     clip = model.processor
     read: list[Frames] = []
@@ -184,11 +184,11 @@ def read_beginnings(
             continue
         read.append(found)
         kept.append(video)
-    if len(read) < 2:
+    if len(read) < fewest:
         raise TooFewVideosError(
             f"{len(read)} of {len(videos)} videos have the {frames} frames at the model's rate that context "
-            f"and horizons need ({len(unreadable)} cannot be read): give longer videos, more of them, or "
-            "fewer steps"
+            f"and horizons need ({len(unreadable)} cannot be read), and {fewest} are needed: give longer "
+            "videos, more of them, or fewer steps"
         )
     return Beginnings(
         video_VTCHW=torch.stack([found.video_TCHW for found in read]),

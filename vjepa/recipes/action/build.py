@@ -134,12 +134,18 @@ def resolve(config: ActionConfig, episodes: Episodes) -> Resolved:
     """Read the model whose encoder is kept frozen.
 
     Raises:
-        ValueError: The model cannot be read, see `vjepa.from_pretrained`.
+        ValueError: The model cannot be read, see `vjepa.from_pretrained`; or `which` is given and it is an
+            action-conditioned model.
     """
     if config.init is None:
         return Resolved(config, episodes, None, {})
     weights = read_weights(config.init)
     if "dynamics" in weights.config:
+        if config.which is not None:
+            raise ValueError(
+                f"which is {config.which}, and the action-conditioned model of init has one encoder: leave "
+                "which out"
+            )
         return Resolved(config, episodes, weights.action_model(), weights.config)
     return Resolved(config, episodes, weights.video_model(config.which), weights.config)
 

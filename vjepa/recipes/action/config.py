@@ -298,10 +298,15 @@ class ActionConfig:
                 f"init gives a frozen encoder and frames.pool is {self.frames.pool}: a frozen encoder's "
                 "tokens are predicted as they are, so set frames.pool to none"
             )
-        if frozen and self.measures_batch:
+        if frozen and (self.measures_batch or objective.smoothness):
             raise ValueError(
-                "init gives a frozen encoder, whose embeddings cannot collapse: set objective.sigreg and "
-                "objective.vicreg to null"
+                "init gives a frozen encoder, whose embeddings neither collapse nor become smoother: set "
+                "objective.sigreg and objective.vicreg to null, and objective.smoothness to 0"
+            )
+        if not frozen and self.which is not None:
+            raise ValueError(
+                f"which is {self.which} and init null: an encoder is chosen from the model of init alone, so "
+                "leave which out, or give init"
             )
         if objective.vicreg is not None and objective.vicreg.predictions:
             raise ValueError(

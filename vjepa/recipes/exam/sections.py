@@ -32,7 +32,7 @@ from vjepa.evaluation.violations.benchmark import evaluate_violations
 from vjepa.inference.forecast import window_of
 from vjepa.models.action_model import ActionModel
 from vjepa.models.video_model import VideoModel
-from vjepa.recipes.exam.worlds import calibration_videos, matched_sets, ordinary_videos
+from vjepa.recipes.exam.worlds import calibration_videos, matched_sets, ordinary_videos, windows_of
 from vjepa.recipes.pretrain.config import SyntheticConfig
 from vjepa.tokens import patchify
 
@@ -174,8 +174,7 @@ def occlusion(model: VideoModel, world: SyntheticConfig, folder: Path, num_video
     videos = ordinary_videos(
         world, folder / f"single-{num_videos}", num_videos, objects=(1, 1), occluder=WIDE
     )
-    clip = model.processor
-    windows = world.render.frames // (clip.num_frames * (model.config["clip"]["stride"] or 1))
+    windows = windows_of(model, world.render)
     try:
         found, untrained = (permanence(each, videos, windows) for each in (model, untrained_copy(model, 0)))
     except ValueError as error:  # too few videos, or steps too long, to hide an object
@@ -270,7 +269,7 @@ def actions(model: ActionModel, window: WindowConfig, episodes: Sequence[Episode
         "Actions",
         "Does what is imagined depend on the actions, and in the right way?",
         "Squared error of imagined embeddings over their variance, on windows of episodes that were not "
-        "trained on.",
+        "trained on; intervals over episodes.",
         against="the actions of another window",
         higher_is_better=False,
         baseline="other actions",
@@ -279,7 +278,7 @@ def actions(model: ActionModel, window: WindowConfig, episodes: Sequence[Episode
     rows = [
         Row(
             f"step {step}",
-            {MODEL: Metric(error), "other actions": Metric(permuted), "copy": Metric(copied)},
+            {MODEL: error, "other actions": permuted, "copy": copied},
         )
         for step, (error, permuted, copied) in enumerate(
             zip(report.error, report.permuted_error, report.copy_error, strict=True), start=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from vjepa.recipes.pretrain.config import SyntheticConfig
 
 WINDOWS = 2  # length of a rendered video in windows of the model, if that is longer than
 FRAMES = 32  # as many frames at the model's rate, in which every violation finds its scenes
+_TICK = 1e-6  # a millionth of a frame, by which quotients of frame rates may err
 
 
 def trained_on(model: VideoModel) -> SyntheticConfig | None:
@@ -32,13 +34,23 @@ def home_of(model: VideoModel) -> SyntheticConfig:
     known = trained_on(model)
     if known is None:
         return world_of(model)
-    render = replace(known.render, frames=max(known.render.frames, _fewest_frames(model)))
-    return replace(known, render=render)
+    return replace(known, render=_long_enough(model, known.render))
 
 
-def _fewest_frames(model: VideoModel) -> int:
+def _long_enough(model: VideoModel, render: RenderSettings) -> RenderSettings:
+    fewest = max(WINDOWS * model.config["clip"]["num_frames"], FRAMES) * _spacing(model, render)
+    return replace(render, frames=max(render.frames, FRAMES, math.ceil(fewest - _TICK)))
+
+
+def _spacing(model: VideoModel, render: RenderSettings) -> float:
+    """Return the number of rendered frames from one frame at the model's rate to the next."""
     clip = model.config["clip"]
-    return max(WINDOWS * clip["num_frames"], FRAMES) * (clip["stride"] or 1)
+    return float(clip["stride"] or render.frame_rate / clip["fps"])
+
+
+def windows_of(model: VideoModel, render: RenderSettings) -> int:
+    """Return how many windows of the model fit into a rendered video, one after the other."""
+    return int(render.frames / _spacing(model, render) + _TICK) // model.processor.num_frames
 
 
 def world_of(model: VideoModel) -> SyntheticConfig:
@@ -56,7 +68,7 @@ def world_of(model: VideoModel) -> SyntheticConfig:
         ),
         seed=0,
     )  # fmt: skip
-    render = replace(own.render, frames=max(own.render.frames, _fewest_frames(model)))
+    render = _long_enough(model, own.render)
     if any(_allowed(render, kind) is not None for kind in VIOLATIONS):
         render = replace(
             render, motions=("collide",), labels="motion", bounce="mirror", camera=0.0, wall=0.06,

@@ -17,6 +17,8 @@ from vjepa.config import config_tree
 from vjepa.data.rendered import is_rendered
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.layers.targets import PredictionTargets
+from vjepa.masks.future import FutureMask
+from vjepa.masks.multiblock import MultiBlock
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.network import set_execution
 from vjepa.models.predictor import Predictor
@@ -219,19 +221,23 @@ def _saw_rendered_alone(run: Resolved) -> bool:
 def _future_arguments(config: PretrainConfig) -> dict[str, Any]:
     """Return how the predictor is asked for the future, as close to its training as the masks allow.
 
-    The context is the longest that it was trained with; the mask token is that of the future masks, or the
-    first where there are none.
+    Of the future masks, or where there are none of the multi-block masks that hide the end of the clip, the
+    one with the longest context gives its length and its mask token.
     """
     steps = max(config.data.clip.num_frames // config.encoder.tubelet[0], 1)
-    masks = config.masks
-    shares = [mask.context[1] for mask in masks.future]
-    shares += [mask.max_temporal_keep for mask in masks.multiblock if mask.max_temporal_keep < 1]
-    context = round(steps * shares[0]) if shares else steps // 2
+    tokens = list(enumerate(config.masks.all))
+    known = [(token, mask.longest_context(steps)) for token, mask in tokens if isinstance(mask, FutureMask)]
+    known = known or [
+        (token, mask.longest_context(steps))
+        for token, mask in tokens
+        if isinstance(mask, MultiBlock) and mask.max_temporal_keep < 1
+    ]
+    token, context = max(known or [(0, steps // 2)], key=lambda each: each[1])
     objective = config.objective
     targets_are_raw = objective.predict == "embeddings" and objective.target_encoder == "none"
     return {
         "context_steps": min(max(context, 1), max(steps - 1, 1)),
-        "mask_token": len(masks.all) - len(masks.future) if masks.future else 0,
+        "mask_token": token,
         "normalisation": "none" if targets_are_raw else objective.target_norm,
         **({"target_blocks": objective.target_blocks} if objective.target_blocks > 1 else {}),
     }
