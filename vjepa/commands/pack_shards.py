@@ -27,7 +27,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vjepa.data.manifest import Video, other_cells, read_manifest, write_manifest
-from vjepa.data.remote import local_file, part_of_tar
+from vjepa.data.remote import local_file, part_of_tar, source_of
 from vjepa.files import written_atomically
 from vjepa.training.stop import command
 
@@ -98,17 +98,34 @@ def _file_of(path: str) -> Path:
 
 def _write(shard: Path, paths: Sequence[str], first: int) -> dict[str, str]:
     """Write videos into a shard; return the path of each part by that of its video."""
-    names = [f"{first + row:08d}-{_file_of(path).name}" for row, path in enumerate(paths)]
+    names = [f"{first + row:08d}-{_name_of(path)}" for row, path in enumerate(paths)]
     with written_atomically(shard) as draft:
-        with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as tar:
+        # Without `dereference` a link, symbolic or hard, would be packed as a name without content.
+        with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT, dereference=True) as tar:
             for name, path in zip(names, paths, strict=True):
                 tar.add(_file_of(path), name, filter=_anonymous)
         with tarfile.open(draft, "r:") as tar:
             found = {member.name: (member.offset_data, member.size) for member in tar}
+        for name, path in zip(names, paths, strict=True):
+            _check_size(path, found[name][1])
     return {
         path: part_of_tar(os.path.abspath(shard), *found[name], name)
         for name, path in zip(names, paths, strict=True)
     }
+
+
+def _name_of(path: str) -> str:
+    """Return the name of a video without ``#``, which ends the path of a tar file in that of its part."""
+    source = source_of(path)
+    return (Path(path).name if source is None else source.name).replace("#", "_")
+
+
+def _check_size(path: str, packed: int) -> None:
+    size = _file_of(path).stat().st_size
+    if packed != size:
+        raise ValueError(
+            f"{path} has {size} bytes, and {packed} were packed: pack it when nothing writes to it any more"
+        )
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
