@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 
 class Faults:
@@ -41,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body):
         self.faults.seen[self.path] += 1
         fault = self.faults.plan.pop(0) if self.faults.plan else None
-        file = self.folder / self.path.lstrip("/")
+        file = self.folder / unquote(self.path).lstrip("/")
         if isinstance(fault, int) or not file.is_file():
             self.send_response(fault if isinstance(fault, int) else 404)
             self.send_header("Content-Length", "0")

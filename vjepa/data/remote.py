@@ -33,6 +33,7 @@ TIMEOUT = 120.0  # Seconds that one try may take.
 _REFUSED = (400, 401, 403, 405, 416)  # HTTP statuses that another try does not change.
 _FREE, _LISTINGS = 0.1, 200  # Share of the folder's limit that a listing leaves free; listings for one limit.
 _IN_USE = 120.0  # Seconds for which a copy is kept after it was read, even if the folder is full.
+_LONGEST_SUFFIX = 16  # Characters; what is longer is none.
 _PART = re.compile(r"(?P<tar>.+)#(?P<begin>\d+)\+(?P<length>\d+)/(?P<name>[^#]+)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _unseen: int | None = None  # Bytes that this process wrote since it listed the folder; None: it never did.
@@ -95,6 +96,12 @@ def part_of_tar(tar: str, begin: int, length: int, name: str) -> str:
 def joined(folder: str, path: str) -> str:
     """Return a path relative to the URL of a folder as a URL of its own."""
     scheme, _, rest = folder.partition("://")
+    if scheme in ("http", "https"):
+        # The name of a file may have a "#", after which a web address has no path any more. That of a part of
+        # a tar file stays.
+        part = _PART.fullmatch(path)
+        file = part["tar"] if part else path
+        path = file.replace("#", "%23") + path[len(file) :]
     return f"{scheme}://{posixpath.normpath(posixpath.join(rest, path))}"
 
 
@@ -111,7 +118,7 @@ def local_file(path: str) -> str:
     if source is None:
         return path
     facts = repr((path, state_of(path)))
-    copy = downloads_folder() / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}-{source.name[-80:]}"
+    copy = downloads_folder() / _name_of_copy(facts.encode(), source.name)
     try:
         os.utime(copy)
     except (FileNotFoundError, NotADirectoryError):
@@ -130,13 +137,21 @@ def local_list(url: str) -> str:
     """
     name = posixpath.basename(url)
     content = _fetched(Source(url, 0, None, name))
-    copy = downloads_folder() / "lists" / f"{hashlib.sha256(content).hexdigest()[:32]}-{name[-80:]}"
+    copy = downloads_folder() / "lists" / _name_of_copy(content, name)
     with _folder_at_fault(copy.parent):
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             with written_atomically(copy) as draft:
                 draft.write_bytes(content)
     return str(copy)
+
+
+def _name_of_copy(identity: bytes, name: str) -> str:
+    """Return the name of a copy: a hash and the suffix, by which readers choose a format.
+
+    The rest of a name may have more bytes than a file system allows.
+    """
+    return hashlib.sha256(identity).hexdigest()[:32] + posixpath.splitext(name)[1][-_LONGEST_SUFFIX:]
 
 
 @contextmanager
