@@ -129,6 +129,28 @@ def test_flat_folders_and_folders_of_frames(tmp_path):
     assert read_manifest(frames / "v1") == [Video(str(frames / "v1"))]
 
 
+@pytest.mark.parametrize("names", [["a.mp4", "b.avi"], ["walk/a.mp4", "run/b.mp4"], ["walk/v1/0.png"]])
+def test_images_beside_videos_are_no_video(tmp_path, names):
+    """Thumbnails, posters and what macOS leaves behind; the videos are those that are there without them."""
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    videos = read_manifest(tmp_path)
+    for folder in {tmp_path, *((tmp_path / name).parents[0] for name in names if name[-3:] != "png")}:
+        (folder / "thumb.jpg").touch()
+        (folder / "._cover.jpg").touch()
+    assert read_manifest(tmp_path) == videos
+
+
+def test_images_beside_folders_of_images_could_be_either(tmp_path):
+    (tmp_path / "v1").mkdir()
+    for name in ("preview.png", "v1/0.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"images \(preview.png\) and folders of images \(v1\): move either"):
+        read_manifest(tmp_path)
+    assert len(read_manifest(tmp_path / "v1")) == 1
+
+
 def test_select_keeps_rows(tmp_path):
     source = manifest(tmp_path, "m.csv", "path,split1\na.mp4,train\nb.mp4,test\nc.mp4,dup\n")
     assert [video.path for video in read_manifest(f"{source}?split1=test")] == [str(tmp_path / "b.mp4")]

@@ -225,7 +225,8 @@ def test_copies_have_a_limit_and_those_not_read_for_long_go_first(tmp_path, down
         assert sum(file.stat().st_size for file in downloads.iterdir()) <= 3000
         if number == 3:
             time.sleep(0.2)
-    assert copies[0].exists() and copies[5].exists()
+    assert copies[0].exists()
+    assert copies[5].exists()
     assert not copies[1].exists()
 
 

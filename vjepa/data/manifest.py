@@ -68,7 +68,7 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
     - ``python:MODULE:NAME``, a dataset of Python (`vjepa.data.python_datasets`).
 
     A folder of images and a ``.npy`` array each count as one video; a single image in a list is a video of
-    one frame.
+    one frame. Images beside videos or class folders, such as thumbnails, are left out.
 
     Paths may be URLs or parts of tar files (`vjepa.data.remote`), and so may `source` be the URL of a list.
     They may be items of a dataset of Python (``python:MODULE:NAME#3``), too. Relative paths are relative to
@@ -398,10 +398,10 @@ def _is_there(path: str, source: Path) -> bool:
 
 
 def _read_folder(folder: Path, images: bool) -> list[Video]:
-    if frame_files(folder) and not images:
+    if not images and _is_frames(folder):
         return [Video(str(folder))]
     direct = _videos_in(folder, images)
-    classes = [child for child in _children(folder) if child.is_dir() and str(child) not in direct]
+    classes = [child for child in _folders_in(folder) if str(child) not in direct]
     if direct and classes:
         what = f"images or videos ({Path(direct[0]).name})" if images else f"videos ({Path(direct[0]).name})"
         raise ValueError(
@@ -417,20 +417,43 @@ def _read_folder(folder: Path, images: bool) -> list[Video]:
     return videos or [Video(path) for path in direct]
 
 
-def _videos_in(folder: Path, images: bool) -> list[str]:
+def _is_frames(folder: Path) -> bool:
+    """Return whether a folder is one video, made of its images; beside videos, images only illustrate them.
+
+    Raises:
+        ValueError: There are both images and folders of images: either could be the video.
+    """
+    images = frame_files(folder)
+    if not images:
+        return False
+    inner = _folders_in(folder)
+    if both := [child for child in inner if _is_frames(child)]:
+        raise ValueError(
+            f"{folder} has images ({images[0].name}) and folders of images ({both[0].name}): move either to "
+            "another folder, or give a list of videos"
+        )
+    return not _videos_in(folder) and not any(map(_videos_in, inner))
+
+
+def _videos_in(folder: Path, images: bool = False) -> list[str]:
     """List video files and folders of frames; with `images`, video and image files instead."""
     suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
     return [
-        str(child)
+        child.path
         for child in _children(folder)
-        if (child.is_dir() and not images and frame_files(child))
-        or (child.is_file() and child.suffix.lower() in suffixes)
+        if (child.is_dir() and not images and _is_frames(Path(child)))
+        or (child.is_file() and os.path.splitext(child.name)[1].lower() in suffixes)
     ]
 
 
-def _children(folder: Path) -> list[Path]:
+def _folders_in(folder: Path) -> list[Path]:
+    return [Path(child) for child in _children(folder) if child.is_dir()]
+
+
+def _children(folder: Path) -> list[os.DirEntry[str]]:
     """List a folder in natural order, without hidden entries (``.git``, ``__MACOSX``)."""
-    children = [child for child in folder.iterdir() if not child.name.startswith((".", "__"))]
+    with os.scandir(folder) as entries:
+        children = [child for child in entries if not child.name.startswith((".", "__"))]
     return sorted(children, key=lambda child: natural_key(child.name))
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from vjepa.data.manifest import VIDEO_SUFFIXES
-from vjepa.data.readers.arrays import frame_files, natural_key
+from vjepa.data.readers.arrays import files_in, frame_files, natural_key
 from vjepa.data.synthetic.write_matched import MATCHED_COLUMNS, MATCHED_FILE, SIDES
 
 INTPHYS_BLOCKS = ("O1", "O2", "O3")  # object permanence, shape constancy, continuity
@@ -301,7 +301,5 @@ def _folders(folder: Path) -> list[Path]:
 
 def _videos(folder: Path) -> dict[str, str]:
     """Map file names to paths of a folder's videos, in natural order; empty if there is no such folder."""
-    files = [
-        file for file in folder.glob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.name[0] != "."
-    ]
-    return {file.name: str(file) for file in sorted(files, key=lambda file: natural_key(file.name))}
+    files = files_in(folder, VIDEO_SUFFIXES) if folder.is_dir() else []
+    return {file.name: str(file) for file in files}

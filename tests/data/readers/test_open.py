@@ -286,6 +286,8 @@ def test_folders_of_frames(tmp_path, read_numbers, burnt):
     for number in range(12):  # img10 must come after img9
         Image.fromarray(burnt(number, 40, 60)).save(folder / f"img{number}.png")
     (folder / "notes.txt").write_text("not a frame")
+    (folder / "._img0.png").write_bytes(b"\0\5\x16\7")  # macOS writes these beside files that it copies
+    (folder / "before.png").mkdir()
     with open_video(str(folder)) as video:
         assert len(video) == 12
         assert video.timestamps[-1] == pytest.approx(11 / 25)

@@ -133,7 +133,7 @@ def video_files(folder: str | os.PathLike[str], *, by_class: bool = False) -> di
     """Return the absolute paths of the video files in a folder, at any depth, by their names without suffix.
 
     With `by_class`, the keys are ``folder/name``, for data sets in which the same name stands for different
-    videos. Of files with equal keys, the first in sorted order is returned.
+    videos. Of files with equal keys, the first in sorted order is returned. Hidden files are left out.
 
     Raises:
         ValueError: The folder does not exist.
@@ -143,7 +143,7 @@ def video_files(folder: str | os.PathLike[str], *, by_class: bool = False) -> di
         folders.sort()
         for name in sorted(names):
             stem, ending = os.path.splitext(name)
-            if ending.lower() in VIDEO_SUFFIXES:
+            if ending.lower() in VIDEO_SUFFIXES and not name.startswith("."):
                 key = f"{os.path.basename(where)}/{stem}" if by_class else stem
                 files.setdefault(key, os.path.join(where, name))
     return files

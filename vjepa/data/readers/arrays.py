@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -126,9 +128,24 @@ class FrameFolderReader(GuardedReader):
 
 
 def frame_files(folder: str | Path) -> list[Path]:
-    """List the images in a folder in natural order, see `natural_key`."""
-    files = [file for file in Path(folder).iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(files, key=lambda file: natural_key(file.name))
+    """List the images in a folder, see `files_in`."""
+    return files_in(folder, IMAGE_SUFFIXES)
+
+
+def files_in(folder: str | Path, suffixes: Collection[str]) -> list[Path]:
+    """List the files in a folder whose names end in one of the suffixes, in natural order (`natural_key`).
+
+    Hidden files are left out: macOS puts one, ``._a.mp4``, beside each file that it copies to other disks.
+    """
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if os.path.splitext(entry.name)[1].lower() in suffixes
+            and not entry.name.startswith(".")
+            and not entry.is_dir()  # a link that leads nowhere stays, so that reading it names it
+        ]
+    return [Path(folder, name) for name in sorted(names, key=natural_key)]
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vjepa.data.readers.arrays import natural_key
+from vjepa.data.readers.arrays import files_in
 from vjepa.data.trajectories.episode import MOST_NUMBERS, Episode, ListedEpisode, Rows, VideoFrames, as_rows
 from vjepa.data.trajectories.tables import Table
 
@@ -24,7 +24,7 @@ ACTION_SUFFIXES = (".npz", ".parquet")
 
 def is_video_folder(folder: Path) -> bool:
     """Return whether a folder contains videos."""
-    return any(path.suffix.lower() in VIDEO_SUFFIXES for path in folder.iterdir())
+    return bool(files_in(folder, VIDEO_SUFFIXES))
 
 
 def list_video_folder(folder: Path, *, states: bool, **reading: Any) -> Iterator[ListedEpisode]:
@@ -37,8 +37,7 @@ def list_video_folder(folder: Path, *, states: bool, **reading: Any) -> Iterator
         states: Whether to read states, too.
         reading: Keyword arguments of `VideoFrames`.
     """
-    videos = [path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
-    for number, path in enumerate(sorted(videos, key=lambda path: natural_key(path.name))):
+    for number, path in enumerate(files_in(folder, VIDEO_SUFFIXES)):
         yield ListedEpisode(number, partial(_episode, path, number, states, reading))
 
 
