@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from vjepa.data.images import bytes_of_image
 from vjepa.layers.pixels import check_floats, check_layout
 
 Pixels = Tensor | np.ndarray | Image.Image
@@ -92,9 +93,8 @@ def _bytes_of_image(image: Image.Image, channels: int) -> Tensor:
     mode = _PIL_MODES.get(channels)
     if mode is None:
         raise ValueError(f"a PIL image cannot have the model's {channels} channels: give an array (C, H, W)")
-    upright = ImageOps.exif_transpose(image).convert(mode)  # like the readers of image files
-    bytes_HWC = torch.from_numpy(np.array(upright)).reshape(upright.height, upright.width, channels)
-    return bytes_HWC.permute(2, 0, 1)
+    pixels = torch.from_numpy(np.array(bytes_of_image(image, mode)))  # a copy, which may be written to
+    return pixels.reshape(*pixels.shape[:2], channels).permute(2, 0, 1)
 
 
 def tensor_of(array: np.ndarray) -> Tensor:

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vjepa.data.images import bytes_of_image
 from vjepa.data.manifest import VIDEO_SUFFIXES
 from vjepa.data.readers.arrays import files_in, frame_files, natural_key
 from vjepa.data.synthetic.write_matched import MATCHED_COLUMNS, MATCHED_FILE, SIDES
@@ -182,7 +183,7 @@ def _first_difference(first: Sequence[Path], second: Sequence[Path]) -> int:
 
 def _pixels(file: Path) -> np.ndarray:
     with Image.open(file) as image:
-        return np.asarray(image.convert("RGB"))
+        return bytes_of_image(image, "RGB")
 
 
 def read_grasp(folder: str | os.PathLike[str]) -> list[Matched]:

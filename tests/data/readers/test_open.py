@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import vjepa.data.readers.pyav as pyav_reader
+from vjepa.data.memory import bytes_of
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.open import open_video
 from vjepa.data.readers.pyav import PyAVReader
@@ -278,6 +279,23 @@ def test_npy_arrays(tmp_path):
     np.save(tmp_path / "scalar.npy", np.uint8(3))
     with pytest.raises(VideoDecodeError, match="uint8"):
         open_video(str(tmp_path / "scalar.npy"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_grey_values_of_16_bits_are_scaled_in_files_and_in_memory(dtype, tmp_path):
+    values = np.array([[0, 128, 129, 257, 20000, 65535]])
+    image = Image.fromarray(values.astype(dtype))
+    expected = (values / 257).round()
+    assert (bytes_of(image, 1)[0].numpy() == expected).all()
+    Image.fromarray(values.astype(np.uint16)).save(tmp_path / "deep.png")
+    with open_video(str(tmp_path / "deep.png")) as video:
+        assert (video.get_frames([0])[0].numpy() == expected).all()
+
+
+@pytest.mark.parametrize("image", [Image.new("F", (2, 2), 0.5), Image.new("I", (2, 2), 65536)])
+def test_grey_values_of_an_unknown_range_are_refused(image):
+    with pytest.raises(ValueError, match=r"its pixels are .*: give colours of 8 bits, or grey values of"):
+        bytes_of(image, 3)
 
 
 def test_folders_of_frames(tmp_path, read_numbers, burnt):

@@ -8,8 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from vjepa.data.images import bytes_of_image
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.data.readers.border import GuardedReader, cause_of, check_bytes, check_kind, check_pixels, load_npy
 
@@ -119,8 +120,7 @@ class FrameFolderReader(GuardedReader):
         try:
             with Image.open(file) as image:
                 check_pixels(str(file), self.name, *image.size)
-                # Cameras store rotated photographs and note the rotation in EXIF; viewers apply it.
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+                return bytes_of_image(image, "RGB")
         except VideoDecodeError as error:
             raise VideoDecodeError(self.path, self.name, f"{file.name}: {error.cause}") from error
         except Exception as error:
