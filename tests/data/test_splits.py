@@ -123,13 +123,23 @@ def test_the_same_content_is_a_leak(tmp_path):
         check_leaks({"train": [found["a"], found["b"]], "val": [], "test": [found["c"]]})
 
 
-def test_equal_contents_are_on_one_side(tmp_path):
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_copy_of_a_part_is_a_leak_whatever_else_stands_in_the_split(tmp_path, order):
+    found = files(tmp_path, a=b"one", copy=b"one")
+    train = [found["copy"], Video(found["a"].path, end=1.0)][::order]
+    with pytest.raises(ValueError, match=f"{tmp_path}/copy and {tmp_path}/a show"):
+        check_leaks({"train": train, "test": [Video(found["a"].path, start=1.0)]})
+
+
+@pytest.mark.parametrize("groups", ["none", "all but copies"])
+def test_equal_contents_are_on_one_side(tmp_path, groups):
     """Copies and links of a file are held back together, and files that only begin alike are not."""
     videos = []
     for number in range(12):
         path = tmp_path / f"{number}.npy"
         path.write_bytes(bytes(100_000) + bytes([number // 2]))
-        videos.append(Video(str(path), str(number // 2 % 2)))
+        group = None if groups == "none" or number % 2 else f"g{number}"
+        videos.append(Video(str(path), str(number // 2 % 2), group=group))
     (tmp_path / "link.npy").symlink_to(tmp_path / "0.npy")
     videos.append(Video(str(tmp_path / "link.npy"), "0"))
     for seed in range(5):

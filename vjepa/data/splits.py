@@ -30,9 +30,9 @@ def split_by_group(
 ) -> tuple[list[Video], list[Video]]:
     """Divide videos into two splits without a common group, the second with about `share` of the videos.
 
-    The splits are stratified by class. Videos without a group form one group if they have the same file or
-    equal content; else each is its own group. Groups are never divided, so with few groups the shares are
-    approximate.
+    The splits are stratified by class. A video without a group is of the group of a video with the same file
+    or equal content; if none of these has a group, they form one. Groups are never divided, so with few
+    groups the shares are approximate.
 
     Args:
         videos: Labelled videos.
@@ -144,14 +144,20 @@ def folds_by_group(videos: Sequence[Video], folds: int, seed: int, setting: str)
 
 
 def _groups(videos: Sequence[Video]) -> list[str]:
-    """Return the group of each video; without one, a name made of the first row with equal content.
+    """Return the group of each video.
 
-    These names begin with a zero byte, which no group of a manifest contains.
+    Without one, it is the first group of a video with equal content, or else a name made of the first row
+    with equal content. These names begin with a zero byte, which no group of a manifest contains.
     """
     contents = _contents(video.path for video in videos)
-    first: dict[object, int] = {}
-    rows = [first.setdefault(contents[_place(video.path)], row) for row, video in enumerate(videos)]
-    return [video.group or f"\0{row}" for row, video in zip(rows, videos, strict=True)]
+    keys = [contents[_place(video.path)] for video in videos]
+    of_content: dict[object, str] = {}
+    for key, video in zip(keys, videos, strict=True):
+        if video.group:
+            of_content.setdefault(key, video.group)
+    for row, key in enumerate(keys):
+        of_content.setdefault(key, f"\0{row}")
+    return [video.group or of_content[key] for key, video in zip(keys, videos, strict=True)]
 
 
 def _check_groups(labels: Sequence[str], groups: Sequence[str], setting: str) -> None:
@@ -224,12 +230,14 @@ def _overlap(video: Video, other: Video) -> bool:
 def _shared_contents(first: Sequence[Video], second: Sequence[Video]) -> tuple[str, str] | None:
     """Return two paths with equal content, one of each split; None if there are none."""
     contents = _contents(video.path for video in (*first, *second))
-    known = {contents[_place(video.path)]: video.path for video in first}
+    known: dict[object, dict[str, str]] = defaultdict(dict)  # of each content the paths, by their places
+    for video in first:
+        known[contents[_place(video.path)]].setdefault(_place(video.path), video.path)
     for video in second:
-        same = known.get(contents[_place(video.path)])
-        # One file in both splits is no copy: `_shared_files` checks whether its ranges overlap.
-        if same is not None and _place(same) != _place(video.path):
-            return same, video.path
+        for place, path in known.get(contents[_place(video.path)], {}).items():
+            # One file in both splits is no copy: `_shared_files` checks whether its ranges overlap.
+            if place != _place(video.path):
+                return path, video.path
     return None
 
 
