@@ -51,6 +51,10 @@ def test_tab_separated_jsonl_and_byte_order_mark(tmp_path):
         ("my holiday/a b.mp4 30 7", "my holiday/a b.mp4", "7"),
         ("a.mp4,30,7", "a.mp4", "7"),
         ("frames/v1\t30\t7", "frames/v1", "7"),
+        ("Smith, John.mp4 3", "Smith, John.mp4", "3"),
+        ("Smith, John.mp4 30 7", "Smith, John.mp4", "7"),
+        ("Smith, John.mp4,two words", "Smith, John.mp4", "two words"),
+        ("u\u2028v\x0cw\x85x.mp4 3", "u\u2028v\x0cw\x85x.mp4", "3"),
         ("clips.mp4 of/may/frames 7", "clips.mp4 of/may/frames", "7"),
     ],
 )
@@ -162,6 +166,12 @@ def test_select_keeps_rows(tmp_path):
         read_manifest(f"{manifest(tmp_path, 'l.txt', 'a.mp4 1')}?split1=train")
 
 
+@pytest.mark.parametrize("path", ["b.mp4", '"b.mp4"'], ids=["plain", "thorough"])
+def test_no_value_selects_rows_with_empty_cells(tmp_path, path):
+    source = manifest(tmp_path, "m.csv", f"path,split1\na.mp4,train\n{path},\n")
+    assert read_manifest(f"{source}?split1=") == [Video(str(tmp_path / "b.mp4"))]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -169,6 +179,13 @@ def test_select_keeps_rows(tmp_path):
         ("m.csv", "path,label\n", "names no video"),
         ("m.csv", "path,label\na.mp4,1\n,2\n", "line 3 has no path"),
         ("m.csv", "video,label\na.mp4,1\n", "columns video, label: one of them must be called 'path'"),
+        (
+            "m.csv",
+            "path;label\na.mp4;walk\n",
+            "has columns between semicolons: separate them by commas or tabs",
+        ),
+        ("m.csv", "video;label\na.mp4;walk\n", "columns video, label: one of them must be called 'path'"),
+        ("m.csv", "video\na.mp4\n", "columns video: one of them must be called 'path'"),
         ("m.csv", "path,start,end\na.mp4,2,1\n", "line 2 ends at 1.0 s and starts at 2.0 s"),
         ("m.csv", "path,end\na.mp4,0\n", "line 2 ends at 0.0 s and starts at 0.0 s"),
         ("m.csv", "path,start\na.mp4,-1\n", "line 2 starts at -1.0 s"),
@@ -235,6 +252,20 @@ def test_written_manifests_read_back(tmp_path):
     write_manifest(tmp_path / "m.csv", videos)
     assert read_manifest(tmp_path / "m.csv") == videos
     assert "sub/a, b.mp4" in (tmp_path / "m.csv").read_text().splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\u2028b", "c\x0cd", "e\x85f", "  lead", "trail ", "new\nline", "carriage\rreturn", '"quote,', "~"],
+)
+def test_any_name_is_written_and_read_back(tmp_path, name):
+    videos = [
+        Video(str(tmp_path / name)),
+        Video(str(tmp_path / name / f"{name}.mp4"), "a"),
+        Video(f"/x/{name}"),
+    ]
+    write_manifest(tmp_path / "m.csv", videos)
+    assert read_manifest(tmp_path / "m.csv") == videos
     assert str(tmp_path) not in (tmp_path / "m.csv").read_text()
 
 

@@ -90,6 +90,9 @@ def test_a_list_by_url_is_read_anew_and_its_paths_are_relative_to_it(manifest, t
             read_manifest(f"{url}/none.csv")
         with pytest.raises(ValueError, match=rf"{url}/lists/up.jsonl"):
             read_manifest(f"{url}/lists/up.jsonl?label=b")
+        for name in ("some.csv", "none.csv"):
+            with pytest.raises((ValueError, FileNotFoundError), match=r"behind the \? of a list's address"):
+                read_manifest(f"{url}/{name}?token=abc")
 
 
 def test_files_with_any_name_are_read_by_a_relative_path(tmp_path, downloads):

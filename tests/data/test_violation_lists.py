@@ -62,8 +62,9 @@ def test_lists_that_are_not_of_intphys2_are_refused(tmp_path):
 
 
 def mvp(folder, *rows):
-    lines = [json.dumps(dict(zip(("video_id", "video_path", "answer"), row, strict=True))) for row in rows]
-    (folder / "intuitive_physics.jsonl").write_text("\n".join(lines))
+    names = ("video_id", "video_path", "answer")
+    lines = [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in rows]
+    (folder / "intuitive_physics.jsonl").write_text("\n".join(lines) + "\n")
 
 
 def test_minimal_pairs_that_ask_whether_a_video_is_possible_are_read(tmp_path):
@@ -71,7 +72,7 @@ def test_minimal_pairs_that_ask_whether_a_video_is_possible_are_read(tmp_path):
         tmp_path,
         ("intphys_O1_01_0", "/intphys/O1_01_1.mp4", "Yes"),
         ("intphys_O1_01_1", "/intphys/O1_01_2.mp4", "No"),
-        ("clevrer_3_0", "clevrer/3.mp4", "the red cube"),
+        ("clevrer_3_0", "clevrer/3.mp4", "the red\u2028cube"),
         ("clevrer_3_1", "clevrer/4.mp4", "the blue cube"),
         ("grasp_9_0", "grasp/IP.mp4", "implausible"),
         ("grasp_9_1", "grasp/P.mp4", "plausible"),

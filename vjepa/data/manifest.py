@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 from vjepa.data.python_datasets import PREFIX, DatasetVideos, is_item
 from vjepa.data.readers.arrays import IMAGE_SUFFIXES, frame_files, natural_key
-from vjepa.data.remote import is_url, joined, local_list, source_of
+from vjepa.data.remote import RemoteError, is_url, joined, local_list, source_of
 from vjepa.data.video import Video as Video
 from vjepa.data.video_table import BYTES, ChainedVideos, VideoTable, read_plain_csv
 from vjepa.files import written_atomically
@@ -150,16 +151,22 @@ def _read_dataset(name: str) -> Sequence[Video]:
 
 def _read_remote(url: str, select: Mapping[str, str]) -> Sequence[Video]:
     """Read a list by its URL; relative paths are relative to the URL of its folder."""
+    hint = (
+        f". What stands behind the ? of a list's address selects rows, here those with {dict(select)}: "
+        "download a list whose address has a query of its own"
+    ) * bool(select)
     try:
         copy = Path(local_list(url))
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"there is no manifest {url}: give the URL of a list, not of a folder"
+            f"there is no manifest {url}: give the URL of a list, not of a folder{hint}"
         ) from None
+    except RemoteError as error:
+        raise RemoteError(f"{error}{hint}") from error
     try:
         videos = _read_file(copy, select, posixpath.dirname(url))
     except (ValueError, csv.Error) as error:
-        raise ValueError(str(error).replace(str(copy), url)) from error
+        raise ValueError(f"{str(error).replace(str(copy), url)}{hint}") from error
     if not videos:
         raise ValueError(f"the manifest {url} names no video: give one a line")
     return videos
@@ -200,10 +207,16 @@ def write_manifest(
         writer.writerow([*COLUMNS, *names])
         further = ([row.get(name, "") for name in names] for row in others)
         for video, more in zip(videos, further if others else itertools.repeat([]), strict=bool(others)):
-            inside = Path(video.path).is_relative_to(folder)
-            shown = os.path.relpath(video.path, folder) if inside else video.path
-            cells = (shown, video.label, video.start, video.end, video.group)
+            cells = (_written(video.path, folder), video.label, video.start, video.end, video.group)
             writer.writerow([*("" if cell is None else cell for cell in cells), *more])
+
+
+def _written(path: str, folder: Path) -> str:
+    """Return a path as it is written to a list in a folder, so that reading the list gives it back."""
+    shown = os.path.relpath(path, folder) if Path(path).is_relative_to(folder) else path
+    # White space around a cell is no part of it, and a path that begins with ~ is one in a user's folder.
+    altered = shown != shown.strip() or shown.startswith("~")
+    return os.path.join(".", shown, ".") if altered and not (is_url(path) or is_item(path)) else shown
 
 
 def class_names(videos: Iterable[Video]) -> list[str]:
@@ -232,25 +245,43 @@ def _read_file(source: Path, select: Mapping[str, str], home: Path | str) -> Seq
     rows = _table_rows(source, text)
     if rows is not None:
         return _from_rows(list(rows), source, select, home)
-    lines = text.splitlines()
-    _, header = _header(lines)
-    if len(header) > 1 and _HEADER_WORDS & {cell.lower() for cell in header}:
-        raise ValueError(f"{source} has the columns {', '.join(header)}: one of them must be called 'path'")
+    lines = _lines(text)
+    _check_header(lines, source)
     _refuse_select(select, source)
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     return _from_lines(numbered, source, home)
 
 
 def _text_of(source: Path) -> str:
-    text = source.read_text(encoding="utf-8-sig", errors=BYTES)
+    with source.open(encoding="utf-8-sig", errors=BYTES, newline="") as file:
+        text = file.read()
     if "\0" in text:
         raise ValueError(f"{source} is no text: give a list of videos, or the folder in which this file lies")
     return text
 
 
+def _lines(text: str) -> list[str]:
+    r"""Split a text behind each line end: ``\n``, ``\r\n`` or ``\r``.
+
+    `str.splitlines` has more of them, such as U+2028, which the names of files may contain.
+    """
+    return list(io.StringIO(text, newline=""))
+
+
+def _check_header(lines: Sequence[str], source: Path) -> None:
+    """Raise ValueError if the first line of a list names columns, although none that is found as `path`."""
+    _, header = _header(lines)
+    cells = [part.strip() for cell in header for part in cell.split(";")]
+    if "path" in cells:
+        raise ValueError(f"{source} has columns between semicolons: separate them by commas or tabs")
+    is_table = len(cells) > 1 or source.suffix.lower() in (".csv", ".tsv")
+    if is_table and _HEADER_WORDS & {cell.lower() for cell in cells}:
+        raise ValueError(f"{source} has the columns {', '.join(cells)}: one of them must be called 'path'")
+
+
 def _table_rows(source: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]] | None:
     """Return the numbered rows of a JSONL file, or of a CSV file with the column `path`; else None."""
-    lines = text.splitlines()
+    lines = _lines(text)
     if source.suffix.lower() == ".jsonl":
         return _json_rows(source, lines)
     delimiter, header = _header(lines)
@@ -265,7 +296,7 @@ def _header(lines: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    lines = text.splitlines(keepends=True)
+    lines = _lines(text)
     empty = next((number for number, line in enumerate(lines) if line.strip()), 0)  # before the header
     reader = csv.DictReader(lines[empty:], delimiter=delimiter)
     reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
@@ -307,7 +338,7 @@ def _from_rows(
 
 
 def _is_selected(row: Mapping[str, Any], select: Mapping[str, str]) -> bool:
-    return all(_text(row.get(column)) == str(value) for column, value in select.items())
+    return all((_text(row.get(column)) or "") == str(value) for column, value in select.items())
 
 
 def _from_row(row: Mapping[str, Any], source: Path, number: int, home: Path | str) -> Video:
@@ -367,6 +398,8 @@ def _split_line(line: str, source: Path, number: int) -> tuple[str, list[str]]:
         path, _, name = line.rpartition("::")
         return path.strip(), [name.strip()] if name.strip() else []
     mark = next((mark for mark in ("\t", ",") if mark in line), None)  # None splits at white space
+    if mark == "," and any(_has_suffix(line.rsplit(None, count)[0]) for count in (1, 2)):
+        mark = None  # the comma is in the name of the video
     path, *fields = (part.strip() for part in line.rsplit(mark, 2))
     shorter, *label = (part.strip() for part in line.rsplit(mark, 1))
     if len(fields) == 2 and all(_WHOLE.fullmatch(field) for field in fields):

@@ -34,7 +34,7 @@ _ROWS = 4096  # rows that are read at a time
 _CHUNK_ROWS = 1 << 17  # numbers that are read at a time
 _LONGEST_NUMBER = 32  # characters of a number of seconds
 _MARK = b"\xef\xbb\xbf"  # byte order mark
-# What a plain list does not have: quotes, zero bytes, and what else than \n and \r\n ends a line for Python.
+# What a plain list does not have: quotes, zero bytes, a lone \r, and what else may be white space for Python.
 _NOT_PLAIN = re.compile(rb'["\x00\x0b\x0c\x1c-\x1e]|\r(?!\n)|\xc2\x85|\xe2\x80[\xa8\xa9]')
 # First and last bytes that white space at the ends of a cell can have.
 _BLANK_BYTES = np.array([9, 32, *range(0x80, 0x100)], dtype=np.uint8)

@@ -47,9 +47,7 @@ def check(found, wanted, exact, states=True):
 @pytest.mark.parametrize("suffix", [".npz", ".parquet"])
 def test_a_folder_of_videos_with_their_actions(suffix, tmp_path):
     source = write_folder(tmp_path / "f", suffix, episodes())
-    (tmp_path / "f" / "._000.mp4").write_bytes(
-        b"\0\5\x16\7"
-    )  # from macOS
+    (tmp_path / "f" / "._000.mp4").write_bytes(b"\0\5\x16\7")  # from macOS
     (tmp_path / "f" / "before.mp4").mkdir()
     check(read_episodes(source, states=True), episodes(), exact=suffix == ".npz")
     check(read_episodes(source), episodes(), exact=suffix == ".npz", states=False)

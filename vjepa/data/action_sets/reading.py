@@ -103,7 +103,7 @@ def read_answers(source: Path) -> dict[str, str]:
 
 def read_lines(source: Path) -> list[str]:
     """Read the lines that are not empty, without surrounding white space."""
-    lines = source.read_text(encoding="utf-8-sig", errors=BYTES).splitlines()
+    lines = source.read_text(encoding="utf-8-sig", errors=BYTES).split("\n")
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -133,7 +133,7 @@ def video_files(folder: str | os.PathLike[str], *, by_class: bool = False) -> di
     """Return the absolute paths of the video files in a folder, at any depth, by their names without suffix.
 
     With `by_class`, the keys are ``folder/name``, for data sets in which the same name stands for different
-    videos. Of files with equal keys, the first in sorted order is returned. Hidden files are left out.
+    videos. Of files with equal keys, the first in sorted order is returned.
 
     Raises:
         ValueError: The folder does not exist.
@@ -143,7 +143,7 @@ def video_files(folder: str | os.PathLike[str], *, by_class: bool = False) -> di
         folders.sort()
         for name in sorted(names):
             stem, ending = os.path.splitext(name)
-            if ending.lower() in VIDEO_SUFFIXES and not name.startswith("."):
+            if ending.lower() in VIDEO_SUFFIXES:
                 key = f"{os.path.basename(where)}/{stem}" if by_class else stem
                 files.setdefault(key, os.path.join(where, name))
     return files

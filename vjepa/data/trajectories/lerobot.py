@@ -200,7 +200,7 @@ def _places_of_files(folder: Path, info: dict[str, Any], key: str) -> Iterator[_
     """Return the places of episodes in version 2: every episode has its own table and video."""
     path = folder / "meta" / "episodes.jsonl"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
         numbers = [json.loads(line)[EPISODE] for line in lines if line.strip()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
