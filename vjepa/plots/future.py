@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from vjepa.foreign_text import in_plot
 from vjepa.plots.colours import SURPRISE
+from vjepa.plots.rgb import as_rgb
 from vjepa.plots.strip import write_film
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def draw_future(
     from matplotlib.figure import Figure
 
     steps = torch.linspace(0, len(frames_tCHW) - 1, min(COLUMNS, len(frames_tCHW))).round().long().tolist()
-    shown = {"frame": frames_tCHW.permute(0, 2, 3, 1) / 255, **rows}
+    shown = {"frame": as_rgb(frames_tCHW).permute(0, 2, 3, 1) / 255, **rows}
     if map_thw is not None:
         shown["surprise"] = heat(frames_tCHW, map_thw)
     height = 0.85 * len(shown) + (2.6 if curve_t is not None else 0.5)

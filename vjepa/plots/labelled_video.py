@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vjepa.foreign_text import one_line
+from vjepa.plots.rgb import as_rgb
 from vjepa.plots.strip import write_film
 
 _LEAST_HEIGHT = 240  # Smallest height of a frame in pixels; smaller frames are enlarged to fit the text.
@@ -23,13 +24,13 @@ def write_labelled_film(
     """Write an .mp4 of frames with lines of text in their upper left corners.
 
     Args:
-        video_TCHW: RGB frames, uint8.
+        video_TCHW: Frames, uint8.
         lines: Lines of text of each frame.
         path: Film to write.
         frame_rate: Frame rate of the film, in frames per second.
     """
     times = max(-(-_LEAST_HEIGHT // video_TCHW.shape[-2]), 1)
-    large_TCHW = video_TCHW.repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2)
+    large_TCHW = as_rgb(video_TCHW).repeat_interleave(times, dim=-1).repeat_interleave(times, dim=-2)
     painted = [_paint(frame_CHW, text) for frame_CHW, text in zip(large_TCHW, lines, strict=True)]
     write_film({"": torch.stack(painted)}, path, frame_rate)
 

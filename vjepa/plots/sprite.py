@@ -20,7 +20,7 @@ def sprite_url(images_nHWC: NDArray[np.uint8], kind: str) -> str:
     """Return images as one image, in rows of `sprite_columns`, in a data URL.
 
     Args:
-        images_nHWC: Images of equal size.
+        images_nHWC: Images of equal size, RGB or RGB with transparency.
         kind: ``JPEG``, or ``PNG`` for images with transparency.
     """
     count, height, width, channels = images_nHWC.shape
@@ -30,7 +30,7 @@ def sprite_url(images_nHWC: NDArray[np.uint8], kind: str) -> str:
     sheet[:count] = images_nHWC
     sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
     pixels = sheet.reshape(rows * height, columns * width, channels)
-    image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    image = Image.fromarray(pixels)
     file = io.BytesIO()
     image.save(file, kind, **({"quality": 92, "subsampling": 0} if kind == "JPEG" else {}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,6 +1,6 @@
 """Clips and model outputs: frame by frame as a plot, and side by side as a film.
 
-A panel is an RGB video, uint8 ``(T, C, H, W)``.
+A panel is a video, uint8 ``(T, C, H, W)`` of any number of channels (`vjepa.plots.rgb`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vjepa.foreign_text import in_plot, one_line
+from vjepa.plots.rgb import as_rgb
 
 FILM_HEIGHT = 192  # Smallest height of a panel in pixels; smaller videos are enlarged by a whole number.
 _GAP = 8  # Width in pixels of the gap between two panels.
@@ -42,7 +43,7 @@ def draw_strip(clips: Sequence[Mapping[str, Tensor]], path: Path, caption: str) 
     figure = Figure(figsize=(1.1 * frames + 1.8, 1.1 * len(rows) + 0.5), layout="constrained")
     axes = figure.subplots(len(rows), frames, squeeze=False)
     for row, (name, panel_TCHW) in zip(axes, rows, strict=True):
-        for axis, image_CHW in zip(row, panel_TCHW, strict=True):
+        for axis, image_CHW in zip(row, as_rgb(panel_TCHW), strict=True):
             axis.imshow(image_CHW.permute(1, 2, 0).numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
@@ -61,7 +62,7 @@ def write_film(panels: Mapping[str, Tensor], path: Path, frame_rate: float) -> N
         path: Film to write.
         frame_rate: Frame rate of the film, in frames per second.
     """
-    film_THWC = side_by_side([_captioned(name, panel) for name, panel in panels.items()])
+    film_THWC = side_by_side([_captioned(name, as_rgb(panel)) for name, panel in panels.items()])
     with av.open(str(path), "w", format="mp4") as container:
         rate = Fraction(frame_rate).limit_denominator(1000)
         stream = container.add_stream("libx264", rate=rate, options={"crf": "12"})

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vjepa.data.processor import read_frames
 from vjepa.data.violation_sets import Matched
@@ -14,6 +16,7 @@ from vjepa.inference.surprise import surprise
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.colours import IMPOSSIBLE, POSSIBLE
 from vjepa.plots.future import heat
+from vjepa.plots.rgb import as_rgb
 
 COLUMNS = 8  # Largest number of time steps in a plot, around the violation.
 
@@ -45,16 +48,16 @@ def _draw_pair(block: object, model: VideoModel, matched: Matched) -> None:
     paths = (matched.possible[0], matched.impossible[0])
     read = [read_frames(path, clip) for path in paths]
     found = [surprise(model, path) for path in paths]
-    steps = len(read[1].video_TCHW) // depth
+    steps = min(len(frames.video_TCHW) for frames in read) // depth
     middles = [
         frames.video_TCHW[: steps * depth].unflatten(0, (steps, depth))[:, depth // 2] for frames in read
     ]
     rows = {
-        "possible": middles[0].permute(0, 2, 3, 1) / 255,
-        "impossible": middles[1].permute(0, 2, 3, 1) / 255,
+        "possible": as_rgb(middles[0]).permute(0, 2, 3, 1) / 255,
+        "impossible": as_rgb(middles[1]).permute(0, 2, 3, 1) / 255,
         "surprise": heat(middles[1], found[1].map_thw[:steps]),
     }
-    event = matched.first_difference
+    event = _sampled(matched.first_difference, read[1].numbers[: steps * depth])
     first = 0 if event is None else max(min(event // depth - COLUMNS // 2, steps - COLUMNS), 0)
     grid = block.add_gridspec(3, COLUMNS + 5)  # type: ignore[attr-defined]
     for row, (name, images) in enumerate(rows.items()):
@@ -72,3 +75,15 @@ def _draw_pair(block: object, model: VideoModel, matched: Matched) -> None:
         axis.axvline(event / depth - 0.5, color="black", linestyle=":", label="they differ from here")
     axis.set(title=in_plot(matched.kind), xlabel="time step", ylabel="surprise: error of the prediction")
     axis.legend(fontsize=8)
+
+
+def _sampled(frame: int | None, numbers_T: NDArray[np.int64]) -> int | None:
+    """Return which of the frames that were read is the first from a frame of the file on; None without one.
+
+    Args:
+        frame: Number of the frame in the file; None if it is not known.
+        numbers_T: Number in the file of each frame that was read.
+    """
+    if frame is None or frame > numbers_T[-1]:
+        return None
+    return int(np.searchsorted(numbers_T, frame))

@@ -14,6 +14,7 @@ from vjepa.inference.forecast import Window
 from vjepa.inference.surprise import Surprise, surprise_of_frames
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.future import EmbeddingColours, heat_colours, nearest_steps
+from vjepa.plots.rgb import as_rgb
 from vjepa.plots.video_page import Layer, VideoPage
 
 
@@ -50,7 +51,7 @@ class Watched:
         """Rows of a plot below its frames: colours, and the frames nearest to predictions."""
         known = self.nearest_t >= 0
         retrieved = torch.full((*self.frames_tCHW.shape[:1], *self.frames_tCHW.shape[2:], 3), torch.nan)
-        retrieved[known] = self.frames_tCHW[self.nearest_t[known]].permute(0, 2, 3, 1) / 255
+        retrieved[known] = as_rgb(self.frames_tCHW[self.nearest_t[known]]).permute(0, 2, 3, 1) / 255
         return {**self.colours, "nearest to prediction": retrieved}
 
 
