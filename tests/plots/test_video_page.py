@@ -86,8 +86,8 @@ def test_a_page_says_in_words_what_it_shows(tmp_path):
     text = written(tmp_path)
     assert "<title>What &lt;a model&gt; predicts</title>" in text
     assert "<p>Warning: 1 &lt; 2.</p>" in text
-    assert "Surprise is highest at 1.20 s: 1, 1.33 times its median." in text
-    assert "<tr><td>1.20</td><td>1</td><td>1.60 s</td></tr>" in text
+    assert "Surprise is highest at 1.20 s: 1, 1.60 times its median." in text
+    assert "<tr><td>1.20</td><td>1</td><td>1.80 s</td></tr>" in text
     assert "<tr><td>0.00</td><td>not known</td><td>none</td></tr>" in text
     unknown = written(tmp_path, surprise_t=torch.full((5,), math.nan), layers=[])
     assert "shorter than a window of the model, so its surprise is not known" in unknown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vjepa.foreign_text import in_page
+from vjepa.plots.rgb import as_rgb
 from vjepa.plots.sprite import sprite_columns, sprite_url
 
 _OPAQUE = 255
@@ -70,13 +72,15 @@ def write_video_page(path: Path, page: VideoPage) -> None:
     curve = [None if math.isnan(value) else value for value in page.surprise_t.tolist()]
     known = [value for value in curve if value is not None]
     starts = page.times_T[:: page.depth]
+    # A time step is shown by the frame in its middle.
+    nearest = [step * page.depth + page.depth // 2 if step >= 0 else None for step in page.nearest_t]
     data = {
         "times": [round(time, 4) for time in page.times_T],
         "duration": _duration(page.times_T),
         "depth": page.depth,
         "size": list(page.video_TCHW.shape[:1:-1]),
         "columns": sprite_columns(len(page.video_TCHW)),
-        "video": sprite_url(page.video_TCHW.permute(0, 2, 3, 1).numpy(), "JPEG"),
+        "video": sprite_url(as_rgb(page.video_TCHW).permute(0, 2, 3, 1).numpy(), "JPEG"),
         "layers": [
             {
                 "name": layer.name,
@@ -87,7 +91,7 @@ def write_video_page(path: Path, page: VideoPage) -> None:
             }
             for layer in page.layers
         ],
-        "nearest": [step * page.depth + page.depth // 2 if step >= 0 else None for step in page.nearest_t],
+        "nearest": nearest,
         "surprise": curve,
         "rank": [None if value is None else _share_below(value, known) for value in curve],
         "marked": [list(span) for span in page.marked],
@@ -100,7 +104,7 @@ def write_video_page(path: Path, page: VideoPage) -> None:
         begin=f"{page.times_T[0]:.2f}",
         end=f"{page.times_T[0] + _duration(page.times_T):.2f}",
         notes="".join(f"<p>{in_page(note)}</p>" for note in page.notes),
-        table=_table(curve, starts, page.nearest_t),
+        table=_table(curve, starts, [None if frame is None else page.times_T[frame] for frame in nearest]),
         data=json.dumps(data).replace("<", "\\u003c"),
     )
     path.write_text(text, encoding="utf-8")
@@ -109,7 +113,7 @@ def write_video_page(path: Path, page: VideoPage) -> None:
 def _summary(known: Sequence[float], curve: Sequence[float | None], starts: Sequence[float]) -> str:
     if not known:
         return "The video is shorter than a window of the model, so its surprise is not known."
-    highest, middle = max(known), sorted(known)[len(known) // 2]
+    highest, middle = max(known), statistics.median(known)
     ratio = f", {highest / middle:.2f} times its median" if middle > 0 else ""
     return f"Surprise is highest at {starts[curve.index(highest)]:.2f} s: {highest:.3g}{ratio}."
 
@@ -130,11 +134,11 @@ def _with_alpha(image_thwC: Tensor) -> NDArray[np.uint8]:
     return torch.cat([colours_thwC, _OPAQUE * known_thw.unsqueeze(-1)], dim=-1).to(torch.uint8).numpy()
 
 
-def _table(curve: Sequence[float | None], starts: Sequence[float], nearest_t: Sequence[int]) -> str:
+def _table(curve: Sequence[float | None], starts: Sequence[float], nearest_t: Sequence[float | None]) -> str:
     rows = []
     for start, value, match in zip(starts, curve, nearest_t, strict=False):
         shown = "not known" if value is None else f"{value:.4g}"
-        frame = f"{starts[match]:.2f} s" if match >= 0 else "none"
+        frame = "none" if match is None else f"{match:.2f} s"
         rows.append(f"<tr><td>{start:.2f}</td><td>{shown}</td><td>{frame}</td></tr>")
     head = "<tr><th>seconds</th><th>surprise</th><th>true frame nearest to the prediction</th></tr>"
     return f"<table>\n<thead>{head}</thead>\n<tbody>{''.join(rows)}</tbody>\n</table>"
