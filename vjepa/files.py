@@ -25,6 +25,11 @@ def results_home(model: str | Path) -> Path:
     return Path(path.stem if path.is_file() else re.sub(r"[^\w.-]+", "-", str(model)))
 
 
+def name_of_model(model: str | Path) -> str:
+    """Return the name of a model for titles: that of its folder, also where that is given as ``.``."""
+    return Path(model).resolve().name
+
+
 def ready_folder(path: str | Path) -> Path:
     """Create a folder to which results will be written; called before the work that they take.
 

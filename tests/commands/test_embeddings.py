@@ -2,7 +2,9 @@
 
 import os
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.inference.conftest import make_video_model
@@ -58,6 +60,19 @@ def test_a_name_that_is_no_utf8_goes_onto_the_page(given, tmp_path):
     video.rename(video.with_name(os.fsdecode(b"clip\xff1.mp4")))
     assert main(given) == 0
     assert r"clip\udcff1.mp4" in data_of(tmp_path / "model" / "embeddings.html")["names"]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 12])
+def test_videos_of_any_channels_have_pictures_and_a_model_here_has_its_name(channels, tmp_path, monkeypatch):
+    pixels = {"mean": channels * [0.5], "std": channels * [0.5]}
+    model = make_video_model(encoder={"channels": channels}, pixels=pixels)
+    save_pretrained(tmp_path / "mine", model.state_dict(), model.config)
+    (tmp_path / "videos").mkdir()
+    for number in range(4):
+        np.save(tmp_path / "videos" / f"{number}.npy", np.full((16, 16, 16, channels), 60 * number, np.uint8))
+    monkeypatch.chdir(tmp_path / "mine")
+    assert main(["--model", ".", "--videos", str(tmp_path / "videos"), "--device", "cpu"]) == 0
+    assert "alike for mine?" in Path("embeddings.html").read_text()
 
 
 def test_a_model_of_the_hub_stays_one(given, on_hub, tmp_path):

@@ -11,6 +11,7 @@ from safetensors import safe_open
 import vjepa
 from tests.inference.conftest import make_video_model
 from tests.precision_watch import precisions
+from vjepa.commands import predict
 from vjepa.commands.predict import _names, main
 from vjepa.data.manifest import Video
 from vjepa.data.synthetic.settings import RenderSettings
@@ -82,6 +83,27 @@ def test_one_video(model, folder, tmp_path, capsys):
     metrics = json.loads((tmp_path / "future.json").read_text())
     assert [horizon["step"] for horizon in metrics["horizons"]] == [1, 2, 3, 4, 5, 6]
     assert set(metrics["horizons"][0]["skill"]) == {"copy_last", "mean", "linear", "shuffled"}
+
+
+def test_videos_of_any_channels_have_films_and_pages(tmp_path, monkeypatch):
+    channels = 12
+    monkeypatch.setattr(predict, "draw_future", lambda *_: None)  # tested by itself, and slow
+    pixels = {"mean": channels * [0.5], "std": channels * [0.5]}
+    made = make_video_model(encoder={"channels": channels}, pixels=pixels, which="encoder")
+    save_pretrained(tmp_path / "model", made.state_dict(), made.config)
+    np.save(
+        tmp_path / "video.npy", np.random.default_rng(0).integers(0, 256, (20, 16, 16, channels), np.uint8)
+    )
+    arguments = [
+        "--model",
+        str(tmp_path / "model"),
+        "--videos",
+        str(tmp_path / "video.npy"),
+        "--device",
+        "cpu",
+    ]
+    assert main([*arguments, "--film", "--page", "--output", str(tmp_path)]) == 0
+    assert all((tmp_path / f"video.{kind}").stat().st_size > 5000 for kind in ("mp4", "html"))
 
 
 def test_a_folder_and_a_manifest_give_the_same(model, folder, tmp_path):

@@ -27,6 +27,7 @@ from vjepa.commands.predict import embed_video
 from vjepa.data.processor import read_frames
 from vjepa.data.rendered import FOREIGN
 from vjepa.evaluation.future.skill import horizon_reports, skill_table, window_and_last
+from vjepa.files import name_of_model
 from vjepa.foreign_text import in_page, one_line
 from vjepa.inference.classifier import VideoClassifier
 from vjepa.inference.device_options import add_device_options, placed
@@ -95,8 +96,8 @@ def build_demo(options: argparse.Namespace) -> gradio.Blocks:
         except ValueError as error:  # shown to the person who uploaded the video
             raise gradio.Error(one_line(str(error))) from error
 
-    with gradio.Blocks(title=f"vjepa: {Path(options.model).name}", analytics_enabled=False) as page:
-        gradio.Markdown(f"# {in_page(Path(options.model).name)}\n{shown.text}")
+    with gradio.Blocks(title=f"vjepa: {name_of_model(options.model)}", analytics_enabled=False) as page:
+        gradio.Markdown(f"# {in_page(name_of_model(options.model))}\n{shown.text}")
         video = gradio.Video(label="Video", sources=["upload"])
         button = gradio.Button("Show", variant="primary")
         for output in shown.outputs:
@@ -120,7 +121,7 @@ def _predictions(gradio: Any, options: argparse.Namespace) -> Shown:
     window_and_last(model, None, None)  # a model without a predictor is refused before the page opens
     return Shown(
         [gradio.HTML(label="Predictions and surprise"), gradio.Markdown()],
-        lambda path: _predict(model, path, Path(options.model).name),
+        lambda path: _predict(model, path, name_of_model(options.model)),
         "The model predicts the embeddings of what comes next, and is surprised where something else comes.",
     )
 

@@ -31,11 +31,12 @@ from vjepa.data.clips import EmptyRangeError
 from vjepa.data.manifest import Video, read_manifest
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.evaluation.features.extract import spread_rows
-from vjepa.files import ready_file, results_home
+from vjepa.files import name_of_model, ready_file, results_home
 from vjepa.foreign_text import one_line
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.models.video_model import VideoModel
 from vjepa.plots.embeddings_page import EmbeddingsPage, write_embeddings_page
+from vjepa.plots.rgb import as_rgb
 from vjepa.training.stop import command
 from vjepa.weights.model_folder import from_pretrained
 
@@ -91,10 +92,10 @@ def _show(options: argparse.Namespace) -> int:
     if len(read) < _FEWEST:
         raise ValueError(f"{len(read)} of {len(chosen)} videos can be read: give {_FEWEST} or more for a map")
     page = EmbeddingsPage(
-        title=f"Which of {len(read)} videos are alike for {Path(options.model).name}?",
+        title=f"Which of {len(read)} videos are alike for {name_of_model(options.model)}?",
         names=[Path(video.path).name for video in read],
         labels=[video.label for video in read],
-        pictures_VHWC=torch.stack(pictures).permute(0, 2, 3, 1).numpy(),
+        pictures_VHWC=as_rgb(torch.stack(pictures)).permute(0, 2, 3, 1).numpy(),
         embeddings_VD=torch.cat(embeddings),
     )
     write_embeddings_page(path, page)

@@ -31,7 +31,7 @@ from vjepa.data.manifest import read_manifest
 from vjepa.data.trajectories.open import read_episodes
 from vjepa.data.trajectories.window import WindowConfig
 from vjepa.evaluation.exam import Exam
-from vjepa.files import ready_folder, results_home
+from vjepa.files import name_of_model, ready_folder, results_home
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.plots.exam_page import write_exam_page
 from vjepa.recipes.exam.run import ExamSettings, examine, examine_actions
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _examined(options: argparse.Namespace, folder: Path) -> Exam:
-    name = Path(options.model).name
+    name = name_of_model(options.model)
     if options.episodes is not None:
         given = [name for name, value in asdict(ExamSettings()).items() if getattr(options, name) != value]
         if given:

@@ -51,7 +51,7 @@ from vjepa.evaluation.future.skill import (
     skill_table,
     window_and_last,
 )
-from vjepa.files import ready_folder, results_home
+from vjepa.files import name_of_model, ready_folder, results_home
 from vjepa.foreign_text import one_line
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.inference.forecast import Window
@@ -271,7 +271,7 @@ def _draw(
         rate = 1 / (frames.period * watched.depth)
         write_future_film(*drawn, map_thw, path.with_name(f"{path.name}.mp4"), rate)
     if options.page:
-        title = f"What {Path(options.model).name} predicts in {path.name}"
+        title = f"What {name_of_model(options.model)} predicts in {path.name}"
         notes = [f"Warning: {FOREIGN}."] if model.processor.is_foreign(frames.path) else []
         write_video_page(path.with_name(f"{path.name}.html"), page_of(watched, title, notes))
 

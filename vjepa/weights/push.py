@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from huggingface_hub import HfApi
 
+from vjepa.files import name_of_model
 from vjepa.foreign_text import in_table
 from vjepa.weights.model_folder import model_folder, read_model_config
 
@@ -74,7 +75,7 @@ def model_card(source: str | Path, licence: str) -> str:
     use = "vjepa.load_action_model" if acts else "vjepa.from_pretrained"
     use = "vjepa.VideoClassifier.from_pretrained" if classifies else use
     return (
-        f"---\n{_yaml(head)}---\n\n# {in_table(Path(source).resolve().name)}\n\n"
+        f"---\n{_yaml(head)}---\n\n# {in_table(name_of_model(source))}\n\n"
         f"A model of [vjepa](https://pypi.org/project/vjepa-world): `{use}(FOLDER)`.\n\n"
         f"| | |\n|---|---|\n{rows}\n\n"
         f"```json\n{json.dumps(config, indent=1)}\n```\n"
