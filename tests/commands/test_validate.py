@@ -7,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from vjepa.commands import validate
@@ -62,6 +63,13 @@ def test_the_clean_list_keeps_the_columns_of_the_manifest(write_video, tmp_path)
     assert validate.main([str(tmp_path / "m.csv"), "--quick", "--output", str(clean)]) == 1
     for split, name in (("train", "a.mp4"), ("test", "c.mp4")):
         assert [Path(video.path).name for video in read_manifest(f"{clean}?split1={split}")] == [name]
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_arrays_of_other_channels_are_checked_as_such(tmp_path, channels):
+    np.save(tmp_path / "a.npy", np.zeros((4, 8, 8, channels), np.uint8))
+    assert validate.main([str(tmp_path), "--channels", str(channels)]) == 0
+    assert validate.main([str(tmp_path)]) == 1
 
 
 def test_folders_are_made_before_the_work(manifest, tmp_path, capsys, monkeypatch):

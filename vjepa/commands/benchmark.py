@@ -208,7 +208,8 @@ def decode_works(setting: Setting) -> list[Work]:
     chosen = [videos[i] for i in np.unique(np.linspace(0, len(videos) - 1, DECODED_VIDEOS).astype(int))]
     works = []
     for reader in get_args(ReaderName)[1:]:  # all but `auto`, which stands for one of the others
-        run = partial(_decode, chosen, reader, setting.config.data.clip.num_frames)
+        data = setting.config.data
+        run = partial(_decode, chosen, reader, data.clip.num_frames, len(data.mean))
         try:
             run()
         except ValueError as error:  # the reader is not installed, or cannot read a file
@@ -218,9 +219,9 @@ def decode_works(setting: Setting) -> list[Work]:
     return works
 
 
-def _decode(videos: Sequence[Video], reader: str, num_frames: int) -> None:
+def _decode(videos: Sequence[Video], reader: str, num_frames: int, channels: int) -> None:
     for video in videos:
-        with open_video(video.path, reader) as frames:
+        with open_video(video.path, reader, channels=channels) as frames:
             frames.get_frames(np.linspace(0, len(frames) - 1, num_frames).astype(int))
 
 

@@ -58,10 +58,10 @@ class Finding(NamedTuple):
     remarks: list[str]
 
 
-def check(video: Video, reader: str, quick: bool = False) -> Finding:
+def check(video: Video, reader: str, quick: bool = False, channels: int = 3) -> Finding:
     """Open a video, decode it (with `quick`, three frames of it) and check its times; never raises."""
     try:
-        with open_video(video.path, reader) as frames:
+        with open_video(video.path, reader, channels=channels) as frames:
             frames.get_frames([0, len(frames) // 2, len(frames) - 1])
             if not quick:
                 frames.examine()
@@ -87,13 +87,15 @@ def doubts(video: Video, frames: VideoReader) -> list[str]:
     return remarks
 
 
-def findings(videos: Sequence[Video], reader: str, quick: bool, num_workers: int) -> Iterator[Finding]:
+def findings(
+    videos: Sequence[Video], reader: str, quick: bool, num_workers: int, channels: int = 3
+) -> Iterator[Finding]:
     """Iterate over the results of `check` for each video, in order, from `num_workers` processes (0: this
     one).
 
     A video that kills the process that reads it is identified by reading it alone, and is unreadable.
     """
-    look = partial(check, reader=reader, quick=quick)
+    look = partial(check, reader=reader, quick=quick, channels=channels)
     if not num_workers:
         yield from map(look, videos)
         return
@@ -126,12 +128,12 @@ def _alone(look: partial[Finding], video: Video) -> Finding:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status."""
     options = _options(arguments)
-    checks.options_at_least(options, num_workers=0)
+    checks.options_at_least(options, num_workers=0, channels=1)
     videos, others = read_manifest(options.manifest), other_cells(options.manifest)
     for path in filter(None, (options.output, options.report)):
         ready_file(path)
     found: list[Finding] = []
-    results = findings(videos, options.reader, options.quick, options.num_workers)
+    results = findings(videos, options.reader, options.quick, options.num_workers, options.channels)
     # With `disable=None`, the bar is shown only in a terminal.
     for video, finding in zip(
         videos, tqdm(results, total=len(videos), unit="video", disable=None), strict=True
@@ -203,5 +205,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="auto",
         choices=get_args(ReaderName),
         help="Video decoder, see data.reader of a run (default auto).",
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        default=3,
+        help="Number of channels of the videos; only .npy arrays can have another one than 3 (default 3).",
     )
     return parser.parse_args(arguments)

@@ -29,7 +29,12 @@ def build_cache(config: CacheConfig, size: tuple[int, int]) -> VideoCache | None
 
 
 def say_cache(
-    config: CacheConfig, size: tuple[int, int], paths: Sequence[str], reader: str, accelerator: Accelerator
+    config: CacheConfig,
+    size: tuple[int, int],
+    paths: Sequence[str],
+    reader: str,
+    channels: int,
+    accelerator: Accelerator,
 ) -> None:
     """Print how large the cache will be, estimated from a few videos; nothing without a cache.
 
@@ -38,6 +43,7 @@ def say_cache(
         size: Height and width of a clip in pixels.
         paths: Paths of the videos of the run.
         reader: Video decoder.
+        channels: Number of channels of a frame.
         accelerator: Accelerator of the run, whose main process looks at the videos.
     """
     cache = build_cache(config, size) if accelerator.is_main_process else None
@@ -49,7 +55,7 @@ def say_cache(
     found = []
     for number in chosen:
         try:
-            with open_video(files[number], reader) as video:
+            with open_video(files[number], reader, channels=channels) as video:
                 found.append(entry_bytes(video, cache.short_side))
         except VideoDecodeError:  # the run will name it
             continue

@@ -377,6 +377,15 @@ def test_bad_input_is_named(run, pretrained, tmp_path):
         run("a", f"--model.init={tmp_path}")
 
 
+def test_randaugment_of_frames_that_are_not_rgb_is_refused_at_the_start(run, tmp_path):
+    grey = {"encoder": {**CONFIG["encoder"], "channels": 1}, "pixels": {"mean": [0.5], "std": [0.25]}}
+    save_pretrained(tmp_path / "grey", VideoModel(CONFIG | grey).state_dict(), CONFIG | grey)
+    with pytest.raises(
+        ValueError, match=r"augment\.randaugment is for red, green and blue, .* 1 channels: leave"
+    ):
+        run("a", f"--model.init={tmp_path / 'grey'}", "--augment.randaugment=[2, 5]")
+
+
 def test_a_run_does_not_go_on_with_a_list_of_which_it_would_be_tested_on_what_it_learnt(
     run, pretrained, tmp_path
 ):

@@ -141,7 +141,8 @@ def _train(
     """Train the objective, and return it."""
     accelerator.print(_outline(config, objective, accelerator))
     paths = [episode.frames.path for episode in episodes]
-    say_cache(config.data.cache, config.data.frame_size, paths, config.data.reader, accelerator)
+    data = config.data
+    say_cache(data.cache, data.frame_size, paths, data.reader, len(data.mean), accelerator)
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
         partial(build.trajectory_batches, config, episodes), optim=config.optim,

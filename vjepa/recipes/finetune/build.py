@@ -134,6 +134,11 @@ class Resolved(NamedTuple):
         """Class names in the order of their class indices."""
         return self.splits.classes
 
+    @property
+    def channels(self) -> int:
+        """Number of channels of a frame."""
+        return len(self.model["pixels"]["mean"])
+
 
 def resolve(config: FinetuneConfig, splits: LabelledSplits) -> tuple[Resolved, VideoModel]:
     """Read the pre-trained model, and take from it the settings that the configuration leaves null.
@@ -143,7 +148,8 @@ def resolve(config: FinetuneConfig, splits: LabelledSplits) -> tuple[Resolved, V
 
     Raises:
         ValueError: No model to start from is given; the model does not store its clips and the configuration
-            does not give them; or such clips cannot be cut into the model's tubelets.
+            does not give them; such clips cannot be cut into the model's tubelets; or frames that are not RGB
+            are to be augmented by RandAugment.
     """
     if config.model.init is None:
         raise ValueError("model.init is null: give the folder of a run or of a model to start from")
@@ -160,7 +166,13 @@ def resolve(config: FinetuneConfig, splits: LabelledSplits) -> tuple[Resolved, V
         size = size or tuple(known["size"])
     height, width = (size, size) if isinstance(size, int) else size
     model.encoder.tubelet.grid_of(clip.num_frames, height, width)
-    return Resolved(config, splits, model.config, clip, (height, width)), model
+    run = Resolved(config, splits, model.config, clip, (height, width))
+    if config.augment.randaugment is not None and run.channels != 3:
+        raise ValueError(
+            f"augment.randaugment is for red, green and blue, and frames of {config.model.init} have "
+            f"{run.channels} channels: leave it out"
+        )
+    return run, model
 
 
 def build_classifier(run: Resolved, model: VideoModel) -> Classifier:
@@ -282,7 +294,7 @@ def _dataset(
     return ClipDataset(
         videos, clip, transform, run.config.seed, reader=data.reader, cache=build_cache(data.cache, run.size),
         classes=run.classes, spread=spread, damaged=data.damaged,
-        channels=len(run.model["pixels"]["mean"]),
+        channels=run.channels,
     )  # fmt: skip
 
 

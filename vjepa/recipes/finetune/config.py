@@ -182,7 +182,8 @@ class AugmentConfig:
         flip: Mirror half of the clips from left to right; keep it off if classes differ by direction
             ("pushing from left to right").
         randaugment: Number of RandAugment operations that are drawn per clip, each applied with probability
-            one half, and their mean strength, from 0 to 10; null turns RandAugment off.
+            one half, and their mean strength, from 0 to 10; it takes three channels alone. null turns
+            RandAugment off.
         erase: Share of the clips, in [0, 1], in which a random box is filled with noise.
         mixup: Alpha of the Beta distribution of the shares by which two clips are blended; 0 turns mixup off.
         cutmix: Alpha of the Beta distribution of the area of a box that is copied from one clip into another;

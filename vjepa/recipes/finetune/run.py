@@ -190,7 +190,7 @@ def _train(
     accelerator.print(_outline(run, objective, optim.steps, accelerator))
     data, parts = run.config.data, (run.splits.train, run.splits.val, run.splits.test)
     paths = [video.path for part in parts for video in part]
-    say_cache(data.cache, run.size, paths, data.reader, accelerator)
+    say_cache(data.cache, run.size, paths, data.reader, run.channels, accelerator)
     batches = partial(
         build.labelled_batches, run.config, datasets.train, datasets.collate, last_step=optim.steps
     )

@@ -131,7 +131,8 @@ def _train(
     )
     say(describe_run(config, outline, sources.num_rows, accelerator))
     paths = Mapped(attrgetter("path"), sources.all)
-    say_cache(config.data.cache, config.data.clip_size, paths, config.data.reader, accelerator)
+    cached = config.data
+    say_cache(cached.cache, cached.clip_size, paths, cached.reader, len(cached.mean), accelerator)
     prepared = fit(
         config, accelerator, folder, objective, build_optimizer(objective, config.optim),
         partial(data.build_batches, config, sources), optim=config.optim, rows=Mapped(_row, sources.all),
