@@ -1,12 +1,14 @@
 """From any video to the clip that a model knows."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from vjepa.data.processor import VideoProcessor
+from vjepa.data.processor import VideoProcessor, read_frames
 from vjepa.data.readers.base import VideoDecodeError
 
 FPS = {"num_frames": 4, "fps": 5.0, "stride": None, "size": (16, 16), "whole_frame": True}
@@ -152,6 +154,21 @@ def test_what_does_not_belong_together_is_named(arguments, message, file):
         VideoProcessor(**FPS)(numbered(), **arguments)
     with pytest.raises(ValueError, match="files have times of their own"):
         VideoProcessor(**FPS)(file, fps=3)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"start": -1.0}, "the range starts at -1.0 s: give seconds from the first frame, 0 or more"),
+        ({"start": float("nan")}, "the range has start = 'nan': give a number of seconds"),
+        ({"end": float("inf")}, "the range has end = 'inf': give a number of seconds"),
+    ],
+)
+def test_times_that_a_list_cannot_have_are_refused(part, message, file):
+    clip = VideoProcessor(**FPS)
+    for read in (clip, partial(read_frames, clip=clip)):
+        with pytest.raises(ValueError, match=message):
+            read(str(file), **part)
 
 
 def test_a_file_gives_the_channels_that_the_model_has(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,7 @@ def sample_clips(
 
     Raises:
         EmptyRangeError: No frame is shown in the range.
+        ValueError: The range starts before 0 s, or an end of it is no finite number.
     """
     window = _window(timestamps, sampling, start, end)
     # The latest start is the one from which the clip's last frame still lies within the window.
@@ -91,6 +93,20 @@ def spread_clips(
     if sampling.clips_per_video == 1:
         return window.frames_from(np.array([(window.begin + latest) / 2]))
     return window.frames_from(np.linspace(window.begin, latest, sampling.clips_per_video))
+
+
+def check_range(start: float | None, end: float | None, where: str = "the range") -> None:
+    """Raise ValueError unless a time range starts at 0 s or later and both of its ends are finite.
+
+    Args:
+        start, end: Time range in seconds; None leaves that side open.
+        where: What the range belongs to, for the message.
+    """
+    for name, seconds in (("start", start), ("end", end)):
+        if seconds is not None and not math.isfinite(seconds):
+            raise ValueError(f"{where} has {name} = '{seconds}': give a number of seconds")
+    if start is not None and start < 0:
+        raise ValueError(f"{where} starts at {start} s: give seconds from the first frame, 0 or more")
 
 
 def frame_duration(timestamps: np.ndarray) -> float:
@@ -136,6 +152,7 @@ class _Window:
 def _window(
     timestamps: np.ndarray, sampling: ClipSampling, start: float | None, end: float | None
 ) -> _Window:
+    check_range(start, end)
     over = float(timestamps[-1]) + max(frame_duration(timestamps), 2 * TICK)
     begin = 0.0 if start is None else start
     close = over if end is None else min(end, over)

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vjepa.data.clips import check_range
 from vjepa.data.python_datasets import PREFIX, DatasetVideos, is_item
 from vjepa.data.readers.arrays import IMAGE_SUFFIXES, frame_files, natural_key
 from vjepa.data.remote import RemoteError, is_url, joined, local_list, source_of
@@ -347,8 +348,7 @@ def _from_row(row: Mapping[str, Any], source: Path, number: int, home: Path | st
     if path is None:
         raise ValueError(f"{where} has no path: name a video in the column 'path'")
     start, end = _seconds(row, "start", where), _seconds(row, "end", where)
-    if start is not None and start < 0:
-        raise ValueError(f"{where} starts at {start} s: give seconds from the first frame, 0 or more")
+    check_range(start, end, where)
     if end is not None and end <= (start or 0.0):
         raise ValueError(f"{where} ends at {end} s and starts at {start or 0.0} s: the end must come later")
     group = _text(row.get("group")) or _text(row.get("subject"))
@@ -516,9 +516,6 @@ def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:
     if text is None:
         return None
     try:
-        seconds = float(text)
+        return float(text)
     except ValueError:
-        seconds = float("nan")
-    if not -float("inf") < seconds < float("inf"):
-        raise ValueError(f"{where} has {column} = '{text}': give a number of seconds")
-    return seconds
+        raise ValueError(f"{where} has {column} = '{text}': give a number of seconds") from None

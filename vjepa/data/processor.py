@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vjepa.data.clips import TICK, ClipSampling, EmptyRangeError, frame_duration, spread_clips
+from vjepa.data.clips import TICK, ClipSampling, EmptyRangeError, check_range, frame_duration, spread_clips
 from vjepa.data.memory import Pixels, clips_in_memory
 from vjepa.data.readers.base import VideoReader
 from vjepa.data.readers.open import open_video
@@ -93,8 +93,8 @@ class VideoProcessor:
             start, end: Time range of a file to use, in seconds; None leaves that side open.
 
         Raises:
-            ValueError: `videos` has none of these forms or not the model's channels, or an argument does not
-                apply to it.
+            ValueError: `videos` has none of these forms or not the model's channels, an argument does not
+                apply to it, or the range starts before 0 s or has an end that is no finite number.
             VideoDecodeError: A file cannot be read.
             EmptyRangeError: No frame of a file is shown in the range.
         """
@@ -229,8 +229,10 @@ def read_frames(
 
     Raises:
         EmptyRangeError: The range is shorter than `last` frames, or empty.
+        ValueError: The range starts before 0 s, or an end of it is no finite number.
         VideoDecodeError: The video cannot be read.
     """
+    check_range(start, end)
     with clip.open(path) as video:
         timestamps = video.timestamps
         lasting = frame_duration(timestamps)
