@@ -24,7 +24,9 @@ def augment_transform(
 
     The transform turns uint8 ``(T, C, H, W)`` into ``(T, C, height, width)`` and draws from torch's global
     generator. VideoMAE and V-JEPA's probes use timm's "rand-m7-n4-mstd0.5-inc1" and erase in a quarter of the
-    clips, which is ``randaugment=(4, 7), erase=0.25`` here; they change whole frames before the crop.
+    clips, to which ``randaugment=(4, 7), erase=0.25`` comes near. They change whole frames before the crop;
+    and they fill the box with normal noise that is drawn for each frame anew, after pixels were normalised,
+    where it is one patch of uniform bytes here, the same in all frames.
 
     Args:
         size: Side length in pixels, or ``(height, width)``.
