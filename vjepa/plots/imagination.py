@@ -93,9 +93,10 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
         for axis in line[: columns if row % 2 == 0 else None]:  # energies, on even rows, keep their axes
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
+    axes_shown = "the first two numbers of its action" if model.action_mean.numel() > 1 else "its action"
     caption = (
         f"decoded by a small network that was fitted to other frames; given: the first {seen}. Right: energy "
-        "of one step over the first two numbers of its action, dark is low; cross: the action that was taken"
+        f"of one step over {axes_shown}, dark is low; cross: the action that was taken"
     )
     figure.supxlabel(caption, fontsize=8, wrap=True)
     figure.savefig(path, dpi=100)
@@ -133,12 +134,21 @@ def _draw_energy(
         grid_sA[:, 1] = down.repeat_interleave(POINTS)
     done_IA = actions_IA[: seen - 1]
     energy = energy_landscape(model, tokens_TSD[:seen], done_IA, tokens_TSD[seen], grid_sA, states)
-    extent = (across[0].item(), across[-1].item(), down[-1].item(), down[0].item())
+    (left, right), (top, bottom) = map(_edges, (across, down))
     energy_map = energy.unflatten(0, (POINTS, POINTS)).cpu()
-    image = axis.imshow(energy_map, extent=extent, cmap="viridis", aspect="auto")
+    image = axis.imshow(energy_map, extent=(left, right, bottom, top), cmap="viridis", aspect="auto")
     axis.figure.colorbar(image, ax=axis).ax.tick_params(labelsize=6)
     axis.set_title("energy of one action", fontsize=8)
     axis.set_xlabel("its first number", fontsize=7)
-    axis.set_ylabel("its second number", fontsize=7)
     axis.tick_params(labelsize=6)
+    if len(taken_A) > 1:
+        axis.set_ylabel("its second number", fontsize=7)
+    else:  # the energy is the same all the way down
+        axis.set_yticks([])
     axis.plot([taken_A[0].item()], [taken_A[min(1, len(taken_A) - 1)].item()], "rx")
+
+
+def _edges(places: Tensor) -> tuple[float, float]:
+    """Return the outer edges of cells whose middles are evenly spaced places."""
+    half = (places[1] - places[0]) / 2
+    return (places[0] - half).item(), (places[-1] + half).item()
