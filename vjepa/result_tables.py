@@ -70,6 +70,9 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Mapping[
     Args:
         rows: Measured values.
         columns: Header, key, format and missing text of each column, as the text of this module says.
+
+    Raises:
+        ValueError: A value has not the parts or the kind that its column's format needs.
     """
     lines = [
         [column["header"] for column in columns],
@@ -100,7 +103,13 @@ def _cell(row: Mapping[str, Any], column: Mapping[str, str]) -> str:
     if value is None:
         return column.get("missing", "")
     items = value if isinstance(value, list) else [value]
-    return _FORMATTER.vformat(column.get("format", "{}"), items, value if isinstance(value, dict) else {})
+    form = column.get("format", "{}")
+    try:
+        return _FORMATTER.vformat(form, items, value if isinstance(value, dict) else {})
+    except TypeError as error:
+        raise ValueError(
+            f"the column {column['header']!r} cannot show {value} as {form!r}: change its format or its key"
+        ) from error
 
 
 def _value(row: Any, key: str) -> Any:
@@ -118,6 +127,8 @@ class _Formatter(string.Formatter):
     """Python's format strings, with ``percent`` and ``bare`` after the number of decimals."""
 
     def format_field(self, value: Any, format_spec: str) -> Any:
+        if value is None:
+            raise TypeError("a part of a value is null")
         if format_spec.endswith("percent"):
             return format(100 * value, format_spec.removesuffix("percent") + "f")
         if format_spec.endswith("bare"):

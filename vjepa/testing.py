@@ -140,7 +140,10 @@ def _check_meta(objective: nn.Module, batch: Any) -> None:
 
 def _num_clips(batch: Any) -> int:
     clips = next(len(value) for value in _fields(batch).values() if isinstance(value, Tensor))
-    assert clips >= 4, f"the batch has {clips} clips: give 4 or more"
+    has_halves = clips >= 4 and clips % 2 == 0
+    assert has_halves, (
+        f"the batch has {clips} clips: give an even number, 4 or more, since two halves are compared with it"
+    )
     return clips
 
 

@@ -106,10 +106,11 @@ def test_input_that_cannot_be_used_is_said(tmp_path, capsys):
     assert (tmp_path / "new" / "rows.csv").exists()
     assert main([*arguments("ucf101", tmp_path), "--output", str(tmp_path)]) == 2
     assert "and is a folder: give the name of a file" in capsys.readouterr().err
-    for wrong in (["--split", "val"], ["--allow_missing", "many"], ["--label", "verb"]):
+    for wrong in (["--split", "val"], ["--label", "verb"], ["--allow_missing", "many"]):
         with pytest.raises(SystemExit) as stopped:
             main(arguments("ucf101", tmp_path, *wrong))
         assert stopped.value.code == 2
+    assert "'many' is no number: give a number of rows, or a share of them" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stopped:
         main(["imagenet"])
     assert stopped.value.code == 2

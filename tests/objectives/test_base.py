@@ -152,3 +152,9 @@ def test_a_broken_promise_is_named(broken, message):
     with pytest.raises(AssertionError, match=message):
         check_objective(Broken(broken), small_batch(CLIPS))
     check_objective(Broken(None), small_batch(CLIPS))
+
+
+@pytest.mark.parametrize("clips", [2, 5])
+def test_a_batch_without_two_halves_is_named(clips):
+    with pytest.raises(AssertionError, match=f"the batch has {clips} clips: give an even number, 4 or more"):
+        check_objective(Broken(None), small_batch(clips))

@@ -93,6 +93,17 @@ def test_tables_of_a_document_are_written_and_checked(clone, capsys):
     assert main(["tables", "--check", "README.md"]) == 1
 
 
+@pytest.mark.parametrize("shown", ["{0} ± {1:.1f}", "{0} ± {1}"])
+def test_a_list_with_null_is_named_with_its_file_and_table(shown, clone, capsys):
+    table = {"columns": [{"header": "mean", "key": "probe", "format": shown}]}
+    Path(".results").mkdir()
+    Path(".results/tiny.json").write_text(
+        json.dumps({"rows": [{"probe": [0.8, None]}], "tables": {"probe": table}})
+    )
+    assert main(["tables", "README.md"]) == 2
+    assert "tiny.json, table 'probe': the column 'mean' cannot show [0.8, None] as" in capsys.readouterr().err
+
+
 def test_collecting_again_keeps_the_tables(clone):
     results = collected("--machine", "a laptop")
     Path(".results/tiny.json").write_text(json.dumps({**results, "rows": [], "tables": TABLES}))

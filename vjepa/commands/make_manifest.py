@@ -90,7 +90,12 @@ def _add_arguments(command: argparse.ArgumentParser, action_set: ActionSet) -> N
 
 def _allowance(text: str) -> float:
     """Parse --allow_missing: a whole number counts rows, any other number is a share."""
-    return int(text) if text.isdigit() else float(text)
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no number: give a number of rows, or a share of them from 0.0 to 1.0"
+        ) from None
 
 
 def _counts(videos: Sequence[Video]) -> str:
