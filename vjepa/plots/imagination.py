@@ -16,6 +16,7 @@ from vjepa.data.sampling import SampleKey
 from vjepa.data.trajectories.windows import TrajectoryDataset, collate_trajectories
 from vjepa.evaluation.probes.frame_decoder import fit_frame_decoder
 from vjepa.models.action_model import ActionModel
+from vjepa.plots.rgb import as_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def draw_imagination(model: ActionModel, dataset: TrajectoryDataset, path: Path,
         decoded = decode(torch.cat([true_VTSD[row, :seen], imagined_VFSD[row]]))
         for line, (name, frames) in enumerate((("seen", batch.inputs[row].cpu()), ("imagined", decoded))):
             for axis, image in zip(axes[2 * row + line], frames, strict=False):
-                axis.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
+                axis.imshow(as_rgb(image).permute(1, 2, 0).numpy(), interpolation="nearest")
             axes[2 * row + line][0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         known = None if states is None else states[row, :seen]
         energy_axis = axes[2 * row][columns]
