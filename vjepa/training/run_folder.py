@@ -77,6 +77,19 @@ class RunFolder:
         same = settings == _digest_of_settings(config)
         return same and self.model.exists() and bool(self.read_summary())
 
+    def complete(self, config: DataclassInstance) -> bool:
+        """Return whether the folder holds a finished run that `config` could only measure again.
+
+        All of its steps are taken, so settings of steps no longer count, unless the number of steps is one
+        of them.
+        """
+        if not self.config.exists():
+            return False
+        stored = self._read(type(config))
+        found = changes(config_tree(stored), config_tree(config))
+        another = any(change.kind is Change.ANOTHER_RUN or change.key in _NUMBER_OF_STEPS for change in found)
+        return not another and self.finished_with(stored)
+
     def claim(self, config: DataclassInstance, say: Callable[[str], None]) -> bool:
         """Store the resolved configuration, after a check against that of the run in the folder.
 
@@ -238,9 +251,25 @@ class RunFolder:
         return _read_json(self.summary)
 
 
-def claim(folder: RunFolder, config: DataclassInstance, accelerator: Accelerator) -> bool:
-    """Call `RunFolder.claim` for all processes; every process must call this."""
-    answer = alone(accelerator, lambda: folder.claim(config, accelerator.print))
+def claim(
+    folder: RunFolder, config: DataclassInstance, accelerator: Accelerator, *, keep_complete: bool = False
+) -> bool:
+    """Call `RunFolder.claim` for all processes; every process must call this.
+
+    Args:
+        folder: Folder of the run.
+        config: Resolved configuration.
+        accelerator: Accelerator of the run.
+        keep_complete: Whether a run that is complete (`RunFolder.complete`) is left as it is.
+
+    Returns:
+        Whether the run is finished, and nothing is left to do.
+    """
+
+    def ask() -> bool:
+        return (keep_complete and folder.complete(config)) or folder.claim(config, accelerator.print)
+
+    answer = alone(accelerator, ask)
     finished = bool(broadcast_object_list([answer])[0])
     if finished:
         accelerator.print(f"{folder.path} is finished: its metrics are in {folder.summary}")

@@ -15,11 +15,12 @@ from vjepa.config import read_config
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.objectives.jepa import JEPA
 from vjepa.profiling.timing import machine_name
-from vjepa.recipes.pretrain import run
+from vjepa.recipes.pretrain import build, run
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
 from vjepa.source_commit import source_commit
 from vjepa.training.errors import NonFiniteError
+from vjepa.training.run_folder import RunFolder
 from vjepa.training.unreadable import UnreadableVideosError
 from vjepa.weights import model_folder
 
@@ -101,6 +102,27 @@ def test_a_run_on_views_tells_of_them_and_leaves_an_encoder(tiny_config, manifes
     pretrain(config)
     again = vjepa.from_pretrained(tmp_path / "next", "encoder").encoder.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in model.encoder.state_dict().items())
+
+
+def test_a_student_goes_on_with_other_settings_of_steps_and_its_finished_teacher_stays(
+    tiny_config, quick, manifest, tmp_path, capsys
+):
+    salt = ("--objective.target_encoder=frozen", "--objective.teacher_steps=1", "--optim.warmup_steps=0")
+    pretrain(tiny_config("run", *salt, "--optim.steps=1"))
+    teacher = tmp_path / "run" / "teacher"
+    before = {path: path.read_bytes() for path in teacher.rglob("*") if path.is_file()}
+    cleaned = tmp_path / "cleaned.csv"
+    write_manifest(cleaned, read_manifest(manifest)[:8])
+    fresh_accelerate()
+    changed = ("--optim.steps=2", "--optim.lr=1e-4", "--train.precision=bf16", f"--data.train={cleaned}")
+    assert pretrain(tiny_config("run", *salt, *changed))["steps"] == 2
+    assert f"{teacher} is finished" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in teacher.rglob("*") if path.is_file()} == before
+    more = tiny_config("run", *salt, "--objective.teacher_steps=2")
+    assert not RunFolder(teacher).complete(build.teacher_config(more))
+    fresh_accelerate()
+    with pytest.raises(ValueError, match=r"teacher holds a run with another configuration .*encoder\.depth"):
+        pretrain(tiny_config("run", *salt, "--encoder.depth=1"))
 
 
 def test_views_of_which_the_batch_is_divided_are_refused(tiny_config, manifest):

@@ -52,7 +52,8 @@ def pretrain(
     ``pretrain("quickstart", optim={"steps": 500})`` a recipe with changed settings.
 
     If the configured objective trains its teacher first, that is a run of its own, in the folder ``teacher``
-    of this one; it resumes in the same way, or is skipped if it is finished.
+    of this one; it resumes in the same way, or is skipped if it is finished, so that the run itself can go on
+    with other settings of its optimiser or other lists of videos.
 
     Args:
         config: Name or file of a recipe; None chooses one that fits the device and the number of videos, and
@@ -80,7 +81,7 @@ def pretrain(
     config = _configuration(config, settings)
     with answering_signals():
         if config.objective.trains_teacher and build_objective is None:
-            _run(build.teacher_config(config), None)
+            _run(build.teacher_config(config), None, first_stage=True)
         summary = _run(config, build_objective)
         leave_processes()
     return summary
@@ -92,11 +93,18 @@ def _configuration(config: PretrainConfig | str | Path | None, settings: dict[st
     return config_of_call(config, settings, PretrainConfig, _FORMS)
 
 
-def _run(config: PretrainConfig, build_objective: BuildObjective | None) -> dict[str, Any]:
-    """Carry out one stage, the teacher's or the model's, in a folder of its own."""
+def _run(
+    config: PretrainConfig, build_objective: BuildObjective | None, *, first_stage: bool = False
+) -> dict[str, Any]:
+    """Carry out one stage, the teacher's or the model's, in a folder of its own.
+
+    A first stage that is complete stays as it is: what changed in the configuration is for the second.
+    """
     folder = RunFolder(config.output_dir)
     accelerator = _start(config)
     with exclusive(folder.path, accelerator):
+        if claim(folder, config, accelerator, keep_complete=first_stage):
+            return folder.read_summary()
         return _train(config, build_objective, accelerator, folder)
 
 
@@ -107,8 +115,6 @@ def _train(
     folder: RunFolder,
 ) -> dict[str, Any]:
     say = accelerator.print
-    if claim(folder, config, accelerator):
-        return folder.read_summary()
     if config.data.synthetic is not None:
         alone(
             accelerator, partial(data.render_synthetic, config.data.synthetic, config.data.num_workers, say)
