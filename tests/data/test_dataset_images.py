@@ -39,12 +39,13 @@ def test_future_steps_take_their_share_and_draw_nothing_else():
     assert [mask.mask_token for mask in part.masks] == [2]
 
 
-def test_without_a_share_all_masks_are_drawn_and_images_have_no_future():
+@pytest.mark.parametrize("share", [None, 0.99])
+@pytest.mark.parametrize("frames", [1, 2])  # an image, and a clip of one time step
+def test_without_a_share_all_masks_are_drawn_and_images_have_no_future(share, frames):
     assert len(MaskCollator(MASKS, (2, 8, 8), seed=0)(samples_of(0)).masks) == 3
-    mixed = MaskCollator(MASKS, (2, 8, 8), seed=0, future_share=0.99)
-    assert all(
-        [mask.mask_token for mask in mixed(samples_of(step, frames=1)).masks] == [0, 1] for step in range(20)
-    )
+    mixed = MaskCollator(MASKS, (2, 8, 8), seed=0, future_share=share)
+    for step in range(20):
+        assert [mask.mask_token for mask in mixed(samples_of(step, frames)).masks] == [0, 1]
 
 
 @pytest.mark.parametrize("masks", [MASKS[:2], MASKS[2:]])

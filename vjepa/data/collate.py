@@ -33,7 +33,8 @@ class MaskCollator:
         tubelet: Number of frames, rows and columns of a token.
         seed: Random seed of the run.
         future_share: Share of the steps that draw only the future masks; the other steps draw only the other
-            masks. Steps on images never draw future masks. None draws all masks at every step.
+            masks. None draws all masks at every step. Steps on images, and on clips of one time step, never
+            draw future masks, whatever the share.
         noise: Number of noise vectors per clip and their width, for an objective that predicts several
             futures. The noise is a function of the seed, the sample's serial number and the clip. None draws
             no noise.
@@ -72,7 +73,7 @@ class MaskCollator:
             video_BTCHW=video_BTCHW,
             masks=()
             if samples[0].groups
-            else tuple(self._draw(number, grid, samples) for number in self._drawn_at(step, frames)),
+            else tuple(self._draw(number, grid, samples) for number in self._drawn_at(step, grid)),
             labels_B=torch.tensor([sample.label for sample in samples]).repeat_interleave(
                 torch.tensor(repeats)
             ),
@@ -87,14 +88,16 @@ class MaskCollator:
             views=tuple(self._view_group(samples, group) for group in range(len(samples[0].groups))),
         )
 
-    def _drawn_at(self, step: int, frames: int) -> list[int]:
+    def _drawn_at(self, step: int, grid: Grid) -> list[int]:
         """Return the mask token indices of the masks that a step draws."""
-        numbers = list(range(len(self.masks)))
+        future = [number for number, mask in enumerate(self.masks) if isinstance(mask, FutureMask)]
+        others = [number for number in range(len(self.masks)) if number not in future]
+        if grid.t == 1 and others:  # where there are no others, the future mask says what it needs
+            return others
         if self.future_share is None:
-            return numbers
+            return [*range(len(self.masks))]
         chance = np.random.default_rng([self.seed, step, _FUTURE_STEPS]).random()
-        future = frames > 1 and chance < self.future_share
-        return [number for number in numbers if isinstance(self.masks[number], FutureMask) == future]
+        return future if chance < self.future_share else others
 
     def _draw(self, number: int, grid: Grid, samples: Sequence[Sample]) -> TokenMask:
         rngs = [np.random.default_rng([self.seed, *clip, number, _SAMPLE_MASKS]) for clip in _clips(samples)]
