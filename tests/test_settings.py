@@ -189,6 +189,48 @@ ROLLOUT = (
             "of masks.future, the first of which is no rollout: give fewer, longer clips or shorter contexts",
         ),
         (
+            ["--masks.future=[{horizon: [1, 1]}]", "--data.clip.num_frames=3"],
+            "masks.future is given, data.clip.num_frames is 3 and encoder.tubelet has 2 frames: one time "
+            "step has no future, so give 4 frames or more, or leave masks.future out",
+        ),
+        (
+            ["--masks.future=[{horizon: [1, 1]}]", "--masks.multiblock=[]", "--data.images=images"],
+            "masks.future has all masks, and images are mixed in, which have no future: list a mask of "
+            "another kind, too, e.g. masks.tube: [{ratio: 0.9}], or leave the images out",
+        ),
+        (
+            ["--objective.context_loss={warmup: [0, 0]}", "--masks.image_blocks=[{min_keep: 2}]"],
+            "objective.context_loss is given, and masks.image_blocks predicts each block by itself, so "
+            "there is no one prediction of the context: leave one of the two out",
+        ),
+        (
+            [
+                "--objective.vicreg={predictions: 1}",
+                "--objective.target_encoder=none",
+                "--encoder.levels=[5, 11]",
+            ],
+            "objective.vicreg.predictions is 1.0 and encoder.levels [5, 11]: predictions of several levels "
+            "are wider than the embeddings by whose mean they are centred, so set it to 0, or leave "
+            "encoder.levels out",
+        ),
+        *(
+            (
+                ["--encoder.levels=[5, 11]", f"--objective.predict={predict}", *rest],
+                f"encoder.levels is [5, 11] and objective.predict is {predict}, for which the last block's "
+                "tokens alone are taken: leave encoder.levels out",
+            )
+            for predict, *rest in (
+                ("pixels",),
+                (
+                    "views",
+                    "--objective.views={}",
+                    "--objective.target_encoder=none",
+                    "--objective.sigreg={}",
+                    "--masks.multiblock=[]",
+                ),
+            )
+        ),
+        (
             ["--objective.future_loss={change_weight: 2}"],
             "objective.future_loss.change_weight is 2.0: give a share in [0, 1]",
         ),

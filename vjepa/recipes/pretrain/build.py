@@ -144,7 +144,8 @@ def teacher_config(config: PretrainConfig) -> PretrainConfig:
     """Return the configuration of SALT's first stage, which trains the teacher.
 
     It is the same run on pixels, for `objective.teacher_steps` optimiser steps, all of which it takes: the
-    online probe judges the student alone.
+    online probe judges the student alone. Pixels are predicted from the last block's tokens, so the norms of
+    other levels would not be trained.
     """
     steps = config.objective.teacher_steps
     return dataclasses.replace(
@@ -152,6 +153,7 @@ def teacher_config(config: PretrainConfig) -> PretrainConfig:
         train=dataclasses.replace(config.train, keep_best=False, patience=None),
         probe=dataclasses.replace(config.probe, online=None),
         output_dir=teacher_folder(config),
+        encoder=dataclasses.replace(config.encoder, levels=()),
         objective=dataclasses.replace(
             config.objective,
             predict="pixels",
@@ -388,7 +390,12 @@ def _load(network: nn.Module, trained: nn.Module, name: str) -> None:
 
 
 def load_teacher(objective: Configured, teacher: VideoModel) -> None:
-    """Load the weights of the frozen target encoder of an objective (`objective.target_encoder: frozen`)."""
+    """Load the weights of the frozen target encoder of an objective (`objective.target_encoder: frozen`).
+
+    The run's own teacher has no norms of levels: those of the target encoder keep their initial weights.
+    """
     assert isinstance(objective, JEPA)
-    assert objective.target_encoder is not None
-    objective.target_encoder.load_state_dict(teacher.encoder.state_dict())
+    target = objective.target_encoder
+    assert target is not None
+    norms = {name: value for name, value in target.state_dict().items() if ".level_norms." in name}
+    target.load_state_dict({**norms, **teacher.encoder.state_dict()})

@@ -9,6 +9,7 @@ from vjepa.config import EncoderConfig, OptimConfig, TrainConfig, checks
 from vjepa.recipes.pretrain.config.data import DataConfig, PretrainAugment
 from vjepa.recipes.pretrain.config.masks import MasksConfig
 from vjepa.recipes.pretrain.config.objective import (
+    ContextLossConfig,
     FutureLossConfig,
     ObjectiveConfig,
     PredictorConfig,
@@ -126,17 +127,40 @@ class PretrainConfig:
             )
         if self.objective.future_loss is not None:
             self._check_future_loss(self.objective.future_loss)
-        context_loss = self.objective.context_loss
-        if context_loss is not None and context_loss.warmup[0] >= self.optim.steps:
+        if self.objective.context_loss is not None:
+            self._check_context_loss(self.objective.context_loss)
+        if self.encoder.levels:
+            self._check_levels()
+
+    def _check_context_loss(self, context_loss: ContextLossConfig) -> None:
+        if context_loss.warmup[0] >= self.optim.steps:
             raise ValueError(
                 f"objective.context_loss.warmup is {context_loss.warmup} and optim.steps {self.optim.steps}: "
                 "the loss would have a weight of 0 in all steps; begin its warm-up earlier, or leave it out"
             )
-        if self.encoder.levels and self.objective.target_blocks > 1:
+        if self.masks.image_blocks:
             raise ValueError(
-                f"objective.target_blocks is {self.objective.target_blocks} and encoder.levels "
-                f"{list(self.encoder.levels)}: targets are either averages of blocks or several levels, so "
-                "leave one of the two out"
+                "objective.context_loss is given, and masks.image_blocks predicts each block by itself, so "
+                "there is no one prediction of the context: leave one of the two out"
+            )
+
+    def _check_levels(self) -> None:
+        levels, objective = list(self.encoder.levels), self.objective
+        if objective.predict != "embeddings":
+            raise ValueError(
+                f"encoder.levels is {levels} and objective.predict is {objective.predict}, for which the "
+                "last block's tokens alone are taken: leave encoder.levels out"
+            )
+        if objective.target_blocks > 1:
+            raise ValueError(
+                f"objective.target_blocks is {objective.target_blocks} and encoder.levels {levels}: targets "
+                "are either averages of blocks or several levels, so leave one of the two out"
+            )
+        if objective.vicreg is not None and objective.vicreg.predictions and len(levels) > 1:
+            raise ValueError(
+                f"objective.vicreg.predictions is {objective.vicreg.predictions} and encoder.levels "
+                f"{levels}: predictions of several levels are wider than the embeddings by whose mean they are centred, "
+                "so set it to 0, or leave encoder.levels out"
             )
 
     def _check_own_tokens(self, key: str, what: str) -> None:
@@ -216,12 +240,27 @@ class PretrainConfig:
         if self.objective.predict != "views":
             if not masks:
                 raise ValueError("masks is empty: list at least one mask, e.g. masks.tube: [{ratio: 0.9}]")
+            self._check_future_masks()
             return
         wrong = [name for name in masks if name != "masks.random[0]"]
         if wrong:
             raise ValueError(
                 f"{wrong[0]} is given and objective.predict is views, of which no token is predicted: set "
                 "masks.multiblock and the others to []; one masks.random drops tokens of each view"
+            )
+
+    def _check_future_masks(self) -> None:
+        frames, tubelet = self.data.clip.num_frames, self.encoder.tubelet[0]
+        if self.masks.future and frames < 2 * tubelet:
+            raise ValueError(
+                f"masks.future is given, data.clip.num_frames is {frames} and encoder.tubelet has {tubelet} "
+                f"frames: one time step has no future, so give {2 * tubelet} frames or more, or leave "
+                "masks.future out"
+            )
+        if self.data.mixes_in_images and len(self.masks.future) == len(self.masks.all):
+            raise ValueError(
+                "masks.future has all masks, and images are mixed in, which have no future: list a mask of "
+                "another kind, too, e.g. masks.tube: [{ratio: 0.9}], or leave the images out"
             )
 
     def _check_views(self, views: ViewsConfig) -> None:
@@ -236,11 +275,6 @@ class PretrainConfig:
             raise ValueError(
                 "objective.views.augment_global is true and nothing is augmented: give augment.jitter, "
                 "augment.grey or augment.blur, or false"
-            )
-        if self.encoder.levels:
-            raise ValueError(
-                f"encoder.levels is {list(self.encoder.levels)} and objective.predict is views, which embeds "
-                "the last block's tokens: leave encoder.levels out"
             )
 
     def _check_online_probe(self) -> None:
