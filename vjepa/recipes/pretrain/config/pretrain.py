@@ -159,8 +159,8 @@ class PretrainConfig:
         if objective.vicreg is not None and objective.vicreg.predictions and len(levels) > 1:
             raise ValueError(
                 f"objective.vicreg.predictions is {objective.vicreg.predictions} and encoder.levels "
-                f"{levels}: predictions of several levels are wider than the embeddings by whose mean they are centred, "
-                "so set it to 0, or leave encoder.levels out"
+                f"{levels}: predictions of several levels are wider than the embeddings by whose mean they "
+                "are centred, so set it to 0, or leave encoder.levels out"
             )
 
     def _check_own_tokens(self, key: str, what: str) -> None:
