@@ -32,7 +32,27 @@ def arms(**changed):
         ({"base": OWN_CLIPS, "splits": [SPLIT], "horizons": [4]}, "for rendered videos alone"),
         ({"extra_train": ["c.csv"]}, "extra_train is .*your own videos"),
         ({"measures": []}, "measures is"),
-        ({"measures": ["ridge", "ridge"]}, "each once"),
+        ({"measures": ["ridge", "ridge"]}, r"measures is .*: give each of them once"),
+        ({"seeds": [0, 1, 1]}, r"seeds is \[0, 1, 1\]: give each of them once"),
+        ({"label_shares": [1.0, 0.5, 1.0]}, r"label_shares is .*: give each of them once"),
+        ({"base": OWN_CLIPS, "splits": [SPLIT, SPLIT]}, r"splits is .*: give each of them once"),
+        (
+            {"sweep": {"title": "T", "arms": ["vjepa"], "seeds": [3, 3], "points": {}}},
+            r"sweep\.seeds is \[3, 3\]: give each of them once",
+        ),
+        *(
+            (
+                {"measures": ["finetune"], "finetune": tree},
+                rf"finetune\.{key} is .*, and arms, splits and seeds determine it: leave it out",
+            )
+            for key, tree in (
+                ("data.label_share", {"data": {"label_share": 0.1}}),
+                ("data.train", {"data": {"train": "x.csv"}}),
+                ("data.val", {"data": {"val": "x.csv"}}),
+                ("model.init", {"model": {"init": "x"}}),
+                ("seed", {"seed": 3}),
+            )
+        ),
         ({"finetune": {"optim": {"epochs": 3}}}, "add finetune to measures"),
         (
             arms(p={"title": "P", "kind": "pca", "overrides": PIXELS}),

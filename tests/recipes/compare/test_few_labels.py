@@ -89,6 +89,8 @@ def test_what_cannot_be_compared_is_refused(arguments):
     config = read_config(arguments, FinetuneConfig)
     with pytest.raises(ValueError, match="with names that differ"):
         few_labels(config, [read_arm("a=x"), read_arm("a=y")])
+    with pytest.raises(ValueError, match="leave it out, and give an arm NAME=random:FOLDER"):
+        few_labels(read_config([*arguments, "--model.weights=random"], FinetuneConfig), [read_arm("a=x")])
     for given in ("--seed=7", "--data.label_share=0.5", "--model.init=x"):
         with pytest.raises(ValueError, match="arms, shares and seeds determine it"):
             few_labels(read_config([*arguments, given], FinetuneConfig), [read_arm("a=x")])

@@ -8,6 +8,9 @@ from typing import Any, Literal
 Measure = Literal["ridge", "knn", "attentive", "finetune"]
 Kind = Literal["trained", "untrained", "pca", "frame"]
 
+DETERMINED = ("seed", "model.init", "model.weights", "data.label_share", "data.label_seed")
+"""Settings of fine-tuning that a comparison sets itself, by the arm, the share of labels and the seed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
@@ -106,7 +109,7 @@ class CompareConfig:
         horizons: Numbers of frames, 0 or more, from a clip's last frame to the frame whose factors are read
             out of rendered videos: 0 reads the present, others the future.
         finetune: Sections of a fine-tuning configuration, as in a YAML file under configs/finetune, for the
-            measure `finetune`.
+            measure `finetune`. Videos, labels, seeds and the model to start from are those of the comparison.
         sweep: Sweep of some arms over further rendered videos, which differ from those of `base`; null trains
             on the videos of `base` alone.
         jobs: Number of runs at the same time; the CPU cores are shared among them.
@@ -143,9 +146,20 @@ class CompareConfig:
             raise ValueError(f"seeds or sweep.seeds have {negative[0]}: give whole numbers, 0 or more")
         if self.jobs < 1:
             raise ValueError(f"jobs is {self.jobs}: give 1 or more")
+        self._check_repeated()
         self._check_arms()
         self._check_videos()
         self._check_measures()
+
+    def _check_repeated(self) -> None:
+        """Refuse what is given twice: its runs would share a folder, and count as independent."""
+        names = ("seeds", "splits", "measures", "label_shares", "horizons")
+        given = {name: getattr(self, name) for name in names}
+        if self.sweep is not None:
+            given |= {"sweep.arms": self.sweep.arms, "sweep.seeds": self.sweep.seeds}
+        for name, values in given.items():
+            if any(value in values[:place] for place, value in enumerate(values or ())):
+                raise ValueError(f"{name} is {values}: give each of them once")
 
     def _check_arms(self) -> None:
         named = {arm for pair in self.contrasts for arm in pair} | set(self.sweep.arms if self.sweep else ())
@@ -194,8 +208,8 @@ class CompareConfig:
                 raise ValueError(f"{name} is {given}: it is for {kind} videos, so leave it out")
 
     def _check_measures(self) -> None:
-        if not self.measures or len(set(self.measures)) < len(self.measures):
-            raise ValueError(f"measures is {self.measures}: give one or more, each once")
+        if not self.measures:
+            raise ValueError(f"measures is {self.measures}: give one or more")
         if not self.label_shares or not all(0 < share <= 1 for share in self.label_shares):
             raise ValueError(f"label_shares is {self.label_shares}: give one share or more, each in (0, 1]")
         if self.finetune and "finetune" not in self.measures:
@@ -203,8 +217,19 @@ class CompareConfig:
                 f"finetune is given and measures is {self.measures}: add finetune to measures, or leave the "
                 "section out"
             )
+        self._check_finetune()
         if not self.horizons or min(self.horizons) < 0 or (self.horizons != [0] and not self.synthetic):
             raise ValueError(
                 f"horizons is {self.horizons}: give numbers of frames, 0 or more, for rendered videos alone; "
                 "leave it out for your own"
             )
+
+    def _check_finetune(self) -> None:
+        """Refuse what arms, splits and seeds determine, since the report would name something else."""
+        for key in (*DETERMINED, "output_dir", "data.train", "data.val", "data.test"):
+            section, _, name = key.rpartition(".")
+            given = self.finetune.get(section) if section else self.finetune
+            if isinstance(given, dict) and name in given:
+                raise ValueError(
+                    f"finetune.{key} is {given[name]}, and arms, splits and seeds determine it: leave it out"
+                )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vjepa.plots.label_curve import draw_label_curve, label_curve_table
+from vjepa.recipes.compare.config import DETERMINED
 from vjepa.recipes.compare.processes import run_tasks
 from vjepa.recipes.finetune import build as finetuning
 from vjepa.recipes.finetune.config import FinetuneConfig
@@ -112,18 +114,13 @@ def few_labels(
 
 def _check_unset(config: FinetuneConfig) -> None:
     """Raise ValueError where a setting is given that arms, shares and seeds determine."""
-    one, default = (
-        {
-            "seed": each.seed,
-            "data.label_seed": each.data.label_seed,
-            "data.label_share": each.data.label_share,
-            "model.init": each.model.init,
-        }
-        for each in (config, FinetuneConfig())
-    )
-    for key, value in one.items():
-        if value != default[key]:
-            raise ValueError(f"{key} is {value}, and arms, shares and seeds determine it: leave it out")
+    for key in DETERMINED:
+        value, default = (attrgetter(key)(each) for each in (config, FinetuneConfig()))
+        if value != default:
+            random = ", and give an arm NAME=random:FOLDER" if key == "model.weights" else ""
+            raise ValueError(
+                f"{key} is {value}, and arms, shares and seeds determine it: leave it out{random}"
+            )
 
 
 def _cell(config: FinetuneConfig, arm: Arm, share: float, seed: int) -> FinetuneConfig:
