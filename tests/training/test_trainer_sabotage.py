@@ -7,9 +7,11 @@ from tests.accelerate_state import fresh_accelerate
 from tests.cure_options import cure_options
 from vjepa.config import read_config
 from vjepa.evaluation.collapse_alarm import Cause
+from vjepa.recipes.cures import cures_of
 from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.run import pretrain
+from vjepa.training.accelerator import accumulation_steps
 from vjepa.weights.model_folder import from_pretrained, save_pretrained
 
 LEARNING_RATE = 2e-3  # the quickstart's
@@ -123,6 +125,24 @@ def test_the_cure_that_the_alarm_names_cures(sabotage, summary_of, monkeypatch):
     assert well["alarms"] == []
     measure = "target/rank" if cause is Cause.LARGE_STEPS else "target/std"
     assert well["final"][measure] > 2 * ill["final"][measure]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("--optim.start_lr=0.001", "--optim.lr=0.002", "--optim.final_lr=0.003"),
+        ("--train.micro_batch=2", "--optim.batch_size=8"),
+        ("--objective.target_encoder=init", "--init=model"),
+        ("--optim.schedule_stretch=0.05", "--optim.warmup_steps=0"),
+    ],
+)
+def test_every_cure_gives_a_run_that_starts_and_rises_to_its_peak(settings):
+    for cure in cures_of(read_config(list(settings), PretrainConfig)).values():
+        config = read_config([*settings, *cure_options({"cure": cure or {"seed": 0}})], PretrainConfig)
+        pieces = (config.optim.batch_size, 1, config.train.micro_batch)
+        assert accumulation_steps(*pieces, measures_batch=config.objective.measures_batch) >= 1
+        if "optim.lr" in cure:
+            assert max(config.optim.start_lr, config.optim.final_lr) <= config.optim.lr
 
 
 def test_a_dead_teacher_rings_at_the_first_step_and_the_cure_trains_another(tiny_config, tmp_path, fresh):
