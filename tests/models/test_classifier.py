@@ -4,10 +4,17 @@ import pytest
 import torch
 from timm.optim import param_groups_layer_decay
 
+from vjepa.config import OptimConfig
 from vjepa.layers.pixels import PixelNormalizer
 from vjepa.models.classifier import AttentiveHead, Classifier, build_head
 from vjepa.models.encoder import VideoEncoder
-from vjepa.models.head_grid import HeadGrid
+from vjepa.models.head_grid import HeadGrid, TokenClassifier
+from vjepa.training.optimizer import (
+    Schedules,
+    build_classifier_optimizer,
+    build_grid_optimizer,
+    build_optimizer,
+)
 
 WIDTH, CLASSES = 24, 3
 
@@ -70,6 +77,23 @@ def test_several_levels_are_further_tokens():
     assert tokens.shape == (2, 2 * 8, WIDTH)
     alone = Classifier(encoder, head, PixelNormalizer()).features(clip)
     torch.testing.assert_close(tokens[:, 8:], alone)
+
+
+def test_queries_have_no_weight_decay_however_a_head_is_trained():
+    classifier = Classifier(encoder_of(), build_head("attentive", WIDTH, CLASSES), PixelNormalizer())
+    alone, grid = TokenClassifier(classifier.head), HeadGrid([classifier.head])
+    config = OptimConfig(weight_decay=0.05)
+    found = []
+    for optimizer in (
+        build_classifier_optimizer(classifier, config, 1.0),
+        build_optimizer(alone, config),
+        build_grid_optimizer(grid, config, [(1e-3, 0.05)]),
+    ):
+        Schedules(config).apply(optimizer, 0)
+        decay_of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+        found.append({name: decay_of[id(p)] for name, p in classifier.head.named_parameters()})
+    assert found[0] == found[1] == found[2]
+    assert (found[0]["pool.queries_QD"], found[0]["fc.weight"]) == (0, 0.05)
 
 
 def test_learning_rates_fall_from_layer_to_layer():

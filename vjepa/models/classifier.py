@@ -16,6 +16,9 @@ from vjepa.models.network import Network, in_own_precision
 
 HeadKind = Literal["linear", "mlp", "attentive"]
 
+QUERIES = "pool.queries_QD"
+"""Name of an attentive head's learnt queries, which have no weight decay."""
+
 
 class MeanHead(Network):
     """The mean of all tokens, a norm, and one or two layers (VideoMAE's fine-tuning; linear and MLP probes).
@@ -199,4 +202,4 @@ class Classifier(nn.Module):
 
     def no_weight_decay(self) -> set[str]:
         """Names of matrices without weight decay: stacks of learnt token vectors."""
-        return {"encoder.class_token", "encoder.modality_tokens", "head.pool.queries_QD"}
+        return {"encoder.class_token", "encoder.modality_tokens", f"head.{QUERIES}"}

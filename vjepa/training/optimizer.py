@@ -11,26 +11,17 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from vjepa.config import OptimConfig
-from vjepa.models.classifier import Classifier
+from vjepa.models.classifier import QUERIES, Classifier
 from vjepa.models.head_grid import HeadGrid
 from vjepa.schedules import anneal, warm_up_then_anneal
 
 
 def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """Build AdamW for the trained parameters; vectors (biases, norms) have no weight decay."""
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {
-            "params": [parameter for parameter in trained if parameter.ndim >= 2],
-            "decays": True,
-            "lr_scale": 1.0,
-        },
-        {
-            "params": [parameter for parameter in trained if parameter.ndim < 2],
-            "decays": False,
-            "lr_scale": 1.0,
-            "weight_decay": 0.0,
-        },
+    """Build AdamW for the trained parameters; those that `_sorted` puts aside have no weight decay."""
+    matrices, others = _sorted(module)
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "decays": True, "lr_scale": 1.0},
+        {"params": others, "decays": False, "lr_scale": 1.0, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
@@ -59,15 +50,26 @@ def build_grid_optimizer(
     Args:
         grid: Heads to train.
         config: Settings of the optimiser; weight decay is constant.
-        pairs: Peak learning rate and weight decay of each head. Vectors (biases, norms) have no weight decay.
+        pairs: Peak learning rate and weight decay of each head. What `_sorted` puts aside has no weight decay.
     """
     groups = []
     for head, (lr, weight_decay) in zip(grid.heads, pairs, strict=True):
-        for matrices in (True, False):
-            parameters = [p for p in head.parameters() if (p.ndim >= 2) == matrices]
-            decay = weight_decay if matrices else 0.0
+        for parameters, decay in zip(_sorted(head), (weight_decay, 0.0), strict=True):
             groups.append({"params": parameters, "lr_scale": lr / config.lr, "weight_decay": decay})
     return _constant_decay(groups, config)
+
+
+def _sorted(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the trained matrices of a module, then what has no weight decay.
+
+    These are vectors (biases, norms), and the queries of an attentive head, which stand for tokens, as in
+    `Classifier.no_weight_decay`.
+    """
+    trained = [(name, each) for name, each in module.named_parameters() if each.requires_grad]
+    parts: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for name, parameter in trained:
+        parts[parameter.ndim < 2 or name.endswith(QUERIES)].append(parameter)
+    return parts
 
 
 def _constant_decay(groups: list[dict[str, Any]], config: OptimConfig) -> torch.optim.AdamW:

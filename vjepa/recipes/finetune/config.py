@@ -228,8 +228,8 @@ class FinetuneOptim:
         lr_shape: Shape of the learning rate's schedule from `lr` to `final_lr`: `cosine`, `linear` or
             `constant`.
         warmup_epochs: Number of epochs over which the learning rate rises linearly from `start_lr` to `lr`.
-        weight_decay: Constant weight decay; biases and norms have none. `grid.weight_decay` takes its place
-            where `grid` is given.
+        weight_decay: Constant weight decay; biases, norms and learnt queries have none. `grid.weight_decay`
+            takes its place where `grid` is given.
         layer_decay: Factor on the learning rate from each block to the one below it, in (0, 1]; 1 turns it
             off.
         betas: Exponential decay rates of AdamW's first and second moment estimates, each in [0, 1).
