@@ -64,6 +64,9 @@ InverseSource = Literal["pair", "change"]
 Combine = Literal["concat", "sum"]
 """How the actions between two frames of a window become one."""
 
+STRONGEST = 10
+"""Largest strength of the operations of RandAugment."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of each channel of ImageNet's pixels, in [0, 1]."""
 

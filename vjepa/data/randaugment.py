@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-STRONGEST = 10
+from vjepa.choices import STRONGEST
+
 _APPLIED = 0.5  # probability with which an operation that was drawn is applied
 _SPREAD = 0.5  # standard deviation of the strength
 _GREY = [128.0]  # of what lies outside the frame

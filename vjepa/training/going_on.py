@@ -87,10 +87,11 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Changed]:
 
 def calmer_settings(config: Any) -> str:
     """Return which settings to change if the loss is not finite; a resumed run accepts all of them."""
-    rate = "optim.lr" if getattr(config, "grid", None) is None else "grid.lr"
     warmup = "optim.warmup_steps" if hasattr(config.optim, "warmup_steps") else "optim.warmup_epochs"
+    if getattr(config, "grid", None) is not None:  # Gradients of a grid's heads cannot be clipped.
+        return f"lower grid.lr or lengthen {warmup}"
     clip = "lower" if config.optim.clip_grad is not None else "set"
-    return f"lower {rate}, lengthen {warmup} or {clip} optim.clip_grad"
+    return f"lower optim.lr, lengthen {warmup} or {clip} optim.clip_grad"
 
 
 def _length(value: Any) -> int | None:

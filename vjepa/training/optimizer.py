@@ -50,7 +50,8 @@ def build_grid_optimizer(
     Args:
         grid: Heads to train.
         config: Settings of the optimiser; weight decay is constant.
-        pairs: Peak learning rate and weight decay of each head. What `_sorted` puts aside has no weight decay.
+        pairs: Peak learning rate and weight decay of each head. What `_sorted` puts
+            aside has no weight decay.
     """
     groups = []
     for head, (lr, weight_decay) in zip(grid.heads, pairs, strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vjepa.choices import ReaderName, Shape
+from vjepa.choices import STRONGEST, ReaderName, Shape
 from vjepa.config import CacheConfig, TrainConfig, checks
 from vjepa.data.clips import ClipSampling
 
@@ -61,6 +61,8 @@ class StartConfig:
 
     def __post_init__(self) -> None:
         checks.below_one("model", self, "drop_path")
+        if len(set(self.levels)) < len(self.levels) or min(self.levels, default=0) < 0:
+            raise ValueError(f"model.levels is {list(self.levels)}: give numbers from 0, each once")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +209,12 @@ class AugmentConfig:
         checks.share("augment", self, "erase")
         checks.at_least("augment", self, mixup=0, cutmix=0)
         checks.below_one("augment", self, "smoothing")
+        operations, strength = self.randaugment or (1, 0)
+        if operations < 1 or not 0 <= strength <= STRONGEST:
+            raise ValueError(
+                f"augment.randaugment is {list(self.randaugment or ())}: give a number of operations, 1 or "
+                f"more, and a strength from 0 to {STRONGEST}; or null"
+            )
 
     @property
     def mixes(self) -> bool:
@@ -234,7 +242,7 @@ class FinetuneOptim:
             off.
         betas: Exponential decay rates of AdamW's first and second moment estimates, each in [0, 1).
         clip_grad: Largest norm of the gradient, to which larger gradients are clipped; null turns clipping
-            off.
+            off, as heads of a `grid` need.
         average: Decay, in [0, 1), of a moving average of the weights, which is evaluated and saved instead of
             the weights themselves; null keeps no average.
     """
@@ -379,6 +387,11 @@ class FinetuneConfig:
                         f"{name} is given and model.tune is {self.model.tune}: {name} is for a frozen "
                         f"encoder, so set model.tune none, or leave {name} out"
                     )
+        if self.grid is not None and self.optim.clip_grad is not None:
+            raise ValueError(
+                f"optim.clip_grad is {self.optim.clip_grad} with a grid: the gradients of all heads would be "
+                "clipped together, so that one head changes the others; leave one of the two out"
+            )
         if self.grid is not None and self.data.val is None and self.data.label_share < 1:
             raise ValueError(
                 f"data.label_share is {self.data.label_share} with a grid: its head would be chosen on "
@@ -394,12 +407,25 @@ class FinetuneConfig:
                 f"model.drop_path is {self.model.drop_path}, optim.layer_decay {self.optim.layer_decay} and "
                 "model.tune none: both are for an encoder that is trained, so leave them out"
             )
-        if self.features is not None and not self.features.views and self.data.repeats > 1:
-            raise ValueError(
-                f"data.repeats is {self.data.repeats} and features.views 0: one clip of each video is "
-                "encoded once; give features.views, or leave data.repeats out"
-            )
-        if self.features is not None and self.augment.mixes:
+        if self.features is not None:
+            self._check_features(self.features)
+
+    def _check_features(self, features: FeaturesConfig) -> None:
+        augment = self.augment
+        unused = {
+            "data.repeats": (self.data.repeats, 1),
+            "augment.flip": (augment.flip, False),
+            "augment.erase": (augment.erase, 0),
+            "augment.randaugment": (augment.randaugment, None),
+        }
+        for key, (value, without) in unused.items():
+            if not features.views and value != without:
+                shown = str(value).lower() if isinstance(value, bool) else value
+                raise ValueError(
+                    f"{key} is {shown} and features.views 0: one clip of each video is encoded once, and not "
+                    f"augmented; give features.views, or leave {key} out"
+                )
+        if augment.mixes:
             raise ValueError(
                 "augment.mixup or cutmix with features on disk: clips that are encoded once cannot be "
                 "mixed; set both to 0"
