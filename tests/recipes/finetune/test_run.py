@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from vjepa.evaluation.recognition.scores import read_scores
 from vjepa.layers.blocks import TokenTransformer
 from vjepa.models.video_model import VideoModel
 from vjepa.recipes.finetune import build
+from vjepa.recipes.finetune import run as finetune_run
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.finetune.run import finetune
 from vjepa.training.stop import Stopped
@@ -402,11 +404,31 @@ def test_a_run_does_not_go_on_with_a_list_of_which_it_would_be_tested_on_what_it
         (["--model.drop_path=0.1"], r"model\.drop_path is 0\.1, .* and model\.tune none"),
         (["--optim.layer_decay=0.5"], r"optim\.layer_decay 0\.5 and model\.tune none"),
         (["--features={folder: f}", "--data.repeats=2"], r"data\.repeats is 2 and features\.views 0"),
+        (["--features={folder: f}", "--augment.flip=true"], r"augment\.flip is true and features\.views 0"),
+        (["--features={folder: f}", "--augment.erase=0.1"], r"augment\.erase is 0\.1 and features\.views 0"),
+        (
+            ["--features={folder: f}", "--augment.randaugment=[2, 5]"],
+            r"augment\.randaugment is .*2, 5.* and features\.views 0",
+        ),
+        (["--grid={}", "--optim.clip_grad=1"], r"optim\.clip_grad is 1\.0 with a grid: .* clipped together"),
     ],
 )
 def test_what_a_frozen_encoder_does_not_use_is_refused(changes, message, run):
     with pytest.raises(ValueError, match=message):
         run("a", *FROZEN, *changes)
+
+
+def test_a_process_without_a_video_of_its_own_gets_the_scores_of_the_others(monkeypatch):
+    """Of one test video and two processes, this is the second."""
+    video, scores_GX = Video("a.npy", "bright"), torch.tensor([[0.25, 0.75]])
+    others = iter(([(0, scores_GX)], []))  # scores, then what could not be read
+    monkeypatch.setattr(finetune_run, "wait_for_all", lambda _: None)
+    monkeypatch.setattr(finetune_run, "gather_object", lambda own: [*next(others), *own])
+    run = SimpleNamespace(config=FinetuneConfig(), splits=SimpleNamespace(test=[video]))
+    place = SimpleNamespace(process_index=1, num_processes=2, print=print)
+    found, videos = finetune_run._scores(run, None, SimpleNamespace(views={"test": [None]}), "test", place)
+    assert torch.equal(found, scores_GX.unsqueeze(1))
+    assert videos == [video]
 
 
 def test_a_classifier_is_executed_as_the_run_says(arguments, monkeypatch):

@@ -63,7 +63,7 @@ def score_rows(
         left_out |= unreadable
         found.append(view_probabilities(network, views.to(device), segments=segments, crops=crops).cpu())
     if not found:
-        raise ValueError("there is no video to score: give one or more, and no more processes than videos")
+        raise ValueError("there is no video to score: give one or more")
     return torch.cat([part if part.ndim == 3 else part.unsqueeze(0) for part in found], dim=1)
 
 

@@ -281,12 +281,15 @@ def _scores(
     dataset, videos = datasets.views[split], getattr(run.splits, split)
     left_out: LeftOut = dataset.unreadable() if isinstance(dataset, FeatureShards) else {}
     mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
-    found = score_rows(
-        network.to(accelerator.device), dataset, mine, segments=run.config.data.segments,
-        crops=run.config.evaluation.crops, num_workers=run.config.data.num_workers, left_out=left_out,
-    )  # fmt: skip
+    found: list[tuple[int, Tensor]] = []
+    if mine:  # else there are fewer videos than processes
+        scores_GVX = score_rows(
+            network.to(accelerator.device), dataset, mine, segments=run.config.data.segments,
+            crops=run.config.evaluation.crops, num_workers=run.config.data.num_workers, left_out=left_out,
+        )  # fmt: skip
+        found = list(zip(mine, scores_GVX.unbind(dim=1), strict=True))
     wait_for_all(accelerator)
-    gathered = dict(gather_object(list(zip(mine, found.unbind(dim=1), strict=True))))
+    gathered = dict(gather_object(found))
     unreadable = dict(gather_object(list(left_out.items())))
     leave_out(f"data.{split}", len(videos), unreadable, run.config.data.max_unreadable, accelerator.print)
     kept = [row for row in range(len(videos)) if row not in unreadable]
