@@ -120,9 +120,9 @@ def test_what_is_no_list_of_videos_is_refused_by_its_key(videos):
     [
         ({"output_dir": None}, "output_dir is null: give text"),
         ({"output_dir": b"x"}, "output_dir is b'x': give text"),
-        ({"optim": 5}, "optim is 5: give keys and their values"),
-        ({"optim": None}, "optim is null: give keys and their values"),
-        ({"data": {"clip": 3}}, "data.clip is 3: give keys and their values"),
+        ({"optim": 5}, "optim is 5: give keys and their values, such as steps"),
+        ({"optim": None}, "optim is null: give keys and their values, such as steps"),
+        ({"data": {"clip": 3}}, "data.clip is 3: give keys and their values, at least num_frames"),
         ({"seed": Stream}, f"seed is {Stream}: give a whole number"),
         ({"optim": {"betas": [0.9]}}, "optim.betas is [0.9]: give [a number, a number]"),
         ({"data": {"synthetic": {"seed": "x"}}}, "data.synthetic.seed is x: give a whole number"),

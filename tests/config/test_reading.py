@@ -49,3 +49,28 @@ def test_settings_are_read_although_the_defaults_forbid_them():
         read_settings(["--optim.steps=many"], PretrainConfig)
     with pytest.raises(ConfigError, match="it is one of vjepa action"):
         read_settings(["--dynamics.depth=2"], PretrainConfig, CONFIGS)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            "--masks.random=[{}]",
+            "masks.random is {}: give a list, each item keys and their values, such as ratio",
+        ),
+        (
+            "--objective.vicreg.varianc=1",
+            "'objective.vicreg.varianc' is not a key of the configuration; did you mean "
+            "'objective.vicreg.variance'?",
+        ),
+        (
+            "--objective.sigreg.projector.hiden=1",
+            "'objective.sigreg.projector.hiden' is not a key of the configuration; did you mean "
+            "'objective.sigreg.projector.hidden_dim'?",
+        ),
+    ],
+)
+def test_a_key_that_is_missing_or_unknown_is_named_in_one_sentence(given, sentence):
+    with pytest.raises(ConfigError) as error:
+        read_config([given], PretrainConfig)
+    assert str(error.value) == sentence

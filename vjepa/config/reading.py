@@ -272,8 +272,8 @@ def _plain(value: Any) -> Any:
 def _explain(message: str, kind: type, others: Mapping[str, type]) -> str:
     """Rewrite the parser's message for the user.
 
-    Of a broken rule, the rule alone is kept; to an unknown key, the nearest known one is added; of a value of
-    the wrong type, the key, the value and what it may be are said.
+    Of a broken rule, the rule alone is kept; of an unknown key, the nearest known one is said; of a value of
+    the wrong type, the key, the value and what it may be.
     """
     rule = re.search(r"^\s*- (\S+ is .*: give .*)$", message, re.MULTILINE)
     if rule is not None:  # for a section that may be null, the parser also lists every type it tried
@@ -281,9 +281,9 @@ def _explain(message: str, kind: type, others: Mapping[str, type]) -> str:
     unknown = re.search(r"(?:accept option '|arguments: --|Option ')([\w.]+)", message)
     if unknown is None:
         return _explain_value(message, kind)
-    within = re.search(r"(?:Group '|Parser key \")([\w.]+)", message)
-    name = f"{within.group(1)}.{unknown.group(1)}" if within else unknown.group(1)
-    return f"{message}\n'{name}' is not a key of the configuration; {_hint(name, kind, others)}"
+    within = re.findall(r"(?:Group '|Parser key \")([\w.]+)", message[: unknown.start()])
+    name = ".".join([*within, unknown.group(1)])
+    return f"'{name}' is not a key of the configuration; {_hint(name, kind, others)}"
 
 
 def _explain_value(message: str, kind: type) -> str:
@@ -321,7 +321,16 @@ def _values_of(annotation: Any) -> str:
         return f"a list, each item {_values_of(parts[0])}"
     if origin is tuple:
         return f"[{', '.join(map(_values_of, parts))}]"
+    if dataclasses.is_dataclass(annotation):
+        names = {field.name: field for field in dataclasses.fields(annotation)}
+        required = [name for name, field in names.items() if _is_required(field)]
+        least = ", at least " + " and ".join(required) if required else f", such as {next(iter(names))}"
+        return f"keys and their values{least}"
     return _WORDS.get(annotation, "keys and their values")
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _hint(name: str, kind: type, others: Mapping[str, type]) -> str:
