@@ -169,8 +169,8 @@ class ObjectiveConfig:
             in common.
         target_blocks: Number of blocks of the target encoder, counted from the last, whose normalised outputs
             are averaged to targets (data2vec); 1 takes its output.
-        momentum: Momentum of the target encoder at the first and at the last step, linear in between; used
-            with target encoder `ema`.
+        momentum: Momentum of the target encoder, used with target encoder `ema`. At step s of a schedule of N
+            optimiser steps, it is s/N of the way from the first value to the second, which the last step has.
         teacher: Model folder of the teacher, with target encoder `frozen`; null first trains one on the same
             data and masks, in the folder `teacher` of `output_dir`.
         teacher_steps: Number of optimiser steps that train the teacher where `teacher` is null.
