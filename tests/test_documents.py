@@ -19,7 +19,7 @@ import pytest
 import vjepa
 from tests.accelerate_state import fresh_accelerate
 from tests.documents import DOCUMENTS, name_of
-from vjepa.config import read_config
+from vjepa.config import read_config, read_settings
 from vjepa.data.manifest import read_manifest, write_manifest
 from vjepa.data.synthetic.settings import RenderSettings
 from vjepa.data.synthetic.write import write_videos
@@ -27,6 +27,7 @@ from vjepa.recipes.action.config import ActionConfig
 from vjepa.recipes.action.run import train_action_model
 from vjepa.recipes.compare.cells import all_cells
 from vjepa.recipes.compare.config import CompareConfig
+from vjepa.recipes.configs import CONFIGS
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.pretrain.choice import choose
 from vjepa.recipes.pretrain.config import PretrainConfig
@@ -223,3 +224,15 @@ def test_the_commands_of_a_document_are_understood(path, furnished, monkeypatch)
             read_config([word for word in arguments if word != "--print_config"], kinds[program])
         if program == "tools/compare.py":
             assert all_cells(read_config(arguments, CompareConfig))
+
+
+def test_a_command_within_a_sentence_has_settings_that_there_are():
+    kinds = {**CONFIGS, "vjepa compare": CompareConfig}
+    found = [
+        shlex.split(command)
+        for path in DOCUMENTS
+        for command in re.findall(rf"`((?:{'|'.join(kinds)}) --[^`]+)`", path.read_text())
+    ]
+    assert found
+    for _, tool, *arguments in found:
+        read_settings(arguments, kinds[f"vjepa {tool}"])
