@@ -63,6 +63,7 @@ def test_the_tool_says_what_fits(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f" {trained / 1e6:.0f} M trained" in printed
     assert "the loader must deliver" in printed
+    assert "days of both stages" not in printed
     assert main([*asked, "--gpus", "1", "--train.micro_batch", "3072"]) == 1
     assert main([*asked, "--mfu", "0"]) == 2
     assert "--mfu is 0.0: give a number above 0" in capsys.readouterr().err
@@ -71,3 +72,22 @@ def test_the_tool_says_what_fits(tmp_path, capsys):
     whole = ["--config=configs/pretrain/sigreg_vits16.yaml", "--gpus", "1", "--train.micro_batch=1"]
     assert main(whole) == 2  # refused, as the run would be
     assert " micro-batches, but objective.sigreg" in capsys.readouterr().err
+
+
+def test_days_are_those_of_both_stages_of_a_run_with_a_teacher(tmp_path, capsys):
+    salt = [
+        "--config=quickstart",
+        "--config=configs/tiny/salt.yaml",
+        "--gpus=1",
+        f"--output={tmp_path / 'costs.json'}",
+    ]
+    assert main([*salt, "--optim.steps=1500", "--objective.teacher_steps=500"]) == 0
+    rows = json.loads((tmp_path / "costs.json").read_text())["rows"]
+    run, _, teacher, _ = (row["metrics"] for row in rows)
+    assert [row["label"] for row in rows] == ["DDP", "FSDP", "teacher, DDP", "teacher, FSDP"]
+    seconds = 1500 * run["compute_seconds"] + 500 * teacher["compute_seconds"]
+    assert run["days"] == pytest.approx([seconds / 86_400] * 2)
+    assert teacher["compute_seconds"] != run["compute_seconds"]
+    printed = capsys.readouterr().out
+    assert "first, the teacher of the run:" in printed
+    assert "days of both stages" in printed

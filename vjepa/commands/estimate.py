@@ -4,8 +4,8 @@
 
 Counts parameters, FLOPs and activations by running the configured objective without memory (torch's meta
 device), and computes from figures of the hardware: memory of each GPU, bytes that it sends, seconds of a
-step, days of the run, and what the loader must deliver. Options that are not listed below are those of
-vjepa pretrain.
+step, days of the run, and what the loader must deliver; of a run that trains its teacher first, for both
+stages. Options that are not listed below are those of vjepa pretrain.
 
 Exit status: 0 done; 1 no GPU holds a step; 2 arguments or settings that cannot be used; 130 interrupted.
 """
@@ -17,7 +17,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
@@ -36,6 +36,7 @@ from vjepa.training.accelerator import accumulation_steps
 from vjepa.training.stop import command
 
 _FREE = 0.9  # Share of a GPU's memory that tensors can take.
+_WAYS = {"DDP": False, "FSDP": True}  # whether weights are divided among the GPUs
 
 
 @command
@@ -48,31 +49,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--{name} is {getattr(options, name)}: give a number above 0")
     if options.mfu > 1:
         raise ValueError(f"--mfu is {options.mfu}: give a share of the GPU's speed in (0, 1]")
-    batch = config.optim.batch_size
-    pieces = accumulation_steps(
-        batch, options.gpus, config.train.micro_batch, measures_batch=config.objective.measures_batch
-    )
     cluster = Cluster(
         GPUS[options.gpu], options.gpus, options.per_machine, options.network_gb * 1e9, options.mfu
     )
     if options.output is not None:
         ready_file(options.output)
+    stages = [_stage(each, cluster) for each in build.stages(config)]
+    print(_report(stages, cluster, options))
+    if options.output is not None:
+        Path(options.output).write_text(json.dumps({"rows": _rows(stages)}, indent=2) + "\n")
+    return 0 if any(all(_fits(stage.found[name], cluster) for stage in stages) for name in _WAYS) else 1
+
+
+class _Stage(NamedTuple):
+    """A stage of a run, the cost of its step for one clip, and what it costs by how weights are kept."""
+
+    config: PretrainConfig
+    cost: StepCost
+    found: dict[str, Estimate]
+
+    @property
+    def clips(self) -> int:
+        """Number of clips of a step."""
+        return self.config.optim.batch_size * self.config.data.clip.clips_per_video
+
+    def days(self, name: str) -> list[float]:
+        """Days of all steps, if sending is hidden behind computing entirely, and if not at all."""
+        return [self.config.optim.steps * each / 86_400 for each in self.found[name].step_seconds]
+
+
+def _stage(config: PretrainConfig, cluster: Cluster) -> _Stage:
+    pieces = accumulation_steps(
+        config.optim.batch_size,
+        cluster.count,
+        config.train.micro_batch,
+        measures_batch=config.objective.measures_batch,
+    )
     with torch.device("meta"):
         objective = build.build_objective(build.resolve(config))
-    cost = average_cost(config, objective)
-    clips = batch * config.data.clip.clips_per_video
-    at_once = clips // options.gpus // pieces
+    stage = _Stage(config, average_cost(config, objective), {})
+    at_once = stage.clips // cluster.count // pieces
     found = {
-        name: estimate(cost, cluster, clips, at_once, sharded=sharded)
-        for name, sharded in (("DDP", False), ("FSDP", True))
+        name: estimate(stage.cost, cluster, stage.clips, at_once, sharded=sharded)
+        for name, sharded in _WAYS.items()
     }
-    print(_report(config, cost, cluster, found, options))
-    if options.output is not None:
-        rows = [
-            {"label": name, "metrics": _metrics(each, config.optim.steps)} for name, each in found.items()
-        ]
-        Path(options.output).write_text(json.dumps({"rows": rows}, indent=2) + "\n")
-    return 0 if any(_fits(each, cluster) for each in found.values()) else 1
+    return stage._replace(found=found)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,20 +135,28 @@ def _fits(found: Estimate, cluster: Cluster) -> bool:
     return found.memory_bytes <= _FREE * cluster.gpu.memory
 
 
-def _report(
-    config: PretrainConfig,
-    cost: StepCost,
-    cluster: Cluster,
-    found: dict[str, Estimate],
-    options: argparse.Namespace,
-) -> str:
-    steps, clips = config.optim.steps, config.optim.batch_size * config.data.clip.clips_per_video
+def _report(stages: Sequence[_Stage], cluster: Cluster, options: argparse.Namespace) -> str:
+    """Return the report on all stages of a run; of a run with a teacher's stage, with the days of both."""
     lines = [
-        f"{cost.parameters / 1e6:.0f} M parameters, {cost.trained / 1e6:.0f} M trained; "
-        f"{cost.flops / 1e12:.3f} TFLOP a clip; {steps} steps of {clips} clips",
         f"{cluster.count} {options.gpu} GPUs, {cluster.per_machine} a machine; computing at "
         f"{cluster.mfu:.0%} of {cluster.gpu.flops / 1e12:.0f} TFLOP/s",
-        f"{'':34}" + "".join(f"{name:>16}" for name in found),
+    ]
+    for stage in stages:
+        if len(stages) > 1:
+            lines += ["", "the run itself:" if stage is stages[-1] else "first, the teacher of the run:"]
+        lines += [*_costs(stage, cluster), _loading(stage, cluster, options)]
+    if len(stages) > 1:
+        lines += ["", _row("days of both stages", [_range(_days(stages, name)) for name in _WAYS])]
+    return "\n".join(lines)
+
+
+def _costs(stage: _Stage, cluster: Cluster) -> list[str]:
+    """Return the lines on what a step of a stage costs, and how long its steps take."""
+    cost, found = stage.cost, stage.found
+    lines = [
+        f"{cost.parameters / 1e6:.0f} M parameters, {cost.trained / 1e6:.0f} M trained; "
+        f"{cost.flops / 1e12:.3f} TFLOP a clip; {stage.config.optim.steps} steps of {stage.clips} clips",
+        _row("", list(found)),
     ]
     for title, value in (
         ("weights, gradients, moments, GB", lambda e: f"{e.weights_bytes / 1e9:.1f}"),
@@ -136,29 +165,47 @@ def _report(
         ("sent by a GPU a step, GB", lambda e: f"{e.sent_bytes / 1e9:.2f}"),
         ("computing a step, s", lambda e: f"{e.compute_seconds:.3f}"),
         ("sending a step, s", lambda e: f"{e.sent_seconds:.3f}"),
-        ("days, sending hidden to not hidden", lambda e: _days(e, steps)),
     ):
-        lines.append(f"{title:34}" + "".join(f"{value(each):>16}" for each in found.values()))
-    fastest = clips / min(each.step_seconds[0] for each in found.values())
+        lines.append(_row(title, [value(each) for each in found.values()]))
+    days = [_range(stage.days(name)) for name in found]
+    return [*lines, _row("days, sending hidden to not hidden", days)]
+
+
+def _loading(stage: _Stage, cluster: Cluster, options: argparse.Namespace) -> str:
+    fastest = stage.clips / min(each.step_seconds[0] for each in stage.found.values())
     per_machine = fastest * min(cluster.per_machine, cluster.count) / cluster.count
-    lines.append(
+    return (
         f"the loader must deliver {fastest:.0f} clips/s, {per_machine:.0f} to each machine: "
         f"{per_machine * options.clip_mb:.0f} MB/s and {per_machine / options.clips_per_core:.0f} cores of "
         "each"
     )
-    return "\n".join(lines)
 
 
-def _metrics(found: Estimate, steps: int) -> dict[str, Any]:
-    values = dataclasses.asdict(found)
+def _row(title: str, values: Sequence[str]) -> str:
+    return f"{title:34}" + "".join(f"{value:>16}" for value in values)
+
+
+def _rows(stages: Sequence[_Stage]) -> list[dict[str, Any]]:
+    """Return figures for a JSON file: of the run's steps with the days of all stages; then the teacher's."""
+    run = [{"label": name, "metrics": _metrics(stages[-1], name, _days(stages, name))} for name in _WAYS]
+    teacher = [
+        {"label": f"teacher, {name}", "metrics": _metrics(stage, name, stage.days(name))}
+        for stage in stages[:-1]
+        for name in _WAYS
+    ]
+    return [*run, *teacher]
+
+
+def _metrics(stage: _Stage, name: str, days: list[float]) -> dict[str, Any]:
+    values = dataclasses.asdict(stage.found[name])
     gigabytes = {name: values.pop(f"{name}_bytes") / 1e9 for name in ("weights", "activation", "sent")}
-    return {**values, "gigabytes": gigabytes, "days": _run_days(found, steps)}
+    return {**values, "gigabytes": gigabytes, "days": days}
 
 
-def _run_days(found: Estimate, steps: int) -> list[float]:
-    return [steps * seconds / 86_400 for seconds in found.step_seconds]
+def _days(stages: Sequence[_Stage], name: str) -> list[float]:
+    """Return the days of all stages together, as `_Stage.days` does of one."""
+    return [sum(each) for each in zip(*(stage.days(name) for stage in stages), strict=True)]
 
 
-def _days(found: Estimate, steps: int) -> str:
-    low, high = _run_days(found, steps)
-    return f"{low:.2f} to {high:.2f}"
+def _range(days: Sequence[float]) -> str:
+    return f"{days[0]:.2f} to {days[1]:.2f}"

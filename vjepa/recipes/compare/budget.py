@@ -17,8 +17,7 @@ _PREDICTING = {"embeddings": "predictor", "pixels": "decoder", "views": "project
 
 def clip_count(config: PretrainConfig) -> int:
     """Return the number of clips that a run sees, those of its teacher's stage included."""
-    stages = [config, build.teacher_config(config)] if config.objective.trains_teacher else [config]
-    return sum(_clips(stage) for stage in stages)
+    return sum(_clips(stage) for stage in build.stages(config))
 
 
 def training_flops(config: PretrainConfig) -> float:
@@ -26,8 +25,7 @@ def training_flops(config: PretrainConfig) -> float:
 
     Only those of matrix products are counted, forward and backward, on the meta device.
     """
-    stages = [config, build.teacher_config(config)] if config.objective.trains_teacher else [config]
-    return sum(_step_flops(stage) * _clips(stage) for stage in stages)
+    return sum(_step_flops(stage) * _clips(stage) for stage in build.stages(config))
 
 
 def with_flops(config: PretrainConfig, flops: float) -> PretrainConfig:

@@ -140,6 +140,11 @@ def teacher_folder(config: PretrainConfig) -> str:
     return config.objective.teacher or str(Path(config.output_dir) / "teacher")
 
 
+def stages(config: PretrainConfig) -> list[PretrainConfig]:
+    """Return the configurations of a run's stages in their order: of its own teacher, if any, and itself."""
+    return [teacher_config(config), config] if config.objective.trains_teacher else [config]
+
+
 def teacher_config(config: PretrainConfig) -> PretrainConfig:
     """Return the configuration of SALT's first stage, which trains the teacher.
 
