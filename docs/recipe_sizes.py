@@ -20,6 +20,7 @@ import torch
 from vjepa.config import read_config
 from vjepa.files import written_atomically
 from vjepa.grid import Tubelet
+from vjepa.recipes.compare.budget import training_flops
 from vjepa.recipes.pretrain import build
 from vjepa.recipes.pretrain.config import PretrainConfig
 from vjepa.recipes.pretrain.preview import average_cost
@@ -49,9 +50,13 @@ def recipes() -> Iterator[tuple[str, PretrainConfig]]:
 
 
 def size_of(config: PretrainConfig) -> dict[str, Any]:
-    """Return the numbers that a run prints before it starts, for one process in float32."""
+    """Return the numbers that a run prints before it starts, for one process in float32.
+
+    Only the operations in all include those of the teacher that a run trains first.
+    """
+    config = dataclasses.replace(config, init=None)
     with torch.device("meta"):
-        objective = build.build_objective(build.Resolved(dataclasses.replace(config, init=None)))
+        objective = build.build_objective(build.Resolved(config))
     cost = average_cost(config, objective)
     per_video = config.data.clip.clips_per_video
     clips = config.optim.batch_size * per_video
@@ -65,7 +70,7 @@ def size_of(config: PretrainConfig) -> dict[str, Any]:
         "gigaflops": cost.flops / 1e9,
         "steps": config.optim.steps,
         "clips": clips,
-        "petaflops": cost.flops * clips * config.optim.steps / 1e15,
+        "petaflops": training_flops(config) / 1e15,
         "part": part,
         "gigabytes": cost.memory_bytes(part, 1.0) / 1e9,
     }
