@@ -64,6 +64,15 @@ def test_settings_are_read_although_the_defaults_forbid_them():
             "'objective.vicreg.variance'?",
         ),
         (
+            "--encoder.dept=1",
+            "'encoder.dept' is not a key of the configuration; did you mean 'encoder.depth'?",
+        ),
+        (
+            "--data.synthetic.render.siz=8",
+            "'data.synthetic.render.siz' is not a key of the configuration; did you mean "
+            "'data.synthetic.render.size'?",
+        ),
+        (
             "--objective.sigreg.projector.hiden=1",
             "'objective.sigreg.projector.hiden' is not a key of the configuration; did you mean "
             "'objective.sigreg.projector.hidden_dim'?",

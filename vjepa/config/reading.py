@@ -195,8 +195,15 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter)
     """Help formatter that keeps the line breaks of a tool's description, which has example commands."""
 
 
+class _Parser(ArgumentParser):
+    """Parser, also of sections within sections, that takes no beginning of a key for the key."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "allow_abbrev": False})
+
+
 def _parser(kind: type, description: str | None = None) -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = _Parser(
         usage="%(prog)s [--config FILE ...] [--section.key VALUE ...]",
         description=description,
         formatter_class=_HelpFormatter,
