@@ -5,7 +5,7 @@
     def test_my_objective():
         check_objective(MyObjective(...), batch)
 
-`vjepa/README.md` ("What an objective promises") explains each check.
+`vjepa/README.md` ("Requirements on an objective") explains each check.
 """
 
 from __future__ import annotations

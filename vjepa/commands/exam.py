@@ -2,7 +2,7 @@
 
     vjepa exam --model runs/quickstart
     vjepa exam --model RUN --videos 'videos.csv?split=test'
-    vjepa exam --model runs/two-rooms --episodes runs/two-rooms/episodes/test
+    vjepa exam --model runs/two_rooms --episodes runs/two_rooms/episodes/test
 
 Any model can be examined, trained here or released; what it cannot do is left out, with the reason. Sections:
 skill over copying at every horizon, the arrow of time, violations, occlusion, tracking and corruption, each

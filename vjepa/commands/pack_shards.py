@@ -7,8 +7,8 @@ Writes shard-00000.tar and so on, plain tar files that other programs can read, 
 of the same videos, with all columns of the former list, in which each path names a part of a tar file. Copy
 the folder wherever you like; the list is used in place of the former one, as a file or by its URL:
 
-    accelerate launch -m vjepa pretrain --config configs/debug.yaml --data.train shards/videos.csv
-    accelerate launch -m vjepa pretrain --config configs/debug.yaml --data.train s3://bucket/shards/videos.csv
+    accelerate launch -m vjepa pretrain --config pretrain/clips --data.train shards/videos.csv
+    accelerate launch -m vjepa pretrain --config pretrain/clips --data.train s3://bucket/shards/videos.csv
 
 Videos are neither decoded nor changed. An output folder that has a list already is refused.
 

@@ -114,7 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         "--plots", type=int, default=8, help="Largest number of videos that get a plot (default 8)."
     )
     add_device_options(parser)
-    parser.add_argument("--output", help="Output folder (default: future/ in the folder given by --model).")
+    parser.add_argument(
+        "--output",
+        help="Output folder (default: future/ in the folder given by --model; for a file or a model on the hub, "
+        "in a new folder of its name).",
+    )
     return parser
 
 

@@ -7,7 +7,8 @@ finds damage only there and in the header. A video is in one of four states:
     sound
     doubtful    it has one frame, or its range ends after its last frame
     damaged     it can be read in part: the decoder marks frames as corrupt, packets do not decode, or the
-                header counts more frames than the file has
+                header of an MP4 or AVI file counts frames that are missing at its end (an AVI file whose
+                header also counts repeated, empty frames is not damaged)
     unreadable  it cannot be read at all, or its range has no frame
 Prints a line for each remark, and a summary. --output has all videos but the unreadable ones and, with
 --damaged skip (see data.damaged of a run), the damaged ones, with all columns of the manifest. --report lists

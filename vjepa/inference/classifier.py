@@ -104,10 +104,10 @@ class VideoClassifier:
     def from_pretrained(
         source: str | Path, *, clips: int | None = None, crops: int | None = None
     ) -> VideoClassifier:
-        """Load a classifier from a run folder of vjepa finetune or from a model folder.
+        """Load a classifier: one that vjepa finetune trained, or a released one.
 
         Args:
-            source: Run folder or model folder.
+            source: Run folder of vjepa finetune, model folder, released file, or name on the Hugging Face hub.
             clips: Number of clips of each video; None takes that of the run's evaluation.
             crops: Number of crops of each clip; None takes that of the run's evaluation.
 
