@@ -91,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, help="Folder to write; with --to meta, also a file.")
     parser.add_argument(
         "--probe",
-        help="File with an attentive probe of V-JEPA or V-JEPA 2 for SOURCE's encoder; the result is a classifier.",
+        help="File with an attentive probe of V-JEPA or V-JEPA 2 for SOURCE's encoder; the result is a "
+        "classifier.",
     )
     parser.add_argument(
         "--which",

@@ -1,7 +1,7 @@
 """Measure how many labels are needed: fine-tune several models with 1, 5, 10, 50 and 100 % of them.
 
     vjepa few_labels --arm V-JEPA=runs/quickstart --arm untrained=random:runs/quickstart \\
-        --config configs/finetune/quickstart_probe.yaml --grid null --output_dir runs/few_labels
+        --config finetune/quickstart_probe --grid null --output_dir runs/few_labels
 
 Takes the options below and all those of vjepa finetune. Of each class the given share of labels is used,
 at least one; the seed chooses them. Writes few_labels.png, few_labels.md, few_labels.json and all runs to the
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import vjepa.cpu_threads  # noqa: F401  (before torch)
 
 # isort: split
-from vjepa.config import read_config
+from vjepa.config import files_alone, read_config, read_settings
 from vjepa.plots.label_curve import label_curve_table
 from vjepa.recipes.compare.few_labels import SHARES, few_labels, read_arm
 from vjepa.recipes.finetune.config import FinetuneConfig
@@ -32,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, others = _parser().parse_known_args(arguments)
     arms = [read_arm(text) for text in options.arm]
     config = read_config(others, FinetuneConfig)
-    curves = few_labels(config, arms, shares=options.shares, seeds=options.seeds, jobs=options.jobs)
+    recipe = read_settings(files_alone(others), FinetuneConfig)
+    curves = few_labels(
+        config, arms, recipe=recipe, shares=options.shares, seeds=options.seeds, jobs=options.jobs
+    )
     print(label_curve_table(curves))
     return 0
 

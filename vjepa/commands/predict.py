@@ -116,8 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     add_device_options(parser)
     parser.add_argument(
         "--output",
-        help="Output folder (default: future/ in the folder given by --model; for a file or a model on the hub, "
-        "in a new folder of its name).",
+        help="Output folder (default: future/ in the folder given by --model; for a file or a model on the "
+        "hub, in a new folder of its name).",
     )
     return parser
 

@@ -48,6 +48,11 @@ def _files(arguments: Sequence[str]) -> Iterator[str]:
             yield first.removeprefix("--config=") if "=" in first else second
 
 
+def files_alone(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments that name configuration files, without the settings given beside them."""
+    return [f"--config={file}" for file in _files(arguments)]
+
+
 def read_config(
     arguments: Sequence[str],
     kind: type[Kind],
@@ -214,8 +219,9 @@ def _parser(kind: type, description: str | None = None) -> ArgumentParser:
     parser.add_argument(
         "--config",
         action="config",
-        help="YAML file of settings, or the name of one that comes with the library (quickstart); may be "
-        "given several times, later files override earlier ones.",
+        help="YAML file of settings, or the name of a recipe of this command that comes with the library, "
+        "such as `pretrain/clips`, `finetune/quickstart_probe`, `action/two_rooms` or `compare/rendered`; "
+        "may be given several times: later files override earlier ones.",
     )
     parser.add_argument(
         _PRINT, action=_Flag, help="Print the resulting configuration as YAML, and do nothing else."

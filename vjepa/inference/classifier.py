@@ -107,7 +107,8 @@ class VideoClassifier:
         """Load a classifier: one that vjepa finetune trained, or a released one.
 
         Args:
-            source: Run folder of vjepa finetune, model folder, released file, or name on the Hugging Face hub.
+            source: Run folder of vjepa finetune, model folder, released file, or name on the Hugging
+                Face hub.
             clips: Number of clips of each video; None takes that of the run's evaluation.
             crops: Number of crops of each clip; None takes that of the run's evaluation.
 

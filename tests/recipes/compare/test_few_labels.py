@@ -85,6 +85,18 @@ def test_one_command_makes_the_curve_and_goes_on(fresh, arguments, tmp_path, cap
     assert "optim.weight_decay" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", [[], ["--seed=7"], ["--model.init=x"]])
+def test_arm_share_and_seed_of_a_recipe_give_way(given, tmp_path, monkeypatch, capsys):
+    """The documented command names a recipe for one run; what is given in person is refused."""
+    monkeypatch.chdir(tmp_path)
+    read = []
+    monkeypatch.setattr(module.finetuning, "labelled_splits", lambda config: read.append(config))
+    documented = ["--config", "finetune/quickstart_probe", "--grid", "null", "--output_dir", "few"]
+    assert main(["--arm", "V-JEPA=there", *documented, *given]) == 2
+    refused = "arms, shares and seeds determine it" in capsys.readouterr().err
+    assert (refused, len(read)) == ((True, 0) if given else (False, 1))
+
+
 def test_what_cannot_be_compared_is_refused(arguments):
     config = read_config(arguments, FinetuneConfig)
     with pytest.raises(ValueError, match="with names that differ"):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vjepa.config import config_tree
 from vjepa.plots.label_curve import draw_label_curve, label_curve_table
 from vjepa.recipes.compare.config import DETERMINED
 from vjepa.recipes.compare.processes import run_tasks
 from vjepa.recipes.finetune import build as finetuning
 from vjepa.recipes.finetune.config import FinetuneConfig
 from vjepa.recipes.finetune.run import finetune
+from vjepa.training.going_on import flat_settings
 from vjepa.training.run_folder import RunFolder
 from vjepa.weights.model_folder import read_model_config
 
@@ -54,6 +55,7 @@ def few_labels(
     config: FinetuneConfig,
     arms: Sequence[Arm],
     *,
+    recipe: Mapping[str, Any] | None = None,
     shares: Sequence[float] = SHARES,
     seeds: Sequence[int] = (0, 1, 2),
     jobs: int = 1,
@@ -66,6 +68,8 @@ def few_labels(
     Args:
         config: Configuration of all runs; arm, share, seed and output folder are set for each run.
         arms: Models to start from, with names that differ.
+        recipe: Settings of the recipe that `config` changes, whose arm, share and seed give way; None takes
+            the defaults.
         shares: Shares of the labels of each class, in (0, 1].
         seeds: Random seeds of the runs; a seed also determines which labels are used.
         jobs: Number of runs at the same time.
@@ -86,7 +90,7 @@ def few_labels(
         raise ValueError(
             "data.test is null and data.test_share 0: give the videos to measure on, or a share to hold back"
         )
-    _check_unset(config)
+    _check_unset(config, recipe)
     if len({arm.name for arm in arms}) < len(arms) or not arms:
         raise ValueError(
             f"the arms are {[arm.name for arm in arms]}: give one or more, with names that differ"
@@ -112,14 +116,15 @@ def few_labels(
     return curves
 
 
-def _check_unset(config: FinetuneConfig) -> None:
-    """Raise ValueError where a setting is given that arms, shares and seeds determine."""
+def _check_unset(config: FinetuneConfig, recipe: Mapping[str, Any] | None) -> None:
+    """Raise ValueError where a setting is given, beside the recipe, that arms, shares and seeds determine."""
+    before = flat_settings(config_tree(FinetuneConfig()) if recipe is None else recipe)
+    given = flat_settings(config_tree(config))
     for key in DETERMINED:
-        value, default = (attrgetter(key)(each) for each in (config, FinetuneConfig()))
-        if value != default:
+        if given[key] != before[key]:
             random = ", and give an arm NAME=random:FOLDER" if key == "model.weights" else ""
             raise ValueError(
-                f"{key} is {value}, and arms, shares and seeds determine it: leave it out{random}"
+                f"{key} is {given[key]}, and arms, shares and seeds determine it: leave it out{random}"
             )
 
 
