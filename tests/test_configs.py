@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
@@ -139,6 +140,16 @@ def test_a_shipped_file_opens_with_its_command(path):
     command = re.search(r"(accelerate launch|vjepa [a-z_]+) [^`]*", "\n".join(opening))
     assert command, f"{name_of(path)} does not open with the command that runs it"
     assert name_of(path) in command.group().replace("\\\n", " ")
+
+
+def test_no_recipe_takes_the_run_folder_of_another():
+    """A second recipe that is run as its file says is not refused, and overwrites nothing."""
+    folders = {}
+    for path in sorted((ROOT / "configs").rglob("*.yaml")):
+        folder = yaml.safe_load(path.read_text()).get("output_dir")
+        assert folder is None or folder not in folders, f"{name_of(path)} and {folders[folder]}: {folder}"
+        folders[folder] = name_of(path)
+    assert len(folders) > 30
 
 
 def test_the_launcher_knows_every_key_of_the_sharding():
