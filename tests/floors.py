@@ -2,6 +2,7 @@
 
 # From the ground up; a name is a module of vjepa/ or a package with all that is in it.
 FLOORS = (
+    ("packages",),
     (
         "choices",
         "cpu_threads",

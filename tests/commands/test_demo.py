@@ -68,4 +68,4 @@ def test_a_file_that_is_no_video_is_refused_in_a_sentence(asked, classifier_fold
 def test_without_gradio_the_remedy_is_named(monkeypatch, capsys, classifier_folder):
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert main(["--model", str(classifier_folder)]) == 2
-    assert "the demo needs gradio, which is not installed: pip install" in capsys.readouterr().err
+    assert "the demo needs gradio, which is not installed: pip install gradio" in capsys.readouterr().err

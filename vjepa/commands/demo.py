@@ -4,7 +4,7 @@
     vjepa demo --model runs/quickstart-probe --port 7861
 
 A model with a predictor plays the video with the colours of true and predicted embeddings and its surprise; a
-classifier names the classes, and those of each part of the video. Needs gradio (the extra `demo`). The page
+classifier names the classes, and those of each part of the video. Needs the package gradio. The page
 is served to this machine alone, unless --share asks gradio for a public address.
 
 Exit status: 75 stopped, as by Ctrl-C; 1 an unexpected error; 2 arguments that cannot be used.
@@ -32,6 +32,7 @@ from vjepa.foreign_text import in_page, one_line
 from vjepa.inference.classifier import VideoClassifier
 from vjepa.inference.device_options import add_device_options, placed
 from vjepa.models.video_model import VideoModel
+from vjepa.packages import need_packages
 from vjepa.plots.video_page import write_video_page
 from vjepa.plots.watched import page_of, watch
 from vjepa.training.stop import command
@@ -82,7 +83,8 @@ def build_demo(options: argparse.Namespace) -> gradio.Blocks:
         options: Options of the command.
 
     Raises:
-        ValueError: The model cannot be read, it neither predicts nor classifies, or gradio is not installed.
+        ValueError: The model cannot be read, or it neither predicts nor classifies.
+        ModuleNotFoundError: gradio is not installed.
     """
     show = _classes if "classes" in read_model_config(options.model) else _predictions
     gradio = _gradio()
@@ -107,12 +109,9 @@ def build_demo(options: argparse.Namespace) -> gradio.Blocks:
 
 
 def _gradio() -> Any:
-    try:
-        import gradio
-    except ImportError as error:
-        raise ValueError(
-            "the demo needs gradio, which is not installed: pip install 'vjepa-world[demo]', or gradio alone"
-        ) from error
+    need_packages("the demo", "gradio")
+    import gradio
+
     return gradio
 
 

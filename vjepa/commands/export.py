@@ -4,7 +4,7 @@
     vjepa export --model runs/quickstart --what future --steps 1 2 4 --output future.onnx
     vjepa export --model runs/finetune --what classifier --output classifier.pt2
 
-The suffix of --output determines the format: .onnx (which needs the packages of the extra `export`) or .pt2.
+The suffix of --output determines the format: .onnx (which needs onnx, onnxscript and onnxruntime) or .pt2.
 The exported model takes any number of clips, as uint8 (clips, frames, 3, height, width) with the model's
 number of frames and frame size, and normalises the pixels itself. Its outputs are compared with those of the
 original model, and both are timed.

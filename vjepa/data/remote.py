@@ -237,7 +237,7 @@ def _remote_reader(source: Source) -> Callable[[], bytes]:
     except (ImportError, ValueError) as error:
         raise RemoteError(
             f"{source.place} cannot be read ({_in_words(error)}): install the package that it names; "
-            "pip install 'vjepa-world[remote]' is for https://, s3:// and gs://"
+            "pip install 'fsspec[http]' s3fs gcsfs is for https://, s3:// and gs://"
         ) from error
     part: dict[str, Any] = {}
     if source.length is not None:

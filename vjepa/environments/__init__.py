@@ -6,5 +6,5 @@ point_mass   a dot with momentum
 pushing      a disc that pushes another disc
 gym_env      any other environment of gymnasium that renders images
 
-They are gymnasium's `VectorEnv`s and need its package (the extra `env`).
+They are gymnasium's `VectorEnv`s and need its package.
 """

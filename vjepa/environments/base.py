@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vjepa.packages import need_packages
+
 try:
     from gymnasium.spaces import Box
     from gymnasium.vector import AutoresetMode, VectorEnv
     from gymnasium.vector.utils import batch_space
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "environments need the package gymnasium: pip install 'vjepa-world[env]'"
-    ) from error
+except ModuleNotFoundError:
+    need_packages("an environment", "gymnasium")
+    raise
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional as F
 
-from vjepa.environments.base import Array, Pixels
+from vjepa.environments.base import Array, Pixels  # first: it says what to install if gymnasium is missing
+
+# isort: split
+import gymnasium
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 
 
 class GymEnv(VectorEnv[Pixels, Array, Any]):

@@ -9,7 +9,6 @@ the graph.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vjepa.export.graphs import Graph
+from vjepa.packages import need_packages
 
 Format = Literal["onnx", "torch"]
 Run = Callable[[Tensor], Tensor]
@@ -34,7 +34,7 @@ def export_graph(graph: Graph, path: str | Path, kind: Format) -> Run:
     Args:
         graph: Graph on the CPU; it is put in evaluation mode.
         path: File to write.
-        kind: Format of the file: `onnx`, which needs the packages of the extra `export`, or `torch`, a
+        kind: Format of the file: `onnx`, which needs onnx, onnxscript and onnxruntime, or `torch`, a
             program of torch.export.
 
     Returns:
@@ -104,13 +104,7 @@ def _num_bytes(graph: Graph) -> int:
 
 
 def _require_onnx() -> None:
-    missing = [
-        name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        raise ModuleNotFoundError(
-            f"ONNX needs the packages {', '.join(missing)}: pip install 'vjepa-world[export]'"
-        )
+    need_packages("ONNX", "onnx", "onnxscript", "onnxruntime")
 
 
 class _quiet:  # noqa: N801  (used as a function)

@@ -5,7 +5,6 @@ Inputs and outputs of the networks stay float32. The result cannot be trained.
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from vjepa.models.classifier import Classifier
 from vjepa.models.video_model import VideoModel
+from vjepa.packages import need_packages
 
 Kind = Literal["int8", "bf16"]
 M = TypeVar("M", VideoModel, Classifier)
@@ -55,8 +55,7 @@ def reduce_precision(network: M, kind: Kind) -> M:
 
 
 def _to_int8(part: nn.Module) -> None:
-    if importlib.util.find_spec("torchao") is None:
-        raise ModuleNotFoundError("int8 needs the package torchao: pip install 'vjepa-world[int8]'")
+    need_packages("int8", "torchao")
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
     quantize_(part, Int8WeightOnlyConfig())

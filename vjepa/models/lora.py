@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from torch import nn
 
 from vjepa.models.encoder import VideoEncoder
+from vjepa.packages import need_packages
 
 _MATRICES = r".*blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"
 
@@ -22,8 +21,7 @@ def add_lora(encoder: VideoEncoder, rank: int, alpha: int) -> None:
     Raises:
         ModuleNotFoundError: If peft is not installed.
     """
-    if importlib.util.find_spec("peft") is None:
-        raise ModuleNotFoundError("model.tune lora needs the package peft: pip install 'vjepa-world[lora]'")
+    need_packages("model.tune lora", "peft")
     from peft import LoraConfig, inject_adapter_in_model
 
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=_MATRICES), encoder)

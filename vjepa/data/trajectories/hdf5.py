@@ -1,4 +1,4 @@
-"""Trajectories in HDF5 files, in two layouts; needs the package h5py (the extra `env`).
+"""Trajectories in HDF5 files, in two layouts; needs the package h5py.
 
 robomimic's layout has one group per episode, ``data/demo_N``, with ``actions`` and, in ``obs``, images ``(T,
 H, W, 3)`` by camera and other observations; the one-dimensional ones, in the order of their names, are the
@@ -28,6 +28,7 @@ from torch import Tensor
 from vjepa.data.readers.arrays import natural_key
 from vjepa.data.readers.border import reading
 from vjepa.data.trajectories.episode import MOST_NUMBERS, Episode, ListedEpisode, Rows, as_rows
+from vjepa.packages import need_packages
 
 SUFFIXES = (".hdf5", ".h5")
 
@@ -113,8 +114,7 @@ def _h5py(path: str | Path) -> Any:
 
     The filters register themselves when they are imported, which every process has to do.
     """
-    if importlib.util.find_spec("h5py") is None:
-        raise ModuleNotFoundError(f"{path} needs the package h5py: pip install 'vjepa-world[env]'")
+    need_packages(str(path), "h5py")
     if importlib.util.find_spec("hdf5plugin") is not None:
         importlib.import_module("hdf5plugin")
     return importlib.import_module("h5py")

@@ -1,8 +1,7 @@
-"""Columns of Parquet files; needs the package pyarrow (the extra `env`)."""
+"""Columns of Parquet files; needs the package pyarrow."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vjepa.data.trajectories.episode import Rows
+from vjepa.packages import need_packages
 
 
 class Table:
@@ -25,8 +25,7 @@ class Table:
     """
 
     def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
-        if importlib.util.find_spec("pyarrow") is None:
-            raise ModuleNotFoundError(f"{path} needs the package pyarrow: pip install 'vjepa-world[env]'")
+        need_packages(str(path), "pyarrow")
         import pyarrow
         import pyarrow.parquet
 
