@@ -39,6 +39,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+_IN_WORDS = {"linear": "ridge", "random": "untrained"}  # keys of summary.json that are not the words
+
+
+def probe_name(key: str) -> str:
+    """Return the word for a key of the probes in summary.json: what is fitted, or to what."""
+    return _IN_WORDS.get(key, key)
+
+
+def probe_rows(probes: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    """Return the name and the accuracies of each probe of a run, in words.
+
+    Args:
+        probes: `probe` of summary.json, ``{"linear": {"trained": ..., "random": ..., "chance": ...}}``.
+    """
+    return {
+        f"{probe_name(name)} probe, frozen": ", ".join(
+            f"{probe_name(key)} {value:.1%}" for key, value in accuracies.items()
+        )
+        for name, accuracies in probes.items()
+    }
+
+
 _BLOCK = re.compile(
     r"^<!-- results: (?P<name>\S+) (?P<table>\S+) -->\n.*?^<!-- end of results -->$", re.MULTILINE | re.DOTALL
 )

@@ -28,7 +28,7 @@ def test_a_card_says_what_the_model_is(run):
     head = yaml.safe_load(card.split("---\n")[1])
     assert head["license"] == "apache-2.0"
     assert head["pipeline_tag"] == "feature-extraction"
-    assert "| linear probe, frozen | trained 86.3%, random 32.8%, chance 12.5% |" in card
+    assert "| ridge probe, frozen | trained 86.3%, untrained 32.8%, chance 12.5% |" in card
     assert "| clips | 16 frames of 16 x 16 pixels |" in card
     assert "| training data | clips.csv?split=train |" in card
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from vjepa.foreign_text import in_plot, one_line
 from vjepa.plots.colours import BLUE, GREEN, ORANGE, PURPLE, TRAINED, UNTRAINED, VERMILION
+from vjepa.result_tables import probe_name, probe_rows
 
 
 def summary_table(summary: dict[str, Any], folder: Path) -> str:
@@ -24,9 +25,7 @@ def summary_table(summary: dict[str, Any], folder: Path) -> str:
         if f"{part}/std" in final:
             measures = ", ".join(f"{key} {final[f'{part}/{key}']:.3g}" for key in ("std", "rank", "cosine"))
             rows.append((f"{part} embeddings", measures))
-    for name, probe in summary["probe"].items():
-        metrics = ", ".join(f"{key} {value:.1%}" for key, value in probe.items())
-        rows.append((f"{one_line(name)} probe, frozen", metrics))
+    rows += [(one_line(name), metrics) for name, metrics in probe_rows(summary["probe"]).items()]
     if "online_probe" in summary:
         rows += _online_rows(summary)
     rows.append(("clips/s in training", f"{summary['clips_per_second']:.0f}"))
@@ -95,7 +94,7 @@ def _draw_probes(panel: Any, probes: dict[str, dict[str, float]]) -> None:
             bars = panel.bar(position + 0.4 * offset, 100 * probe[key], 0.38, color=colour, label=label)
             panel.bar_label(bars, fmt="%.1f")
         panel.axhline(100 * probe["chance"], color="black", linestyle=":", label="chance")
-        panel.set_title(f"{in_plot(name)} probe of frozen features")
+        panel.set_title(f"{in_plot(probe_name(name))} probe of frozen features")
     panel.set(ylabel="balanced accuracy, %", xticks=[], ylim=(0, 105))
     panel.legend(loc="upper left")
 

@@ -20,6 +20,7 @@ from huggingface_hub import HfApi
 
 from vjepa.files import name_of_model
 from vjepa.foreign_text import in_table
+from vjepa.result_tables import probe_rows
 from vjepa.weights.model_folder import model_folder, read_model_config
 
 
@@ -75,8 +76,15 @@ def model_card(source: str | Path, licence: str) -> str:
     use = "vjepa.load_action_model" if acts else "vjepa.from_pretrained"
     use = "vjepa.VideoClassifier.from_pretrained" if classifies else use
     return (
-        f"---\n{_yaml(head)}---\n\n# {in_table(name_of_model(source))}\n\n"
-        f"A model of [vjepa](https://pypi.org/project/vjepa-world): `{use}(FOLDER)`.\n\n"
+        f"---
+{_yaml(head)}---
+
+# {in_table(name_of_model(source))}
+
+"
+        f"A model of vjepa: `{use}(FOLDER)`.
+
+"
         f"| | |\n|---|---|\n{rows}\n\n"
         f"```json\n{json.dumps(config, indent=1)}\n```\n"
     )
@@ -121,8 +129,7 @@ def _facts(config: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
         facts["training data"] = ", ".join(names) or "rendered by the library"
     if "classes" in config:
         facts["classes"] = str(len(config["classes"]))
-    for name, probe in summary.get("probe", {}).items():
-        facts[f"{name} probe, frozen"] = ", ".join(f"{key} {value:.1%}" for key, value in probe.items())
+    facts |= probe_rows(summary.get("probe", {}))
     for name in ("top1", "mean_class"):
         if "test" in summary:
             value, low, high = summary["test"][name]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -61,7 +62,8 @@ def test_a_run_leaves_all_that_is_promised(tiny_config, manifest, tmp_path, caps
         "12 steps of 4 clips (1 process x 1 micro-batch x 4), 48 clips in all, 4.8 times each of 10 videos"
         in printed
     )
-    assert "linear probe, frozen" in printed
+    assert "ridge probe, frozen" in printed
+    assert re.search(r"trained \S+, untrained \S+, chance", printed)
 
     model = vjepa.from_pretrained(folder)
     tokens = model.encode(torch.zeros(1, 4, 3, 16, 16, dtype=torch.uint8))

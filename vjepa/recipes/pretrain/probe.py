@@ -1,6 +1,6 @@
 """Probes of frozen encoders on the labelled videos of a run.
 
-The linear probe at the end of a run, of the trained encoder and of the same encoder untrained.
+The ridge probe at the end of a run, of the trained encoder and of the same encoder untrained.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def probe_encoders(
     precision: Precision = "no",
     say: Callable[[str], None] = print,
 ) -> tuple[Probes, dict[str, int]]:
-    """Measure the balanced accuracy of a linear probe on the trained and on the untrained encoder.
+    """Measure the balanced accuracy of a ridge probe on the trained and on the untrained encoder.
 
     Args:
         config: Configuration of the run.

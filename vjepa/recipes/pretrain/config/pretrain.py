@@ -24,8 +24,8 @@ class ProbeConfig:
     Attributes:
         train: Labelled manifest to fit the probes on (such as `FILE.csv?split=train`); null for both `train`
             and `test` turns the probes off. With `data.synthetic`, the rendered videos are used instead.
-        test: Labelled manifest to test the linear probe on at the end of the run, with none of the videos of
-            `train`.
+        test: Labelled manifest to test the probe on at the end of the run, a ridge regression on the mean of
+            the tokens, with none of the videos of `train`.
         max_videos: Largest number of videos taken from each of the two manifests, evenly spread over the list
             of each class; null takes all.
         online: Probe that is fitted again and again during training, on videos of `train` alone: `knn`
