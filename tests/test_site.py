@@ -1,6 +1,7 @@
 """The documentation site: it has everything that is public, and is built without a warning."""
 
 import dataclasses
+import inspect
 import json
 import re
 import subprocess
@@ -18,6 +19,29 @@ from vjepa.__main__ import names
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
 
 
+def results_of(thing):
+    """Classes of the library that a function returns, or the methods and properties of a class."""
+    parts = vars(thing).items() if inspect.isclass(thing) else [("", thing)]
+    for name, part in parts:
+        part = getattr(part, "__func__", getattr(part, "fget", part))
+        if name.startswith("_") or not inspect.isfunction(part):
+            continue
+        returned = typing.get_type_hints(part).get("return")
+        for kind in (returned, *typing.get_args(returned)):
+            if inspect.isclass(kind) and kind.__module__.startswith("vjepa."):
+                yield kind
+
+
+def all_results(things):
+    """What these return, what the methods of that return, and so on."""
+    found, ahead = set(things), list(things)
+    while ahead:
+        new = set(results_of(ahead.pop())) - found
+        found |= new
+        ahead += new
+    return found - set(things)
+
+
 def test_the_python_page_has_every_public_name_and_module():
     page = (PAGES / "reference" / "python.md").read_text()
     described = re.findall(r"^\.\. auto\w+:: (\S+)$", page, re.MULTILINE)
@@ -25,6 +49,8 @@ def test_the_python_page_has_every_public_name_and_module():
     modules = re.findall(r"^\| `(vjepa\.[\w.]+)` \|", house, re.MULTILINE)
     classes_of_settings = {f"{config.__name__}" for config in SETTINGS.values()}
     wanted = {f"vjepa.{name}" for name in set(vjepa.__all__) - classes_of_settings - {"__version__"}}
+    results = all_results([getattr(vjepa, name) for name in set(vjepa.__all__) - {"__version__"}])
+    wanted |= {f"{kind.__module__}.{kind.__name__}" for kind in results if kind.__module__ not in modules}
     assert sorted(described) == sorted(wanted | set(modules))
 
 

@@ -143,6 +143,9 @@ class VideoClassifier:
             start: Time in seconds from which a file is classified; None is the beginning of the video.
             end: Time in seconds up to which a file is classified; None is the end of the video.
 
+        Returns:
+            The names of all classes and their probabilities, the most probable first.
+
         Raises:
             ValueError: The video cannot be read, frames have another form than these, or a time range is
                 given for frames.

@@ -199,6 +199,9 @@ class FuturePredictor:
                 context; `extrapolate` evaluates a predictor with rotary positions at positions beyond its
                 trained grid.
 
+        Returns:
+            The embeddings at these horizons, with their times and provenance.
+
         Raises:
             ValueError: The context is not complete, a horizon is not above 0, both `steps` and `seconds` are
                 given, the duration of a time step is unknown, or the predictor cannot extrapolate.
@@ -214,6 +217,9 @@ class FuturePredictor:
         Args:
             steps: Horizon in time steps after the context; see `predict`.
             seconds: Horizon in seconds after the context, in place of `steps`; see `predict`.
+
+        Returns:
+            The embeddings of all time steps up to the horizon, with their times and provenance.
         """
         last = max(self._horizons(steps, seconds))
         return self.predict(steps=range(1, last + 1))

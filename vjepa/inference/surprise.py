@@ -143,6 +143,10 @@ def surprise(
         normal: What surprise is normal for the model, for p-values (`Surprise.judged`). None takes what is
             stored in the folder that the model was read from, if anything is.
 
+    Returns:
+        The errors of every window, from which `curve` has one value per time step, `map_thw` one per token,
+        and `judged` p-values.
+
     Raises:
         ValueError: The video is shorter than a window, several videos are given, a context leaves nothing to
             predict, or the model cannot predict the future (see `window_of`).
@@ -241,6 +245,9 @@ def calibrate_surprise(
             its p-value is corrected. Unreadable videos, and those shorter than a window, are left out with a
             warning.
         progress: Show a progress bar.
+
+    Returns:
+        What is normal: `save` stores it in a model folder, where `surprise` finds it.
 
     Raises:
         ValueError: Fewer than 20 videos are left, all are of one group, or the model cannot predict the

@@ -106,6 +106,9 @@ def evaluate_future(
         mask_token: Index of the mask token at the targets; None takes that of the model's future masks.
         progress: Show a progress bar.
 
+    Returns:
+        Errors and skills at every horizon, with intervals; `table` formats them as text.
+
     Raises:
         ValueError: The model has no predictor, `steps` is below 1, or fewer than two videos are left.
     """

@@ -170,6 +170,9 @@ def classification_report(
         unseen: Names of further classes, which have no scores: their videos count as missed.
         seed: Random seed of the bootstrap.
 
+    Returns:
+        Accuracies with their intervals, and the confusion matrix; `table` formats them as text.
+
     Raises:
         ValueError: Shapes do not match, a score is not finite, or a label is not a class number.
     """

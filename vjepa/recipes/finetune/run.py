@@ -87,7 +87,8 @@ def finetune(config: FinetuneConfig | str | Path | None = None, **settings: Any)
             pre-trained model alone (``model.init``).
 
     Returns:
-        The contents of ``summary.json``.
+        The contents of ``summary.json``: for example ``summary["final"]["loss"]``, and where there is a test
+        split ``summary["test"]["mean_class"]``, the accuracy in [0, 1] with the ends of its interval.
 
     Raises:
         ConfigError: The configuration cannot be used, or another run uses the folder.

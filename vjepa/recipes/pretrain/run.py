@@ -67,7 +67,8 @@ def pretrain(
             a list of videos, or a dataset of Python (`vjepa.data.python_datasets`), such as a list of clips.
 
     Returns:
-        The contents of ``summary.json``.
+        The contents of ``summary.json``: for example ``summary["final"]["loss"]``, and the accuracy of the
+        probe in [0, 1], ``summary["probe"]["linear"]["trained"]``, where there is one.
 
     Raises:
         ConfigError: A setting is not valid, a step needs several times the memory of a process, or another
