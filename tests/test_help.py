@@ -43,6 +43,8 @@ def test_help_tells_what_the_tool_does_and_what_each_option_is(tool, capsys, mon
     assert f"vjepa {tool}" in opening
     assert "Exit status" in opening
     assert "<class" not in text
+    assert "Path to a configuration file" not in text  # jsonargparse's words for the file of one section
+    assert not re.search(r"\(required,[^)]*default:", text)
     options = dict(options_of(text))
     assert len(options) > 1
     assert not [name for name, words in options.items() if len(words) < 8], "options without a text"

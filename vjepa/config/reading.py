@@ -197,7 +197,18 @@ def _may_be_null(annotation: Any) -> bool:
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Help formatter that keeps the line breaks of a tool's description, which has example commands."""
+    """Help formatter that keeps the line breaks of a tool's description, which has example commands.
+
+    It says what the file of a section holds, and that a key with a default need not be given.
+    """
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = super()._get_help_string(action)
+        if action.default not in (None, argparse.SUPPRESS):
+            text = text.replace("(required, ", "(")
+        return text.replace(
+            "Path to a configuration file.", "YAML file with the settings of this section alone."
+        )
 
 
 class _Parser(ArgumentParser):

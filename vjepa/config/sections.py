@@ -235,8 +235,8 @@ class CacheConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How the run is executed; up to rounding, nothing here changes what is learnt, but for dropout and drop
-    path, whose random numbers follow `micro_batch`.
+    """How the run is executed. Only `precision` (fewer bits) and `micro_batch` (the random numbers of dropout
+    and drop path) can change what is learnt.
 
     Attributes:
         micro_batch: Largest number of videos (action-conditioned models: windows) that one process holds in

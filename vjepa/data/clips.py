@@ -24,9 +24,9 @@ class ClipSampling:
         num_frames: Number of frames in a clip.
         fps: Frame rate of a clip in frames per second. Frames are chosen by presentation time, which handles
             variable frame rates; where no new frame is shown, for example because the video's frame rate is
-            lower, the current frame is repeated. None chooses by `stride`.
+            lower, the current frame is repeated. null chooses frames by `stride`.
         stride: Takes every stride-th frame by number, regardless of its time, instead of choosing by `fps`.
-            If both are None, the stride is 1.
+            If both are null, the stride is 1.
         clips_per_video: Number of clips taken each time a video is decoded.
     """
 

@@ -16,8 +16,8 @@ class CEMSettings:
         iterations: Number of rounds.
         deviation: Initial standard deviation, as a share of half the range of the actions; above 0.
         momentum: Share of the old mean and deviation in the new ones, in [0, 1).
-        noise_exponent: Exponent of the noise over the steps of a plan (see `coloured_noise`); 0 is white
-            noise.
+        noise_exponent: Exponent of the noise over the steps of a plan; 0 is white noise; a larger exponent
+            makes neighbouring steps more alike.
         kept: Number of elites that are candidates again in the next round, from 0 to `elites`, and fewer than
             `samples` - 1: the mean is a candidate as well, and at least one is drawn.
         least_deviation: Smallest standard deviation in any later round, as a share of half the range of the
@@ -68,8 +68,8 @@ class MPPISettings:
         decay: Factor by which the deviation shrinks from round to round, in (0, 1].
         temperature: Temperature of the candidates' weights, above 0. The smaller it is, the more the best
             candidates dominate the mean.
-        noise_exponent: Exponent of the noise over the steps of a plan (see `coloured_noise`); 0 is white
-            noise.
+        noise_exponent: Exponent of the noise over the steps of a plan; 0 is white noise; a larger exponent
+            makes neighbouring steps more alike.
     """
 
     samples: int = 300

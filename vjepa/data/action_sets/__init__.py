@@ -10,7 +10,7 @@ its test split, they are None. Listed videos that are missing are left out with 
 `allow_missing` of them are missing (by default the share `MISSING_SHARE`), the reader raises.
 
 None of the readers was tried on the data sets themselves, which are not distributed with this library. Each
-says where its layout was seen, and what is from memory.
+says where its layout was seen; comments say what is from memory.
 """
 
 from __future__ import annotations

@@ -48,13 +48,13 @@ def read_epic_kitchens(
         allow_missing: Number (int) or share (float in [0, 1]) of the segments whose video may be missing.
 
     The columns, files, classes and time format are those of the annotations' own README and files; the
-    folders of videos were seen in descriptions by others. That splits share no video, but participants, is
-    from memory of the paper.
+    folders of videos were seen in descriptions by others.
 
     Raises:
         ValueError: A file or folder is missing, a header lacks a column, a time cannot be read, a class has
             no name, or too many videos are missing.
     """
+    # That splits share no video, but participants, is from memory of the paper.
     check_choice("split", split, tuple(SPLITS))
     check_choice("label", label, LABELS)
     source = annotation_file(annotations, SPLITS[split])

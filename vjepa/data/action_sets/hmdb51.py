@@ -73,7 +73,7 @@ def read_jhmdb(
     fold: int = 1,
     allow_missing: float = MISSING_SHARE,
 ) -> list[Video]:
-    """Read the clips of a split of J-HMDB, as `read_hmdb51` does for HMDB51.
+    """Read the clips of a split of J-HMDB; `group` joins the class and the source video.
 
     `annotations` is its folder ``splits`` and `videos` its folder ``ReCompress_Videos``. Marks are 1 and 2.
     The layout was seen in public readers of the data set, and the names of clips in a part of it.

@@ -44,12 +44,13 @@ def read_jester(
 
     The labels and the format of the lists were seen in copies and in mmaction2's `parse_file_list.py`, names
     without prefix and ``test-answers.csv`` in a list of files. The format of ``test-answers.csv`` is assumed
-    to be that of the other lists; the frame rate is from memory.
+    to be that of the other lists.
 
     Raises:
         ValueError: An annotation file or folder is missing or has another format, a label is not in the list
             of labels, or too many videos are missing.
     """
+    # The frame rate is from memory.
     check_choice("split", split, tuple(SPLITS))
     source = annotation_file(annotations, *_names(f"{SPLITS[split]}.csv"))
     labels_file = annotation_file(annotations, *_names("labels.csv"))

@@ -40,12 +40,13 @@ def read_kinetics(
 
     The names of files and columns were seen in torchvision's `Kinetics` and in CVDF's README, scripts and
     `arrange_by_classes.py` (replacements); ``validate`` and the additional column ``is_cc`` in printed
-    extracts of the lists. That splits share no YouTube video is from memory.
+    extracts of the lists.
 
     Raises:
         ValueError: There is no list or folder, a header lacks a column, the split has no row, or too many
             videos are missing.
     """
+    # That splits share no YouTube video is from memory.
     check_choice("split", split, tuple(SPLITS))
     source = Path(os.path.abspath(annotations))
     if not source.is_file():

@@ -41,13 +41,13 @@ def read_ucf101(
         allow_missing: Number (int) or share (float in [0, 1]) of the listed videos that may be missing.
 
     The names and lines were seen in copies of the lists and in a third party's readme. The data set's page
-    says that clips of a group "may share some common features, such as similar background". That no group is
-    in both splits is from memory; it holds for the part of the lists that was seen.
+    says that clips of a group "may share some common features, such as similar background".
 
     Raises:
         ValueError: A list or folder is missing or has another format, ``classInd.txt`` lacks a class or gives
             it another index, or too many videos are missing.
     """
+    # That no group is in both splits is from memory; it holds for the part of the lists that was seen.
     check_choice("split", split, SPLITS)
     check_choice("fold", fold, FOLDS)
     number_of = _classes(annotation_file(annotations, "classInd.txt"))

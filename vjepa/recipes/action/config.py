@@ -273,8 +273,8 @@ class ActionConfig:
         objective: Training objective: distance, further losses, and what prevents collapse.
         planning: Planning: how actions are searched with the model.
         optim: AdamW and its schedules, counted in optimiser steps.
-        train: How the run is executed; up to rounding, nothing here changes what is learnt, but for dropout
-            and drop path, whose random numbers follow `micro_batch`.
+        train: How the run is executed. Only `precision` (fewer bits) and `micro_batch` (the random numbers of
+            dropout and drop path) can change what is learnt.
     """
 
     output_dir: str = "runs/action"

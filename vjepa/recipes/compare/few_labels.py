@@ -91,10 +91,7 @@ def few_labels(
             "data.test is null and data.test_share 0: give the videos to measure on, or a share to hold back"
         )
     _check_unset(config, recipe)
-    if len({arm.name for arm in arms}) < len(arms) or not arms:
-        raise ValueError(
-            f"the arms are {[arm.name for arm in arms]}: give one or more, with names that differ"
-        )
+    _check_names(arms)
     finetuning.labelled_splits(config)  # A check before the first run.
     for arm in arms:
         read_model_config(arm.init)
@@ -114,6 +111,12 @@ def few_labels(
         curves.setdefault(name, {}).setdefault(share, []).append(metrics["test"]["mean_class"][0])
     _write(Path(config.output_dir), curves, 1 / metrics["test"]["known_classes"])
     return curves
+
+
+def _check_names(arms: Sequence[Arm]) -> None:
+    names = [arm.name for arm in arms]
+    if len(set(names)) < len(names) or not names:
+        raise ValueError(f"the arms are {names}: give one or more, with names that differ")
 
 
 def _check_unset(config: FinetuneConfig, recipe: Mapping[str, Any] | None) -> None:

@@ -123,9 +123,11 @@ class LabelledData:
         num_workers: Number of processes that load batches; 0 loads them in the training process. Results do
             not depend on it.
         damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
-            that do not decode, or fewer frames than its header counts. `keep` reads it as far as possible.
-            `skip` replaces it like an unreadable one, and it then counts towards `max_unreadable`; damage is
-            noticed only in frames that are read, so which videos are skipped depends on the clips drawn.
+            that do not decode, or, of MP4 and AVI, frames that its header counts and that are missing at its
+            end (an AVI file whose header also counts repeated, empty frames is not damaged). `keep` reads it
+            as far as possible. `skip` replaces it like an unreadable one, and it then counts towards
+            `max_unreadable`; damage is noticed only in frames that are read, so which videos are
+            skipped depends on the clips drawn.
             Either way, a damaged video is reported once and counted in the metrics. The default, `keep`,
             leaves no video out, so that metrics of a test split are comparable with published ones.
         max_unreadable: Largest share of the videos, in [0, 1], that may be unreadable before the run stops.
@@ -362,8 +364,8 @@ class FinetuneConfig:
         features: Settings of a cache of frozen features on disk, so that each clip is encoded once; null
             encodes every time.
         evaluation: Views of each test video, whose class probabilities are averaged.
-        train: How the run is executed; up to rounding, nothing here changes what is learnt, but for dropout
-            and drop path, whose random numbers follow `micro_batch`.
+        train: How the run is executed. Only `precision` (fewer bits) and `micro_batch` (the random numbers of
+            dropout and drop path) can change what is learnt.
     """
 
     output_dir: str = "runs/finetune"

@@ -73,9 +73,11 @@ class DataConfig:
             of a running Ray cluster (`ray start --head`), on any of its machines. Results do not depend on
             it.
         damaged: What happens to a damaged video: one with frames that the decoder marks as corrupt, packets
-            that do not decode, or fewer frames than its header counts. `keep` reads it as far as possible.
-            `skip` replaces it like an unreadable one, and it then counts towards `max_unreadable`; damage is
-            known only of what was read, so which videos are skipped depends on the frames that were drawn.
+            that do not decode, or, of MP4 and AVI, frames that its header counts and that are missing at its
+            end (an AVI file whose header also counts repeated, empty frames is not damaged). `keep` reads it
+            as far as possible. `skip` replaces it like an unreadable one, and it then counts towards
+            `max_unreadable`; damage is known only of what was read, so which videos are skipped
+            depends on the frames that were drawn.
             Either way it is named once and counted in the metrics. The default leaves the data set, and so
             the metrics of a test split, comparable with published ones.
         max_unreadable: Largest share of the videos, in [0, 1], that may be unreadable before the run stops.
