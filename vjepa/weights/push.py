@@ -76,15 +76,8 @@ def model_card(source: str | Path, licence: str) -> str:
     use = "vjepa.load_action_model" if acts else "vjepa.from_pretrained"
     use = "vjepa.VideoClassifier.from_pretrained" if classifies else use
     return (
-        f"---
-{_yaml(head)}---
-
-# {in_table(name_of_model(source))}
-
-"
-        f"A model of vjepa: `{use}(FOLDER)`.
-
-"
+        f"---\n{_yaml(head)}---\n\n# {in_table(name_of_model(source))}\n\n"
+        f"A model of vjepa: `{use}(FOLDER)`.\n\n"
         f"| | |\n|---|---|\n{rows}\n\n"
         f"```json\n{json.dumps(config, indent=1)}\n```\n"
     )
