@@ -55,7 +55,7 @@ def test_the_small_recipes_for_images_learn_shapes(recipe, learn):
 
 @pytest.mark.slow
 def test_levels_context_loss_and_images_learn_without_an_alarm(learn):
-    """Some ten minutes on two cores."""
+    """Some twenty minutes on two cores."""
     summary = learn(QUICKSTART, "--config=configs/tiny/vjepa2_1.yaml")
     probe = summary["probe"]["linear"]
     assert probe["trained"] > probe["random"] + 0.05

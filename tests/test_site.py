@@ -108,7 +108,9 @@ def test_the_recipes_whose_sizes_are_shown_are_those_that_there_are():
 @pytest.mark.slow  # two minutes
 def test_the_sizes_of_recipes_are_what_they_were():
     for name, config in recipes():
-        assert json.loads(json.dumps(size_of(config))) == pytest.approx(sizes()[name]), name
+        found, expected = json.loads(json.dumps(size_of(config))), dict(sizes()[name])
+        assert found.pop("clip") == expected.pop("clip"), name  # pytest.approx takes no lists within
+        assert found == pytest.approx(expected), name
 
 
 @pytest.mark.slow  # half a minute

@@ -75,6 +75,7 @@ def test_every_tool_ends_by_a_sentence_where_its_model_or_list_is_missing(tool, 
     nothing = str(tmp_path / "nothing")
     arguments = {
         "benchmark": ["nothing"],
+        "action": [f"--data.train={nothing}", "--objective.sigreg={}"],
         "compare": [f"--config={nothing}"],
         "convert": [nothing, "--to=ours", f"--output={tmp_path / 'out'}"],
         "estimate": [f"--config={nothing}"],

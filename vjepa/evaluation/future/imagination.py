@@ -145,7 +145,7 @@ def measure_imagination(
 
 def _over_episodes(error_VF: Tensor, weights: np.ndarray) -> list[Metric]:
     """Return the mean error of each step, with its interval from the weights of bootstrap draws."""
-    values = error_VF.cpu().double().numpy()
+    values = in_double(error_VF).numpy()
     draws = (weights @ values).T
     return [interval(value, drawn_b) for value, drawn_b in zip(values.mean(axis=0), draws, strict=True)]
 
