@@ -60,10 +60,10 @@ INT, TERM, KILL, HUP = (int(getattr(signal, f"SIG{name}")) for name in ("INT", "
 ALWAYS = {
     "not finite": (1, "NonFiniteError: step"),
     "twice in c": (130, "SIGINT: stopping after this step; a second Ctrl-C leaves without saving"),
-    "asked with its workers": (75, "checkpoint saved; the same command goes on from there"),
     "without its launcher": (-KILL, "checkpoint saved; the same command goes on from there"),
 }
 SLOW = {
+    "asked with its workers": (75, "checkpoint saved; the same command goes on from there"),
     "unreadable": (1, "UnreadableVideosError: "),
     "out of memory": (1, "OutOfMemoryError: out of memory"),
     "disk full": (1, "SaveError: the checkpoint of step 4 cannot be written to "),

@@ -138,6 +138,7 @@ def test_a_run_is_tested_in_the_precision_in_which_it_trained(changes, run, tmp_
     assert set(seen) == {torch.bfloat16}
 
 
+@pytest.mark.slow
 def test_shuffled_labels_stay_at_chance(run, pretrained, tmp_path):
     features = f"--features={{folder: {tmp_path / 'features'}}}"
     shuffled = [f"--data.{part}={pretrained / f'{part}-shuffled.csv'}" for part in ("train", "test")]
