@@ -110,6 +110,7 @@ def test_options_that_episodes_do_not_use_are_refused(tmp_path, capsys):
 @pytest.mark.parametrize(("clip", "rendered", "rate"), [
     ({"fps": 7.5, "stride": None}, None, 8), ({"fps": 29.97, "stride": None}, None, 30),
     ({"fps": 4.0, "stride": None}, 8, 8), ({"fps": None, "stride": 2}, None, 8),
+    ({"fps": None, "stride": None}, None, 8),
 ])  # fmt: skip
 def test_rendered_videos_are_long_enough_at_the_model_s_own_rate(clip, rendered, rate):
     """What the exam renders has the frames that it asks for, whatever the two frame rates are."""

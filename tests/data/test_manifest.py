@@ -54,6 +54,8 @@ def test_tab_separated_jsonl_and_byte_order_mark(tmp_path):
         ("Smith, John.mp4 3", "Smith, John.mp4", "3"),
         ("Smith, John.mp4 30 7", "Smith, John.mp4", "7"),
         ("Smith, John.mp4,two words", "Smith, John.mp4", "two words"),
+        ("a.mp4 ,jump", "a.mp4", "jump"),
+        ("a.mp4 , jump", "a.mp4", "jump"),
         ("u\u2028v\x0cw\x85x.mp4 3", "u\u2028v\x0cw\x85x.mp4", "3"),
         ("clips.mp4 of/may/frames 7", "clips.mp4 of/may/frames", "7"),
     ],
@@ -146,13 +148,15 @@ def test_images_beside_videos_are_no_video(tmp_path, names):
     assert read_manifest(tmp_path) == videos
 
 
-def test_images_beside_folders_of_images_could_be_either(tmp_path):
-    (tmp_path / "v1").mkdir()
-    for name in ("preview.png", "v1/0.png"):
+@pytest.mark.parametrize("beside", ["preview.mp4", "flow/0.png", "masks/all/0.png"])
+def test_a_few_things_beside_frames_leave_them_a_video(tmp_path, beside):
+    for name in (*(f"v{video}/{frame}.jpg" for video in (1, 2) for frame in range(4)), f"v1/{beside}"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=r"images \(preview.png\) and folders of images \(v1\): move either"):
-        read_manifest(tmp_path)
-    assert len(read_manifest(tmp_path / "v1")) == 1
+    assert read_manifest(tmp_path) == [Video(str(tmp_path / "v1")), Video(str(tmp_path / "v2"))]
+    assert read_manifest(tmp_path / "v1") == [Video(str(tmp_path / "v1"))]
+    (tmp_path / "cover.png").touch()
+    assert len(read_manifest(tmp_path)) == 2
 
 
 def test_select_keeps_rows(tmp_path):
@@ -242,7 +246,7 @@ def test_what_is_wrong_with_folders(tmp_path):
     with pytest.raises(ValueError, match=r"class folder .*empty has no videos"):
         read_manifest(tmp_path)
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(ValueError, match="folders without images"):
+    with pytest.raises(ValueError, match="folders that are no videos"):
         read_manifest(tmp_path)
 
 

@@ -78,6 +78,7 @@ def test_minimal_pairs_that_ask_whether_a_video_is_possible_are_read(tmp_path):
         ("grasp_9_1", "grasp/P.mp4", "plausible"),
     )
     touch(tmp_path / "videos", *(f"intphys/O1_01_{n}.mp4" for n in (1, 2)), "grasp/IP.mp4", "grasp/P.mp4")
+    (tmp_path / "empty.jsonl").write_text("\n")
     sets = read_mvp(tmp_path)
     assert [(matched.kind, *names_of(matched, tmp_path / "videos")) for matched in sets] == [
         ("intphys", ("intphys/O1_01_1.mp4",), ("intphys/O1_01_2.mp4",)),

@@ -99,15 +99,18 @@ def _file_of(path: str) -> Path:
 def _write(shard: Path, paths: Sequence[str], first: int) -> dict[str, str]:
     """Write videos into a shard; return the path of each part by that of its video."""
     names = [f"{first + row:08d}-{_name_of(path)}" for row, path in enumerate(paths)]
+    sizes: dict[str, int] = {}
     with written_atomically(shard) as draft:
         # Without `dereference` a link, symbolic or hard, would be packed as a name without content.
         with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT, dereference=True) as tar:
             for name, path in zip(names, paths, strict=True):
-                tar.add(_file_of(path), name, filter=_anonymous)
+                file = _file_of(path)
+                tar.add(file, name, filter=_anonymous)
+                sizes[name] = file.stat().st_size
         with tarfile.open(draft, "r:") as tar:
             found = {member.name: (member.offset_data, member.size) for member in tar}
         for name, path in zip(names, paths, strict=True):
-            _check_size(path, found[name][1])
+            _check_size(path, sizes[name], packed=found[name][1])
     return {
         path: part_of_tar(os.path.abspath(shard), *found[name], name)
         for name, path in zip(names, paths, strict=True)
@@ -120,8 +123,7 @@ def _name_of(path: str) -> str:
     return (Path(path).name if source is None else source.name).replace("#", "_")
 
 
-def _check_size(path: str, packed: int) -> None:
-    size = _file_of(path).stat().st_size
+def _check_size(path: str, size: int, *, packed: int) -> None:
     if packed != size:
         raise ValueError(
             f"{path} has {size} bytes, and {packed} were packed: pack it when nothing writes to it any more"

@@ -18,7 +18,7 @@ from typing import Any
 
 from vjepa.data.clips import check_range
 from vjepa.data.python_datasets import PREFIX, DatasetVideos, is_item
-from vjepa.data.readers.arrays import IMAGE_SUFFIXES, frame_files, natural_key
+from vjepa.data.readers.arrays import IMAGE_SUFFIXES, natural_key
 from vjepa.data.remote import RemoteError, is_url, joined, local_list, source_of
 from vjepa.data.video import Video as Video
 from vjepa.data.video_table import BYTES, ChainedVideos, VideoTable, read_plain_csv
@@ -30,6 +30,8 @@ VIDEO_SUFFIXES = frozenset(
 )
 COLUMNS = ("path", "label", "start", "end", "group")
 _SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
+_HIDDEN = (".", "__")  # such as .git and __MACOSX
+_FRAMES = 4  # Images for each video beside them from which on they are frames; fewer only illustrate.
 _WHOLE = re.compile(r"-?\d+")
 # A path with a known suffix, followed by words without a slash.
 _ENDED = re.compile(
@@ -70,7 +72,8 @@ def read_manifest(source: str | Path, *, images: bool = False) -> Sequence[Video
     - ``python:MODULE:NAME``, a dataset of Python (`vjepa.data.python_datasets`).
 
     A folder of images and a ``.npy`` array each count as one video; a single image in a list is a video of
-    one frame. Images beside videos or class folders, such as thumbnails, are left out.
+    one frame. A folder is made of frames if it has four images or more for each video or folder of
+    videos beside them; with fewer, such as thumbnails, the images are left out.
 
     Paths may be URLs or parts of tar files (`vjepa.data.remote`), and so may `source` be the URL of a list.
     They may be items of a dataset of Python (``python:MODULE:NAME#3``), too. Relative paths are relative to
@@ -398,7 +401,7 @@ def _split_line(line: str, source: Path, number: int) -> tuple[str, list[str]]:
         path, _, name = line.rpartition("::")
         return path.strip(), [name.strip()] if name.strip() else []
     mark = next((mark for mark in ("\t", ",") if mark in line), None)  # None splits at white space
-    if mark == "," and any(_has_suffix(line.rsplit(None, count)[0]) for count in (1, 2)):
+    if mark == "," and any("," in name and _has_suffix(name) for name in _heads(line)):
         mark = None  # the comma is in the name of the video
     path, *fields = (part.strip() for part in line.rsplit(mark, 2))
     shorter, *label = (part.strip() for part in line.rsplit(mark, 1))
@@ -410,6 +413,11 @@ def _split_line(line: str, source: Path, number: int) -> tuple[str, list[str]]:
     elif len(fields) == 2 and mark is None:
         _check_one_word(line, source, number)
     return shorter, [name for name in label if name]
+
+
+def _heads(line: str) -> list[str]:
+    """Return what stands before the last word of a line, and before its last two."""
+    return [line.rsplit(None, count)[0] for count in (1, 2)]
 
 
 def _check_one_word(line: str, source: Path, number: int) -> None:
@@ -438,7 +446,7 @@ def _read_folder(folder: Path, images: bool) -> list[Video]:
     if direct and classes:
         what = f"images or videos ({Path(direct[0]).name})" if images else f"videos ({Path(direct[0]).name})"
         raise ValueError(
-            f"{folder} has {what} and folders without images ({classes[0].name}): "
+            f"{folder} has {what} and folders that are no videos ({classes[0].name}): "
             "make it one folder per class, or videos alone"
         )
     videos = []
@@ -451,21 +459,38 @@ def _read_folder(folder: Path, images: bool) -> list[Video]:
 
 
 def _is_frames(folder: Path) -> bool:
-    """Return whether a folder is one video, made of its images; beside videos, images only illustrate them.
+    """Return whether a folder is one video, made of its images.
 
-    Raises:
-        ValueError: There are both images and folders of images: either could be the video.
+    A few images beside videos, or beside folders of videos or frames, only illustrate them; and a video or a
+    folder beside many images, such as a preview, does not make these less of a video.
     """
-    images = frame_files(folder)
+    images, others = 0, 0
+    folders = []
+    for name, path, is_folder in _entries(folder):
+        suffix = os.path.splitext(name)[1].lower()
+        images += suffix in IMAGE_SUFFIXES and not is_folder
+        others += suffix in VIDEO_SUFFIXES and not is_folder
+        if is_folder:
+            folders.append(path)
     if not images:
         return False
-    inner = _folders_in(folder)
-    if both := [child for child in inner if _is_frames(child)]:
-        raise ValueError(
-            f"{folder} has images ({images[0].name}) and folders of images ({both[0].name}): move either to "
-            "another folder, or give a list of videos"
-        )
-    return not _videos_in(folder) and not any(map(_videos_in, inner))
+    return images >= _FRAMES * (others + sum(_holds_videos(path) for path in folders))
+
+
+def _holds_videos(folder: str, depth: int = 2) -> bool:
+    """Return whether a folder, or a folder in it, has a video or an image."""
+    return any(
+        (depth > 0 and _holds_videos(path, depth - 1)) if is_folder else _has_suffix(name)
+        for name, path, is_folder in _entries(folder)
+    )
+
+
+def _entries(folder: str | Path) -> Iterator[tuple[str, str, bool]]:
+    """Yield name, path, and whether it is a folder, of each entry that is not hidden."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(_HIDDEN):
+                yield entry.name, entry.path, entry.is_dir()
 
 
 def _videos_in(folder: Path, images: bool = False) -> list[str]:
@@ -484,9 +509,9 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _children(folder: Path) -> list[os.DirEntry[str]]:
-    """List a folder in natural order, without hidden entries (``.git``, ``__MACOSX``)."""
+    """List a folder in natural order, without hidden entries."""
     with os.scandir(folder) as entries:
-        children = [child for child in entries if not child.name.startswith((".", "__"))]
+        children = [child for child in entries if not child.name.startswith(_HIDDEN)]
     return sorted(children, key=lambda child: natural_key(child.name))
 
 

@@ -151,7 +151,8 @@ def _name_of_copy(identity: bytes, name: str) -> str:
 
     The rest of a name may have more bytes than a file system allows.
     """
-    return hashlib.sha256(identity).hexdigest()[:32] + posixpath.splitext(name)[1][-_LONGEST_SUFFIX:]
+    suffix = posixpath.splitext(name)[1]
+    return hashlib.sha256(identity).hexdigest()[:32] + (suffix if len(suffix) <= _LONGEST_SUFFIX else "")
 
 
 @contextmanager

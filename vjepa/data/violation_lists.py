@@ -89,7 +89,9 @@ def read_mvp(folder: str | os.PathLike[str]) -> list[Matched]:
     folder = existing_folder(folder)
     pairs: dict[str, dict[bool, str]] = defaultdict(dict)
     for source in sorted(folder.glob("*.jsonl")):
-        for number, line in enumerate(source.read_text().rstrip("\n").split("\n"), start=1):
+        for number, line in enumerate(source.read_text().split("\n"), start=1):
+            if not line.strip():
+                continue
             row = _json(line, f"{source} line {number}", ("video_id", "video_path", "answer"))
             answer = MVP_ANSWERS.get(row["answer"].strip().lower())
             if answer is not None:

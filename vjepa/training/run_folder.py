@@ -157,7 +157,10 @@ class RunFolder:
         try:
             return read_config(["--config", str(self.config)], kind)
         except ConfigError as error:
-            raise ValueError(f"{self.path} holds a run of another kind: {_ELSEWHERE}\n{error}") from error
+            raise ValueError(
+                f"{self.path} holds a run of another kind, or settings that this version does not accept: "
+                f"{_ELSEWHERE}\n{error}"
+            ) from error
 
     def learnt_from_others(self, rows: Sequence[Row]) -> bool:
         """Return whether the run in the folder learnt from other rows than these."""

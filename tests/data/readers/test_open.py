@@ -292,6 +292,12 @@ def test_grey_values_of_16_bits_are_scaled_in_files_and_in_memory(dtype, tmp_pat
         assert (video.get_frames([0])[0].numpy() == expected).all()
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_grey_values_of_32_bits_may_be_those_of_8(dtype):
+    values = np.array([[0, 100, 255]])
+    assert (bytes_of(Image.fromarray(values.astype(dtype)), 1)[0].numpy() == values).all()
+
+
 @pytest.mark.parametrize("image", [Image.new("F", (2, 2), 0.5), Image.new("I", (2, 2), 65536)])
 def test_grey_values_of_an_unknown_range_are_refused(image):
     with pytest.raises(ValueError, match=r"its pixels are .*: give colours of 8 bits, or grey values of"):

@@ -44,8 +44,9 @@ def _long_enough(model: VideoModel, render: RenderSettings) -> RenderSettings:
 
 def _spacing(model: VideoModel, render: RenderSettings) -> float:
     """Return the number of rendered frames from one frame at the model's rate to the next."""
-    clip = model.config["clip"]
-    return float(clip["stride"] or render.frame_rate / clip["fps"])
+    period = model.processor.period(render.frame_rate)
+    assert period is not None
+    return period * render.frame_rate
 
 
 def windows_of(model: VideoModel, render: RenderSettings) -> int:
