@@ -19,7 +19,7 @@ def train_transform(
     """Build random crop, resize and flip: uint8 ``(T, C, H, W)`` to ``(T, C, height, width)``.
 
     The same random draw, from torch's global generator, is used for all frames. Defaults are those of
-    V-JEPA's published configurations (configs/pretrain/*.yaml of facebookresearch/jepa); its code has a
+    V-JEPA's published configurations (``configs/pretrain/*.yaml`` of facebookresearch/jepa); its code has a
     largest ratio of 4/3 by default. With ``scale=(1, 1), ratio=(1, 1)`` nothing is cropped by chance: the
     largest central region with the aspect ratio of `size` is taken, as `clip_transform` does for a whole
     frame.
