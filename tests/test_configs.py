@@ -346,6 +346,20 @@ NO_MASKS = "masks: {multiblock: []}"
             "1.5",
             "(0, 1)",
         ),
+        ("masks: {future: [{each_step: true}]}", "each_step", "masks.multiblock[0]", "set the other masks"),
+        (
+            "masks: {multiblock: [], future: [{each_step: true}]}",
+            "encoder.causal",
+            "false",
+            "set encoder.causal to true",
+        ),
+        (
+            "masks: {multiblock: [], future: [{each_step: true}]}\nencoder: {causal: true}\n"
+            "objective: {future_loss: {rollout_steps: 1}}",
+            "objective.future_loss.rollout_steps is 1",
+            "each_step",
+            "leave one of the two out",
+        ),
         ("objective: {target_encoder: hope}", "objective.target_encoder", "hope", "frozen or none"),
         ("objective: {vicreg: {places: 0}}", "vicreg.places", "0", "null for all together"),
         (

@@ -169,10 +169,24 @@ def test_the_future_never_contains_the_past(context, horizon, grid, step):
     assert mask.context_BK.max() // plane < mask.target_BM.min() // plane
 
 
+@settings(deadline=None, max_examples=60)
+@given(context=shares, horizon=shares, grid=grids, step=st.integers(0, 2**32))
+def test_the_targets_of_each_step_have_all_steps_before_them_as_context(context, horizon, grid, step):
+    usual, each = (
+        draw(FutureMask(context=context, horizon=horizon, each_step=each), grid, 2, step)
+        for each in (False, True)
+    )
+    np.testing.assert_array_equal(each.target_BM, usual.target_BM)
+    before_the_last = usual.target_BM.max() // (grid.h * grid.w) * grid.h * grid.w
+    np.testing.assert_array_equal(each.context_BK, np.tile(np.arange(before_the_last), (2, 1)))
+
+
 @pytest.mark.parametrize("steps", [4, 7, 8])
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
 @pytest.mark.parametrize("mask", [
-    lambda share: FutureMask(context=(share, share)), lambda share: MultiBlock(max_temporal_keep=share)
+    lambda share: FutureMask(context=(share, share)),
+    lambda share: FutureMask(context=(share, share), each_step=True),
+    lambda share: MultiBlock(max_temporal_keep=share),
 ])  # fmt: skip
 def test_the_longest_context_is_the_longest_that_is_drawn(mask, share, steps):
     mask, grid = mask(share), Grid(steps, 6, 6)

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from numpy.random import default_rng
 
 from vjepa.grid import Grid
 from vjepa.layers.targets import PredictionTargets
+from vjepa.masks.future import FutureMask
 from vjepa.models.encoder import VideoEncoder
 from vjepa.models.predictor import Predictor, predict_samples
 from vjepa.tokens import gather_last_seen
@@ -90,6 +92,30 @@ def noisy_predictor(**changes):
 
 def places():
     return torch.arange(5).expand(3, -1), torch.arange(8, 16).expand(3, -1)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_one_pass_over_a_clip_gives_the_prediction_of_each_time_step_from_those_before_it(residual):
+    torch.manual_seed(0)
+    encoder = VideoEncoder(embed_dim=24, depth=2, num_heads=2, tubelet=(1, 4, 4), causal=True).eval()
+    predictor = Predictor(
+        in_dim=24, out_dim=24, embed_dim=24, depth=2, num_heads=2, residual=residual, causal=True
+    ).eval()
+    torch.nn.init.normal_(predictor.proj.weight)
+    clip_BCTHW, targets = torch.randn(2, 3, 5, 8, 8), PredictionTargets("layer_norm", 24)
+    mask = FutureMask(context=(0.4, 0.4), each_step=True).sample(Grid(5, 2, 2), [None, None], default_rng(0))
+    context_BK, target_BM = map(torch.from_numpy, (mask.context_BK, mask.target_BM))
+    tokens_BKD = encoder(clip_BCTHW, context_BK)
+    together_BMD = predictor(tokens_BKD, context_BK, target_BM, Grid(5, 2, 2), targets=targets)
+    for step, at_once_BSD in enumerate(together_BMD.unflatten(1, (3, 4)).unbind(1), start=2):
+        # The encoder is given the past alone, and nothing is asked but the next time step.
+        past_BK, next_BM = (
+            torch.arange(4 * step).expand(2, -1),
+            torch.arange(4 * step, 4 * step + 4).expand(2, -1),
+        )
+        past_BKD = encoder(clip_BCTHW[:, :, :step])
+        alone_BSD = predictor(past_BKD, past_BK, next_BM, Grid(step + 1, 2, 2), targets=targets)
+        torch.testing.assert_close(at_once_BSD, alone_BSD)
 
 
 def test_noise_tells_predictions_of_a_clip_apart():

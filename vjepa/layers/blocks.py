@@ -94,7 +94,13 @@ class TokenTransformer(nn.Module):
         )
 
     def forward(
-        self, tokens_BND: Tensor, grid: Grid, index_BK: Tensor | None = None, *, levels: bool = False
+        self,
+        tokens_BND: Tensor,
+        grid: Grid,
+        index_BK: Tensor | None = None,
+        *,
+        levels: bool = False,
+        queries: int = 0,
     ) -> Tensor:
         """Transform tokens, ``(B, N, D) -> (B, N, D)``.
 
@@ -105,9 +111,13 @@ class TokenTransformer(nn.Module):
             index_BK: Positions of the tokens on the grid. None if they are all tokens of the grid, in order.
             levels: Return the normalised outputs of all levels, concatenated along the last axis, the last
                 block's at the end: ``(B, N, Y)``.
+            queries: Number of tokens, the last ones, that ask for what is at their positions. With causal
+                attention they attend to earlier time steps of the other tokens and to the queries of their
+                own time step, and the other tokens do not attend to them. Without it they are like all
+                others.
         """
         outputs = []
-        for number, output_BND in enumerate(self._through_blocks(tokens_BND, grid, index_BK)):
+        for number, output_BND in enumerate(self._through_blocks(tokens_BND, grid, index_BK, queries)):
             if levels and str(number) in self.level_norms:
                 outputs.append(self.level_norms[str(number)](output_BND))
         last_BND = self.norm(output_BND)
@@ -125,10 +135,12 @@ class TokenTransformer(nn.Module):
         }
         return [outputs[number] for number in blocks]
 
-    def _through_blocks(self, tokens_BND: Tensor, grid: Grid, index_BK: Tensor | None) -> Iterator[Tensor]:
+    def _through_blocks(
+        self, tokens_BND: Tensor, grid: Grid, index_BK: Tensor | None, queries: int = 0
+    ) -> Iterator[Tensor]:
         """Yield the output of each block."""
         tokens_BND, rope = self._place(tokens_BND, grid, index_BK)
-        attention_mask = self._attention_mask(tokens_BND, grid, index_BK) if self.causal else None
+        attention_mask = self._attention_mask(tokens_BND, grid, index_BK, queries) if self.causal else None
         for block in self.blocks:
             if self.grad_checkpointing and torch.is_grad_enabled():
                 tokens_BND = checkpoint(
@@ -155,14 +167,26 @@ class TokenTransformer(nn.Module):
             rope = torch.cat([cosine, F.pad(sine, (0, 0, in_front, 0))], dim=-1)
         return tokens_BND, rope
 
-    def _attention_mask(self, tokens_BND: Tensor, grid: Grid, index_BK: Tensor | None) -> Tensor:
-        """Attention mask, bool ``(B or 1, 1, K, K)``: true where a query (row) may see a key (column)."""
+    def _attention_mask(
+        self, tokens_BND: Tensor, grid: Grid, index_BK: Tensor | None, queries: int
+    ) -> Tensor:
+        """Attention mask, bool ``(B or 1, 1, K, K)``: true where a token (row) may see another (column)."""
         if index_BK is None:
             index_BK = torch.arange(grid.size, device=tokens_BND.device).unsqueeze(0)
         if tokens_BND.shape[1] != index_BK.shape[1]:
             raise ValueError("causal attention needs a time step for every token: leave the class token out")
         time_BK = index_BK // (grid.h * grid.w)
-        return (time_BK[:, :, None] >= time_BK[:, None, :]).unsqueeze(1)
+        sees_BKK = time_BK[:, :, None] >= time_BK[:, None, :]
+        if queries:
+            same_BKK = time_BK[:, :, None] == time_BK[:, None, :]
+            asks_K = torch.arange(index_BK.shape[1], device=index_BK.device) >= index_BK.shape[1] - queries
+            # Of two queries, or of two other tokens, those of one time step see each other; of one of each,
+            # only the query sees the other, if that is earlier.
+            alike_KK = asks_K[:, None] == asks_K[None, :]
+            sees_BKK = torch.where(
+                alike_KK, sees_BKK & (same_BKK | ~asks_K), sees_BKK & ~same_BKK & asks_K[:, None]
+            )
+        return sees_BKK.unsqueeze(1)
 
     def compile_blocks(self) -> None:
         """Compile each block separately: the blocks are alike, so one compilation serves all."""

@@ -16,7 +16,9 @@ from vjepa.grid import Grid
 
 
 class MaskIndices(NamedTuple):
-    """Indices of context tokens and of target tokens; the two are disjoint.
+    """Indices of context tokens and of target tokens.
+
+    The two are disjoint, except in masks that predict each time step from those before it (`FutureMask`).
 
     Attributes:
         context_BK: Indices of the context tokens of each sample, int64, ascending.

@@ -1,4 +1,4 @@
-"""Masks that hide the future: the context never holds a token later than a target."""
+"""Masks that hide the future: nothing is predicted from a token that is not earlier."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ class FutureMask:
             share is drawn per optimiser step.
         horizon: Smallest and largest share of the remaining time steps that are targets, each in (0, 1],
             counted from the end of the context; one share is drawn per optimiser step.
+        each_step: Predict each target time step from all time steps before it, and not from the context
+            alone, so that a clip is as many predictions of the next time step as it has targets. All time
+            steps but the last target are then context, and encoder and predictor attend to the past alone,
+            so `encoder.causal` must be true, too, and all masks must be of this kind.
     """
 
     context: tuple[float, float] = (0.5, 0.5)
     horizon: tuple[float, float] = (1.0, 1.0)
+    each_step: bool = False
 
     def __post_init__(self) -> None:
         for name in ("context", "horizon"):
@@ -44,14 +49,15 @@ class FutureMask:
         horizon_steps = _steps(rest, rest, step_rng.uniform(*self.horizon))
         plane = grid.h * grid.w
         index_N = np.arange(grid.size)
-        context_K = index_N[: context_steps * plane]
-        target_M = index_N[context_steps * plane : (context_steps + horizon_steps) * plane]
+        last = context_steps + horizon_steps
+        context_K = index_N[: (last - 1 if self.each_step else context_steps) * plane]
+        target_M = index_N[context_steps * plane : last * plane]
         context_BK, target_BM = (np.tile(index, (len(sample_rngs), 1)) for index in (context_K, target_M))
         return MaskIndices(context_BK, target_BM)
 
     def longest_context(self, steps: int) -> int:
         """Return the largest number of time steps that are context, in clips of `steps` time steps."""
-        return _steps(steps - 1, steps, self.context[1])
+        return steps - 1 if self.each_step else _steps(steps - 1, steps, self.context[1])
 
 
 def _steps(most: int, whole: int, share: float) -> int:

@@ -39,6 +39,9 @@ class Predictor(Network):
             time step, normalised as targets are; to zeros where there is none. The output layer starts at
             zero, so that the untrained predictor copies what it saw last. No gradient flows through the copy,
             because the encoder could make copies exact by encoding nothing that changes.
+        causal: Let targets attend to earlier time steps of the context alone, and to targets of their own
+            time step, so that each time step may be predicted from those before it in one pass. The encoder
+            must be causal, too, or the context knows the future.
         trained_side: Side of the grid that rotary positions are stretched to (see `VideoEncoder`).
         norm_eps: Epsilon of all norms.
 
@@ -62,6 +65,7 @@ class Predictor(Network):
         predict_context: bool = False,
         noise_dim: int | None = None,
         residual: bool = False,
+        causal: bool = False,
         trained_side: int | None = None,
         norm_eps: float = 1e-6,
     ) -> None:
@@ -75,7 +79,8 @@ class Predictor(Network):
         self.mask_tokens = nn.Parameter(torch.zeros(num_mask_tokens, embed_dim))
         self.transformer = TokenTransformer(
             embed_dim=embed_dim, depth=depth, num_heads=num_heads, mlp_ratio=mlp_ratio,
-            positions=positions, rotary_layout=rotary_layout, trained_side=trained_side, norm_eps=norm_eps,
+            positions=positions, rotary_layout=rotary_layout, causal=causal, trained_side=trained_side,
+            norm_eps=norm_eps,
         )  # fmt: skip
         self.proj = nn.Linear(embed_dim, out_dim)
         self.context_proj = nn.Linear(embed_dim, out_dim) if predict_context else None
@@ -140,7 +145,9 @@ class Predictor(Network):
         noise_BZ = None if noise_BZ is None else noise_BZ.repeat_interleave(groups, dim=0)
         masked_BME = self._masked(mask_token, index_BM, noise_BZ, context_BKE.dtype)
         tokens_BNE = torch.cat([context_BKE, masked_BME], dim=1)
-        tokens_BNE = self.transformer(tokens_BNE, grid, torch.cat([context_BK, index_BM], dim=1))
+        tokens_BNE = self.transformer(
+            tokens_BNE, grid, torch.cat([context_BK, index_BM], dim=1), queries=index_BM.shape[1]
+        )
         context_BKE, target_BME = tokens_BNE.tensor_split([tokens_BNE.shape[1] - index_BM.shape[1]], dim=1)
         predicted_BMY = self.proj(target_BME).reshape(*target_BM.shape, -1)
         predicted_BMY = predicted_BMY if copied_BMY is None else predicted_BMY + copied_BMY

@@ -110,6 +110,8 @@ def _predicting_arguments(run: Resolved, encoder: dict[str, Any]) -> dict[str, A
         "rotary_layout": encoder["rotary_layout"],
         "num_mask_tokens": len(config.masks.all),
     }
+    if config.masks.each_step:  # else the key is absent, as in the model folders of older runs
+        shared["causal"] = True
     if config.objective.predict == "pixels":
         pixels = math.prod(encoder["tubelet"]) * encoder["channels"]
         decoder = {**shared, "in_dim": encoder["embed_dim"], "out_dim": pixels}
@@ -123,7 +125,7 @@ def _predicting_arguments(run: Resolved, encoder: dict[str, Any]) -> dict[str, A
         "hidden_dim": encoder["embed_dim"] if num_levels > 1 else None,
         "predict_context": config.objective.context_loss is not None,
     }
-    if config.objective.futures is not None:  # else the key is absent, as in the model folders of older runs
+    if config.objective.futures is not None:  # likewise
         predictor["noise_dim"] = config.objective.futures.noise
     if config.predictor.residual:  # likewise
         predictor["residual"] = True

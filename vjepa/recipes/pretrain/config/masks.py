@@ -44,6 +44,11 @@ class MasksConfig:
         return tuple(self.by_name.values())
 
     @property
+    def each_step(self) -> bool:
+        """Whether any mask predicts each time step from those before it."""
+        return any(mask.each_step for mask in self.future)
+
+    @property
     def by_name(self) -> dict[str, MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask]:
         """The same masks by their key in the configuration, such as ``masks.multiblock[0]``."""
         families: dict[str, tuple[MultiBlock | TubeMask | RandomMask | ImageBlocks | FutureMask, ...]] = {

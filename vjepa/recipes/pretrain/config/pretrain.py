@@ -188,6 +188,11 @@ class PretrainConfig:
                 f"masks.future has {len(self.masks.future)} masks: it changes the loss of future masks whose "
                 "embeddings are predicted, so give both, or leave objective.future_loss out"
             )
+        if future_loss.rollout_steps and self.masks.each_step:
+            raise ValueError(
+                f"objective.future_loss.rollout_steps is {future_loss.rollout_steps} and masks.future has "
+                "each_step, which predicts one time step ahead everywhere: leave one of the two out"
+            )
         if future_loss.rollout_steps:
             steps = self.data.clip.num_frames // self.encoder.tubelet[0]
             rest = max(steps - max(round(steps * mask.context[0]), 1) for mask in self.masks.future)
@@ -261,6 +266,22 @@ class PretrainConfig:
             raise ValueError(
                 "masks.future has all masks, and images are mixed in, which have no future: list a mask of "
                 "another kind, too, e.g. masks.tube: [{ratio: 0.9}], or leave the images out"
+            )
+        if self.masks.each_step:
+            self._check_each_step()
+
+    def _check_each_step(self) -> None:
+        """Refuse what would let a prediction see the time step that it is of."""
+        others = [name for name, mask in self.masks.by_name.items() if not getattr(mask, "each_step", False)]
+        if others:
+            raise ValueError(
+                f"masks.future has each_step, for which the predictor attends to the past alone, and "
+                f"{others[0]} asks for more: set the other masks to [], or leave each_step out"
+            )
+        if not self.encoder.causal:
+            raise ValueError(
+                "masks.future has each_step and encoder.causal is false, so the tokens of a time step would "
+                "know the next one, which is predicted from them: set encoder.causal to true"
             )
 
     def _check_views(self, views: ViewsConfig) -> None:
