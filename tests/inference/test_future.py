@@ -266,3 +266,18 @@ def test_models_that_end_somewhere_say_so(video, video_file):
         vjepa.FuturePredictor(make_video_model()).observe(video_file, end=0.08)
     with pytest.raises(ValueError, match="there is no such file"):
         vjepa.FuturePredictor(make_video_model()).observe("nowhere.mp4")
+
+
+def test_a_model_that_predicts_each_step_goes_one_step_at_a_time(video):
+    model = make_video_model(encoder={"causal": True}, predictor={"causal": True})
+    future = vjepa.FuturePredictor(model).observe(video[:10])
+    index = torch.arange(24)[None]
+    past_BKD, expected = model.encode(video[None, :10]), []
+    for _ in range(2):
+        expected.append(model.predictor(past_BKD, index[:, :20], index[:, 20:], Grid(6, 2, 2), 1))
+        seen_BSD = model.targets.restore(expected[-1], model.encode(video[None, :10]))
+        past_BKD = torch.cat([past_BKD, seen_BSD], dim=1)[:, 4:]
+    predicted = future.predict(steps=2).embeddings_BFhwY
+    torch.testing.assert_close(predicted.flatten(1, 3), expected[1])
+    with pytest.raises(ValueError, match=r"one time step ahead, .* beyond='slide'"):
+        future.predict(steps=4, beyond="extrapolate")

@@ -22,6 +22,10 @@ METHODS = {
         "--augment.jitter={p: 0.5}", "--objective.views.augment_global=true",
     ),
     "future": ("--masks.future=[{context: [0.5, 0.5]}]", "--masks.future_share=0.5", "--encoder.causal=true"),
+    "each_step": (
+        NO_BLOCKS, "--masks.future=[{context: [0.25, 0.5], each_step: true}]", "--encoder.causal=true",
+        "--encoder.tubelet=[1, 4, 4]", "--predictor.residual=true",
+    ),
     "futures": ("--masks.future=[{context: [0.5, 0.5]}]", "--objective.futures={samples: 3, noise: 4}"),
     "videomae": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75}]", "--encoder.positions=sinusoid"),
     "videomaev2": (PIXELS, NO_BLOCKS, "--masks.tube=[{ratio: 0.75, running_cell: 0.5}]"),

@@ -134,6 +134,27 @@ def predict_rest(
     )
 
 
+def predict_each_step(model: VideoModel, video_BTCHW: Tensor, window: Window) -> Tensor:
+    """Predict the time step after each time step of a context, from those up to it: ``(B, context * S, Y)``.
+
+    Encoder and predictor attend to the past alone, so each prediction is the one that its own context gives.
+
+    Args:
+        model: Model that was trained to predict each time step from those before it.
+        video_BTCHW: Frames of the context, uint8.
+        window: Context and mask token of the prediction.
+    """
+    network = model.predictor or model.decoder
+    assert network is not None
+    context_BKY = encode_context(model, video_BTCHW)
+    grid = Grid(window.context_steps + 1, window.grid.h, window.grid.w)
+    index_N = torch.arange(grid.size, device=context_BKY.device).expand(context_BKY.shape[0], -1)
+    return network(
+        context_BKY, index_N[:, : -window.plane], index_N[:, window.plane :], grid, window.mask_token,
+        targets=model.targets,
+    )  # fmt: skip
+
+
 def roll_out(
     model: VideoModel, context_BKY: Tensor, window: Window, steps: int, noise_BZ: Tensor | None = None
 ) -> Tensor:
@@ -141,7 +162,8 @@ def roll_out(
 
     Up to the end of the window this is one prediction. Beyond it, the latest time steps, true or predicted,
     become the next context, at the positions that a context has in training. Normalised predictions are first
-    rescaled to the encoder's tokens (`PredictionTargets.restore`).
+    rescaled to the encoder's tokens (`PredictionTargets.restore`). A model that was trained to predict each
+    time step from those before it predicts one time step at a time.
 
     Args:
         model: Model with a predictor of embeddings.
@@ -157,10 +179,11 @@ def roll_out(
     assert model.targets is not None
     kept = window.context_steps * window.plane
     past_BKY, predicted = context_BKY, []
-    for _ in range(-(-steps // window.rest)):
-        predicted_BMY = predict_rest(model.predictor, past_BKY, window, model.targets, noise_BZ)
+    reach = 1 if model.predicts_each_step else window.rest
+    for _ in range(-(-steps // reach)):
+        predicted_BMY = predict_rest(model.predictor, past_BKY, window, model.targets, noise_BZ, reach)
         predicted.append(predicted_BMY)
-        if len(predicted) * window.rest >= steps:
+        if len(predicted) * reach >= steps:
             break
         seen_BMY = _restored(model.targets, predicted_BMY, context_BKY)
         past_BKY = torch.cat([past_BKY, seen_BMY], dim=1)[:, -kept:]

@@ -290,6 +290,11 @@ class FuturePredictor:
         if beyond not in get_args(Beyond):
             raise ValueError(f"beyond is {beyond!r}: give one of {', '.join(get_args(Beyond))}")
         if beyond == "extrapolate" and last > window.rest:
+            if self.model.predicts_each_step:
+                raise ValueError(
+                    f"horizon {last} is more than one time step ahead, which the predictor never predicted "
+                    "in training (masks.future with each_step): ask for beyond='slide'"
+                )
             if predictor.transformer.positions != "rotary":
                 raise ValueError(
                     f"horizon {last} is beyond the {window.rest} time steps that the predictor was trained "

@@ -31,7 +31,7 @@ from vjepa.data.memory import Pixels
 from vjepa.data.processor import read_frames
 from vjepa.data.readers.base import VideoDecodeError
 from vjepa.foreign_text import one_line
-from vjepa.inference.forecast import Window, encode_context, predict_rest, window_of
+from vjepa.inference.forecast import Window, encode_context, predict_each_step, predict_rest, window_of
 from vjepa.inference.normal_surprise import FILE, Judged, NormalSurprise
 from vjepa.layers.pixel_targets import pixel_targets
 from vjepa.models.video_model import VideoModel
@@ -316,12 +316,17 @@ def sliding_windows(video_TCHW: Tensor, steps: int, depth: int) -> Tensor:
 def window_errors(model: VideoModel, video_BTCHW: Tensor, asked: Sequence[Window]) -> Tensor:
     """Return the mean absolute error at each token, ``(c, B, t, h, w)``; NaN at the tokens of the context.
 
+    A model that was trained to predict each time step from those before it (`FutureMask.each_step`) is asked
+    for the next time step alone, so errors of later ones are NaN, too.
+
     Args:
         model: Model with a predictor of embeddings or a decoder of pixels.
         video_BTCHW: Frames of the windows, uint8. Predictions use the frames of the context alone.
         asked: Window with each of the context lengths.
     """
     true_BNY = _true_values(model, video_BTCHW)
+    if model.predicts_each_step:
+        return _next_step_errors(model, video_BTCHW, asked, true_BNY)
     errors = []
     for window in asked:
         first = window.context_steps * window.plane
@@ -331,6 +336,25 @@ def window_errors(model: VideoModel, video_BTCHW: Tensor, asked: Sequence[Window
         error_BM = (predicted_BMY.float() - true_BNY[:, first:].float()).abs().mean(dim=-1)
         errors.append(F.pad(error_BM, (first, 0), value=torch.nan).unflatten(1, window.grid))
     return torch.stack(errors)
+
+
+def _next_step_errors(
+    model: VideoModel, video_BTCHW: Tensor, asked: Sequence[Window], true_BNY: Tensor
+) -> Tensor:
+    """Return the errors one time step after each context, all predicted in one pass."""
+    longest = max(asked, key=lambda window: window.context_steps)
+    seen_BTCHW = video_BTCHW[:, : longest.context_steps * model.encoder.tubelet.t]
+    predicted_BMY = predict_each_step(model, seen_BTCHW, longest)
+    last = longest.plane + predicted_BMY.shape[1]
+    error_BM = (predicted_BMY.float() - true_BNY[:, longest.plane : last].float()).abs().mean(dim=-1)
+    padded_BN = F.pad(error_BM, (longest.plane, longest.grid.size - last), value=torch.nan)
+    error_Bthw = padded_BN.unflatten(1, longest.grid)
+    rows = []
+    for window in asked:
+        row_Bthw = torch.full_like(error_Bthw, torch.nan)
+        row_Bthw[:, window.context_steps] = error_Bthw[:, window.context_steps]
+        rows.append(row_Bthw)
+    return torch.stack(rows)
 
 
 def _true_values(model: VideoModel, video_BTCHW: Tensor) -> Tensor:

@@ -59,6 +59,12 @@ class VideoModel(nn.Module):
         self._sizes_told: set[tuple[int, ...]] = set()
 
     @property
+    def predicts_each_step(self) -> bool:
+        """Whether the model was trained to predict each time step from those before it, and no further."""
+        network = self.predictor if self.decoder is None else self.decoder
+        return network is not None and network.transformer.causal
+
+    @property
     def processor(self) -> VideoProcessor:
         """Processor that turns any video into clips of the model's rate, length and size.
 

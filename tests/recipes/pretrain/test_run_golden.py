@@ -40,6 +40,7 @@ EMA = {
     "vjepa",
     "separate",
     "future",
+    "each_step",
     "futures",
     "ijepa",
     "vjepa2_1",
