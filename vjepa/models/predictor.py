@@ -121,7 +121,7 @@ class Predictor(Network):
             noise_BZ: Standard normal noise, ``(B, noise_dim)``. All targets of a clip share one vector, so
                 that they belong to the same future. None means zeros, which gives one more sample, not the
                 mean of the samples.
-            targets: Normalisation of the targets, which a predictor with `residual` needs; unused by others.
+            targets: Normalisation of the targets; only a predictor with `residual` needs it.
             copied_BKD: Tokens of the context that a predictor with `residual` adds its output to, such as
                 those of the target encoder while the encoder is trained. None takes `tokens_BKD`.
 
@@ -142,13 +142,11 @@ class Predictor(Network):
             index_BM = target_BM.reshape(len(target_BM) * groups, -1)
             context_BK = context_BK.repeat_interleave(groups, dim=0)
             context_BKE = context_BKE.repeat_interleave(groups, dim=0)
-        noise_BZ = None if noise_BZ is None else noise_BZ.repeat_interleave(groups, dim=0)
-        masked_BME = self._masked(mask_token, index_BM, noise_BZ, context_BKE.dtype)
+        masked_BME = self._masked(mask_token, index_BM, noise_BZ, groups, context_BKE.dtype)
         tokens_BNE = torch.cat([context_BKE, masked_BME], dim=1)
-        tokens_BNE = self.transformer(
-            tokens_BNE, grid, torch.cat([context_BK, index_BM], dim=1), queries=index_BM.shape[1]
-        )
-        context_BKE, target_BME = tokens_BNE.tensor_split([tokens_BNE.shape[1] - index_BM.shape[1]], dim=1)
+        index_BN, queries = torch.cat([context_BK, index_BM], dim=1), index_BM.shape[1]
+        tokens_BNE = self.transformer(tokens_BNE, grid, index_BN, queries=queries)
+        context_BKE, target_BME = tokens_BNE.tensor_split([tokens_BNE.shape[1] - queries], dim=1)
         predicted_BMY = self.proj(target_BME).reshape(*target_BM.shape, -1)
         predicted_BMY = predicted_BMY if copied_BMY is None else predicted_BMY + copied_BMY
         if not predict_context:
@@ -156,13 +154,14 @@ class Predictor(Network):
         return torch.cat([self._at_context(context_BKE), predicted_BMY], dim=1)
 
     def _masked(
-        self, mask_token: int, index_BM: Tensor, noise_BZ: Tensor | None, dtype: torch.dtype
+        self, mask_token: int, index_BM: Tensor, noise_BZ: Tensor | None, groups: int, dtype: torch.dtype
     ) -> Tensor:
         """Return what stands at the targets: a mask token for each, plus the noise of its clip."""
         masked_BME = self._mask_token(mask_token).to(dtype).expand(*index_BM.shape, -1)
-        return (
-            masked_BME if noise_BZ is None else masked_BME + self._projected(noise_BZ.to(dtype)).unsqueeze(1)
-        )
+        if noise_BZ is None:
+            return masked_BME
+        noise_BZ = noise_BZ.repeat_interleave(groups, dim=0)
+        return masked_BME + self._projected(noise_BZ.to(dtype)).unsqueeze(1)
 
     def _mask_token(self, number: int) -> Tensor:
         if not 0 <= number < len(self.mask_tokens):
