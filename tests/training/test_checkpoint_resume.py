@@ -66,12 +66,13 @@ def test_stopping_and_going_on_changes_no_byte(tiny_config, tmp_path, monkeypatc
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "parts")
 
 
-@pytest.mark.parametrize("lives", [4, pytest.param(22, marks=pytest.mark.slow)])
-def test_kill_at_random_instants_changes_no_byte(lives, tiny_arguments, tmp_path):
+@pytest.mark.slow
+def test_kill_at_random_instants_changes_no_byte(tiny_arguments, tmp_path):
     """Many kills (SIGKILL) of one run, most of them while it trains or saves.
 
     A life ends after a random number of milliseconds, counted from its start or from its first step.
     """
+    lives = 22
     changes = (f"--optim.steps={5 * lives}", "--train.checkpoint_every=1")
     assert ended(forked(tiny_arguments("whole", *changes))) == 0
     rng, log = random.Random(0), tmp_path / "killed" / "metrics.jsonl"

@@ -58,11 +58,11 @@ INT, TERM, KILL, HUP = (int(getattr(signal, f"SIG{name}")) for name in ("INT", "
 # What happens, the exit status, and words that are said. The cases that run always are those that differ
 # most.
 ALWAYS = {
-    "not finite": (1, "NonFiniteError: step"),
     "twice in c": (130, "SIGINT: stopping after this step; a second Ctrl-C leaves without saving"),
     "without its launcher": (-KILL, "checkpoint saved; the same command goes on from there"),
 }
 SLOW = {
+    "not finite": (1, "NonFiniteError: step"),
     "asked with its workers": (75, "checkpoint saved; the same command goes on from there"),
     "unreadable": (1, "UnreadableVideosError: "),
     "out of memory": (1, "OutOfMemoryError: out of memory"),
