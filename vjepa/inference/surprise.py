@@ -121,16 +121,6 @@ class Surprise:
         """Surprise at every time step of the video, ``(t,)``: the mean of `map_thw` over places."""
         return self.map_thw.flatten(1).mean(dim=1)
 
-    @property
-    def peak(self) -> float:
-        """How far the most surprising time step stands out of the video: its surprise, divided by the median.
-
-        It is 1 where no time step is more surprising than the others, so that a video in which much moves,
-        and which is harder to predict throughout, is no more surprising than another.
-        """
-        curve_t = self.curve[~self.curve.isnan()]
-        return float(curve_t.max() / curve_t.quantile(0.5).clamp(min=torch.finfo(curve_t.dtype).tiny))
-
 
 @torch.no_grad()
 def surprise(

@@ -121,23 +121,6 @@ def test_severe_violations_are_told_from_slight_ones():
     assert [metric.value for metric in twice] == [0, 0, 1]
 
 
-def test_by_the_peak_a_fast_video_is_no_more_surprising_but_a_moment_is():
-    rng = np.random.default_rng(0)
-    ordinary = [rng.uniform(1, 2, (3, 9)) for _ in range(20)]
-    event = np.zeros((3, 9))
-    event[:, 4] = 3
-    found = {}
-    for kind, change in (
-        ("twice as hard", lambda losses: 2 * losses),
-        ("an event", lambda losses: losses + event),
-    ):
-        sets = [MatchedLosses(kind, [losses], [change(losses)]) for losses in ordinary]
-        found[kind] = measure_surprise(sets, CONTEXTS, 4, peak=True).kinds[kind]["4"]
-    assert found["twice as hard"]["relative_max"].value == 1
-    assert found["twice as hard"]["relative_peak"].value == 0.5
-    assert found["an event"]["relative_peak"].value == 1
-
-
 def test_equal_losses_count_half_but_are_wrong_by_a_threshold():
     constant = [MatchedLosses("one", [np.ones((3, 4))], [np.ones((3, 4))])] * 4
     found = measure_surprise(constant, CONTEXTS, 2).kinds["one"]["2"]

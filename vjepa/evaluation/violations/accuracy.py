@@ -23,18 +23,7 @@ from vjepa.evaluation.statistics import Metric, estimate, interval
 
 Array = NDArray[np.float64]
 
-_STILL = 1e-12  # smallest median that is divided by: motion energy is 0 where nothing moves
-
-
-def _peak(losses: Array, axis: int) -> Array:
-    """Divide the highest loss by the median: 1 where no window is more surprising than the others."""
-    return losses.max(axis) / np.maximum(np.median(losses, axis), _STILL)
-
-
-MEASURES: Mapping[str, Callable[..., Any]] = {"mean": np.mean, "max": np.max, "peak": _peak}
-"""How the losses of a video's windows become one. `mean` and `max` are the published ones; by `peak`, a video
-in which much moves, and which is harder to predict throughout, is no more surprising than another."""
-
+MEASURES: Mapping[str, Callable[..., Any]] = {"mean": np.mean, "max": np.max}
 # The published threshold of the absolute accuracy is this quantile of the possible videos' losses.
 QUANTILE = 0.9
 SAMPLES = 2000  # draws of the bootstrap
@@ -77,7 +66,7 @@ class SurpriseReport:
                                       losses count half. The published code counts them as wrong, and its
                                       data sets have none; but rendered pairs have the same windows before
                                       and after the event, and so often the same maximum.
-        auroc_mean, _max, _peak       AUROC of impossible against possible videos, regardless of pairs.
+        auroc_mean, auroc_max         AUROC of impossible against possible videos, regardless of pairs.
         absolute                      Accuracy of telling single videos apart by a threshold, the 90th
                                       percentile of the possible videos' maximal losses. As published, the
                                       threshold comes from the videos measured, so this is optimistic.
@@ -92,10 +81,10 @@ class SurpriseReport:
         best_context: Context length in frames with the best `relative_mean` for each kind; of equal ones, the
             first.
         counts: Numbers of sets and pairs of each kind.
-        by_severity: The `relative` metrics of the row `fixed`, in the thirds of a kind's sets by
+        by_severity: `relative_mean` and `relative_max` of the row `fixed`, in the thirds of a kind's sets by
             severity, ascending; only for kinds whose severity is known, with six sets or more.
-        p_values: Two-sided p-values of the `relative` metrics of the row `fixed` against chance, for each
-            kind, by a sign-flip test over the sets; empty for a mean over several models.
+        p_values: Two-sided p-values of `relative_mean` and `relative_max` of the row `fixed` against chance,
+            for each kind, by a sign-flip test over the sets; empty for a mean over several models.
     """
 
     contexts: tuple[int, ...]
@@ -117,7 +106,6 @@ def measure_surprise(
     contexts: Sequence[int],
     fixed: int,
     controls: Sequence[str] = CONTROLS,
-    peak: bool = False,
     seed: int = 0,
 ) -> SurpriseReport:
     """Measure accuracies for each kind and over kinds, with bootstrap intervals over the matched sets.
@@ -131,7 +119,6 @@ def measure_surprise(
         contexts: Context lengths, in frames.
         fixed: One of the context lengths, chosen before the losses were seen.
         controls: Kinds in which nothing impossible happens; the means over kinds leave them out.
-        peak: Measure by the peak, too, which is for losses that are never negative.
         seed: Random seed of the bootstrap.
 
     Raises:
@@ -149,8 +136,7 @@ def measure_surprise(
         raise ValueError(
             f"the sets are of {kinds} and controls {tuple(controls)}: give sets of a kind that is no control"
         )
-    measures = [name for name in MEASURES if peak or name != "peak"]
-    losses = {kind: _kind_losses([m for m in sets if m.kind == kind], contexts, measures) for kind in kinds}
+    losses = {kind: _kind_losses([m for m in sets if m.kind == kind], contexts) for kind in kinds}
     metrics = {kind: _metrics(losses[kind], contexts.index(fixed), seed) for kind in kinds}
     macro = {
         name: tuple(np.mean([metrics[kind][name][part] for kind in counted], axis=0) for part in (0, 1))
@@ -169,7 +155,7 @@ def measure_surprise(
             kind: {"sets": int(losses[kind].set_p.max()) + 1, "pairs": len(losses[kind].set_p)}
             for kind in kinds
         },
-        by_severity=_by_severity(sets, contexts, contexts.index(fixed), measures, seed),
+        by_severity=_by_severity(sets, contexts, contexts.index(fixed), seed),
         p_values={kind: _p_values(losses[kind], contexts.index(fixed), seed) for kind in kinds},
     )
 
@@ -183,7 +169,7 @@ def _p_values(losses: _KindLosses, fixed: int, seed: int) -> dict[str, float]:
     """
     signs_bs = np.random.default_rng(seed).choice([-1, 1], size=(FLIPS, int(losses.set_p.max()) + 1))
     found = {}
-    for name in losses.possible:
+    for name in MEASURES:
         side_p = np.sign(losses.impossible[name][:, fixed] - losses.possible[name][:, fixed])
         side_s = np.bincount(losses.set_p, weights=side_p)
         far_b = np.abs(signs_bs @ side_s) >= abs(side_s.sum()) - 1e-9
@@ -192,7 +178,7 @@ def _p_values(losses: _KindLosses, fixed: int, seed: int) -> dict[str, float]:
 
 
 def _by_severity(
-    sets: Sequence[MatchedLosses], contexts: Sequence[int], fixed: int, measures: Sequence[str], seed: int
+    sets: Sequence[MatchedLosses], contexts: Sequence[int], fixed: int, seed: int
 ) -> dict[str, dict[str, list[Metric]]]:
     """Measure relative accuracies in thirds of the sets, with intervals over the sets of a third."""
     found: dict[str, dict[str, list[Metric]]] = {}
@@ -203,12 +189,11 @@ def _by_severity(
         ordered = [matched for _, matched in sorted(known, key=lambda pair: pair[0])]
         parts = np.array_split(np.arange(len(ordered)), THIRDS)
         metrics = [
-            _metrics(_kind_losses([ordered[n] for n in part], contexts, measures), fixed, seed)
-            for part in parts
+            _metrics(_kind_losses([ordered[n] for n in part], contexts), fixed, seed) for part in parts
         ]
         found[kind] = {
             name: [interval(each[name][0][fixed], each[name][1][:, fixed]) for each in metrics]
-            for name in (f"relative_{measure}" for measure in measures)
+            for name in ("relative_mean", "relative_max")
         }
     return found
 
@@ -272,7 +257,7 @@ def motion_energy(video_TCHW: Tensor, window: int, stride: int) -> Array:
 
 @dataclass(frozen=True)
 class _KindLosses:
-    """Losses of the videos of a kind, by reduction over windows (see `MEASURES`).
+    """Losses of the videos of a kind, by reduction over windows (``mean``, ``max``).
 
     Attributes:
         possible: Losses ``(p, m)`` of the possible videos of the pairs; the m rows of a table are the context
@@ -286,9 +271,7 @@ class _KindLosses:
     set_p: NDArray[np.int64]
 
 
-def _kind_losses(
-    sets: Sequence[MatchedLosses], contexts: Sequence[int], measures: Sequence[str]
-) -> _KindLosses:
+def _kind_losses(sets: Sequence[MatchedLosses], contexts: Sequence[int]) -> _KindLosses:
     sides: tuple[list[Array], list[Array]] = ([], [])
     for matched in sets:
         if not len(matched.possible) or len(matched.possible) != len(matched.impossible):
@@ -299,7 +282,7 @@ def _kind_losses(
         for side, videos in zip(sides, (matched.possible, matched.impossible), strict=True):
             side.extend(_checked(video, matched.kind, len(contexts)) for video in videos)
     possible, impossible = (
-        {name: np.stack([_rows(video_cV, MEASURES[name]) for video_cV in side]) for name in measures}
+        {name: np.stack([_rows(video_cV, reduce) for video_cV in side]) for name, reduce in MEASURES.items()}
         for side in sides
     )
     set_p = np.repeat(np.arange(len(sets)), [len(matched.possible) for matched in sets])
@@ -331,7 +314,7 @@ def _metrics(losses: _KindLosses, fixed: int, seed: int) -> dict[str, tuple[Arra
     # The first row has every pair once and gives the value itself.
     weights_bp = np.concatenate([np.ones_like(drawn_bp[:1]), drawn_bp]).astype(np.float64)
     tables = {}
-    for name in losses.possible:
+    for name in MEASURES:
         possible_pm, impossible_pm = losses.possible[name], losses.impossible[name]
         tables[f"relative_{name}"] = _relative_accuracy(possible_pm, impossible_pm, weights_bp)
         tables[f"auroc_{name}"] = _auroc(possible_pm, impossible_pm, weights_bp)

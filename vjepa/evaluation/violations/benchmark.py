@@ -83,10 +83,10 @@ class ExpectationReport:
         }
 
     def table(self) -> str:
-        """Format a text table of relative accuracies (by mean and peak) and the AUROC of the maximum."""
+        """Format a text table of relative accuracies (mean and maximum) and the AUROC of the maximum."""
         kinds = self.reports["model"].kinds
         lines = [
-            f"{'':<16}{'':<18}{'mean':>22}{'p':>8}{'peak':>22}{'p':>8}{'filtered':>10}{'best*':>8}"
+            f"{'':<16}{'':<18}{'mean':>22}{'p':>8}{'maximum':>22}{'p':>8}{'filtered':>10}{'best*':>8}"
             f"{'AUROC max':>11}"
             "  peak at first difference"
         ]
@@ -96,10 +96,9 @@ class ExpectationReport:
                 table = report.macro if kind == "all of these" else report.kinds[kind]
                 filtered, best = table["filtered"]["relative_mean"], table["best"]["relative_mean"]
                 line = f"{one_line(kind) if row == 0 else '':<16}{name:<18}"
-                for measure in ("relative_mean", "relative_peak"):
-                    metric = table["fixed"].get(measure)
+                for measure in ("relative_mean", "relative_max"):
                     p_value = report.p_values.get(kind, {}).get(measure)
-                    line += f"{'' if metric is None else _shown(metric):>22}"
+                    line += f"{_shown(table['fixed'][measure]):>22}"
                     line += f"{'' if p_value is None else f'{p_value:.4f}':>8}"
                 line += f"{filtered.value:>10.2f}{best.value:>8.2f}{table['fixed']['auroc_max'].value:>11.2f}"
                 if name == "model" and kind in self.localisation:
@@ -109,7 +108,7 @@ class ExpectationReport:
                     )
                 lines.append(line)
         lines += [
-            "mean and peak (highest over median) over windows, at the longest context of training",
+            "mean and maximum over windows, at the longest context of training",
             "p: two-sided p-value against chance, .5, by a sign-flip test over the sets",
         ]
         lines.append("* the context length that is best on these very videos: optimistic")
@@ -185,7 +184,7 @@ def evaluate_violations(
     energies = {
         path: motion_energy(read_frames(path, clip).video_TCHW, frames, depth) for path in _paths(sets)
     }
-    reports["motion_energy"] = measure_surprise(_losses(energies, sets), (frames,), frames, peak=True)
+    reports["motion_energy"] = measure_surprise(_losses(energies, sets), (frames,), frames)
     return ExpectationReport(reports, _localisation(found, nothing, sets, model), nulls)
 
 
@@ -220,8 +219,7 @@ def _measured(found: Mapping[str, Surprise], sets: Sequence[Matched], model: Vid
     depth = model.encoder.tubelet.t
     contexts = tuple(context * depth for context in next(iter(found.values())).context_steps)
     losses = {path: result.losses_cV for path, result in found.items()}
-    fixed = model.config["future"]["context_steps"] * depth
-    return measure_surprise(_losses(losses, sets), contexts, fixed, peak=True)
+    return measure_surprise(_losses(losses, sets), contexts, model.config["future"]["context_steps"] * depth)
 
 
 def _judged(found: Mapping[str, Surprise], sets: Sequence[Matched], model: VideoModel) -> SurpriseReport:
