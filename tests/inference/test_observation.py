@@ -40,9 +40,9 @@ def test_a_long_stream_equals_attention_limited_to_its_steps(video, monkeypatch)
     transformer = model.encoder.transformer
     causal = transformer._attention_mask
 
-    def banded(tokens, grid, index):
+    def banded(tokens, grid, index, queries):
         time = torch.arange(grid.size) // (grid.h * grid.w)
-        return causal(tokens, grid, index) & (time[:, None] - time[None] < 8)
+        return causal(tokens, grid, index, queries) & (time[:, None] - time[None] < 8)
 
     monkeypatch.setattr(transformer, "_attention_mask", banded)
     whole = model.encoder(model.normalizer(video[None]))  # 20 steps

@@ -176,16 +176,12 @@ class TokenTransformer(nn.Module):
         if tokens_BND.shape[1] != index_BK.shape[1]:
             raise ValueError("causal attention needs a time step for every token: leave the class token out")
         time_BK = index_BK // (grid.h * grid.w)
-        sees_BKK = time_BK[:, :, None] >= time_BK[:, None, :]
-        if queries:
-            same_BKK = time_BK[:, :, None] == time_BK[:, None, :]
-            asks_K = torch.arange(index_BK.shape[1], device=index_BK.device) >= index_BK.shape[1] - queries
-            # Of two queries, or of two other tokens, those of one time step see each other; of one of each,
-            # only the query sees the other, if that is earlier.
-            alike_KK = asks_K[:, None] == asks_K[None, :]
-            sees_BKK = torch.where(
-                alike_KK, sees_BKK & (same_BKK | ~asks_K), sees_BKK & ~same_BKK & asks_K[:, None]
-            )
+        earlier_BKK = time_BK[:, :, None] > time_BK[:, None, :]
+        same_BKK = time_BK[:, :, None] == time_BK[:, None, :]
+        asks_K = torch.arange(index_BK.shape[1], device=index_BK.device) >= index_BK.shape[1] - queries
+        query_BKK = same_BKK & asks_K[:, None]  # which rows see a column that is a query
+        other_BKK = earlier_BKK | (same_BKK & ~asks_K[:, None])
+        sees_BKK = torch.where(asks_K, query_BKK, other_BKK)
         return sees_BKK.unsqueeze(1)
 
     def compile_blocks(self) -> None:
