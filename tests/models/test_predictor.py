@@ -109,12 +109,10 @@ def test_one_pass_over_a_clip_gives_the_prediction_of_each_time_step_from_those_
     together_BMD = predictor(tokens_BKD, context_BK, target_BM, Grid(5, 2, 2), targets=targets)
     for step, at_once_BSD in enumerate(together_BMD.unflatten(1, (3, 4)).unbind(1), start=2):
         # The encoder is given the past alone, and nothing is asked but the next time step.
-        past_BK, next_BM = (
-            torch.arange(4 * step).expand(2, -1),
-            torch.arange(4 * step, 4 * step + 4).expand(2, -1),
+        index_BN, past_BKD = torch.arange(4 * step + 4).expand(2, -1), encoder(clip_BCTHW[:, :, :step])
+        alone_BSD = predictor(
+            past_BKD, index_BN[:, :-4], index_BN[:, -4:], Grid(step + 1, 2, 2), targets=targets
         )
-        past_BKD = encoder(clip_BCTHW[:, :, :step])
-        alone_BSD = predictor(past_BKD, past_BK, next_BM, Grid(step + 1, 2, 2), targets=targets)
         torch.testing.assert_close(at_once_BSD, alone_BSD)
 
 

@@ -46,7 +46,8 @@ class Surprise:
 
     Attributes:
         error_cVthw: Mean absolute error at each token of each window, for each context length, float32; NaN
-            at the tokens of the context.
+            at the tokens of the context. Of models that were trained to predict each time step from those
+            before it, only the time step after the context has errors, and all others are NaN.
         context_steps: Context lengths in time steps.
         seconds: Time in seconds at which each time step of the video begins, ``(t,)``. None for frames from
             memory, which have no times.
@@ -99,7 +100,8 @@ class Surprise:
     def filtered_V(self) -> Tensor:
         """Smallest loss of each window over the context lengths.
 
-        The minimum discards errors that come from too short a context.
+        The minimum discards errors that come from too short a context. Of models that predict the next time
+        step alone, it is over different time steps, and says less.
         """
         return self.losses_cV.amin(dim=0)
 

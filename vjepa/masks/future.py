@@ -21,9 +21,9 @@ class FutureMask:
         horizon: Smallest and largest share of the remaining time steps that are targets, each in (0, 1],
             counted from the end of the context; one share is drawn per optimiser step.
         each_step: Predict each target time step from all time steps before it, and not from the context
-            alone, so that a clip is as many predictions of the next time step as it has targets. All time
-            steps but the last target are then context, and encoder and predictor attend to the past alone,
-            so `encoder.causal` must be true, too, and all masks must be of this kind.
+            alone: a clip gives one prediction of the next time step for each target, and `context` is the
+            shortest past of a prediction. The predictor then attends to the past alone, and so must the
+            encoder (`encoder.causal`); all masks must have `each_step`.
     """
 
     context: tuple[float, float] = (0.5, 0.5)
